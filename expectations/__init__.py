@@ -1,0 +1,1 @@
+"""Great Expectations suites and the gate; the only place that imports great_expectations."""

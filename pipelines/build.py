@@ -1,0 +1,68 @@
+"""What every dataset's file needs: the context of a build, and 'an existing manifest means done'."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.config import CorpusConfig
+from pipelines.contract import files, manifest
+from pipelines.contract.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """Which Beam runner does the work; part of no fingerprint."""
+
+    runner: str = "local"  # "local" (Beam's FnApiRunner) or the name of a Beam runner
+    workers: int = 1  # processes of the local runner
+    beam_arguments: tuple[str, ...] = ()  # handed to Beam's PipelineOptions as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One build: its config, its output folder, its runner."""
+
+    config: CorpusConfig
+    out: str
+    runner: RunnerOptions = RunnerOptions()
+    limit: int | None = None  # units per source: a sample build
+    on_event: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _name, _facts: None)  # progress, for a person
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A finished dataset: where it lies and what it is."""
+
+    uri: str
+    manifest: Manifest
+
+
+def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: Callable[[str], Manifest]) -> Dataset:
+    """The dataset made from exactly this: the existing one, or a new one.
+
+    `make(uri)` fills the folder and returns the manifest, which is written last.
+    """
+    uri = manifest.folder(context.out, dataset, manifest.fingerprint(made_from))
+    if manifest.is_complete(uri):
+        context.on_event("dataset_found", {"dataset": dataset, "uri": uri})
+        return Dataset(uri, manifest.read(uri))
+    context.on_event("dataset_started", {"dataset": dataset, "uri": uri})
+    start = time.monotonic()
+    made = make(uri)
+    if made.fingerprint != manifest.fingerprint(made_from):
+        raise AssertionError(f"{dataset}: the manifest was made from something else than its folder's name")
+    manifest.write(uri, made)
+    seconds = time.monotonic() - start
+    _note_time(context, dataset, uri, seconds)
+    context.on_event("dataset_finished", {"dataset": dataset, "uri": uri, "seconds": seconds})
+    return Dataset(uri, made)
+
+
+def _note_time(context: Context, dataset: str, uri: str, seconds: float) -> None:
+    """Append to `timings.jsonl`, which lies outside all hashes."""
+    path = files.join(context.out, "timings.jsonl")
+    known = files.read_text(path) if files.exists(path) else ""
+    line = {"dataset": dataset, "uri": uri, "seconds": round(seconds, 3), "workers": context.runner.workers}
+    files.write_text(path, known + json.dumps(line) + "\n")

@@ -1,0 +1,292 @@
+"""The configuration of a corpus: a TOML file, typed. Sections stand in the order in which they act.
+
+Every field says what it means below it; a key that is not here is an error that names the nearest one that is.
+"""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file, the field and the fix."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusSection(_Section):
+    """What the corpus is called."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """Goes into reports and file names."""
+    validation_share: float = Field(default=0.005, ge=0, lt=1)
+    """Share of works (not of pieces) that no vocabulary, classifier or training sees."""
+
+
+class SourceSection(_Section):
+    """One source: where it lies and how far it is trusted."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """Goes into ids: renaming a source renames its documents."""
+    kind: Literal["wikipedia", "books", "common_crawl"]
+    root: str
+    """Folder or URI; relative to the config file's folder. Paths below it go into ids and origins."""
+    paths: tuple[str, ...] = ("**/*",)
+    """Glob patterns below the root. A pattern without a match is an error."""
+    snapshot: str
+    """Which edition this is, e.g. "20261101" or "CC-MAIN-2026-43"."""
+    license: str | None = None
+    """Of the documents, as an SPDX name where there is one."""
+    priority: int = 0
+    """Among near-duplicates that pass the filters, the document of the source with the highest priority survives."""
+    curated: bool = False
+    """Its documents are the quality classifier's positives; the others are its negatives."""
+    bad_share_limit: float = Field(default=0.05, ge=0, le=1)
+    """The build stops when more than this share of a source's records cannot be read."""
+    namespaces: tuple[int, ...] = (0,)
+    """wikipedia: the namespaces that hold documents."""
+    encoding: str | None = None
+    """books: the files' encoding where it is known; else it is detected file by file."""
+    language: str | None = None
+    """What the source says its language is; for reports only, the documents are judged one by one."""
+
+
+class ExcludeSection(_Section):
+    """Takedown: documents that must not be in the corpus."""
+
+    ids: tuple[str, ...] = ()
+    """Hexadecimal document ids (of a document or of a whole work)."""
+    urls: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    """A host and all hosts below it."""
+
+
+class NormalizeSection(_Section):
+    """Characters."""
+
+    repair_encoding: bool = True
+    """Undo mojibake (UTF-8 read as Latin-1 and the like) with ftfy."""
+    garbled_share_limit: float = Field(default=0.01, ge=0, le=1)
+    """Drop a document with a larger share of U+FFFD."""
+
+
+class DeduplicateSection(_Section):
+    """Exact and near duplicates across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
+
+    enabled: bool = True
+    ngram: int = Field(default=5, ge=1, le=50)
+    """Words in a shingle; characters in scripts that are written without spaces."""
+    bands: int = Field(default=14, ge=1, le=256)
+    rows: int = Field(default=8, ge=1, le=64)
+    seed: int = Field(default=1, ge=0)
+    scheme: Literal["affine32", "affine64"] = "affine32"
+    """datasketch's name of the family of hash functions."""
+    threshold: float = Field(default=0.7, ge=0, le=1)
+    """Remove a document at least this similar (signature Jaccard) to a survivor."""
+    cluster_limit: int = Field(default=100_000, ge=2)
+    """The build stops when a cluster has more members: a sign of a template taken for a text."""
+    removed_share_limit: float = Field(default=0.9, ge=0, le=1)
+    """The build stops when deduplication removes more than this share of a source."""
+
+    @property
+    def permutations(self) -> int:
+        """Length of a signature."""
+        return self.bands * self.rows
+
+
+class LanguageSection(_Section):
+    """Language identification (fastText lid.176)."""
+
+    enabled: bool = True
+    keep: tuple[str, ...] = ()
+    """ISO 639 codes as lid.176 names them; empty keeps all."""
+    score_limit: float = Field(default=0.65, ge=0, le=1)
+    """Drop a document whose best language scores less (FineWeb: 0.65)."""
+    prefix_characters: int = Field(default=1000, ge=50)
+    """How much of a document is judged: whole documents take three times as long for the same answer."""
+    model: str | None = None
+    """Path of lid.176.ftz; by default it is downloaded once, checked and cached."""
+
+
+class QualitySection(_Section):
+    """Rules of C4, Gopher and FineWeb, then a classifier trained on curated sources against the crawl."""
+
+    rules: tuple[Literal["c4", "gopher", "gopher_repetition", "fineweb"], ...] = ("c4", "gopher", "gopher_repetition")
+    rules_for: Literal["crawl", "all"] = "crawl"
+    """The rules were made for web pages: by default curated sources are not judged by them."""
+    classifier: bool = True
+    """Train the classifier inside the build. Below `examples_per_class` it stays off, and the report says so."""
+    examples_per_class: int = Field(default=500, ge=10)
+    examples_per_class_limit: int = Field(default=200_000, ge=10)
+    keep_share: float = Field(default=0.9, gt=0, le=1)
+    """Of held-out crawl documents, the share that the classifier's threshold lets through (DCLM keeps 0.1)."""
+    seed: int = Field(default=1, ge=0)
+
+
+class VocabularySection(_Section):
+    """One SentencePiece model, trained on a sample of the train split."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    kind: Literal["bpe", "unigram"] = "bpe"
+    size: int = Field(default=32_000, ge=300, le=2**20)
+    """Pieces, the control and byte pieces included."""
+    control_pieces: tuple[str, ...] = ("<|endoftext|>",)
+    """A family's special pieces: control pieces, which no text can spell."""
+    sample_bytes: int = Field(default=200_000_000, ge=10_000)
+    """Of UTF-8 text that the trainer sees; drawn by a hash of the documents' ids."""
+    threads: int = Field(default=2, ge=1, le=128)
+    """Another number of threads gives another model, so it is part of the fingerprint."""
+
+
+class TokensSection(_Section):
+    """Token shards."""
+
+    vocabulary: str | None = None
+    """Name of the vocabulary; by default the only one."""
+    text_bytes_per_unit: int = Field(default=2**30, ge=2**10)
+    """Text that one worker turns into one part per split, source and language."""
+
+
+class RetainSection(_Section):
+    """Which intermediate datasets `corpusmill gc` keeps after publishing."""
+
+    documents: bool = True
+    clusters: bool = True
+
+
+class CorpusConfig(_Section):
+    """A whole build."""
+
+    corpus: CorpusSection
+    sources: tuple[SourceSection, ...]
+    exclude: ExcludeSection = ExcludeSection()
+    normalize: NormalizeSection = NormalizeSection()
+    deduplicate: DeduplicateSection = DeduplicateSection()
+    language: LanguageSection = LanguageSection()
+    quality: QualitySection = QualitySection()
+    vocabularies: tuple[VocabularySection, ...] = ()
+    tokens: TokensSection = TokensSection()
+    retain: RetainSection = RetainSection()
+
+    @field_validator("sources", "vocabularies")
+    @classmethod
+    def _names_are_unique(cls, sections: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [section.name for section in sections]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} stands twice; every one needs its own")
+        return sections
+
+    @field_validator("sources")
+    @classmethod
+    def _there_is_a_source(cls, sources: tuple[SourceSection, ...]) -> tuple[SourceSection, ...]:
+        if not sources:
+            raise ValueError("there is no source; add a [[sources]] section")
+        return sources
+
+    @model_validator(mode="after")
+    def _tokens_have_a_vocabulary(self) -> Self:
+        names = [vocabulary.name for vocabulary in self.vocabularies]
+        wanted = self.tokens.vocabulary
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"tokens.vocabulary is {wanted!r}, but the vocabularies are {names}")
+        if wanted is None and len(names) > 1:
+            raise ValueError(f"tokens.vocabulary must name one of {names}")
+        return self
+
+    def source(self, name: str) -> SourceSection:
+        """The section of a source."""
+        return next(section for section in self.sources if section.name == name)
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
+    """Read a config; `overrides` are `section.key=value` with a TOML value (`sources.0.snapshot="x"` for lists).
+
+    Raises ConfigError with the file, the field and the fix. Relative roots and models are made absolute here, from the
+    folder of the config file.
+    """
+    path = Path(path)
+    data = _read_toml(path)
+    for override in overrides:
+        _override(data, override)
+    config = validated(CorpusConfig, data, str(path))
+    return _resolve_paths(config, path.resolve().parent)
+
+
+def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
+    """The model of this data, or a ConfigError in one line a mistake."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, model, dict(e)) for e in error.errors())) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; the configs that come with corpusmill lie in configs/") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; name a TOML file in it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: write it as section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    place: Any = data
+    try:
+        for name in sections:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        place[int(last) if isinstance(place, list) else last] = parsed
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"--set {override}: the config has no such place") from None
+
+
+def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
+    place = ".".join(map(str, error["loc"])) or "the whole file"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{path}: {place}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{path}: {place}: is missing; add it"
+    given = json.dumps(error.get("input"), default=str)
+    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {given[:200]})"
+
+
+def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for name in place:
+        if isinstance(name, str) and name in current.model_fields:
+            annotation = current.model_fields[name].annotation
+            arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+            current = arguments[0] if arguments else annotation
+    return list(current.model_fields)
+
+
+def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
+    def absolute(value: str) -> str:
+        return value if "://" in value else str((base / Path(value).expanduser()).resolve())
+
+    sources = tuple(s.model_copy(update={"root": absolute(s.root)}) for s in config.sources)
+    language = config.language
+    if language.model is not None:
+        language = language.model_copy(update={"model": absolute(language.model)})
+    return config.model_copy(update={"sources": sources, "language": language})

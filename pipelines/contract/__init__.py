@@ -1,0 +1,1 @@
+"""What others may know of a dataset: schemas, batches, the ledger, the manifest."""

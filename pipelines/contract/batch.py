@@ -1,0 +1,187 @@
+"""The Batch: documents in columns on their way through the stages, with what was dropped and the ledger of it all.
+
+A stage is a function `Batch -> Batch`. It changes texts with `rewrite`, drops documents with `sift`, fills columns with
+`with_columns`, and never loses a row in any other way.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contract.ledger import Ledger, Line
+from pipelines.contract.reasons import Change, DropReason
+from pipelines.contract.schema import DOCUMENTS, DROPS
+
+Stage = Callable[["Batch"], "Batch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents of one source (about 16 MiB of text), the drops so far and the ledger so far."""
+
+    documents: pa.RecordBatch  # schema.DOCUMENTS
+    ledger: Ledger
+    drops: tuple[pa.RecordBatch, ...] = ()  # schema.DROPS, in the order of the stages
+    tables: Mapping[str, pa.RecordBatch] = field(
+        default_factory=dict[str, pa.RecordBatch]
+    )  # what a stage makes beside the documents, by table name
+
+
+def born(stage: str, documents: pa.RecordBatch, ledger: Ledger | None = None, drops: pa.RecordBatch | None = None) -> Batch:
+    """The first Batch of these documents, as a reader makes it.
+
+    A document's characters are counted from here on; a record that is dropped while it is read counts with the text
+    that it has got (often none). `ledger` carries what was skipped and the bytes that were read.
+    """
+    kept, lost = characters(documents), characters(drops) if drops is not None else 0
+    line = Line(
+        documents_in=documents.num_rows + (drops.num_rows if drops is not None else 0),
+        documents_out=documents.num_rows,
+        documents_dropped=_by_reason(drops),
+        characters_in=kept + lost,
+        characters_out=kept,
+        characters_dropped=_characters_by_reason(drops),
+    )
+    return Batch(
+        documents=documents,
+        ledger=(ledger or Ledger()).record(stage, line),
+        drops=(drops,) if drops is not None and drops.num_rows else (),
+    )
+
+
+def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None = None) -> Batch:
+    """Drop the rows whose reason is not null; keep the others; write the ledger line.
+
+    `reasons` holds a DropReason a row (string or dictionary array), `details` a few words for a person.
+    """
+    documents = batch.documents
+    if len(reasons) != documents.num_rows:
+        raise ValueError(f"stage {stage}: {len(reasons)} reasons for {documents.num_rows} documents")
+    reasons = reasons.cast(pa.string())
+    keep = pc.is_null(reasons)
+    kept = documents.filter(keep)
+    drop_rows = pc.invert(keep)
+    dropped = as_drops(
+        documents.filter(drop_rows),
+        stage,
+        reasons.filter(drop_rows),
+        details.filter(drop_rows) if details is not None else None,
+    )
+    out, lost = characters(kept), _characters_by_reason(dropped)
+    line = Line(
+        documents_in=documents.num_rows,
+        documents_out=kept.num_rows,
+        documents_dropped=_by_reason(dropped),
+        characters_in=out + lost.total(),
+        characters_out=out,
+        characters_dropped=lost,
+    )
+    return replace(
+        batch,
+        documents=kept,
+        drops=(*batch.drops, dropped) if dropped.num_rows else batch.drops,
+        ledger=batch.ledger.record(stage, line),
+        tables={name: table.filter(keep) for name, table in batch.tables.items()},
+    )
+
+
+def rewrite(batch: Batch, stage: str, change: Change, texts: pa.Array) -> Batch:
+    """Replace the texts, row for row; the difference in length is added or removed under `change`."""
+    before = pc.utf8_length(batch.documents["text"])
+    after = pc.utf8_length(texts)
+    difference = pc.subtract(after, before)
+    added = pc.sum(pc.max_element_wise(difference, 0)).as_py() or 0
+    removed = pc.sum(pc.max_element_wise(pc.negate(difference), 0)).as_py() or 0
+    line = Line(
+        documents_in=batch.documents.num_rows,
+        documents_out=batch.documents.num_rows,
+        characters_in=pc.sum(before).as_py() or 0,
+        characters_out=pc.sum(after).as_py() or 0,
+        characters_added=Counter({change: added}),
+        characters_removed=Counter({change: removed}),
+    )
+    return replace(
+        batch,
+        documents=with_columns(batch.documents, text=texts),
+        ledger=batch.ledger.record(stage, line),
+    )
+
+
+def split(batch: Batch, stage: str, parent: pa.Array, documents: pa.RecordBatch) -> Batch:
+    """Replace the documents by their pieces, in order; `parent` holds each piece's row in the batch."""
+    if len(pc.unique(parent)) != batch.documents.num_rows:
+        raise ValueError(f"stage {stage}: a document has no piece")
+    line = Line(
+        documents_in=batch.documents.num_rows,
+        documents_split=documents.num_rows - batch.documents.num_rows,
+        documents_out=documents.num_rows,
+        characters_in=characters(batch.documents),
+        characters_out=characters(documents),
+    )
+    return replace(batch, documents=documents, ledger=batch.ledger.record(stage, line))
+
+
+def with_columns(documents: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:
+    """The same rows with these columns replaced (cast to the schema's types)."""
+    for name, values in columns.items():
+        index = documents.schema.get_field_index(name)
+        target = documents.schema.field(index)
+        documents = documents.set_column(index, target, values.cast(target.type))
+    return documents
+
+
+def as_drops(documents: pa.RecordBatch, stage: str, reasons: pa.Array, details: pa.Array | None = None) -> pa.RecordBatch:
+    """Rows of documents as rows of drops (schema.DROPS)."""
+    rows = documents.num_rows
+    for reason in pc.unique(reasons).to_pylist():
+        DropReason(reason)  # the list is closed
+    columns = [
+        *documents.columns,
+        pa.repeat(pa.scalar(stage, pa.string()), rows),
+        reasons.cast(pa.string()),
+        details.cast(pa.string()) if details is not None else pa.nulls(rows, pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=DROPS)
+
+
+def documents_from(columns: Mapping[str, Any]) -> pa.RecordBatch:
+    """Documents from the columns that are known (lists or Arrow arrays); the others are null."""
+    rows = len(next(iter(columns.values())))
+    unknown = set(columns) - set(DOCUMENTS.names)
+    if unknown:
+        raise ValueError(f"no columns of a document: {sorted(unknown)}")
+    arrays = []
+    for wanted in DOCUMENTS:
+        values = columns.get(wanted.name)
+        if values is None:
+            arrays.append(pa.nulls(rows, wanted.type))
+        elif isinstance(values, pa.Array):
+            arrays.append(values.cast(wanted.type))
+        else:
+            arrays.append(pa.array(values, wanted.type))
+    batch = pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS)
+    batch.validate()
+    return batch
+
+
+def characters(documents: pa.RecordBatch) -> int:
+    """Code points of all texts."""
+    return pc.sum(pc.utf8_length(documents["text"])).as_py() or 0
+
+
+def _by_reason(drops: pa.RecordBatch | None) -> Counter[str]:
+    if drops is None or drops.num_rows == 0:
+        return Counter()
+    return Counter({row["values"]: row["counts"] for row in pc.value_counts(drops["reason"]).to_pylist()})
+
+
+def _characters_by_reason(drops: pa.RecordBatch | None) -> Counter[str]:
+    if drops is None or drops.num_rows == 0:
+        return Counter()
+    lengths = pa.table({"reason": drops["reason"], "n": pc.utf8_length(drops["text"])})
+    sums = lengths.group_by("reason").aggregate([("n", "sum")]).to_pylist()
+    return Counter({row["reason"]: row["n_sum"] for row in sums})

@@ -1,0 +1,145 @@
+"""The ledger: how many documents and characters entered and left each stage, and why.
+
+Two conservation laws hold for every line, and a dataset whose lines break one is not written:
+
+    documents_in  + documents_split  = documents_out  + sum(documents_dropped)
+    characters_in + sum(characters_added) = characters_out + sum(characters_dropped) + sum(characters_removed)
+
+and between the lines: what leaves a stage enters the next. A character is a Unicode code point of `text`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+
+def _counter(value: object) -> object:
+    return Counter(value) if isinstance(value, dict) else value
+
+
+# Serialised in the order of the names, zeros left out, so that equal counts are equal bytes.
+Counts = Annotated[
+    Counter[str],
+    BeforeValidator(_counter),
+    PlainSerializer(lambda c: {str(k): c[k] for k in sorted(c) if c[k]}, return_type=dict[str, int]),
+]
+
+
+class ConservationError(ValueError):
+    """Documents or characters were lost, or appeared, without a reason."""
+
+
+class Line(BaseModel):
+    """One stage's counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    documents_in: int = 0
+    documents_split: int = 0  # the pieces beyond the first of every document that was cut
+    documents_out: int = 0
+    documents_dropped: Counts = Field(default_factory=Counter)  # by DropReason
+    characters_in: int = 0
+    characters_out: int = 0
+    characters_added: Counts = Field(default_factory=Counter)  # by Change
+    characters_removed: Counts = Field(default_factory=Counter)  # by Change
+    characters_dropped: Counts = Field(default_factory=Counter)  # by DropReason
+
+    def check(self, stage: str) -> None:
+        """Raise ConservationError unless both laws hold."""
+        gained, lost = self.documents_in + self.documents_split, self.documents_out + self.documents_dropped.total()
+        if gained != lost:
+            raise ConservationError(f"stage {stage}: {gained:,} documents went in, {lost:,} are accounted for")
+        gained = self.characters_in + self.characters_added.total()
+        lost = self.characters_out + self.characters_dropped.total() + self.characters_removed.total()
+        if gained != lost:
+            raise ConservationError(f"stage {stage}: {gained:,} characters went in, {lost:,} are accounted for")
+
+    def beside(self, other: "Line") -> "Line":
+        """The sum of two lines of one stage over different documents."""
+        return Line(
+            documents_in=self.documents_in + other.documents_in,
+            documents_out=self.documents_out + other.documents_out,
+            characters_in=self.characters_in + other.characters_in,
+            characters_out=self.characters_out + other.characters_out,
+            **self._reasons(other),
+        )
+
+    def then(self, other: "Line") -> "Line":
+        """Two steps of one stage over the same documents: `other` takes what `self` left."""
+        if (self.documents_out, self.characters_out) != (other.documents_in, other.characters_in):
+            raise ConservationError("the second step does not take what the first one left")
+        return Line(
+            documents_in=self.documents_in,
+            documents_out=other.documents_out,
+            characters_in=self.characters_in,
+            characters_out=other.characters_out,
+            **self._reasons(other),
+        )
+
+    def _reasons(self, other: "Line") -> dict[str, Any]:
+        return {
+            "documents_split": self.documents_split + other.documents_split,
+            "documents_dropped": self.documents_dropped + other.documents_dropped,
+            "characters_added": self.characters_added + other.characters_added,
+            "characters_removed": self.characters_removed + other.characters_removed,
+            "characters_dropped": self.characters_dropped + other.characters_dropped,
+        }
+
+
+class Ledger(BaseModel):
+    """The lines of one source, in the order of the stages, and what the reader passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: dict[str, Line] = Field(default_factory=dict)  # by stage
+    skipped: Counts = Field(default_factory=Counter)  # records that are no documents, by SkipReason
+    bytes_read: int = 0  # of the input, as stored (compressed)
+
+    def record(self, stage: str, line: Line) -> "Ledger":
+        """This ledger with one more step; a second step of the same stage continues its line."""
+        line.check(stage)
+        known = self.lines.get(stage)
+        lines = {**self.lines, stage: known.then(line) if known else line}
+        return self.model_copy(update={"lines": lines})
+
+    def check(self) -> None:
+        """Raise ConservationError unless every line holds and each stage takes what the one before it left."""
+        before: tuple[str, Line] | None = None
+        for stage, line in self.lines.items():
+            line.check(stage)
+            if before and (before[1].documents_out, before[1].characters_out) != (line.documents_in, line.characters_in):
+                raise ConservationError(
+                    f"{before[0]} handed on {before[1].documents_out:,} documents and {before[1].characters_out:,} characters,"
+                    f" {stage} took {line.documents_in:,} and {line.characters_in:,}"
+                )
+            before = (stage, line)
+
+    @property
+    def documents_out(self) -> int:
+        """Documents that left the last stage."""
+        return next(reversed(self.lines.values())).documents_out if self.lines else 0
+
+    @property
+    def characters_out(self) -> int:
+        """Characters that left the last stage."""
+        return next(reversed(self.lines.values())).characters_out if self.lines else 0
+
+    @property
+    def documents_dropped(self) -> int:
+        """Documents dropped by all stages."""
+        return sum(line.documents_dropped.total() for line in self.lines.values())
+
+
+def add(ledgers: Iterable[Ledger]) -> Ledger:
+    """Sum ledgers of different documents, stage by stage, in the order in which stages first appear."""
+    lines: dict[str, Line] = {}
+    skipped: Counter[str] = Counter()
+    bytes_read = 0
+    for ledger in ledgers:
+        for stage, line in ledger.lines.items():
+            lines[stage] = lines[stage].beside(line) if stage in lines else line
+        skipped.update(ledger.skipped)
+        bytes_read += ledger.bytes_read
+    return Ledger(lines=lines, skipped=skipped, bytes_read=bytes_read)

@@ -1,0 +1,67 @@
+"""The closed lists of reasons. A document, a record or a character leaves the program only under one of these names."""
+
+from enum import StrEnum
+
+
+class DropReason(StrEnum):
+    """Why a document was dropped. Every drop is a row of a drops table."""
+
+    # read: the record is a document, but no text could be had from it
+    UNREADABLE = "unreadable"  # the record is broken: bad framing, bad XML, truncated payload
+    UNDECODABLE = "undecodable"  # the bytes are text in no encoding that could be found
+    EMPTY = "empty"  # nothing is left after extraction or normalisation
+    EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record
+    BOILERPLATE_ONLY = "boilerplate_only"  # a disambiguation page, a list of links: no prose
+    # exclude
+    EXCLUDED = "excluded"  # named in the config's [exclude]: a takedown
+    # normalize
+    GARBLED = "garbled"  # replacement characters beyond the configured share
+    # deduplicate
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    # language
+    LANGUAGE_UNWANTED = "language_unwanted"
+    LANGUAGE_UNCERTAIN = "language_uncertain"
+    # quality: the rules of C4 (TFDS c4_utils) and Gopher (arXiv 2112.11446, A1)
+    C4_LOREM_IPSUM = "c4_lorem_ipsum"
+    C4_CURLY_BRACKET = "c4_curly_bracket"
+    C4_FEW_SENTENCES = "c4_few_sentences"
+    GOPHER_WORD_COUNT = "gopher_word_count"
+    GOPHER_WORD_LENGTH = "gopher_word_length"
+    GOPHER_SYMBOLS = "gopher_symbols"
+    GOPHER_BULLETS = "gopher_bullets"
+    GOPHER_ELLIPSES = "gopher_ellipses"
+    GOPHER_ALPHABETIC = "gopher_alphabetic"
+    GOPHER_STOP_WORDS = "gopher_stop_words"
+    GOPHER_DUPLICATE_LINES = "gopher_duplicate_lines"
+    GOPHER_DUPLICATE_PARAGRAPHS = "gopher_duplicate_paragraphs"
+    GOPHER_TOP_NGRAM = "gopher_top_ngram"
+    GOPHER_DUPLICATE_NGRAMS = "gopher_duplicate_ngrams"
+    FINEWEB_PUNCTUATION = "fineweb_punctuation"
+    FINEWEB_SHORT_LINES = "fineweb_short_lines"
+    FINEWEB_LIST = "fineweb_list"
+    LOW_QUALITY = "low_quality"  # the classifier's score is below its threshold
+    # tokens
+    NO_TOKENS = "no_tokens"
+
+
+class SkipReason(StrEnum):
+    """Why a record of the input is no document. Skipped records are counted at the reader, without a drop row."""
+
+    NAMESPACE = "namespace"  # a wiki page outside the wanted namespaces
+    REDIRECT = "redirect"
+    RECORD_TYPE = "record_type"  # a WARC record that is no response: request, metadata, warcinfo
+    REVISIT = "revisit"  # a WARC revisit: its payload is another record's
+    HTTP_STATUS = "http_status"  # not 200
+    CONTENT_TYPE = "content_type"  # not text
+    FILE_TYPE = "file_type"  # a file that the source does not read
+
+
+class Change(StrEnum):
+    """Why characters were added to or removed from a document that stays."""
+
+    ENCODING = "encoding"  # mojibake repaired
+    COMPOSITION = "composition"  # Unicode NFC
+    CONTROL = "control"  # control and other invisible characters
+    WHITESPACE = "whitespace"
+    LINES = "lines"  # lines removed by a line rule

@@ -1,0 +1,112 @@
+"""The Arrow schemas of everything that is handed over.
+
+A document keeps one row from the reader to the shards; scores that are not known yet are null. Every column of text
+is NFC.
+"""
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+MAX_CHARACTERS_PER_DOCUMENT = 2**20  # a longer text is cut into pieces
+TARGET_BYTES_PER_BATCH = 16 * 2**20  # of text, in one Batch and so in one Parquet row group
+VALIDATION_SHARE = 0.005  # of works, when the config does not say
+
+_DOCUMENT_FIELDS = [
+    pa.field("id", pa.binary(16), nullable=False),  # blake2b of source, NUL, key (and piece number)
+    pa.field("work", pa.binary(16), nullable=False),  # the id without the piece number: all pieces of one book share it
+    pa.field("source", pa.string(), nullable=False),  # the source's name in the config
+    pa.field("snapshot", pa.string(), nullable=False),  # which edition of the source: "20261101", "CC-MAIN-2026-43"
+    pa.field("origin", pa.string(), nullable=False),  # file (relative to the source's root), "#", offset or record id
+    pa.field("url", pa.string()),
+    pa.field("title", pa.string()),
+    pa.field("date", pa.string()),  # ISO 8601, as far as it is known
+    pa.field("license", pa.string()),
+    pa.field("text", pa.string(), nullable=False),  # NFC, lines end in "\n", never empty
+    pa.field("language", pa.string()),  # ISO 639 code of lid.176; null before it is judged
+    pa.field("language_score", pa.float32()),  # 0..1
+    pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null: it passes all
+    pa.field("rule_value", pa.float32()),  # what that rule measured
+    pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null while it is off or not yet asked
+]
+
+DOCUMENTS = pa.schema(_DOCUMENT_FIELDS)
+
+# A drop is the whole document as it was when it was dropped: the evidence stays readable. `text` may be empty here.
+DROPS = pa.schema(
+    [
+        *_DOCUMENT_FIELDS,
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),  # a DropReason
+        pa.field("detail", pa.string()),  # for a person: the survivor's id, the measured value, the parser's message
+    ]
+)
+
+CLUSTERS = pa.schema(
+    [
+        pa.field("id", pa.binary(16), nullable=False),  # the removed document
+        pa.field("cluster", pa.binary(16), nullable=False),  # the least id of its connected component
+        pa.field("survivor", pa.binary(16), nullable=False),  # the kept document it is close to
+        pa.field("similarity", pa.float32(), nullable=False),  # signature Jaccard to the survivor; 1.0 when exact
+        pa.field("exact", pa.bool_(), nullable=False),  # equal after text normalisation
+    ]
+)
+
+
+def signatures(permutations: int) -> pa.Schema:
+    """The schema of MinHash signatures: what deduplication needs to know of a document, row by row beside it."""
+    return pa.schema(
+        [
+            pa.field("id", pa.binary(16), nullable=False),
+            pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text normalised for comparison
+            pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), permutations), nullable=False),
+            pa.field("characters", pa.int64(), nullable=False),
+            pa.field("passes", pa.bool_(), nullable=False),  # language and rules would keep it
+        ]
+    )
+
+
+def tokens(vocabulary_size: int) -> pa.Schema:
+    """The schema of a token shard: uint16 ids while the vocabulary fits, else uint32. Text ids only, no specials."""
+    width = pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()
+    return pa.schema(
+        [
+            pa.field("tokens", pa.list_(pa.field("item", width, nullable=False)), nullable=False),
+            pa.field("sentence_starts", pa.list_(pa.field("item", pa.uint32(), nullable=False)), nullable=False),
+            pa.field("utf8_bytes", pa.uint32(), nullable=False),  # of the text: bits per byte need it
+            pa.field("id", pa.binary(16), nullable=False),
+        ]
+    )
+
+
+def document_id(source: str, key: str, piece: int | None = None) -> bytes:
+    """The 16-byte id of a document: a function of what it is, never of where or when it was read.
+
+    >>> document_id("books", "en/emma.txt").hex()
+    'de04afb9b0f3d27d39a91648e85ff4df'
+    """
+    name = key if piece is None else f"{key}\0{piece}"
+    return hashlib.blake2b(f"{source}\0{name}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def is_validation(works: pa.Array, share: float) -> NDArray[np.bool_]:
+    """Which works belong to the validation split: the same answer in every build, whatever else is in it.
+
+    The first 8 bytes of a work decide (it is a hash already); samples are drawn by the last 8 bytes of an id, so that
+    the two choices are independent.
+    """
+    return _leading_share(works, 0) < share
+
+
+def sampling_key(ids: pa.Array) -> NDArray[np.float64]:
+    """A number in [0, 1) for each id, for samples that do not depend on the order of the documents."""
+    return _leading_share(ids, 8)
+
+
+def _leading_share(ids: pa.Array, first_byte: int) -> NDArray[np.float64]:
+    if len(ids) == 0:
+        return np.empty(0)
+    words = np.frombuffer(ids.buffers()[1], dtype=">u8").reshape(-1, 2)[ids.offset : ids.offset + len(ids)]
+    return words[:, first_byte // 8] / 2.0**64

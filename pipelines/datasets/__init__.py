@@ -1,0 +1,1 @@
+"""One file a dataset: what determines it, and how it is built."""

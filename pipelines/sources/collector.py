@@ -1,0 +1,110 @@
+"""Gathers what a reader finds, record by record, into Batches of about 16 MiB of text."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from pipelines.config import SourceSection
+from pipelines.contract.batch import Batch, as_drops, born, documents_from
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
+
+READ = "read"  # the reader's name as a stage
+
+
+@dataclass(slots=True)
+class Record:
+    """What a source knows of one document."""
+
+    key: str  # stable name within the source: dbname/page/revision, WARC-Record-ID, relative path
+    origin: str  # file relative to the root, "#", offset or record id
+    text: str
+    url: str | None = None
+    title: str | None = None
+    date: str | None = None  # ISO 8601
+
+
+@dataclass(slots=True)
+class Collector:
+    """Fill with `keep`, `drop` and `skip`; take finished batches with `full` while reading and `rest` at the end."""
+
+    section: SourceSection
+    target_bytes: int = TARGET_BYTES_PER_BATCH
+    _kept: list[Record] = field(default_factory=list)
+    _dropped: list[tuple[Record, DropReason, str]] = field(default_factory=list)
+    _skipped: Counter[str] = field(default_factory=Counter)
+    _bytes_read: int = 0
+    _text_bytes: int = 0
+
+    def keep(self, record: Record) -> None:
+        """A document. One without text is a drop: EMPTY."""
+        if not record.text:
+            self.drop(record, DropReason.EMPTY)
+            return
+        self._kept.append(record)
+        self._text_bytes += len(record.text)
+
+    def drop(self, record: Record, reason: DropReason, detail: str = "") -> None:
+        """A record that is a document, but cannot be used."""
+        self._dropped.append((record, reason, detail))
+        self._text_bytes += len(record.text)
+
+    def skip(self, reason: SkipReason, count: int = 1) -> None:
+        """Records that are no documents."""
+        self._skipped[reason] += count
+
+    def read(self, stored_bytes: int) -> None:
+        """Count bytes of the input, as stored."""
+        self._bytes_read += stored_bytes
+
+    def full(self) -> Iterator[Batch]:
+        """The batch, once it holds enough text or rows."""
+        if self._text_bytes >= self.target_bytes or len(self._kept) + len(self._dropped) >= 50_000:
+            yield self.rest()
+
+    def rest(self) -> Batch:
+        """Everything gathered since the last batch, as a batch; yield it last, even if it is empty: it carries counts."""
+        ledger = Ledger(skipped=self._skipped, bytes_read=self._bytes_read)
+        dropped = [record for record, _, _ in self._dropped]
+        drops = as_drops(
+            self._documents(dropped),
+            READ,
+            pa.array([reason.value for _, reason, _ in self._dropped], pa.string()),
+            pa.array([detail or None for _, _, detail in self._dropped], pa.string()),
+        )
+        batch = born(READ, self._documents(self._kept), ledger, drops)
+        self._kept, self._dropped, self._skipped = [], [], Counter()
+        self._bytes_read = self._text_bytes = 0
+        return batch
+
+    def _documents(self, records: list[Record]) -> pa.RecordBatch:
+        section, rows = self.section, len(records)
+        ids = [document_id(section.name, record.key) for record in records]
+        return documents_from(
+            {
+                "id": ids,
+                "work": ids,
+                "source": [section.name] * rows,
+                "snapshot": [section.snapshot] * rows,
+                "origin": [_storable(record.origin) for record in records],
+                "url": [_storable(record.url) for record in records],
+                "title": [_storable(record.title) for record in records],
+                "date": [record.date for record in records],
+                "license": [section.license] * rows,
+                "text": [_storable(record.text) for record in records],
+            }
+        )
+
+
+def _storable(text: str | None) -> str | None:
+    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; the number of characters stays."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

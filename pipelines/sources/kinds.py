@@ -1,0 +1,25 @@
+"""The kinds of source: the one table that a new source is added to."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipelines.config import SourceSection
+from pipelines.contract.batch import Batch
+from pipelines.sources import books, common_crawl, wikipedia
+from pipelines.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of source lists its units and reads one."""
+
+    version: int
+    units: Callable[[SourceSection], list[Unit]]
+    read: Callable[[SourceSection, Unit], Iterator[Batch]]
+
+
+KINDS = {
+    "wikipedia": Kind(wikipedia.VERSION, wikipedia.units, wikipedia.read),
+    "books": Kind(books.VERSION, books.units, books.read),
+    "common_crawl": Kind(common_crawl.VERSION, common_crawl.units, common_crawl.read),
+}

@@ -1,0 +1,1 @@
+"""The science: functions on Arrow arrays and strings. No framework."""

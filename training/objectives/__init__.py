@@ -1,0 +1,1 @@
+"""What a family is trained to predict; NumPy and numba, no torch."""
