@@ -3,26 +3,16 @@
 Every field says what it means below it; a key that is not here is an error that names the nearest one that is.
 """
 
-import difflib
-import json
-import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the file, the field and the fix."""
+from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
+from pipelines.contract.settings import Section, read, validated
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CorpusSection(_Section):
+class CorpusSection(Section):
     """What the corpus is called."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -31,7 +21,7 @@ class CorpusSection(_Section):
     """Share of works (not of pieces) that no vocabulary, classifier or training sees."""
 
 
-class SourceSection(_Section):
+class SourceSection(Section):
     """One source: where it lies and how far it is trusted."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -59,7 +49,7 @@ class SourceSection(_Section):
     """What the source says its language is; for reports only, the documents are judged one by one."""
 
 
-class ExcludeSection(_Section):
+class ExcludeSection(Section):
     """Takedown: documents that must not be in the corpus."""
 
     ids: tuple[str, ...] = ()
@@ -69,7 +59,7 @@ class ExcludeSection(_Section):
     """A host and all hosts below it."""
 
 
-class NormalizeSection(_Section):
+class NormalizeSection(Section):
     """Characters."""
 
     repair_encoding: bool = True
@@ -78,7 +68,7 @@ class NormalizeSection(_Section):
     """Drop a document with a larger share of U+FFFD."""
 
 
-class DeduplicateSection(_Section):
+class DeduplicateSection(Section):
     """Exact and near duplicates across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
 
     enabled: bool = True
@@ -102,7 +92,7 @@ class DeduplicateSection(_Section):
         return self.bands * self.rows
 
 
-class LanguageSection(_Section):
+class LanguageSection(Section):
     """Language identification (fastText lid.176)."""
 
     enabled: bool = True
@@ -116,7 +106,7 @@ class LanguageSection(_Section):
     """Path of lid.176.ftz; by default it is downloaded once, checked and cached."""
 
 
-class QualitySection(_Section):
+class QualitySection(Section):
     """Rules of C4, Gopher and FineWeb, then a classifier trained on curated sources against the crawl."""
 
     rules: tuple[Literal["c4", "gopher", "gopher_repetition", "fineweb"], ...] = ("c4", "gopher", "gopher_repetition")
@@ -131,7 +121,7 @@ class QualitySection(_Section):
     seed: int = Field(default=1, ge=0)
 
 
-class VocabularySection(_Section):
+class VocabularySection(Section):
     """One SentencePiece model, trained on a sample of the train split."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -146,7 +136,7 @@ class VocabularySection(_Section):
     """Another number of threads gives another model, so it is part of the fingerprint."""
 
 
-class TokensSection(_Section):
+class TokensSection(Section):
     """Token shards."""
 
     vocabulary: str | None = None
@@ -155,14 +145,14 @@ class TokensSection(_Section):
     """Text that one worker turns into one part per split, source and language."""
 
 
-class RetainSection(_Section):
+class RetainSection(Section):
     """Which intermediate datasets `corpusmill gc` keeps after publishing."""
 
     documents: bool = True
     clusters: bool = True
 
 
-class CorpusConfig(_Section):
+class CorpusConfig(Section):
     """A whole build."""
 
     corpus: CorpusSection
@@ -214,71 +204,8 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
     folder of the config file.
     """
     path = Path(path)
-    data = _read_toml(path)
-    for override in overrides:
-        _override(data, override)
-    config = validated(CorpusConfig, data, str(path))
+    config = validated(CorpusConfig, read(path, overrides), str(path))
     return _resolve_paths(config, path.resolve().parent)
-
-
-def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
-    """The model of this data, or a ConfigError in one line a mistake."""
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(path, model, dict(e)) for e in error.errors())) from None
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; the configs that come with corpusmill lie in configs/") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; name a TOML file in it") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-
-
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {override}: write it as section.key=value")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value  # a bare word is a string
-    *sections, last = key.strip().split(".")
-    place: Any = data
-    try:
-        for name in sections:
-            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-        place[int(last) if isinstance(place, list) else last] = parsed
-    except (IndexError, ValueError, TypeError, AttributeError):
-        raise ConfigError(f"--set {override}: the config has no such place") from None
-
-
-def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
-    place = ".".join(map(str, error["loc"])) or "the whole file"
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(model, error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{path}: {place}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{path}: {place}: is missing; add it"
-    given = json.dumps(error.get("input"), default=str)
-    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {given[:200]})"
-
-
-def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    current: Any = model
-    for name in place:
-        if isinstance(name, str) and name in current.model_fields:
-            annotation = current.model_fields[name].annotation
-            arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-            current = arguments[0] if arguments else annotation
-    return list(current.model_fields)
 
 
 def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:

@@ -1,0 +1,92 @@
+"""Configuration files: TOML, typed by pydantic. A mistake is one line that names the file, the field and the fix."""
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file, the field and the fix."""
+
+
+class Section(BaseModel):
+    """A section of a config: it cannot be changed, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The content of a TOML file with `overrides` (`section.key=value`, a TOML value or a bare word) put in.
+
+    Raises ConfigError with the file or the override, and the fix.
+    """
+    data = _read_toml(Path(path))
+    for override in overrides:
+        _override(data, override)
+    return data
+
+
+def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
+    """The model of this data, or a ConfigError in one line a mistake."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(path, model, dict(e)) for e in error.errors())) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; the configs that come with corpusmill lie in configs/") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; name a TOML file in it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {override}: write it as section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    place: Any = data
+    try:
+        for name in sections:
+            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
+        place[int(last) if isinstance(place, list) else last] = parsed
+    except (IndexError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"--set {override}: the config has no such place") from None
+
+
+def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
+    place = ".".join(map(str, error["loc"])) or "the whole file"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{path}: {place}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{path}: {place}: is missing; add it"
+    given = json.dumps(error.get("input"), default=str)
+    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {given[:200]})"
+
+
+def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for name in place:
+        if isinstance(name, str) and name in current.model_fields:
+            annotation = current.model_fields[name].annotation
+            arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+            current = arguments[0] if arguments else annotation
+    return list(current.model_fields)
