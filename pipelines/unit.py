@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,3 +32,30 @@ def unit_name(uri: str, *qualifiers: object) -> str:
     whole = "\0".join([uri, *map(str, qualifiers)])
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", uri.rsplit("/", 1)[-1]).strip("-.")[:48]
     return f"{stem}-{hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()}"
+
+
+def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, int]], bytes_per_unit: int) -> list[Unit]:
+    """Units that group neighbours until they hold about so many bytes; `items` are (path, bytes), sorted by path.
+
+    The groups are a function of the items alone. `identity` is that of the dataset the items belong to.
+    """
+    groups: list[list[tuple[str, int]]] = []
+    filled = bytes_per_unit  # the first item opens a group
+    for path, size in items:
+        if filled + size > bytes_per_unit and filled:
+            groups.append([])
+            filled = 0
+        groups[-1].append((path, size))
+        filled += size
+    return [
+        Unit(
+            name=unit_name(f"{source}/{group[0][0]}", *(path for path, _ in group)),
+            source=source,
+            uri=group[0][0],
+            root=root,
+            bytes=sum(size for _, size in group),
+            identity=identity,
+            paths=tuple(path for path, _ in group),
+        )
+        for group in groups
+    ]

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,29 @@ def sha256(uri: str) -> str:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a file."""
+    with reading(source) as incoming, writing(target) as outgoing:
+        while chunk := incoming.read(_CHUNK_BYTES):
+            outgoing.write(chunk)
+
+
+def local_copy(uri: str, expected_sha256: str) -> str:
+    """A path on this machine that holds this file: the file itself when it is local, else a copy in the temporary folder.
+
+    Raises ValueError when the content is not the expected one.
+    """
+    if is_local(uri):
+        path = str(local_path(uri))
+    else:
+        path = str(Path(tempfile.gettempdir()) / "corpusmill" / expected_sha256)
+        if not exists(path):
+            copy(uri, path)
+    if sha256(path) != expected_sha256:
+        raise ValueError(f"{uri}: its content has changed since it was recorded (sha256 {expected_sha256}); restore it")
+    return path
 
 
 def remove(uri: str) -> None:

@@ -1,0 +1,98 @@
+"""What local workers say of themselves, in small files: which unit each holds, how far it is, what went wrong.
+
+The driver reads them to show progress and to notice a worker that died: Beam's own local runner would wait for it for
+ever. Results never travel this way; the sidecar of a unit is the only sign that it is finished.
+"""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Claim:
+    """One unit in one worker's hands."""
+
+    name: str
+    pid: int
+    documents: int = 0
+    text_bytes: int = 0
+    stored_bytes: int = 0  # of the unit, once it is done
+    state: str = "working"  # working, done, failed
+    error: str = ""
+
+
+class Claims:
+    """A folder of claims; a picklable handle. Without a folder (a cluster) nothing is written."""
+
+    def __init__(self, folder: str | None) -> None:
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def hold(self, name: str, stored_bytes: int = 0) -> Generator[Claim]:
+        """Claim a unit for the time of the block; an exception in it is noted as the unit's failure and goes on."""
+        claim = Claim(name, os.getpid())
+        self.note(claim)
+        try:
+            yield claim
+        except BaseException as error:
+            claim.state, claim.error = "failed", f"{type(error).__name__}: {error}"
+            self.note(claim)
+            raise
+        claim.state, claim.stored_bytes = "done", stored_bytes
+        self.note(claim)
+
+    def note(self, claim: Claim) -> None:
+        """Write the claim as it stands now."""
+        if self.folder is None:
+            return
+        path = Path(self.folder) / f"{claim.name}.json"
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(claim)))
+        temporary.replace(path)
+
+    def all(self) -> list[Claim]:
+        """Every claim so far, by name."""
+        if self.folder is None:
+            return []
+        return [Claim(**json.loads(path.read_text())) for path in sorted(Path(self.folder).glob("*.json"))]
+
+    def orphans(self) -> list[Claim]:
+        """Units whose worker is gone without having finished them."""
+        return [claim for claim in self.all() if claim.state == "working" and not _is_alive(claim.pid)]
+
+    def failures(self) -> list[Claim]:
+        """Units that ended with an exception."""
+        return [claim for claim in self.all() if claim.state == "failed"]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Dead, but not yet collected by its parent (Linux; elsewhere parents collect at once)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def wait_until_gone(pid: int, seconds: float) -> bool:
+    """Wait for a process to end; whether it did."""
+    deadline = time.monotonic() + seconds
+    while _is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

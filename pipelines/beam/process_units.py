@@ -1,0 +1,106 @@
+"""The one map-only pipeline: Create(units) | Reshuffle | ParDo(process a unit).
+
+Beam sees unit descriptors, never documents. A unit reads, runs its stages and writes its parts batch by batch; it is
+finished when its sidecar exists, and a rerun does only the units without one.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import apache_beam as beam
+
+from pipelines.beam import runners
+from pipelines.beam.claims import Claim, Claims
+from pipelines.build import Context
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.manifest import Sidecar
+from pipelines.parts import read_sidecar, write_unit
+from pipelines.unit import Unit
+
+ReadUnit = Callable[[Unit], Iterator[Batch]]
+
+
+class Job(Protocol):
+    """What is done with a unit. Pickled by reference and value: it holds configuration and URIs, no model."""
+
+    def open(self) -> ReadUnit:
+        """Load what the work needs, once a worker, and return the function that turns a unit into batches."""
+        ...
+
+
+def process_units(
+    context: Context, dataset_uri: str, job: Job, units: Sequence[Unit], *, documents: bool = True
+) -> list[Sidecar]:
+    """The sidecars of all units, in their order; units that are finished already are not done again."""
+    finished = {unit.name: sidecar for unit in units if (sidecar := finished_sidecar(dataset_uri, unit.name))}
+    pending = [unit for unit in units if unit.name not in finished]
+    context.on_event("units", {"total": len(units), "finished": len(finished), "bytes": sum(u.bytes for u in pending)})
+    if pending:
+        order = runners.balanced([unit.bytes for unit in pending], max(1, context.runner.workers))
+        construct = functools.partial(
+            construct_pipeline, [pending[i].model_dump_json() for i in order], dataset_uri, job, documents
+        )
+        runners.run(
+            context.runner,
+            construct,
+            stored_bytes=sum(unit.bytes for unit in pending) if len(pending) > 1 else 0,
+            on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+        )
+    return [finished.get(unit.name) or _written(dataset_uri, unit.name) for unit in units]
+
+
+def construct_pipeline(
+    units: Sequence[str], dataset_uri: str, job: Job, documents: bool, pipeline: beam.Pipeline, claims: Claims
+) -> None:
+    """Add the transforms to a pipeline; `units` are JSON descriptors."""
+    _ = (
+        pipeline
+        | "Units" >> beam.Create(list(units), reshuffle=False)
+        | "Spread" >> beam.Reshuffle()
+        | "ProcessUnit" >> beam.ParDo(ProcessUnit(dataset_uri, job, documents, claims))
+    )
+
+
+class ProcessUnit(beam.DoFn):
+    """Reads a unit, runs its stages, writes its parts and its sidecar; yields the unit's name."""
+
+    def __init__(self, dataset_uri: str, job: Job, documents: bool, claims: Claims) -> None:
+        self._dataset_uri, self._job, self._documents, self._claims = dataset_uri, job, documents, claims
+        self._read: ReadUnit | None = None
+
+    def process(self, element: str, *_args: Any, **_kwargs: Any) -> Iterable[str]:
+        """Do one unit."""
+        unit = Unit.model_validate_json(element)
+        with self._claims.hold(unit.name, unit.bytes) as claim:
+            # Here and not in setup(), so that a model that cannot be loaded is an error with a unit's name.
+            self._read = self._read or self._job.open()
+            batches = self._counted(claim, self._read(unit))
+            write_unit(self._dataset_uri, unit, batches, documents=self._documents)
+        yield unit.name
+
+    def _counted(self, claim: Claim, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            yield batch
+            claim.documents += batch.documents.num_rows
+            claim.text_bytes += batch.documents["text"].nbytes
+            self._claims.note(claim)
+
+
+def finished_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
+    """The sidecar of a unit whose parts are all there in their full size."""
+    sidecar = read_sidecar(dataset_uri, unit)
+    if sidecar is None:
+        return None
+    whole = all(
+        files.exists(uri := files.join(dataset_uri, part.path)) and files.size(uri) == part.bytes for part in sidecar.parts
+    )
+    return sidecar if whole else None
+
+
+def _written(dataset_uri: str, unit: str) -> Sidecar:
+    sidecar = read_sidecar(dataset_uri, unit)
+    if sidecar is None:
+        raise AssertionError(f"unit {unit}: the pipeline ended without its sidecar")
+    return sidecar

@@ -1,0 +1,187 @@
+"""Runs a Beam pipeline: in this process, in worker processes of this machine, or on a cluster.
+
+Locally the runner is Beam's FnApiRunner, by name: DirectRunner is a switch that first tries to download another one.
+With more than one worker, the pipeline runs in a child process of its own, and this process watches: when a worker is
+killed, FnApiRunner hangs; here the run ends within seconds, with the unit named, and no process is left behind.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from pipelines.beam.claims import Claim, Claims
+from pipelines.build import RunnerOptions
+
+POLL_SECONDS = 0.25
+# A file is judged dead only if it is found so twice: a worker may end between its last note and our look.
+_ORPHAN_LOOKS = 4
+IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
+
+# Adds transforms to a pipeline. It is pickled for the child process: a module's function, or functools.partial of one.
+Construct = Callable[[beam.Pipeline, Claims], None]
+OnProgress = Callable[[Sequence[Claim]], None]
+
+
+class WorkerError(RuntimeError):
+    """The run ended because of one unit: its worker died, or its work raised an error."""
+
+
+def run(options: RunnerOptions, construct: Construct, *, stored_bytes: int, on_progress: OnProgress) -> None:
+    """Run the pipeline to its end.
+
+    `stored_bytes` of input decide whether local workers are worth their start. Raises WorkerError with the unit's name.
+    """
+    if options.runner != "local":
+        _run_on_cluster(options, construct)
+        return
+    with tempfile.TemporaryDirectory(prefix="corpusmill-claims-") as folder:
+        claims = Claims(folder)
+        try:
+            if options.workers == 1 or stored_bytes < IN_PROCESS_BYTES:
+                _run_in_process(construct, claims, on_progress)
+            else:
+                _run_in_child(options, construct, claims, on_progress)
+        finally:
+            on_progress(claims.all())
+
+
+def cluster_options(options: RunnerOptions) -> PipelineOptions:
+    """Beam's options for a cluster; DoFns go by reference, so workers need corpusmill installed."""
+    return PipelineOptions([f"--runner={options.runner}", "--no_save_main_session", *options.beam_arguments])
+
+
+def _run_on_cluster(options: RunnerOptions, construct: Construct) -> None:
+    with beam.Pipeline(options=cluster_options(options)) as pipeline:
+        construct(pipeline, Claims(None))
+
+
+def _run_in_process(construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
+    with _polling(lambda: on_progress(claims.all())):
+        try:
+            with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
+                construct(pipeline, claims)
+        except Exception as error:
+            raise _named(claims, error) from error
+
+
+@contextlib.contextmanager
+def _polling(look: Callable[[], None]) -> Generator[None]:
+    """Call `look` again and again in a thread for the time of the block."""
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(POLL_SECONDS):
+            look()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _named(claims: Claims, error: BaseException) -> Exception:
+    failures = claims.failures()
+    if failures:
+        return WorkerError(f"unit {failures[0].name}: {failures[0].error}")
+    return WorkerError(f"Beam: {error}")
+
+
+def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
+    assert claims.folder is not None
+    specification = Path(claims.folder) / "pipeline.pickle"
+    specification.write_bytes(pickle.dumps((options.workers, construct, claims)))
+    log = Path(claims.folder) / "beam.log"
+    with log.open("wb") as stderr:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.beam.runners", str(specification), str(os.getpid())],
+            stderr=stderr,
+            stdout=stderr,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            _watch(child, claims, on_progress)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.returncode != 0:
+        raise _named(claims, RuntimeError(f"the driver ended with status {child.returncode}:\n{_tail(log)}"))
+
+
+def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProgress) -> None:
+    """Return when the child has ended; raise WorkerError as soon as a worker is found dead with a unit in its hands."""
+    looks = 0
+    while child.poll() is None:
+        time.sleep(POLL_SECONDS)
+        on_progress(claims.all())
+        orphans = claims.orphans()
+        looks = looks + 1 if orphans else 0
+        if looks >= _ORPHAN_LOOKS:
+            names = ", ".join(claim.name for claim in orphans)
+            raise WorkerError(
+                f"unit {names}: its worker (process {orphans[0].pid}) was killed, perhaps for want of memory;"
+                " what is finished is kept: run the same command again, with fewer workers if it was memory"
+            )
+        if claims.failures():
+            # Beam would finish its other units first; the error is known now.
+            raise _named(claims, RuntimeError())
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _child(specification: str, parent: int) -> None:
+    """The child process: run the pipeline in worker processes, and end with the parent."""
+    workers, construct, claims = pickle.loads(Path(specification).read_bytes())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
+    with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+        construct(pipeline, claims)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def balanced(weights: Sequence[int], workers: int) -> list[int]:
+    """An order of elements that FnApiRunner's static assignment (element i to worker i mod workers) turns into even loads.
+
+    The heaviest first, every other round reversed:
+
+    >>> balanced([1, 9, 5, 4], 2)
+    [1, 2, 0, 3]
+    """
+    heaviest_first = sorted(range(len(weights)), key=lambda i: (-weights[i], i))
+    order: list[int] = []
+    for start in range(0, len(heaviest_first), workers):
+        group = heaviest_first[start : start + workers]
+        order += group if (start // workers) % 2 == 0 else group[::-1]
+    return order
+
+
+def _main(arguments: list[str]) -> Any:
+    _child(arguments[0], int(arguments[1]))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

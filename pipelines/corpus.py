@@ -1,0 +1,77 @@
+"""The whole build on one page: which datasets there are, what each needs, and what is published at the end.
+
+    documents/<source> ─┬─ clusters ─┬─ classifier ─ corpus ─ vocabulary/<name> ─ tokens/<name>
+                        └────────────┘
+
+Callers walk `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate look at every dataset
+that is handed over, and `publish` last.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipelines.build import Context, Dataset
+from pipelines.config import SourceSection, VocabularySection
+from pipelines.datasets import classifier, clusters, corpus, documents, tokens, vocabulary
+
+Built = Mapping[str, Dataset]  # by step name
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One dataset of the build."""
+
+    name: str  # of the dataset
+    needs: tuple[str, ...]  # names of steps
+    gated: bool  # handed over: the gate must pass before anything is built on it
+    run: Callable[[Built], Dataset]
+
+
+def plan(context: Context) -> list[Step]:
+    """The steps, in an order in which they can run."""
+    config = context.config
+    sources = tuple(f"documents/{source.name}" for source in config.sources)
+    steps = [_documents_step(context, source) for source in config.sources]
+    steps.append(Step("clusters", sources, False, lambda built: clusters.build(context, [built[name] for name in sources])))
+    steps.append(
+        Step(
+            "classifier",
+            (*sources, "clusters"),
+            False,
+            lambda built: classifier.build(context, [built[name] for name in sources], built["clusters"]),
+        )
+    )
+    steps.append(
+        Step(
+            "corpus",
+            (*sources, "clusters", "classifier"),
+            True,
+            lambda built: corpus.build(context, [built[name] for name in sources], built["clusters"], built["classifier"]),
+        )
+    )
+    for section in config.vocabularies:
+        steps.append(_vocabulary_step(context, section))
+    for section in config.vocabularies:
+        if config.tokens.vocabulary in (None, section.name):
+            steps.append(_tokens_step(context, section))
+    return steps
+
+
+def _documents_step(context: Context, source: SourceSection) -> Step:
+    return Step(f"documents/{source.name}", (), True, lambda _built: documents.build(context, source))
+
+
+def _vocabulary_step(context: Context, section: VocabularySection) -> Step:
+    return Step(
+        f"vocabulary/{section.name}", ("corpus",), False, lambda built: vocabulary.build(context, built["corpus"], section)
+    )
+
+
+def _tokens_step(context: Context, section: VocabularySection) -> Step:
+    vocabulary_name = f"vocabulary/{section.name}"
+    return Step(
+        f"tokens/{section.name}",
+        ("corpus", vocabulary_name),
+        True,
+        lambda built: tokens.build(context, built["corpus"], built[vocabulary_name]),
+    )

@@ -1,0 +1,108 @@
+"""corpus: the published text, and every document that is not in it with the reason and all scores known.
+
+A unit is a group of finished units of one source's documents. Their drops are carried over, and their ledger goes on
+here: the ledger of the corpus is the whole funnel, from the reader to the last filter.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.beam.process_units import ReadUnit, process_units
+from pipelines.build import Context, Dataset, ensure
+from pipelines.config import CorpusConfig
+from pipelines.contract import manifest
+from pipelines.contract.batch import Batch
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import Manifest
+from pipelines.contract.schema import DOCUMENTS
+from pipelines.datasets.classifier import Classifier
+from pipelines.datasets.clusters import removals_for
+from pipelines.parts import part_path, read_batches, read_sidecar
+from pipelines.stages import deduplicate, language, quality
+from pipelines.unit import Unit, grouped
+
+TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
+
+
+def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, classifier: Dataset) -> Dataset:
+    """Filter the documents of all sources."""
+    config = context.config
+    units = [unit for dataset in documents for unit in _units(dataset)]
+    job = CorpusJob(config, {dataset.manifest.dataset: dataset.uri for dataset in documents}, clusters.uri, classifier.uri)
+    made_from = {
+        "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
+        "clusters": clusters.manifest.fingerprint,
+        "classifier": classifier.manifest.fingerprint,
+        "language": config.language.model_dump(mode="json", exclude={"model"}),
+        "quality": config.quality.model_dump(mode="json"),
+        "curated": sorted(source.name for source in config.sources if source.curated),
+        "versions": {"deduplicate": deduplicate.VERSION, "language": language.VERSION, "quality": quality.VERSION},
+    }
+
+    def make(uri: str) -> Manifest:
+        sidecars = process_units(context, uri, job, units)
+        return manifest.assemble("corpus", made_from, sidecars, config=config.model_dump(mode="json"))
+
+    return ensure(context, "corpus", made_from, make)
+
+
+def _units(documents: Dataset) -> list[Unit]:
+    """Groups of the units of one documents dataset, about 1 GiB each."""
+    source = documents.manifest.dataset.removeprefix("documents/")
+    names = sorted({part.unit for part in documents.manifest.parts})
+    stored = {part.unit: part for part in documents.manifest.of("documents")}
+    items = [(name, stored[name].bytes if name in stored else 0) for name in names]
+    return grouped(source, documents.uri, documents.manifest.fingerprint, items, TEXT_BYTES_PER_UNIT)
+
+
+@dataclass(frozen=True)
+class CorpusJob:
+    """What a worker does with a group of documents units: the URIs of what it joins, and the config."""
+
+    config: CorpusConfig
+    documents: dict[str, str]  # URI by dataset
+    clusters: str
+    classifier: str
+
+    def open(self) -> ReadUnit:
+        """Load the classifier and the clusters' manifest."""
+        clusters = Dataset(self.clusters, manifest.read(self.clusters))
+        classifier = Classifier.load(Dataset(self.classifier, manifest.read(self.classifier)))
+
+        def read(unit: Unit) -> Iterator[Batch]:
+            source = self.config.source(unit.source)
+            judged = None if source.curated else classifier
+            for name in unit.paths:
+                dataset = f"documents/{unit.source}"
+                yield self._upstream(dataset, name)
+                removals = removals_for(clusters, dataset, name)
+                for batch in self._documents(dataset, name):
+                    if removals is not None:
+                        batch = deduplicate.stage(removals)(batch)
+                    if self.config.language.enabled:
+                        batch = language.stage(self.config.language)(batch)
+                    yield quality.stage(
+                        self.config.quality, judged.score if judged else None, judged.threshold if judged else None
+                    )(batch)
+
+        return read
+
+    def _upstream(self, dataset: str, unit: str) -> Batch:
+        """The unit's ledger so far and its drops, without documents."""
+        uri = self.documents[dataset]
+        sidecar = read_sidecar(uri, unit)
+        assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"
+        drops = tuple(_batches(uri, "drops", unit, sidecar.parts))
+        return Batch(DOCUMENTS.empty_table().to_batches()[0], sidecar.ledger, drops)
+
+    def _documents(self, dataset: str, unit: str) -> Iterator[Batch]:
+        sidecar = read_sidecar(self.documents[dataset], unit)
+        assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"
+        for rows in _batches(self.documents[dataset], "documents", unit, sidecar.parts):
+            yield Batch(rows, Ledger())
+
+
+def _batches(uri: str, table: str, unit: str, parts: Sequence[Any]) -> Iterator[Any]:
+    if any(part.table == table for part in parts):
+        yield from read_batches(uri, part_path(table, unit))

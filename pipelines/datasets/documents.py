@@ -1,0 +1,172 @@
+"""documents/<source>: what one source says, extracted, normalised and judged; nothing is filtered for its content yet.
+
+read → exclude → normalize → split → judge, with the MinHash signatures beside. Language and rules are judged here,
+while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.beam.process_units import ReadUnit, process_units
+from pipelines.build import Context, Dataset, ensure
+from pipelines.config import CorpusConfig, SourceSection
+from pipelines.contract import files, manifest
+from pipelines.contract.batch import Batch, Stage, born
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import Manifest
+from pipelines.contract.reasons import DropReason
+from pipelines.fetch import lid_model
+from pipelines.sources.collector import READ
+from pipelines.sources.kinds import KINDS
+from pipelines.sources.listing import SourceError
+from pipelines.stages import exclude, judge, normalize, signatures, split
+from pipelines.unit import Unit
+
+UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
+BAD_REASONS = (DropReason.UNREADABLE, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)
+
+
+def build(context: Context, source: SourceSection) -> Dataset:
+    """The documents of one source."""
+    units, documents_per_unit = sampled(KINDS[source.kind].units(source), context.limit)
+    model = _language_model(context)
+    job = DocumentsJob(context.config, source.name, model, documents_per_unit)
+    name = f"documents/{source.name}"
+    made_from = _made_from(context.config, source, model, units, documents_per_unit)
+
+    def make(uri: str) -> Manifest:
+        sidecars = process_units(context, uri, job, units)
+        made = manifest.assemble(name, made_from, sidecars, config=context.config.model_dump(mode="json"))
+        _check_bad_share(source, made)
+        return made
+
+    return ensure(context, name, made_from, make)
+
+
+def sampled(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
+    """The units of a sample build of about `limit` documents, and how many documents each of them may give."""
+    if limit is None:
+        return units, None
+    chosen = units[: min(UNITS_OF_A_SAMPLE, limit)]
+    return chosen, -(-limit // max(1, len(chosen)))
+
+
+@dataclass(frozen=True)
+class DocumentsJob:
+    """What a worker does with a unit of a source."""
+
+    config: CorpusConfig
+    source: str
+    model: "Model | None"
+    documents_per_unit: int | None
+
+    def open(self) -> ReadUnit:
+        """Load the language model and put the stages in order."""
+        config, source = self.config, self.config.source(self.source)
+        stages: list[Stage] = [
+            exclude.stage(config.exclude),
+            normalize.stage(config.normalize),
+            split.stage(),
+            judge.stage(
+                config.language,
+                config.quality,
+                self.model.local() if self.model else None,
+                apply_rules=_rules_apply(config, source),
+            ),
+        ]
+        if config.deduplicate.enabled:
+            stages.append(signatures.stage(config.deduplicate, config.language))
+
+        def read(unit: Unit) -> Iterator[Batch]:
+            for batch in head(KINDS[source.kind].read(source, unit), self.documents_per_unit):
+                for stage in stages:
+                    batch = stage(batch)
+                yield batch
+
+        return read
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file beside the datasets, by content."""
+
+    uri: str
+    sha256: str
+
+    def local(self) -> str:
+        """A path on this machine."""
+        return files.local_copy(self.uri, self.sha256)
+
+
+def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
+    """The first so many documents, dropped ones included; the rest is not read."""
+    left = documents
+    for batch in batches:
+        if left is None:
+            yield batch
+            continue
+        kept = batch.documents.slice(0, left)
+        drops = batch.drops[0].slice(0, left - kept.num_rows) if batch.drops else None
+        left -= kept.num_rows + (drops.num_rows if drops is not None else 0)
+        counts = Ledger(skipped=batch.ledger.skipped, bytes_read=batch.ledger.bytes_read)
+        yield born(READ, kept, counts, drops)
+        if left == 0:
+            return
+
+
+def _rules_apply(config: CorpusConfig, source: SourceSection) -> bool:
+    return config.quality.rules_for == "all" or not source.curated
+
+
+def _language_model(context: Context) -> Model | None:
+    """lid.176, copied beside the datasets, so that workers of other machines find it under a URI."""
+    if not context.config.language.enabled:
+        return None
+    path = str(lid_model(context.config.language.model))
+    sha256 = files.sha256(path)
+    uri = files.join(context.out, "models", f"lid.176-{sha256[:12]}.ftz")
+    if not files.exists(uri):
+        files.copy(path, uri)
+    return Model(uri, sha256)
+
+
+def _made_from(
+    config: CorpusConfig, source: SourceSection, model: Model | None, units: list[Unit], documents_per_unit: int | None
+) -> dict[str, Any]:
+    quality = config.quality
+    deduplicate = config.deduplicate
+    return {
+        "source": source.model_dump(mode="json", exclude={"root", "paths", "priority", "curated", "bad_share_limit", "language"}),
+        "exclude": config.exclude.model_dump(mode="json"),
+        "normalize": config.normalize.model_dump(mode="json"),
+        "language": config.language.model_dump(mode="json", exclude={"model"}),
+        "rules": list(quality.rules) if _rules_apply(config, source) else [],
+        "signatures": deduplicate.model_dump(mode="json", include={"ngram", "bands", "rows", "seed", "scheme"})
+        if deduplicate.enabled
+        else None,
+        "models": {"language": model.sha256 if model else None},
+        "versions": {
+            source.kind: KINDS[source.kind].version,
+            "exclude": exclude.VERSION,
+            "normalize": normalize.VERSION,
+            "split": split.VERSION,
+            "judge": judge.VERSION,
+            "signatures": signatures.VERSION,
+        },
+        "documents_per_unit": documents_per_unit,
+        "units": [[unit.name, unit.uri, unit.bytes, unit.identity] for unit in units],
+    }
+
+
+def _check_bad_share(source: SourceSection, made: Manifest) -> None:
+    ledger = made.ledgers[source.name]
+    line = ledger.lines[READ]
+    bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
+    share = sum(bad.values()) / max(1, line.documents_in)
+    if share > source.bad_share_limit:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
+        raise SourceError(
+            f"source {source.name}: {share:.1%} of {line.documents_in:,} documents cannot be read ({counts}), more than"
+            f" sources.bad_share_limit = {source.bad_share_limit:.1%}; repair the input below {source.root} or raise the limit"
+        )
