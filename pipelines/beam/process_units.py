@@ -85,6 +85,7 @@ class ProcessUnit(beam.DoFn):
             yield batch
             claim.documents += batch.documents.num_rows
             claim.text_bytes += batch.documents["text"].nbytes
+            claim.stored_bytes += batch.ledger.bytes_read
             self._claims.note(claim)
 
 

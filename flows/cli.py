@@ -1,0 +1,161 @@
+"""The command line: `corpusmill build | verify | gc | pretrain`.
+
+Heavy packages are imported in the command that needs them: `corpusmill --help` answers at once.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; an error a user can mend is one line on stderr and exit code 1 (2 for a wrong command line)."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except KeyboardInterrupt:
+        print("corpusmill: interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("CORPUSMILL_TRACEBACK"):
+            raise
+        print(f"corpusmill: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="corpusmill",
+        description="Build pretraining corpora and pretrain language models on them.",
+        epilog="Set CORPUSMILL_TRACEBACK=1 to see where an error comes from.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="build a corpus: sources to token shards")
+    build.add_argument("config", help="a TOML file, e.g. configs/corpus/demo.toml")
+    build.add_argument("--out", required=True, help="output folder or URI; finished datasets in it are not built again")
+    build.add_argument("--runner", default="local", help="local, or a Beam runner: DataflowRunner, FlinkRunner, …")
+    build.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes of the local runner")
+    build.add_argument("--limit", type=_positive, metavar="N", help="a sample build: about N documents of each source")
+    build.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    build.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
+    build.add_argument(
+        "--beam", action="append", default=[], metavar="OPTION", help="an option for Beam, e.g. --beam=--project=my-project"
+    )
+    build.set_defaults(run=_build)
+
+    verify = commands.add_parser("verify", help="re-hash every part and re-add every ledger of a dataset or a whole build")
+    verify.add_argument("dataset", help="a dataset's folder, or an output folder: then everything that is published in it")
+    verify.set_defaults(run=_verify)
+
+    gc = commands.add_parser("gc", help="remove what the published release does not need")
+    gc.add_argument("out", help="an output folder")
+    gc.add_argument("--dry-run", action="store_true", help="list, and remove nothing")
+    gc.set_defaults(run=_gc)
+
+    pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
+    pretrain.add_argument("config", help="a TOML file, e.g. configs/pretrain/gpt_demo.toml")
+    pretrain.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
+    pretrain.set_defaults(run=_pretrain)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from flows import drive
+    from flows.console import BuildConsole, closing_tables
+    from pipelines import config
+    from pipelines.build import Context, RunnerOptions
+
+    settings = config.load(arguments.config, tuple(arguments.set))
+    out = arguments.out if "://" in arguments.out else os.path.abspath(arguments.out)
+    runner = RunnerOptions(arguments.runner, arguments.workers, tuple(arguments.beam))
+    with BuildConsole() as console:
+        context = Context(settings, out, runner, arguments.limit, console.on_event)
+        if arguments.dry_run:
+            return _dry_run(context)
+        published = drive.build(context)
+    for table in closing_tables(published.report, console.seconds, out):
+        console.console.print(table)
+    return 0
+
+
+def _dry_run(context: object) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipelines.build import Context
+    from pipelines.corpus import plan
+    from pipelines.datasets.documents import sampled
+    from pipelines.sources.kinds import KINDS
+
+    assert isinstance(context, Context)
+    table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left")
+    for name in ("source", "kind", "units", "MB stored", "largest unit"):
+        table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
+    for source in context.config.sources:
+        units, _ = sampled(KINDS[source.kind].units(source), context.limit)
+        largest = max(units, key=lambda unit: unit.bytes)
+        stored = sum(unit.bytes for unit in units) / 1e6
+        table.add_row(
+            source.name, source.kind, f"{len(units):,}", f"{stored:,.1f}", f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)"
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
+    console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from pipelines.contract import manifest
+    from pipelines.contract.verify import verify
+    from pipelines.release import published_folders
+
+    uri = arguments.dataset.rstrip("/")
+    folders = [uri] if manifest.is_complete(uri) or uri.endswith(".json") else list(published_folders(uri).values())
+    sound = True
+    for folder in folders:
+        found = verify(folder)
+        sound = sound and found.is_sound
+        verdict = "sound" if found.is_sound else "NOT SOUND"
+        print(f"{found.dataset:<24} {found.parts:>6,} parts {found.rows:>10,} rows {found.bytes / 1e6:>10,.1f} MB  {verdict}")
+        for problem in found.problems:
+            print(f"  {problem}", file=sys.stderr)
+    return 0 if sound else 1
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from pipelines.contract import files, manifest
+    from pipelines.release import garbage, published_folders
+
+    out = arguments.out if "://" in arguments.out else os.path.abspath(arguments.out)
+    corpus = manifest.read(published_folders(out)["corpus"])
+    found = garbage(out, corpus.config["retain"])
+    for path in found:
+        print(f"{'would remove' if arguments.dry_run else 'removed'} {path}")
+        if not arguments.dry_run:
+            files.remove(path)
+    print(f"{len(found)} things that the release does not need")
+    return 0
+
+
+def _pretrain(arguments: argparse.Namespace) -> int:
+    if importlib.util.find_spec("torch") is None:
+        raise ValueError("pretraining needs PyTorch: install corpusmill with its extra `train`")
+    from training.pretrain import pretrain
+
+    pretrain(arguments.config, tuple(arguments.set))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The output folder: it is claimed at the start of a build, and what is finished is published in it at the end.
+
+<out>/
+    corpusmill.json     marks the folder as ours
+    release.json        what is published, written last: the one file that a reader of the build needs
+    report.json         the closing report: the funnel, the clusters, the classifier, the tokens
+    timings.jsonl       seconds by dataset; outside all fingerprints
+    documents/ clusters/ classifier/ corpus/ vocabulary/ tokens/     datasets by fingerprint
+    models/ gates/      what they were made and judged with
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.build import Context, Dataset
+from pipelines.contract import files, manifest
+from pipelines.contract.ledger import Ledger
+
+MARK = "corpusmill.json"
+RELEASE = "release.json"
+REPORT = "report.json"
+DATASET_KINDS = ("documents", "clusters", "classifier", "corpus", "vocabulary", "tokens")
+
+
+class OutputError(ValueError):
+    """The output folder cannot be used."""
+
+
+def claim(out: str) -> None:
+    """Mark the output folder as ours; a folder that holds something else is refused."""
+    if files.exists(files.join(out, MARK)):
+        return
+    if files.is_local(out) and files.local_path(out).is_file():
+        raise OutputError(f"{out}: is a file; name a new or empty folder with --out")
+    if files.listing(out):
+        raise OutputError(
+            f"{out}: holds files that are not of a build (there is no {MARK}); name a new or empty folder with --out"
+        )
+    files.write_text(files.join(out, MARK), json.dumps({"format": manifest.FORMAT}) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the release lies, and the closing report."""
+
+    uri: str
+    report: dict[str, Any]
+
+
+def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
+    """Write the report, then `release.json`: from now on this is what the build is."""
+    report = closing_report(context, built)
+    _write_json(files.join(context.out, REPORT), report)
+    release: dict[str, Any] = {"format": manifest.FORMAT, "corpus_name": context.config.corpus.name}
+    for name, dataset in sorted(built.items()):
+        kind, _, rest = name.partition("/")
+        folder = dataset.uri.removeprefix(context.out.rstrip("/") + "/")
+        if rest:
+            release.setdefault(kind, {})[rest] = folder
+        else:
+            release[kind] = folder
+    uri = files.join(context.out, RELEASE)
+    _write_json(uri, release)
+    return Published(uri, report)
+
+
+def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:
+    """What the build came to; a function of the datasets alone, so that equal builds have equal reports."""
+    corpus = built["corpus"].manifest
+    return {
+        "corpus": context.config.corpus.name,
+        "limit": context.limit,
+        "fingerprints": {name: dataset.manifest.fingerprint for name, dataset in sorted(built.items())},
+        "funnel": {source: _funnel(ledger) for source, ledger in corpus.ledgers.items()},
+        "skipped": {source: dict(ledger.skipped) for source, ledger in corpus.ledgers.items()},
+        "bytes_read": {source: ledger.bytes_read for source, ledger in corpus.ledgers.items()},
+        "clusters": built["clusters"].manifest.facts,
+        "classifier": built["classifier"].manifest.facts,
+        "vocabularies": _facts(built, "vocabulary/"),
+        "tokens": _facts(built, "tokens/"),
+    }
+
+
+def _funnel(ledger: Ledger) -> list[dict[str, Any]]:
+    return [{"stage": stage, **line.model_dump(mode="json")} for stage, line in ledger.lines.items()]
+
+
+def _facts(built: Mapping[str, Dataset], prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): dataset.manifest.facts for name, dataset in sorted(built.items()) if name.startswith(prefix)
+    }
+
+
+def _write_json(uri: str, value: Any) -> None:
+    files.write_text(uri, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_release(out: str) -> dict[str, Any]:
+    """The published release of an output folder."""
+    uri = files.join(out, RELEASE)
+    if not files.exists(uri):
+        raise OutputError(f"{out}: nothing is published there (no {RELEASE}); build it first, or name another folder")
+    return json.loads(files.read_text(uri))
+
+
+def published_folders(out: str) -> dict[str, str]:
+    """Dataset name -> folder of everything that the release refers to."""
+    release = read_release(out)
+    folders: dict[str, str] = {}
+    for kind in DATASET_KINDS:
+        value = release.get(kind, {})
+        named = {kind: value} if isinstance(value, str) else {f"{kind}/{name}": folder for name, folder in value.items()}
+        folders |= {name: files.join(out, folder) for name, folder in named.items()}
+    return folders
+
+
+def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> list[str]:
+    """Folders and files that the release does not need: other datasets, unfinished ones, and left-over temporary files.
+
+    `retain_intermediate` says whether "documents" and "clusters" of the release are kept.
+    """
+    retain = retain_intermediate or {}
+    needed = {folder for name, folder in published_folders(out).items() if retain.get(name.split("/")[0], True)}
+    found: dict[str, None] = {}
+    for kind in DATASET_KINDS:
+        for path in files.listing(files.join(out, kind)):
+            folder = _dataset_folder(out, kind, path)
+            if folder not in needed:
+                found[folder] = None
+            elif path.endswith(".tmp"):
+                found[path] = None
+    return list(found)
+
+
+def _dataset_folder(out: str, kind: str, path: str) -> str:
+    depth = 3 if kind in ("documents", "vocabulary", "tokens") else 2
+    names = path.removeprefix(out.rstrip("/") + "/").split("/")[:depth]
+    return files.join(out, *names)
