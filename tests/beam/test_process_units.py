@@ -151,6 +151,7 @@ def test_for_a_cluster_the_pipeline_is_a_proto_without_local_paths(tmp_path: Pat
     again = beam.Pipeline.from_runner_api(proto, None, pipeline._options).to_runner_api()
     assert set(proto.components.transforms) == set(again.components.transforms)
     payload = b"".join(_plain(transform.spec.payload) for transform in proto.components.transforms.values())
+    payload = payload.replace(str(Path(beam.__file__).parent).encode(), b"")  # Beam's own lambdas name their source file
     for path in (str(tmp_path), str(Path.cwd()), "/tmp", str(Path.home())):
         assert path.encode() not in payload
     assert b"gs://bucket/out" in payload
