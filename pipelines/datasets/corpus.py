@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import CorpusConfig
@@ -94,7 +96,7 @@ class CorpusJob:
         sidecar = read_sidecar(uri, unit)
         assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"
         drops = tuple(_batches(uri, "drops", unit, sidecar.parts))
-        return Batch(DOCUMENTS.empty_table().to_batches()[0], sidecar.ledger, drops)
+        return Batch(pa.RecordBatch.from_pylist([], schema=DOCUMENTS), sidecar.ledger, drops)
 
     def _documents(self, dataset: str, unit: str) -> Iterator[Batch]:
         sidecar = read_sidecar(self.documents[dataset], unit)

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines import config
+from pipelines.config import ConfigError
+
+GOOD = """
+[corpus]
+name = "tiny"
+[[sources]]
+name = "novels"
+kind = "books"
+root = "books"
+snapshot = "2026"
+"""
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> config.CorpusConfig:
+    path = tmp_path / "corpus.toml"
+    path.write_text(text)
+    return config.load(path, overrides)
+
+
+def test_roots_are_relative_to_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD).sources[0].root == str(tmp_path / "books")
+    assert load(tmp_path, GOOD.replace('"books"\nsnap', '"gs://b/x"\nsnap')).sources[0].root == "gs://b/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + '[langage]\nkeep = ["en"]', r"langage: unknown key; did you mean 'language'\?"),
+        (GOOD + "[deduplicate]\nbandz = 3", r"deduplicate.bandz: unknown key; did you mean 'bands'\?"),
+        (GOOD.replace("snapshot", "snapshto"), r"sources.0.snapshot: is missing; add it"),
+        (GOOD + "[deduplicate]\nthreshold = 7", r"deduplicate.threshold: .*less than or equal to 1 \(given: 7\)"),
+        (GOOD + GOOD[GOOD.index("[[") :], "'novels' stands twice"),
+        ('[corpus]\nname = "x"\nsources = []', "unknown key"),
+        ('sources = []\n[corpus]\nname = "x"', r"sources: there is no source; add a \[\[sources\]\] section"),
+        (GOOD + '[tokens]\nvocabulary = "gpt"', "tokens.vocabulary is 'gpt', but the vocabularies are"),
+        ("[corpus", "not valid TOML"),
+    ],
+)
+def test_mistakes_are_named_with_file_field_and_fix(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path / "corpus.toml"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.toml: no such file"):
+        config.load(tmp_path / "nowhere.toml")
+
+
+def test_overrides_set_values_of_every_kind(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path, GOOD, "deduplicate.bands=20", 'language.keep=["en", "de"]', "corpus.name=other", "sources.0.priority=3"
+    )
+    assert (loaded.deduplicate.bands, loaded.language.keep, loaded.corpus.name) == (20, ("en", "de"), "other")
+    assert loaded.sources[0].priority == 3
+    with pytest.raises(ConfigError, match="--set bands: write it as"):
+        load(tmp_path, GOOD, "bands")
+    with pytest.raises(ConfigError, match="the config has no such place"):
+        load(tmp_path, GOOD, "sources.5.priority=3")
+    with pytest.raises(ConfigError, match="did you mean 'bands'"):
+        load(tmp_path, GOOD, "deduplicate.band=3")
