@@ -29,3 +29,38 @@ setup: $(READY)  ## create .venv from requirements.lock
 lock:  ## write requirements.lock anew from pyproject.toml (needs uv on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra dev --no-annotate \
 		--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA_PACKAGES)) --upgrade -o requirements.lock
+
+.PHONY: demo
+demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a small GPT on it
+	$(BIN)/python -m pipelines.sample build/sample
+	$(BIN)/corpusmill build configs/corpus/demo.toml --out build/demo
+	$(BIN)/corpusmill verify build/demo
+	$(BIN)/corpusmill pretrain configs/pretrain/gpt_demo.toml
+
+.PHONY: test
+test: $(READY)  ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+.PHONY: check
+check: $(READY)  ## format, lint, types and the rules of who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY)  ## rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: serve
+serve: $(READY)  ## serve the Prefect deployments on this machine; then: prefect deployment run corpus-build/local --watch
+	$(BIN)/python -m flows.serve
+
+.PHONY: bench-build
+bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and the share spent outside the text functions
+	$(BIN)/python benchmarks/build.py
+
+.PHONY: clean
+clean:  ## remove what was built (the cache of downloads stays)
+	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
