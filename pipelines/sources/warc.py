@@ -1,0 +1,238 @@
+"""The records of a WARC file, with everything broken in it found and passed over.
+
+FastWARC reads; what it does not tell (a gzip stream that ends too early, a record whose length is wrong) or cannot go
+past (garbage, a damaged gzip member) is checked and stepped over here. For that a record is held back until the next one
+has begun where it should.
+
+Limits: when a whole file is one gzip member, a place in it has no offset of its own (records then have none), and nothing
+after the first damage can be read.
+"""
+
+import re
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+
+MAX_BLOCK_BYTES = 32 * 2**20  # of a record that is kept in memory; of a longer one only the beginning is read
+_BEGINNING_BYTES = 2**16
+_WINDOW_BYTES = 2**18  # of the file, while looking for a place to go on
+_GZIP = b"\x1f\x8b\x08"
+_MEMBER = re.compile(re.escape(_GZIP))
+_PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d{1,2}\r?\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LENGTH = re.compile(rb"\nContent-Length[ \t]*:[ \t]*(\d+)", re.I)
+_MEMBER_HOLDS_MORE = "the gzip member holds more than one record"
+_OVERLAP_BYTES = 1024  # of two windows: enough to recognise a record's beginning
+_READ_TYPES = WarcRecordType.response | WarcRecordType.conversion
+
+
+@dataclass(slots=True)
+class Found:
+    """A whole record."""
+
+    offset: int | None  # of its first stored byte; None when only the start of a larger gzip member is known
+    kind: WarcRecordType
+    headers: dict[str, str]  # WARC header names in lower case
+    length: int  # Content-Length
+    block: bytes = b""  # of responses and conversions; cut off after 64 KiB when longer than MAX_BLOCK_BYTES
+
+    @property
+    def record_id(self) -> str | None:
+        """WARC-Record-ID without its angle brackets."""
+        return self.headers.get("warc-record-id", "").strip("<> ") or None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the block is short enough to be kept whole."""
+        return self.length <= MAX_BLOCK_BYTES
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the file held less than the record says."""
+        return bool(self.kind & _READ_TYPES) and self.is_kept and len(self.block) < self.length
+
+
+@dataclass(slots=True)
+class Broken:
+    """A stretch of the file that is no whole record."""
+
+    offset: int | None
+    detail: str
+    record_id: str | None = None  # when at least its header could be read
+
+
+@dataclass(slots=True)
+class _Frame:
+    """Where a record that begins at some offset ends, or what is wrong with it."""
+
+    end: int
+    problem: str | None = None
+
+
+def records(stream: BinaryIO, size: int) -> Iterator[Found | Broken]:
+    """All records of a file of `size` stored bytes, in order, those of every type; `stream` can seek."""
+    file = _File(stream, size)
+    start: int | None = 0
+    while start is not None and start < size:
+        start = yield from _stretch(file, start)
+
+
+def _stretch(file: "_File", start: int) -> Generator[Found | Broken, None, int | None]:
+    """Read from `start` until the end or the first damage; returns where to go on, or None."""
+    held: Found | None = None  # read, but not yet confirmed
+    current: Found | None = None  # its header is read, its block not yet
+    file.stream.seek(start)
+    try:
+        for record in ArchiveIterator(file.stream, parse_http=False):
+            if held:
+                yield held
+            held, current = None, _header(record, file.has_offsets)
+            if current.kind & _READ_TYPES:
+                current.block = record.reader.read(current.length if current.is_kept else _BEGINNING_BYTES)
+            held, current = current, None
+    except OSError as error:
+        damage = str(error)
+    else:
+        yield from _at_end(file, start, held)
+        return None
+    return (yield from _after_damage(file, start, held, current, damage))
+
+
+def _header(record: WarcRecord, has_offsets: bool) -> Found:
+    return Found(
+        offset=record.stream_pos if has_offsets else None,
+        kind=record.record_type,
+        headers={name.lower(): value for name, value in record.headers.items()},
+        length=record.content_length,
+    )
+
+
+def _at_end(file: "_File", start: int, held: Found | None) -> Iterator[Found | Broken]:
+    """The last record, and what follows it. A gzip stream that was cut off ends here without an error."""
+    if held is None:
+        yield Broken(start, "holds no record")
+        return
+    frame = file.frame(start if held.offset is None else held.offset)
+    if held.is_short:
+        yield Broken(held.offset, f"the record says {held.length:,} bytes and has {len(held.block):,}", held.record_id)
+    elif frame.problem:
+        yield Broken(held.offset, frame.problem, held.record_id)
+    else:
+        yield held
+        if not file.is_blank(frame.end):
+            yield Broken(frame.end, f"the last {file.size - frame.end:,} bytes of the file are no whole record")
+
+
+def _after_damage(
+    file: "_File", start: int, held: Found | None, current: Found | None, damage: str
+) -> Generator[Found | Broken, None, int | None]:
+    """Say what was broken, once, and find the place to go on: always after `start`."""
+    if current:
+        if held:
+            yield held
+        yield Broken(current.offset, damage, current.record_id)
+        return file.next_start(current.offset)
+    if held is None:
+        yield Broken(start, damage)
+        return file.next_start(start)
+    if held.offset is None:
+        yield held
+        yield Broken(None, damage)
+        return None
+    frame, on = file.frame(held.offset), file.next_start(held.offset)
+    if frame.problem:
+        yield Broken(held.offset, frame.problem, held.record_id)
+        return on
+    yield held
+    if on != frame.end:  # else the damage lies in the record that begins there: it is met again, at once
+        yield Broken(frame.end, damage)
+    return on
+
+
+class _File:
+    """The stored bytes: where records begin and end in them."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream, self.size = stream, size
+        self.is_gzip = self._bytes_at(0, 3) == _GZIP
+        self.has_offsets = not self.is_gzip or _MEMBER_HOLDS_MORE not in (self.frame(0).problem or "")
+
+    def frame(self, offset: int) -> _Frame:
+        """Look at the record that begins at this offset once more, by itself: is it whole, and where does it end?"""
+        return self._gzip_frame(offset) if self.is_gzip else self._plain_frame(offset)
+
+    def is_blank(self, offset: int) -> bool:
+        """Whether nothing but line ends and NULs (some writers pad) follows."""
+        return not self._bytes_at(offset, _WINDOW_BYTES).strip(b"\r\n\0 ")
+
+    def next_start(self, after: int | None) -> int | None:
+        """The first place after this one where a record begins; None when there is none."""
+        if after is None or (self.is_gzip and not self.has_offsets):
+            return None
+        place = after + 1
+        while place < self.size:
+            window = self._bytes_at(place - 1, _WINDOW_BYTES)
+            for found in (_MEMBER if self.is_gzip else _PLAIN).finditer(window, 1):
+                if not self.is_gzip or _begins_a_record(window[found.start() :]):
+                    return place - 1 + found.start()
+            place += max(1, len(window) - _OVERLAP_BYTES)
+        return None
+
+    def _bytes_at(self, offset: int, count: int) -> bytes:
+        self.stream.seek(offset)
+        return self.stream.read(count)
+
+    def _plain_frame(self, offset: int) -> _Frame:
+        head = self._bytes_at(offset, _BEGINNING_BYTES)
+        start, length = _block(head)
+        end = offset + start + length
+        if end > self.size:
+            return _Frame(self.size, f"the record says {length:,} bytes and has {self.size - offset - start:,}")
+        after = self._bytes_at(end, 16)
+        blank = len(after) - len(after.lstrip(b"\r\n"))
+        if after and not blank:
+            return _Frame(end, "the record does not end where it says")
+        return _Frame(end + blank)
+
+    def _gzip_frame(self, offset: int) -> _Frame:
+        """Inflate one member, keeping its beginning and what follows its first record."""
+        inflater, place = zlib.decompressobj(zlib.MAX_WBITS | 16), offset
+        head, total, tail, start, length = b"", 0, b"", 0, 0
+        while not inflater.eof:
+            stored = self._bytes_at(place, _BEGINNING_BYTES)
+            if not stored:
+                return _Frame(place, "the file ends in the middle of a gzip member: it is cut off")
+            place += len(stored)
+            try:
+                text = inflater.decompress(stored)
+            except zlib.error as error:
+                return _Frame(place, f"damaged gzip member: {error}")
+            if len(head) < _BEGINNING_BYTES:
+                head += text
+                start, length = _block(head)
+            total += len(text)
+            beyond = min(len(text), max(0, total - start - length))
+            tail = (tail + text[len(text) - beyond :])[:64]
+            if tail.lstrip(b"\r\n").startswith(b"WARC/"):
+                return _Frame(place, _MEMBER_HOLDS_MORE)
+        end = place - len(inflater.unused_data)
+        if total < start + length:
+            return _Frame(end, f"the record says {length:,} bytes and has {total - start:,}")
+        return _Frame(end, "the record does not end where it says" if tail.strip(b"\r\n\0") else None)
+
+
+def _block(head: bytes) -> tuple[int, int]:
+    """Where a record's block begins, and its Content-Length, by the beginning of the record."""
+    end = _HEAD_END.search(head)
+    length = _LENGTH.search(head, 0, end.end() if end else len(head))
+    return (end.end() if end else len(head)), (int(length[1]) if length else 0)
+
+
+def _begins_a_record(stored: bytes) -> bool:
+    try:
+        return _PLAIN.match(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(stored, 16)) is not None
+    except zlib.error:
+        return False

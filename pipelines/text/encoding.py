@@ -1,0 +1,154 @@
+"""Bytes to text: byte order marks, what was declared, UTF-8, then detection; every answer is verified.
+
+Limits: single-byte encodings that share a script (Latin-1, Latin-2 …) are told apart by a detector that can be wrong; a
+text of a few words in one of them cannot be told at all.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+_BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (b"\x84\x31\x95\x33", "gb18030"),
+)
+_SAMPLE_BYTES = 2**17  # that the detector sees
+_IMPLAUSIBLE = re.compile(  # controls but for whitespace and escape, U+FFFD, private use, noncharacters
+    r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff\U000f0000-\U0010ffff]"
+)
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b") | {127})
+_IMPLAUSIBLE_SHARE = 0.01
+_BROKEN_SHARE = 0.005  # of UTF-8's characters that may be broken: a byte lost in transit, a paragraph pasted from elsewhere
+_SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
+_FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # when the detector's answer does not hold
+_HALFWIDTH_OR_RARE = re.compile(r"[\uff61-\uff9f\u3400-\u4dbf\u0250-\u036f\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text with "\\n" at its line ends, without byte order mark, and Python's name of the encoding."""
+
+    text: str
+    encoding: str
+
+
+def decode(data: bytes, declared: str | None = None) -> Decoded | None:
+    r"""The text of these bytes, or None when they are text in no encoding that could be found.
+
+    Order: byte order mark; the declared encoding, if it holds; UTF-8; UTF-16 without a mark (told by its NUL bytes);
+    the detector's answer (Resiliparse); the encodings of East Asia and Windows-1252; UTF-8 with a few broken bytes, which
+    become U+FFFD. An answer must be plausible: hardly any controls, private or unassigned characters.
+
+    >>> decode("Grüße\r\n".encode("cp1252"))
+    Decoded(text='Grüße\n', encoding='cp1252')
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return _lenient(data[len(mark) :], encoding)
+    for encoding in _candidates(data, declared):
+        text = _strict(data, encoding)
+        if text is not None and (_has_few_controls(data) if encoding == "utf-8" else _is_plausible(text)):
+            return Decoded(_lines(text), encoding)
+    return _lenient(data, "utf-8") or _damaged(data, declared)
+
+
+def python_encoding(label: str | None) -> str | None:
+    """Python's name for an encoding as pages label it (browsers' reading of the label); None when there is none.
+
+    >>> python_encoding(" ISO-8859-1"), python_encoding("x-sjis"), python_encoding("klingon")
+    ('cp1252', 'cp932', None)
+    """
+    label = (label or "").strip(" \t\r\n\"';,").lower()
+    if not label:
+        return None
+    for name in (map_encoding_to_html5(label, fallback_utf8=False), label):
+        if name is None:
+            continue
+        try:
+            found = codecs.lookup(name).name.replace("-", "_")
+        except LookupError:
+            continue
+        if codecs.lookup(name)._is_text_encoding:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+            return _SUPERSETS.get(found, found.replace("utf_8_sig", "utf_8").replace("utf_", "utf-"))
+    return None
+
+
+def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
+    """Encodings to try, each once, in order of trust."""
+    known: set[str] = set()
+    nul_rich = data[:_SAMPLE_BYTES].count(0) * 100 > len(data[:_SAMPLE_BYTES])
+    first = python_encoding(declared)
+    if first and not (nul_rich and not first.startswith("utf-")):
+        known.add(first)
+        yield first
+    if nul_rich:
+        if len(data) % 2 == 0:
+            even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
+            yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
+        return  # no encoding of one byte or of East Asia has NULs
+    if b"\x1b$" in data[:_SAMPLE_BYTES]:  # ISO-2022 writes East Asian text in ASCII bytes, which are valid UTF-8 too
+        yield _detected(data) or "iso2022_jp"
+    if "utf-8" not in known:
+        yield "utf-8"
+    known |= {"utf-8", detected := _detected(data) or "utf-8"}
+    if detected != first and detected != "utf-8":
+        yield detected
+    yield from (name for name in _FALLBACKS if name not in known)
+
+
+def _detected(data: bytes) -> str | None:
+    # Resiliparse's own mapping to browsers' names turns cp949 (Korean) into UTF-8, so it is not asked for.
+    found = python_encoding(detect_encoding(data, max_len=_SAMPLE_BYTES, html5_compatible=False))
+    return None if found and found.startswith("utf-16") else found
+
+
+def _strict(data: bytes, encoding: str) -> str | None:
+    """The text, if every byte has a meaning and the text leads back to as many bytes."""
+    try:
+        text, used = codecs.getincrementaldecoder(encoding)("strict").decode(data, False), len(data)
+    except (UnicodeDecodeError, LookupError):
+        return None
+    if encoding == "utf-8":
+        return text if len(data) < 4 or text else None  # a character cut off at the very end is not held against it
+    try:
+        back = text.encode(encoding)
+    except UnicodeEncodeError:
+        return None
+    return text if 0 <= used - len(back) < 4 else None
+
+
+def _has_few_controls(data: bytes) -> bool:
+    """Valid UTF-8 is hardly ever anything else; only binary files of small bytes are to be told apart."""
+    return len(data) - len(data.translate(None, _CONTROLS)) <= _IMPLAUSIBLE_SHARE * len(data)
+
+
+def _is_plausible(text: str) -> bool:
+    return len(_IMPLAUSIBLE.findall(text)) <= _IMPLAUSIBLE_SHARE * len(text)
+
+
+def _lenient(data: bytes, encoding: str) -> Decoded | None:
+    text = data.decode(encoding, "replace")
+    limit = _BROKEN_SHARE if encoding == "utf-8" else _IMPLAUSIBLE_SHARE
+    broken = text.count("\ufffd")
+    if broken > max(1.0, limit * len(text)) or not _is_plausible(text):
+        return None
+    return Decoded(_lines(text), encoding)
+
+
+def _damaged(data: bytes, declared: str | None) -> Decoded | None:
+    """What was declared or detected, with a few characters broken."""
+    for encoding in (python_encoding(declared), _detected(data)):
+        if encoding and not encoding.startswith("utf-16") and (found := _lenient(data, encoding)):
+            return found
+    return None
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
