@@ -6,6 +6,7 @@ sending. The part is locked, so that of two processes that want one file the sec
 Limits: POSIX file locks (no Windows); a server that sends a byte every few seconds is never given up on.
 """
 
+import base64
 import fcntl
 import hashlib
 import http.client
@@ -17,6 +18,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -200,7 +202,7 @@ class _Answer:
 def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience) -> None:
     """One request: append what is missing to the part, as far as it comes."""
     here = _size(part) if _may_resume(url, wanted) else _start_over(wanted, part)
-    request = urllib.request.Request(url, headers={"User-Agent": "corpusmill", "Accept-Encoding": "identity"})
+    request = _request(url)
     if here:
         request.add_header("Range", f"bytes={here}-")
         if validator := _noted(wanted).get(url):
@@ -222,6 +224,18 @@ def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience
         raise _GiveUp(str(error)) from error
     except (OSError, http.client.HTTPException) as error:
         _judge_connection(error)
+
+
+def _request(url: str) -> urllib.request.Request:
+    """A request for the file as it is stored; a name and password in the URL go into the header that is made for them."""
+    request = urllib.request.Request(_without_secrets(url))
+    request.add_header("User-Agent", "corpusmill")
+    request.add_header("Accept-Encoding", "identity")
+    parts = urllib.parse.urlsplit(url)
+    if parts.username is not None:
+        secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
+    return request
 
 
 def _may_resume(url: str, wanted: _Wanted) -> bool:
