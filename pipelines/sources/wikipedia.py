@@ -1,0 +1,290 @@
+"""Wikipedia: XML dumps of MediaWiki (export schemas 0.3 to 0.11), plain or compressed. A file is a unit, a page a document.
+
+A file that breaks off, or has garbage in the middle, gives the pages before that place and one drop for all that follows.
+"""
+
+import bz2
+import gzip
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
+
+from pipelines.config import SourceSection
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources.collector import Collector, Record
+from pipelines.sources.listing import SourceError, file_units, full_uri
+from pipelines.text.wikitext import Wiki, extract
+from pipelines.unit import Unit
+
+VERSION = 1
+
+_BYTES_PER_READ = 2**16  # of XML
+_DUMP = re.compile(r"\.xml|(?<!\.txt)(?<!\.sql)(?<!\.json)(?<!\.tar)\.(?:bz2|gz|xz)$", re.IGNORECASE)
+_BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError)
+_COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"BZh": bz2.BZ2File, b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\0": lzma.LZMAFile}
+_REDIRECT = re.compile(r"\s*#[^\s\[\]#*:]{3,30}\s*:?\s*\[\[[^\]\n]+\]\][^\n]{0,40}(?:\n|$)")  # "#REDIRECT [[…]]" in any language
+_REDIRECT_CHARACTERS = 1000  # a page that begins like a redirect and is longer is none
+_WIKI_OF_FILE = re.compile(
+    r"[a-z][a-z_]*?(?:wiki|wiktionary|wikibooks|wikinews|wikiquote|wikisource|wikiversity|wikivoyage)(?![a-z])"
+)
+
+
+def units(section: SourceSection) -> list[Unit]:
+    """A unit a file; a file whose name is no dump's is a unit too, so that it is counted as skipped."""
+    return file_units(section)
+
+
+def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
+    """The pages of a dump as batches.
+
+    Raises SourceError with the file, the place and the fix when the file is no dump at all. What follows a broken place
+    is one drop: UNREADABLE.
+    """
+    collector = Collector(section)
+    if not _DUMP.search(unit.uri):
+        collector.skip(SkipReason.FILE_TYPE)
+        yield collector.rest()
+        return
+    pages = _Pages(unit, section, collector)
+    with files.reading(full_uri(unit)) as stream:
+        counted = _Counted(stream, collector.read)
+        try:
+            for piece in _pieces(counted):
+                pages.feed(piece)
+                yield from collector.full()
+            pages.close()
+        except etree.XMLSyntaxError as error:
+            pages.take()  # what was complete before the error
+            pages.break_off(f"line {error.lineno}: {error.msg}", counted.count)
+        except _BROKEN_STREAM as error:
+            pages.break_off(f"the compressed stream is broken: {error}", counted.count)
+    yield collector.rest()
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A stream that tells how many of its stored bytes were read."""
+
+    stream: BinaryIO
+    tell: Callable[[int], None]
+    count: int = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.count += len(data)
+        self.tell(len(data))
+        return data
+
+
+@dataclass(slots=True)
+class _Rewound:
+    """The stream from its beginning, when its first bytes were read already."""
+
+    head: bytes
+    stream: _Counted
+
+    def read(self, size: int = -1) -> bytes:
+        if not self.head:
+            return self.stream.read(size)
+        data, self.head = (self.head, b"") if size < 0 else (self.head[:size], self.head[size:])
+        return data
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _pieces(stream: _Counted) -> Iterator[bytes]:
+    """The content, decompressed as its first bytes ask for; any number of compressed streams may follow each other."""
+    head = stream.read(_BYTES_PER_READ)
+    rewound = _Rewound(head, stream)
+    compression = next((opened for magic, opened in _COMPRESSIONS.items() if head.startswith(magic)), None)
+    if compression is None:
+        take: Callable[[int], bytes] = rewound.read
+    else:
+        # read1, not read: it gives what it has before it raises
+        take = compression(fileobj=rewound).read1 if compression is gzip.GzipFile else compression(rewound).read1
+    while piece := take(_BYTES_PER_READ):
+        yield piece
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Site:
+    """What <siteinfo> says, or the file's name where it says nothing."""
+
+    database: str
+    url: str | None = None  # before a page's title
+    namespaces: dict[int, str] = field(default_factory=dict[int, str])
+    wiki: Wiki = field(default_factory=Wiki)
+
+    @classmethod
+    def of_file(cls, uri: str) -> "_Site":
+        name = uri.rsplit("/", 1)[-1]
+        known = _WIKI_OF_FILE.match(name)
+        database = known[0] if known else re.split(r"[-.]", name, maxsplit=1)[0]
+        language = database.removesuffix("wiki").replace("_", "-")
+        return cls(database, f"https://{language}.wikipedia.org/wiki/" if database.endswith("wiki") else None)
+
+    def informed(self, element: Any) -> "_Site":
+        """With what the element says."""
+        namespaces = {int(e.get("key")): e.text or "" for e in element.iterfind("{*}namespaces/{*}namespace")}
+        base = element.findtext("{*}base")
+        return _Site(
+            database=element.findtext("{*}dbname") or self.database,
+            url=base.rsplit("/", 1)[0] + "/" if base else self.url,
+            namespaces=namespaces,
+            wiki=Wiki.of(namespaces),
+        )
+
+    def namespace(self, page: Any, title: str) -> int:
+        """From <ns>; before schema 0.6, which has none, from the title's prefix."""
+        stated = page.findtext("{*}ns")
+        if stated is not None:
+            return int(stated)
+        prefix, colon, _ = title.partition(":")
+        if not colon:
+            return 0
+        return next((key for key, name in self.namespaces.items() if name and name.lower() == prefix.strip().lower()), 0)
+
+    def page_url(self, title: str) -> str | None:
+        """The address of a page."""
+        return None if self.url is None else self.url + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
+
+
+class _Pages:
+    """Gives the parser pieces of the file and the collector the pages that come out. It holds one page in memory."""
+
+    def __init__(self, unit: Unit, section: SourceSection, collector: Collector) -> None:
+        self._unit, self._section, self._collector = unit, section, collector
+        self._site = _Site.of_file(unit.uri)
+        self._last = "the beginning"  # what was read last, for messages
+        self._root_seen = False
+        tags = ("{*}page", "{*}revision", "{*}upload", "{*}siteinfo")
+        # Entities stay references: what a dump's own DTD might define is never expanded, and nothing is fetched.
+        safe = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": True}
+        self._parser = etree.XMLPullParser(events=("end",), tag=tags, remove_comments=True, remove_pis=True, **safe)
+        self._roots = etree.XMLPullParser(events=("start",), **safe)
+
+    def feed(self, piece: bytes) -> None:
+        """Parse a piece; raises etree.XMLSyntaxError at a broken place, SourceError if this is no dump."""
+        if not self._root_seen:
+            self._check_root(piece)
+        self._parser.feed(piece)
+        self.take()
+
+    def close(self) -> None:
+        """The file has ended; raises etree.XMLSyntaxError if the dump has not."""
+        if not self._root_seen:
+            raise self._no_dump("it holds no XML element")
+        self._parser.close()
+        self.take()
+
+    def take(self) -> None:
+        """Hand over the pages that are complete."""
+        for _, element in self._parser.read_events():
+            name = etree.QName(element).localname
+            if name == "page":
+                self._page(element)
+                _remove(element)
+            elif name == "siteinfo":
+                self._site = self._site.informed(element)
+            else:
+                _keep_latest(element)
+
+    def break_off(self, why: str, stored_bytes: int) -> None:
+        """What follows is one drop. Raises SourceError if nothing was read before it: then the file is no dump."""
+        if not self._root_seen:
+            raise self._no_dump(why)
+        place = f"{self._unit.uri}: after {self._last}, by byte {stored_bytes} of the file"
+        record = Record(key=f"{self._unit.uri}#broken", origin=f"{self._unit.uri}#broken", text="")
+        self._collector.drop(record, DropReason.UNREADABLE, f"{place}: {why}")
+
+    def _check_root(self, piece: bytes) -> None:
+        try:
+            self._roots.feed(piece)
+        except etree.XMLSyntaxError as error:
+            root = next((e for _, e in self._roots.read_events()), None)
+            if root is None:
+                raise self._no_dump(f"line {error.lineno}: {error.msg}") from None
+        else:
+            root = next((e for _, e in self._roots.read_events()), None)
+        if root is None:
+            return
+        name = etree.QName(root).localname
+        if name != "mediawiki":
+            raise self._no_dump(f"its root element is <{name}>, not <mediawiki>")
+        self._root_seen = True
+
+    def _no_dump(self, why: str) -> SourceError:
+        return SourceError(
+            f"source {self._section.name}: {full_uri(self._unit)} is no MediaWiki XML dump: {why}; "
+            "fetch it again, or leave it out of sources.paths in the config"
+        )
+
+    def _page(self, page: Any) -> None:
+        title = (page.findtext("{*}title") or "").strip()
+        number = page.findtext("{*}id") or ""
+        revision = page.find("{*}revision")
+        self._last = f"page {number} ({title})"
+        content = revision.find("{*}text") if revision is not None else None
+        text = (content.text or "") if content is not None else ""
+        skip = self._skip(page, revision, title, text)
+        if skip is not None:
+            self._collector.skip(skip)
+            return
+        record = Record(
+            key=f"{self._site.database}/{number}/{revision.findtext('{*}id') if revision is not None else ''}",
+            origin=f"{self._unit.uri}#{number}",
+            text="",
+            url=self._site.page_url(title),
+            title=title,
+            date=revision.findtext("{*}timestamp") if revision is not None else None,
+        )
+        if content is not None and len(content):  # an entity that a DTD defines, or an element: no text of a wiki
+            self._collector.drop(record, DropReason.UNREADABLE, f"the text holds {content[0]}, which is never expanded")
+            return
+        self._document(record, text)
+
+    def _skip(self, page: Any, revision: Any, title: str, text: str) -> SkipReason | None:
+        if self._site.namespace(page, title) not in self._section.namespaces:
+            return SkipReason.NAMESPACE
+        if page.find("{*}redirect") is not None or (len(text) < _REDIRECT_CHARACTERS and _REDIRECT.match(text)):
+            return SkipReason.REDIRECT
+        model = revision.findtext("{*}model") if revision is not None else None
+        return SkipReason.CONTENT_TYPE if model not in (None, "wikitext") else None
+
+    def _document(self, record: Record, wikitext: str) -> None:
+        page = extract(wikitext, self._site.wiki)
+        record.text = page.text
+        if page.text and not page.prose:
+            self._collector.drop(record, DropReason.BOILERPLATE_ONLY, "a disambiguation page or a list of links")
+        else:
+            self._collector.keep(record)
+
+
+def _keep_latest(revision: Any) -> None:
+    """Of a page's revisions keep the latest, so that a page with its whole history fits into memory."""
+    other = revision.getprevious()
+    if revision.tag != getattr(other, "tag", None):
+        return
+    page = revision.getparent()
+    newer = (revision.findtext("{*}timestamp") or "") >= (other.findtext("{*}timestamp") or "")
+    page.remove(other if newer else revision)
+
+
+def _remove(page: Any) -> None:
+    """Free the page and what stands before it."""
+    page.clear()
+    parent = page.getparent()
+    while parent is not None and page.getprevious() is not None:
+        del parent[0]
