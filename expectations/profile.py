@@ -1,0 +1,243 @@
+"""The tables that the suites of a dataset speak of, as pandas frames; every part is read once, batch by batch.
+
+    documents, drops, clusters, tokens, …   a row for every part: its figures (columns.py)
+    documents_sample, drops_sample, …       the rows with the smallest sampling keys, long texts shortened
+    ledger                                  a row for every source and stage
+    reasons                                 a row for every source, stage and reason: rows of drops beside the ledger's count
+    sources                                 a row for every source: rows of the table beside the ledger's count
+    shards                                  a row for every split, source and language: what the manifest says and what is there
+
+Every table has a column `where` that tells a person which part, row or stage is meant.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from expectations import columns
+from expectations.sample import Sample
+from expectations.suites import TOKEN_COUNTS
+from pipelines.contract import files, manifest, schema
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import Manifest, Part
+
+_ROWS_PER_READ = 4096  # of a Parquet part; an Arrow part is read in the batches that it was written in
+
+Tables = dict[str, pd.DataFrame]
+_KINDS = {"documents": columns.documents, "drops": columns.documents, "clusters": columns.clusters, "tokens": columns.tokens}
+
+
+def kind_of(table: str) -> str:
+    """The kind of a manifest's table: "tokens/train/enwiki/en" is one of "tokens"."""
+    return table.split("/", 1)[0]
+
+
+@dataclass(slots=True)
+class _Profile:
+    """What one pass over all parts gathers."""
+
+    facts: Mapping[str, Any]
+    parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    samples: dict[str, Sample] = field(default_factory=dict[str, Sample])
+    kept: Counter[str] = field(default_factory=Counter[str])  # rows of documents or tokens, by source
+    dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])  # by source, stage, reason
+
+
+def of_dataset(uri: str, made: Manifest, sample_rows: int) -> Tables:
+    """All tables of a dataset. Raises OSError when a part is missing or is no Parquet or Arrow file."""
+    profile = _Profile(_vocabulary_facts(uri, made))
+    for part in made.parts:
+        if part.path.endswith((".parquet", ".arrow")):
+            _read_part(profile, uri, part, sample_rows)
+    tables: Tables = {kind: pd.DataFrame(rows) for kind, rows in sorted(profile.parts.items())}
+    tables |= {f"{kind}_sample": sample.frame() for kind, sample in sorted(profile.samples.items())}
+    if made.ledgers:
+        tables["ledger"] = ledger_table(made.ledgers)
+        if "documents" in tables or "tokens" in tables:
+            tables["sources"] = _sources_table(made.ledgers, profile.kept)
+        reasons = _reasons_table(made.ledgers, profile.dropped)
+        if len(reasons):
+            tables["reasons"] = reasons
+    if "tokens" in tables:
+        tables["shards"] = _shards_table(made, profile.parts["tokens"])
+    return tables
+
+
+def _vocabulary_facts(uri: str, made: Manifest) -> dict[str, Any]:
+    if not any(kind_of(table) == "tokens" for table in made.tables()):
+        return {}
+    tokenizer = made.facts.get("tokenizer")
+    if tokenizer is None:
+        raise manifest.DatasetError(f"{uri}: the manifest of {made.dataset} names no tokenizer; build the dataset again")
+    return {"vocabulary_size": tokenizer["size"], "special_ids": sorted(tokenizer["special_ids"].values())}
+
+
+def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> None:
+    kind = kind_of(part.table)
+    measure = _KINDS.get(kind, columns.nothing)
+    figures: columns.Figures = {}
+    ids: list[pa.Array] = []
+    rows, difference = 0, "none"
+    for batch in read_batches(files.join(uri, part.path)):
+        rows += batch.num_rows
+        difference = _schema_difference(kind, batch.schema, profile.facts)
+        if difference != "none":
+            continue  # the figures would speak of columns that are not there
+        figures = columns.join(figures, measure(batch, profile.facts))
+        if measure is not columns.nothing:
+            ids.append(batch["id"])
+            profile.samples.setdefault(kind, Sample(sample_rows)).offer(batch)
+        _count(profile, part, batch)
+    row = {"where": part.path, **_table_columns(part), "rows": rows, "rows_declared": part.rows, "schema_difference": difference}
+    profile.parts.setdefault(kind, []).append({**row, **figures, **_derived(figures, rows, ids)})
+
+
+def read_batches(uri: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a part; memory holds one batch at a time."""
+    with files.reading(uri) as stream:
+        if uri.endswith(".arrow"):
+            reader = pa.ipc.open_file(stream)
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+        else:
+            yield from pq.ParquetFile(stream).iter_batches(batch_size=_ROWS_PER_READ, use_threads=False)
+
+
+def _schema_difference(kind: str, found: pa.Schema, facts: Mapping[str, Any]) -> str:
+    """What is different from the contract, in words; "none" where the contract says nothing."""
+    if kind == "tokens":
+        wanted = schema.tokens(facts["vocabulary_size"])
+    else:
+        wanted = {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS}.get(kind, found)
+    if found.equals(wanted):
+        return "none"
+    lacking = sorted(set(wanted.names) - set(found.names))
+    unknown = sorted(set(found.names) - set(wanted.names))
+    other = [f"{f.name} is {f.type}" for f in found if f.name in wanted.names and not f.equals(wanted.field(f.name))]
+    return (
+        "; ".join([*(f"{name} is missing" for name in lacking), *(f"{name} is unknown" for name in unknown), *other]) or "order"
+    )
+
+
+def _table_columns(part: Part) -> dict[str, str]:
+    """Of a token shard: what its table's name says."""
+    if kind_of(part.table) != "tokens":
+        return {}
+    names = dict(zip(("split", "source", "language"), part.table.split("/")[1:], strict=False))
+    return {name: names.get(name, "") for name in ("split", "source", "language")}
+
+
+def _derived(figures: columns.Figures, rows: int, ids: list[pa.Array]) -> columns.Figures:
+    derived: columns.Figures = {}
+    if ids and rows:
+        derived["unique_id_share"] = pc.count_distinct(pa.chunked_array(ids)).as_py() / rows
+    if "characters" in figures and rows:
+        derived["text_length_mean"] = figures["characters"] / rows
+    if figures.get("tokens"):
+        derived["bytes_per_token"] = figures["utf8_bytes"] / figures["tokens"]
+    return derived
+
+
+def _count(profile: _Profile, part: Part, batch: pa.RecordBatch) -> None:
+    kind = kind_of(part.table)
+    if kind == "documents":
+        for entry in pc.value_counts(batch["source"]).to_pylist():
+            profile.kept[entry["values"]] += entry["counts"]
+    elif kind == "tokens":
+        profile.kept[_table_columns(part)["source"]] += batch.num_rows
+    elif kind == "drops":
+        keys = ["source", "stage", "reason"]
+        for entry in pa.table(batch).group_by(keys).aggregate([([], "count_all")]).to_pylist():
+            profile.dropped[entry["source"], entry["stage"], entry["reason"]] += entry["count_all"]
+
+
+def ledger_table(ledgers: Mapping[str, Ledger]) -> pd.DataFrame:
+    """A row for every source and stage; what does not add up is a number that is not 0."""
+    rows: list[dict[str, Any]] = []
+    for source, ledger in ledgers.items():
+        before = None
+        for stage, line in ledger.lines.items():
+            gained = line.characters_in + line.characters_added.total()
+            lost = line.characters_out + line.characters_dropped.total() + line.characters_removed.total()
+            counts = [value for value in line.model_dump().values() if isinstance(value, int)]
+            counters = (line.documents_dropped, line.characters_dropped, line.characters_added, line.characters_removed)
+            rows.append(
+                {
+                    "where": f"{source}: {stage}",
+                    "source": source,
+                    "stage": stage,
+                    "documents_in": line.documents_in,
+                    "documents_split": line.documents_split,
+                    "documents_out": line.documents_out,
+                    "documents_dropped": line.documents_dropped.total(),
+                    "documents_missing": line.documents_in
+                    + line.documents_split
+                    - line.documents_out
+                    - line.documents_dropped.total(),
+                    "characters_missing": gained - lost,
+                    "documents_between_stages": before.documents_out - line.documents_in if before else 0,
+                    "characters_between_stages": before.characters_out - line.characters_in if before else 0,
+                    "counts_min": min([*counts, *(value for counter in counters for value in counter.values())]),
+                }
+            )
+            before = line
+    return pd.DataFrame(rows)
+
+
+def _sources_table(ledgers: Mapping[str, Ledger], kept: Counter[str]) -> pd.DataFrame:
+    rows = [
+        {
+            "where": source,
+            "source": source,
+            "rows": kept[source],
+            "ledger_documents": ledgers[source].documents_out if source in ledgers else 0,
+        }
+        for source in sorted({*ledgers, *kept})
+    ]
+    return pd.DataFrame(rows)
+
+
+def _reasons_table(ledgers: Mapping[str, Ledger], dropped: Counter[tuple[str, str, str]]) -> pd.DataFrame:
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for source, ledger in ledgers.items():
+        for stage, line in ledger.lines.items():
+            for reason, documents in line.documents_dropped.items():
+                counted[source, stage, reason] += documents
+    rows = [
+        {
+            "where": f"{source}: {stage}: {reason}",
+            "source": source,
+            "stage": stage,
+            "reason": reason,
+            "rows": dropped[source, stage, reason],
+            "ledger_documents": counted[source, stage, reason],
+        }
+        for source, stage, reason in sorted({*dropped, *counted})
+    ]
+    return pd.DataFrame(rows)
+
+
+def _shards_table(made: Manifest, parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The manifest's counts (facts.tokens) beside those of the parts."""
+    found: Counter[tuple[str, str]] = Counter()
+    for part in parts:
+        place = "/".join([part["split"], part["source"], part["language"]])
+        found.update({(place, name): part.get(name, 0) for name in TOKEN_COUNTS})
+    said = {
+        ("/".join([split, source, language]), name): counts[name]
+        for split, sources in made.facts.get("tokens", {}).items()
+        for source, languages in sources.items()
+        for language, counts in languages.items()
+        for name in TOKEN_COUNTS
+    }
+    rows: list[dict[str, Any]] = []
+    for place in sorted({place for place, _ in [*found, *said]}):
+        both = {name: found[place, name] for name in TOKEN_COUNTS}
+        rows.append({"where": place, **both, **{f"{name}_said": said.get((place, name), 0) for name in TOKEN_COUNTS}})
+    return pd.DataFrame(rows)

@@ -1,0 +1,95 @@
+"""The tables of the closing report (pipelines.release.closing_report), as pandas frames.
+
+funnel   a row for every source and stage: documents in and out, what was dropped, and its share
+kept     a row for every source: documents of the corpus, tokens of the shards
+totals   one row: the whole build
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from expectations.suites import Limits
+
+# With this many validation works to be expected, a split without any has a chance of e^-20.
+_EXPECTED_VALIDATION_WORKS = 20
+
+
+def of_report(report: Mapping[str, Any], limits: Limits) -> dict[str, pd.DataFrame]:
+    """The tables; a report without tokens has no token columns."""
+    funnel = [row for source, lines in report["funnel"].items() for row in _funnel(source, lines, limits)]
+    return {"funnel": pd.DataFrame(funnel), "kept": pd.DataFrame(_kept(report)), "totals": pd.DataFrame([_totals(report)])}
+
+
+def _funnel(source: str, lines: list[Mapping[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    before = None
+    for line in lines:
+        stage = line["stage"]
+        dropped = sum(line["documents_dropped"].values())
+        taken = line["documents_in"] + line["documents_split"]
+        share = dropped / taken if taken else 0.0
+        limit = limits.dropped_share_limit_by_stage.get(stage, limits.dropped_share_limit)
+        rows.append(
+            {
+                "where": f"{source}: {stage}",
+                "source": source,
+                "stage": stage,
+                "documents_in": line["documents_in"],
+                "documents_out": line["documents_out"],
+                "dropped": dropped,
+                "dropped_share": share,
+                "dropped_share_limit": limit,
+                "dropped_share_beyond_limit": max(0.0, share - limit),
+                "documents_between_stages": before["documents_out"] - line["documents_in"] if before else 0,
+                **{f"dropped_{reason}": count for reason, count in sorted(line["documents_dropped"].items())},
+            }
+        )
+        before = line
+    return rows
+
+
+def _kept(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Documents and tokens by source; a source that is in no ledger has none."""
+    tokens = token_counts(report)
+    return [
+        {
+            "where": source,
+            "source": source,
+            "documents": _documents(lines),
+            "works_at_least": max(0, _documents(lines) - sum(line["documents_split"] for line in lines)),
+            "tokens": sum(row["tokens"] for row in tokens if row["source"] == source),
+        }
+        for source, lines in report["funnel"].items()
+    ]
+
+
+def _documents(lines: list[Mapping[str, Any]]) -> int:
+    return lines[-1]["documents_out"] if lines else 0
+
+
+def _totals(report: Mapping[str, Any]) -> dict[str, Any]:
+    kept, tokens = _kept(report), token_counts(report)
+    by_split = {split: [row for row in tokens if row["split"] == split] for split in ("train", "validation")}
+    expected = report.get("validation_share", 0.0) * sum(row["works_at_least"] for row in kept)
+    validation_rows = sum(row["rows"] for row in by_split["validation"])
+    return {
+        "where": report["corpus"],
+        "documents": sum(row["documents"] for row in kept),
+        "train_tokens": sum(row["tokens"] for row in by_split["train"]),
+        "validation_tokens": sum(row["tokens"] for row in by_split["validation"]),
+        "validation_works_expected": expected,
+        "validation_missing": int(expected >= _EXPECTED_VALIDATION_WORKS and validation_rows == 0),
+    }
+
+
+def token_counts(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for every vocabulary, split, source and language: rows, tokens, utf8_bytes."""
+    return [
+        {"vocabulary": name, "split": split, "source": source, "language": language, **counts}
+        for name, facts in report["tokens"].items()
+        for split, sources in facts["tokens"].items()
+        for source, languages in sources.items()
+        for language, counts in languages.items()
+    ]
