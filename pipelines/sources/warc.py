@@ -24,7 +24,9 @@ _MEMBER = re.compile(re.escape(_GZIP))
 _PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d{1,2}\r?\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\nContent-Length[ \t]*:[ \t]*(\d+)", re.I)
-_MEMBER_HOLDS_MORE = "the gzip member holds more than one record"
+_HOLDS_MORE = "the gzip member holds more than one record"
+_ENDS_ELSEWHERE = "the record does not end where it says"
+_CUT_OFF = "the file ends in the middle of a gzip member: it is cut off"
 _OVERLAP_BYTES = 1024  # of two windows: enough to recognise a record's beginning
 _READ_TYPES = WarcRecordType.response | WarcRecordType.conversion
 
@@ -115,7 +117,7 @@ def _at_end(file: "_File", start: int, held: Found | None) -> Iterator[Found | B
     if held is None:
         yield Broken(start, "holds no record")
         return
-    frame = file.frame(start if held.offset is None else held.offset)
+    frame = file.frame(held.offset)
     if held.is_short:
         yield Broken(held.offset, f"the record says {held.length:,} bytes and has {len(held.block):,}", held.record_id)
     elif frame.problem:
@@ -138,7 +140,7 @@ def _after_damage(
     if held is None:
         yield Broken(start, damage)
         return file.next_start(start)
-    if held.offset is None:
+    if held.offset is None:  # nothing can be verified or found again
         yield held
         yield Broken(None, damage)
         return None
@@ -158,10 +160,15 @@ class _File:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream, self.size = stream, size
         self.is_gzip = self._bytes_at(0, 3) == _GZIP
-        self.has_offsets = not self.is_gzip or _MEMBER_HOLDS_MORE not in (self.frame(0).problem or "")
+        self.has_offsets = not self.is_gzip or self._has_a_member_each()
 
-    def frame(self, offset: int) -> _Frame:
-        """Look at the record that begins at this offset once more, by itself: is it whole, and where does it end?"""
+    def frame(self, offset: int | None) -> _Frame:
+        """Look at the record that begins at this offset once more, by itself: is it whole, and where does it end?
+
+        Without an offset: the whole file at once.
+        """
+        if offset is None:
+            return self._gzip_stream()
         return self._gzip_frame(offset) if self.is_gzip else self._plain_frame(offset)
 
     def is_blank(self, offset: int) -> bool:
@@ -170,7 +177,7 @@ class _File:
 
     def next_start(self, after: int | None) -> int | None:
         """The first place after this one where a record begins; None when there is none."""
-        if after is None or (self.is_gzip and not self.has_offsets):
+        if after is None or not self.has_offsets:
             return None
         place = after + 1
         while place < self.size:
@@ -185,6 +192,33 @@ class _File:
         self.stream.seek(offset)
         return self.stream.read(count)
 
+    def _has_a_member_each(self) -> bool:
+        """Whether records and gzip members begin together, as far as the first one tells."""
+        first = self._gzip_frame(0)
+        if first.problem in (_HOLDS_MORE, _ENDS_ELSEWHERE):
+            return False
+        return first.problem is None or first.end >= self.size or self.next_begins(first.end)
+
+    def next_begins(self, offset: int) -> bool:
+        """Whether a record begins here."""
+        stored = self._bytes_at(offset, _OVERLAP_BYTES)
+        return _begins_a_record(stored) if self.is_gzip else _PLAIN.match(stored) is not None
+
+    def _gzip_stream(self) -> _Frame:
+        """Inflate all members, for their checksums and for the file's end."""
+        inflater, place = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
+        while stored := self._bytes_at(place, _WINDOW_BYTES):
+            place += len(stored)
+            try:
+                while stored:
+                    if inflater.eof:
+                        inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+                    inflater.decompress(stored)
+                    stored = inflater.unused_data
+            except zlib.error as error:
+                return _Frame(place, f"damaged gzip member: {error}")
+        return _Frame(self.size, None if inflater.eof else _CUT_OFF)
+
     def _plain_frame(self, offset: int) -> _Frame:
         head = self._bytes_at(offset, _BEGINNING_BYTES)
         start, length = _block(head)
@@ -194,7 +228,7 @@ class _File:
         after = self._bytes_at(end, 16)
         blank = len(after) - len(after.lstrip(b"\r\n"))
         if after and not blank:
-            return _Frame(end, "the record does not end where it says")
+            return _Frame(end, _ENDS_ELSEWHERE)
         return _Frame(end + blank)
 
     def _gzip_frame(self, offset: int) -> _Frame:
@@ -204,7 +238,7 @@ class _File:
         while not inflater.eof:
             stored = self._bytes_at(place, _BEGINNING_BYTES)
             if not stored:
-                return _Frame(place, "the file ends in the middle of a gzip member: it is cut off")
+                return _Frame(place, _CUT_OFF)
             place += len(stored)
             try:
                 text = inflater.decompress(stored)
@@ -217,11 +251,11 @@ class _File:
             beyond = min(len(text), max(0, total - start - length))
             tail = (tail + text[len(text) - beyond :])[:64]
             if tail.lstrip(b"\r\n").startswith(b"WARC/"):
-                return _Frame(place, _MEMBER_HOLDS_MORE)
+                return _Frame(place, _HOLDS_MORE)
         end = place - len(inflater.unused_data)
         if total < start + length:
             return _Frame(end, f"the record says {length:,} bytes and has {total - start:,}")
-        return _Frame(end, "the record does not end where it says" if tail.strip(b"\r\n\0") else None)
+        return _Frame(end, _ENDS_ELSEWHERE if tail.strip(b"\r\n\0") else None)
 
 
 def _block(head: bytes) -> tuple[int, int]:
