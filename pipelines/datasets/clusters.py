@@ -1,0 +1,414 @@
+"""clusters: which documents are copies of which, across all sources.
+
+Band hashes go through the keyed exchange and come back as candidate pairs; every pair is verified by its signatures;
+within each connected component the best-ranked documents survive. Every removal is a row of the table "clusters", in one part per
+unit of documents.
+
+Limits: this process holds about 60 bytes a document and 16 a candidate pair; signatures stay in their files.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipelines.beam.exchange import exchange
+from pipelines.build import Context, Dataset, ensure
+from pipelines.config import DeduplicateSection
+from pipelines.contract import files, manifest
+from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.schema import CLUSTERS
+from pipelines.datasets.signatures import SignatureStore, batches_of, columns_of
+from pipelines.stages import signatures
+from pipelines.text import clusters as science
+from pipelines.text import minhash
+from pipelines.text.clusters import Edges, Ranks, Removals, Verified
+
+NAME = "clusters"
+VERSION = 1
+BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
+BYTES_PER_ROW = 12  # a hash and a rank
+PAIRS_PER_CHUNK = 2**16  # pairs whose signatures are in memory at once: 2 × 28 MiB at 112 permutations
+DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
+DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
+LARGEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of signatures and its place among all documents."""
+
+    dataset: str
+    source: str
+    unit: str
+    uri: str
+    first: int  # document number of its first row
+    rows: int
+
+
+def build(context: Context, documents: Sequence[Dataset]) -> Dataset:
+    """The clusters of all documents datasets together."""
+    section = context.config.deduplicate
+    made_from = _made_from(context, documents)
+
+    def make(uri: str) -> Manifest:
+        facts: dict[str, Any] = {"enabled": section.enabled}
+        parts: tuple[Part, ...] = ()
+        if section.enabled:
+            found, parts = _deduplicate(context, documents, uri)
+            facts |= found
+        config = context.config.model_dump(mode="json")
+        return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
+
+    return ensure(context, NAME, made_from, make)
+
+
+def removals_for(clusters: Dataset, documents_dataset: str, unit: str) -> pa.Table | None:
+    """The removals (schema.CLUSTERS, sorted by id) among the documents of a unit; without any, an empty table.
+
+    None when deduplication is off: then there is no such stage.
+    """
+    if not clusters.manifest.facts["enabled"]:
+        return None
+    path = _part_path(documents_dataset, unit)
+    if not any(part.path == path for part in clusters.manifest.parts):
+        return CLUSTERS.empty_table()
+    with files.reading(files.join(clusters.uri, path)) as stream:
+        return pq.read_table(stream, use_threads=False)
+
+
+def _part_path(documents_dataset: str, unit: str) -> str:
+    """A folder per dataset: no two pairs of names make the same path."""
+    return f"{NAME}/{documents_dataset}/{unit}.parquet"
+
+
+def _made_from(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
+    section = context.config.deduplicate
+    if not section.enabled:
+        return {"deduplicate": {"enabled": False}}
+    return {
+        "deduplicate": section.model_dump(mode="json"),
+        "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
+        "priorities": {source.name: source.priority for source in context.config.sources},
+        "versions": {"clusters": [VERSION, science.VERSION], "signatures": signatures.VERSION},
+    }
+
+
+def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tuple[dict[str, Any], tuple[Part, ...]]:
+    section = context.config.deduplicate
+    pieces = pieces_of(documents)
+    store = SignatureStore([piece.uri for piece in pieces], section.scheme)
+    order = _rank_order(context, pieces, store)
+    spill = files.join(uri, "spill")
+    try:
+        candidates = _candidates(context, pieces, order, spill)
+    finally:
+        files.remove(spill)
+
+    def compare(first: Ranks, second: Ranks) -> NDArray[np.float32]:
+        chunks = [slice(start, start + PAIRS_PER_CHUNK) for start in range(0, len(first), PAIRS_PER_CHUNK)]
+        return np.concatenate(
+            [np.empty(0, np.float32)]
+            + [minhash.similarity(store.minhash(order[first[c]]), store.minhash(order[second[c]])) for c in chunks]
+        )
+
+    verified = science.verify(candidates, compare, section.threshold)
+    nodes, component = science.components(verified.first, verified.second)
+    ids = store.ids()
+    _check_cluster_size(section, ids, order[component])
+    removals = science.choose(nodes, component, compare, section.threshold)
+    found = _found(pieces, store, ids, order, (nodes, component), removals)
+    _check_ids(pieces, ids, found)
+    facts = _facts(pieces, documents, verified, found)
+    _check_alarms(section, facts)
+    return facts, _write(uri, pieces, ids, found)
+
+
+def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
+    """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
+
+    Raises ValueError when a unit has no signatures for its documents.
+    """
+    pieces: list[Piece] = []
+    first = 0
+    for dataset in documents:
+        found = dataset.manifest
+        if found.rows(signatures.TABLE) != found.rows("documents"):
+            raise ValueError(
+                f"{dataset.uri}: {found.rows('documents'):,} documents, but {found.rows(signatures.TABLE):,} signatures;"
+                " it was built with deduplicate.enabled = false, or is damaged: remove the folder and build it again"
+            )
+        for part in found.of(signatures.TABLE):
+            source = found.dataset.removeprefix("documents/")
+            pieces.append(Piece(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
+            first += part.rows
+    if first >= 2**32:
+        raise ValueError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
+    return pieces
+
+
+def _rank_order(context: Context, pieces: Sequence[Piece], store: SignatureStore) -> NDArray[np.int64]:
+    """Document numbers, best first."""
+    priorities = [context.config.source(piece.source).priority for piece in pieces]
+    priority = np.repeat(np.array(priorities, np.int64), [piece.rows for piece in pieces])
+    return science.rank_order(store.ids(), store.passes(), priority, store.characters())
+
+
+# The exchange: documents to bands, bands to candidate pairs
+
+
+def _candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int64], spill: str) -> Edges:
+    """The star edges of all buckets."""
+    section = context.config.deduplicate
+    ranks = np.empty(len(order), np.uint32)
+    ranks[order] = np.arange(len(order), dtype=np.uint32)
+    ranges = -(-len(order) * (section.bands + 1) * BYTES_PER_ROW // BYTES_PER_RANGE)
+    inputs: list[tuple[str, str, int]] = []
+    for number, group in enumerate(_groups(pieces)):
+        first, last = group[0].first, group[-1].first + group[-1].rows
+        uri = files.join(spill, f"ranks-{number:05}.arrow")
+        _write_columns(uri, rank=ranks[first:last])
+        descriptor = json.dumps({"number": number, "ranks": uri, "parts": [piece.uri for piece in group]})
+        inputs.append((f"bands-{number:05}", descriptor, (last - first) * section.permutations * 4))
+    exchange(
+        context.runner,
+        inputs,
+        BandRows(section, spill, ranges),
+        BucketStars(spill),
+        on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+    )
+    found = [_read_columns(path) for path in files.listing(spill, ".edges.arrow")]
+    return Edges(
+        bucket=np.concatenate([np.empty(0, np.uint64), *(table["bucket"] for table in found)]),
+        centre=np.concatenate([np.empty(0, np.uint32), *(table["centre"] for table in found)]),
+        member=np.concatenate([np.empty(0, np.uint32), *(table["member"] for table in found)]),
+    )
+
+
+def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Neighbouring parts, so that a step has enough to do."""
+    groups: list[list[Piece]] = []
+    rows = DOCUMENTS_PER_INPUT
+    for piece in pieces:
+        if rows >= DOCUMENTS_PER_INPUT:
+            groups.append([])
+            rows = 0
+        groups[-1].append(piece)
+        rows += piece.rows
+    return groups
+
+
+@dataclass(frozen=True)
+class BandRows:
+    """Map: the rows (band hash, rank) of a group of parts, in one file per range of hashes."""
+
+    section: DeduplicateSection
+    spill: str
+    ranges: int
+
+    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
+        """Write the files; their ranges and names."""
+        task = json.loads(descriptor)
+        batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
+        hashes = np.concatenate([np.empty(0, np.uint64), *(self._hashes(batch).reshape(-1) for batch in batches)])
+        ranks = np.repeat(_read_columns(task["ranks"])["rank"], self.section.bands + 1)
+        # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
+        ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
+        written: list[tuple[int, str]] = []
+        for key in range(self.ranges):
+            chosen = slice(None) if self.ranges == 1 else ranges == key
+            uri = files.join(self.spill, f"{key:05}-{task['number']:05}.bands.arrow")
+            _write_columns(uri, hash=hashes[chosen], rank=ranks[chosen])
+            written.append((key, uri))
+        return written
+
+    def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
+        """[documents, bands + 1]; the last band is the hash of the whole text."""
+        columns = columns_of(batch, self.section.scheme)
+        bands = minhash.band_hashes(columns.minhash, self.section.bands, self.section.rows)
+        return np.column_stack([bands, columns.exact[:, 0]])
+
+
+@dataclass(frozen=True)
+class BucketStars:
+    """Reduce: the star edges of all buckets in a range of hashes."""
+
+    spill: str
+
+    def __call__(self, key: int, uris: Sequence[str]) -> None:
+        """Write the edges file of the range."""
+        tables = [_read_columns(uri) for uri in uris]
+        edges = science.stars(np.concatenate([t["hash"] for t in tables]), np.concatenate([t["rank"] for t in tables]))
+        _write_columns(
+            files.join(self.spill, f"{key:05}.edges.arrow"), bucket=edges.bucket, centre=edges.centre, member=edges.member
+        )
+
+
+def _write_columns(uri: str, **columns: NDArray[Any]) -> None:
+    table = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
+    with files.writing(uri) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), table.schema) as writer:
+        writer.write_batch(table)
+
+
+def _read_columns(uri: str) -> dict[str, NDArray[Any]]:
+    (table,) = batches_of(uri)
+    return {name: table[name].to_numpy() for name in table.schema.names}
+
+
+# The result
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The removals by document number, one row each, and the clusters that they lie in."""
+
+    removed: NDArray[np.int64]
+    survivor: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    exact: NDArray[np.bool_]
+    cluster: NDArray[np.uint64]  # [rows, 2], ids as two numbers
+    piece: NDArray[np.int64]  # index of the part that holds the removed document
+    cluster_sizes: list[tuple[str, int]]  # id and members of all clusters' largest, largest first
+    clusters: int
+
+
+def _found(
+    pieces: Sequence[Piece],
+    store: SignatureStore,
+    ids: NDArray[np.uint64],
+    order: NDArray[np.int64],
+    clusters: tuple[Ranks, Ranks],
+    removals: Removals,
+) -> _Found:
+    nodes, component = clusters
+    present, first, members = np.unique(component, return_index=True, return_counts=True)
+    cluster = _least_ids(ids[order[nodes]], component)
+    by_size = np.lexsort((present, -members))[:LARGEST]
+    removed, survivor = order[removals.removed], order[removals.survivor]
+    return _Found(
+        removed=removed,
+        survivor=survivor,
+        similarity=removals.similarity,
+        exact=(store.exact(removed) == store.exact(survivor)).all(axis=1),
+        cluster=cluster[np.searchsorted(nodes, removals.removed)],
+        piece=np.searchsorted([piece.first for piece in pieces], removed, side="right") - 1,
+        cluster_sizes=list(zip(_hex(cluster[first[by_size]]), members[by_size].tolist(), strict=True)),
+        clusters=len(present),
+    )
+
+
+def _least_ids(ids: NDArray[np.uint64], component: Ranks) -> NDArray[np.uint64]:
+    """For each row, the least id of its component."""
+    order = np.lexsort((ids[:, 1], ids[:, 0], component))
+    present, first = np.unique(component[order], return_index=True)
+    return ids[order[first]][np.searchsorted(present, component)]
+
+
+def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Verified, found: _Found) -> dict[str, Any]:
+    sources: dict[str, dict[str, int]] = {}
+    of_piece = np.array([piece.source for piece in pieces])[found.piece] if len(found.piece) else np.empty(0, np.str_)
+    for dataset in documents:
+        source = dataset.manifest.dataset.removeprefix("documents/")
+        is_here = of_piece == source
+        exact = int(np.count_nonzero(found.exact & is_here))
+        near = int(np.count_nonzero(is_here)) - exact
+        sources[source] = {"documents": dataset.manifest.rows(signatures.TABLE), "exact": exact, "near": near}
+    return {
+        "documents": sum(counts["documents"] for counts in sources.values()),
+        "sources": sources,
+        "clusters": found.clusters,
+        "largest_cluster": found.cluster_sizes[0][1] if found.cluster_sizes else 0,
+        "largest_clusters": [{"cluster": cluster, "members": members} for cluster, members in found.cluster_sizes],
+        "edges_verified": verified.compared - verified.failed,
+        "edges_failed": verified.failed,
+        "restar_rounds": verified.rounds,
+        "restar_unresolved": verified.unresolved,
+    }
+
+
+def _check_alarms(section: DeduplicateSection, facts: Mapping[str, Any]) -> None:
+    for source, counts in facts["sources"].items():
+        share = (counts["exact"] + counts["near"]) / max(1, counts["documents"])
+        if counts["documents"] >= DOCUMENTS_TO_JUDGE and share > section.removed_share_limit:
+            raise ValueError(
+                f"source {source}: {share:.1%} of {counts['documents']:,} documents would be removed as duplicates, more than"
+                f" deduplicate.removed_share_limit = {section.removed_share_limit:.1%}; is the source read twice, or its text"
+                " mostly boilerplate? Correct that, or raise the limit"
+            )
+
+
+def _check_cluster_size(section: DeduplicateSection, ids: NDArray[np.uint64], component: NDArray[np.int64]) -> None:
+    """Before survivors are chosen: that is the work that a giant cluster would make long."""
+    best, members = np.unique(component, return_counts=True)
+    if len(members) and members.max() > section.cluster_limit:
+        document = best[np.argmax(members)]
+        raise ValueError(
+            f"{members.max():,} documents hang together as near-duplicates, more than deduplicate.cluster_limit ="
+            f" {section.cluster_limit:,}; the best of them is {_hex(ids[[document]])[0]}. Perhaps a template is taken for a text:"
+            " look at that document, and raise deduplicate.threshold or the limit"
+        )
+
+
+def _check_ids(pieces: Sequence[Piece], ids: NDArray[np.uint64], found: _Found) -> None:
+    """A removal goes by id: a kept document of the same unit with the id of a removed one would go too."""
+    order = np.lexsort((ids[:, 1], ids[:, 0]))
+    same = (ids[order[1:]] == ids[order[:-1]]).all(axis=1)
+    repeated = np.unique(np.concatenate([order[1:][same], order[:-1][same]]))
+    if not len(repeated):
+        return
+    piece = np.searchsorted([piece.first for piece in pieces], repeated, side="right") - 1
+    is_kept = ~np.isin(repeated, found.removed)
+    kept = {(int(p), bytes(i)) for p, i in zip(piece[is_kept], ids[repeated[is_kept]], strict=True)}
+    for number, i in zip(repeated[~is_kept].tolist(), piece[~is_kept].tolist(), strict=True):
+        if (i, bytes(ids[number])) in kept:
+            raise ValueError(
+                f"{pieces[i].dataset}, unit {pieces[i].unit}: two documents have the id {_hex(ids[[number]])[0]}; the source"
+                " gives one key to two records: remove one of them from the input"
+            )
+
+
+def _write(uri: str, pieces: Sequence[Piece], ids: NDArray[np.uint64], found: _Found) -> tuple[Part, ...]:
+    """One part for each unit that loses documents, sorted by id."""
+    removed = ids[found.removed]
+    order = np.lexsort((removed[:, 1], removed[:, 0], found.piece))
+    present, first = np.unique(found.piece[order], return_index=True)
+    columns = [
+        _binary(removed),
+        _binary(found.cluster),
+        _binary(ids[found.survivor]),
+        pa.array(found.similarity),
+        pa.array(found.exact),
+    ]
+    table = pa.Table.from_arrays(columns, schema=CLUSTERS)
+    return tuple(
+        _write_part(uri, pieces[index], table.take(pa.array(rows)))
+        for index, rows in zip(present.tolist(), np.split(order, first[1:]), strict=False)
+    )
+
+
+def _write_part(uri: str, piece: Piece, rows: pa.Table) -> Part:
+    path = _part_path(piece.dataset, piece.unit)
+    with files.writing(files.join(uri, path)) as stream:
+        pq.write_table(rows, pa.PythonFile(stream, mode="w"), compression="zstd")
+    return Part(
+        table=NAME,
+        unit=f"{piece.dataset}/{piece.unit}",
+        path=path,
+        rows=rows.num_rows,
+        bytes=stream.bytes_written,
+        sha256=stream.sha256,
+    )
+
+
+def _binary(pairs: NDArray[np.uint64]) -> pa.Array:
+    data = pa.py_buffer(pairs.astype(">u8").tobytes())
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(pairs), [None, data])
+
+
+def _hex(pairs: NDArray[np.uint64]) -> list[str]:
+    return [f"{high:016x}{low:016x}" for high, low in pairs.tolist()]

@@ -1,0 +1,97 @@
+"""The signatures of many parts as one array, memory-mapped: document i is row i of the parts laid end to end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.contract import files
+from pipelines.text.minhash import Signatures
+
+
+class SignatureStore:
+    """Random access to signatures by document number; what is read of the files is what is asked for."""
+
+    def __init__(self, uris: Sequence[str], scheme: str) -> None:
+        self._batches = [batch for uri in uris for batch in batches_of(uri)]
+        rows = [batch.num_rows for batch in self._batches]
+        self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
+        dtype = np.uint32 if scheme == "affine32" else np.uint64
+        self._minhash = [_values(batch["minhash"]).view(dtype) for batch in self._batches]
+        self._exact = [_pairs(batch["exact"]) for batch in self._batches]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def ids(self) -> NDArray[np.uint64]:
+        """All ids [documents, 2], as two big-endian numbers each."""
+        return _joined([_pairs(batch["id"]) for batch in self._batches], np.empty((0, 2), np.uint64))
+
+    def characters(self) -> NDArray[np.int64]:
+        """The lengths of all texts."""
+        return _joined([batch["characters"].to_numpy() for batch in self._batches], np.empty(0, np.int64))
+
+    def passes(self) -> NDArray[np.bool_]:
+        """Whether each document passes the filters."""
+        return _joined([batch["passes"].to_numpy(zero_copy_only=False) for batch in self._batches], np.empty(0, np.bool_))
+
+    def minhash(self, numbers: NDArray[np.int64]) -> Signatures:
+        """Signatures [len(numbers), permutations]."""
+        return self._gathered(self._minhash, numbers)
+
+    def exact(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Hashes of the normalised texts [len(numbers), 2]."""
+        return self._gathered(self._exact, numbers)
+
+    def _gathered(self, columns: list[Any], numbers: NDArray[np.int64]) -> Any:
+        if len(columns) == 1:
+            return columns[0][numbers]
+        out = np.empty((len(numbers), columns[0].shape[1]), columns[0].dtype)
+        batch = np.searchsorted(self._starts, numbers, side="right") - 1
+        order = np.argsort(batch, kind="stable")
+        present, first = np.unique(batch[order], return_index=True)
+        for index, chosen in zip(present.tolist(), np.split(order, first[1:]), strict=True):
+            out[chosen] = columns[index][numbers[chosen] - self._starts[index]]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a part that the exchange needs."""
+
+    minhash: Signatures
+    exact: NDArray[np.uint64]
+
+
+def batches_of(uri: str) -> list[pa.RecordBatch]:
+    """The record batches of an Arrow IPC file; of a local file, mapped into memory and not read."""
+    if files.is_local(uri):
+        source: Any = pa.memory_map(str(files.local_path(uri)))
+    else:
+        with files.reading(uri) as stream:
+            source = pa.BufferReader(stream.read())
+    reader = pa.ipc.open_file(source)
+    return [reader.get_batch(index) for index in range(reader.num_record_batches)]
+
+
+def columns_of(batch: pa.RecordBatch, scheme: str) -> Columns:
+    """Signatures and exact hashes of one batch, without a copy."""
+    dtype = np.uint32 if scheme == "affine32" else np.uint64
+    values: Any = _values(batch["minhash"])
+    return Columns(values.view(dtype), _pairs(batch["exact"]))
+
+
+def _values(lists: pa.Array) -> NDArray[np.uint32]:
+    return lists.flatten().to_numpy().reshape(len(lists), -1) if len(lists) else np.empty((0, lists.type.list_size), np.uint32)
+
+
+def _pairs(binary: pa.Array) -> NDArray[np.uint64]:
+    words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
+    return words.astype(np.uint64)
+
+
+def _joined(arrays: list[Any], empty: Any) -> Any:
+    return np.concatenate([empty, *arrays])

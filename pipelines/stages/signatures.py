@@ -1,0 +1,66 @@
+"""What deduplication needs to know of a document, in a table of its own beside the documents, row for row."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import DeduplicateSection, LanguageSection
+from pipelines.contract import schema
+from pipelines.contract.batch import Batch, Stage
+from pipelines.text import minhash, shingles
+
+VERSION = f"1/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}"
+TABLE = "signatures"
+
+
+def stage(section: DeduplicateSection, language: LanguageSection) -> Stage:
+    """Adds the table "signatures" (schema.signatures); it drops nothing.
+
+    A value of affine64 takes two uint32 of the list, the lower half first: the list is 2 × permutations long.
+    """
+
+    def run(batch: Batch) -> Batch:
+        rows = signature_rows(batch.documents, section, language)
+        return Batch(batch.documents, batch.ledger, batch.drops, {**batch.tables, TABLE: rows})
+
+    return run
+
+
+def stored_length(section: DeduplicateSection) -> int:
+    """How many uint32 hold a signature."""
+    return section.permutations * (2 if section.scheme == "affine64" else 1)
+
+
+def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, language: LanguageSection) -> pa.RecordBatch:
+    """The signatures of some documents."""
+    scan = shingles.scan(documents["text"], section.ngram)
+    values = minhash.signatures(
+        minhash.narrowed(scan.shingles, section.scheme),
+        scan.offsets,
+        permutations=section.permutations,
+        seed=section.seed,
+        scheme=section.scheme,
+    )
+    length = stored_length(section)
+    table = schema.signatures(length)
+    return pa.RecordBatch.from_arrays(
+        [
+            documents["id"],
+            scan.exact(),
+            pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
+            pc.utf8_length(documents["text"]).cast(pa.int64()),
+            passes(documents, language),
+        ],
+        schema=table,
+    )
+
+
+def passes(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:
+    """Whether the stages language and quality would keep a document, as far as the columns tell (the classifier does not)."""
+    kept = pc.is_null(documents["rule"])
+    if language.enabled:
+        kept = pc.and_(kept, pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False))
+        if language.keep:
+            wanted = pa.array(language.keep, pa.string())
+            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=wanted))
+    return kept

@@ -1,0 +1,179 @@
+"""From candidate pairs to removals: stars over buckets, verification, components, and who survives.
+
+Documents go by their rank here: 0 is the document that is kept before all others. A rank is a function of the set of
+documents (`rank_order`), so nothing below depends on the order in which they were read.
+
+Every edge is verified and no chain is followed, because unverified transitive closure merged 859,091 unrelated documents
+elsewhere (marin #6851), and because a template as a bucket's centre hid true pairs until the members that are not like it
+got a centre of their own (411 found of 462). So a cluster is only where survivors are looked for: a document is removed only
+if it is itself at least as similar as the threshold to one document that is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+
+RESTAR_ROUNDS = 64  # centres that a bucket may have; what is left then is counted as unresolved
+_RANK_BITS = np.uint64(32)
+
+Ranks = NDArray[np.uint32]
+Compare = Callable[[Ranks, Ranks], NDArray[np.float32]]  # the similarity of first[i] and second[i]
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Candidate pairs of one star per bucket; row i says that `centre[i]` and `member[i]` share `bucket[i]`."""
+
+    bucket: NDArray[np.uint64]
+    centre: Ranks
+    member: Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The pairs that are as similar as the threshold, and what it took to find them."""
+
+    first: Ranks  # the better-ranked
+    second: Ranks
+    compared: int
+    failed: int
+    rounds: int  # of new centres
+    unresolved: int  # members of buckets whose centres ran out
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Who goes, sorted by rank."""
+
+    removed: Ranks
+    survivor: Ranks
+    similarity: NDArray[np.float32]
+
+
+def rank_order(
+    ids: NDArray[np.uint64], passes: NDArray[np.bool_], priority: NDArray[np.int64], characters: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Document numbers, best first: passes the filters, priority of the source, length, least id.
+
+    `ids` is [documents, 2], the 16 bytes as two big-endian numbers. It is a total order as long as ids are unique.
+    """
+    return np.lexsort((ids[:, 1], ids[:, 0], -characters, -priority, ~passes))
+
+
+def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
+    """The edges from the best-ranked document of each bucket of equal hashes to its other members.
+
+    >>> stars(np.array([7, 9, 7, 7], np.uint64), np.array([2, 0, 1, 3], np.uint32)).member.tolist()
+    [2, 3]
+    """
+    order = np.argsort(hashes)
+    hashes, ranks = hashes[order], ranks[order]
+    equal = hashes[1:] == hashes[:-1]
+    shared = np.zeros(len(hashes), np.bool_)
+    shared[1:] |= equal
+    shared[:-1] |= equal
+    return _stars_of(hashes[shared], ranks[shared])
+
+
+def verify(edges: Edges, compare: Compare, threshold: float, rounds: int = RESTAR_ROUNDS) -> Verified:
+    """Keep the edges whose ends are similar; members that are not like their centre form a star of their own, and so on."""
+    known = np.empty(0, np.uint64)  # pairs compared so far, sorted
+    known_good = np.empty(0, np.bool_)
+    used = 0
+    while len(edges.member):
+        pairs = edges.centre.astype(np.uint64) << _RANK_BITS | edges.member
+        new = np.setdiff1d(pairs, known)
+        good = compare((new >> _RANK_BITS).astype(np.uint32), new.astype(np.uint32)) >= threshold
+        known, known_good = np.concatenate([known, new]), np.concatenate([known_good, good])
+        order = np.argsort(known)
+        known, known_good = known[order], known_good[order]
+        failed = ~known_good[np.searchsorted(known, pairs)]
+        edges = _stars_of(edges.bucket[failed], edges.member[failed])
+        if used == rounds:
+            break
+        used += bool(len(edges.member))
+    accepted = known[known_good]
+    return Verified(
+        first=(accepted >> _RANK_BITS).astype(np.uint32),
+        second=accepted.astype(np.uint32),
+        compared=len(known),
+        failed=int(np.count_nonzero(~known_good)),
+        rounds=used,
+        unresolved=len(edges.member),
+    )
+
+
+def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
+    """The documents that have an edge, sorted, and for each the best-ranked document of its connected component.
+
+    >>> nodes, best = components(np.array([1, 5, 4], np.uint32), np.array([5, 9, 6], np.uint32))
+    >>> nodes.tolist(), best.tolist()
+    ([1, 4, 5, 6, 9], [1, 4, 1, 4, 1])
+    """
+    nodes = np.unique(np.concatenate([first, second]))
+    parent = np.arange(len(nodes))
+    _union(np.searchsorted(nodes, first), np.searchsorted(nodes, second), parent)
+    return nodes, nodes[parent]
+
+
+def choose(nodes: Ranks, component: Ranks, compare: Compare, threshold: float) -> Removals:
+    """Within each component: the best-ranked remaining document survives, those similar to it go, again until none remains.
+
+    All components take their step at the same time; memory is linear in the documents.
+    """
+    order = np.lexsort((nodes, component))
+    nodes, component = nodes[order], component[order]
+    found: list[tuple[Ranks, Ranks, NDArray[np.float32]]] = []
+    while len(nodes):
+        is_first = np.ones(len(nodes), np.bool_)
+        is_first[1:] = component[1:] != component[:-1]
+        survivor = nodes[is_first][np.cumsum(is_first) - 1]
+        nodes, component, survivor = nodes[~is_first], component[~is_first], survivor[~is_first]
+        similarity = compare(survivor, nodes)
+        close = similarity >= threshold
+        found.append((nodes[close], survivor[close], similarity[close]))
+        nodes, component = nodes[~close], component[~close]
+    removed, survivor, similarity = (
+        (np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0, t) for t in "IIf")
+    )
+    order = np.argsort(removed)
+    return Removals(removed[order], survivor[order], similarity[order])
+
+
+def _stars_of(bucket: NDArray[np.uint64], ranks: Ranks) -> Edges:
+    order = np.lexsort((ranks, bucket))
+    bucket, ranks = bucket[order], ranks[order]
+    is_centre = np.ones(len(bucket), np.bool_)
+    is_centre[1:] = bucket[1:] != bucket[:-1]
+    centre = ranks[is_centre][np.cumsum(is_centre) - 1]
+    is_member = ranks != centre
+    return Edges(bucket[is_member], centre[is_member], ranks[is_member])
+
+
+def _jit(function: Any) -> Any:
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+@_jit
+def _union(first: Any, second: Any, parent: Any) -> None:
+    """Union-find; in the end parent[i] is the least node of i's component."""
+    for edge in range(len(first)):
+        a, b = first[edge], second[edge]
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        while parent[b] != b:
+            parent[b] = parent[parent[b]]
+            b = parent[b]
+        if a < b:
+            parent[b] = a
+        else:
+            parent[a] = b
+    for node in range(len(parent)):  # parents are smaller than their children: one pass
+        parent[node] = parent[parent[node]]
