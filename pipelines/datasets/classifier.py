@@ -1,0 +1,314 @@
+"""classifier: the quality model of this build, its evaluation on documents it has not seen, its fixed threshold.
+
+    classifier/3f9a1c20b77e/
+        manifest.json         facts: on, why, counts, languages, threshold, held_out, strongest_words
+        model/quality.bin     only when it is on
+
+Curated sources are the positives, the others the negatives. Drawn are documents of the train split that are no
+duplicates and pass language and rules; equally many of either class in each language, sources of one class evenly. A tenth of
+the works is held out. When a class has too few documents, the classifier is off, and the facts say why.
+
+Limits: one process; it holds `examples_per_class_limit` excerpts of 2,000 characters a class, twice while it draws them.
+"""
+
+import importlib.metadata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines import parts
+from pipelines.build import Context, Dataset, ensure
+from pipelines.contract import files, manifest
+from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.schema import is_validation, sampling_key
+from pipelines.datasets.clusters import removals_for
+from pipelines.stages.signatures import passes
+from pipelines.text import quality
+
+NAME = "classifier"
+VERSION = 1
+TABLE, UNIT, MODEL_PATH = "model", "quality", "model/quality.bin"
+HELD_OUT_SHARE = 0.1  # of works
+# A long document gives one excerpt for every so many characters, at most so many: a novel is more than its first page.
+CHARACTERS_PER_EXCERPT = 20_000
+EXCERPTS_PER_DOCUMENT = 16
+CLASSES = ("curated", "crawl")
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier that is on."""
+
+    score: quality.Scorer  # texts -> float32 scores in 0..1
+    threshold: float  # keep a document that scores at least this much
+    languages: frozenset[str]  # it has learned these; of other languages its scores mean nothing
+
+    @classmethod
+    def load(cls, dataset: Dataset) -> Self | None:
+        """The classifier of this dataset; None when it is off."""
+        facts = dataset.manifest.facts
+        if not facts["on"]:
+            return None
+        uri = files.join(dataset.uri, MODEL_PATH)
+        if files.is_local(uri):
+            score = quality.load(files.local_path(uri))
+        else:
+            with TemporaryDirectory(prefix="corpusmill-") as folder, files.reading(uri) as stream:
+                path = Path(folder) / "quality.bin"
+                path.write_bytes(stream.read())
+                score = quality.load(path)
+        return cls(score, facts["threshold"], frozenset(facts["languages"]))
+
+
+def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
+    """The classifier of these documents without their duplicates."""
+    made_from = _made_from(context, documents, clusters)
+
+    def make(uri: str) -> Manifest:
+        facts, model = _learn(context, documents, clusters, uri)
+        config = context.config.model_dump(mode="json")
+        return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=model)
+
+    return ensure(context, NAME, made_from, make)
+
+
+def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> dict[str, Any]:
+    config = context.config
+    if not config.quality.classifier:
+        return {"classifier": False}
+    return {
+        "quality": config.quality.model_dump(mode="json"),
+        "language": config.language.model_dump(mode="json", exclude={"model"}),
+        "curated": sorted(source.name for source in config.sources if source.curated),
+        "validation_share": config.corpus.validation_share,
+        "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
+        "clusters": clusters.manifest.fingerprint,
+        "versions": {
+            "classifier": VERSION,
+            "quality": quality.VERSION,
+            "fasttext": importlib.metadata.version("fasttext-community"),
+        },
+    }
+
+
+def _learn(
+    context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str
+) -> tuple[dict[str, Any], tuple[Part, ...]]:
+    """The facts and, when the classifier is on, the model."""
+    section = context.config.quality
+    if not section.classifier:
+        return {"on": False, "why": "quality.classifier is false in the config", "counts": {}}, ()
+    draw = _Draw(limit=section.examples_per_class_limit)
+    for dataset in documents:
+        source = context.config.source(dataset.manifest.dataset.removeprefix("documents/"))
+        for rows in _candidates(context, dataset, clusters):
+            draw.add(rows, source.name, "curated" if source.curated else "crawl")
+    languages = _languages(draw.documents, section.examples_per_class)
+    facts: dict[str, Any] = {"on": False, "counts": _counts(draw.documents), "languages": sorted(languages)}
+    balanced = sum(min(draw.documents[kind, language] for kind in CLASSES) for language in languages)
+    if balanced < section.examples_per_class:
+        return facts | {"why": _why_off(draw.documents, balanced, section.examples_per_class)}, ()
+    chosen = _balanced(draw.pools, languages, section.examples_per_class_limit)
+    held_out = chosen["held_out"].to_numpy()
+    if any(_rows_of(chosen, kind, held).num_rows == 0 for kind in CLASSES for held in (True, False)):
+        return facts | {"why": "a class has too few works to hold some out"}, ()
+    with TemporaryDirectory(prefix="corpusmill-") as folder:
+        path = Path(folder) / "quality.bin"
+        train = _evened(chosen.filter(pa.array(~held_out)))
+        quality.train(quality.features(train["text"]), train["curated"].to_numpy(), path, seed=section.seed)
+        facts |= _evaluated(quality.load(path), chosen.filter(pa.array(held_out)), section.keep_share)
+        facts |= {"on": True, "strongest_words": quality.strongest_words(path)}
+        facts["examples"] = dict.fromkeys(CLASSES, len(train["curated"]) // 2)
+        return facts, (_write(uri, path),)
+
+
+def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterator[pa.RecordBatch]:
+    """The documents of a dataset that may be examples."""
+    config = context.config
+    for part in dataset.manifest.of("documents"):
+        removals = removals_for(clusters, dataset.manifest.dataset, part.unit)
+        for rows in parts.read_batches(dataset.uri, part.path):
+            keep = pc.and_(passes(rows, config.language), pc.is_valid(rows["language"]))
+            keep = pc.and_(keep, pa.array(~is_validation(rows["work"], config.corpus.validation_share)))
+            if removals is not None:
+                keep = pc.and_(keep, pc.invert(pc.is_in(rows["id"], value_set=removals["id"])))
+            yield rows.filter(keep)
+
+
+@dataclass
+class _Draw:
+    """Excerpts of candidates, source by source: those with the smallest keys, at most `limit`; counts of all documents."""
+
+    limit: int
+    documents: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class and language
+    pools: dict[tuple[str, str], pa.Table] = field(default_factory=dict)  # by class and source
+
+    def add(self, rows: pa.RecordBatch, source: str, kind: str) -> None:
+        """Look at some candidates of a source."""
+        for counted in pc.value_counts(rows["language"]).to_pylist():
+            self.documents[kind, counted["values"]] += counted["counts"]
+        excerpts = _excerpts(rows, curated=kind == "curated")
+        known = self.pools.get((kind, source))
+        pool = pa.concat_tables([known, excerpts]) if known is not None else excerpts
+        self.pools[kind, source] = _smallest(pool, self.limit) if pool.num_rows > 2 * self.limit else pool
+
+
+def _excerpts(rows: pa.RecordBatch, *, curated: bool) -> pa.Table:
+    """Beginnings of documents and, of long ones, more from further on.
+
+    Columns: key (0..1, orders them), language, text, first (the document's beginning), held_out, curated.
+    """
+    tables: list[pa.Table] = []
+    lengths = pc.utf8_length(rows["text"])
+    for number in range(EXCERPTS_PER_DOCUMENT):
+        start = number * CHARACTERS_PER_EXCERPT
+        long_enough = rows if number == 0 else rows.filter(pc.greater_equal(lengths, start + quality.PREFIX_CHARACTERS))
+        if long_enough.num_rows == 0:
+            break
+        excerpt = pc.utf8_slice_codeunits(long_enough["text"], start, start + quality.PREFIX_CHARACTERS)
+        columns = {
+            "key": (sampling_key(long_enough["id"]) + number * 0.6180339887498949) % 1.0,  # golden ratio: spread evenly
+            "language": long_enough["language"],
+            "text": excerpt,
+            "first": np.full(long_enough.num_rows, number == 0),
+            "held_out": (sampling_key(long_enough["work"]) * 2**20) % 1.0 < HELD_OUT_SHARE,  # other digits than the draw's
+            "curated": np.full(long_enough.num_rows, curated),
+        }
+        tables.append(pa.table({name: pa.array(values) for name, values in columns.items()}))
+    return pa.concat_tables(tables) if tables else _NO_EXCERPTS
+
+
+_NO_EXCERPTS = pa.schema(
+    [
+        ("key", pa.float64()),
+        ("language", pa.string()),
+        ("text", pa.string()),
+        ("first", pa.bool_()),
+        ("held_out", pa.bool_()),
+        ("curated", pa.bool_()),
+    ]
+).empty_table()
+
+
+def _smallest(pool: pa.Table, count: int) -> pa.Table:
+    order = np.argsort(pool["key"].to_numpy(), kind="stable")[:count]
+    return pool.take(pa.array(order)).combine_chunks()
+
+
+def _languages(documents: Mapping[tuple[str, str], int], wanted: int) -> set[str]:
+    """Languages with enough documents in both classes to be learned: a tenth of what a class needs."""
+    known = {language for _, language in documents}
+    return {lang for lang in known if min(documents.get((kind, lang), 0) for kind in CLASSES) >= wanted / 10}
+
+
+def _balanced(pools: Mapping[tuple[str, str], pa.Table], languages: set[str], limit: int) -> pa.Table:
+    """Equally many excerpts of either class in each language; within a class, its sources as evenly as they go."""
+    chosen: list[pa.Table] = []
+    share = limit // len(languages)
+    for language in sorted(languages):
+        of_language = {
+            name: _smallest(pool.filter(pc.equal(pool["language"], language)), share) for name, pool in sorted(pools.items())
+        }
+        rows = {kind: sum(p.num_rows for (k, _), p in of_language.items() if k == kind) for kind in CLASSES}
+        wanted = min(share, *rows.values())
+        for kind in CLASSES:
+            mine = [pool for (k, _), pool in of_language.items() if k == kind]
+            quotas = even_quotas([pool.num_rows for pool in mine], wanted)
+            chosen += [pool.slice(0, quota) for pool, quota in zip(mine, quotas, strict=True)]
+    return pa.concat_tables(chosen)
+
+
+def even_quotas(available: Sequence[int], wanted: int) -> list[int]:
+    """How many to take of each so that together they are `wanted`, none more than it has, as evenly as that goes.
+
+    >>> even_quotas([10, 1_000, 500], 600)
+    [10, 295, 295]
+    """
+    quotas = [0] * len(available)
+    left = min(wanted, sum(available))
+    for rank, index in enumerate(sorted(range(len(available)), key=lambda i: available[i])):
+        quotas[index] = min(available[index], left // (len(available) - rank))
+        left -= quotas[index]
+    return quotas
+
+
+def _evened(rows: pa.Table) -> pa.Table:
+    """Rows in the order of their keys, which mixes the classes, and as long as their counterparts in the other class.
+
+    The n-th longest excerpt of one class is cut to the length of the n-th longest of the other: length tells nothing.
+    """
+    by_class = [_rows_by_length(rows.filter(pc.equal(rows["curated"], value))) for value in (True, False)]
+    pairs = min(table.num_rows for table in by_class)
+    by_class = [table.slice(table.num_rows - pairs) for table in by_class]
+    lengths = [pc.utf8_length(table["text"]).to_numpy() for table in by_class]
+    shorter = np.minimum(*lengths)
+    cut = [table.set_column(table.schema.get_field_index("text"), "text", _cut(table["text"], shorter)) for table in by_class]
+    return _smallest(pa.concat_tables(cut), 2 * pairs)
+
+
+def _rows_by_length(rows: pa.Table) -> pa.Table:
+    lengths = pc.utf8_length(rows["text"]).to_numpy()
+    return rows.take(pa.array(np.lexsort([rows["key"].to_numpy(), lengths])))
+
+
+def _cut(texts: pa.ChunkedArray, lengths: NDArray[np.int32]) -> pa.Array:
+    return pa.array([text[:length] for text, length in zip(texts.to_pylist(), lengths.tolist(), strict=True)], pa.string())
+
+
+def _rows_of(rows: pa.Table, kind: str, held_out: bool) -> pa.Table:
+    return rows.filter(pc.and_(pc.equal(rows["curated"], kind == "curated"), pc.equal(rows["held_out"], held_out)))
+
+
+def _evaluated(score: quality.Scorer, held_out: pa.Table, keep_share: float) -> dict[str, Any]:
+    """The threshold, from the held-out crawl alone, and how the classes are told apart at it.
+
+    Precision: the curated share of what it keeps. Recall: the kept share of the curated. Beginnings are judged, as in the build.
+    """
+    beginnings = held_out.filter(held_out["first"])
+    if pc.count_distinct(beginnings["curated"]).as_py() < 2:
+        beginnings = held_out  # no beginning of a curated text among the few that are held out
+    scores = score(beginnings["text"].combine_chunks()).to_numpy()
+    curated = beginnings["curated"].to_numpy()
+    crawl = np.sort(scores[~curated])
+    threshold = float(crawl[int((1 - keep_share) * len(crawl))])
+    kept = scores >= np.float32(threshold)
+    return {
+        "threshold": threshold,
+        "held_out": {
+            "documents": {"curated": int(curated.sum()), "crawl": len(crawl)},
+            "precision": _rounded(kept[curated].sum() / max(1, kept.sum())),
+            "recall": _rounded(kept[curated].mean()),
+            "crawl_kept": _rounded(kept[~curated].mean()),
+            "area_under_curve": _rounded(quality.area_under_curve(scores, curated)),
+        },
+    }
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 6)
+
+
+def _counts(documents: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    return {kind: {lang: n for (k, lang), n in sorted(documents.items()) if k == kind} for kind in CLASSES}
+
+
+def _why_off(documents: Mapping[tuple[str, str], int], balanced: int, wanted: int) -> str:
+    totals = {kind: sum(n for (k, _), n in documents.items() if k == kind) for kind in CLASSES}
+    return (
+        f"{wanted:,} documents of each class are needed (quality.examples_per_class); there are {totals['curated']:,} curated"
+        f" and {totals['crawl']:,} crawled ones, {balanced:,} in languages that both have"
+    )
+
+
+def _write(uri: str, path: Path) -> Part:
+    with files.writing(files.join(uri, MODEL_PATH)) as out:
+        out.write(path.read_bytes())
+    return Part(table=TABLE, unit=UNIT, path=MODEL_PATH, rows=0, bytes=out.bytes_written, sha256=out.sha256)
