@@ -1,0 +1,188 @@
+"""Small token datasets, made as the data side makes them: a manifest, Arrow shards, a SentencePiece model."""
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import sentencepiece
+
+from pipelines.contract import manifest, schema, tokenizer
+from pipelines.contract.manifest import Manifest, Part
+
+Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
+
+WORDS = [
+    "the",
+    "old",
+    "house",
+    "stood",
+    "near",
+    "the",
+    "river",
+    "and",
+    "the",
+    "people",
+    "of",
+    "the",
+    "town",
+    "told",
+    "many",
+    "stories",
+    "about",
+    "it",
+    "every",
+    "evening",
+]
+
+
+def train_tokenizer(texts: Sequence[str], size: int) -> bytes:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([line for text in texts for line in text.split("\n") if line]),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=size,
+        control_symbols=["<|endoftext|>"],
+        user_defined_symbols=["\n"],
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        bos_id=-1,
+        eos_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def write_dataset(folder: Path, documents: Documents, *, vocabulary: int = 300, rows_per_batch: int = 3) -> Path:
+    """A tokens dataset of these texts; every part has record batches of `rows_per_batch` documents."""
+    texts = [text for parts in documents.values() for part in parts for text in part]
+    made = tokenizer.from_bytes(train_tokenizer(texts, vocabulary), "bpe")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.model").write_bytes(made.model)
+    parts = [_file(folder, "tokenizer", "tokenizer", "tokenizer.model", rows=1)]
+    counts: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+    for (split, source, language), groups in documents.items():
+        table = f"tokens/{split}/{source}/{language}"
+        total = {"rows": 0, "tokens": 0, "utf8_bytes": 0}
+        for number, group in enumerate(groups):
+            path = f"{table}/unit{number}.arrow"
+            rows = _write_shard(folder / path, made, group, rows_per_batch)
+            parts.append(_file(folder, table, f"unit{number}", path, rows=len(rows)))
+            total = {
+                "rows": total["rows"] + len(rows),
+                "tokens": total["tokens"] + sum(map(len, rows)),
+                "utf8_bytes": total["utf8_bytes"] + sum(len(text.encode()) for text in group),
+            }
+        counts.setdefault(split, {}).setdefault(source, {})[language] = total
+    made_from = {"texts": hashlib.sha256("\0".join(texts).encode()).hexdigest(), "tokenizer": made.sha256}
+    facts = {"tokenizer": made.facts("tokenizer.model"), "tokens": counts, "dtype": "uint16"}
+    manifest.write(
+        str(folder),
+        Manifest(
+            dataset="tokens/test",
+            fingerprint=manifest.fingerprint(made_from),
+            made_from=made_from,
+            parts=tuple(parts),
+            facts=facts,
+        ),
+    )
+    return folder
+
+
+def _write_shard(path: Path, made: tokenizer.Tokenizer, texts: Sequence[str], rows_per_batch: int) -> list[list[int]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ids = [made.encode(text) for text in texts]
+    wanted = schema.tokens(made.size)
+    with pa.ipc.new_file(str(path), wanted) as writer:
+        for at in range(0, len(ids), rows_per_batch):
+            piece = slice(at, at + rows_per_batch)
+            columns = [
+                pa.array(ids[piece], wanted.field("tokens").type),
+                pa.array([[0]] * len(ids[piece]), wanted.field("sentence_starts").type),
+                pa.array([len(text.encode()) for text in texts[piece]], pa.uint32()),
+                pa.array([hashlib.md5(text.encode()).digest() for text in texts[piece]], pa.binary(16)),
+            ]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=wanted))
+    return ids
+
+
+def _file(folder: Path, table: str, unit: str, path: str, rows: int) -> Part:
+    content = (folder / path).read_bytes()
+    return Part(table=table, unit=unit, path=path, rows=rows, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def sentences(number: int, words: int) -> str:
+    """Text that repeats itself in an order that a model can learn, different for every number."""
+    turned = WORDS[number % len(WORDS) :] + WORDS[: number % len(WORDS)]
+    return " ".join((turned * (words // len(turned) + 1))[:words])
+
+
+def small_documents() -> Documents:
+    """Two sources, three languages, several parts, documents of 0 to 90 words."""
+    return {
+        ("train", "books", "en"): [[sentences(n, 5 + 7 * n % 91) for n in range(20)], [sentences(n, 40) for n in range(20, 31)]],
+        ("train", "books", "de"): [[sentences(n, 30) for n in range(40, 45)]],
+        ("train", "wiki", "en"): [[sentences(n, 60) for n in range(50, 63)], [""], [sentences(70, 12)]],
+        ("validation", "books", "en"): [[sentences(n, 45) for n in range(80, 90)]],
+    }
+
+
+@pytest.fixture(scope="session")
+def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokens dataset that no test may change."""
+    return write_dataset(tmp_path_factory.mktemp("tokens"), small_documents())
+
+
+@pytest.fixture
+def own_dataset(tmp_path: Path) -> Path:
+    """A tokens dataset that a test may break."""
+    return write_dataset(tmp_path / "own_tokens", small_documents())
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Path]:
+    """`write_dataset`, for tests with documents of their own."""
+    return write_dataset
+
+
+TINY = """
+[data]
+tokens = "{tokens}"
+[model]
+family = "gpt"
+layers = 2
+heads = 2
+width = 16
+length = 16
+dropout = 0.1
+[train]
+steps = 12
+batch_rows = 8
+accumulate = 2
+learning_rate = 1e-2
+warmup_steps = 2
+eval_every = 4
+eval_rows = 16
+save_every = 3
+log_every = 4
+threads = 1
+device = "cpu"
+[run]
+out = "{out}"
+[sample]
+prompt = "the old"
+tokens = 8
+"""
+
+
+@pytest.fixture
+def tiny_config(dataset_folder: Path, tmp_path: Path) -> Path:
+    """A config that trains in a second; its run lies in `tmp_path / "run"`."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY.format(tokens=dataset_folder, out=tmp_path / "run"))
+    return path

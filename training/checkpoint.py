@@ -1,0 +1,164 @@
+"""Checkpoints that a crash cannot break.
+
+    checkpoints/
+        LATEST                      name of the newest one, for people and scripts
+        step-00000300/
+            model.pt                weights, by name
+            optimizer.pt            state of the optimiser
+            state.json              the step, and what the run was made of
+            manifest.json           size and sha256 of the files above, written last
+
+A checkpoint is written into a temporary folder, every file and the folder are flushed to the disk, and the folder gets
+its name at once. `newest` believes only a manifest whose files are all there, whole and unchanged.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from pipelines.contract import files
+
+FORMAT = 1
+LATEST = "LATEST"
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written, read, or belongs to another run; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was found complete."""
+
+    path: Path
+    step: int
+    state: dict[str, Any]
+
+    def load(self, name: str, device: str = "cpu") -> dict[str, Any]:
+        """The tensors of "model" or "optimizer"; pickled code is never executed.
+
+        Raises CheckpointError when the file holds anything else than tensors.
+        """
+        try:
+            return torch.load(self.path / f"{name}.pt", map_location=device, weights_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{self.path / name}.pt: cannot be read as tensors: {error}") from error
+
+
+def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any], keep: int) -> Path:
+    """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep`.
+
+    Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
+    """
+    target = folder / f"step-{step:08d}"
+    temporary = folder / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    try:
+        _write(temporary, step, tensors, state)
+        _publish(temporary, target)
+        files.write_text(str(folder / LATEST), target.name + "\n")
+    except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
+        raise CheckpointError(f"{target}: cannot write the checkpoint ({error}); earlier ones are untouched") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _remove_old(folder, step, keep)
+    return target
+
+
+def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """The newest complete checkpoint, or None; `say` is told of each broken one that is passed over."""
+    for path in _existing(folder):
+        try:
+            return read(path)
+        except CheckpointError as error:
+            say(f"{error}; taking an earlier one")
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """A checkpoint's state, after every file was compared with its manifest.
+
+    Raises CheckpointError with the file that is missing, truncated or changed.
+    """
+    try:
+        listed = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+        if listed["format"] != FORMAT:
+            raise CheckpointError(f"{path}: has format {listed['format']}, this release reads {FORMAT}")
+        for name, expected in listed["files"].items():
+            _compare(path / name, expected)
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        return Checkpoint(path, int(state["step"]), state)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{error.filename}: is missing, so this checkpoint is not complete") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path / _MANIFEST}: is no manifest of a checkpoint ({error!r})") from None
+
+
+def _compare(path: Path, expected: Mapping[str, Any]) -> None:
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise CheckpointError(f"{path}: has {size:,} bytes, its manifest says {expected['bytes']:,}; it is truncated")
+    if files.sha256(str(path)) != expected["sha256"]:
+        raise CheckpointError(f"{path}: its sha256 is not the manifest's; the file is damaged")
+
+
+def _write(temporary: Path, step: int, tensors: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any]) -> None:
+    temporary.mkdir(parents=True)
+    listed: dict[str, dict[str, Any]] = {}
+    for name, content in tensors.items():
+        path = temporary / f"{name}.pt"
+        with files.writing(str(path)) as stream:
+            torch.save(dict(content), cast(Any, stream))
+        listed[path.name] = {"bytes": stream.bytes_written, "sha256": stream.sha256}
+    text = json.dumps({"step": step, **state}, indent=1, ensure_ascii=False) + "\n"
+    files.write_text(str(temporary / "state.json"), text)
+    listed["state.json"] = {"bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    files.write_text(str(temporary / _MANIFEST), json.dumps({"format": FORMAT, "files": listed}, indent=1) + "\n")
+    _flush_folder(temporary)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Give the folder its name; a broken or repeated checkpoint of the same step makes room first."""
+    if target.exists():
+        target.rename(temporary.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.old"))
+    temporary.rename(target)
+    _flush_folder(target.parent)
+
+
+def _flush_folder(path: Path) -> None:
+    """Have the disk keep the folder's names (a rename is durable only then)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _existing(folder: Path) -> list[Path]:
+    """Checkpoints by step, the newest first."""
+    if not folder.is_dir():
+        return []
+    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(named, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def _remove_old(folder: Path, step: int, keep: int) -> None:
+    """Keep the newest `keep` up to this step: a later one was broken, else the run had gone on from it.
+
+    What killed processes left behind goes too.
+    """
+    existing = _existing(folder)
+    later = [path for path in existing if int(path.name.removeprefix("step-")) > step]
+    earlier = [path for path in existing if path not in later]
+    for path in (*later, *earlier[keep:], *folder.glob(".step-*")):
+        shutil.rmtree(path, ignore_errors=True)

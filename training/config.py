@@ -1,0 +1,137 @@
+"""The configuration of a pretraining run: a TOML file, typed.
+
+Paths are taken from the folder in which the command runs, not from the config file's: `data.tokens` is what a build
+wrote with `--out`, and `run.out` lies beside it.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
+from pipelines.contract.settings import Section, read, validated
+
+
+class DataSection(Section):
+    """What is read."""
+
+    tokens: str
+    """Folder of a tokens dataset, or of a build: then its release.json names the dataset."""
+    name: str | None = None
+    """Which tokens dataset of the release; by default the only one."""
+    packing: Literal["concatenate"] = "concatenate"
+    """How documents become rows: one after the other with end-of-text between them, cut every `model.length` tokens."""
+    mixture: dict[str, float] = Field(default_factory=dict)
+    """Weight of each source. Empty: every row once an epoch, so that sources stand in proportion to their size."""
+    rows: str | None = None
+    """Folder of the row indexes; by default `rows` below run.out. Runs over the same data may share it."""
+    verify: bool = False
+    """Compare the sha256 of every shard before training (sizes are always compared)."""
+
+
+class ModelSection(Section):
+    """What is trained."""
+
+    family: Literal["gpt"]
+    layers: int = Field(ge=1, le=1000)
+    heads: int = Field(ge=1, le=1000)
+    """Attention heads of a layer; divides `width`."""
+    width: int = Field(ge=1, le=2**17)
+    length: int = Field(ge=1, le=2**20)
+    """Tokens that the model sees at once, and of a training row."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        return self
+
+
+class TrainSection(Section):
+    """How it is trained."""
+
+    steps: int = Field(ge=1)
+    batch_rows: int = Field(ge=1)
+    """Rows of one step, over all micro-batches."""
+    accumulate: int = Field(default=1, ge=1)
+    """Micro-batches of a step; divides `batch_rows`. More need less memory and give the same gradient."""
+    learning_rate: float = Field(gt=0, le=10)
+    """At its peak, after the warm-up."""
+    warmup_steps: int = Field(default=0, ge=0)
+    min_share: float = Field(default=0.1, ge=0, le=1)
+    """Of the peak, what the cosine ends with (Chinchilla, arXiv 2203.15556: 0.1)."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Of matrices and embeddings (GPT-3, arXiv 2005.14165, B: 0.1)."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay of both moments (GPT-3, B)."""
+    epsilon: float = Field(default=1e-8, gt=0)
+    clip: float | None = Field(default=1.0, gt=0)
+    """Largest global norm of the gradient (GPT-3, B)."""
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    """Decides weights, order of rows and dropout."""
+    eval_every: int = Field(default=100, ge=1)
+    """Steps between two evaluations; there is one before the first and one after the last step."""
+    eval_rows: int = Field(default=512, ge=1)
+    """Rows of the validation split that are looked at, always the same; all when there are fewer."""
+    save_every: int = Field(default=100, ge=1)
+    """Steps between two checkpoints; there is one after the last step."""
+    keep: int = Field(default=2, ge=1)
+    """Checkpoints that stay; older ones are removed."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between two progress lines where no terminal shows them in place."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; by default one a core. Another number may change the last bits of a loss."""
+    device: Literal["cpu", "cuda", "auto"] = "auto"
+    """`auto` takes a GPU when there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward and backward pass (autocast); weights stay float32."""
+    compile: bool = False
+    """torch.compile: minutes at the start, faster steps on a GPU."""
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.batch_rows % self.accumulate:
+            raise ValueError(f"accumulate must divide batch_rows, and {self.accumulate} does not divide {self.batch_rows}")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas must lie in [0, 1)")
+        return self
+
+
+class RunSection(Section):
+    """Where it is written."""
+
+    out: str
+    """Folder of the run: checkpoints, metrics.jsonl, the resolved config, row indexes."""
+
+
+class SampleSection(Section):
+    """What the trained model is asked to continue at the end."""
+
+    prompt: str = ""
+    tokens: int = Field(default=60, ge=0)
+    """0 asks nothing."""
+    temperature: float = Field(default=0.8, ge=0)
+    """0 takes the likeliest token each time."""
+    top_k: int | None = Field(default=50, ge=1)
+
+
+class PretrainConfig(Section):
+    """A whole run."""
+
+    data: DataSection
+    model: ModelSection
+    train: TrainSection
+    run: RunSection
+    sample: SampleSection = SampleSection()
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> PretrainConfig:
+    """Read a config; `overrides` are `section.key=value` with a TOML value.
+
+    Raises ConfigError with the file, the field and the fix.
+    """
+    return validated(PretrainConfig, read(path, overrides), str(path))

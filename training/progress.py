@@ -1,0 +1,131 @@
+"""What a run tells: metrics.jsonl for programs, a line for people, and signals that ask it to stop."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self, TextIO
+
+from pipelines.contract import files
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Metrics:
+    """metrics.jsonl: one line a step, no step twice, whatever was killed and resumed."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Continue the file after this step: lines of later steps, and a torn last one, are cut off."""
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        files.write_text(str(path), "".join(_line(metrics) for metrics in kept))
+        self._stream = path.open("a", encoding="utf-8")
+
+    def write(self, metrics: Mapping[str, Any]) -> None:
+        """Append the line of one step; it survives the end of this process."""
+        self._stream.write(_line(metrics))
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """Have the disk keep what was written."""
+        os.fsync(self._stream.fileno())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, up to the first that is torn; none if there is no file."""
+    if not path.exists():
+        return []
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            lines.append(dict(json.loads(text)))
+        except ValueError:
+            break
+        if not text.endswith("\n"):
+            return lines[:-1]
+    return lines
+
+
+def _line(metrics: Mapping[str, Any]) -> str:
+    return json.dumps(dict(metrics), allow_nan=True) + "\n"
+
+
+class ProgressLine:
+    """One line in place on a terminal; elsewhere a plain line every `every` steps."""
+
+    def __init__(self, steps: int, every: int, stream: TextIO | None = None) -> None:
+        self._steps, self._every = steps, every
+        self._stream = stream or sys.stderr
+        self._in_place = self._stream.isatty()
+
+    def show(self, metrics: Mapping[str, Any], seconds_left: float) -> None:
+        """Tell of a finished step."""
+        step = metrics["step"]
+        if not self._in_place and step % self._every and step != self._steps:
+            return
+        text = (
+            f"step {step:>{len(str(self._steps))}}/{self._steps}  loss {metrics['loss']:.4f}  "
+            f"{metrics['tokens_per_second']:,.0f} tokens/s  lr {metrics['learning_rate']:.2e}  "
+            f"grad norm {metrics['gradient_norm']:.2f}  {clock(seconds_left)} left"
+        )
+        if "validation_loss" in metrics:
+            text += f"  validation {metrics['validation_loss']:.4f}"
+        self._stream.write(f"\r\x1b[2K{text}" if self._in_place else text + "\n")
+        self._stream.flush()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._stream.write(f"\r\x1b[2K{text}\n" if self._in_place else text + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """End the line in place."""
+        if self._in_place:
+            self._stream.write("\n")
+
+
+def clock(seconds: float) -> str:
+    """Seconds for a person: 59s, 12m05s, 3h07m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+class StopRequest:
+    """SIGTERM and SIGINT ask the loop to end after its step; a second signal ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # Python takes signals only there
+            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    @property
+    def exit_code(self) -> int:
+        """143 after SIGTERM, 130 after SIGINT, as a shell would say."""
+        return 128 + (self.signal or 0)
