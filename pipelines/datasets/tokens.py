@@ -1,0 +1,154 @@
+"""The tokens dataset: the hand-over to training. Map-only over the corpus, one unit a group of its parts.
+
+    tokens/gpt/3f9a1c20b77e/
+        manifest.json                             facts: tokenizer, dtype, tokens (counts), corpus, vocabulary
+        tokenizer.model, pieces.arrow             the tokenizer, so that training needs nothing else
+        tokens/train/enwiki/en/<unit>.arrow       schema.tokens; Arrow IPC, memory-mappable
+        counts/<unit>.parquet                     rows, tokens and bytes by split, source and language
+
+`facts["tokens"][split][source][language]` is {"rows", "tokens", "utf8_bytes"}; `facts["dtype"]` is "uint16" or "uint32".
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines import parts
+from pipelines.beam.process_units import process_units
+from pipelines.build import Context, Dataset, ensure
+from pipelines.contract import manifest, schema
+from pipelines.contract import tokenizer as tokenizers
+from pipelines.contract.batch import Batch, born
+from pipelines.contract.manifest import DatasetError, Manifest, Part, Sidecar
+from pipelines.contract.tokenizer import Tokenizer
+from pipelines.datasets import vocabulary as vocabularies
+from pipelines.stages import tokens as stage
+from pipelines.text import encode, sentences
+from pipelines.unit import Unit, unit_name
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokensJob:
+    """What a worker does: it loads the tokenizer once, then turns units into batches with token tables."""
+
+    vocabulary_uri: str
+    sha256: str  # of the tokenizer: a worker that finds another one fails
+    validation_share: float
+
+    def open(self) -> Callable[[Unit], Iterator[Batch]]:
+        """Load the tokenizer; the function reads a unit of corpus parts."""
+        tokenizer = tokenizers.load(self.vocabulary_uri)
+        if tokenizer.sha256 != self.sha256:
+            raise tokenizers.TokenizerError(f"{self.vocabulary_uri}: another tokenizer than when the build began; build it again")
+        encoded = stage.stage(tokenizer, self.validation_share)
+
+        def process(unit: Unit) -> Iterator[Batch]:
+            for path in unit.paths:
+                for documents in parts.read_batches(unit.root, path):
+                    yield encoded(born("read", documents))
+
+        return process
+
+
+def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
+    """The corpus in tokens of this vocabulary."""
+    section, share = context.config.tokens, context.config.corpus.validation_share
+    name = f"tokens/{vocabulary.manifest.dataset.removeprefix('vocabulary/')}"
+    made_from = {
+        "text_bytes_per_unit": section.text_bytes_per_unit,
+        "versions": {"tokens": VERSION, "stage": stage.VERSION, "encode": encode.VERSION, "sentences": sentences.VERSION},
+        "corpus": corpus.manifest.fingerprint,
+        "vocabulary": vocabulary.manifest.fingerprint,
+        "validation_share": share,
+    }
+
+    def make(uri: str) -> Manifest:
+        tokenizer = tokenizers.load(vocabulary.uri, vocabulary.manifest)
+        job = TokensJob(vocabulary.uri, tokenizer.sha256, share)
+        sidecars = process_units(context, uri, job, units(corpus, section.text_bytes_per_unit), documents=False)
+        return manifest.assemble(
+            name,
+            made_from,
+            sidecars,
+            config=context.config.model_dump(mode="json"),
+            parts=vocabularies.write_tokenizer(uri, tokenizer),
+            facts=facts(uri, sidecars, tokenizer, corpus, vocabulary),
+        )
+
+    return ensure(context, name, made_from, make)
+
+
+def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
+    """Groups of parts of one source, in the order of their paths, each of about so much text.
+
+    A part is not cut: a group is closed before the part that would take it over the limit. Text is counted in
+    characters of the corpus' ledgers, so a unit of Chinese has up to three times the bytes.
+    """
+    by_source: dict[str, list[tuple[Part, int]]] = {}
+    for part in corpus.manifest.of("documents"):
+        sidecar = parts.read_sidecar(corpus.uri, part.unit)
+        if sidecar is None:
+            raise DatasetError(f"{parts.sidecar_uri(corpus.uri, part.unit)}: is missing; build the corpus again")
+        by_source.setdefault(sidecar.source, []).append((part, sidecar.ledger.characters_out))
+    return [
+        _unit(corpus.uri, source, group)
+        for source in sorted(by_source)
+        for group in _groups(by_source[source], text_bytes_per_unit)
+    ]
+
+
+def _groups(sized: Sequence[tuple[Part, int]], limit: int) -> Iterator[list[Part]]:
+    group: list[Part] = []
+    held = 0
+    for part, size in sized:
+        if group and held + size > limit:
+            yield group
+            group, held = [], 0
+        group.append(part)
+        held += size
+    if group:
+        yield group
+
+
+def _unit(root: str, source: str, group: Sequence[Part]) -> Unit:
+    paths = tuple(part.path for part in group)
+    return Unit(
+        name=unit_name(group[0].unit, source, *paths),
+        source=source,
+        uri=paths[0],
+        root=root,
+        bytes=sum(part.bytes for part in group),
+        identity=f"sha256:{hashlib.sha256(''.join(part.sha256 for part in group).encode()).hexdigest()}",
+        paths=paths,
+    )
+
+
+def facts(
+    uri: str, sidecars: Iterable[Sidecar], tokenizer: Tokenizer, corpus: Dataset, vocabulary: Dataset
+) -> dict[str, Any]:  # fmt: skip
+    """What the manifest says of itself: all that training reads besides the shards."""
+    return {
+        "tokenizer": tokenizer.facts(vocabularies.MODEL_PATH),
+        "pieces": vocabularies.PIECES_PATH,
+        "dtype": str(schema.tokens(tokenizer.size).field("tokens").type.value_type),
+        "tokens": _counts(uri, sidecars),
+        "corpus": corpus.manifest.fingerprint,
+        "vocabulary": vocabulary.manifest.fingerprint,
+    }
+
+
+def _counts(uri: str, sidecars: Iterable[Sidecar]) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
+    """Rows, tokens and bytes by split, source and language, summed from the units' counts."""
+    sums: dict[tuple[str, str, str], dict[str, int]] = {}
+    for part in (part for sidecar in sidecars for part in sidecar.parts if part.table == stage.COUNTS):
+        for row in (row for batch in parts.read_batches(uri, part.path) for row in batch.to_pylist()):
+            counted = sums.setdefault((row["split"], row["source"], row["language"]), {"rows": 0, "tokens": 0, "utf8_bytes": 0})
+            for name in counted:
+                counted[name] += row[name]
+    nested: dict[str, dict[str, dict[str, dict[str, int]]]] = {}
+    for split, source, language in sorted(sums):
+        nested.setdefault(split, {}).setdefault(source, {})[language] = sums[split, source, language]
+    return nested
