@@ -1,0 +1,182 @@
+"""Books: plain text, HTML and TEI files, each of them also compressed with gzip.
+
+A book is small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is taken, but for
+what is not the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
+"""
+
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+
+from pipelines.config import SourceSection
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources.collector import Collector, Record
+from pipelines.sources.listing import SourceError, file_units
+from pipelines.text.aozora import strip_aozora
+from pipelines.text.encoding import decode, python_encoding
+from pipelines.text.gutenberg import strip_gutenberg
+from pipelines.text.html import ExtractionError, all_text, decode_html
+from pipelines.text.tei import NotTeiError, TeiError, tei_text
+from pipelines.text.wrapping import unwrap
+from pipelines.unit import Unit, unit_name
+
+VERSION = 1
+TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
+MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
+
+_GZIP_WINDOW = zlib.MAX_WBITS | 16
+_GAPS = re.compile(r"\n[ \t\u3000]*\n\s*\n")
+_INLINE_TAG = re.compile(r"</?(?:strong|b|i|em|u|p|br|center|font|span|sup|sub|small|big|hr)\b[^<>]{0,200}>", re.I)
+_BREAK_TAG = re.compile(r"<(?:br|hr|/p)\b[^<>]{0,200}>", re.I)
+_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+_MAX_TITLE = 120  # characters
+_SENTENCE_END = re.compile(r"[.。:：；;,，、]['\"”’」』]*$")
+
+
+class _Drop(Exception):
+    """This file is no usable document."""
+
+    def __init__(self, reason: DropReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def units(section: SourceSection) -> list[Unit]:
+    """Groups of files, cut by the order of their paths, sorted by name."""
+    groups: list[list[Unit]] = []
+    room = 0
+    for file in sorted(file_units(section), key=lambda file: file.uri):
+        if not groups or room < file.bytes:
+            groups.append([])
+            room = TARGET_BYTES_PER_UNIT
+        groups[-1].append(file)
+        room -= file.bytes
+    return sorted(map(_grouped, groups), key=lambda unit: unit.name)
+
+
+def _grouped(group: list[Unit]) -> Unit:
+    paths = tuple(file.uri for file in group)
+    listed = "\n".join(f"{file.uri}\0{file.identity}" for file in group)
+    return group[0].model_copy(
+        update={
+            "name": unit_name(f"{group[0].source}/{paths[0]}", *paths[1:]),
+            "bytes": sum(file.bytes for file in group),
+            "identity": f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}",
+            "paths": paths,
+        }
+    )
+
+
+def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
+    """The books of one group, one document a file.
+
+    Raises SourceError when a file is gone or the configured encoding is none.
+    """
+    if section.encoding is not None and python_encoding(section.encoding) is None:
+        raise SourceError(f"source {section.name}: {section.encoding!r} is no encoding; correct sources.encoding in the config")
+    collector = Collector(section)
+    for path in unit.paths:
+        _take(collector, section, unit, path)
+        yield from collector.full()
+    yield collector.rest()
+
+
+def _take(collector: Collector, section: SourceSection, unit: Unit, path: str) -> None:
+    kind = _KINDS.get(_suffix(path))
+    if kind is None:
+        collector.skip(SkipReason.FILE_TYPE)
+        return
+    uri = files.join(unit.root, path)
+    try:
+        with files.reading(uri) as stream:
+            stored = stream.read()
+    except FileNotFoundError:
+        raise SourceError(f"{uri}: is gone since the units were listed; restore it, or start the build again") from None
+    collector.read(len(stored))
+    record = Record(key=path, origin=f"{path}#0", text="")
+    try:
+        text, record.title = kind(_uncompressed(stored, path), section)
+        record.text = _GAPS.sub("\n\n", text).strip()
+        collector.keep(record)
+    except NotTeiError:
+        collector.skip(SkipReason.FILE_TYPE)
+    except _Drop as drop:
+        collector.drop(record, drop.reason, f"{path}: {drop.detail}")
+
+
+def _suffix(path: str) -> str:
+    name = path.rsplit("/", 1)[-1].lower().removesuffix(".gz")
+    return name.rpartition(".")[2] if "." in name else ""
+
+
+def _uncompressed(stored: bytes, path: str) -> bytes:
+    """The file's bytes; of a gzip file all members."""
+    if not path.lower().endswith(".gz"):
+        return stored
+    parts: list[bytes] = []
+    room = MAX_BYTES_PER_FILE
+    while stored.rstrip(b"\0"):
+        inflater = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            parts.append(inflater.decompress(stored, room))
+        except zlib.error as error:
+            raise _Drop(DropReason.UNREADABLE, f"not a whole gzip file: {error}") from None
+        room -= len(parts[-1])
+        if room <= 0:
+            raise _Drop(DropReason.UNREADABLE, f"more than {MAX_BYTES_PER_FILE:,} bytes when uncompressed")
+        if not inflater.eof:
+            raise _Drop(DropReason.UNREADABLE, "the gzip file is cut off")
+        stored = inflater.unused_data
+    return b"".join(parts)
+
+
+def _plain(data: bytes, section: SourceSection) -> tuple[str, str | None]:
+    decoded = decode(data, section.encoding)
+    if decoded is None:
+        raise _Drop(DropReason.UNDECODABLE, "text in no known encoding; set sources.encoding if it is known")
+    book = strip_gutenberg(decoded.text)
+    text = unwrap(_without_tags(strip_aozora(book.text)))
+    return text, book.title or _first_line(text)
+
+
+def _html(data: bytes, section: SourceSection) -> tuple[str, str | None]:
+    try:
+        markup = decode_html(data, section.encoding)
+        if markup is None:
+            raise _Drop(DropReason.UNDECODABLE, "text in no known encoding; set sources.encoding if it is known")
+        page = all_text(markup)
+    except ExtractionError as error:
+        raise _Drop(DropReason.EXTRACTION_FAILED, str(error)) from None
+    book = strip_gutenberg(page.text)
+    return book.text, book.title or page.title or _first_line(book.text)
+
+
+def _tei(data: bytes, section: SourceSection) -> tuple[str, str | None]:
+    try:
+        book = tei_text(data)
+    except NotTeiError:
+        raise
+    except TeiError as error:
+        raise _Drop(DropReason.UNREADABLE, str(error)) from None
+    return book.text, book.title or _first_line(book.text)
+
+
+def _without_tags(text: str) -> str:
+    """Plain text without the few tags that converters leave behind; a text with other tags is about markup, and stays."""
+    tags = set(_ANY_TAG.findall(text))
+    if not tags or not all(_INLINE_TAG.fullmatch(tag) for tag in tags):
+        return text
+    return _INLINE_TAG.sub("", _BREAK_TAG.sub("\n", text))
+
+
+def _first_line(text: str) -> str | None:
+    """The first line, if it is a title by its looks."""
+    lines: Iterable[str] = (line.strip() for line in text[:2000].split("\n"))
+    first = next((" ".join(line.split()) for line in lines if line), "")
+    return first if 0 < len(first) <= _MAX_TITLE and not _SENTENCE_END.search(first) else None
+
+
+_KINDS = {"txt": _plain, "text": _plain, "html": _html, "htm": _html, "xhtml": _html, "xml": _tei}

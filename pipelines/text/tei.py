@@ -1,0 +1,121 @@
+"""TEI (the Text Encoding Initiative's XML): the text of a book without its header, title page, notes and page breaks.
+
+Limits: critical editions (apparatus, several witnesses) come out as their base text with corrections applied.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lxml import etree
+
+_BLOCKS = frozenset(
+    "ab argument byline closer div div1 div2 div3 div4 epigraph head item label lg list opener p quote row sp speaker stage "
+    "salute signed table trailer dateline postscript floatingText group text front body back".split()
+)
+_LINES = frozenset(["l", "lb"])
+_LEFT_OUT = frozenset(
+    "teiHeader note fw pb cb milestone gap figDesc graphic titlePage sic orig abbr del surplus bibl listBibl index".split()
+)
+_DIVISIONS_LEFT_OUT = frozenset(
+    "titlepage notes note advert advertisement ads contents toc index bibliography colophon imprint license".split()
+)
+_REFERENCE = re.compile(r"[\s\d*†‡()\[\].]*")
+_TITLE_SUFFIX = re.compile(r"\s*[:;]\s*(?:édition|edición|edição|edition|ediție|wydanie)?\s*ELTeC(?:[ -]\w+)*\s*$", re.I)
+
+
+class TeiError(ValueError):
+    """Not TEI, or not well-formed; the message gives line and column."""
+
+
+class NotTeiError(TeiError):
+    """Well-formed XML of another kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeiText:
+    """Paragraphs apart by a blank line, verses by a newline; the title as the header gives it."""
+
+    text: str
+    title: str | None
+
+
+def tei_text(data: bytes) -> TeiText:
+    """The text of a TEI document (also of a teiCorpus, one after the other); entities are never expanded.
+
+    Raises TeiError, or NotTeiError when the XML is of another kind.
+    """
+    try:
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise TeiError(f"not well-formed XML: {error}") from None
+    if _name(root) not in ("TEI", "TEI.2", "teiCorpus"):
+        raise NotTeiError(f"the root is <{_name(root)}>, not <TEI>")
+    pieces: list[str] = []
+    for text in root.iterfind(".//{*}text"):
+        if not any(_name(parent) in ("text", "group") for parent in text.iterancestors()):
+            _walk(text, pieces)
+    return TeiText(_tidy("".join(pieces)), _title(root))
+
+
+def _name(element: Any) -> str:
+    tag = element.tag
+    return tag.rsplit("}", 1)[-1] if isinstance(tag, str) else ""
+
+
+def _walk(root: Any, pieces: list[str]) -> None:
+    """Append the text in document order, "\\n\\n" around blocks and "\\n" around verses; without recursion."""
+    skipped: Any = None
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        name = _name(element)
+        if skipped is None:
+            pieces.append("\n\n" if name in _BLOCKS else "\n" if name in _LINES and not _is_inside_word(element) else "")
+            if event == "start":
+                if _is_left_out(element, name):
+                    skipped = element
+                else:
+                    pieces.append(_flat(element.text))
+        if event == "end":
+            if skipped is element:
+                skipped = None
+            if skipped is None and element is not root:
+                pieces.append(_flat(element.tail))
+
+
+def _is_left_out(element: Any, name: str) -> bool:
+    if name in ("sic", "orig", "abbr"):  # left out where their correction stands beside them
+        return _name(element.getparent()) == "choice"
+    if name in _LEFT_OUT:
+        return True
+    if name == "ref":
+        return _REFERENCE.fullmatch("".join(element.itertext())) is not None
+    return name.startswith("div") and element.get("type", "").lower() in _DIVISIONS_LEFT_OUT
+
+
+def _is_inside_word(element: Any) -> bool:
+    return element.get("break") == "no"
+
+
+def _flat(text: str | None) -> str:
+    return re.sub(r"\s+", " ", text) if text else ""
+
+
+def _tidy(text: str) -> str:
+    return "\n\n".join(_paragraphs(text))
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for paragraph in re.split(r"\n[ \n]*\n", text):
+        lines = [" ".join(line.split(" ")).strip() for line in paragraph.split("\n")]
+        if joined := "\n".join(re.sub(r" {2,}", " ", line) for line in lines if line):
+            yield joined
+
+
+def _title(root: Any) -> str | None:
+    for title in root.iterfind(".//{*}teiHeader//{*}titleStmt/{*}title"):
+        text = _TITLE_SUFFIX.sub("", " ".join("".join(title.itertext()).split()))
+        if text:
+            return _TITLE_SUFFIX.sub("", text)
+    return None

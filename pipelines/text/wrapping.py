@@ -1,0 +1,157 @@
+"""Hard-wrapped books: the lines of a paragraph joined again, verse and layout kept.
+
+A file is hard-wrapped when its lines are full: the next line's first word would not have fitted (at least 60 % of all
+neighbouring lines, and hardly any longer line). In such a file a block between blank lines is prose when most of its lines
+are full; other blocks (verse, tables, addresses, headings) stay as they are. Everything else comes back unchanged.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_MIN_WIDTH, _MAX_WIDTH = 30, 200  # characters; narrower is a column of names, wider is a paragraph a line
+_FULL_SHARE = 0.6  # of a file's neighbouring lines
+_BEYOND_SHARE = 0.35  # of a wrapped file's text that may stand in far longer lines
+_FULL_SHARE_OF_PROSE = 0.5  # of a block's
+_SLACK = 0.85  # of the width that a full line and the next word reach: typists' and printers' margins are ragged
+_LONG_BLOCK_LINES = 30  # on average: paragraphs are told by indents and short last lines, not by blank lines
+_EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7ff]")  # written with spaces between words
+_SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]]*$")
+_SPEECH = re.compile(r"[—–―][^—–―]|-- ?\S|- ")
+_SUSPENDED = re.compile(r"(?:und|oder|bzw\.|and|or|og|och|en|i|lub)\b")  # "Vor- und Nachteile": the hyphen ends its word
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How a file is wrapped."""
+
+    width: int  # that nearly all lines keep to
+    margin: int  # blanks before an ordinary line
+    indents: int | None  # blanks before a paragraph's first line, when paragraphs are told by them
+    is_dense: bool  # paragraphs follow each other without a blank line
+
+
+def unwrap(text: str) -> str:
+    r"""Join the lines of paragraphs, with a space, or with nothing between East Asian characters.
+
+    Blank lines between paragraphs stay. Paragraphs that were told apart by an indent or a short last line come on lines of
+    their own.
+    """
+    lines = [line.rstrip() for line in text.split("\n")]
+    shape = _shape(lines)
+    if shape is None:
+        return text
+    out: list[str] = []
+    for block in _blocks(lines):
+        out += _joined(block, shape) if len(block) > 1 and _is_prose(block, shape) else block
+    return "\n".join(out)
+
+
+def is_hard_wrapped(text: str) -> bool:
+    """Whether `unwrap` would look for paragraphs in this text."""
+    return _shape([line.rstrip() for line in text.split("\n")]) is not None
+
+
+def _shape(lines: list[str]) -> _Shape | None:
+    filled = [line for line in lines if line.strip()]
+    if len(filled) < 10:
+        return None
+    pairs = [(a, b) for a, b in zip(lines, lines[1:], strict=False) if a.strip() and b.strip()]
+    width = _width(filled, pairs)
+    if width is None:
+        return None
+    blanks = [len(line) - len(line.lstrip(" \u3000")) for line in filled]
+    margin = max(set(blanks), key=blanks.count)
+    is_dense = len(pairs) > _LONG_BLOCK_LINES * sum(1 for _ in _blocks(lines)) / 2
+    deeper = [blank for blank in blanks if blank > margin]
+    indents = max(set(deeper), key=deeper.count) if deeper else None
+    return _Shape(width, margin, indents, is_dense)
+
+
+def _width(filled: list[str], pairs: list[tuple[str, str]]) -> int | None:
+    """The width that the file is wrapped at; None when it is not.
+
+    The widest line is no measure: some files have lines that were joined by accident. So the width is the greatest of a
+    few quantiles at which neighbouring lines are full.
+    """
+    lengths = sorted(map(len, filled))
+    for quantile in (0.98, 0.95, 0.9, 0.75):
+        width = lengths[int(quantile * (len(lengths) - 1))]
+        if not _MIN_WIDTH <= width <= _MAX_WIDTH or len(pairs) < 5:
+            continue
+        beyond = sum(length for length in lengths if length > 1.5 * width)
+        full = sum(_is_full(a, b, width) for a, b in pairs)
+        if beyond <= _BEYOND_SHARE * sum(lengths) and full >= _FULL_SHARE * len(pairs):
+            return width
+    return None
+
+
+def _first_word(line: str) -> str:
+    stripped = line.lstrip()
+    if _EAST_ASIAN.match(stripped) and not _HANGUL.match(stripped):
+        return stripped[:1]
+    return stripped.split(maxsplit=1)[0] if stripped else ""
+
+
+def _is_full(line: str, following: str, width: int) -> bool:
+    return len(line) + 1 + len(_first_word(following)) > _SLACK * width
+
+
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
+    """Stretches of filled lines, and stretches of blank ones."""
+    block: list[str] = []
+    for line in lines:
+        if block and bool(line.strip()) != bool(block[-1].strip()):
+            yield block
+            block = []
+        block.append(line)
+    if block:
+        yield block
+
+
+def _is_prose(block: list[str], shape: _Shape) -> bool:
+    if not block[0].strip():
+        return False
+    if shape.is_dense:
+        return True
+    indented = sum(len(line) - len(line.lstrip()) > shape.margin for line in block[1:])
+    if indented > 0.5 * (len(block) - 1) and shape.indents is None:
+        return False
+    full = sum(_is_full(a, b, shape.width) for a, b in zip(block, block[1:], strict=False))
+    return full >= _FULL_SHARE_OF_PROSE * (len(block) - 1)
+
+
+def _joined(block: list[str], shape: _Shape) -> list[str]:
+    out = [block[0].strip()] if shape.margin else [block[0].rstrip()]
+    for line, following in zip(block, block[1:], strict=False):
+        if _begins_paragraph(line, following, shape):
+            out.append(following.strip())
+        else:
+            out[-1] = _join(out[-1], following.strip())
+    return out
+
+
+def _begins_paragraph(line: str, following: str, shape: _Shape) -> bool:
+    indent, before = (len(x) - len(x.lstrip(" \u3000")) for x in (following, line))
+    if indent > shape.margin and indent > before:
+        return True
+    if not shape.is_dense:
+        return False
+    if not _is_full(line, following, shape.width):
+        return bool(_SENTENCE_END.search(line)) or len(line) < 0.7 * shape.width
+    return bool(_SENTENCE_END.search(line) and _SPEECH.match(following.lstrip()))
+
+
+def _join(left: str, right: str) -> str:
+    if not left or not right:
+        return left + right
+    if _is_east_asian(left[-1]) and _is_east_asian(right[0]):
+        return left + right
+    if left.endswith(("--", "—")) or (left[-1] == "-" and left[-2:-1].isalpha() and not _SUSPENDED.match(right)):
+        return left + right
+    return f"{left} {right}"
+
+
+def _is_east_asian(character: str) -> bool:
+    return _EAST_ASIAN.match(character) is not None and _HANGUL.match(character) is None
