@@ -48,6 +48,9 @@ class BuildConsole:
             self._task = self._progress.add_task(facts["dataset"], total=None, documents=0, rate=0.0)
         elif name == "units" and self._task is not None:
             self._progress.update(self._task, total=facts["bytes"] or None)
+        elif name == "gate_passed":
+            again = ", as before" if facts["cached"] else ""
+            self.console.print(f"  gate: {facts['expectations']} expectations hold{again}")
         elif name == "progress" and self._task is not None:
             self._show(facts["claims"])
         elif name == "dataset_finished":
