@@ -1,6 +1,6 @@
 """An HTTP response as a WARC record holds it: status, type, and the body with its encodings undone.
 
-Archives break the rules in ways of their own: headers end in "\\n" alone (ClueWeb), and encodings are named that the
+Archives break the rules in ways of their own: headers end in a bare line feed (ClueWeb), and encodings are named that the
 archiver has undone already. FastWARC's own parser passes over a truncated or wrongly chunked body without a word, so the
 message is taken apart here.
 """
@@ -128,7 +128,7 @@ def _inflate(data: bytes, limit: int, window_bits: int) -> bytes:
 
 
 def _deflate(data: bytes, limit: int) -> bytes:
-    """"deflate" should be a zlib stream and often is a bare one."""
+    """What is named deflate should be a zlib stream and often is a bare one."""
     is_zlib = len(data) > 1 and data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
     return _inflate(data, limit, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 

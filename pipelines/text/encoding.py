@@ -33,7 +33,7 @@ _HALFWIDTH_OR_RARE = re.compile(r"[\uff61-\uff9f\u3400-\u4dbf\u0250-\u036f\U0001
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A text with "\\n" at its line ends, without byte order mark, and Python's name of the encoding."""
+    """A text with line feeds at its line ends, without byte order mark, and Python's name of the encoding."""
 
     text: str
     encoding: str

@@ -17,7 +17,8 @@ _START = re.compile(
 _SMALL_PRINT_END = re.compile(r"^[ \t]*\*END[ *]*(?:OF )?THE SMALL PRINT!.*$", re.I | re.M)
 _END = re.compile(r"^[ \t]*\*{1,3}[ \t]*END OF (?:THE |THIS )?PROJECT GUTENBERG\b.*", re.I | re.M)
 _SPOKEN_END = re.compile(
-    r"^[ \t]*(?:The )?End of (?:the |this )?Project Gutenberg.*|^[ \t]*(?:Ende|Fin) d\S+ (?:\S+ )?Proje[ck]t Gutenberg.*", re.I | re.M
+    r"^[ \t]*(?:The )?End of (?:the |this )?Project Gutenberg.*|^[ \t]*(?:Ende|Fin) d\S+ (?:\S+ )?Proje[ck]t Gutenberg.*",
+    re.I | re.M,
 )
 _LAST_LINES = 8  # between the spoken end and the mark
 _NAME = re.compile(r"Project Gutenberg", re.I)
@@ -74,7 +75,7 @@ def _start(text: str) -> int | None:
 
 
 def _before_spoken_end(text: str, begin: int, stop: int, marked: bool) -> int:
-    """"End of Project Gutenberg's …" stands just before the end mark, or in its place."""
+    """The words "End of Project Gutenberg's …" stand just before the end mark, or in its place."""
     for found in reversed(list(_SPOKEN_END.finditer(text, begin, stop))):
         if not marked or text.count("\n", found.start(), stop) <= _LAST_LINES:
             return found.start()

@@ -8,18 +8,85 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lxml import etree
+from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
 _BLOCKS = frozenset(
-    "ab argument byline closer div div1 div2 div3 div4 epigraph head item label lg list opener p quote row sp speaker stage "
-    "salute signed table trailer dateline postscript floatingText group text front body back".split()
+    (
+        "ab",
+        "argument",
+        "byline",
+        "closer",
+        "div",
+        "div1",
+        "div2",
+        "div3",
+        "div4",
+        "epigraph",
+        "head",
+        "item",
+        "label",
+        "lg",
+        "list",
+        "opener",
+        "p",
+        "quote",
+        "row",
+        "sp",
+        "speaker",
+        "stage",
+        "salute",
+        "signed",
+        "table",
+        "trailer",
+        "dateline",
+        "postscript",
+        "floatingText",
+        "group",
+        "text",
+        "front",
+        "body",
+        "back",
+    )
 )
 _LINES = frozenset(["l", "lb"])
 _LEFT_OUT = frozenset(
-    "teiHeader note fw pb cb milestone gap figDesc graphic titlePage sic orig abbr del surplus bibl listBibl index".split()
+    (
+        "teiHeader",
+        "note",
+        "fw",
+        "pb",
+        "cb",
+        "milestone",
+        "gap",
+        "figDesc",
+        "graphic",
+        "titlePage",
+        "sic",
+        "orig",
+        "abbr",
+        "del",
+        "surplus",
+        "bibl",
+        "listBibl",
+        "index",
+    )
 )
 _DIVISIONS_LEFT_OUT = frozenset(
-    "titlepage notes note advert advertisement ads contents toc index bibliography colophon imprint license".split()
+    (
+        "titlepage",
+        "notes",
+        "note",
+        "advert",
+        "advertisement",
+        "ads",
+        "contents",
+        "toc",
+        "index",
+        "bibliography",
+        "colophon",
+        "imprint",
+        "license",
+    )
 )
 _REFERENCE = re.compile(r"[\s\d*†‡()\[\].]*")
 _TITLE_SUFFIX = re.compile(r"\s*[:;]\s*(?:édition|edición|edição|edition|ediție|wydanie)?\s*ELTeC(?:[ -]\w+)*\s*$", re.I)
@@ -66,7 +133,7 @@ def _name(element: Any) -> str:
 
 
 def _walk(root: Any, pieces: list[str]) -> None:
-    """Append the text in document order, "\\n\\n" around blocks and "\\n" around verses; without recursion."""
+    """Append the text in document order, blank lines around blocks and line feeds around verses; without recursion."""
     skipped: Any = None
     for event, element in etree.iterwalk(root, events=("start", "end")):
         name = _name(element)

@@ -8,11 +8,13 @@ are full; other blocks (verse, tables, addresses, headings) stay as they are. Ev
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 _MIN_WIDTH, _MAX_WIDTH = 30, 200  # characters; narrower is a column of names, wider is a paragraph a line
 _FULL_SHARE = 0.6  # of a file's neighbouring lines
 _BEYOND_SHARE = 0.35  # of a wrapped file's text that may stand in far longer lines
 _FULL_SHARE_OF_PROSE = 0.5  # of a block's
+_PAIRED_SHARE = 0.2  # of a wrapped file's lines, at least, that are followed by another line
 _SLACK = 0.85  # of the width that a full line and the next word reach: typists' and printers' margins are ragged
 _LONG_BLOCK_LINES = 30  # on average: paragraphs are told by indents and short last lines, not by blank lines
 _EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
@@ -57,7 +59,7 @@ def _shape(lines: list[str]) -> _Shape | None:
     filled = [line for line in lines if line.strip()]
     if len(filled) < 10:
         return None
-    pairs = [(a, b) for a, b in zip(lines, lines[1:], strict=False) if a.strip() and b.strip()]
+    pairs = [(a, b) for a, b in pairwise(lines) if a.strip() and b.strip()]
     width = _width(filled, pairs)
     if width is None:
         return None
@@ -76,13 +78,15 @@ def _width(filled: list[str], pairs: list[tuple[str, str]]) -> int | None:
     few quantiles at which neighbouring lines are full.
     """
     lengths = sorted(map(len, filled))
-    for quantile in (0.98, 0.95, 0.9, 0.75):
+    if len(pairs) < max(5, _PAIRED_SHARE * len(filled)):
+        return None
+    for quantile, least in ((0.98, _FULL_SHARE), (0.95, _FULL_SHARE), (0.9, _FULL_SHARE), (0.75, _FULL_SHARE), (0.5, 0.85)):
         width = lengths[int(quantile * (len(lengths) - 1))]
-        if not _MIN_WIDTH <= width <= _MAX_WIDTH or len(pairs) < 5:
+        if not _MIN_WIDTH <= width <= _MAX_WIDTH:
             continue
         beyond = sum(length for length in lengths if length > 1.5 * width)
         full = sum(_is_full(a, b, width) for a, b in pairs)
-        if beyond <= _BEYOND_SHARE * sum(lengths) and full >= _FULL_SHARE * len(pairs):
+        if beyond <= _BEYOND_SHARE * sum(lengths) and full >= least * len(pairs):
             return width
     return None
 
@@ -118,13 +122,13 @@ def _is_prose(block: list[str], shape: _Shape) -> bool:
     indented = sum(len(line) - len(line.lstrip()) > shape.margin for line in block[1:])
     if indented > 0.5 * (len(block) - 1) and shape.indents is None:
         return False
-    full = sum(_is_full(a, b, shape.width) for a, b in zip(block, block[1:], strict=False))
+    full = sum(_is_full(a, b, shape.width) for a, b in pairwise(block))
     return full >= _FULL_SHARE_OF_PROSE * (len(block) - 1)
 
 
 def _joined(block: list[str], shape: _Shape) -> list[str]:
     out = [block[0].strip()] if shape.margin else [block[0].rstrip()]
-    for line, following in zip(block, block[1:], strict=False):
+    for line, following in pairwise(block):
         if _begins_paragraph(line, following, shape):
             out.append(following.strip())
         else:
