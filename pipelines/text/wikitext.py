@@ -57,6 +57,7 @@ def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 _HEADING = re.compile(r"(={1,6})(.+?)\1[\s\ufdd2]*")
+_UNCLOSED_HEADING = re.compile(r"^={2,6} ?(?=\w)")
 _ITEM = re.compile(r"[*#:;]+")
 _RULE = re.compile(r"-{4,}")
 _WRITTEN_WITHOUT_SPACES = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef"
@@ -68,6 +69,8 @@ def _lines(text: str) -> Iterator[_Line]:
     paragraph: list[str] = []
     for raw in text.split("\n"):
         stripped = raw.strip()
+        if stripped[:1] == GONE and not stripped.strip(GONE + " "):
+            stripped = ""  # where a table or a box stood
         if stripped and stripped[0] not in "=*#:;|" and raw[0] != " " and not stripped.startswith("----"):
             paragraph.append(stripped)
             continue
@@ -88,6 +91,8 @@ def _single(stripped: str) -> Iterator[_Line]:
     heading = _HEADING.fullmatch(stripped) if stripped[0] == "=" else None
     if heading:
         return _line("heading", _without_quotes(heading[2].strip("= ")), len(heading[1]))
+    if stripped[0] == "=":  # a heading that is not closed
+        stripped = _UNCLOSED_HEADING.sub("", stripped)
     if stripped[0] == "|":  # a row of a table that a template opened
         return iter(())
     marks = _ITEM.match(stripped)
@@ -135,9 +140,11 @@ _SPACE = re.compile(r"[ \t\xa0]+")
 _MARKS = re.compile("[\ufdd0\ufdd1\ufdd2\ufdd4]")
 _LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
 _EMPTY_BRACKETS = re.compile(r" ?[(（\[](?:[ ,;:、，；/]|\ufdd2)*[)）\]]")
-_AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]*\ufdd2)+[ ,;:、，；]*")
-_BEFORE_BRACKET = re.compile(r"(?:[ ,;:、，；]*\ufdd2)+[ ,;:、，；]*(?=[)）])")
-_BEFORE_MARK = re.compile(r" ?\ufdd2+(?= ?[,.;:!?、。，；）)])")
+_AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]*")
+_BEFORE_BRACKET = re.compile(r"(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]{0,4}(?=[)）])")  # bounded, so that it is linear
+_GONE_TWICE = re.compile("\ufdd2(?: ?\ufdd2)+")
+_BEFORE_MARK = re.compile(r" ?\ufdd2(?= ?[,.;:!?、。，；）)])")
+_FIRST_MARK = re.compile(r"^(?: ?\ufdd2)+[ ,;:.–—-]+")
 _NOTHING = re.compile(r"[\W_]*")
 
 
@@ -159,10 +166,11 @@ def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
 
 def _tidied(text: str) -> str:
     """Without the brackets, commas and spaces that something which is gone has left behind."""
+    text = _GONE_TWICE.sub(GONE, text)
     if "(" in text or "（" in text or "[" in text:
         text = _EMPTY_BRACKETS.sub(lambda match: "" if GONE in match[0] else match[0], text)
         text = _BEFORE_BRACKET.sub("", _AFTER_BRACKET.sub("", text))
-    return _BEFORE_MARK.sub("", text)
+    return _FIRST_MARK.sub("", _BEFORE_MARK.sub("", text))
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------
@@ -178,11 +186,10 @@ _DISAMBIGUATION = re.compile(
 
 
 def _is_prose(line: _Line) -> bool:
-    if line.kind == "heading" or line.linked > 0.6:
-        return False
-    if line.kind == "item":
-        return len(line.text) >= PROSE_CHARACTERS and line.linked < 0.5 and not _is_reference(line)
-    return len(line.text) >= PROSE_CHARACTERS or _SENTENCE_END.search(line.text) is not None
+    long = len(line.text) >= PROSE_CHARACTERS
+    if line.kind == "text":
+        return (long and line.linked < 0.6) or (line.linked < 0.9 and _SENTENCE_END.search(line.text) is not None)
+    return line.kind == "item" and long and not _is_reference(line)
 
 
 def _is_reference(line: _Line) -> bool:
@@ -200,9 +207,10 @@ def _without_tail(lines: list[_Line]) -> list[_Line]:
 
 
 def _leads_elsewhere(section: list[_Line]) -> bool:
-    if any(line.kind == "text" and _is_prose(line) and not _is_reference(line) for line in section):
+    said = [line for line in section if line.kind == "item" or _is_prose(line) or _is_reference(line)]  # no mere labels
+    if any(line.kind == "text" and not _is_reference(line) for line in said):
         return False
-    return 2 * sum(map(_is_reference, section)) >= len(section)
+    return 2 * sum(map(_is_reference, said)) >= len(said)
 
 
 def _without_empty_sections(lines: list[_Line]) -> list[_Line]:

@@ -127,7 +127,7 @@ def _without_elements(text: str) -> str:
 
 
 def _element(name: str, content: str) -> str:
-    if name in {"nowiki", "pre"}:
+    if name == "nowiki":
         return html.unescape(content).translate(_PROTECT)
     if name == "math":
         return " ".join(html.unescape(content).split()).translate(_PROTECT)
@@ -140,7 +140,7 @@ def _variant(match: re.Match[str]) -> str:
     """-{zh-hans:A; zh-hant:B}- of the Chinese wikis: the first variant; -{H|…}- and its like define, and show nothing."""
     flags, bar, rule = match[1].rpartition("|")
     if bar and flags.strip().upper() in {"H", "T", "-", "D"}:
-        return ""
+        return GONE
     first = next((part for part in rule.split(";") if part.strip()), "")
     return first.partition(":")[2].strip() if re.match(r"\s*zh[\w-]*:", first) else rule
 
@@ -155,15 +155,15 @@ _UNCLOSED_TABLE_END = re.compile(r"^=|\n[ \t]*\n(?![ \t]*[|!\n])", re.MULTILINE)
 
 def _expanded(text: str, depth: int = 0) -> str:
     """Every outermost template replaced by what it says."""
-    if "{{" not in text:
+    if "{{" not in text and "}}" not in text:
         return text
     out: list[str] = []
     place = 0
     for start, end in _outermost(text):
         said = rendered(text[start:end]) if depth < MAX_TEMPLATE_DEPTH and not text.startswith("{{{", start) else None
-        out += [text[place:start], GONE if said is None else _expanded(said, depth + 1)]
+        out += [_BRACES.sub("", text[place:start]), _expanded(said, depth + 1) if said else GONE]
         place = end
-    return "".join([*out, text[place:].replace("{{", "").replace("}}", "")])
+    return "".join([*out, _BRACES.sub("", text[place:])])
 
 
 def _outermost(text: str) -> Iterator[tuple[int, int]]:
@@ -210,9 +210,12 @@ def _without_tables(text: str) -> str:
             stack.append(token.start())
         elif stack:
             spans.append((stack.pop(), token.end()))
+    place = 0
     for start in stack:
-        end = _UNCLOSED_TABLE_END.search(text, start)
-        spans.append((start, end.start() if end else len(text)))
+        if start >= place:
+            end = _UNCLOSED_TABLE_END.search(text, start)
+            place = end.start() if end else len(text)
+            spans.append((start, place))
     return _cut(text, sorted(spans, key=lambda span: (span[0], -span[1])))
 
 
@@ -221,7 +224,7 @@ def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
     place = 0
     for start, end in spans:
         if start >= place:
-            out += [text[place:start], GONE]
+            out += [text[place:start], GONE, "\n"]
         place = max(place, end)
     return "".join([*out, text[place:]])
 
@@ -237,6 +240,9 @@ _NO_LANGUAGE = frozenset({"doi", "rfc", "irc", "wp", "wmf"})
 _UNCLOSED_FILE = re.compile(r"\[\[[ \t]*([^\[\]|:\n]{1,40}):[^\n\[\]]*")
 
 
+_UNCLOSED_TARGET = re.compile(r"\[\[[^\[\]|\n]{0,200}\|(?:[^\[\]|\n]{0,40}\|)*")
+
+
 def _with_link_texts(text: str, wiki: Wiki) -> str:
     """Every link replaced by the text that it shows, between marks; links in captions first."""
     for _ in range(MAX_LINK_DEPTH):
@@ -246,6 +252,7 @@ def _with_link_texts(text: str, wiki: Wiki) -> str:
         text = replaced
     if "[[" in text:
         text = _UNCLOSED_FILE.sub(lambda match: GONE if wiki.hides(match[1]) else match[0], text)
+        text = _UNCLOSED_TARGET.sub("", text)
     if "[" in text:
         text = _WEBLINK.sub(lambda match: f"{WEB}{LINK}{match[1]}{LINK_END}" if match[1] else WEB + GONE, text)
     if "://" in text:

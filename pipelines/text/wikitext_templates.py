@@ -15,7 +15,9 @@ from collections.abc import Callable
 
 import mwparserfromhell
 
-MAX_CHARACTERS = 20_000  # of a template that the parser is given; a longer one is dropped, so that no input can stall it
+# What the parser is given at most: it takes minutes for some inputs. Of a larger template all parameters are taken as one.
+MAX_CHARACTERS = 20_000
+MAX_OPENINGS = 300  # of links, tags and templates
 
 Renderer = Callable[[list[str], dict[str, str]], str]
 
@@ -39,7 +41,7 @@ quote; quotation; blockquote; bquote; cquote; quote box; citation bloc; citation
 cita publicación; zitat; "; 引用; 引用文; 인용문; цитата; начало цитаты; trích dẫn; rquote; poemquote; verse;
 poem; columns-list; column list; div col; colonne; latin; grec; zh-hans; zh-hant; incise;
 citazione necessaria; chiarire; citation needed span; cn-span; refnec; référence nécessaire;
-référence souhaitée; 要出典範囲; 独自研究範囲; 要検証範囲; usd; eur; gbp; euro; chinese; cyrl; formatnum; lc; uc;
+référence souhaitée; 要出典範囲; 独自研究範囲; 要検証範囲; usd; eur; gbp; euro; cyrl; formatnum; lc; uc;
 ucfirst; lcfirst; nihongo2; nihongo krt
 """
 
@@ -103,6 +105,21 @@ def _nihongo(positional: list[str], named: dict[str, str]) -> str:
     return f"{shown} ({inside})" if inside and shown else shown or inside
 
 
+def _iso_date(positional: list[str], named: dict[str, str]) -> str:
+    return "-".join(part.zfill(2) for part in positional[:3] if part.isdecimal())
+
+
+def _century(positional: list[str], named: dict[str, str]) -> str:
+    """{{s|XIX}} of frwiki; {{s}} sorts in itwiki."""
+    return f"{positional[0]}e siècle" if positional and re.fullmatch("[IVX]+", positional[0]) else ""
+
+
+def _chinese(positional: list[str], named: dict[str, str]) -> str:
+    """{{zh|t=漢字|s=汉字|p=hànzì}}: the characters, then the transcription."""
+    said = dict.fromkeys(named[key] for key in ("c", "t", "s", "hanviet", "p") if named.get(key))
+    return ", ".join(said) or (positional[0] if positional else "")
+
+
 _RENDERERS: dict[str, Renderer] = {
     **{name.strip(): _first for name in _FIRST.replace("\n", " ").split(";")},
     **dict.fromkeys(
@@ -111,7 +128,27 @@ _RENDERERS: dict[str, Renderer] = {
     **dict.fromkeys(["lang", "langue", "lang2", "lang-xx", "langx", "ref-lang", "xlang", "språk", "taal", "язык"], _second),
     **dict.fromkeys(["transl", "transliteration", "translit", "translittération", "rtl-lang", "script/hebrew"], _last),
     **dict.fromkeys(
-        ["date", "date-", "datum", "дата", "unité", "nombre", "heure", "angbr", "chem", "chem2", "hlist", "m"], _joined
+        [
+            "date",
+            "date-",
+            "date de naissance",
+            "date de décès",
+            "naissance",
+            "décès",
+            "date de naissance-",
+            "date de décès-",
+            "datum",
+            "дата",
+            "unité",
+            "nombre",
+            "heure",
+            "angbr",
+            "chem",
+            "chem2",
+            "hlist",
+            "m",
+        ],
+        _joined,
     ),
     **dict.fromkeys(
         ["convert", "cvt", "converter", "convertir", "conv", "tmp", "перевести", "단위 변환", "nwrap", "mxt"], _measure
@@ -125,8 +162,11 @@ _RENDERERS: dict[str, Renderer] = {
     "m": lambda positional, named: " ".join(part.replace("-", "") for part in positional if part not in {"-", ""}),
     "exp": lambda positional, named: f"{positional[0]} × 10^{positional[1]}" if len(positional) > 1 else "",
     "e": lambda positional, named: f" × 10^{positional[0]}" if positional else "",
-    "s": lambda positional, named: f"{positional[0]}e siècle" if positional else "",
-    "s-": lambda positional, named: f"{positional[0]}e siècle" if positional else "",
+    **dict.fromkeys(["s", "s-", "siècle"], _century),
+    "oldstyledate": lambda positional, named: " ".join(positional[:2]),
+    **dict.fromkeys(["birth date", "death date", "start date", "end date", "film date"], _iso_date),
+    **dict.fromkeys(["birth date and age", "death date and age"], _iso_date),
+    **dict.fromkeys(["zh", "lang-zh", "chinese"], _chinese),
     "tl": lambda positional, named: positional[0] if positional else "",
 }
 
@@ -153,9 +193,7 @@ def rendered(template: str) -> str | None:
     if function:
         return function[2].strip()
     renderer = _renderer(lowered, inner)
-    if renderer is None or len(template) > MAX_CHARACTERS:
-        return None
-    return renderer(*_parameters(template)).strip()
+    return renderer(*_parameters(template)).strip() if renderer else None
 
 
 def _renderer(name: str, inner: str) -> Renderer | None:
@@ -167,6 +205,9 @@ def _renderer(name: str, inner: str) -> Renderer | None:
 
 
 def _parameters(template: str) -> tuple[list[str], dict[str, str]]:
+    openings = template.count("<") + template.count("[") + template.count("{")
+    if len(template) > MAX_CHARACTERS or openings > MAX_OPENINGS:
+        return [template[2:-2].partition("|")[2]], {}
     parsed = mwparserfromhell.parse(template, skip_style_tags=True).filter_templates(recursive=False)
     positional: list[str] = []
     named: dict[str, str] = {}
