@@ -1,0 +1,34 @@
+"""Language and rule verdicts as columns, while the text is in memory for the first time. Drops nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+
+from pipelines.config import LanguageSection, QualitySection
+from pipelines.contract.batch import Batch, Stage, with_columns
+from pipelines.text.heuristics import judge
+from pipelines.text.langid import LanguageModel
+
+VERSION = 1
+
+
+def stage(language: LanguageSection, quality: QualitySection, model_path: str | None, *, apply_rules: bool) -> Stage:
+    """Fill `language` and `language_score` (with a model) and `rule` and `rule_value` (with `apply_rules`).
+
+    Without a model no text is known to be English, and the rules made for English are not asked.
+    """
+    model = LanguageModel(model_path) if language.enabled and model_path is not None else None
+
+    def run(batch: Batch) -> Batch:
+        documents = batch.documents
+        if model is not None:
+            names, scores = model.identify(documents["text"], language.prefix_characters)
+            documents = with_columns(documents, language=names, language_score=scores)
+        if apply_rules:
+            english = np.asarray(pc.fill_null(pc.equal(documents["language"], "en"), False))
+            rules, values = judge(documents["text"], english, quality.rules)
+            documents = with_columns(documents, rule=rules, rule_value=values)
+        return replace(batch, documents=documents)
+
+    return run

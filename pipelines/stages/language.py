@@ -1,0 +1,32 @@
+"""Drops documents in unwanted languages, and those whose language is uncertain, by the columns that `judge` filled."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import LanguageSection
+from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.reasons import DropReason
+
+VERSION = 1
+NAME = "language"
+
+
+def stage(section: LanguageSection) -> Stage:
+    """Sift LANGUAGE_UNWANTED and LANGUAGE_UNCERTAIN (detail: the language and its score).
+
+    Raises ValueError when the batch was not judged.
+    """
+    wanted = pa.array(section.keep, pa.string())
+
+    def run(batch: Batch) -> Batch:
+        language, score = batch.documents["language"], batch.documents["language_score"]
+        if score.null_count:
+            raise ValueError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
+        none = pa.scalar(None, pa.string())
+        uncertain = pc.if_else(pc.less(score, section.score_limit), DropReason.LANGUAGE_UNCERTAIN.value, none)
+        unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, wanted)))
+        reasons = pc.if_else(unwanted, DropReason.LANGUAGE_UNWANTED.value, uncertain)
+        shown = pc.round(score.cast(pa.float64()), 3).cast(pa.string())
+        return sift(batch, NAME, reasons, pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " "))
+
+    return run

@@ -1,0 +1,56 @@
+"""Texts beyond the contract's limit become numbered pieces."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines.contract import batch as batches
+from pipelines.contract.batch import Batch, Stage, with_columns
+from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
+from pipelines.text.pieces import pieces
+
+VERSION = 1
+NAME = "split"
+
+
+def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
+    """Cut the texts of more than `limit` characters; the pieces keep the work, and all other columns but the id."""
+
+    def run(batch: Batch) -> Batch:
+        documents = batch.documents
+        is_long = np.asarray(pc.greater(pc.utf8_length(documents["text"]), limit))
+        if not is_long.any():
+            return batches.split(batch, NAME, pa.array(np.arange(documents.num_rows)), documents)
+        cut = [pieces(text, limit) for text in documents["text"].filter(pa.array(is_long)).to_pylist()]
+        counts = np.ones(documents.num_rows, np.int64)
+        counts[is_long] = [len(parts) for parts in cut]
+        parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))
+        texts = _in_place_of(documents["text"], is_long, cut)
+        ids = _in_place_of(documents["id"], is_long, _ids(documents["work"].filter(pa.array(is_long)), cut))
+        return batches.split(batch, NAME, parent, with_columns(documents.take(parent), text=texts, id=ids))
+
+    return run
+
+
+def piece_id(work: bytes, piece: int) -> bytes:
+    """The id of a piece: blake2b of the work, NUL and the number, counted from 0."""
+    return hashlib.blake2b(work + f"\0{piece}".encode(), digest_size=16).digest()
+
+
+def _ids(works: pa.Array, cut: Sequence[Sequence[str]]) -> list[list[bytes]]:
+    return [[piece_id(work, i) for i in range(len(parts))] for work, parts in zip(works.to_pylist(), cut, strict=True)]
+
+
+def _in_place_of(values: pa.Array, mask: NDArray[np.bool_], parts: Sequence[Sequence[str | bytes]]) -> pa.Array:
+    """The values, each one under the mask replaced by its parts."""
+    counts = np.ones(len(values), np.int64)
+    counts[mask] = [len(part) for part in parts]
+    order = np.repeat(np.arange(len(values)), counts)
+    is_part = np.repeat(mask, counts)
+    order[is_part] = len(values) + np.arange(is_part.sum())
+    flat = pa.array([piece for part in parts for piece in part], values.type)
+    return pa.concat_arrays([values, flat]).take(pa.array(order))

@@ -1,0 +1,171 @@
+r"""What kind of character each code point is, and kernels that walk UTF-8 by it: shared by normalize, words and repetition.
+
+The kernels see a StringArray as its two buffers, `data` (uint8) and `offsets` (int32, rows + 1): no Python object is made
+per document. Tables have one entry a code point, 0 to 0x10FFFF.
+"""
+
+import functools
+import unicodedata
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+CODE_POINTS = 0x110000
+
+# What normalisation does to a code point.
+ORDINARY, SPACE, LINE_END, INVISIBLE = range(4)
+
+_LINE_ENDS = "\n\r\v\f\x85\u2028\u2029"
+_SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_INVISIBLE_RANGES = (
+    *((0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F)),  # C0 and C1 controls
+    *((0xAD, 0xAD), (0x200B, 0x200B), (0x2060, 0x2064), (0xFEFF, 0xFEFF)),  # soft hyphen, zero width, byte order mark
+    *((0x061C, 0x061C), (0x200E, 0x200F), (0x202A, 0x202E), (0x2065, 0x206F)),  # bidi controls
+    *((0xFDD0, 0xFDEF), (0xFFF9, 0xFFFC), (0xFFFE, 0xFFFF)),  # noncharacters, annotations, object replacement
+    *((0xE000, 0xF8FF), (0xF0000, 0x10FFFF)),  # private use
+    (0xE0000, 0xE007F),  # tags: an invisible alphabet
+    *((plane << 16 | 0xFFFE, plane << 16 | 0xFFFF) for plane in range(1, 15)),  # noncharacters
+)
+
+
+@functools.cache
+def kinds() -> NDArray[np.uint8]:
+    """ORDINARY, SPACE, LINE_END or INVISIBLE for every code point."""
+    table = np.zeros(CODE_POINTS, np.uint8)
+    for first, last in _INVISIBLE_RANGES:
+        table[first : last + 1] = INVISIBLE
+    table[[ord(c) for c in _SPACES]] = SPACE
+    table[[ord(c) for c in _LINE_ENDS]] = LINE_END
+    return table
+
+
+@functools.cache
+def categories() -> NDArray[np.str_]:
+    """The general category ("Lu", "Nd", …) of every code point; surrogates are "Cs"."""
+    return np.array([unicodedata.category(chr(code)) for code in range(CODE_POINTS)])
+
+
+def buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The bytes and the offsets of a StringArray without nulls (views; no copy)."""
+    assert texts.type == pa.string(), texts.type
+    assert texts.null_count == 0, "a text is null"
+    _, offset_buffer, data_buffer = texts.buffers()
+    if offset_buffer is None or len(texts) == 0:
+        return np.empty(0, np.uint8), np.zeros(len(texts) + 1, np.int32)
+    offsets = np.frombuffer(offset_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.empty(0, np.uint8)
+    return data, offsets
+
+
+def from_buffers(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> pa.Array:
+    """The StringArray of these bytes and offsets (no copy)."""
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def decode(data: Any, at: int) -> tuple[int, int]:
+    """The code point that starts at a byte of valid UTF-8, and how many bytes it takes."""
+    first = int(data[at])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | (data[at + 1] & 0x3F), 2
+    if first < 0xF0:
+        return (first & 0x0F) << 12 | (data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F), 3
+    return (first & 0x07) << 18 | (data[at + 1] & 0x3F) << 12 | (data[at + 2] & 0x3F) << 6 | (data[at + 3] & 0x3F), 4
+
+
+@numba.njit(cache=True, nogil=True)
+def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+    """Two flags a row: it holds an INVISIBLE; `with_unified_whitespace` would change it (it may say so too often)."""
+    invisible = np.zeros(offsets.size - 1, np.bool_)
+    whitespace = np.zeros(offsets.size - 1, np.bool_)
+    for row in range(offsets.size - 1):
+        at, last = offsets[row], LINE_END  # the kind before: the text's start counts as a line end
+        newlines = 0
+        while at < offsets[row + 1]:
+            first = data[at]
+            if 32 < first < 127:
+                last, newlines = ORDINARY, 0
+                at += 1
+                continue
+            code, width = decode(data, at)
+            at += width
+            kind = table[code]
+            if kind == SPACE:
+                whitespace[row] |= last != ORDINARY or (code != 32 and code != 9)
+            elif kind == LINE_END:
+                newlines += 1
+                whitespace[row] |= code != 10 or last == SPACE or newlines > 2 or at == offsets[row] + width
+            elif kind == INVISIBLE:
+                invisible[row] = True
+                kind = last  # it will be gone
+            if kind == ORDINARY:
+                newlines = 0
+            last = kind
+        whitespace[row] |= last != ORDINARY
+    return invisible, whitespace
+
+
+@numba.njit(cache=True, nogil=True)
+def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
+    """The texts without their code points of one kind."""
+    out = np.empty(offsets[-1] - offsets[0], np.uint8)
+    ends = np.zeros(offsets.size, np.int32)
+    size = 0
+    for row in range(offsets.size - 1):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            code, width = decode(data, at)
+            if table[code] != kind:
+                for i in range(width):
+                    out[size + i] = data[at + i]
+                size += width
+            at += width
+        ends[row + 1] = size
+    return out[:size], ends
+
+
+@numba.njit(cache=True, nogil=True)
+def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+    r"""The texts with one kind of line end and of space.
+
+    Line ends become "\n", at most two in a row; a single tab stays, any other run of spaces becomes " "; spaces beside a
+    line end and whitespace at the ends of the text go.
+    """
+    out = np.empty(offsets[-1] - offsets[0], np.uint8)
+    ends = np.zeros(offsets.size, np.int32)
+    size = 0
+    for row in range(offsets.size - 1):
+        start, at = size, offsets[row]
+        lines, spaces, tab = 0, 0, False  # whitespace seen since the last character that was written
+        while at < offsets[row + 1]:
+            code, width = decode(data, at)
+            kind = table[code]
+            if kind == SPACE:
+                spaces += 1
+                tab = code == 9
+            elif kind == LINE_END:
+                spaces = 0
+                follows_cr = code == 10 and at > offsets[row] and data[at - 1] == 13
+                lines += 0 if follows_cr else 1
+            else:
+                if size > start and lines:
+                    out[size] = 10
+                    size += 1
+                    if lines > 1:
+                        out[size] = 10
+                        size += 1
+                elif size > start and spaces:
+                    out[size] = 9 if tab and spaces == 1 else 32
+                    size += 1
+                lines, spaces = 0, 0
+                for i in range(width):
+                    out[size + i] = data[at + i]
+                size += width
+            at += width
+        ends[row + 1] = size
+    return out[:size], ends
