@@ -47,6 +47,8 @@ class SignatureStore:
         return self._gathered(self._exact, numbers)
 
     def _gathered(self, columns: list[Any], numbers: NDArray[np.int64]) -> Any:
+        if not len(numbers):
+            return np.empty((0, 0), np.uint64)
         if len(columns) == 1:
             return columns[0][numbers]
         out = np.empty((len(numbers), columns[0].shape[1]), columns[0].dtype)
