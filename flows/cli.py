@@ -89,16 +89,17 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _dry_run(context: object) -> int:
-    from rich.console import Console
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from flows.console import plain_console
     from pipelines.build import Context
     from pipelines.corpus import plan
     from pipelines.datasets.documents import sampled
     from pipelines.sources.kinds import KINDS
 
     assert isinstance(context, Context)
-    table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left")
+    table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left", box=SIMPLE_HEAD)
     for name in ("source", "kind", "units", "MB stored", "largest unit"):
         table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
     for source in context.config.sources:
@@ -108,7 +109,7 @@ def _dry_run(context: object) -> int:
         table.add_row(
             source.name, source.kind, f"{len(units):,}", f"{stored:,.1f}", f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)"
         )
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(table)
     console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
     console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -13,11 +14,17 @@ from pipelines.beam.claims import Claim
 from pipelines.contract import files
 
 
+def plain_console() -> Console:
+    """Standard output; where that is no terminal, wide enough that no table and no path is broken."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
+
+
 class BuildConsole:
     """Takes a build's events; shows a bar on a terminal and a line a dataset elsewhere. A context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or plain_console()
         self.seconds: dict[str, float] = {}  # by dataset that was built in this run
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
@@ -78,8 +85,8 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
         _tokens_table(report),
         _notes(report),
         _seconds(seconds),
-        f"published: {files.join(out, 'release.json')}   report: {files.join(out, 'report.json')}"
-        f"   gates: {files.join(out, 'gates')}",
+        f"published  {files.join(out, 'release.json')}\nreport     {files.join(out, 'report.json')}\n"
+        f"gates      {files.join(out, 'gates')}",
     ]
 
 
@@ -87,9 +94,9 @@ def _funnel_table(report: Mapping[str, Any]) -> Table:
     """A row a stage and reason, a column a source, in documents; the last row in characters too."""
     funnel: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]
     sources = list(funnel)
-    table = Table(title=f"{report['corpus']}: the funnel (documents)", title_justify="left")
-    table.add_column("stage")
-    table.add_column("reason")
+    table = Table(title=f"{report['corpus']}: the funnel (documents)", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
     for name in [*sources, "all"]:
         table.add_column(name, justify="right")
     first = {source: lines[0] for source, lines in funnel.items() if lines}
@@ -125,7 +132,7 @@ def _tokens_table(report: Mapping[str, Any]) -> Table | str:
     tokens: Mapping[str, Any] = report["tokens"]
     if not tokens:
         return "no vocabulary is configured, so there are no token shards"
-    table = Table(title="tokens", title_justify="left")
+    table = Table(title="tokens", title_justify="left", box=SIMPLE_HEAD)
     for name in ("vocabulary", "split", "source", "documents", "tokens", "bytes a token"):
         table.add_column(name, justify="left" if name in ("vocabulary", "split", "source") else "right")
     for vocabulary, facts in tokens.items():
