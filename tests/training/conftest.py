@@ -14,28 +14,8 @@ from pipelines.contract.manifest import Manifest, Part
 
 Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
 
-WORDS = [
-    "the",
-    "old",
-    "house",
-    "stood",
-    "near",
-    "the",
-    "river",
-    "and",
-    "the",
-    "people",
-    "of",
-    "the",
-    "town",
-    "told",
-    "many",
-    "stories",
-    "about",
-    "it",
-    "every",
-    "evening",
-]
+TALE = "the old house stood near the river and the people of the town told many stories about it every evening"
+WORDS = TALE.split(" ")
 
 
 def train_tokenizer(texts: Sequence[str], size: int) -> bytes:

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from training.config import ConfigError, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_config_that_comes_along_is_valid() -> None:
+    paths = sorted((ROOT / "configs" / "pretrain").rglob("*.toml"))
+    assert paths
+    for path in paths:
+        config = load(path)
+        first = path.read_text().splitlines()[0]
+        assert first == f"# corpusmill pretrain {path.relative_to(ROOT)}"
+        assert not Path(config.data.tokens).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.learning_rat=1", r"train\.learning_rat: unknown key; did you mean 'learning_rate'\?"),
+        ("model.heads=3", r"model: heads must divide width, and 3 does not divide 16"),
+        ("train.accumulate=3", r"train: accumulate must divide batch_rows, and 3 does not divide 8"),
+        ("train.warmup_steps=12", r"train: warmup_steps \(12\) must be less than steps \(12\)"),
+        ("train.betas=[0.9, 1.0]", r"train: betas must lie in \[0, 1\)"),
+        ("train.steps=0", r"train\.steps: .*greater than or equal to 1"),
+        ('model.family="bert"', r"model\.family: .*'gpt'"),
+        ("model.dropout=1.0", r"model\.dropout: .*less than 1"),
+        ('train.device="tpu"', r"train\.device: .*'cpu', 'cuda' or 'auto'"),
+    ],
+)
+def test_impossible_numbers_are_named(tiny_config: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"tiny\.toml: {message}"):
+        load(tiny_config, (override,))
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "short.toml"
+    path.write_text("[model]\n")
+    with pytest.raises(ConfigError, match=r"short\.toml: data: is missing; add it"):
+        load(path)

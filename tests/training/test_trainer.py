@@ -1,0 +1,232 @@
+"""A run that is killed, stopped and resumed ends exactly as one that is not; a run that cannot be refuses to start."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines.contract.manifest import DatasetError
+from training import checkpoint
+from training.checkpoint import CheckpointError
+from training.pretrain import Report, main, pretrain
+from training.progress import read_metrics
+from training.trainer import TrainingError
+
+ROOT = Path(__file__).resolve().parents[2]
+EXACT = ("step", "loss", "gradient_norm", "learning_rate", "tokens", "validation_loss")
+
+# The program itself, slowed down (so that a signal finds it at work) or killed by itself at a place inside a save.
+DRIVER = """
+import os, signal, sys, time
+from training import checkpoint, pretrain, trainer
+from pipelines.contract import files
+
+config, place, overrides = sys.argv[1], sys.argv[2], tuple(sys.argv[3:])
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if place == "slow":
+    update = trainer.update
+    trainer.update = lambda *given: (time.sleep(0.03), update(*given))[1]
+elif place == "before the manifest":
+    flush = files.write_text
+    files.write_text = lambda uri, text: kill() if ".tmp/manifest.json" in uri else flush(uri, text)
+elif place == "before the rename":
+    checkpoint._publish = kill
+elif place == "before LATEST":
+    flush = files.write_text
+    files.write_text = lambda uri, text: kill() if uri.endswith("LATEST") else flush(uri, text)
+pretrain.pretrain(config, overrides)
+"""
+
+
+def run(config: Path, out: Path, *overrides: str) -> Report:
+    return pretrain(config, (f"run.out={out}", *overrides))
+
+
+def losses(out: Path) -> list[dict[str, Any]]:
+    return [{name: line[name] for name in EXACT if name in line} for line in read_metrics(out / "metrics.jsonl")]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    found = checkpoint.newest(out / "checkpoints", pytest.fail)
+    assert found is not None
+    return found.load("model")
+
+
+def start(config: Path, out: Path, place: str, *overrides: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", DRIVER, str(config), place, f"run.out={out}", *overrides]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_steps(out: Path, process: "subprocess.Popen[str]", more: int) -> None:
+    wanted = len(read_metrics(out / "metrics.jsonl")) + more
+    deadline = time.monotonic() + 120
+    while len(read_metrics(out / "metrics.jsonl")) < wanted:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.01)
+
+
+def test_killed_anywhere_and_resumed_it_is_the_same_run(tiny_config: Path, tmp_path: Path) -> None:
+    longer = ("train.steps=120", "train.save_every=10", "train.eval_every=20")
+    undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
+    run(tiny_config, undisturbed, *longer)
+
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        process = start(tiny_config, disturbed, "slow", *longer)
+        wait_for_steps(disturbed, process, more=4)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        if number != signal.SIGKILL:  # the step was finished and saved
+            found = checkpoint.newest(disturbed / "checkpoints", pytest.fail)
+            assert found is not None and found.step == losses(disturbed)[-1]["step"]
+            assert f"stopped by a signal after step {found.step}" in errors
+    for place in ("before the manifest", "before the rename", "before LATEST"):
+        process = start(tiny_config, disturbed, place, *longer)
+        process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL
+    assert 10 < losses(disturbed)[-1]["step"] < 110  # there is something left to do
+
+    run(tiny_config, disturbed, *longer)
+    assert losses(disturbed) == losses(undisturbed)  # every step once, every number bit for bit
+    assert [line["step"] for line in losses(disturbed)] == list(range(121))
+    for name, value in weights(undisturbed).items():
+        assert torch.equal(value, weights(disturbed)[name]), name
+
+
+def test_it_learns_more_than_frequencies(tiny_config: Path, tmp_path: Path) -> None:
+    report = run(tiny_config, tmp_path / "run", "train.steps=60", "model.dropout=0.0", "train.eval_every=60")
+    assert 5.3 < report.first_validation_loss < 6.0  # ln 300 = 5.70
+    assert report.last_validation_loss < report.unigram_entropy - 0.5
+    assert report.last_bits_per_byte < report.first_bits_per_byte
+    assert report.sample.startswith("the old")
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["steps"] == 60
+
+
+def test_a_finished_run_only_reports(tiny_config: Path, tmp_path: Path) -> None:
+    first = run(tiny_config, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert run(tiny_config, tmp_path / "run") == first
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_micro_batches_add_up_to_the_whole_batch(tiny_config: Path, tmp_path: Path) -> None:
+    for accumulate in (1, 4):
+        run(tiny_config, tmp_path / str(accumulate), "model.dropout=0.0", "train.steps=6", f"train.accumulate={accumulate}")
+    one, four = losses(tmp_path / "1"), losses(tmp_path / "4")
+    for a, b in zip(one, four, strict=True):
+        assert b.get("loss", 0) == pytest.approx(a.get("loss", 0), rel=1e-6)
+        assert b.get("gradient_norm", 0) == pytest.approx(a.get("gradient_norm", 0), rel=1e-5)
+
+
+def test_dropout_and_seed_matter(tiny_config: Path, tmp_path: Path) -> None:
+    seen = set()
+    for number, override in enumerate(("train.seed=1", "train.seed=2", "model.dropout=0.0")):
+        run(tiny_config, tmp_path / str(number), "train.steps=3", override)
+        seen.add(losses(tmp_path / str(number))[-1]["loss"])
+    assert len(seen) == 3
+
+
+def test_a_mixture_chooses_sources(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "a", "train.steps=3")
+    run(tiny_config, tmp_path / "b", "train.steps=3", "data.mixture={books=1.0}")
+    assert losses(tmp_path / "a")[1]["loss"] != losses(tmp_path / "b")[1]["loss"]
+
+
+def test_a_broken_checkpoint_is_passed_over(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tiny_config, tmp_path / "run")
+    expected = losses(tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "step-00000012" / "model.pt"
+    path.write_bytes(path.read_bytes()[:-5])
+    run(tiny_config, tmp_path / "run")
+    assert "model.pt: has" in (errors := capsys.readouterr().err) and "it is truncated; taking an earlier one" in errors
+    assert "resumed from" in errors and "(step 9)" in errors
+    assert losses(tmp_path / "run") == expected
+
+
+def test_other_circumstances_warn(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tiny_config, tmp_path / "run")
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    run(tiny_config, tmp_path / "run")
+    assert "was made with torch 2." in (errors := capsys.readouterr().err) and "this is 99.0" in errors
+
+
+@pytest.mark.parametrize(
+    ("override", "field"),
+    [
+        ("model.width=32", r"model\.width was 16, and is 32 here"),
+        ("train.learning_rate=0.5", r"train\.learning_rate was 0\.01, and is 0\.5 here"),
+        ("train.steps=14", r"train\.steps was 12, and is 14 here"),
+        ("data.mixture={books=1}", r"data\.mixture was \{\}, and is \{'books': 1\.0\} here"),
+    ],
+)
+def test_a_checkpoint_of_another_config_is_refused(tiny_config: Path, tmp_path: Path, override: str, field: str) -> None:
+    run(tiny_config, tmp_path / "run", "train.save_every=12")
+    with pytest.raises(CheckpointError, match=rf"step-00000012: {field}; set it back, or name another folder in run\.out"):
+        run(tiny_config, tmp_path / "run", override)
+    run(tiny_config, tmp_path / "run", "train.eval_every=5", "train.keep=7")  # these change nothing
+
+
+def test_a_checkpoint_of_other_tokens_is_refused(tiny_config: Path, tmp_path: Path, own_dataset: Path) -> None:
+    run(tiny_config, tmp_path / "run")
+    path = own_dataset / "manifest.json"
+    made = json.loads(path.read_text())
+    path.write_text(json.dumps(made | {"fingerprint": "0" * 64}))
+    with pytest.raises(CheckpointError, match="was trained on another tokens dataset"):
+        run(tiny_config, tmp_path / "run", f"data.tokens={own_dataset}")
+
+
+def test_too_little_data_is_refused(tiny_config: Path, tmp_path: Path, own_dataset: Path) -> None:
+    with pytest.raises(TrainingError, match=r"rows of 16 tokens, fewer than one batch of 100,000; lower train\.batch_rows"):
+        run(tiny_config, tmp_path / "run", "train.batch_rows=100000")
+    path = own_dataset / "manifest.json"
+    made = json.loads(path.read_text())
+    made["parts"] = [part for part in made["parts"] if "validation" not in part["table"]]
+    path.write_text(json.dumps(made))
+    with pytest.raises(DatasetError, match=r"the split 'validation' is empty; the dataset has \['train'\]"):
+        run(tiny_config, tmp_path / "run", f"data.tokens={own_dataset}")
+
+
+def test_a_second_run_in_the_folder_is_refused(tiny_config: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="another run is writing here"):
+            run(tiny_config, tmp_path / "run")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_the_weights_are_lost(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(tiny_config, out, "train.steps=3", "train.clip=1.0")
+    found = checkpoint.read(out / "checkpoints" / "step-00000003")
+    broken = found.load("model") | {"norm.weight": torch.full((16,), float("nan"))}
+    state = {name: value for name, value in found.state.items() if name != "step"}
+    checkpoint.save(out / "checkpoints", 2, {"model": broken, "optimizer": found.load("optimizer")}, state, keep=2)
+    with pytest.raises(TrainingError, match=r"the loss of step 3 is nan; lower train\.learning_rate"):
+        run(tiny_config, out, "train.steps=3", "train.clip=1.0")
+    assert not (out / "checkpoints" / "step-00000003").exists()
+
+
+def test_the_command_says_one_line_and_exits_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "training.pretrain", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "error"})
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/none.toml: no such file; the configs that come with corpusmill lie in configs/\n"
+
+
+def test_the_command_takes_overrides(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(tiny_config), "--set", "train.steps=3", "--set", f"run.out={tmp_path / 'other'}"])
+    printed = capsys.readouterr()
+    assert "unigram entropy of the same targets" in printed.out
+    assert "step  3/3" in printed.err.replace("step 3/3", "step  3/3")
+    assert (tmp_path / "other" / "checkpoints" / "step-00000003").is_dir()
