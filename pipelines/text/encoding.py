@@ -97,10 +97,19 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         yield _detected(data) or "iso2022_jp"
     if "utf-8" not in known:
         yield "utf-8"
+    if _is_nearly_utf8(data):
+        return  # to be read as UTF-8 with a few broken bytes
     known |= {"utf-8", detected := _detected(data) or "utf-8"}
     if detected != first and detected != "utf-8":
         yield detected
     yield from (name for name in _FALLBACKS if name not in known)
+
+
+def _is_nearly_utf8(data: bytes) -> bool:
+    """Whether hardly any of the characters beyond ASCII is broken: chance does not make valid sequences of UTF-8."""
+    text = data[:_SAMPLE_BYTES].decode("utf-8", "replace")
+    beyond, broken = len(text) - len(text.encode("ascii", "ignore")), text.count("\ufffd")
+    return 0 < broken * 10 < beyond and broken <= _BROKEN_SHARE * len(text)
 
 
 def _detected(data: bytes) -> str | None:

@@ -115,8 +115,10 @@ def _check(html: str) -> None:
 
 def _names(array: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uint32]:
     """The first three letters at these places, in lower case, as one number each."""
-    first, second, third = (array[starts + i].astype(np.uint32) | 0x20 for i in range(3))
-    return first << 16 | second << 8 | third
+    letters = np.zeros((len(starts), 4), np.uint8)  # big-endian: the first byte is 0
+    for place in range(3):
+        letters[:, place + 1] = array[starts + place] | 0x20
+    return letters.view(">u4").ravel().astype(np.uint32)
 
 
 def _nesting(names: NDArray[np.uint32], closing: NDArray[np.bool_]) -> int:

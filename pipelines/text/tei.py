@@ -138,11 +138,11 @@ def _walk(root: Any, pieces: list[str]) -> None:
     for event, element in etree.iterwalk(root, events=("start", "end")):
         name = _name(element)
         if skipped is None:
-            pieces.append("\n\n" if name in _BLOCKS else "\n" if name in _LINES and not _is_inside_word(element) else "")
+            pieces.append("\n\n" if name in _BLOCKS else "\v" if name in _LINES and not _is_inside_word(element) else "")
             if event == "start":
                 if _is_left_out(element, name):
                     skipped = element
-                else:
+                elif name:  # not an entity, whose text is its own name
                     pieces.append(_flat(element.text))
         if event == "end":
             if skipped is element:
@@ -174,8 +174,8 @@ def _tidy(text: str) -> str:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for paragraph in re.split(r"\n[ \n]*\n", text):
-        lines = [" ".join(line.split(" ")).strip() for line in paragraph.split("\n")]
+    for paragraph in re.split(r"\n[ \n\v]*\n", text):
+        lines = [" ".join(line.split(" ")).strip() for line in paragraph.split("\v")]
         if joined := "\n".join(re.sub(r" {2,}", " ", line) for line in lines if line):
             yield joined
 

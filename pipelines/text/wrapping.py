@@ -99,7 +99,10 @@ def _first_word(line: str) -> str:
 
 
 def _is_full(line: str, following: str, width: int) -> bool:
-    return len(line) + 1 + len(_first_word(following)) > _SLACK * width
+    word = _first_word(following)
+    if _is_east_asian(word[0]):  # such lines break anywhere but before a few marks
+        return len(line) > width - 4
+    return len(line) + 1 + len(word) > _SLACK * width
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
