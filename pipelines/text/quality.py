@@ -30,8 +30,10 @@ _TEXTS_PER_CALL = 4096  # fastText takes lists of Python strings
 # At most 2^17 pairs and as many words as stand in one of 2,000 examples: some 10 MB on disk, whatever the corpus.
 _PAIR_BUCKETS = 2**17
 _DIMENSIONS = 16
+# Gentle: with 1,000 examples a rate of 0.5 or 25 epochs tell the classes apart better (.99 instead of .93 area under the
+# curve), but by their subjects; what it then thinks of other web pages agrees less with people (.59 instead of .72).
 _EPOCHS = 5
-_LEARNING_RATE = 0.1
+_LEARNING_RATE = 0.2
 
 Scorer = Callable[[pa.Array], pa.Array]
 
