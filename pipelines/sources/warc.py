@@ -26,6 +26,7 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"\nContent-Length[ \t]*:[ \t]*(\d+)", re.I)
 _HOLDS_MORE = "the gzip member holds more than one record"
 _ENDS_ELSEWHERE = "the record does not end where it says"
+_HEADLESS = "the record's header has no end"
 _CUT_OFF = "the file ends in the middle of a gzip member: it is cut off"
 _OVERLAP_BYTES = 1024  # of two windows: enough to recognise a record's beginning
 _READ_TYPES = WarcRecordType.response | WarcRecordType.conversion
@@ -221,6 +222,8 @@ class _File:
 
     def _plain_frame(self, offset: int) -> _Frame:
         head = self._bytes_at(offset, _BEGINNING_BYTES)
+        if not _HEAD_END.search(head):
+            return _Frame(self.size, _HEADLESS)
         start, length = _block(head)
         end = offset + start + length
         if end > self.size:
@@ -253,6 +256,8 @@ class _File:
             if tail.lstrip(b"\r\n").startswith(b"WARC/"):
                 return _Frame(place, _HOLDS_MORE)
         end = place - len(inflater.unused_data)
+        if not _HEAD_END.search(head):
+            return _Frame(end, _HEADLESS)
         if total < start + length:
             return _Frame(end, f"the record says {length:,} bytes and has {total - start:,}")
         return _Frame(end, _ENDS_ELSEWHERE if tail.strip(b"\r\n\0") else None)

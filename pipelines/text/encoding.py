@@ -25,6 +25,8 @@ _IMPLAUSIBLE = re.compile(  # controls but for whitespace and escape, U+FFFD, pr
 )
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b") | {127})
 _IMPLAUSIBLE_SHARE = 0.01
+_SPACE = re.compile(r"\s|[。、，．・！？]")
+_UNSPACED_CHARACTERS = 400  # no text goes on for so long without a space, a line end or a mark
 _BROKEN_SHARE = 0.005  # of UTF-8's characters that may be broken: a byte lost in transit, a paragraph pasted from elsewhere
 _SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
 _FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # when the detector's answer does not hold
@@ -89,9 +91,9 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         known.add(first)
         yield first
     if nul_rich:
-        if len(data) % 2 == 0:
-            even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
-            yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
+        even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
+        if len(data) % 2 == 0 and not even < odd * 2 < even * 4:  # a text's NULs stand on one side
+            yield "utf-16-le" if odd > even else "utf-16-be"
         return  # no encoding of one byte or of East Asia has NULs
     if b"\x1b$" in data[:_SAMPLE_BYTES]:  # ISO-2022 writes East Asian text in ASCII bytes, which are valid UTF-8 too
         yield _detected(data) or "iso2022_jp"
@@ -139,6 +141,8 @@ def _has_few_controls(data: bytes) -> bool:
 
 
 def _is_plausible(text: str) -> bool:
+    if len(text) > _UNSPACED_CHARACTERS and not _SPACE.search(text):
+        return False
     return len(_IMPLAUSIBLE.findall(text)) <= _IMPLAUSIBLE_SHARE * len(text)
 
 
