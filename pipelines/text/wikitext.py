@@ -15,7 +15,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.text.wikitext_markup import ANY_WIKI, BREAK, GONE, LINK, NONCHARACTERS, UNPROTECT, WEB, Wiki, without_markup
+from pipelines.text.wikitext_markup import (
+    ANY_WIKI,
+    BREAK,
+    GONE,
+    LINK,
+    LINK_END,
+    NONCHARACTERS,
+    PROTECTED,
+    UNPROTECT,
+    WEB,
+    Wiki,
+    without_markup,
+)
 
 __all__ = ["ANY_WIKI", "Page", "Wiki", "extract", "plain_text"]
 
@@ -48,10 +60,19 @@ def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
 
 def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
     """The prose of a page, and whether it is prose."""
-    lines = list(_lines(without_markup(wikitext, wiki)))
+    marked = without_markup(wikitext, wiki)
+    lines = list(_lines(marked))
+    if PROTECTED.search(marked):
+        lines = _unprotected(lines)
     lines = _without_empty_sections(_without_tail(lines))
     prose = any(map(_is_prose, lines)) and _DISAMBIGUATION.search(wikitext) is None
     return Page(_joined(lines), prose)
+
+
+def _unprotected(lines: list[_Line]) -> list[_Line]:
+    for line in lines:
+        line.text = line.text.translate(UNPROTECT).strip()
+    return [line for line in lines if line.text]
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -136,8 +157,7 @@ def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | N
 
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_SPACE = re.compile(r"[ \t\xa0]+")
-_MARKS = re.compile("[\ufdd0\ufdd1\ufdd2\ufdd4]")
+_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # a lone space stays: to replace it by itself would cost most of the time
 _LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
 _EMPTY_BRACKETS = re.compile(r" ?[(（\[](?:[ ,;:、，；/]|\ufdd2)*[)）\]]")
 _AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]*")
@@ -158,7 +178,9 @@ def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
         text = _tidied(text)
     linked = sum(len(shown) for shown in _LINKED.findall(text)) if LINK in text else 0
     web = WEB in text
-    text = _SPACE.sub(" ", _MARKS.sub("", text)).translate(UNPROTECT)
+    for mark in (LINK, LINK_END, GONE, WEB):
+        text = text.replace(mark, "")
+    text = _SPACE.sub(" ", text)
     text = "\n".join(part.strip() for part in text.split(BREAK) if part.strip()) if BREAK in text else text.strip()
     if not _NOTHING.fullmatch(text):
         yield _Line(kind, text, level, linked / len(text), web)

@@ -18,6 +18,7 @@ WEB = "\ufdd4"  # before a link to the web
 _MARKUP = "[]{}|'=<>*#:;_-&~ /\n"
 _PROTECT = {ord(character): 0xFDD5 + index for index, character in enumerate(_MARKUP)}
 UNPROTECT = {protected: character for character, protected in _PROTECT.items()}
+PROTECTED = re.compile("[\ufdd5-\ufdef]")
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
 MAX_TEMPLATE_DEPTH = 8  # of known templates in each other; deeper ones say nothing
@@ -68,7 +69,8 @@ _SWITCH = re.compile(r"__[^\W\d_]{3,40}__")
 
 def without_markup(text: str, wiki: Wiki) -> str:
     """Lines of text with the marks above; headings and list items still begin with their signs, quotes are still there."""
-    text = NONCHARACTERS.sub("", text.replace("\r\n", "\n"))
+    text = NONCHARACTERS.sub("", text) if not text.isascii() else text
+    text = text.replace("\r\n", "\n")
     text = _without_comments(text)
     if "<math" in text:
         text = _DISPLAY_MATH.sub("", text)
@@ -147,7 +149,7 @@ def _variant(match: re.Match[str]) -> str:
 
 # --- templates and tables ---------------------------------------------------------------------------------------------
 
-_BRACES = re.compile(r"\{{2,}|\}{2,}")
+_BRACES = re.compile(r"\{\{+|\}\}+")
 _UNCLOSED_TEMPLATE = re.compile(r"[^\n]*(?:\n[ \t]*[|}!][^\n]*)*")
 _TABLE = re.compile(r"^[ \t:*#]*(?:(\{\|)|\|\})", re.MULTILINE)
 _UNCLOSED_TABLE_END = re.compile(r"^=|\n[ \t]*\n(?![ \t]*[|!\n])", re.MULTILINE)
@@ -231,9 +233,9 @@ def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 # --- links and tags ---------------------------------------------------------------------------------------------------
 
-_WIKILINK = re.compile(r"\[\[((?:[^\[\]]|\[(?!\[)|\](?!\]))*)\]\]")
+_WIKILINK = re.compile(r"\[\[([^\[\]]*(?:(?:\[(?!\[)|\](?!\]))[^\[\]]*)*)\]\]")
 _WEBLINK = re.compile(r"\[(?:(?:https?|ftp|irc|news|mailto):|//)[^\s\[\]<>]*[ \t]*([^\[\]\n]{0,1000})\]", re.IGNORECASE)
-_BARE_WEB = re.compile(r"(?:https?|ftp)://[^\s\[\]<>{}|\"]+", re.IGNORECASE)
+_BARE_WEB = re.compile(r"(?:https?|ftp|HTTPS?|Https?)://[^\s\[\]<>{}|\"]+")
 _MEDIA = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|ogg|oga|ogv|webm|mp3|wav|mid|pdf|djvu|xcf)\s*$", re.IGNORECASE)
 _INTERLANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple)(?:-[a-z]{2,6}){0,2}")
 _NO_LANGUAGE = frozenset({"doi", "rfc", "irc", "wp", "wmf"})

@@ -11,7 +11,7 @@ True
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import mwparserfromhell
 
@@ -204,18 +204,29 @@ def _renderer(name: str, inner: str) -> Renderer | None:
     return None
 
 
+_NESTED = re.compile(r"[\[{<]")
+
+
 def _parameters(template: str) -> tuple[list[str], dict[str, str]]:
+    """The values without a name, and those with one (in lower case); {{a|2=b}} counts as {{a|b}}."""
+    inner = template[2:-2]
+    if not _NESTED.search(inner):  # most templates: here "|" divides parameters and nothing else
+        parts = [part.partition("=") for part in inner.split("|")[1:]]
+        return _by_name((name if equals else None, value if equals else name) for name, equals, value in parts)
     openings = template.count("<") + template.count("[") + template.count("{")
     if len(template) > MAX_CHARACTERS or openings > MAX_OPENINGS:
-        return [template[2:-2].partition("|")[2]], {}
+        return [inner.partition("|")[2]], {}
     parsed = mwparserfromhell.parse(template, skip_style_tags=True).filter_templates(recursive=False)
+    return _by_name((str(p.name) if p.showkey else None, str(p.value)) for p in (parsed[0].params if parsed else []))
+
+
+def _by_name(parameters: Iterable[tuple[str | None, str]]) -> tuple[list[str], dict[str, str]]:
     positional: list[str] = []
     named: dict[str, str] = {}
-    for parameter in parsed[0].params if parsed else []:
-        value = str(parameter.value).strip()
-        key = str(parameter.name).strip()
-        if parameter.showkey and not key.isdecimal():
-            named[key.lower()] = value
+    for name, value in parameters:
+        key = "" if name is None else name.strip().lower()
+        if name is None or key.isdecimal():
+            positional.append(value.strip())
         else:
-            positional.append(value)
+            named[key] = value.strip()
     return positional, named
