@@ -7,7 +7,6 @@ unit of documents.
 Limits: this process holds about 60 bytes a document and 16 a candidate pair; signatures stay in their files.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,38 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.beam.exchange import exchange
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS
-from pipelines.datasets.signatures import SignatureStore, batches_of, columns_of
+from pipelines.datasets.candidates import candidates
+from pipelines.datasets.signatures import Piece, SignatureStore, pieces_of
 from pipelines.stages import signatures
 from pipelines.text import clusters as science
 from pipelines.text import minhash
-from pipelines.text.clusters import Edges, Ranks, Removals, Verified
+from pipelines.text.clusters import Ranks, Removals, Verified
 
 NAME = "clusters"
 VERSION = 1
-BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
-BYTES_PER_ROW = 12  # a hash and a rank
 PAIRS_PER_CHUNK = 2**16  # pairs whose signatures are in memory at once: 2 × 28 MiB at 112 permutations
-DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
 DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
 LARGEST = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One part of signatures and its place among all documents."""
-
-    dataset: str
-    source: str
-    unit: str
-    uri: str
-    first: int  # document number of its first row
-    rows: int
 
 
 def build(context: Context, documents: Sequence[Dataset]) -> Dataset:
@@ -106,7 +90,7 @@ def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tu
     order = _rank_order(context, pieces, store)
     spill = files.join(uri, "spill")
     try:
-        candidates = _candidates(context, pieces, order, spill)
+        edges = candidates(context, pieces, order, spill)
     finally:
         files.remove(spill)
 
@@ -117,7 +101,7 @@ def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tu
             + [minhash.similarity(store.minhash(order[first[c]]), store.minhash(order[second[c]])) for c in chunks]
         )
 
-    verified = science.verify(candidates, compare, section.threshold)
+    verified = science.verify(edges, compare, section.threshold)
     nodes, component = science.components(verified.first, verified.second)
     ids = store.ids()
     _check_cluster_size(section, ids, order[component])
@@ -129,135 +113,11 @@ def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tu
     return facts, _write(uri, pieces, ids, found)
 
 
-def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
-    """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
-
-    Raises ValueError when a unit has no signatures for its documents.
-    """
-    pieces: list[Piece] = []
-    first = 0
-    for dataset in documents:
-        found = dataset.manifest
-        if found.rows(signatures.TABLE) != found.rows("documents"):
-            raise ValueError(
-                f"{dataset.uri}: {found.rows('documents'):,} documents, but {found.rows(signatures.TABLE):,} signatures;"
-                " it was built with deduplicate.enabled = false, or is damaged: remove the folder and build it again"
-            )
-        for part in found.of(signatures.TABLE):
-            source = found.dataset.removeprefix("documents/")
-            pieces.append(Piece(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
-            first += part.rows
-    if first >= 2**32:
-        raise ValueError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
-    return pieces
-
-
 def _rank_order(context: Context, pieces: Sequence[Piece], store: SignatureStore) -> NDArray[np.int64]:
     """Document numbers, best first."""
     priorities = [context.config.source(piece.source).priority for piece in pieces]
     priority = np.repeat(np.array(priorities, np.int64), [piece.rows for piece in pieces])
     return science.rank_order(store.ids(), store.passes(), priority, store.characters())
-
-
-# The exchange: documents to bands, bands to candidate pairs
-
-
-def _candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int64], spill: str) -> Edges:
-    """The star edges of all buckets."""
-    section = context.config.deduplicate
-    ranks = np.empty(len(order), np.uint32)
-    ranks[order] = np.arange(len(order), dtype=np.uint32)
-    ranges = -(-len(order) * (section.bands + 1) * BYTES_PER_ROW // BYTES_PER_RANGE)
-    inputs: list[tuple[str, str, int]] = []
-    for number, group in enumerate(_groups(pieces)):
-        first, last = group[0].first, group[-1].first + group[-1].rows
-        uri = files.join(spill, f"ranks-{number:05}.arrow")
-        _write_columns(uri, rank=ranks[first:last])
-        descriptor = json.dumps({"number": number, "ranks": uri, "parts": [piece.uri for piece in group]})
-        inputs.append((f"bands-{number:05}", descriptor, (last - first) * section.permutations * 4))
-    exchange(
-        context.runner,
-        inputs,
-        BandRows(section, spill, ranges),
-        BucketStars(spill),
-        on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
-    )
-    found = [_read_columns(path) for path in files.listing(spill, ".edges.arrow")]
-    return Edges(
-        bucket=np.concatenate([np.empty(0, np.uint64), *(table["bucket"] for table in found)]),
-        centre=np.concatenate([np.empty(0, np.uint32), *(table["centre"] for table in found)]),
-        member=np.concatenate([np.empty(0, np.uint32), *(table["member"] for table in found)]),
-    )
-
-
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Neighbouring parts, so that a step has enough to do."""
-    groups: list[list[Piece]] = []
-    rows = DOCUMENTS_PER_INPUT
-    for piece in pieces:
-        if rows >= DOCUMENTS_PER_INPUT:
-            groups.append([])
-            rows = 0
-        groups[-1].append(piece)
-        rows += piece.rows
-    return groups
-
-
-@dataclass(frozen=True)
-class BandRows:
-    """Map: the rows (band hash, rank) of a group of parts, in one file per range of hashes."""
-
-    section: DeduplicateSection
-    spill: str
-    ranges: int
-
-    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
-        """Write the files; their ranges and names."""
-        task = json.loads(descriptor)
-        batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
-        hashes = np.concatenate([np.empty(0, np.uint64), *(self._hashes(batch).reshape(-1) for batch in batches)])
-        ranks = np.repeat(_read_columns(task["ranks"])["rank"], self.section.bands + 1)
-        # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
-        ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
-        written: list[tuple[int, str]] = []
-        for key in range(self.ranges):
-            chosen = slice(None) if self.ranges == 1 else ranges == key
-            uri = files.join(self.spill, f"{key:05}-{task['number']:05}.bands.arrow")
-            _write_columns(uri, hash=hashes[chosen], rank=ranks[chosen])
-            written.append((key, uri))
-        return written
-
-    def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
-        """[documents, bands + 1]; the last band is the hash of the whole text."""
-        columns = columns_of(batch, self.section.scheme)
-        bands = minhash.band_hashes(columns.minhash, self.section.bands, self.section.rows)
-        return np.column_stack([bands, columns.exact[:, 0]])
-
-
-@dataclass(frozen=True)
-class BucketStars:
-    """Reduce: the star edges of all buckets in a range of hashes."""
-
-    spill: str
-
-    def __call__(self, key: int, uris: Sequence[str]) -> None:
-        """Write the edges file of the range."""
-        tables = [_read_columns(uri) for uri in uris]
-        edges = science.stars(np.concatenate([t["hash"] for t in tables]), np.concatenate([t["rank"] for t in tables]))
-        _write_columns(
-            files.join(self.spill, f"{key:05}.edges.arrow"), bucket=edges.bucket, centre=edges.centre, member=edges.member
-        )
-
-
-def _write_columns(uri: str, **columns: NDArray[Any]) -> None:
-    table = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
-    with files.writing(uri) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), table.schema) as writer:
-        writer.write_batch(table)
-
-
-def _read_columns(uri: str) -> dict[str, NDArray[Any]]:
-    (table,) = batches_of(uri)
-    return {name: table[name].to_numpy() for name in table.schema.names}
 
 
 # The result

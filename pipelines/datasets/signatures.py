@@ -8,8 +8,45 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.build import Dataset
 from pipelines.contract import files
+from pipelines.stages import signatures
 from pipelines.text.minhash import Signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of signatures and its place among all documents."""
+
+    dataset: str
+    source: str
+    unit: str
+    uri: str
+    first: int  # document number of its first row
+    rows: int
+
+
+def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
+    """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
+
+    Raises ValueError when a unit has no signatures for its documents.
+    """
+    pieces: list[Piece] = []
+    first = 0
+    for dataset in documents:
+        found = dataset.manifest
+        if found.rows(signatures.TABLE) != found.rows("documents"):
+            raise ValueError(
+                f"{dataset.uri}: {found.rows('documents'):,} documents, but {found.rows(signatures.TABLE):,} signatures;"
+                " it was built with deduplicate.enabled = false, or is damaged: remove the folder and build it again"
+            )
+        for part in found.of(signatures.TABLE):
+            source = found.dataset.removeprefix("documents/")
+            pieces.append(Piece(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
+            first += part.rows
+    if first >= 2**32:
+        raise ValueError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
+    return pieces
 
 
 class SignatureStore:

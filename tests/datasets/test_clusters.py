@@ -13,7 +13,7 @@ from pipelines.contract import manifest
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.schema import CLUSTERS, document_id
-from pipelines.datasets import clusters
+from pipelines.datasets import candidates, clusters
 from pipelines.parts import write_unit
 from pipelines.stages import deduplicate, signatures
 from pipelines.unit import Unit
@@ -153,15 +153,15 @@ def test_order_and_parts_change_nothing(tmp_path):
 
 def test_many_ranges_are_one(tmp_path, monkeypatch):
     one = build(tmp_path / "a", config(), {"web": {"u": mixture()}})
-    monkeypatch.setattr(clusters, "BYTES_PER_RANGE", 2_000)
+    monkeypatch.setattr(candidates, "BYTES_PER_RANGE", 2_000)
     monkeypatch.setattr(clusters, "PAIRS_PER_CHUNK", 3)
     many = build(tmp_path / "b", config(), {"web": {"u": mixture()}})
     assert many.manifest.model_dump() == one.manifest.model_dump()
 
 
 def test_two_worker_processes_write_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "DOCUMENTS_PER_INPUT", 30)
-    monkeypatch.setattr(clusters, "BYTES_PER_RANGE", 10_000)
+    monkeypatch.setattr(candidates, "DOCUMENTS_PER_INPUT", 30)
+    monkeypatch.setattr(candidates, "BYTES_PER_RANGE", 10_000)
     units = {f"u{i}": mixture()[i::4] for i in range(4)}
     one = build(tmp_path / "a", config(), {"web": units})
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)

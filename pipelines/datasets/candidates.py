@@ -1,0 +1,127 @@
+"""Candidate pairs by the keyed exchange: documents to bands, bands to buckets, buckets to stars.
+
+The rows that are exchanged are (band hash, rank) in spilled columns, one file per group of parts and range of hashes; a
+document's rank is its name here, so the best-ranked row of a bucket is simply the least.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.beam.exchange import exchange
+from pipelines.build import Context
+from pipelines.config import DeduplicateSection
+from pipelines.contract import files
+from pipelines.datasets.signatures import Piece, batches_of, columns_of
+from pipelines.text import clusters as science
+from pipelines.text import minhash
+from pipelines.text.clusters import Edges
+
+BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
+BYTES_PER_ROW = 12  # a hash and a rank
+DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
+
+
+def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int64], spill: str) -> Edges:
+    """The star edges of all buckets."""
+    section = context.config.deduplicate
+    ranks = np.empty(len(order), np.uint32)
+    ranks[order] = np.arange(len(order), dtype=np.uint32)
+    ranges = -(-len(order) * (section.bands + 1) * BYTES_PER_ROW // BYTES_PER_RANGE)
+    inputs: list[tuple[str, str, int]] = []
+    for number, group in enumerate(_groups(pieces)):
+        first, last = group[0].first, group[-1].first + group[-1].rows
+        uri = files.join(spill, f"ranks-{number:05}.arrow")
+        _write_columns(uri, rank=ranks[first:last])
+        descriptor = json.dumps({"number": number, "ranks": uri, "parts": [piece.uri for piece in group]})
+        inputs.append((f"bands-{number:05}", descriptor, (last - first) * section.permutations * 4))
+    exchange(
+        context.runner,
+        inputs,
+        BandRows(section, spill, ranges),
+        BucketStars(spill),
+        on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+    )
+    found = [_read_columns(_edges_uri(spill, key)) for key in range(ranges)]
+    return Edges(
+        bucket=np.concatenate([np.empty(0, np.uint64), *(table["bucket"] for table in found)]),
+        centre=np.concatenate([np.empty(0, np.uint32), *(table["centre"] for table in found)]),
+        member=np.concatenate([np.empty(0, np.uint32), *(table["member"] for table in found)]),
+    )
+
+
+def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """Neighbouring parts, so that a step has enough to do."""
+    groups: list[list[Piece]] = []
+    rows = DOCUMENTS_PER_INPUT
+    for piece in pieces:
+        if rows >= DOCUMENTS_PER_INPUT:
+            groups.append([])
+            rows = 0
+        groups[-1].append(piece)
+        rows += piece.rows
+    return groups
+
+
+@dataclass(frozen=True)
+class BandRows:
+    """Map: the rows (band hash, rank) of a group of parts, in one file per range of hashes."""
+
+    section: DeduplicateSection
+    spill: str
+    ranges: int
+
+    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
+        """Write the files; their ranges and names."""
+        task = json.loads(descriptor)
+        batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
+        hashes = np.concatenate([np.empty(0, np.uint64), *(self._hashes(batch).reshape(-1) for batch in batches)])
+        ranks = np.repeat(_read_columns(task["ranks"])["rank"], self.section.bands + 1)
+        # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
+        ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
+        written: list[tuple[int, str]] = []
+        for key in range(self.ranges):
+            chosen = slice(None) if self.ranges == 1 else ranges == key
+            uri = files.join(self.spill, f"bands-{key:05}-{task['number']:05}.arrow")
+            _write_columns(uri, hash=hashes[chosen], rank=ranks[chosen])
+            written.append((key, uri))
+        return written
+
+    def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
+        """[documents, bands + 1]; the last band is the hash of the whole text."""
+        columns = columns_of(batch, self.section.scheme)
+        bands = minhash.band_hashes(columns.minhash, self.section.bands, self.section.rows)
+        return np.column_stack([bands, columns.exact[:, 0]])
+
+
+@dataclass(frozen=True)
+class BucketStars:
+    """Reduce: the star edges of all buckets in a range of hashes."""
+
+    spill: str
+
+    def __call__(self, key: int, uris: Sequence[str]) -> None:
+        """Write the edges file of the range."""
+        tables = [_read_columns(uri) for uri in uris]
+        edges = science.stars(np.concatenate([t["hash"] for t in tables]), np.concatenate([t["rank"] for t in tables]))
+        _write_columns(_edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
+
+
+def _edges_uri(spill: str, key: int) -> str:
+    return files.join(spill, f"edges-{key:05}.arrow")
+
+
+def _write_columns(uri: str, **columns: NDArray[Any]) -> None:
+    table = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
+    with files.writing(uri) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), table.schema) as writer:
+        writer.write_batch(table)
+
+
+def _read_columns(uri: str) -> dict[str, NDArray[Any]]:
+    (table,) = batches_of(uri)
+    return {name: table[name].to_numpy() for name in table.schema.names}
