@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from expectations import suites
-from expectations.suites import Expectation, Limits
+from expectations.suites import REPORT, Expectation, Limits
 from pipelines.contract import files, manifest
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 OVERVIEW = "index.html"
-REPORT = "report"  # the name under which the closing report is judged
 
 Tables = Mapping[str, "pd.DataFrame"]
 
@@ -131,9 +130,8 @@ class _Gate:
         suite: Callable[[Tables], list[Expectation]],
     ) -> GateResult:
         """The remembered pass, or a new verdict."""
-        judged_by = manifest.fingerprint(
-            {"version": suites.VERSION, "limits": _plain(limits), "extra": [list(entry) for entry in own]}
-        )
+        matter = suites.that_matter(self.dataset, limits)
+        judged_by = manifest.fingerprint({"version": suites.VERSION, "limits": matter, "extra": [list(entry) for entry in own]})
         known = self._remembered(judged_by)
         if known is not None:
             return GateResult(self.dataset, self.fingerprint, known, self._docs, cached=True)
@@ -146,7 +144,7 @@ class _Gate:
             "passed": not failures,
             "judged_by": judged_by,
             "version": suites.VERSION,
-            "limits": _plain(limits),
+            "limits": matter,
             "expectations": len(findings),
             "failures": failures,
         }
@@ -180,11 +178,6 @@ class _Gate:
         docs = {_table_of(path): path.removeprefix(self.folder.rstrip("/") + "/") for path in pages}
         files.write_text(self._docs, page.overview(self.dataset, self.uri, findings, tables, docs))
         return findings
-
-
-def _plain(limits: Limits) -> dict[str, Any]:
-    names = sorted(Limits.__slots__)  # type: ignore[attr-defined]
-    return {name: (dict(value) if isinstance(value := getattr(limits, name), Mapping) else value) for name in names}
 
 
 def _table_of(page: str) -> str:

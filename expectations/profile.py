@@ -81,7 +81,7 @@ def _vocabulary_facts(uri: str, made: Manifest) -> dict[str, Any]:
 def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> None:
     kind = kind_of(part.table)
     measure = _KINDS.get(kind, columns.nothing)
-    figures: columns.Figures = {}
+    figures = _no_figures(kind, profile.facts)
     ids: list[pa.Array] = []
     rows, difference = 0, "none"
     for batch in read_batches(files.join(uri, part.path)):
@@ -109,12 +109,22 @@ def read_batches(uri: str) -> Iterator[pa.RecordBatch]:
             yield from pq.ParquetFile(stream).iter_batches(batch_size=_ROWS_PER_READ, use_threads=False)
 
 
+def _wanted_schema(kind: str, facts: Mapping[str, Any]) -> pa.Schema | None:
+    """What the contract says of a table; None where it says nothing."""
+    if kind == "tokens":
+        return schema.tokens(facts["vocabulary_size"])
+    return {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS}.get(kind)
+
+
+def _no_figures(kind: str, facts: Mapping[str, Any]) -> columns.Figures:
+    """The figures of no rows: every column of the profile exists, whatever the part holds."""
+    wanted = _wanted_schema(kind, facts)
+    return _KINDS[kind](pa.RecordBatch.from_pylist([], schema=wanted), facts) if wanted is not None else {}
+
+
 def _schema_difference(kind: str, found: pa.Schema, facts: Mapping[str, Any]) -> str:
     """What is different from the contract, in words; "none" where the contract says nothing."""
-    if kind == "tokens":
-        wanted = schema.tokens(facts["vocabulary_size"])
-    else:
-        wanted = {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS}.get(kind, found)
+    wanted = _wanted_schema(kind, facts) or found
     if found.equals(wanted):
         return "none"
     lacking = sorted(set(wanted.names) - set(found.names))
@@ -134,13 +144,14 @@ def _table_columns(part: Part) -> dict[str, str]:
 
 
 def _derived(figures: columns.Figures, rows: int, ids: list[pa.Array]) -> columns.Figures:
-    derived: columns.Figures = {}
-    if ids and rows:
-        derived["unique_id_share"] = pc.count_distinct(pa.chunked_array(ids)).as_py() / rows
-    if "characters" in figures and rows:
-        derived["text_length_mean"] = figures["characters"] / rows
-    if figures.get("tokens"):
-        derived["bytes_per_token"] = figures["utf8_bytes"] / figures["tokens"]
+    """Shares and means of a part; None where there was nothing to measure."""
+    derived: columns.Figures = {
+        "unique_id_share": pc.count_distinct(pa.chunked_array(ids)).as_py() / rows if ids and rows else None
+    }
+    if "characters" in figures:
+        derived["text_length_mean"] = figures["characters"] / rows if rows else None
+    if "tokens" in figures:
+        derived["bytes_per_token"] = figures["utf8_bytes"] / figures["tokens"] if figures["tokens"] else None
     return derived
 
 

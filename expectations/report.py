@@ -41,7 +41,6 @@ def _funnel(source: str, lines: list[Mapping[str, Any]], limits: Limits) -> list
                 "dropped": dropped,
                 "dropped_share": share,
                 "dropped_share_limit": limit,
-                "dropped_share_beyond_limit": max(0.0, share - limit),
                 "documents_between_stages": before["documents_out"] - line["documents_in"] if before else 0,
                 **{f"dropped_{reason}": count for reason, count in sorted(line["documents_dropped"].items())},
             }

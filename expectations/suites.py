@@ -13,7 +13,10 @@ from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
 
 VERSION = 1  # of all suites and of the tables that they speak of: another number judges every dataset anew
 
+REPORT = "report"  # the name under which the closing report is judged, like a dataset
 TOKEN_COUNTS = ("rows", "tokens", "utf8_bytes")  # what a manifest of tokens says of each split, source and language
+
+_REASONS = [reason.value for reason in DropReason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,17 @@ def limits_from(values: Mapping[str, Any] | None) -> Limits:
     return Limits(**(values or {}))
 
 
+def that_matter(dataset: str, limits: Limits) -> dict[str, Any]:
+    """The limits by which this dataset is judged: a change of the others leaves its verdict as it is."""
+    tokens = ["bytes_per_token_min", "bytes_per_token_max"]
+    if dataset == REPORT:
+        names = [entry.name for entry in fields(Limits) if entry.name not in ("sample_rows", *tokens)]
+    else:
+        names = ["sample_rows", *(tokens if dataset.startswith("tokens/") else [])]
+    values = {name: getattr(limits, name) for name in sorted(names)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
 class Expectation(NamedTuple):
     """One thing that must hold."""
 
@@ -74,6 +88,11 @@ def _between(table: str, column: str, low: float | None, high: float | None, why
 
 def _equal(table: str, a: str, b: str, why: str) -> Expectation:
     return Expectation(table, "", "expect_column_pair_values_to_be_equal", {"column_A": a, "column_B": b}, why)
+
+
+def _at_most(table: str, column: str, limit: str, why: str) -> Expectation:
+    kwargs = {"column_A": limit, "column_B": column, "or_equal": True}
+    return Expectation(table, "", "expect_column_pair_values_a_to_be_greater_than_b", kwargs, why)
 
 
 def _pattern(table: str, column: str, regex: str, why: str) -> Expectation:
@@ -148,8 +167,8 @@ def _drops(limits: Limits) -> list[Expectation]:
         *_rows_of_documents(table),
         _pattern(sample, "id", "^[0-9a-f]{32}$", "an id has 16 bytes"),
         _filled(sample, "stage", "a drop names the stage that dropped it"),
-        _in_set(sample, "reason", [*DropReason], "the list of reasons is closed"),
-        _in_set("reasons", "reason", [*DropReason], "the list of reasons is closed"),
+        _in_set(sample, "reason", _REASONS, "the list of reasons is closed"),
+        _in_set("reasons", "reason", _REASONS, "the list of reasons is closed"),
         _pattern("reasons", "stage", "^[a-z][a-z0-9_ -]*$", "a drop names the stage that dropped it"),
         _equal("reasons", "rows", "ledger_documents", "every drop in the ledger is a row, and every row is in the ledger"),
     ]
@@ -223,7 +242,7 @@ _WITHOUT_PARTS = ("reasons", "sources", "ledger", "shards")
 def for_report(limits: Limits, *, with_tokens: bool) -> list[Expectation]:
     """The suite of a whole build, over the tables of `report.py`."""
     chosen = [
-        _between("funnel", "dropped_share_beyond_limit", None, 0, "a stage that drops nearly everything is misconfigured"),
+        _at_most("funnel", "dropped_share", "dropped_share_limit", "a stage that drops nearly everything is misconfigured"),
         _zero("funnel", "documents_between_stages", "a stage takes the documents that the one before it left"),
         _between("kept", "documents", limits.min_documents_per_source, None, "every source has its part in the corpus"),
         _between("totals", "documents", 1, None, "a corpus holds documents"),

@@ -52,7 +52,7 @@ def _serve() -> None:
     with server(settings.api.url, settings.home / "server.log"):
         names = " ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
         print(f"serving {names}; in another terminal: prefect deployment run {names.split()[0]} --watch", flush=True)
-        serve(*deployments, print_starting_message=False)
+        serve(*deployments, print_starting_message=False, pause_on_shutdown=False)
 
 
 def read_deployments(path: Path) -> list[Any]:
