@@ -117,6 +117,8 @@ def _learn(
     if balanced < section.examples_per_class:
         return facts | {"why": _why_off(draw.documents, balanced, section.examples_per_class)}, ()
     chosen = _balanced(draw.pools, languages, section.examples_per_class_limit)
+    # The build judges crawled documents by their beginnings: so does the evaluation.
+    chosen = chosen.filter(pc.or_(pc.or_(chosen["first"], chosen["curated"]), pc.invert(chosen["held_out"])))
     held_out = chosen["held_out"].to_numpy()
     if any(_rows_of(chosen, kind, held).num_rows == 0 for kind in CLASSES for held in (True, False)):
         return facts | {"why": "a class has too few works to hold some out"}, ()
@@ -270,23 +272,22 @@ def _rows_of(rows: pa.Table, kind: str, held_out: bool) -> pa.Table:
 def _evaluated(score: quality.Scorer, held_out: pa.Table, keep_share: float) -> dict[str, Any]:
     """The threshold, from the held-out crawl alone, and how the classes are told apart at it.
 
-    Precision: the curated share of what it keeps. Recall: the kept share of the curated. Beginnings are judged, as in the build.
+    Recall: the share of the curated that it keeps. Precision: the curated share of what it keeps, were both classes equally
+    many (how many curated works there are says nothing about the crawl).
     """
-    beginnings = held_out.filter(held_out["first"])
-    if pc.count_distinct(beginnings["curated"]).as_py() < 2:
-        beginnings = held_out  # no beginning of a curated text among the few that are held out
-    scores = score(beginnings["text"].combine_chunks()).to_numpy()
-    curated = beginnings["curated"].to_numpy()
+    scores = score(held_out["text"].combine_chunks()).to_numpy()
+    curated = held_out["curated"].to_numpy()
     crawl = np.sort(scores[~curated])
     threshold = float(crawl[int((1 - keep_share) * len(crawl))])
     kept = scores >= np.float32(threshold)
+    recall, crawl_kept = kept[curated].mean(), kept[~curated].mean()
     return {
         "threshold": threshold,
         "held_out": {
-            "documents": {"curated": int(curated.sum()), "crawl": len(crawl)},
-            "precision": _rounded(kept[curated].sum() / max(1, kept.sum())),
-            "recall": _rounded(kept[curated].mean()),
-            "crawl_kept": _rounded(kept[~curated].mean()),
+            "excerpts": {"curated": int(curated.sum()), "crawl": len(crawl)},
+            "precision": _rounded(recall / (recall + crawl_kept)),
+            "recall": _rounded(recall),
+            "crawl_kept": _rounded(crawl_kept),
             "area_under_curve": _rounded(quality.area_under_curve(scores, curated)),
         },
     }
