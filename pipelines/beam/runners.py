@@ -6,6 +6,7 @@ killed, FnApiRunner hangs; here the run ends within seconds, with the unit named
 """
 
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -69,12 +70,24 @@ def _run_on_cluster(options: RunnerOptions, construct: Construct) -> None:
 
 
 def _run_in_process(construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
-    with _polling(lambda: on_progress(claims.all())):
+    with _polling(lambda: on_progress(claims.all())), _quiet("apache_beam.runners.common"):
         try:
             with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
                 construct(pipeline, claims)
         except Exception as error:
             raise _named(claims, error) from error
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Generator[None]:
+    """Beam logs the traceback of an error that it raises; here the caller has it already, with the unit's name."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

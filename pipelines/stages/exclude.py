@@ -51,7 +51,7 @@ def _below(urls: pa.Array, hosts: list[str]) -> pa.Array:
     """Which addresses lie on one of the hosts or on a host below it."""
     found = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
     dotted = pc.binary_join_element_wise("", pc.utf8_rtrim(pc.utf8_lower(found), "."), ".")
-    result = pa.array([False] * len(urls))
+    result = pa.array([False] * len(urls), pa.bool_())
     for host in hosts:
         below = pc.ends_with(dotted, f".{host}")
         result = pc.or_(result, pc.fill_null(below, False))
