@@ -26,7 +26,7 @@ _IMPLAUSIBLE = re.compile(  # controls but for whitespace and escape, U+FFFD, pr
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b") | {127})
 _IMPLAUSIBLE_SHARE = 0.01
 _SPACE = re.compile(r"\s|[。、，．・！？]")
-_UNSPACED_CHARACTERS = 400  # no text goes on for so long without a space, a line end or a mark
+_UNSPACED_CHARACTERS = 200  # no text goes on for so long without a space, a line end or a mark
 _BROKEN_SHARE = 0.005  # of UTF-8's characters that may be broken: a byte lost in transit, a paragraph pasted from elsewhere
 _SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
 _FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # when the detector's answer does not hold
@@ -92,8 +92,8 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         yield first
     if nul_rich:
         even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
-        if len(data) % 2 == 0 and not even < odd * 2 < even * 4:  # a text's NULs stand on one side
-            yield "utf-16-le" if odd > even else "utf-16-be"
+        if len(data) % 2 == 0:
+            yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
         return  # no encoding of one byte or of East Asia has NULs
     if b"\x1b$" in data[:_SAMPLE_BYTES]:  # ISO-2022 writes East Asian text in ASCII bytes, which are valid UTF-8 too
         yield _detected(data) or "iso2022_jp"

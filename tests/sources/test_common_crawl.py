@@ -119,11 +119,14 @@ def test_wet(tmp_path: Path) -> None:
 
 
 def brotli(data: bytes) -> bytes:
-    stream = io.BytesIO()
+    class Kept(io.BytesIO):
+        def close(self) -> None:
+            """Stay readable when the writer, which ends the stream only then, closes it."""
+
+    stream = Kept()
     writer = BrotliWriter(stream)
     writer.write(data)
-    writer.finish()
-    writer.flush()
+    writer.close()
     return stream.getvalue()
 
 
@@ -219,7 +222,9 @@ def test_many_records_in_one_gzip_member(tmp_path: Path) -> None:
     assert Read(tmp_path, "b.warc.gz", whole[:-3]).reasons == ["unreadable"]
 
 
-@pytest.mark.parametrize("data", [b"<html>not a WARC</html>", gzip.compress(b"not a WARC"), b"\x1f\x8b\x08", random.Random(1).randbytes(5000)])
+@pytest.mark.parametrize(
+    "data", [b"<html>not a WARC</html>", gzip.compress(b"not a WARC"), b"\x1f\x8b\x08", random.Random(1).randbytes(5000)]
+)
 def test_no_warc_at_all(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(SourceError, match=r"a\.warc\.gz: byte 0: not a WARC file"):
         Read(tmp_path, "a.warc.gz", data)

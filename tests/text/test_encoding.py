@@ -86,7 +86,15 @@ def test_binary_is_no_text(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("label", "name"),
-    [("utf8", "utf-8"), ("UTF-8;", "utf-8"), ("latin1", "cp1252"), ("gb2312", "gb18030"), ("euc-kr", "cp949"), ("", None), ("x", None)],
+    [
+        ("utf8", "utf-8"),
+        ("UTF-8;", "utf-8"),
+        ("latin1", "cp1252"),
+        ("gb2312", "gb18030"),
+        ("euc-kr", "cp949"),
+        ("", None),
+        ("x", None),
+    ],
 )
 def test_labels_are_read_as_browsers_do(label: str, name: str | None) -> None:
     assert python_encoding(label) == name

@@ -15,7 +15,10 @@ BODY = "THE MILL\n\nby A. Miller\n\n\nCHAPTER I\n\nThe mill stood by the brook."
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("*** START OF THIS PROJECT GUTENBERG EBOOK THE MILL ***\n", "*** END OF THIS PROJECT GUTENBERG EBOOK THE MILL ***\nLicence"),
+        (
+            "*** START OF THIS PROJECT GUTENBERG EBOOK THE MILL ***\n",
+            "*** END OF THIS PROJECT GUTENBERG EBOOK THE MILL ***\nLicence",
+        ),
         ("*** START OF THE PROJECT GUTENBERG EBOOK, THE MILL ***\n", "*** END OF THE PROJECT GUTENBERG EBOOK, THE MILL ***\n"),
         ("***START OF THE PROJECT GUTENBERG ETEXT THE MILL***\n", "***END OF THE PROJECT GUTENBERG ETEXT THE MILL***\n"),
         ("*** START OF THE PROJECT GUTENBERG EBOOK THE MILL\nAND THE BROOK ***\n", "*** END OF THE PROJECT GUTENBERG EBOOK\n"),
@@ -37,7 +40,9 @@ BODY = "THE MILL\n\nby A. Miller\n\n\nCHAPTER I\n\nThe mill stood by the brook."
     ],
 )
 def test_every_form_of_the_marks(before: str, after: str) -> None:
-    header = "The Project Gutenberg EBook of The Mill, by A. Miller\n\nTitle: The Mill\n       and the Brook\n\nAuthor: A. Miller\n\n"
+    header = (
+        "The Project Gutenberg EBook of The Mill, by A. Miller\n\nTitle: The Mill\n       and the Brook\n\nAuthor: A. Miller\n\n"
+    )
     assert strip_gutenberg(f"{header}{before}\n\n{BODY}\n\n\n{after}") == Book(BODY, "The Mill and the Brook")
 
 
@@ -48,7 +53,12 @@ def test_the_title_without_a_title_field() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [BODY, "", "He read it on Project Gutenberg.\n\nProduced by nobody.", "  *** START ***\nEnd of the story of Project Gutenberg."],
+    [
+        BODY,
+        "",
+        "He read it on Project Gutenberg.\n\nProduced by nobody.",
+        "  *** START ***\nEnd of the story of Project Gutenberg.",
+    ],
 )
 def test_other_texts_stay(text: str) -> None:
     assert strip_gutenberg(text) == Book(text)
