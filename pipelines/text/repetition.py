@@ -9,6 +9,9 @@ How the paper's words are read here:
 - Duplicate n-grams are found from left to right: an n-gram that was there before counts, and the search goes on behind it,
   so no character counts twice.
 - n-grams are of tokens as pipelines.text.words finds them; characters are those of the tokens, without whitespace.
+- Where most tokens are letters of a script without spaces, n is half as large again (2 to 10 become 3, 5, 6, 8, 9, 11, 12,
+  14, 15), for a Chinese word has about one and a half characters: five characters recur in any text that says the name
+  of an institution twice.
 """
 
 from dataclasses import dataclass
@@ -57,14 +60,21 @@ def _mix(value: Any) -> Any:
     return value ^ (value >> np.uint64(33))
 
 
+# A hash table is a matrix uint64[2^bits, 4], so that a look-up touches one cache line: key, stamp, count, first place. A
+# slot is empty unless it bears the stamp of this use: nothing has to be cleared between documents.
 @numba.njit(cache=True, nogil=True)
-def _slot(keys: Any, stamps: Any, stamp: int, key: Any, bits: int) -> Any:
-    """Where the key is, or would be, in a table of 2^bits slots; a slot is empty unless it bears the stamp."""
+def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
+    """Where the key is, or would be."""
     mask = (1 << bits) - 1
     slot: Any = np.int64((key * _BASE) >> np.uint64(64 - bits))  # int() would stay unsigned in numba
-    while stamps[slot] == stamp and keys[slot] != key:
+    while slots[slot, 1] == stamp and slots[slot, 0] != key:
         slot = (slot + 1) & mask
     return slot
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
+    slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = key, stamp, 1, place
 
 
 @numba.njit(cache=True, nogil=True)
@@ -76,62 +86,76 @@ def _bits_for(items: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _duplicates(hashes: Any, lengths: Any, size: int, keys: Any, stamps: Any, stamp: int) -> tuple[float, float]:
+def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
     """The share of items that are duplicates of an earlier one, and of their characters."""
     if size == 0:
         return 0.0, 0.0
     bits = _bits_for(size)
     items, characters, total = 0, 0, 0
     for i in range(size):
-        slot = _slot(keys, stamps, stamp, hashes[i], bits)
+        slot = _slot(slots, stamp, hashes[i], bits)
         total += lengths[i]
-        if stamps[slot] == stamp:
+        if slots[slot, 1] == stamp:
             items += 1
             characters += lengths[i]
         else:
-            keys[slot], stamps[slot] = hashes[i], stamp
+            _put(slots, slot, stamp, hashes[i], i)
     return items / size, characters / total
 
 
 @numba.njit(cache=True, nogil=True)
-def _top(prefix: Any, ends: Any, size: int, n: int, keys: Any, stamps: Any, counts: Any, stamp: int) -> float:
-    """The share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token."""
-    if size < n:
-        return 0.0
+def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
+    """The share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
+
+    `repeated` says where an (n-1)-gram begins that occurs twice or more: only there can such an n-gram begin, and most places
+    need no look-up. It is narrowed to the n-grams of which this is true.
+    """
     bits = _bits_for(size)
     power = _power(n)
     best, length = 1, 0
-    for i in range(size - n + 1):
+    for i in range(size):
+        if not repeated[i]:
+            continue
+        repeated[i] = False
+        if i > size - n:
+            continue
         key = _mix(prefix[i + n] - prefix[i] * power)
-        slot = _slot(keys, stamps, stamp, key, bits)
-        if stamps[slot] == stamp:
-            counts[slot] += 1
-        else:
-            keys[slot], stamps[slot], counts[slot] = key, stamp, 1
-        characters = ends[i + n] - ends[i]
-        if counts[slot] > best or (counts[slot] == best and characters > length):
-            best, length = counts[slot], characters
+        slot = _slot(slots, stamp, key, bits)
+        if slots[slot, 1] != stamp:
+            _put(slots, slot, stamp, key, i)
+            continue
+        slots[slot, 2] += np.uint64(1)
+        repeated[i] = repeated[slots[slot, 3]] = True
+        times, characters = np.int64(slots[slot, 2]), ends[i + n] - ends[i]
+        if times > best or (times == best and characters > length):
+            best, length = times, characters
     return min(1.0, best * length / ends[size]) if best > 1 else 0.0
 
 
 @numba.njit(cache=True, nogil=True)
-def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, keys: Any, stamps: Any, stamp: int) -> float:
-    """The share of characters in n-grams that were there before."""
-    if size < n:
-        return 0.0
+def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
+    """The share of characters in n-grams that were there before; `repeated` as in `_top`, for some length below n."""
     bits = _bits_for(size)
     power = _power(n)
     found, i = 0, 0
     while i <= size - n:
+        if not repeated[i]:
+            i += 1
+            continue
         key = _mix(prefix[i + n] - prefix[i] * power)
-        slot = _slot(keys, stamps, stamp, key, bits)
-        if stamps[slot] == stamp:
+        slot = _slot(slots, stamp, key, bits)
+        if slots[slot, 1] == stamp:
             found += ends[i + n] - ends[i]
             i += n
         else:
-            keys[slot], stamps[slot] = key, stamp
+            _put(slots, slot, stamp, key, i)
             i += 1
-    return found / ends[size]
+    return found / max(1, ends[size])
+
+
+@numba.njit(cache=True, nogil=True)
+def _stretched(n: int, spaceless: bool) -> int:
+    return (3 * n + 1) // 2 if spaceless else n
 
 
 @numba.njit(cache=True, nogil=True)
@@ -152,22 +176,25 @@ def _measure(data: Any, offsets: Any, table: Any) -> Any:
     prefix, ends = np.zeros(most + 2, np.uint64), np.zeros(most + 2, np.int64)  # over tokens
     line, line_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
     paragraph, paragraph_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
-    capacity = 1 << _bits_for(most + 1)
-    keys, stamps, counts = np.empty(capacity, np.uint64), np.zeros(capacity, np.int64), np.empty(capacity, np.int64)
+    slots = np.zeros((1 << _bits_for(most + 1), 4), np.uint64)
+    repeated = np.empty(most + 1, np.bool_)
     stamp = 0
     for row in range(rows):
-        tokens, lines, paragraphs = _split(
+        tokens, spaceless, lines, paragraphs = _split(
             data, offsets[row], offsets[row + 1], table, prefix, ends, line, line_length, paragraph, paragraph_length
         )
-        out[row, 0], out[row, 1] = _duplicates(line, line_length, lines, keys, stamps, stamp + 1)
-        out[row, 2], out[row, 3] = _duplicates(paragraph, paragraph_length, paragraphs, keys, stamps, stamp + 2)
+        out[row, 0], out[row, 1] = _duplicates(line, line_length, lines, slots, stamp + 1)
+        out[row, 2], out[row, 3] = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
         stamp += 2
+        repeated[:tokens] = True
         for n in range(2, 5):
             stamp += 1
-            out[row, n + 2] = _top(prefix, ends, tokens, n, keys, stamps, counts, stamp)
+            out[row, n + 2] = _top(prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp)
         for n in range(5, 11):
             stamp += 1
-            out[row, n + 2] = _duplicate_ngrams(prefix, ends, tokens, n, keys, stamps, stamp)
+            out[row, n + 2] = _duplicate_ngrams(
+                prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp
+            )
     return out
 
 
@@ -183,9 +210,12 @@ def _split(
     line_length: Any,
     paragraph: Any,
     paragraph_length: Any,
-) -> tuple[int, int, int]:
-    """Hashes and lengths of one text's tokens (as running sums), lines and paragraphs; returns how many there are."""
-    tokens, lines, paragraphs = 0, 0, 0
+) -> tuple[int, int, int, int]:
+    """Hashes and lengths of one text's tokens (as running sums), lines and paragraphs.
+
+    Returns how many tokens there are, how many of them in scripts without spaces, how many lines, how many paragraphs.
+    """
+    tokens, spaceless_tokens, lines, paragraphs = 0, 0, 0, 0
     in_token, has_alnum, spaceless = False, False, False
     token_hash, line_hash, paragraph_hash = np.uint64(0), np.uint64(0), np.uint64(0)
     token_characters, line_characters, paragraph_characters = 0, 0, 0
@@ -199,6 +229,7 @@ def _split(
             prefix[tokens + 1] = prefix[tokens] * _BASE + _mix(token_hash)
             ends[tokens + 1] = ends[tokens] + token_characters
             tokens += 1
+            spaceless_tokens += spaceless
             in_token = False
         if blank and not bits & NEWLINE:
             gap = line_characters > 0
@@ -226,4 +257,4 @@ def _split(
                 gap = False
             line_hash = line_hash * _BASE + np.uint64(code + 1)
             line_characters += 1
-    return tokens, lines, paragraphs
+    return tokens, spaceless_tokens, lines, paragraphs
