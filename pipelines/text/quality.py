@@ -4,7 +4,7 @@
     score = load("quality.bin"); score(texts)                  0..1 for each, 1: like the curated sources
 
 It sees words alone, in lower case: no digits, no punctuation, no line breaks, and only the beginning of a text, so that
-it learns neither layout nor length. Bags of words and of word pairs are what DCLM's classifier judges by (arXiv 2406.11794, 4.2).
+it learns neither layout nor length. DCLM filters by a fastText classifier too (arXiv 2406.11794).
 """
 
 from collections.abc import Callable
