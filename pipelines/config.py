@@ -228,6 +228,10 @@ class CorpusConfig(Section):
             raise ValueError(f"tokens.vocabulary must name one of {names}")
         return self
 
+    def recorded(self) -> dict[str, Any]:
+        """The resolved config as a manifest keeps it: without the paths of the machine that built it."""
+        return self.model_dump(mode="json", exclude={"sources": {"__all__": {"root"}}, "language": {"model"}})
+
     def source(self, name: str) -> SourceSection:
         """The section of a source."""
         return next(section for section in self.sources if section.name == name)

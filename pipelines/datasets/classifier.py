@@ -74,7 +74,7 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> 
 
     def make(uri: str) -> Manifest:
         facts, model = _learn(context, documents, clusters, uri)
-        config = context.config.model_dump(mode="json")
+        config = context.config.recorded()
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=model)
 
     return ensure(context, NAME, made_from, make)

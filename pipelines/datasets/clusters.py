@@ -46,7 +46,7 @@ def build(context: Context, documents: Sequence[Dataset]) -> Dataset:
         if section.enabled:
             found, parts = _deduplicate(context, documents, uri)
             facts |= found
-        config = context.config.model_dump(mode="json")
+        config = context.config.recorded()
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
 
     return ensure(context, NAME, made_from, make)

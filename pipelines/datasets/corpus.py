@@ -44,7 +44,7 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, cla
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units)
-        return manifest.assemble("corpus", made_from, sidecars, config=config.model_dump(mode="json"))
+        return manifest.assemble("corpus", made_from, sidecars, config=config.recorded())
 
     return ensure(context, "corpus", made_from, make)
 

@@ -37,7 +37,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units)
-        made = manifest.assemble(name, made_from, sidecars, config=context.config.model_dump(mode="json"))
+        made = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
         _check_bad_share(source, made)
         return made
 

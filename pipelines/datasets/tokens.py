@@ -73,7 +73,7 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
             name,
             made_from,
             sidecars,
-            config=context.config.model_dump(mode="json"),
+            config=context.config.recorded(),
             parts=vocabularies.write_tokenizer(uri, tokenizer),
             facts=facts(uri, sidecars, tokenizer, corpus, vocabulary),
         )
