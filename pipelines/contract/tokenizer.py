@@ -1,9 +1,9 @@
-"""Load a tokenizer by the manifest that describes it, and use it: encode, decode, special ids.
+r"""Load a tokenizer by the manifest that describes it, and use it: encode, decode, special ids.
 
 What a text is in ids, for the SentencePiece models that this program makes (`datasets/vocabulary.py`):
 
-    the text is cut at "\\n"; every line that is not empty is encoded by SentencePiece by itself; between two lines
-    stands the piece "\\n".
+    the text is cut at "\n"; every line that is not empty is encoded by SentencePiece by itself; between two lines
+    stands the piece "\n".
 
 So every line begins with "▁", and a word has the same pieces at the start of a line as in the middle of it. With the
 identity normaliser `decode(encode(text)) == text` for every text, with one exception that SentencePiece makes: U+2581

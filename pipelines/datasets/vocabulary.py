@@ -58,7 +58,7 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
             name,
             made_from,
             [],
-            config=context.config.model_dump(mode="json"),
+            config=context.config.recorded(),
             parts=write_tokenizer(uri, tokenizer),
             facts=_facts(section, tokenizer, sample),
         )
@@ -71,14 +71,17 @@ def write_tokenizer(dataset_uri: str, tokenizer: Tokenizer) -> list[Part]:
     with files.writing(files.join(dataset_uri, MODEL_PATH)) as model:
         model.write(tokenizer.model)
     table = tokenizers.pieces(tokenizer).combine_chunks()
-    with files.writing(files.join(dataset_uri, PIECES_PATH)) as stream:
-        with pa.ipc.new_file(pa.PythonFile(stream, mode="w"), table.schema) as writer:
-            writer.write_table(table)
+    with files.writing(files.join(dataset_uri, PIECES_PATH)) as stream, pa.ipc.new_file(_sink(stream), table.schema) as writer:
+        writer.write_table(table)
     written = [(MODEL_PATH, model), (PIECES_PATH, stream)]
     return [
         Part(table=TABLE, unit=TABLE, path=path, rows=tokenizer.size, bytes=file.bytes_written, sha256=file.sha256)
         for path, file in written
     ]
+
+
+def _sink(stream: files.HashingWriter) -> Any:
+    return pa.PythonFile(stream, mode="w")
 
 
 def draw_sample(documents: Iterator[pa.RecordBatch], validation_share: float, sample_bytes: int) -> pa.Table:

@@ -1,19 +1,19 @@
-"""Texts to ids, by columns: every distinct word is encoded by SentencePiece once, and its ids are gathered.
+r"""Texts to ids, by columns: every distinct word is encoded by SentencePiece once, and its ids are gathered.
 
-The reference is `Tokenizer.encode`: SentencePiece line by line, the piece "\\n" between lines. SentencePiece puts "▁"
+The reference is `Tokenizer.encode`: SentencePiece line by line, the piece "\n" between lines. SentencePiece puts "▁"
 before a line and makes "▁" of every space, and no piece of our models has a "▁" behind its first character; so no
 piece reaches over a space, and
 
     ids of a line = the ids of its words, one after the other, where a word is what lies between two spaces (" " only,
     nothing else is a space here), and an empty word (two spaces, or a space at an end of the line) is a lone "▁".
 
-For BPE this is exact. For unigram the ids are the same up to the rounding of SentencePiece's float32 path scores,
-which grow along a line: the words' ids are the exact ones, and no line of real text up to 300,000 characters differed.
-A model for which this does not hold (another normaliser, a piece with a space inside, no "\\n") is used text by text.
+For BPE this is exact. For unigram it is but for words that can be cut in two equally good ways (`ambiguity.py`): the
+lines that hold one are encoded whole. A model for which this does not hold (another normaliser, a piece with a space
+inside, no "\n") is used text by text.
 """
 
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numba
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizer import NEWLINE, SPACE_MARK, Tokenizer
+from pipelines.text.ambiguity import Ambiguity
 
 VERSION = 1
 
@@ -61,6 +62,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self._by_words = words_are_independent(tokenizer)
+        self._is_ambiguous = Ambiguity(tokenizer) if self._by_words and tokenizer.kind == "unigram" else None
         self._forget()
 
     def __call__(self, texts: pa.Array) -> Encoded:
@@ -71,12 +73,12 @@ class Encoder:
             return _text_by_text(self.tokenizer, texts)
         data, offsets = text_bytes(spaces_marked_as_spaces(texts))
         self._make_room(len(data))
-        words, known = self._word_numbers(data, offsets), len(self._word_ids_offsets) - 1
+        known = self._count
+        words = self._word_numbers(data, offsets)
         self._encode_words(known)
+        word_ids, word_offsets = self._whole_lines(data, *words)
         assert self.tokenizer.newline_id is not None
-        ids, id_offsets = _gather(
-            words[0], words[1], words[2], self._word_ids, self._word_ids_offsets, self.tokenizer.newline_id
-        )  # fmt: skip
+        ids, id_offsets = _gather(*words, word_ids, word_offsets, self.tokenizer.newline_id)
         if self._count > _CACHE_WORDS or self._used > _CACHE_BYTES:
             self._forget()
         return Encoded(ids, id_offsets)
@@ -91,6 +93,7 @@ class Encoder:
         lone = _lone_mark(self.tokenizer)
         self._word_ids = np.array(lone, np.int32)
         self._word_ids_offsets = np.array([0, len(lone)], np.int64)
+        self._ambiguous = np.zeros(1, np.bool_)
 
     def _make_room(self, new_bytes: int) -> None:
         """Room for a batch's new words: at most one a two bytes (a word that is not empty, and a separator)."""
@@ -113,15 +116,37 @@ class Encoder:
         if self._count == known:
             return
         starts = self._starts[known : self._count + 1]
+        if self._is_ambiguous is not None:
+            self._ambiguous = np.concatenate([self._ambiguous, self._is_ambiguous(self._arena, starts)])
         raw = self._arena[starts[0] : starts[-1]].tobytes()
         cuts = (starts - starts[0]).tolist()
-        words = [raw[a:b].decode() for a, b in zip(cuts, cuts[1:], strict=False)]
-        encoded = self.tokenizer.processor.encode(words, num_threads=1)
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        new = np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum()))
+        words = [raw[a:b].decode() for a, b in pairwise(cuts)]
+        new, lengths = self._reference(words)
         base = self._word_ids_offsets[-1]
         self._word_ids = np.concatenate([self._word_ids, new])
         self._word_ids_offsets = np.concatenate([self._word_ids_offsets, base + np.cumsum(lengths)])
+
+    def _reference(self, lines: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """SentencePiece's ids of lines, one after the other, and how many each has."""
+        encoded = self.tokenizer.processor.encode(lines, num_threads=1)
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        return np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum())), lengths
+
+    def _whole_lines(
+        self, data: NDArray[np.uint8], numbers: NDArray[np.int32], ends: NDArray[np.bool_], fragments: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Words and their ids for this batch: a line with an ambiguous word becomes one word, in its first fragment."""
+        if self._is_ambiguous is None or not self._ambiguous[numbers].any():
+            return self._word_ids, self._word_ids_offsets
+        firsts, lasts, begins, stops = _ambiguous_lines(numbers, ends, fragments, self._ambiguous, self._starts)
+        new, lengths = self._reference([data[a:b].tobytes().decode() for a, b in zip(begins, stops, strict=True)])
+        number = len(self._word_ids_offsets) - 1
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            numbers[first : last + 1] = _NOTHING
+            numbers[first] = number
+            number += 1
+        later = self._word_ids_offsets[-1] + np.cumsum(lengths)
+        return np.concatenate([self._word_ids, new]), np.concatenate([self._word_ids_offsets, later])
 
 
 def words_are_independent(tokenizer: Tokenizer) -> bool:
@@ -182,7 +207,7 @@ def _number_words(  # pragma: no cover (compiled)
     data: Any, offsets: Any, slots: Any, hashes: Any, starts: Any, arena: Any, count: int, used: int, numbers: Any, ends: Any,
     fragments: Any,
 ) -> Any:  # fmt: skip
-    """One pass over the bytes. Per fragment (what lies between separators): its word's number, and whether "\\n" ends it.
+    r"""One pass over the bytes. Per fragment (what lies between separators): its word's number, and whether "\n" ends it.
 
     `fragments` gets the N + 1 offsets of the texts' fragments. New words are added to the table; returns the (perhaps
     larger) slots, and how many words and bytes there are.
@@ -229,7 +254,7 @@ def _number_words(  # pragma: no cover (compiled)
 @numba.njit(cache=True, nogil=True)
 def _find(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, key: Any, slots: Any, hashes: Any, starts: Any, arena: Any
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """The number of a word, or -1 - (the free slot where it belongs)."""
     mask = len(slots) - 1
     slot = np.int64(key & np.uint64(mask))
@@ -257,6 +282,32 @@ def _rehashed(hashes: Any, count: int, size: int) -> Any:  # pragma: no cover (c
             slot = (slot + 1) & (size - 1)
         slots[slot] = number
     return slots
+
+
+@numba.njit(cache=True, nogil=True)
+def _ambiguous_lines(  # pragma: no cover (compiled)
+    numbers: Any, ends: Any, fragments: Any, ambiguous: Any, starts: Any
+) -> Any:  # fmt: skip
+    """The lines of several words of which one is ambiguous: first and last fragment, first byte and the byte behind."""
+    found, count = np.empty((4, len(numbers)), np.int64), 0
+    position, begin = np.int64(0), np.int64(0)
+    for text in range(len(fragments) - 1):
+        first, wanted = fragments[text], False
+        begin = position
+        for n in range(fragments[text], fragments[text + 1]):
+            number = numbers[n]
+            if number > 0:
+                position += starts[number + 1] - starts[number]
+                wanted = wanted or ambiguous[number]
+            last = n + 1 == fragments[text + 1]
+            if ends[n] or last:
+                if wanted and n > first:
+                    found[0, count], found[1, count], found[2, count], found[3, count] = first, n, begin, position
+                    count += 1
+                first, wanted, begin = n + 1, False, position + 1
+            if not last:
+                position += 1
+    return found[0, :count], found[1, :count], found[2, :count], found[3, :count]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,7 +22,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 VERSION = 1
@@ -30,10 +29,15 @@ VERSION = 1
 # Character classes. A character of no class is a letter of a script without case, a digit or anything else.
 _OTHER, _LOWER, _UPPER, _DIGIT, _SPACE, _NEWLINE, _STOP, _END, _FULL_END, _CLOSE, _OPEN, _COMMA = range(12)
 
-_ENDS = "!?\u2026\u203d\u203c\u2047\u2048\u2049\u061f\u06d4\u0589\u0964\u0965\u1362\u1367\u1368\u104a\u104b\u17d4\u17d5\u0df4\u1803\u1809"
+_ENDS = (
+    "!?\u2026\u203d\u203c\u2047\u2048\u2049\u061f\u06d4\u0589"
+    "\u0964\u0965\u1362\u1367\u1368\u104a\u104b\u17d4\u17d5\u0df4\u1803\u1809"
+)
 _FULL_ENDS = "\u3002\uff01\uff1f\uff61\uff0e"
 _CLOSES = "\"')]}\u201d\u2019\u00bb\u203a\u300d\u300f\u3011\u3009\u300b\u3015\uff09\uff3d\uff5d\u201c"  # “ closes in German
-_OPENS = "([{\u00ab\u2039\u201e\u201a\u300c\u300e\u3010\u3008\u300a\u3014\uff08\uff3b\uff5b\u00bf\u00a1\u2018\u2013\u2014"  # dashes too: « … ! » — said he
+_OPENS = (  # dashes too: « … ! » — said he
+    "([{\u00ab\u2039\u201e\u201a\u300c\u300e\u3010\u3008\u300a\u3014\uff08\uff3b\uff5b\u00bf\u00a1\u2018\u2013\u2014"
+)
 _COMMAS = ",;:\u3001\uff0c\uff1b\uff1a\u060c\u061b"
 # What follows a closing bracket when a Japanese sentence goes on after a quotation.
 _GOES_ON = "\u3068\u3063\u306a\u306e\u3092\u306b\u306f\u304c\u3082\u3067"
@@ -47,7 +51,7 @@ mme mlle mm av bd env sr sra srta dña ud uds pág núm art arts
 sig dott avv ing
 tzn np itd itp ul św ks zob ok wg
 т г гг в вв ул д стр см др пр тыс млн млрд руб им н э рис табл гл
-""".split()
+"""
 
 
 def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,7 +92,7 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64]]
     classes[0x0A], classes[ord(".")] = _NEWLINE, _STOP
     goes_on = np.zeros(0x20000, np.bool_)
     goes_on[[ord(c) for c in _GOES_ON + _COMMAS]] = True
-    words = {form for word in _ABBREVIATIONS for form in (word, word.capitalize())}
+    words = {form for word in _ABBREVIATIONS.split() for form in (word, word.capitalize())}
     hashes = np.array(sorted(_fnv(word.encode()) for word in words), np.uint64)
     return classes, goes_on, hashes
 
@@ -138,7 +142,7 @@ def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragm
 @numba.njit(cache=True, nogil=True)
 def _is_no_end(  # pragma: no cover (compiled)
     data: Any, begin: int, position: int, classes: Any, abbreviations: Any, before_digit: bool
-) -> bool:  # fmt: skip
+) -> Any:  # fmt: skip
     """Whether the full stop at `position` belongs to the word before it (which starts at or after `begin`)."""
     start = position
     while start > begin and data[start - 1] > 0x20:  # white space beyond ASCII is no concern here
@@ -161,7 +165,7 @@ def _is_no_end(  # pragma: no cover (compiled)
         return 1 <= digits <= 2
     first = _class_at(data, start, position, classes)
     if letters == 1 and digits == 0:
-        return first == _UPPER or first == _LOWER
+        return first in (_UPPER, _LOWER)
     if before_digit and letters <= 3 and digits == 0 and first == _UPPER:
         return True  # "Eph. 6:15", "Abs. 2"
     found = np.searchsorted(abbreviations, key)
@@ -194,7 +198,7 @@ def _next_start(  # pragma: no cover (compiled)
     start = _skip(data, behind, end, classes, 1 << _SPACE)
     opened = _skip(data, start, end, classes, (1 << _OPEN) | (1 << _CLOSE) | (1 << _SPACE))
     first = _class_at(data, opened, end, classes)
-    if first == _LOWER or first == _COMMA or first == _NEWLINE:
+    if first in (_LOWER, _COMMA, _NEWLINE):
         return -1
     if kind == _STOP and _is_no_end(data, begin, position, classes, abbreviations, first == _DIGIT):
         return -1
@@ -221,14 +225,14 @@ def _scan(  # pragma: no cover (compiled)
                 begin = start
             code, size = _character(data, position, end)
             kind = classes[code] if code < 0x20000 else _OTHER
-            if kind == _NEWLINE or kind == _STOP or kind == _END or kind == _FULL_END:
+            if kind in (_NEWLINE, _STOP, _END, _FULL_END):
                 following = _next_start(data, begin, position, end, kind, ended, classes, goes_on, abbreviations)
                 if following > position:
                     position = start = following
                     ended = False
                     continue
-            if kind != _SPACE and kind != _CLOSE:
-                ended = kind == _STOP or kind == _END or kind == _FULL_END
+            if kind not in (_SPACE, _CLOSE):
+                ended = kind in (_STOP, _END, _FULL_END)
             position += size
         counts[text + 1] = count
     return starts[:count], counts

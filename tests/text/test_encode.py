@@ -1,0 +1,132 @@
+"""Encoding by columns gives the ids of SentencePiece, line by line."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.contract import tokenizer as tokenizers
+from pipelines.text.ambiguity import Ambiguity
+from pipelines.text.encode import Encoded, Encoder, spaces_marked_as_spaces, words_are_independent
+from pipelines.text.vocabulary import train, training_lines
+
+BOOKS = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "books"
+LINES = [
+    "The miller's wife had seven geese....  None of them would swim; the mill stood still.",
+    "Im Herbst 1987 zog die Müllerin mit ihren Gänsen über die Brücke. 水车转动。",
+] * 30
+BPE = tokenizers.from_bytes(train(LINES, "bpe", 500, ("<|endoftext|>",), 1), "bpe")
+UNIGRAM = tokenizers.from_bytes(train(LINES, "unigram", 420, ("<|endoftext|>",), 1), "unigram")
+TOKENIZERS = {"bpe": BPE, "unigram": UNIGRAM}
+BOTH = pytest.mark.parametrize("kind", TOKENIZERS)
+# Texts of the model's own words and of what is or looks like space.
+TEXTS = st.lists(
+    st.sampled_from(
+        ["The", "miller", "geese", "....", "Gänsen", "水车", "e", "ll", " ", "  ", "\n", "\n\n", "\t", "\x85", "\x1c"]
+    )
+    | st.sampled_from(["\x0b", "\u3000", "\xa0", "\u2028", "\r\n", "\x00", "\u2581", "<|endoftext|>"])
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    max_size=12,
+).map("".join)
+
+
+def ids_of(encoded: Encoded) -> list[list[int]]:
+    return [encoded.ids[a:b].tolist() for a, b in pairwise(encoded.offsets)]
+
+
+@BOTH
+def test_our_models_are_encoded_by_words(kind: tokenizers.Kind) -> None:
+    assert words_are_independent(TOKENIZERS[kind])
+
+
+@BOTH
+@settings(deadline=None)  # the first call compiles
+@given(texts=st.lists(TEXTS, max_size=6))
+def test_ids_are_the_references(kind: tokenizers.Kind, texts: list[str]) -> None:
+    tokenizer = TOKENIZERS[kind]
+    assert ids_of(Encoder(tokenizer)(spaces_marked_as_spaces(pa.array(texts, pa.string())))) == [
+        tokenizer.encode(text) for text in texts
+    ]
+
+
+def test_a_line_is_encoded_by_sentencepiece_by_itself() -> None:
+    newline = BPE.newline_id
+    geese, mill = BPE.processor.encode("geese swim"), BPE.processor.encode(" the mill")
+    assert ids_of(Encoder(BPE)(pa.array(["geese swim\n\n the mill\n"]))) == [[*geese, newline, newline, *mill, newline]]
+
+
+@BOTH
+def test_the_cache_does_not_change_ids(kind: tokenizers.Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = TOKENIZERS[kind]
+    texts = [line + f" {n}" for n, line in enumerate(LINES)]
+    whole = ids_of(Encoder(tokenizer)(pa.array(texts)))
+    monkeypatch.setattr("pipelines.text.encode._CACHE_WORDS", 10)
+    forgetful = Encoder(tokenizer)
+    assert [ids for n in range(0, 60, 7) for ids in ids_of(forgetful(pa.array(texts[n : n + 7])))] == whole
+    assert [ids for n in range(0, 60, 9) for ids in ids_of(forgetful(pa.array(texts[n : n + 9])))] == whole
+
+
+def test_slices_large_strings_and_nothing_are_encoded() -> None:
+    texts = pa.array(["no", "seven geese", "the mill", "no"])
+    expected = [BPE.encode("seven geese"), BPE.encode("the mill")]
+    assert ids_of(Encoder(BPE)(texts.slice(1, 2))) == expected
+    assert ids_of(Encoder(BPE)(texts.cast(pa.large_string()).slice(1, 2))) == expected
+    assert ids_of(Encoder(BPE)(pa.array([], pa.string()))) == []
+    assert ids_of(Encoder(BPE)(pa.array(["", ""]))) == [[], []]
+
+
+def test_a_null_text_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 texts are null"):
+        Encoder(BPE)(pa.array(["a", None]))
+
+
+def test_many_words_fill_the_table_and_come_back() -> None:
+    texts = pa.array([f"w{n} {n * 7919}x\n" for n in range(40_000)])
+    encoded = ids_of(Encoder(BPE)(texts))
+    assert [BPE.decode(ids) for ids in encoded[::997]] == texts.take(pa.array(range(0, 40_000, 997))).to_pylist()
+
+
+def test_another_normaliser_is_encoded_text_by_text(tmp_path: Path) -> None:
+    prefix = str(tmp_path / "other")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES), model_prefix=prefix, vocab_size=120, model_type="bpe", byte_fallback=False, minloglevel=2
+    )
+    other = tokenizers.load_file(f"{prefix}.model", "bpe")
+    assert not words_are_independent(other)
+    texts = ["seven  geese\u3000swim", "ﬁne\x85mill"]
+    assert ids_of(Encoder(other)(pa.array(texts))) == [other.processor.encode(text) for text in texts]
+
+
+def test_lists_have_items_of_the_wanted_type() -> None:
+    column = Encoded(np.array([7, 8, 9], np.int32), np.array([0, 2, 2, 3])).lists(pa.uint16())
+    assert column.to_pylist() == [[7, 8], [], [9]]
+    assert column.type == pa.list_(pa.field("item", pa.uint16(), nullable=False))
+
+
+@pytest.mark.skipif(not BOOKS.is_dir(), reason="the real data (../shared/data/books) is not here")
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_ids_are_the_references_on_real_books(kind: tokenizers.Kind) -> None:
+    paths = sorted((BOOKS / "en").glob("*.txt"))[:2] + sorted((BOOKS / "de").glob("*.txt"))[:1]
+    texts = [
+        text[i : i + 5000]
+        for text in (p.read_text("utf-8", "replace")[:80_000] for p in paths)
+        for i in range(0, len(text), 5000)
+    ]
+    assert texts
+    tokenizer = tokenizers.from_bytes(train(training_lines([pa.array(texts)]), kind, 1000, ("<|endoftext|>",), 2), kind)
+    assert ids_of(Encoder(tokenizer)(pa.array(texts))) == [tokenizer.encode(text) for text in texts]
+
+
+def test_words_that_can_be_cut_in_two_almost_equal_ways_are_found() -> None:
+    words = ["....", "geese", "miller", ".....", "zzzz", "Gänsen", "水车转动"]
+    data = "".join(words).encode()
+    starts = np.cumsum([0, *(len(word.encode()) for word in words)])
+    found = Ambiguity(UNIGRAM)(np.frombuffer(data, np.uint8), starts)
+    paths = [[path.score for path in UNIGRAM.processor.nbest_encode_as_proto(word, 2).nbests] for word in words]
+    assert found.tolist() == [best - second < 0.02 for best, second in paths]
+    assert 0 < found.sum() < len(words)
