@@ -96,6 +96,7 @@ def tidy(text: str) -> str:
 
 
 def _check(html: str) -> None:
+    """Refuse what would take Resiliparse minutes; nearly every page passes by a count of its tags' first letters."""
     if len(html) > MAX_BYTES:
         raise ExtractionError(f"{len(html):,} characters of HTML, more than {MAX_BYTES:,}")
     if html.count("<") < MAX_NESTING and len(html) < MAX_ATTRIBUTES * 2:
@@ -103,14 +104,20 @@ def _check(html: str) -> None:
     data = html.encode("utf-8", "replace")
     array = np.frombuffer(data + b" " * 8, np.uint8)
     tags = np.flatnonzero(array == ord("<"))
+    first = array[tags + 1] | 0x20
+    if (((first == ord("d")) | (first == ord("a"))).sum()) > MAX_NESTING or (first == ord("o")).sum() > MAX_OPTIONS:
+        _check_elements(array, tags)
+    if (attributes := _most_attributes(data, tags)) > MAX_ATTRIBUTES:
+        raise ExtractionError(f"a tag with about {attributes:,} attributes, more than {MAX_ATTRIBUTES:,}")
+
+
+def _check_elements(array: NDArray[np.uint8], tags: NDArray[np.intp]) -> None:
     closing = array[tags + 1] == ord("/")
     names = _names(array, tags + 1 + closing)
     if (depth := _nesting(names, closing)) > MAX_NESTING:
         raise ExtractionError(f"elements nested {depth:,} deep, more than {MAX_NESTING:,}")
     if (options := int(((names == _OPTION) & ~closing).sum())) > MAX_OPTIONS:
         raise ExtractionError(f"{options:,} <option> elements, more than {MAX_OPTIONS:,}")
-    if (attributes := _most_attributes(data, tags)) > MAX_ATTRIBUTES:
-        raise ExtractionError(f"a tag with about {attributes:,} attributes, more than {MAX_ATTRIBUTES:,}")
 
 
 def _names(array: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uint32]:

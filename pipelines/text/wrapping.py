@@ -12,6 +12,7 @@ from itertools import pairwise
 
 _MIN_WIDTH, _MAX_WIDTH = 30, 200  # characters; narrower is a column of names, wider is a paragraph a line
 _FULL_SHARE = 0.6  # of a file's neighbouring lines
+_MAX_WORD = 20  # characters; a longer one is a rule or an address
 _BEYOND_SHARE = 0.35  # of a wrapped file's text that may stand in far longer lines
 _FULL_SHARE_OF_PROSE = 0.5  # of a block's
 _PAIRED_SHARE = 0.2  # of a wrapped file's lines, at least, that are followed by another line
@@ -100,9 +101,9 @@ def _first_word(line: str) -> str:
 
 def _is_full(line: str, following: str, width: int) -> bool:
     word = _first_word(following)
-    if _is_east_asian(word[0]):  # such lines break anywhere but before a few marks
+    if _is_east_asian(line[-1]) or _is_east_asian(word[0]):  # such lines break anywhere but before a few marks
         return len(line) > width - 4
-    return len(line) + 1 + len(word) > _SLACK * width
+    return len(line) + 1 + min(len(word), _MAX_WORD) > _SLACK * width
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
