@@ -35,8 +35,8 @@ _REPEATS = (("／″＼", "〲"), ("／＼", "〱"))  # the kana repeat marks of
 def strip_aozora(text: str) -> str:
     r"""The book alone, when this is an Aozora text; else the text as it is.
 
-    >>> strip_aozora("題\n\n　吾輩《わがはい》は※［＃「口＋世」、U+546D］［＃「猫」に傍点］\n\n底本：「本」青空文庫")
-    '題\n\n　吾輩は呭猫'
+    >>> strip_aozora("題\n\n吾輩《わがはい》は※［＃「口＋世」、U+546D］｜猫《ねこ》\n\n底本：「本」青空文庫")
+    '題\n\n吾輩は呭猫'
     """
     if not any(mark in text[:_HEAD] or mark in text[-_TAIL:] for mark in _MARKS):
         return text
