@@ -1,8 +1,12 @@
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
-from training.progress import Metrics, ProgressLine, clock, read_metrics
+import pytest
+
+from training.progress import Metrics, ProgressLine, StopRequest, clock, read_metrics
 
 
 class Terminal(io.StringIO):
@@ -58,3 +62,14 @@ def test_a_terminal_shows_every_step_in_place() -> None:
 
 def test_clock() -> None:
     assert [clock(seconds) for seconds in (0.4, 59, 60, 725, 11_220)] == ["0s", "59s", "1m00s", "12m05s", "3h07m"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_noted_once_and_what_stood_before_comes_back(number: signal.Signals, code: int) -> None:
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert stop.signal is None
+        os.kill(os.getpid(), number)
+        assert (stop.signal, stop.exit_code) == (number, code)
+        assert signal.getsignal(number) is before  # so that a second signal ends the process
+    assert signal.getsignal(number) is before
