@@ -24,7 +24,7 @@ from pipelines.text.characters import CODE_POINTS, buffers, categories, decode
 SHORT_LINE_WIDTH = 30  # characters; FineWeb (arXiv 2406.17557, section 3.5). A letter of a script without spaces counts twice
 
 # Bits of the character table.
-BLANK, NEWLINE, LETTER, DIGIT, SPACELESS, MARK = 1, 2, 4, 8, 16, 32
+BLANK, NEWLINE, LETTER, DIGIT, SPACELESS = 1, 2, 4, 8, 16
 _TERMINAL, _FULL_STOP, _CLOSER, _BULLET, _SYLLABLE, _UNPUNCTUATED = 64, 128, 256, 512, 1024, 2048
 
 _SPACELESS_RANGES = (
@@ -51,13 +51,13 @@ class Counts:
     words: NDArray[np.int64]  # tokens with a letter or a digit
     letter_tokens: NDArray[np.int64]  # tokens with a letter
     measured_words: NDArray[np.int64]  # words of alphabets written with spaces: those whose length says something
-    measured_characters: NDArray[np.int64]  # of those words; combining marks do not count
+    measured_characters: NDArray[np.int64]  # of those words; vowel signs are letters of Hindi, so marks count
     hashes: NDArray[np.int64]  # "#"
     ellipses: NDArray[np.int64]  # "…" and "..."
     lines: NDArray[np.int64]
     bullet_lines: NDArray[np.int64]  # that begin with a bullet
     ellipsis_lines: NDArray[np.int64]  # that end in an ellipsis
-    punctuated_lines: NDArray[np.int64]  # that end in a terminal mark
+    punctuated_lines: NDArray[np.int64]  # that end in a terminal mark, closing marks (and a French space) aside
     short_lines: NDArray[np.int64]  # less than SHORT_LINE_WIDTH wide
     newlines: NDArray[np.int64]
     sentences: NDArray[np.int64]
@@ -82,7 +82,6 @@ def table() -> NDArray[np.uint16]:
     major = kinds.astype("U1")
     bits[major == "L"] |= LETTER
     bits[major == "N"] |= DIGIT
-    bits[(major == "M") | (kinds == "Cf")] |= MARK
     bits[(major == "Z") | np.isin(np.arange(CODE_POINTS), [9, 10, 11, 12, 13, 28, 29, 30, 31, 0x85])] |= BLANK
     bits[10] |= NEWLINE
     for flag, characters in ((_TERMINAL, _TERMINALS + _FULL_STOPS), (_CLOSER, _CLOSERS), (_BULLET, _BULLETS)):
@@ -184,7 +183,7 @@ def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
                 packed_length = 9
             spaceless |= bits & SPACELESS != 0
             syllabic |= bits & _SYLLABLE != 0
-            length += bits & MARK == 0
+            length += 1
             # the line
             if width == 0:
                 bullet = bits & _BULLET != 0
