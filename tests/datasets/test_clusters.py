@@ -151,11 +151,13 @@ def test_order_and_parts_change_nothing(tmp_path):
     assert other.uri != one.uri
 
 
-def test_many_ranges_are_one(tmp_path, monkeypatch):
-    one = build(tmp_path / "a", config(), {"web": {"u": mixture()}})
+def test_many_ranges_and_inputs_are_one(tmp_path, monkeypatch):
+    units = {f"u{i}": mixture()[i::4] for i in range(4)}
+    one = build(tmp_path / "a", config(), {"web": units})
     monkeypatch.setattr(candidates, "BYTES_PER_RANGE", 2_000)
+    monkeypatch.setattr(candidates, "DOCUMENTS_PER_INPUT", 30)
     monkeypatch.setattr(clusters, "PAIRS_PER_CHUNK", 3)
-    many = build(tmp_path / "b", config(), {"web": {"u": mixture()}})
+    many = build(tmp_path / "b", config(), {"web": units})
     assert many.manifest.model_dump() == one.manifest.model_dump()
 
 
