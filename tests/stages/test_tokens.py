@@ -14,6 +14,7 @@ from pipelines.text.vocabulary import train
 
 LINES = ["The mill turned. Seven geese looked on, and 12 went home."] * 20
 TOKENIZER = tokenizers.from_bytes(train(LINES, "bpe", 420, ("<|endoftext|>", "[MASK]"), 1), "bpe")
+STAGE = tokens.stage(TOKENIZER, 0.0)
 
 
 def batch_of(texts: list[str], languages: list[str | None]) -> Batch:
@@ -30,7 +31,7 @@ def batch_of(texts: list[str], languages: list[str | None]) -> Batch:
 
 def test_rows_hold_the_tokens_of_their_text() -> None:
     texts = ["The mill turned. Seven geese.\nHome", "12 [MASK] <|endoftext|>"]
-    out = tokens.stage(TOKENIZER, 0.0)(batch_of(texts, ["en", "en"]))
+    out = STAGE(batch_of(texts, ["en", "en"]))
     table = out.tables["tokens/train/books/en"]
     assert table.schema == schema.tokens(TOKENIZER.size)
     assert table["tokens"].to_pylist() == [TOKENIZER.encode(text) for text in texts]
@@ -59,7 +60,7 @@ def test_tables_are_split_by_language_and_split() -> None:
 
 
 def test_a_document_without_tokens_is_dropped() -> None:
-    out = tokens.stage(TOKENIZER, 0.0)(batch_of(["", "The mill"], ["en", "en"]))
+    out = STAGE(batch_of(["", "The mill"], ["en", "en"]))
     assert out.drops[0].select(["stage", "reason"]).to_pylist() == [{"stage": "tokens", "reason": "no_tokens"}]
     assert out.tables["tokens/train/books/en"].num_rows == 1
     assert out.ledger.lines["tokens"].documents_dropped == {"no_tokens": 1}
@@ -67,11 +68,11 @@ def test_a_document_without_tokens_is_dropped() -> None:
 
 
 def test_an_empty_batch_makes_no_table() -> None:
-    assert tokens.stage(TOKENIZER, 0.0)(batch_of([], [])).tables == {}
+    assert STAGE(batch_of([], [])).tables == {}
 
 
 def test_the_mark_of_a_space_counts_with_its_own_bytes() -> None:
-    table = tokens.stage(TOKENIZER, 0.0)(batch_of(["a\u2581b. The mill"], ["en"])).tables["tokens/train/books/en"]
+    table = STAGE(batch_of(["a\u2581b. The mill"], ["en"])).tables["tokens/train/books/en"]
     assert table["utf8_bytes"].to_pylist() == [15]
     assert table["tokens"].to_pylist() == [TOKENIZER.encode("a b. The mill")]
 
@@ -79,7 +80,7 @@ def test_the_mark_of_a_space_counts_with_its_own_bytes() -> None:
 @settings(deadline=None)  # the first call compiles
 @given(st.lists(st.text(st.sampled_from("The mil.A \n水e\u2581!"), min_size=1, max_size=40), min_size=1, max_size=4))
 def test_every_text_has_a_first_sentence_at_its_first_token(texts: list[str]) -> None:
-    table = tokens.stage(TOKENIZER, 0.0)(batch_of(texts, ["en"] * len(texts))).tables["tokens/train/books/en"]
+    table = STAGE(batch_of(texts, ["en"] * len(texts))).tables["tokens/train/books/en"]
     for ids, starts in zip(table["tokens"].to_pylist(), table["sentence_starts"].to_pylist(), strict=True):
         assert starts[0] == 0
         assert starts == sorted(set(starts)) and starts[-1] < len(ids)
