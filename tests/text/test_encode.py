@@ -134,14 +134,10 @@ def test_words_that_can_be_cut_in_two_almost_equal_ways_are_found() -> None:
 
 
 def test_a_word_of_two_equal_cuts_is_cut_as_its_line_decides() -> None:
-    said = [
-        f"The miller said no{dots} The {word} stood still{dots}" for word in ("mill", "goose", "river") for dots in (".", "...")
-    ]
-    tokenizer = tokenizers.from_bytes(train(said * 20, "unigram", 390, (), 1), "unigram")
-    texts = [
-        " ".join(words) + "....\nThe mill"
-        for words in product(["the", "mill", "goose", "said", "still", "no", "river"], repeat=3)
-    ]
+    nouns = ["mill", "goose", "river", "wheel", "stone"]
+    lines = [f"The miller said no{dots} The {noun} stood still{dots}" for noun in nouns for dots in (".", "...")]
+    tokenizer = tokenizers.from_bytes(train(sorted(lines * 20), "unigram", 390, (), 1), "unigram")
+    texts = [" ".join(words) + "....\nThe mill" for words in product([*nouns, "the", "said", "still", "no"], repeat=3)]
     expected = [tokenizer.encode(text) for text in texts]
     cuts = {tuple(ids[ids.index(tokenizer.newline_id) - 2 : ids.index(tokenizer.newline_id)]) for ids in expected}
     assert len(cuts) > 1  # the same word, cut in two ways
