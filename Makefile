@@ -63,4 +63,4 @@ bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and
 
 .PHONY: clean
 clean:  ## remove what was built (the cache of downloads stays)
-	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf build .venv .prefect .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -150,7 +150,8 @@ def _notes(report: Mapping[str, Any]) -> str:
     held_out = classifier["held_out"]
     return (
         f"quality classifier: threshold {classifier['threshold']:.3f},"
-        f" held-out precision {held_out['precision']:.3f}, recall {held_out['recall']:.3f}"
+        f" held-out precision {held_out['precision']:.3f}, recall {held_out['recall']:.3f},"
+        f" area under the curve {held_out['area_under_curve']:.3f}"
     )
 
 

@@ -76,7 +76,7 @@ class DeduplicateSection(Section):
     """Words in a shingle; characters in scripts that are written without spaces."""
     bands: int = Field(default=14, ge=1, le=256)
     rows: int = Field(default=8, ge=1, le=64)
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
     scheme: Literal["affine32", "affine64"] = "affine32"
     """datasketch's name of the family of hash functions."""
     threshold: float = Field(default=0.7, ge=0, le=1)

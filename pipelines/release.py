@@ -72,6 +72,7 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
     return {
         "corpus": context.config.corpus.name,
         "limit": context.limit,
+        "validation_share": context.config.corpus.validation_share,
         "fingerprints": {name: dataset.manifest.fingerprint for name, dataset in sorted(built.items())},
         "funnel": {source: _funnel(ledger) for source, ledger in corpus.ledgers.items()},
         "skipped": {source: dict(ledger.skipped) for source, ledger in corpus.ledgers.items()},

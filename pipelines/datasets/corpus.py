@@ -84,9 +84,7 @@ class CorpusJob:
                         batch = deduplicate.stage(removals)(batch)
                     if self.config.language.enabled:
                         batch = language.stage(self.config.language)(batch)
-                    yield quality.stage(
-                        self.config.quality, judged.score if judged else None, judged.threshold if judged else None
-                    )(batch)
+                    yield quality.stage(judged)(batch)
 
         return read
 

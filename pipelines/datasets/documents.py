@@ -4,6 +4,7 @@ read → exclude → normalize → split → judge, with the MinHash signatures 
 while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
 """
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,7 @@ def _made_from(
             "split": split.VERSION,
             "judge": judge.VERSION,
             "signatures": signatures.VERSION,
+            "unicode": unicodedata.unidata_version,  # NFC is Python's
         },
         "documents_per_unit": documents_per_unit,
         "units": [[unit.name, unit.uri, unit.bytes, unit.identity] for unit in units],

@@ -2,7 +2,6 @@
 
 import fnmatch
 import json
-import os
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow.fs as pafs
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
+from pipelines.fetch import cache_folder
 from pipelines.unit import Unit, unit_name
 
 
@@ -88,8 +88,7 @@ def _identity(uri: str) -> str:
 def _cached_sha256(path: Path) -> str:
     """The sha256 of a file. It is remembered by path, size and time of change, so that a plan costs a look, not a read."""
     status = path.stat()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "corpusmill" / "sha256"
-    note = cache / f"{unit_name(str(path.resolve()))}.json"
+    note = cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
     stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
     try:
         known = json.loads(note.read_text())

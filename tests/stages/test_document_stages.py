@@ -1,5 +1,6 @@
 """The stages of the documents dataset, and the two of the corpus that read their verdicts."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import ExcludeSection, LanguageSection, NormalizeSection, QualitySection
-from pipelines.contract.batch import Batch, born, documents_from
+from pipelines.contract.batch import Batch, born, documents_from, with_columns
 from pipelines.contract.schema import document_id
 from pipelines.stages import exclude, judge, language, normalize, quality, split
 
@@ -136,17 +137,35 @@ def test_language_refuses_what_was_not_judged() -> None:
         language.stage(LanguageSection())(batch("a"))
 
 
+@dataclass(frozen=True)
+class ByWord:
+    """A classifier: 0.75 for "good", 0.25 for everything else."""
+
+    languages: frozenset[str]
+    threshold: float = 0.5
+
+    def score(self, texts: pa.StringArray) -> pa.Array:
+        return pa.array([0.75 if text == "good" else 0.25 for text in texts.to_pylist()], pa.float32())
+
+
+def with_language(given: Batch, language: str) -> Batch:
+    rows = given.documents.num_rows
+    return replace(given, documents=with_columns(given.documents, language=pa.repeat(language, rows)))
+
+
 def test_quality_drops_by_rule_then_by_classifier() -> None:
     given = batch("good", "bad", "poor", rule=[None, "gopher_symbols", None], rule_value=[None, 0.25, None])
-    assert texts(quality.stage(QualitySection(), None, None)(given)) == ["good", "poor"]
-
-    def score(texts: pa.Array) -> pa.Array:
-        return pa.array([0.75 if text == "good" else 0.25 for text in texts.to_pylist()])
-
-    result = quality.stage(QualitySection(), score, 0.5)(given)
+    assert texts(quality.stage(None)(given)) == ["good", "poor"]
+    result = quality.stage(ByWord(frozenset({"en"})))(with_language(given, "en"))
     assert texts(result) == ["good"]
     assert result.documents["quality_score"].to_pylist() == [0.75]
     assert dropped(result) == [("bad", "gopher_symbols", "0.25"), ("poor", "low_quality", "0.25")]
+
+
+def test_a_language_that_the_classifier_has_not_learned_is_not_scored() -> None:
+    result = quality.stage(ByWord(frozenset({"de"})))(with_language(batch("good", "poor"), "en"))
+    assert texts(result) == ["good", "poor"]
+    assert result.documents["quality_score"].to_pylist() == [None, None]
 
 
 def test_stages_take_an_empty_batch() -> None:
@@ -157,7 +176,7 @@ def test_stages_take_an_empty_batch() -> None:
         split.stage(),
         judge.stage(LanguageSection(), QualitySection(), None, apply_rules=True),
         language.stage(LanguageSection()),
-        quality.stage(QualitySection(), None, None),
+        quality.stage(None),
     ):
         result = stage(result)
     assert result.documents.num_rows == 0
