@@ -1,5 +1,6 @@
 """Drops what breaks a quality rule (judged before), then what the classifier scores low."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,8 +27,9 @@ class Classifier(Protocol):
         """Keep a document that scores at least this much."""
         ...
 
-    def score(self, texts: pa.StringArray) -> pa.Array:
-        """Scores in 0..1, a text each."""
+    @property
+    def score(self) -> Callable[[pa.StringArray], pa.Array]:
+        """From texts to scores in 0..1."""
         ...
 
 
