@@ -11,14 +11,13 @@ Every table has a column `where` that tells a person which part, row or stage is
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from expectations import columns
 from expectations.sample import Sample
@@ -26,8 +25,7 @@ from expectations.suites import TOKEN_COUNTS
 from pipelines.contract import files, manifest, schema
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest, Part
-
-_ROWS_PER_READ = 4096  # of a Parquet part; an Arrow part is read in the batches that it was written in
+from pipelines.contract.tables import read_batches
 
 Tables = dict[str, pd.DataFrame]
 _KINDS = {"documents": columns.documents, "drops": columns.documents, "clusters": columns.clusters, "tokens": columns.tokens}
@@ -96,17 +94,6 @@ def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> Non
         _count(profile, part, batch)
     row = {"where": part.path, **_table_columns(part), "rows": rows, "rows_declared": part.rows, "schema_difference": difference}
     profile.parts.setdefault(kind, []).append({**row, **figures, **_derived(figures, rows, ids)})
-
-
-def read_batches(uri: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a part; memory holds one batch at a time."""
-    with files.reading(uri) as stream:
-        if uri.endswith(".arrow"):
-            reader = pa.ipc.open_file(stream)
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-        else:
-            yield from pq.ParquetFile(stream).iter_batches(batch_size=_ROWS_PER_READ, use_threads=False)
 
 
 def _wanted_schema(kind: str, facts: Mapping[str, Any]) -> pa.Schema | None:

@@ -1,4 +1,4 @@
-"""Writes the batches of one unit as parts, and reads parts back as batches.
+"""Writes the batches of one unit as parts.
 
 One part per table and unit; the batches are its row groups. Tables that training or deduplication map into memory
 (`tokens…`, `signatures`) are Arrow IPC files without compression, the others Parquet with zstd.
@@ -109,22 +109,3 @@ class _PartWriter:
 
 def _rebuilt(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.take(pa.array(np.arange(rows.num_rows)))
-
-
-def read_batches(dataset_uri: str, path: str) -> Iterator[pa.RecordBatch]:
-    """The record batches of one part, as they were written; memory holds one at a time."""
-    uri = files.join(dataset_uri, path)
-    with files.reading(uri) as stream:
-        if path.endswith(".arrow"):
-            reader = pa.ipc.open_file(stream)
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-        else:
-            parquet = pq.ParquetFile(stream)
-            for index in range(parquet.num_row_groups):
-                table = parquet.read_row_group(index, use_threads=False)
-                yield table.combine_chunks().to_batches()[0] if table.num_rows else _empty(table.schema)
-
-
-def _empty(schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([], schema=schema)

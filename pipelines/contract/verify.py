@@ -1,16 +1,14 @@
 """Is a dataset what its manifest says? Re-hashes every part, counts its rows and re-adds every ledger."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.contract import files, manifest
 from pipelines.contract.ledger import ConservationError, Ledger, add
 from pipelines.contract.manifest import Manifest, Part, Sidecar
+from pipelines.contract.tables import column_names, read_batches
 
 
 @dataclass(slots=True)
@@ -64,27 +62,14 @@ def _check_part(uri: str, part: Part, characters: Counter[str]) -> str | None:
         return f"{path}: its sha256 is not the manifest's: a byte has changed"
     if part.path.endswith((".parquet", ".arrow")):
         rows = 0
-        for batch in _text_batches(path):
+        names = column_names(path)
+        for batch in read_batches(path, ["text"] if "text" in names else names[:1]):
             rows += batch.num_rows
             if part.table in ("documents", "drops"):
                 characters[part.table] += pc.sum(pc.utf8_length(batch["text"])).as_py() or 0
         if rows != part.rows:
             return f"{path}: has {rows:,} rows, the manifest says {part.rows:,}"
     return None
-
-
-def _text_batches(path: str) -> Iterator[pa.RecordBatch]:
-    """The record batches of a part; of a Parquet part only the text, if it has one."""
-    with files.reading(path) as stream:
-        if path.endswith(".arrow"):
-            reader = pa.ipc.open_file(stream)
-            for index in range(reader.num_record_batches):
-                yield reader.get_batch(index)
-        else:
-            parquet = pq.ParquetFile(stream)
-            names = parquet.schema_arrow.names
-            columns = ["text"] if "text" in names else names[:1]
-            yield from parquet.iter_batches(columns=columns)
 
 
 def _check_ledgers(uri: str, found: Manifest) -> list[str]:

@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines import parts
 from pipelines.build import Context, Dataset, ensure
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import is_validation, sampling_key
+from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
 from pipelines.stages.signatures import passes
 from pipelines.text import quality
@@ -137,7 +137,7 @@ def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterat
     config = context.config
     for part in dataset.manifest.of("documents"):
         removals = removals_for(clusters, dataset.manifest.dataset, part.unit)
-        for rows in parts.read_batches(dataset.uri, part.path):
+        for rows in read_batches(files.join(dataset.uri, part.path)):
             keep = pc.and_(passes(rows, config.language), pc.is_valid(rows["language"]))
             keep = pc.and_(keep, pa.array(~is_validation(rows["work"], config.corpus.validation_share)))
             if removals is not None:

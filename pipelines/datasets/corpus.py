@@ -13,14 +13,15 @@ import pyarrow as pa
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import CorpusConfig
-from pipelines.contract import manifest
+from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.schema import DOCUMENTS
+from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import Classifier
 from pipelines.datasets.clusters import removals_for
-from pipelines.parts import part_path, read_batches, read_sidecar
+from pipelines.parts import part_path, read_sidecar
 from pipelines.stages import deduplicate, language, quality
 from pipelines.unit import Unit, grouped
 
@@ -105,4 +106,4 @@ class CorpusJob:
 
 def _batches(uri: str, table: str, unit: str, parts: Sequence[Any]) -> Iterator[Any]:
     if any(part.table == table for part in parts):
-        yield from read_batches(uri, part_path(table, unit))
+        yield from read_batches(files.join(uri, part_path(table, unit)))

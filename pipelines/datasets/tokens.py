@@ -9,23 +9,23 @@
 `facts["tokens"][split][source][language]` is {"rows", "tokens", "utf8_bytes"}; `facts["dtype"]` is "uint16" or "uint32".
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines import parts
 from pipelines.beam.process_units import process_units
 from pipelines.build import Context, Dataset, ensure
-from pipelines.contract import manifest, schema
+from pipelines.contract import files, manifest, schema
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.batch import Batch, born
-from pipelines.contract.manifest import DatasetError, Manifest, Part, Sidecar
+from pipelines.contract.manifest import DatasetError, Manifest, Sidecar
+from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizer import Tokenizer
 from pipelines.datasets import vocabulary as vocabularies
 from pipelines.stages import tokens as stage
 from pipelines.text import encode, sentences
-from pipelines.unit import Unit, unit_name
+from pipelines.unit import Unit, grouped
 
 VERSION = 1
 
@@ -47,7 +47,7 @@ class TokensJob:
 
         def process(unit: Unit) -> Iterator[Batch]:
             for path in unit.paths:
-                for documents in parts.read_batches(unit.root, path):
+                for documents in read_batches(files.join(unit.root, path)):
                     yield encoded(born("read", documents))
 
         return process
@@ -87,43 +87,18 @@ def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
     A part is not cut: a group is closed before the part that would take it over the limit. Text is counted in
     characters of the corpus' ledgers, so a unit of Chinese has up to three times the bytes.
     """
-    by_source: dict[str, list[tuple[Part, int]]] = {}
+    by_source: dict[str, list[tuple[str, int]]] = {}
     for part in corpus.manifest.of("documents"):
         sidecar = parts.read_sidecar(corpus.uri, part.unit)
         if sidecar is None:
             raise DatasetError(f"{parts.sidecar_uri(corpus.uri, part.unit)}: is missing; build the corpus again")
-        by_source.setdefault(sidecar.source, []).append((part, sidecar.ledger.characters_out))
+        by_source.setdefault(sidecar.source, []).append((part.path, sidecar.ledger.characters_out))
+    identity = corpus.manifest.fingerprint
     return [
-        _unit(corpus.uri, source, group)
+        unit
         for source in sorted(by_source)
-        for group in _groups(by_source[source], text_bytes_per_unit)
+        for unit in grouped(source, corpus.uri, identity, by_source[source], text_bytes_per_unit)
     ]
-
-
-def _groups(sized: Sequence[tuple[Part, int]], limit: int) -> Iterator[list[Part]]:
-    group: list[Part] = []
-    held = 0
-    for part, size in sized:
-        if group and held + size > limit:
-            yield group
-            group, held = [], 0
-        group.append(part)
-        held += size
-    if group:
-        yield group
-
-
-def _unit(root: str, source: str, group: Sequence[Part]) -> Unit:
-    paths = tuple(part.path for part in group)
-    return Unit(
-        name=unit_name(group[0].unit, source, *paths),
-        source=source,
-        uri=paths[0],
-        root=root,
-        bytes=sum(part.bytes for part in group),
-        identity=f"sha256:{hashlib.sha256(''.join(part.sha256 for part in group).encode()).hexdigest()}",
-        paths=paths,
-    )
 
 
 def facts(
@@ -144,7 +119,7 @@ def _counts(uri: str, sidecars: Iterable[Sidecar]) -> dict[str, dict[str, dict[s
     """Rows, tokens and bytes by split, source and language, summed from the units' counts."""
     sums: dict[tuple[str, str, str], dict[str, int]] = {}
     for part in (part for sidecar in sidecars for part in sidecar.parts if part.table == stage.COUNTS):
-        for row in (row for batch in parts.read_batches(uri, part.path) for row in batch.to_pylist()):
+        for row in (row for batch in read_batches(files.join(uri, part.path)) for row in batch.to_pylist()):
             counted = sums.setdefault((row["split"], row["source"], row["language"]), {"rows": 0, "tokens": 0, "utf8_bytes": 0})
             for name in counted:
                 counted[name] += row[name]

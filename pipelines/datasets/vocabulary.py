@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sentencepiece
 
-from pipelines import parts
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import VocabularySection
 from pipelines.contract import files, manifest, schema
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizer import Tokenizer
 from pipelines.text import vocabulary as text_vocabulary
 
@@ -114,7 +114,7 @@ def _smallest(pool: pa.Table, sample_bytes: int) -> pa.Table:
 
 def _documents(corpus: Dataset) -> Iterator[pa.RecordBatch]:
     for part in corpus.manifest.of("documents"):
-        yield from parts.read_batches(corpus.uri, part.path)
+        yield from read_batches(files.join(corpus.uri, part.path), [*_COLUMNS, "work"])
 
 
 def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
