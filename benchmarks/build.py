@@ -20,7 +20,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastwarc.stream_io import FileStream, GZipStream
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,21 +90,24 @@ def write_copies(folder: Path, wanted_bytes: int) -> int:
 
 def read_pages() -> Iterator[tuple[str, bytes]]:
     """URL and HTTP message body of every page."""
-    with PAGES.open("rb"):
-        stream = GZipStream(FileStream(str(PAGES), "rb"))
+    with PAGES.open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):
             yield record.headers["WARC-Target-URI"], record.reader.read()
 
 
 def disguised(html: bytes, copy: int) -> bytes:
-    """The page with every seventh word of five or more lower-case letters between tags replaced by one of this copy's own."""
-    pattern = re.compile(rb"(?<=[ \n])[a-z]{5,}(?=[ ,.\n])")
+    """The page with every seventh longer word turned round and marked by the copy; outside ASCII only marked."""
+    pattern = re.compile(rb"(?<=[ \n])[a-z]{5,}(?=[ ,.\n])|[\x80-\xff]{9,30}")
+    mark = b"q" + b"aeiou"[copy % 5 : copy % 5 + 1] * (1 + copy // 5)
     seen = 0
 
     def change(match: "re.Match[bytes]") -> bytes:
         nonlocal seen
         seen += 1
-        return match.group() if seen % 7 else match.group()[::-1] + b"aeiou"[copy % 5 : copy % 5 + 1] * (1 + copy // 5)
+        word = match.group()
+        if word[0] >= 0x80:  # a run of another script; the cut after 30 bytes may fall inside a character, so mark its end
+            return word + mark if len(word) < 30 else word
+        return word if seen % 7 else word[::-1] + mark
 
     return pattern.sub(change, html)
 
@@ -136,7 +138,7 @@ def shares(profile: Path) -> dict[str, float]:
     for line in profile.read_text().splitlines():
         stack, _, count = line.rpartition(" ")
         # Only work on units and on the keyed exchange: start-up, the gate and the one-process barriers are no part of it.
-        if "pipelines/beam/" not in stack or "(threading.py" in stack.rsplit(";", 1)[-1]:
+        if "pipelines/beam/" not in stack or "<module> (pipelines/" in stack or "(threading.py" in stack.rsplit(";", 1)[-1]:
             continue
         counts[kind(stack)] += int(count)
     total = counts.total()
