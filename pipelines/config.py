@@ -68,6 +68,14 @@ class NormalizeSection(Section):
     """Drop a document with a larger share of U+FFFD."""
 
 
+class LinesSection(Section):
+    """Web pages: what the extractor left of navigation and imprint above and below the running text."""
+
+    enabled: bool = True
+    prose_limit: float = Field(default=0.2, ge=0, le=1)
+    """Cut no more than this share of a page's prose at either end; 1 suits a crawl of news only."""
+
+
 class DeduplicateSection(Section):
     """Exact and near duplicates across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
 
@@ -194,6 +202,7 @@ class CorpusConfig(Section):
     sources: tuple[SourceSection, ...]
     exclude: ExcludeSection = ExcludeSection()
     normalize: NormalizeSection = NormalizeSection()
+    lines: LinesSection = LinesSection()
     deduplicate: DeduplicateSection = DeduplicateSection()
     language: LanguageSection = LanguageSection()
     quality: QualitySection = QualitySection()

@@ -1,7 +1,7 @@
 """documents/<source>: what one source says, extracted, normalised and judged; nothing is filtered for its content yet.
 
-read → exclude → normalize → split → judge, with the MinHash signatures beside. Language and rules are judged here,
-while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
+read → exclude → normalize → lines (of web pages) → split → judge, with the MinHash signatures beside. Language and rules
+are judged here, while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
 """
 
 import unicodedata
@@ -21,7 +21,7 @@ from pipelines.fetch import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError
-from pipelines.stages import exclude, judge, normalize, signatures, split
+from pipelines.stages import exclude, judge, lines, normalize, signatures, split
 from pipelines.unit import Unit
 
 UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
@@ -68,6 +68,7 @@ class DocumentsJob:
         stages: list[Stage] = [
             exclude.stage(config.exclude),
             normalize.stage(config.normalize),
+            *([lines.stage(config.lines)] if _has_lines_cut(config, source) else []),
             split.stage(),
             judge.stage(
                 config.language,
@@ -116,6 +117,10 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
             return
 
 
+def _has_lines_cut(config: CorpusConfig, source: SourceSection) -> bool:
+    return config.lines.enabled and source.kind == "common_crawl"
+
+
 def _rules_apply(config: CorpusConfig, source: SourceSection) -> bool:
     return config.quality.rules_for == "all" or not source.curated
 
@@ -141,6 +146,7 @@ def _made_from(
         "source": source.model_dump(mode="json", exclude={"root", "paths", "priority", "curated", "bad_share_limit", "language"}),
         "exclude": config.exclude.model_dump(mode="json"),
         "normalize": config.normalize.model_dump(mode="json"),
+        "lines": {**config.lines.model_dump(mode="json"), "version": lines.VERSION} if _has_lines_cut(config, source) else None,
         "language": config.language.model_dump(mode="json", exclude={"model"}),
         "rules": list(quality.rules) if _rules_apply(config, source) else [],
         "signatures": deduplicate.model_dump(mode="json", include={"ngram", "bands", "rows", "seed", "scheme"})

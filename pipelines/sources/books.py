@@ -23,7 +23,7 @@ from pipelines.text.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.wrapping import unwrap
 from pipelines.unit import Unit, unit_name
 
-VERSION = 1
+VERSION = 2
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 
@@ -33,7 +33,7 @@ _INLINE_TAG = re.compile(r"</?(?:strong|b|i|em|u|p|br|center|font|span|sup|sub|s
 _BREAK_TAG = re.compile(r"<(?:br|hr|/p)\b[^<>]{0,200}>", re.I)
 _ANY_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _MAX_TITLE = 120  # characters
-_SENTENCE_END = re.compile(r"[.。:：；;,，、]['\"”’」』]*$")
+_SENTENCE_END = re.compile(r"[.。:：；;,，、]['\"”’」』]*$|[。！？，；：].*[。！？?!]['\"”’」』]*$")  # or clauses
 
 
 class _Drop(Exception):

@@ -28,7 +28,8 @@ _META_BYTES = 4096  # a page's encoding must stand in the first 1,024 bytes; man
 _META_CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]{0,256}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.I)
 _TITLE = re.compile(r"<title\b[^>]*>(.{0,2000}?)</title", re.I | re.S)
 _DIV, _ARTICLE, _OPTION = (int.from_bytes(name, "big") for name in (b"div", b"art", b"opt"))  # as _names gives them
-_BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+# "Â\xa0" and "Ã\xa0" are what UTF-8 becomes when it is read as Latin-1: to be repaired, they need their no-break space.
+_BLANKS = re.compile(r"([ÂÃ]\xa0)|[^\S\n]{2,}|[^\S\n ]")
 _LINE_ENDS = re.compile(r" \n ?|\n ")
 _GAPS = re.compile(r"\n{3,}")
 
@@ -90,9 +91,12 @@ def page_title(html: str) -> str | None:
 
 
 def tidy(text: str) -> str:
-    """Blanks of every kind become one space, none at either end of a line; at most one blank line."""
-    text = _BLANKS.sub(" ", text)
-    return _GAPS.sub("\n\n", _LINE_ENDS.sub("\n", text)).strip()
+    """Blanks of every kind become one space, none at either end of a line; at most one blank line.
+
+    A no-break space that may be part of mojibake stays: `normalize` repairs it, or makes it a space.
+    """
+    text = _BLANKS.sub(lambda found: found[1] or " ", text)
+    return _GAPS.sub("\n\n", _LINE_ENDS.sub("\n", text)).strip(" \n")
 
 
 def _check(html: str) -> None:

@@ -164,6 +164,7 @@ _AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;
 _BEFORE_BRACKET = re.compile(r"(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]{0,4}(?=[)）])")  # bounded, so that it is linear
 _GONE_TWICE = re.compile("\ufdd2(?: ?\ufdd2)+")
 _BEFORE_MARK = re.compile(r" ?\ufdd2(?= ?[,.;:!?、。，；）)])")
+_MARK_BEFORE_MARK = re.compile("[,;:、，；] ?\ufdd2(?= ?[,.;!?。，；])")  # "2013, {{ISBN|…}}." ends in one mark
 _FIRST_MARK = re.compile(r"^(?: ?\ufdd2)+[ ,;:.–—-]+")
 _NOTHING = re.compile(r"[\W_]*")
 
@@ -192,7 +193,7 @@ def _tidied(text: str) -> str:
     if "(" in text or "（" in text or "[" in text:
         text = _EMPTY_BRACKETS.sub(lambda match: "" if GONE in match[0] else match[0], text)
         text = _BEFORE_BRACKET.sub("", _AFTER_BRACKET.sub("", text))
-    return _FIRST_MARK.sub("", _BEFORE_MARK.sub("", text))
+    return _FIRST_MARK.sub("", _BEFORE_MARK.sub("", _MARK_BEFORE_MARK.sub("", text)))
 
 
 # --- sections ---------------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ math; var; kbd; key; keypress; samp; sub; sup; em; strong; strike; del; ins; und
 no italic; noitalic; not a typo; currency; railgauge; track gauge; ill; illm; interlanguage link;
 interlanguage link multi; link-interwiki; lien; нп; нп1; нп2; нп3; нп4; нп5; не переведено;
 не переведено 2; не переведено 3; не переведено 4; не переведено 5; 仮リンク; liên kết đa ngữ;
-enlace interlingüístico; link le; tsl; llang; internetlink; ruby; ルビ; ruby-ja; 読み仮名; ふりがな; 読み仮名 ruby不使用;
+enlace interlingüístico; link le; tsl; internetlink; ruby; ルビ; ruby-ja; 読み仮名; ふりがな; 読み仮名 ruby不使用;
 quote; quotation; blockquote; bquote; cquote; quote box; citation bloc; citation; cita;
 cita publicación; zitat; "; 引用; 引用文; 인용문; цитата; начало цитаты; trích dẫn; rquote; poemquote; verse;
 poem; columns-list; column list; div col; colonne; latin; grec; zh-hans; zh-hant; incise;
@@ -125,7 +125,9 @@ _RENDERERS: dict[str, Renderer] = {
     **dict.fromkeys(
         ["ill", "illm", "interlanguage link", "interlanguage link multi", "lien", "仮リンク", "liên kết đa ngữ"], _link
     ),
-    **dict.fromkeys(["lang", "langue", "lang2", "lang-xx", "langx", "ref-lang", "xlang", "språk", "taal", "язык"], _second),
+    **dict.fromkeys(
+        ["lang", "langue", "lang2", "lang-xx", "langx", "llang", "ref-lang", "xlang", "språk", "taal", "язык"], _second
+    ),
     **dict.fromkeys(["transl", "transliteration", "translit", "translittération", "rtl-lang", "script/hebrew"], _last),
     **dict.fromkeys(
         [

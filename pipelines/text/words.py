@@ -25,7 +25,7 @@ SHORT_LINE_WIDTH = 30  # characters; FineWeb (arXiv 2406.17557, section 3.5). A 
 
 # Bits of the character table.
 BLANK, NEWLINE, LETTER, DIGIT, SPACELESS = 1, 2, 4, 8, 16
-_TERMINAL, _FULL_STOP, _CLOSER, _BULLET, _SYLLABLE, _UNPUNCTUATED = 64, 128, 256, 512, 1024, 2048
+TERMINAL, _FULL_STOP, CLOSER, _BULLET, _SYLLABLE, UNPUNCTUATED = 64, 128, 256, 512, 1024, 2048
 
 _SPACELESS_RANGES = (
     *((0x0E00, 0x0EFF), (0x0F00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF)),  # Thai, Lao; Tibetan; Myanmar; Khmer
@@ -84,10 +84,10 @@ def table() -> NDArray[np.uint16]:
     bits[major == "N"] |= DIGIT
     bits[(major == "Z") | np.isin(np.arange(CODE_POINTS), [9, 10, 11, 12, 13, 28, 29, 30, 31, 0x85])] |= BLANK
     bits[10] |= NEWLINE
-    for flag, characters in ((_TERMINAL, _TERMINALS + _FULL_STOPS), (_CLOSER, _CLOSERS), (_BULLET, _BULLETS)):
+    for flag, characters in ((TERMINAL, _TERMINALS + _FULL_STOPS), (CLOSER, _CLOSERS), (_BULLET, _BULLETS)):
         bits[[ord(c) for c in characters]] |= flag
     bits[[ord(c) for c in _FULL_STOPS if c != "…"]] |= _FULL_STOP
-    for flag, ranges in ((SPACELESS, _SPACELESS_RANGES), (_UNPUNCTUATED, _UNPUNCTUATED_RANGES), (_SYLLABLE, _SYLLABLE_RANGES)):
+    for flag, ranges in ((SPACELESS, _SPACELESS_RANGES), (UNPUNCTUATED, _UNPUNCTUATED_RANGES), (_SYLLABLE, _SYLLABLE_RANGES)):
         for first, last in ranges:
             bits[first : last + 1] |= np.where(major[first : last + 1] == "L", flag, 0).astype(np.uint16)
     bits[0x3007] |= LETTER | SPACELESS  # 〇 is a number letter to Unicode, a Han character to a reader
@@ -175,7 +175,7 @@ def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
             if bits & LETTER:
                 has_letter = has_alnum = in_sentence = True
                 letters += 1
-                unpunctuated += bits & _UNPUNCTUATED != 0
+                unpunctuated += bits & UNPUNCTUATED != 0
                 packed_length += 1
                 packed = (packed << 8 | (code | 0x20)) if code < 0x80 and packed_length <= 4 else -1
             elif bits & DIGIT:
@@ -199,12 +199,12 @@ def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
             ellipses += code == 0x2026 or (dots > 0 and dots % 3 == 0)
             last = code
             # the sentence
-            if bits & _TERMINAL:
+            if bits & TERMINAL:
                 terminal = ends_sentence = True
                 if bits & _FULL_STOP and in_sentence:
                     sentences += 1
                     in_sentence = False
-            elif not bits & _CLOSER:
+            elif not bits & CLOSER:
                 terminal = ends_sentence = False
         out[row] = (
             *(tokens, words, letter_tokens, measured_words, measured_characters),

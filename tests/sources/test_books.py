@@ -137,3 +137,19 @@ def test_real_books(tmp_path: Path) -> None:
     text = documents["11-0.txt"]["text"]
     assert "bank, and of having nothing to do: once or twice she had peeped into the book" in text  # three lines of the file
     assert not any("Gutenberg" in row["text"] for row in documents.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("武成", "武成"),
+        ("何处是归程？", "何处是归程？"),
+        ("王问其故，曰何哉？", None),
+        ("王曰：善。", None),
+        ("A Tale, in Two Parts", "A Tale, in Two Parts"),
+        ("What Next?", "What Next?"),
+    ],
+)
+def test_a_first_line_of_several_clauses_is_no_title(tmp_path: Path, line: str, title: str | None) -> None:
+    (tmp_path / "a.txt").write_text(f"{line}\n他的书。\n", encoding="utf-8")
+    assert [row["title"] for row in read(tmp_path)[0].values()] == [title]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import ExcludeSection, LanguageSection, NormalizeSection, QualitySection
+from pipelines.config import ExcludeSection, LanguageSection, LinesSection, NormalizeSection, QualitySection
 from pipelines.contract.batch import Batch, born, documents_from, with_columns
 from pipelines.contract.schema import document_id
-from pipelines.stages import exclude, judge, language, normalize, quality, split
+from pipelines.stages import exclude, judge, language, lines, normalize, quality, split
 
 MODEL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "langid" / "lid.176.ftz"
 
@@ -181,3 +181,12 @@ def test_stages_take_an_empty_batch() -> None:
         result = stage(result)
     assert result.documents.num_rows == 0
     result.ledger.check()
+
+
+def test_lines_are_cut_and_counted() -> None:
+    prose = "The old bridge over the river was closed on Monday for repairs that take a year."
+    given = batch(f"Home\nBridge closed\n{prose}\nShare", "short", title=["Bridge closed", None])
+    result = lines.stage(LinesSection())(given)
+    assert texts(result) == [f"Bridge closed\n{prose}", "short"]
+    assert result.ledger.lines["lines"].characters_removed == {"lines": len("Home\n\nShare")}
+    assert lines.stage(LinesSection())(batch("short")).ledger.lines.keys() == {"read"}  # nothing was cut

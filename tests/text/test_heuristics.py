@@ -31,6 +31,7 @@ def first(text: str, *, english: bool = True, rule_sets: tuple[str, ...] = RULE_
 
 def test_prose_passes() -> None:
     assert first(GOOD) == (None, None)
+    assert first(GOOD.replace(" ", " » ", 40), rule_sets=("gopher",)) == (None, None)  # "»" is no word
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ def test_prose_passes() -> None:
         ("Ab cd. " * 30, Reason.GOPHER_WORD_LENGTH, 2.5),
         (GOOD.replace(" dol", " #dol"), Reason.GOPHER_SYMBOLS, 10 / 64),
         (GOOD + " 1" * 20, Reason.GOPHER_ALPHABETIC, 64 / 84),
+        (GOOD + " 1 »" * 20, Reason.GOPHER_ALPHABETIC, 64 / 84),
         (GOOD.replace("The ", "").replace("And ", ""), Reason.GOPHER_STOP_WORDS, 0),
         (GOOD.replace(" ", "…\n", 30), Reason.GOPHER_SYMBOLS, 30 / 64),
         ("• " + GOOD.replace(". ", ".\n• "), Reason.GOPHER_BULLETS, 1),

@@ -24,6 +24,8 @@ CASES = {
     "x [[File:A.jpg|never closed\n\nNext paragraph.": "x\n\nNext paragraph.",
     # templates
     "a {{lang|fr|bon ''jour''}} b {{lang-ru|мир}} c": "a bon jour b мир c",
+    "베를린({{llang|de|Berlin}})": "베를린(Berlin)",
+    "Hamburg 2013, {{ISBN|1}}. Called Ca-na-đa; {{IPA|x}}, it, {{x}} too, {{x}}": "Hamburg 2013. Called Ca-na-đa, it, too,",
     "{{convert|5|to|10|km|mi|abbr=on}} wide, {{cvt|3|ft}}": "5 to 10 km wide, 3 ft",
     "{{nowrap|12 {{abbr|km|kilometre}}}}": "12 km",
     "{{Infobox\n| a = {{nowrap|b}}\n| c = [[d]]\n}}\nText.": "Text.",
