@@ -10,7 +10,7 @@ from pipelines.contract.batch import Batch, Stage, with_columns
 from pipelines.text.heuristics import judge
 from pipelines.text.langid import LanguageModel
 
-VERSION = 2
+VERSION = 3
 
 
 def stage(language: LanguageSection, quality: QualitySection, model_path: str | None, *, apply_rules: bool) -> Stage:

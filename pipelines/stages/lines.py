@@ -13,8 +13,7 @@ def stage(section: LinesSection) -> Stage:
     """Rewrite the texts, which `normalize` has seen, without the lines above and below their running text."""
 
     def run(batch: Batch) -> Batch:
-        texts = batch.documents["text"]
-        cut = main_lines(texts, batch.documents["title"], section.prose_limit)
-        return batch if cut is texts else rewrite(batch, NAME, Change.LINES, cut)
+        documents = batch.documents
+        return rewrite(batch, NAME, Change.LINES, main_lines(documents["text"], documents["title"], section.prose_limit))
 
     return run

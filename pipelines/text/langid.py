@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # fasttext.cc, 938,013 bytes
 _LABEL = "__label__"
+_UNSURE = 0.8  # below this, a long text is looked at a second time
+_LONG = 4  # times the characters that are judged
 
 
 class LanguageModelError(ValueError):
@@ -35,9 +37,21 @@ class LanguageModel:
     def identify(self, texts: pa.Array, prefix_characters: int) -> tuple[pa.Array, pa.Array]:
         """The most probable language of each text (ISO 639, as lid.176 names it) and its probability (float32, 0 to 1).
 
-        A text without a word gets null and 0.
+        A text without a word gets null and 0. The beginning is judged; of a long text about whose beginning the model is not
+        sure (a book's contents in capitals, a list of names) also the middle: the surer answer holds.
         """
-        lines = sample(texts, prefix_characters)
+        names, scores = self._judged(sample(texts, prefix_characters))
+        long = pc.greater_equal(pc.utf8_length(texts), _LONG * prefix_characters)
+        again = pc.and_(pc.less(scores, _UNSURE), long)
+        if not pc.any(again).as_py():
+            return names, scores
+        others, surer = self._judged(middle(texts.filter(again), prefix_characters))
+        second = pc.replace_with_mask(pa.nulls(len(texts), pa.float32()), again, surer)
+        better = pc.fill_null(pc.greater(second, scores), False)
+        replaced = pc.replace_with_mask(names, again, others)
+        return pc.if_else(better, replaced, names), pc.if_else(better, second, scores)
+
+    def _judged(self, lines: pa.Array) -> tuple[pa.Array, pa.Array]:
         labels, scores = self._model.f.multilinePredict([f"{line}\n" for line in lines.to_pylist()], 1, 0.0, "strict")
         names = pa.array([label[0].removeprefix(_LABEL) if label else None for label in labels], pa.string())
         values = np.array([score[0] if len(score) else 0.0 for score in scores], np.float32)
@@ -49,6 +63,12 @@ class LanguageModel:
 def sample(texts: pa.Array, characters: int) -> pa.Array:
     """What is judged of each text: its first characters, on one line."""
     return pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, characters), "\n", " ")
+
+
+def middle(texts: pa.Array, characters: int) -> pa.Array:
+    """As many characters from where the second half of each text begins, on one line."""
+    halves = [text[len(text) // 2 :][:characters] for text in texts.to_pylist()]  # of few texts
+    return pc.replace_substring(pa.array(halves, pa.string()), "\n", " ")
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines.text.langid import LanguageModel, LanguageModelError, sample
+from pipelines.text.langid import LanguageModel, LanguageModelError, middle, sample
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "langid"
 MODEL = DATA / "lid.176.ftz"
@@ -25,6 +25,23 @@ def test_only_the_prefix_is_judged() -> None:
     text = "Dies ist ein deutscher Satz. " + "This is an English sentence. " * 50
     assert LanguageModel(MODEL).identify(pa.array([text]), 28)[0].to_pylist() == ["de"]
     assert LanguageModel(MODEL).identify(pa.array([text]), 10_000)[0].to_pylist() == ["en"]
+
+
+@needs_model
+def test_a_long_text_with_a_doubtful_beginning_is_judged_by_its_middle() -> None:
+    contents = "I. PENELOPE\nII. ULYSSES\nIII. VIII. XIV. XIX. MAULEVRIER ET LESBIA\n" * 2
+    book = contents + "The old man walked slowly home through the rain, and nobody in the street knew him.\n" * 12
+    sure = "Dies ist ein deutscher Satz, und er ist nicht kurz. " * 3 + "This is an English sentence. " * 50
+    texts = pa.array([contents, book, sure, ""])
+    names, scores = LanguageModel(MODEL).identify(texts, len(contents))
+    assert names.to_pylist()[1:] == ["en", "de", None]
+    assert scores[0].as_py() < 0.65 < 0.9 < scores[1].as_py()
+    alone, score = LanguageModel(MODEL).identify(texts.slice(1, 1), len(contents))
+    assert (alone[0], score[0]) == (names[1], scores[1])
+
+
+def test_the_middle() -> None:
+    assert middle(pa.array(["abcdé\nüx", "abc", ""]), 3).to_pylist() == ["é ü", "bc", ""]
 
 
 @needs_model
