@@ -6,23 +6,47 @@ Heavy packages are imported in the command that needs them: `corpusmill --help` 
 import argparse
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; an error a user can mend is one line on stderr and exit code 1 (2 for a wrong command line)."""
+    """Run a command; an error a user can mend is one line on stderr and exit code 1 (2 for a wrong command line).
+
+    Ctrl-C and SIGTERM end it in order, with exit codes 130 and 143.
+    """
     parsed = _parser().parse_args(arguments)
+    with _stopping() as signals:
+        try:
+            return int(parsed.run(parsed))
+        except (KeyboardInterrupt, ValueError, OSError, RuntimeError) as error:
+            if os.environ.get("CORPUSMILL_TRACEBACK"):
+                raise
+            # Asked by the signal, not by the error: libraries wrap a KeyboardInterrupt in errors of their own.
+            if signals or isinstance(error, KeyboardInterrupt):
+                print("corpusmill: stopped; what is finished is kept, the same command goes on from there", file=sys.stderr)
+                return 128 + (signals[0] if signals else signal.SIGINT)
+            print(f"corpusmill: {error}", file=sys.stderr)
+            return 1
+
+
+@contextmanager
+def _stopping() -> Generator[list[int]]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, so that workers and temporary files are cleared away; yields those that came."""
+    came: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return int(parsed.run(parsed))
-    except KeyboardInterrupt:
-        print("corpusmill: interrupted; what is finished is kept, the same command goes on from there", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        if os.environ.get("CORPUSMILL_TRACEBACK"):
-            raise
-        print(f"corpusmill: {error}", file=sys.stderr)
-        return 1
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,16 +159,18 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
+    from flows.lock import locked
     from pipelines.contract import files, manifest
     from pipelines.release import garbage, published_folders
 
     out = arguments.out if "://" in arguments.out else os.path.abspath(arguments.out)
     corpus = manifest.read(published_folders(out)["corpus"])
-    found = garbage(out, corpus.config["retain"])
-    for path in found:
-        print(f"{'would remove' if arguments.dry_run else 'removed'} {path}")
-        if not arguments.dry_run:
-            files.remove(path)
+    with locked(out):  # what a running build has not finished looks like garbage
+        found = garbage(out, corpus.config["retain"])
+        for path in found:
+            print(f"{'would remove' if arguments.dry_run else 'removed'} {path}")
+            if not arguments.dry_run:
+                files.remove(path)
     print(f"{len(found)} things that the release does not need")
     return 0
 

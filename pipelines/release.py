@@ -125,13 +125,13 @@ def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> 
     retain = retain_intermediate or {}
     needed = {folder for name, folder in published_folders(out).items() if retain.get(name.split("/")[0], True)}
     found: dict[str, None] = {}
-    for kind in DATASET_KINDS:
-        for path in files.listing(files.join(out, kind)):
-            folder = _dataset_folder(out, kind, path)
-            if folder not in needed:
-                found[folder] = None
-            elif path.endswith(".tmp"):
-                found[path] = None
+    for path in files.listing(out):
+        kind = path.removeprefix(out.rstrip("/") + "/").split("/", 1)[0]
+        folder = _dataset_folder(out, kind, path) if kind in DATASET_KINDS else None
+        if folder is not None and folder not in needed:
+            found[folder] = None
+        elif path.endswith(".tmp"):
+            found[path] = None
     return list(found)
 
 

@@ -22,7 +22,7 @@ class Claim:
     documents: int = 0
     text_bytes: int = 0
     stored_bytes: int = 0  # of the unit, once it is done
-    state: str = "working"  # working, done, failed
+    state: str = "working"  # working, done, failed, interrupted
     error: str = ""
 
 
@@ -40,7 +40,8 @@ class Claims:
         try:
             yield claim
         except BaseException as error:
-            claim.state, claim.error = "failed", f"{type(error).__name__}: {error}"
+            claim.state = "failed" if isinstance(error, Exception) else "interrupted"
+            claim.error = f"{type(error).__name__}: {error}"
             self.note(claim)
             raise
         claim.state, claim.stored_bytes = "done", stored_bytes
@@ -68,6 +69,10 @@ class Claims:
     def failures(self) -> list[Claim]:
         """Units that ended with an exception."""
         return [claim for claim in self.all() if claim.state == "failed"]
+
+    def is_interrupted(self) -> bool:
+        """Whether a signal to stop came while a unit was being done."""
+        return any(claim.state == "interrupted" for claim in self.all())
 
 
 def _is_alive(pid: int) -> bool:

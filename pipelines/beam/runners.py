@@ -75,6 +75,8 @@ def _run_in_process(construct: Construct, claims: Claims, on_progress: OnProgres
             with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
                 construct(pipeline, claims)
         except Exception as error:
+            if claims.is_interrupted():  # Beam makes an error of the unit out of it
+                raise KeyboardInterrupt from error
             raise _named(claims, error) from error
 
 
