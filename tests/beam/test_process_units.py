@@ -1,19 +1,14 @@
-import base64
-import bz2
-import functools
 import hashlib
 import os
-import re
 import sys
 import time
 from pathlib import Path
 
-import apache_beam as beam
 import pytest
 
 from pipelines.beam import runners
-from pipelines.beam.claims import Claims, wait_until_gone
-from pipelines.beam.process_units import construct_pipeline, process_units
+from pipelines.beam.claims import wait_until_gone
+from pipelines.beam.process_units import process_units
 from pipelines.beam.runners import WorkerError, balanced
 from pipelines.build import Context, RunnerOptions
 from pipelines.config import CorpusConfig
@@ -133,25 +128,3 @@ def test_the_static_assignment_is_balanced() -> None:
     order = balanced(weights, 2)
     assert sorted(order) == list(range(8))
     assert sum(weights[i] for i in order[0::2]) == sum(weights[i] for i in order[1::2]) == 20
-
-
-def _plain(payload: bytes) -> bytes:
-    """A transform's payload with its pickles (Beam packs them with bz2 and base64) unpacked."""
-    packed = re.findall(rb"QlpoOT[A-Za-z0-9+/=]+", payload)
-    return payload + b"".join(bz2.decompress(base64.b64decode(block)) for block in packed)
-
-
-def test_for_a_cluster_the_pipeline_is_a_proto_without_local_paths(tmp_path: Path) -> None:
-    unit = Unit(name="u", source="lines", uri="a.warc.gz", root="gs://bucket/in", bytes=1, identity="x")
-    construct = functools.partial(construct_pipeline, [unit.model_dump_json()], "gs://bucket/out", LinesJob(), True)
-    arguments = ("--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp")
-    pipeline = beam.Pipeline(options=runners.cluster_options(RunnerOptions("DataflowRunner", beam_arguments=arguments)))
-    construct(pipeline, Claims(None))
-    proto = pipeline.to_runner_api()
-    again = beam.Pipeline.from_runner_api(proto, None, pipeline._options).to_runner_api()
-    assert set(proto.components.transforms) == set(again.components.transforms)
-    payload = b"".join(_plain(transform.spec.payload) for transform in proto.components.transforms.values())
-    payload = payload.replace(str(Path(beam.__file__).parent).encode(), b"")  # Beam's own lambdas name their source file
-    for path in (str(tmp_path), str(Path.cwd()), "/tmp", str(Path.home())):
-        assert path.encode() not in payload
-    assert b"gs://bucket/out" in payload

@@ -1,0 +1,73 @@
+"""Every pipeline of a build, as a cluster gets it: a proto that round-trips, with object-store URIs only, without a model."""
+
+import base64
+import bz2
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+from pipelines.beam import exchange, process_units, runners
+from pipelines.beam.claims import Claims
+from pipelines.build import RunnerOptions
+from pipelines.config import CorpusConfig
+from pipelines.datasets.candidates import BandRows, BucketStars
+from pipelines.datasets.corpus import CorpusJob
+from pipelines.datasets.documents import DocumentsJob, Model
+from pipelines.datasets.tokens import TokensJob
+from pipelines.unit import Unit
+
+OUT = "gs://bucket/out"
+CONFIG = CorpusConfig.model_validate(
+    {
+        "corpus": {"name": "t"},
+        "sources": [{"name": "s", "kind": "common_crawl", "root": "gs://bucket/in", "snapshot": "1"}],
+        "vocabularies": [{"name": "gpt"}],
+    }
+)
+UNIT = Unit(name="u", source="s", uri="a.warc.gz", root="gs://bucket/in", bytes=1, identity="x")
+OPTIONS = RunnerOptions(
+    "DataflowRunner",
+    beam_arguments=("--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp"),
+)
+
+JOBS = {
+    "documents": DocumentsJob(CONFIG, "s", Model(f"{OUT}/models/lid.ftz", "0" * 64), None),
+    "corpus": CorpusJob(CONFIG, {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", f"{OUT}/classifier/x"),
+    "tokens": TokensJob(f"{OUT}/vocabulary/gpt/x", "0" * 64, 0.01),
+}
+
+
+def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
+    maps = {
+        name: functools.partial(process_units.construct_pipeline, [UNIT.model_dump_json()], f"{OUT}/{name}/x", job, True)
+        for name, job in JOBS.items()
+    }
+    spill = f"{OUT}/clusters/x/spill"
+    inputs = [("bands-00000", f'{{"parts": ["{OUT}/documents/s/x/signatures/u.arrow"]}}', 1)]
+    functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
+    return maps | {"clusters": functools.partial(exchange.construct_pipeline, inputs, *functions)}
+
+
+def unpacked(payload: bytes) -> bytes:
+    """A transform's payload with its pickles (Beam packs them with bz2 and base64) unpacked, Beam's own source paths left out."""
+    blocks = re.findall(rb"QlpoOT[A-Za-z0-9+/=]+", payload)
+    plain = payload + b"".join(bz2.decompress(base64.b64decode(block)) for block in blocks)
+    return plain.replace(str(Path(beam.__file__).parent).encode(), b"")
+
+
+@pytest.mark.parametrize("name", ["documents", "corpus", "tokens", "clusters"])
+def test_the_proto_names_no_local_path_and_holds_no_model(name: str) -> None:
+    pipeline = beam.Pipeline(options=runners.cluster_options(OPTIONS))
+    constructs()[name](pipeline, Claims(None))
+    proto = pipeline.to_runner_api()
+    again = beam.Pipeline.from_runner_api(proto, None, pipeline._options).to_runner_api()
+    assert set(proto.components.transforms) == set(again.components.transforms)
+    payloads = [unpacked(transform.spec.payload) for transform in proto.components.transforms.values()]
+    for local in (str(Path.cwd()), str(Path.home()), "/tmp", "file://"):
+        assert not any(local.encode() in payload for payload in payloads)
+    assert any(OUT.encode() in payload for payload in payloads)
+    assert max(map(len, payloads)) < 32_000
