@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _stopping() -> Generator[list[int]]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, so that workers and temporary files are cleared away; yields those that came."""
+    """SIGINT and SIGTERM raise KeyboardInterrupt, so that workers and files are cleared away; yields those that came."""
     came: list[int] = []
 
     def stop(number: int, _frame: object) -> None:

@@ -41,6 +41,8 @@ class SourceSection(Section):
     """Its documents are the quality classifier's positives; the others are its negatives."""
     bad_share_limit: float = Field(default=0.05, ge=0, le=1)
     """The build stops when more than this share of a source's records cannot be read."""
+    cut_off_files: Literal["stop", "drop"] = "stop"
+    """What a file that breaks off does: it stops the build (so much may be missing), or is a drop like other broken records."""
     namespaces: tuple[int, ...] = (0,)
     """wikipedia: the namespaces that hold documents."""
     encoding: str | None = None

@@ -8,6 +8,7 @@ class DropReason(StrEnum):
 
     # read: the record is a document, but no text could be had from it
     UNREADABLE = "unreadable"  # the record is broken: bad framing, bad XML, truncated payload
+    CUT_OFF = "cut_off"  # the file breaks off here: what should follow is lost
     UNDECODABLE = "undecodable"  # the bytes are text in no encoding that could be found
     EMPTY = "empty"  # nothing is left after extraction or normalisation
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record

@@ -5,9 +5,12 @@ are judged here, while the text is in memory for the first time, so that dedupli
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
@@ -16,7 +19,8 @@ from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, Stage, born
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
-from pipelines.contract.reasons import DropReason
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.tables import read_batches
 from pipelines.fetch import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
@@ -25,7 +29,7 @@ from pipelines.stages import exclude, judge, lines, normalize, signatures, split
 from pipelines.unit import Unit
 
 UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
-BAD_REASONS = (DropReason.UNREADABLE, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)
+BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)
 
 
 def build(context: Context, source: SourceSection) -> Dataset:
@@ -39,7 +43,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units)
         made = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
-        _check_bad_share(source, made)
+        _check_input(source, uri, made)
         return made
 
     return ensure(context, name, made_from, make)
@@ -143,7 +147,9 @@ def _made_from(
     quality = config.quality
     deduplicate = config.deduplicate
     return {
-        "source": source.model_dump(mode="json", exclude={"root", "paths", "priority", "curated", "bad_share_limit", "language"}),
+        "source": source.model_dump(
+            mode="json", exclude={"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "language"}
+        ),
         "exclude": config.exclude.model_dump(mode="json"),
         "normalize": config.normalize.model_dump(mode="json"),
         "lines": {**config.lines.model_dump(mode="json"), "version": lines.VERSION} if _has_lines_cut(config, source) else None,
@@ -167,14 +173,38 @@ def _made_from(
     }
 
 
-def _check_bad_share(source: SourceSection, made: Manifest) -> None:
+def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
+    """Raise SourceError when so little of the source could be read that something is wrong with it."""
     ledger = made.ledgers[source.name]
     line = ledger.lines[READ]
     bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
+    unread = ledger.skipped[SkipReason.FILE_TYPE]
+    if unread and not line.documents_in and ledger.skipped.total() == unread:
+        raise SourceError(
+            f"source {source.name}: none of the {unread:,} files below {source.root} that match sources.paths has a name that"
+            f" the kind {source.kind!r} reads, e.g. {made.made_from['units'][0][1]}; correct kind, paths or the files' names"
+        )
+    if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":
+        raise SourceError(
+            f"source {source.name}: {bad[DropReason.CUT_OFF]:,} files below {source.root} break off: "
+            f"{_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch them again, or keep what was before that place with"
+            ' sources.cut_off_files = "drop"'
+        )
     share = sum(bad.values()) / max(1, line.documents_in)
     if share > source.bad_share_limit:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
         raise SourceError(
             f"source {source.name}: {share:.1%} of {line.documents_in:,} documents cannot be read ({counts}), more than"
-            f" sources.bad_share_limit = {source.bad_share_limit:.1%}; repair the input below {source.root} or raise the limit"
+            f" sources.bad_share_limit = {source.bad_share_limit:.1%}; the first: {_first_drop(uri, made, list(bad))};"
+            f" repair the input below {source.root} or raise the limit"
         )
+
+
+def _first_drop(uri: str, made: Manifest, reasons: Sequence[str]) -> str:
+    """What the reader said of the first document that it dropped for one of these reasons: the file, the place, the trouble."""
+    for part in made.of("drops"):
+        for rows in read_batches(files.join(uri, part.path)):
+            chosen = rows.filter(pc.is_in(rows["reason"].cast(pa.string()), value_set=pa.array(list(reasons), pa.string())))
+            if chosen.num_rows:
+                return str(chosen["detail"][0].as_py() or chosen["origin"][0].as_py())
+    raise AssertionError(f"{uri}: the ledger counts drops that no table holds")

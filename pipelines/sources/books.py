@@ -23,7 +23,7 @@ from pipelines.text.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.wrapping import unwrap
 from pipelines.unit import Unit, unit_name
 
-VERSION = 2
+VERSION = 3
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 
@@ -128,7 +128,7 @@ def _uncompressed(stored: bytes, path: str) -> bytes:
         if room <= 0:
             raise _Drop(DropReason.UNREADABLE, f"more than {MAX_BYTES_PER_FILE:,} bytes when uncompressed")
         if not inflater.eof:
-            raise _Drop(DropReason.UNREADABLE, "the gzip file is cut off")
+            raise _Drop(DropReason.CUT_OFF, "the gzip file is cut off")
         stored = inflater.unused_data
     return b"".join(parts)
 

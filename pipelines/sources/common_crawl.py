@@ -23,7 +23,7 @@ from pipelines.text.encoding import decode
 from pipelines.text.html import ExtractionError
 from pipelines.unit import Unit
 
-VERSION = 2
+VERSION = 3
 
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
@@ -73,7 +73,8 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
 def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:
     place = f"{unit.uri}#{broken.offset if broken.offset is not None else 'end'}"
     record = Record(key=broken.record_id or place, origin=place, text="")
-    collector.drop(record, DropReason.UNREADABLE, f"{place}: {broken.detail}")
+    reason = DropReason.CUT_OFF if broken.is_end else DropReason.UNREADABLE
+    collector.drop(record, reason, f"{place}: {broken.detail}")
 
 
 def _take(collector: Collector, unit: Unit, found: Found) -> None:

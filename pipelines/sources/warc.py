@@ -65,6 +65,7 @@ class Broken:
     offset: int | None
     detail: str
     record_id: str | None = None  # when at least its header could be read
+    is_end: bool = False  # the file breaks off here, or nothing after it can be read
 
 
 @dataclass(slots=True)
@@ -116,17 +117,19 @@ def _header(record: WarcRecord, has_offsets: bool) -> Found:
 def _at_end(file: "_File", start: int, held: Found | None) -> Iterator[Found | Broken]:
     """The last record, and what follows it. A gzip stream that was cut off ends here without an error."""
     if held is None:
-        yield Broken(start, "holds no record")
+        yield Broken(start, "holds no record", is_end=True)
         return
     frame = file.frame(held.offset)
     if held.is_short:
-        yield Broken(held.offset, f"the record says {held.length:,} bytes and has {len(held.block):,}", held.record_id)
+        yield Broken(
+            held.offset, f"the record says {held.length:,} bytes and has {len(held.block):,}", held.record_id, is_end=True
+        )
     elif frame.problem:
-        yield Broken(held.offset, frame.problem, held.record_id)
+        yield Broken(held.offset, frame.problem, held.record_id, is_end=True)
     else:
         yield held
         if not file.is_blank(frame.end):
-            yield Broken(frame.end, f"the last {file.size - frame.end:,} bytes of the file are no whole record")
+            yield Broken(frame.end, f"the last {file.size - frame.end:,} bytes of the file are no whole record", is_end=True)
 
 
 def _after_damage(
@@ -136,22 +139,24 @@ def _after_damage(
     if current:
         if held:
             yield held
-        yield Broken(current.offset, damage, current.record_id)
-        return file.next_start(current.offset)
+        on = file.next_start(current.offset)
+        yield Broken(current.offset, damage, current.record_id, is_end=on is None)
+        return on
     if held is None:
-        yield Broken(start, damage)
-        return file.next_start(start)
+        on = file.next_start(start)
+        yield Broken(start, damage, is_end=on is None)
+        return on
     if held.offset is None:  # nothing can be verified or found again
         yield held
-        yield Broken(None, damage)
+        yield Broken(None, damage, is_end=True)
         return None
     frame, on = file.frame(held.offset), file.next_start(held.offset)
     if frame.problem:
-        yield Broken(held.offset, frame.problem, held.record_id)
+        yield Broken(held.offset, frame.problem, held.record_id, is_end=on is None)
         return on
     yield held
     if on != frame.end:  # else the damage lies in the record that begins there: it is met again, at once
-        yield Broken(frame.end, damage)
+        yield Broken(frame.end, damage, is_end=on is None)
     return on
 
 

@@ -24,7 +24,7 @@ from pipelines.sources.listing import SourceError, file_units, full_uri
 from pipelines.text.wikitext import Wiki, extract
 from pipelines.unit import Unit
 
-VERSION = 2
+VERSION = 3
 
 _BYTES_PER_READ = 2**16  # of XML
 _DUMP = re.compile(r"\.xml|(?<!\.txt)(?<!\.sql)(?<!\.json)(?<!\.tar)\.(?:bz2|gz|xz)$", re.IGNORECASE)
@@ -46,7 +46,7 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     """The pages of a dump as batches.
 
     Raises SourceError with the file, the place and the fix when the file is no dump at all. What follows a broken place
-    is one drop: UNREADABLE.
+    is one drop: CUT_OFF.
     """
     collector = Collector(section)
     if not _DUMP.search(unit.uri):
@@ -207,7 +207,7 @@ class _Pages:
             raise self._no_dump(why)
         place = f"{self._unit.uri}: after {self._last}, by byte {stored_bytes} of the file"
         record = Record(key=f"{self._unit.uri}#broken", origin=f"{self._unit.uri}#broken", text="")
-        self._collector.drop(record, DropReason.UNREADABLE, f"{place}: {why}")
+        self._collector.drop(record, DropReason.CUT_OFF, f"{place}: {why}")
 
     def _check_root(self, piece: bytes) -> None:
         try:

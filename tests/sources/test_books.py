@@ -71,7 +71,7 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
         "blank.txt": "empty",
         "binary.txt": "undecodable",
         "broken.xml": "unreadable",
-        "cut.txt.gz": "unreadable",
+        "cut.txt.gz": "cut_off",
         "fake.txt.gz": "unreadable",
         "deep.html": "extraction_failed",
     }

@@ -96,7 +96,7 @@ def test_of_several_revisions_the_last_in_time_counts(tmp_path: Path) -> None:
 def test_entities_are_never_expanded() -> None:
     documents, drops, _ = read(DATA, "bomb.xml")
     assert texts(documents) == {"Fir": "The fir is a tree."}
-    assert [row["reason"] for row in drops] == ["unreadable", "unreadable"]
+    assert [row["reason"] for row in drops] == ["unreadable", "cut_off"]
     assert drops[0]["title"] == "File" and "&file;" in drops[0]["detail"]
     assert all(len(row["text"]) == 0 for row in drops)
 
@@ -168,7 +168,7 @@ def test_a_broken_file_gives_the_pages_before_and_one_drop(
     documents, drops, ledger = read(tmp_path)
     assert [row["title"] for row in documents] == [f"P{n}" for n in range(len(documents))]
     assert pages_before <= len(documents) < 210
-    assert [row["reason"] for row in drops] == ["unreadable"]
+    assert [row["reason"] for row in drops] == ["cut_off"]
     assert drops[0]["detail"].startswith(f"{name}: after page {len(documents) - 1} (P{len(documents) - 1}), by byte ")
     assert ledger.documents_dropped == 1
 
@@ -224,6 +224,6 @@ def test_real_complete_dump() -> None:
 def test_real_truncated_dump() -> None:
     name = "jawiki-truncated-100k.xml.xz"
     documents, drops, _ = read(real(name), name)
-    broken = [row for row in drops if row["reason"] == "unreadable"]
+    broken = [row for row in drops if row["reason"] == "cut_off"]
     assert len(documents) > 170 and len(broken) == 1
     assert "line 100001" in broken[0]["detail"]
