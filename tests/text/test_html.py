@@ -33,7 +33,7 @@ ARTICLE = """<!DOCTYPE html><html><head><title>The
 <main><h1>The Mill</h1><p>The mill stood   by the brook,&nbsp;and nobody
 knew who had built it.</p><p>One day a <em>stranger</em> came.<br>He asked for bread.</p>
 <img src="a.png" alt="A picture of a mill"></main>
-<footer>Copyright</footer><script>var x = 1;</script></body></html>"""
+<script>var x = 1;</script><footer>Copyright</footer></body></html>"""
 
 
 def test_main_text_and_title() -> None:
@@ -42,6 +42,13 @@ def test_main_text_and_title() -> None:
         "One day a stranger came.\nHe asked for bread.",
         "The Mill & the Brook",
     )
+
+
+def test_lists_of_a_flat_page_stay() -> None:
+    prose = "<p>The mill stood by the brook, and nobody knew who had built it, or when, or why it stood there.</p>"
+    page = f"<body class='a'>{prose}<ul><li>of wood, with a wheel;</li><li>of stone.</li></ul>{prose}</body>"
+    assert "• of wood, with a wheel;\n• of stone." in main_text(page).text
+    assert "of wood" in main_text(f"<html>{page}").text
 
 
 def test_all_text_keeps_what_is_no_main_content() -> None:
