@@ -24,6 +24,7 @@ class Claim:
     stored_bytes: int = 0  # of the unit, once it is done
     state: str = "working"  # working, done, failed, interrupted
     error: str = ""
+    is_mistake: bool = False  # one of our own ValueErrors: it names the file and the fix, and another try does not help
 
 
 class Claims:
@@ -41,7 +42,8 @@ class Claims:
             yield claim
         except BaseException as error:
             claim.state = "failed" if isinstance(error, Exception) else "interrupted"
-            claim.error = f"{type(error).__name__}: {error}"
+            claim.is_mistake = isinstance(error, ValueError) and type(error).__module__.startswith("pipelines.")
+            claim.error = str(error) if claim.is_mistake else f"{type(error).__name__}: {error}"
             self.note(claim)
             raise
         claim.state, claim.stored_bytes = "done", stored_bytes

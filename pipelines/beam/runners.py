@@ -40,10 +40,15 @@ class WorkerError(RuntimeError):
     """The run ended because of one unit: its worker died, or its work raised an error."""
 
 
+class InputError(ValueError):
+    """The run ended because of a mistake in the input or the config; the message is that of the unit's own error."""
+
+
 def run(options: RunnerOptions, construct: Construct, *, stored_bytes: int, on_progress: OnProgress) -> None:
     """Run the pipeline to its end.
 
-    `stored_bytes` of input decide whether local workers are worth their start. Raises WorkerError with the unit's name.
+    `stored_bytes` of input decide whether local workers are worth their start. Raises InputError for what a user has to
+    mend, WorkerError with the unit's name for everything else.
     """
     if options.runner != "local":
         _run_on_cluster(options, construct)
@@ -112,6 +117,8 @@ def _polling(look: Callable[[], None]) -> Generator[None]:
 
 def _named(claims: Claims, error: BaseException) -> Exception:
     failures = claims.failures()
+    if failures and failures[0].is_mistake:
+        return InputError(failures[0].error)
     if failures:
         return WorkerError(f"unit {failures[0].name}: {failures[0].error}")
     return WorkerError(f"Beam: {error}")

@@ -26,6 +26,7 @@ from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError
 from pipelines.stages import exclude, judge, lines, normalize, signatures, split
+from pipelines.text.langid import LID_176_FTZ_SHA256, LanguageModelError
 from pipelines.unit import Unit
 
 UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
@@ -135,6 +136,11 @@ def _language_model(context: Context) -> Model | None:
         return None
     path = str(lid_model(context.config.language.model))
     sha256 = files.sha256(path)
+    if sha256 != LID_176_FTZ_SHA256:
+        raise LanguageModelError(
+            f"{path}: is not lid.176.ftz (sha256 {sha256[:12]}…, wanted {LID_176_FTZ_SHA256[:12]}…); correct language.model"
+            " in the config, or leave it out to fetch the model"
+        )
     uri = files.join(context.out, "models", f"lid.176-{sha256[:12]}.ftz")
     if not files.exists(uri):
         files.copy(path, uri)
@@ -187,8 +193,8 @@ def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
         )
     if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":
         raise SourceError(
-            f"source {source.name}: {bad[DropReason.CUT_OFF]:,} files below {source.root} break off: "
-            f"{_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch them again, or keep what was before that place with"
+            f"source {source.name}: a file below {source.root} breaks off ({bad[DropReason.CUT_OFF]:,} in all):"
+            f" {_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch it again, or keep what stands before that place with"
             ' sources.cut_off_files = "drop"'
         )
     share = sum(bad.values()) / max(1, line.documents_in)
