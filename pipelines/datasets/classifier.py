@@ -305,7 +305,7 @@ def _why_off(documents: Mapping[tuple[str, str], int], balanced: int, wanted: in
     totals = {kind: sum(n for (k, _), n in documents.items() if k == kind) for kind in CLASSES}
     return (
         f"{wanted:,} documents of each class are needed (quality.examples_per_class); there are {totals['curated']:,} curated"
-        f" and {totals['crawl']:,} crawled ones, {balanced:,} in languages that both have"
+        f" and {totals['crawl']:,} crawled ones, {balanced:,} of each in languages with at least {-(-wanted // 10):,} of both"
     )
 
 
