@@ -179,7 +179,7 @@ def test_with_too_few_documents_it_is_off_and_says_why(tmp_path: Path, crawled: 
     assert made.manifest.facts["why"].startswith(
         "100 documents of each class are needed (quality.examples_per_class); there are 2"
     )
-    assert f"{there} crawled ones, {there} in languages that both have" in made.manifest.facts["why"]
+    assert f"{there} crawled ones, {there} of each in languages with at least 10 of both" in made.manifest.facts["why"]
     assert made.manifest.parts == ()
     assert Classifier.load(made) is None
 
