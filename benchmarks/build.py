@@ -167,6 +167,8 @@ def report(seconds: dict[str, float], out: Path, html_bytes: int, where: dict[st
     print(f"this machine: {os.cpu_count()} cores")
     print(f"{'dataset':<18}{'seconds':>9}{'documents/s':>13}{'M characters/s':>16}")
     for name, taken in seconds.items():
+        if taken < 0.05:
+            continue  # nothing was done
         rows, size = (kept["documents_out"], kept["characters_out"]) if name.startswith(("tokens", "voc")) else (documents, text)
         print(f"{name:<18}{taken:>9.1f}{rows / taken:>13,.0f}{size / taken / 1e6:>16.1f}")
     total = sum(seconds.values())
