@@ -23,7 +23,7 @@ from pipelines.text.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.wrapping import unwrap
 from pipelines.unit import Unit, unit_name
 
-VERSION = 3
+VERSION = 4
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 

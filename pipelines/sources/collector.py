@@ -33,6 +33,7 @@ class Collector:
 
     section: SourceSection
     target_bytes: int = TARGET_BYTES_PER_BATCH
+    _keys: set[str] = field(default_factory=set[str])  # of the unit's documents: an id stands for one document
     _kept: list[Record] = field(default_factory=list)
     _dropped: list[tuple[Record, DropReason, str]] = field(default_factory=list)
     _skipped: Counter[str] = field(default_factory=Counter)
@@ -40,10 +41,14 @@ class Collector:
     _text_bytes: int = 0
 
     def keep(self, record: Record) -> None:
-        """A document. One without text is a drop: EMPTY."""
+        """A document. One without text is a drop (EMPTY), and so is one with a key that was there before (REPEATED_KEY)."""
         if not record.text:
             self.drop(record, DropReason.EMPTY)
             return
+        if record.key in self._keys:
+            self.drop(record, DropReason.REPEATED_KEY, f"an earlier record of this unit has the key {record.key}")
+            return
+        self._keys.add(record.key)
         self._kept.append(record)
         self._text_bytes += len(record.text)
 

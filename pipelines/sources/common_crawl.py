@@ -23,7 +23,7 @@ from pipelines.text.encoding import decode
 from pipelines.text.html import ExtractionError
 from pipelines.unit import Unit
 
-VERSION = 3
+VERSION = 4
 
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})

@@ -273,3 +273,18 @@ def test_real_archives(tmp_path: Path, name: str, kept: int, drops: list[str], s
     read = Read(tmp_path, path.name, path.read_bytes())
     assert (len(read.texts), read.reasons, read.skipped) == (kept, drops, skipped)
     assert read.bytes_read == path.stat().st_size
+
+
+def test_a_record_that_comes_twice_is_one_document(tmp_path: Path) -> None:
+    (tmp_path / "a.warc").write_bytes(response(1) + response(2) + response(1, b"<p>Another text under the same record id.</p>"))
+    section = SourceSection.model_validate({"name": "crawl", "kind": "common_crawl", "root": str(tmp_path), "snapshot": "1"})
+    batches = [batch for unit in common_crawl.units(section) for batch in common_crawl.read(section, unit)]
+    assert [row["origin"] for batch in batches for row in batch.documents.to_pylist()] == [
+        "a.warc#0",
+        f"a.warc#{len(response(1))}",
+    ]
+    (dropped,) = [row for batch in batches for drops in batch.drops for row in drops.to_pylist()]
+    assert (dropped["reason"], dropped["detail"]) == (
+        "repeated_key",
+        "an earlier record of this unit has the key urn:uuid:1",
+    )
