@@ -160,13 +160,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _gc(arguments: argparse.Namespace) -> int:
     from flows.lock import locked
-    from pipelines.contract import files, manifest
-    from pipelines.release import garbage, published_folders
+    from pipelines.contract import files
+    from pipelines.release import garbage, read_release, retire
 
     out = arguments.out if "://" in arguments.out else os.path.abspath(arguments.out)
-    corpus = manifest.read(published_folders(out)["corpus"])
+    retain = read_release(out)["retain"]
     with locked(out):  # what a running build has not finished looks like garbage
-        found = garbage(out, corpus.config["retain"])
+        found = garbage(out, retain)
+        if not arguments.dry_run:
+            retire(out, retain)
         for path in found:
             print(f"{'would remove' if arguments.dry_run else 'removed'} {path}")
             if not arguments.dry_run:

@@ -27,7 +27,7 @@ class Context:
     config: CorpusConfig
     out: str
     runner: RunnerOptions = RunnerOptions()
-    limit: int | None = None  # units per source: a sample build
+    limit: int | None = None  # about so many documents of each source: a sample build
     on_event: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _name, _facts: None)  # progress, for a person
 
 

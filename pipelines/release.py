@@ -53,7 +53,11 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
     """Write the report, then `release.json`: from now on this is what the build is."""
     report = closing_report(context, built)
     _write_json(files.join(context.out, REPORT), report)
-    release: dict[str, Any] = {"format": manifest.FORMAT, "corpus_name": context.config.corpus.name}
+    release: dict[str, Any] = {
+        "format": manifest.FORMAT,
+        "corpus_name": context.config.corpus.name,
+        "retain": context.config.retain.model_dump(),  # for gc: the config of this build, not that of a dataset found
+    }
     for name, dataset in sorted(built.items()):
         kind, _, rest = name.partition("/")
         folder = dataset.uri.removeprefix(context.out.rstrip("/") + "/")
@@ -115,6 +119,14 @@ def published_folders(out: str) -> dict[str, str]:
         named = {kind: value} if isinstance(value, str) else {f"{kind}/{name}": folder for name, folder in value.items()}
         folders |= {name: files.join(out, folder) for name, folder in named.items()}
     return folders
+
+
+def retire(out: str, retain_intermediate: Mapping[str, bool]) -> None:
+    """Take the datasets that are not to be kept out of the release: what it names, exists."""
+    release = read_release(out)
+    kept = {kind: value for kind, value in release.items() if retain_intermediate.get(kind, True)}
+    if kept != release:
+        _write_json(files.join(out, RELEASE), kept)
 
 
 def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> list[str]:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -27,8 +26,7 @@ from pipelines.beam.claims import Claim, Claims
 from pipelines.build import RunnerOptions
 
 POLL_SECONDS = 0.25
-# A file is judged dead only if it is found so twice: a worker may end between its last note and our look.
-_ORPHAN_LOOKS = 4
+WORKER_DIED = 70  # exit status of the child process
 IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
 
 # Adds transforms to a pipeline. It is pickled for the child process: a module's function, or functools.partial of one.
@@ -148,22 +146,23 @@ def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, 
 
 
 def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProgress) -> None:
-    """Return when the child has ended; raise WorkerError as soon as a worker is found dead with a unit in its hands."""
-    looks = 0
+    """Return when the child has ended; raise as soon as a unit has failed or a worker is dead.
+
+    A child that ends with WORKER_DIED has lost a worker; whose claim is open and whose process is gone, held that unit.
+    """
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
         on_progress(claims.all())
-        orphans = claims.orphans()
-        looks = looks + 1 if orphans else 0
-        if looks >= _ORPHAN_LOOKS:
-            names = ", ".join(claim.name for claim in orphans)
-            raise WorkerError(
-                f"unit {names}: its worker (process {orphans[0].pid}) was killed, perhaps for want of memory;"
-                " what is finished is kept: run the same command again, with fewer workers if it was memory"
-            )
         if claims.failures():
             # Beam would finish its other units first; the error is known now.
             raise _named(claims, RuntimeError())
+    if child.returncode == WORKER_DIED and not claims.failures():
+        names = ", ".join(claim.name for claim in claims.orphans())
+        what = f"unit {names}: its worker was killed" if names else "a worker process died between two units"
+        raise WorkerError(
+            f"{what}, perhaps for want of memory; what is finished is kept: run the same command again, with fewer workers"
+            " if it was memory"
+        )
 
 
 def _tail(log: Path, lines: int = 15) -> str:
@@ -173,10 +172,18 @@ def _tail(log: Path, lines: int = 15) -> str:
 def _child(specification: str, parent: int) -> None:
     """The child process: run the pipeline in worker processes, and end with the parent."""
     workers, construct, claims = pickle.loads(Path(specification).read_bytes())
+    threading.excepthook = _worker_died
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
     with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
         construct(pipeline, claims)
+
+
+def _worker_died(failure: threading.ExceptHookArgs) -> None:
+    """Beam's thread beside a worker process ends with an error when the process does; the driver would wait for ever."""
+    threading.__excepthook__(failure)
+    if failure.thread is not None and failure.thread.name == "run_worker":
+        os._exit(WORKER_DIED)
 
 
 def _end_with(parent: int) -> None:
@@ -201,9 +208,5 @@ def balanced(weights: Sequence[int], workers: int) -> list[int]:
     return order
 
 
-def _main(arguments: list[str]) -> Any:
-    _child(arguments[0], int(arguments[1]))
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    _child(sys.argv[1], int(sys.argv[2]))

@@ -83,6 +83,16 @@ def test_a_killed_worker_ends_the_run_with_the_unit_named_and_a_rerun_does_only_
     assert redone == {unit.name for unit in units} - finished
 
 
+def test_a_worker_that_is_killed_between_units_ends_the_run_too(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    units = write_units(tmp_path / "in", a=f"pid {pid}", b=f"sleep 3\nkill {pid}\nsleep 25")
+    start = time.monotonic()
+    with pytest.raises(WorkerError, match="a worker process died between two units"):
+        process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(), units)
+    assert time.monotonic() - start < 25
+    assert (tmp_path / "out" / "units" / f"{units[0].name}.json").exists()
+
+
 def test_no_worker_is_left_behind_after_a_failure(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.mkdir()

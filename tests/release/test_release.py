@@ -7,7 +7,7 @@ from pipelines.build import Context, Dataset
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.manifest import Manifest
-from pipelines.release import OutputError, claim, garbage, publish, published_folders, read_release
+from pipelines.release import OutputError, claim, garbage, publish, published_folders, read_release, retire
 
 CONFIG = CorpusConfig.model_validate(
     {"corpus": {"name": "t"}, "sources": [{"name": "s", "kind": "books", "root": ".", "snapshot": "1"}]}
@@ -60,3 +60,11 @@ def test_garbage_is_what_no_release_needs(tmp_path: Path) -> None:
     assert set(garbage(str(tmp_path))) == everything_old
     without_documents = set(garbage(str(tmp_path), {"documents": False, "clusters": True}))
     assert without_documents == everything_old | {new["documents/s"].uri}
+
+
+def test_the_release_does_not_name_what_was_not_retained(tmp_path: Path) -> None:
+    datasets = built(tmp_path, 1)
+    publish(Context(CONFIG, str(tmp_path)), datasets)
+    retire(str(tmp_path), {"documents": False, "clusters": True})
+    assert set(published_folders(str(tmp_path))) == set(datasets) - {"documents/s"}
+    assert garbage(str(tmp_path)) == [datasets["documents/s"].uri]

@@ -14,7 +14,11 @@ from pipelines.unit import Unit
 
 @dataclass(frozen=True)
 class LinesJob:
-    """A document a line; a line of commands is obeyed: `die` kills the worker, `fail` raises, `sleep N` waits."""
+    """A document a line; a line of commands is obeyed.
+
+    `die` kills the worker, `fail` raises, `sleep N` waits, `kill FILE` kills the process whose number the file holds,
+    `pid FILE` writes this one's.
+    """
 
     trace: str | None = None  # a folder: each unit leaves a file named by the unit and its process
 
@@ -48,5 +52,10 @@ def _obey(line: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if line == "fail":
         raise ValueError("this line says so")
-    if line.startswith("sleep "):
-        time.sleep(float(line.split()[1]))
+    command, _, argument = line.partition(" ")
+    if command == "sleep":
+        time.sleep(float(argument))
+    if command == "pid":
+        Path(argument).write_text(str(os.getpid()))
+    if command == "kill":
+        os.kill(int(Path(argument).read_text()), signal.SIGKILL)
