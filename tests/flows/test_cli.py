@@ -87,7 +87,7 @@ def test_the_funnel_is_exactly_what_was_planted(tiny) -> None:
     assert [source for source, lines in report["funnel"].items() if "lines" in {line["stage"] for line in lines}] == ["crawl"]
     assert found == FUNNEL
     assert json.loads((tiny.out / "release.json").read_text()).keys() == {
-        *("format", "corpus_name", "documents", "clusters", "classifier", "corpus", "vocabulary", "tokens")
+        *("format", "corpus_name", "retain", "documents", "clusters", "classifier", "corpus", "vocabulary", "tokens")
     }
 
 
