@@ -93,7 +93,7 @@ def _sentence_figures(starts: pa.Array, lengths: np.ndarray[Any, Any]) -> Figure
 
 def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
     """Figures of rows of clusters."""
-    unlike = pc.and_(batch["exact"], pc.less(batch["similarity"], 1.0))
+    unlike = pc.and_(pc.equal(batch["grain"], "exact"), pc.less(batch["similarity"], 1.0))
     return {
         **_nulls(batch),
         "own_survivors": _count(pc.equal(batch["id"], batch["survivor"])),

@@ -10,6 +10,15 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
+from pipelines.text.lsh import optimal_bands
+
+# What says where things lie or how much room there is: no part of what a dataset is made from.
+MACHINE: dict[str, Any] = {
+    "sources": {"__all__": {"root"}},
+    "deduplicate": {"against", "memory_mib"},
+    "decontaminate": {"paths"},
+    "language": {"model"},
+}
 
 
 class CorpusSection(Section):
@@ -78,28 +87,111 @@ class LinesSection(Section):
     """Cut no more than this share of a page's prose at either end; 1 suits a crawl of news only."""
 
 
+class LshTarget(Section):
+    """Bands and rows from what they are for: the pair with the least weighted error, as in datasketch's MinHashLSH."""
+
+    threshold: float = Field(gt=0, lt=1)
+    """Similarity at which two documents should begin to meet."""
+    permutations: int = Field(default=128, ge=2, le=4096)
+    """Length of a signature; bands × rows may be less."""
+    false_positive_weight: float = Field(default=0.5, ge=0, le=1)
+    """Of meeting below the threshold; the two weights add up to 1."""
+    false_negative_weight: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _weights_are_shares(self) -> Self:
+        if abs(self.false_positive_weight + self.false_negative_weight - 1) > 1e-9:
+            raise ValueError("false_positive_weight and false_negative_weight must add up to 1")
+        return self
+
+
 class DeduplicateSection(Section):
-    """Exact and near duplicates across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
+    """Copies of whole documents across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
 
     enabled: bool = True
+    exact: bool = True
+    """Remove documents that are equal after normalisation."""
+    near: bool = True
+    """Remove documents that are similar."""
+    url: bool = False
+    """Remove documents of one address, canonicalised as C4 does; the best-ranked stays."""
     ngram: int = Field(default=5, ge=1, le=50)
     """Words in a shingle; characters in scripts that are written without spaces."""
     bands: int = Field(default=14, ge=1, le=256)
     rows: int = Field(default=8, ge=1, le=64)
+    target: LshTarget | None = None
+    """Instead of bands and rows."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     scheme: Literal["affine32", "affine64"] = "affine32"
     """datasketch's name of the family of hash functions."""
     threshold: float = Field(default=0.7, ge=0, le=1)
-    """Remove a document at least this similar (signature Jaccard) to a survivor."""
+    """Remove a document at least this similar (Jaccard of the shingles) to a survivor."""
+    verify: Literal["signature", "jaccard", "edit"] = "signature"
+    """How pairs are compared: estimated by their signatures; by their shingles; by these and their edit similarity."""
+    edit_threshold: float = Field(default=0.8, ge=0, le=1)
+    """verify = "edit": the edit similarity in words that is asked for beside the threshold (Lee et al. 2022: 0.8)."""
+    bucket_limit: int = Field(default=10_000, ge=2)
+    """Of a bucket's members that are not like its best document, so many look for another centre; more are counted."""
     cluster_limit: int = Field(default=100_000, ge=2)
     """The build stops when a cluster has more members: a sign of a template taken for a text."""
     removed_share_limit: float = Field(default=0.9, ge=0, le=1)
     """The build stops when deduplication removes more than this share of a source."""
+    against: tuple[str, ...] = ()
+    """Output folders of earlier published builds; what they have is not taken again. Relative to the config's folder."""
+    memory_mib: int = Field(default=2048, ge=64)
+    """Clusters are found in this much memory of each process; more documents go through files. It changes no result."""
+
+    @model_validator(mode="after")
+    def _bands_or_a_target(self) -> Self:
+        if self.target is not None and self.model_fields_set & {"bands", "rows"}:
+            raise ValueError("target stands for bands and rows: give one or the other")
+        return self
+
+    @property
+    def lsh(self) -> tuple[int, int]:
+        """Bands, and rows of a band."""
+        target = self.target
+        if target is None:
+            return self.bands, self.rows
+        return optimal_bands(target.threshold, target.permutations, target.false_positive_weight, target.false_negative_weight)
 
     @property
     def permutations(self) -> int:
         """Length of a signature."""
-        return self.bands * self.rows
+        return self.bands * self.rows if self.target is None else self.target.permutations
+
+
+class RepeatsSection(Section):
+    """Text that many documents share: lines, paragraphs, runs of words. Off by default: verse and dialogue repeat, too."""
+
+    lines_limit: int | None = Field(default=None, ge=1)
+    """Cut lines that stand in more than so many documents (boilerplate of a site)."""
+    paragraphs_limit: int | None = Field(default=None, ge=1)
+    """The same for paragraphs (between blank lines)."""
+    min_words: int = Field(default=3, ge=1)
+    """Shorter lines and paragraphs stay."""
+    substring_words: int | None = Field(default=None, ge=10)
+    """Cut runs of at least so many words that a better-ranked place has too (Lee et al. 2022: 50 tokens)."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is asked for."""
+        return self.lines_limit is not None or self.paragraphs_limit is not None or self.substring_words is not None
+
+
+class DecontaminateSection(Section):
+    """Texts of benchmarks that must not be in the corpus (GPT-3, arXiv 2005.14165, appendix C: 13-grams)."""
+
+    paths: tuple[str, ...] = ()
+    """Glob patterns of JSON Lines files, relative to the config's folder; without any the stage is off."""
+    fields: tuple[str, ...] = ()
+    """Fields of a line that are text, each an item; empty takes every string of at least `min_words` words."""
+    ngram: int = Field(default=13, ge=3, le=50)
+    """A document that shares so many consecutive words with an item is contaminated."""
+    min_words: int = Field(default=8, ge=3)
+    """An item shorter than `ngram`, but not than this, must be there whole; shorter ones are counted and not looked for."""
+    action: Literal["drop", "cut"] = "drop"
+    """Drop the document, or cut the shared words out of it."""
 
 
 class LanguageSection(Section):
@@ -206,6 +298,8 @@ class CorpusConfig(Section):
     normalize: NormalizeSection = NormalizeSection()
     lines: LinesSection = LinesSection()
     deduplicate: DeduplicateSection = DeduplicateSection()
+    repeats: RepeatsSection = RepeatsSection()
+    decontaminate: DecontaminateSection = DecontaminateSection()
     language: LanguageSection = LanguageSection()
     quality: QualitySection = QualitySection()
     vocabularies: tuple[VocabularySection, ...] = ()
@@ -241,7 +335,7 @@ class CorpusConfig(Section):
 
     def recorded(self) -> dict[str, Any]:
         """The resolved config as a manifest keeps it: without the paths of the machine that built it."""
-        return self.model_dump(mode="json", exclude={"sources": {"__all__": {"root"}}, "language": {"model"}})
+        return self.model_dump(mode="json", exclude=MACHINE)
 
     def source(self, name: str) -> SourceSection:
         """The section of a source."""
@@ -267,4 +361,8 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     language = config.language
     if language.model is not None:
         language = language.model_copy(update={"model": absolute(language.model)})
-    return config.model_copy(update={"sources": sources, "language": language})
+    deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
+    decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})
+    return config.model_copy(
+        update={"sources": sources, "language": language, "deduplicate": deduplicate, "decontaminate": decontaminate}
+    )

@@ -21,6 +21,10 @@ class DropReason(StrEnum):
     # deduplicate
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
+    SAME_URL = "same_url"  # a better document has the same address
+    ALREADY_PUBLISHED = "already_published"  # an earlier corpus, named in the detail, has it
+    # decontaminate
+    CONTAMINATED = "contaminated"  # holds a run of words of a benchmark's text
     # language
     LANGUAGE_UNWANTED = "language_unwanted"
     LANGUAGE_UNCERTAIN = "language_uncertain"
@@ -67,3 +71,7 @@ class Change(StrEnum):
     CONTROL = "control"  # control and other invisible characters
     WHITESPACE = "whitespace"
     LINES = "lines"  # lines removed by a line rule
+    REPEATED_LINES = "repeated_lines"  # lines that stand in many documents
+    REPEATED_PARAGRAPHS = "repeated_paragraphs"
+    REPEATED_SUBSTRINGS = "repeated_substrings"  # runs of words that a better document has too
+    CONTAMINATION = "contamination"  # runs of words of a benchmark's text

@@ -5,6 +5,7 @@ is NFC.
 """
 
 import hashlib
+from enum import StrEnum
 
 import numpy as np
 import pyarrow as pa
@@ -49,23 +50,37 @@ CLUSTERS = pa.schema(
         pa.field("id", pa.binary(16), nullable=False),  # the removed document
         pa.field("cluster", pa.binary(16), nullable=False),  # the least id of its connected component
         pa.field("survivor", pa.binary(16), nullable=False),  # the kept document it is close to
-        pa.field("similarity", pa.float32(), nullable=False),  # signature Jaccard to the survivor; 1.0 when exact
-        pa.field("exact", pa.bool_(), nullable=False),  # equal after text normalisation
+        pa.field("similarity", pa.float32(), nullable=False),  # to the survivor, as it was verified; 1.0 when exact
+        pa.field("grain", pa.string(), nullable=False),  # what they share: a Grain
+        pa.field("corpus", pa.string()),  # the earlier published corpus that has the survivor; null: this build
     ]
 )
 
 
-def signatures(permutations: int) -> pa.Schema:
-    """The schema of MinHash signatures: what deduplication needs to know of a document, row by row beside it."""
-    return pa.schema(
-        [
-            pa.field("id", pa.binary(16), nullable=False),
-            pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text normalised for comparison
-            pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), permutations), nullable=False),
-            pa.field("characters", pa.int64(), nullable=False),
-            pa.field("passes", pa.bool_(), nullable=False),  # language and rules would keep it
-        ]
-    )
+class Grain(StrEnum):
+    """What a removed document shares with its survivor."""
+
+    EXACT = "exact"  # equal after normalisation for comparison
+    NEAR = "near"  # at least as similar as the threshold
+    URL = "url"  # the same address, the text less similar
+
+
+def signatures(values: int, *, words: bool = False) -> pa.Schema:
+    """The schema of MinHash signatures: what deduplication needs to know of a document, row by row beside it.
+
+    `values` uint32 hold a signature; with `words`, the document's words come along, for an exact comparison.
+    """
+    fields = [
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text normalised for comparison
+        pa.field("url", pa.uint64(), nullable=False),  # hash of the canonical address; 0: none, or not asked for
+        pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), values), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("passes", pa.bool_(), nullable=False),  # language and rules would keep it
+    ]
+    if words:
+        fields.append(pa.field("words", pa.list_(pa.field("item", pa.uint32(), nullable=False)), nullable=False))  # hashes
+    return pa.schema(fields)
 
 
 def tokens(vocabulary_size: int) -> pa.Schema:

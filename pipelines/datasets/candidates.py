@@ -20,11 +20,12 @@ from pipelines.contract import files
 from pipelines.datasets.signatures import Piece, batches_of, columns_of
 from pipelines.text import clusters as science
 from pipelines.text import minhash
-from pipelines.text.clusters import Edges
+from pipelines.text.clusters import Edges, Ranks
 
 BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
 BYTES_PER_ROW = 12  # a hash and a rank
 DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
+_EXACT, _URL = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)  # keep hashes of different things apart
 
 
 def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int64], spill: str) -> Edges:
@@ -32,7 +33,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
     section = context.config.deduplicate
     ranks = np.empty(len(order), np.uint32)
     ranks[order] = np.arange(len(order), dtype=np.uint32)
-    ranges = -(-len(order) * (section.bands + 1) * BYTES_PER_ROW // BYTES_PER_RANGE)
+    ranges = -(-len(order) * (section.lsh[0] + 2) * BYTES_PER_ROW // BYTES_PER_RANGE)
     inputs: list[tuple[str, str, int]] = []
     for number, group in enumerate(_groups(pieces)):
         first, last = group[0].first, group[-1].first + group[-1].rows
@@ -80,8 +81,7 @@ class BandRows:
         """Write the files; their ranges and names."""
         task = json.loads(descriptor)
         batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
-        hashes = np.concatenate([np.empty(0, np.uint64), *(self._hashes(batch).reshape(-1) for batch in batches)])
-        ranks = np.repeat(_read_columns(task["ranks"])["rank"], self.section.bands + 1)
+        hashes, ranks = _rows(self.section, batches, _read_columns(task["ranks"])["rank"])
         # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
         ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
         written: list[tuple[int, str]] = []
@@ -92,11 +92,35 @@ class BandRows:
             written.append((key, uri))
         return written
 
-    def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
-        """[documents, bands + 1]; the last band is the hash of the whole text."""
-        columns = columns_of(batch, self.section.scheme)
-        bands = minhash.band_hashes(columns.minhash, self.section.bands, self.section.rows)
-        return np.column_stack([bands, columns.exact[:, 0]])
+
+def _rows(section: DeduplicateSection, batches: Sequence[pa.RecordBatch], ranks: Ranks) -> tuple[NDArray[np.uint64], Ranks]:
+    """The exchange rows of some documents: hashes, and the rank of the document that each is of."""
+    columns = [columns_of(batch, section.scheme) for batch in batches]
+    exact = np.concatenate([np.empty((0, 2), np.uint64), *(part.exact for part in columns)])
+    hashes: list[NDArray[np.uint64]] = []
+    of: list[Ranks] = []
+    if section.near:
+        # Of equal documents the best stands for all: the others meet it through their exact hash.
+        chosen = _best_of_equal(exact, ranks) if section.exact else np.arange(len(ranks))
+        found = np.concatenate([minhash.band_hashes(part.minhash, *section.lsh) for part in columns])[chosen]
+        hashes.append(found.reshape(-1))
+        of.append(np.repeat(ranks[chosen], section.lsh[0]))
+    if section.exact:
+        hashes.append(exact[:, 0] ^ _EXACT)
+        of.append(ranks)
+    if section.url:
+        address = np.concatenate([np.empty(0, np.uint64), *(part.url for part in columns)])
+        hashes.append(address[address != 0] ^ _URL)
+        of.append(ranks[address != 0])
+    return np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([np.empty(0, np.uint32), *of])
+
+
+def _best_of_equal(exact: NDArray[np.uint64], ranks: Ranks) -> NDArray[np.int64]:
+    """The places of the best-ranked of all documents with one exact hash."""
+    order = np.lexsort((ranks, exact[:, 1], exact[:, 0]))
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = (exact[order[1:]] != exact[order[:-1]]).any(axis=1)
+    return order[is_first]
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.build import Context, Dataset, ensure
-from pipelines.config import DeduplicateSection
+from pipelines.config import MACHINE, DeduplicateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
-from pipelines.contract.schema import CLUSTERS
+from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.datasets.candidates import candidates
 from pipelines.datasets.signatures import Piece, SignatureStore, pieces_of
 from pipelines.stages import signatures
 from pipelines.text import clusters as science
-from pipelines.text import minhash
-from pipelines.text.clusters import Ranks, Removals, Verified
+from pipelines.text.clusters import Likeness, Ranks, Removals, Verified
 
 NAME = "clusters"
-VERSION = 1
-PAIRS_PER_CHUNK = 2**16  # pairs whose signatures are in memory at once: 2 × 28 MiB at 112 permutations
+VERSION = 2
 DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
 LARGEST = 10
 
@@ -76,7 +74,7 @@ def _made_from(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]
     if not section.enabled:
         return {"deduplicate": {"enabled": False}}
     return {
-        "deduplicate": section.model_dump(mode="json"),
+        "deduplicate": section.model_dump(mode="json", exclude=MACHINE["deduplicate"]),
         "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
         "priorities": {source.name: source.priority for source in context.config.sources},
         "versions": {"clusters": [VERSION, science.VERSION], "signatures": signatures.VERSION},
@@ -86,7 +84,7 @@ def _made_from(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]
 def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tuple[dict[str, Any], tuple[Part, ...]]:
     section = context.config.deduplicate
     pieces = pieces_of(documents)
-    store = SignatureStore([piece.uri for piece in pieces], section.scheme)
+    store = SignatureStore([piece.uri for piece in pieces], section)
     order = _rank_order(context, pieces, store)
     spill = files.join(uri, "spill")
     try:
@@ -94,19 +92,15 @@ def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tu
     finally:
         files.remove(spill)
 
-    def compare(first: Ranks, second: Ranks) -> NDArray[np.float32]:
-        chunks = [slice(start, start + PAIRS_PER_CHUNK) for start in range(0, len(first), PAIRS_PER_CHUNK)]
-        return np.concatenate(
-            [np.empty(0, np.float32)]
-            + [minhash.similarity(store.minhash(order[first[c]]), store.minhash(order[second[c]])) for c in chunks]
-        )
+    def compare(first: Ranks, second: Ranks) -> Likeness:
+        return store.likeness(order[first], order[second])
 
-    verified = science.verify(edges, compare, section.threshold)
+    verified = science.verify(edges, compare, section.bucket_limit)
     nodes, component = science.components(verified.first, verified.second)
     ids = store.ids()
     _check_cluster_size(section, ids, order[component])
-    removals = science.choose(nodes, component, compare, section.threshold)
-    found = _found(pieces, store, ids, order, (nodes, component), removals)
+    removals = science.choose(nodes, component, compare, sum(piece.rows for piece in pieces if piece.corpus is not None))
+    found = _found(pieces, store, section, ids, order, (nodes, component), removals)
     _check_ids(pieces, ids, found)
     facts = _facts(pieces, documents, verified, found)
     _check_alarms(section, facts)
@@ -115,9 +109,11 @@ def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tu
 
 def _rank_order(context: Context, pieces: Sequence[Piece], store: SignatureStore) -> NDArray[np.int64]:
     """Document numbers, best first."""
-    priorities = [context.config.source(piece.source).priority for piece in pieces]
-    priority = np.repeat(np.array(priorities, np.int64), [piece.rows for piece in pieces])
-    return science.rank_order(store.ids(), store.passes(), priority, store.characters())
+    priorities = [0 if piece.corpus is not None else context.config.source(piece.source).priority for piece in pieces]
+    rows = [piece.rows for piece in pieces]
+    priority = np.repeat(np.array(priorities, np.int64), rows)
+    published = np.repeat(np.array([piece.corpus is not None for piece in pieces], np.bool_), rows)
+    return science.rank_order(store.ids(), published, store.passes(), priority, store.characters())
 
 
 # The result
@@ -130,7 +126,8 @@ class _Found:
     removed: NDArray[np.int64]
     survivor: NDArray[np.int64]
     similarity: NDArray[np.float32]
-    exact: NDArray[np.bool_]
+    grain: NDArray[np.str_]  # a Grain
+    corpus: NDArray[np.object_]  # of the survivor; None: this build
     cluster: NDArray[np.uint64]  # [rows, 2], ids as two numbers
     piece: NDArray[np.int64]  # index of the part that holds the removed document
     cluster_sizes: list[tuple[str, int]]  # id and members of all clusters' largest, largest first
@@ -140,6 +137,7 @@ class _Found:
 def _found(
     pieces: Sequence[Piece],
     store: SignatureStore,
+    section: DeduplicateSection,
     ids: NDArray[np.uint64],
     order: NDArray[np.int64],
     clusters: tuple[Ranks, Ranks],
@@ -150,13 +148,18 @@ def _found(
     cluster = _least_ids(ids[order[nodes]], component)
     by_size = np.lexsort((present, -members))[:LARGEST]
     removed, survivor = order[removals.removed], order[removals.survivor]
+    firsts = [piece.first for piece in pieces]
+    corpora = np.array([piece.corpus for piece in pieces], np.object_)
+    exact = (store.exact(removed) == store.exact(survivor)).all(axis=1)
+    near = removals.similarity >= section.threshold if section.near else np.zeros(len(removed), np.bool_)
     return _Found(
         removed=removed,
         survivor=survivor,
         similarity=removals.similarity,
-        exact=(store.exact(removed) == store.exact(survivor)).all(axis=1),
+        grain=np.where(exact, Grain.EXACT.value, np.where(near, Grain.NEAR.value, Grain.URL.value)),
+        corpus=corpora[np.searchsorted(firsts, survivor, side="right") - 1],
         cluster=cluster[np.searchsorted(nodes, removals.removed)],
-        piece=np.searchsorted([piece.first for piece in pieces], removed, side="right") - 1,
+        piece=np.searchsorted(firsts, removed, side="right") - 1,
         cluster_sizes=list(zip(_hex(cluster[first[by_size]]), members[by_size].tolist(), strict=True)),
         clusters=len(present),
     )
@@ -175,9 +178,8 @@ def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Veri
     for dataset in documents:
         source = dataset.manifest.dataset.removeprefix("documents/")
         is_here = of_piece == source
-        exact = int(np.count_nonzero(found.exact & is_here))
-        near = int(np.count_nonzero(is_here)) - exact
-        sources[source] = {"documents": dataset.manifest.rows(signatures.TABLE), "exact": exact, "near": near}
+        by_grain = {grain.value: int(np.count_nonzero((found.grain == grain.value) & is_here)) for grain in Grain}
+        sources[source] = {"documents": dataset.manifest.rows(signatures.TABLE), **by_grain}
     return {
         "documents": sum(counts["documents"] for counts in sources.values()),
         "sources": sources,
@@ -188,12 +190,14 @@ def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Veri
         "edges_failed": verified.failed,
         "restar_rounds": verified.rounds,
         "restar_unresolved": verified.unresolved,
+        "capped_buckets": verified.capped_buckets,
+        "capped_members": verified.capped,
     }
 
 
 def _check_alarms(section: DeduplicateSection, facts: Mapping[str, Any]) -> None:
     for source, counts in facts["sources"].items():
-        share = (counts["exact"] + counts["near"]) / max(1, counts["documents"])
+        share = sum(counts[grain.value] for grain in Grain) / max(1, counts["documents"])
         if counts["documents"] >= DOCUMENTS_TO_JUDGE and share > section.removed_share_limit:
             raise ValueError(
                 f"source {source}: {share:.1%} of {counts['documents']:,} documents would be removed as duplicates, more than"
@@ -242,7 +246,8 @@ def _write(uri: str, pieces: Sequence[Piece], ids: NDArray[np.uint64], found: _F
         _binary(found.cluster),
         _binary(ids[found.survivor]),
         pa.array(found.similarity),
-        pa.array(found.exact),
+        pa.array(found.grain, pa.string()),
+        pa.array(found.corpus, pa.string()),
     ]
     table = pa.Table.from_arrays(columns, schema=CLUSTERS)
     return tuple(

@@ -161,9 +161,7 @@ def _made_from(
         "lines": {**config.lines.model_dump(mode="json"), "version": lines.VERSION} if _has_lines_cut(config, source) else None,
         "language": config.language.model_dump(mode="json", exclude={"model"}),
         "rules": list(quality.rules) if _rules_apply(config, source) else [],
-        "signatures": deduplicate.model_dump(mode="json", include={"ngram", "bands", "rows", "seed", "scheme"})
-        if deduplicate.enabled
-        else None,
+        "signatures": signatures.made_from(deduplicate) if deduplicate.enabled else None,
         "models": {"language": model.sha256 if model else None},
         "versions": {
             source.kind: KINDS[source.kind].version,

@@ -9,9 +9,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.build import Dataset
+from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.stages import signatures
+from pipelines.text import minhash
+from pipelines.text.clusters import Likeness
 from pipelines.text.minhash import Signatures
+
+PAIRS_AT_ONCE = 2**16  # whose signatures are in memory: 2 × 28 MiB at 112 permutations
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Piece:
     uri: str
     first: int  # document number of its first row
     rows: int
+    corpus: str | None = None  # the earlier published corpus whose documents these are; None: this build's
 
 
 def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
@@ -52,13 +58,14 @@ def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
 class SignatureStore:
     """Random access to signatures by document number; what is read of the files is what is asked for."""
 
-    def __init__(self, uris: Sequence[str], scheme: str) -> None:
+    def __init__(self, uris: Sequence[str], section: DeduplicateSection) -> None:
+        self._section = section
         self._batches = [batch for uri in uris for batch in batches_of(uri)]
         rows = [batch.num_rows for batch in self._batches]
         self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
-        dtype = np.uint32 if scheme == "affine32" else np.uint64
-        self._minhash = [_values(batch["minhash"]).view(dtype) for batch in self._batches]
+        self._minhash = [columns_of(batch, section.scheme).minhash for batch in self._batches]
         self._exact = [_pairs(batch["exact"]) for batch in self._batches]
+        self._url = [batch["url"].to_numpy() for batch in self._batches]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -83,12 +90,33 @@ class SignatureStore:
         """Hashes of the normalised texts [len(numbers), 2]."""
         return self._gathered(self._exact, numbers)
 
+    def url(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Hashes of the canonical addresses [len(numbers)]; 0 where there is none."""
+        return self._gathered(self._url, numbers)
+
+    def likeness(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Likeness:
+        """How alike the documents of some pairs are, in the terms of the config."""
+        section = self._section
+        similarity = np.empty(len(first), np.float32)
+        for start in range(0, len(first), PAIRS_AT_ONCE):
+            chunk = slice(start, start + PAIRS_AT_ONCE)
+            similarity[chunk] = minhash.similarity(self.minhash(first[chunk]), self.minhash(second[chunk]))
+        alike = np.zeros(len(first), np.bool_)
+        if section.near:
+            alike |= similarity >= section.threshold
+        if section.exact:
+            alike |= (self.exact(first) == self.exact(second)).all(axis=1)
+        if section.url:
+            address = self.url(first)
+            alike |= (address == self.url(second)) & (address != 0)
+        return Likeness(similarity, alike)
+
     def _gathered(self, columns: list[Any], numbers: NDArray[np.int64]) -> Any:
-        if not len(numbers):
+        if not columns:
             return np.empty((0, 0), np.uint64)
         if len(columns) == 1:
             return columns[0][numbers]
-        out = np.empty((len(numbers), columns[0].shape[1]), columns[0].dtype)
+        out = np.empty((len(numbers), *columns[0].shape[1:]), columns[0].dtype)
         batch = np.searchsorted(self._starts, numbers, side="right") - 1
         order = np.argsort(batch, kind="stable")
         present, first = np.unique(batch[order], return_index=True)
@@ -103,6 +131,7 @@ class Columns:
 
     minhash: Signatures
     exact: NDArray[np.uint64]
+    url: NDArray[np.uint64]
 
 
 def batches_of(uri: str) -> list[pa.RecordBatch]:
@@ -117,10 +146,10 @@ def batches_of(uri: str) -> list[pa.RecordBatch]:
 
 
 def columns_of(batch: pa.RecordBatch, scheme: str) -> Columns:
-    """Signatures and exact hashes of one batch, without a copy."""
+    """Signatures, exact hashes and addresses of one batch; the signatures without a copy."""
     dtype = np.uint32 if scheme == "affine32" else np.uint64
     values: Any = _values(batch["minhash"])
-    return Columns(values.view(dtype), _pairs(batch["exact"]))
+    return Columns(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy())
 
 
 def _values(lists: pa.Array) -> NDArray[np.uint32]:

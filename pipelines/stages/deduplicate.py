@@ -6,17 +6,22 @@ import pyarrow.compute as pc
 
 from pipelines.contract.batch import Batch, Stage, sift
 from pipelines.contract.reasons import DropReason
+from pipelines.contract.schema import Grain
 
-VERSION = 1
+VERSION = 2
 NAME = "deduplicate"
+
+_REASONS = {
+    Grain.EXACT: DropReason.EXACT_DUPLICATE,
+    Grain.NEAR: DropReason.NEAR_DUPLICATE,
+    Grain.URL: DropReason.SAME_URL,
+}
 
 
 def stage(removals: pa.Table) -> Stage:
-    """Sifts the documents whose id is in `removals` (schema.CLUSTERS): EXACT_DUPLICATE or NEAR_DUPLICATE."""
+    """Sifts the documents whose id is in `removals` (schema.CLUSTERS), each for what it shares with its survivor."""
     ids = removals["id"].combine_chunks()
-    exact = removals["exact"].combine_chunks()
-    reasons = pc.if_else(exact, DropReason.EXACT_DUPLICATE.value, DropReason.NEAR_DUPLICATE.value)
-    details = _details(removals)
+    reasons, details = _reasons(removals), _details(removals)
 
     def run(batch: Batch) -> Batch:
         row = pc.index_in(batch.documents["id"], value_set=ids)
@@ -25,11 +30,20 @@ def stage(removals: pa.Table) -> Stage:
     return run
 
 
+def _reasons(removals: pa.Table) -> pa.Array:
+    grain = removals["grain"].combine_chunks()
+    known = pa.array([str(grain) for grain in _REASONS])
+    by_grain = pa.array([str(reason) for reason in _REASONS.values()]).take(pc.index_in(grain, value_set=known))
+    return pc.if_else(pc.is_valid(removals["corpus"].combine_chunks()), DropReason.ALREADY_PUBLISHED.value, by_grain)
+
+
 def _details(removals: pa.Table) -> pa.Array:
-    """E.g. "of 00ff…, similarity 0.93"."""
+    """E.g. "of 00ff…, similarity 0.93", and of an earlier corpus also "in corpus news"."""
     similarity = removals["similarity"].combine_chunks().dictionary_encode()
     written = pa.array([f"{value:.2f}" for value in similarity.dictionary.to_pylist()], pa.string()).take(similarity.indices)
-    return pc.binary_join_element_wise("of ", _hex(removals["survivor"].combine_chunks()), ", similarity ", written, "")
+    corpus = pc.fill_null(pc.binary_join_element_wise(" in corpus ", removals["corpus"].combine_chunks(), ""), "")
+    survivor = _hex(removals["survivor"].combine_chunks())
+    return pc.binary_join_element_wise("of ", survivor, corpus, ", similarity ", written, "")
 
 
 def _hex(ids: pa.Array) -> pa.Array:

@@ -1,5 +1,7 @@
 """What deduplication needs to know of a document, in a table of its own beside the documents, row for row."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +28,20 @@ def stage(section: DeduplicateSection, language: LanguageSection) -> Stage:
     return run
 
 
+def made_from(section: DeduplicateSection) -> dict[str, Any]:
+    """What of the config determines the signatures."""
+    return {
+        **section.model_dump(mode="json", include={"ngram", "seed", "scheme", "url"}),
+        "permutations": section.permutations,
+        "words": has_words(section),
+    }
+
+
+def has_words(section: DeduplicateSection) -> bool:
+    """Whether the documents' words are kept beside the signatures."""
+    return section.near and section.verify != "signature"
+
+
 def stored_length(section: DeduplicateSection) -> int:
     """How many uint32 hold a signature."""
     return section.permutations * (2 if section.scheme == "affine64" else 1)
@@ -47,6 +63,7 @@ def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, langu
         [
             documents["id"],
             scan.exact(),
+            pa.array(np.zeros(documents.num_rows, np.uint64)),
             pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
             pc.utf8_length(documents["text"]).cast(pa.int64()),
             passes(documents, language),

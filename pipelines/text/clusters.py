@@ -17,13 +17,23 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 
 RESTAR_ROUNDS = 64  # centres that a bucket may have; what is left then is counted as unresolved
 _RANK_BITS = np.uint64(32)
 
 Ranks = NDArray[np.uint32]
-Compare = Callable[[Ranks, Ranks], NDArray[np.float32]]  # the similarity of first[i] and second[i]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How alike the documents of some pairs are."""
+
+    similarity: NDArray[np.float32]
+    alike: NDArray[np.bool_]  # one of the two must go: similar enough, equal, or of one address
+
+
+Compare = Callable[[Ranks, Ranks], Likeness]  # of first[i] and second[i]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Verified:
     failed: int
     rounds: int  # of new centres
     unresolved: int  # members of buckets whose centres ran out
+    capped_buckets: int  # buckets with more members without a centre than the limit
+    capped: int  # members beyond it, which were compared with one centre only
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +69,17 @@ class Removals:
 
 
 def rank_order(
-    ids: NDArray[np.uint64], passes: NDArray[np.bool_], priority: NDArray[np.int64], characters: NDArray[np.int64]
+    ids: NDArray[np.uint64],
+    published: NDArray[np.bool_],
+    passes: NDArray[np.bool_],
+    priority: NDArray[np.int64],
+    characters: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Document numbers, best first: passes the filters, priority of the source, length, least id.
+    """Document numbers, best first: published earlier, passes the filters, priority of the source, length, least id.
 
     `ids` is [documents, 2], the 16 bytes as two big-endian numbers. It is a total order as long as ids are unique.
     """
-    return np.lexsort((ids[:, 1], ids[:, 0], -characters, -priority, ~passes))
+    return np.lexsort((ids[:, 1], ids[:, 0], -characters, -priority, ~passes, ~published))
 
 
 def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
@@ -81,31 +97,65 @@ def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
     return _stars_of(hashes[shared], ranks[shared])
 
 
-def verify(edges: Edges, compare: Compare, threshold: float, rounds: int = RESTAR_ROUNDS) -> Verified:
-    """Keep the edges whose ends are similar; members that are not like their centre form a star of their own, and so on."""
+def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = RESTAR_ROUNDS) -> Verified:
+    """Keep the edges whose ends are alike; members that are not like their centre form a star of their own, and so on.
+
+    Of a bucket's members without a centre, only the `bucket_limit` best-ranked go on.
+    """
     known = np.empty(0, np.uint64)  # pairs compared so far, sorted
-    known_good = np.empty(0, np.bool_)
-    used = 0
+    known_alike = np.empty(0, np.bool_)
+    used = capped = 0
+    capped_buckets: set[int] = set()
     while len(edges.member):
         pairs = edges.centre.astype(np.uint64) << _RANK_BITS | edges.member
         new = np.setdiff1d(pairs, known)
-        good = compare((new >> _RANK_BITS).astype(np.uint32), new.astype(np.uint32)) >= threshold
+        alike = compare((new >> _RANK_BITS).astype(np.uint32), new.astype(np.uint32)).alike
         places = np.searchsorted(known, new)
-        known, known_good = np.insert(known, places, new), np.insert(known_good, places, good)
-        failed = ~known_good[np.searchsorted(known, pairs)]
-        edges = _stars_of(edges.bucket[failed], edges.member[failed])
+        known, known_alike = np.insert(known, places, new), np.insert(known_alike, places, alike)
+        failed = ~known_alike[np.searchsorted(known, pairs)]
+        left = capped_members(edges.bucket[failed], edges.member[failed], bucket_limit)
+        capped += left.capped
+        capped_buckets |= left.capped_buckets
+        edges = _stars_of(left.bucket, left.member)
         if used == rounds:
             break
         used += bool(len(edges.member))
-    accepted = known[known_good]
+    accepted = known[known_alike]
     return Verified(
         first=(accepted >> _RANK_BITS).astype(np.uint32),
         second=accepted.astype(np.uint32),
         compared=len(known),
-        failed=int(np.count_nonzero(~known_good)),
+        failed=int(np.count_nonzero(~known_alike)),
         rounds=used,
         unresolved=len(edges.member),
+        capped_buckets=len(capped_buckets),
+        capped=capped,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Members of buckets that look for a centre, sorted by bucket and rank."""
+
+    bucket: NDArray[np.uint64]
+    member: Ranks
+    capped_buckets: frozenset[int]
+    capped: int  # members that are not among them
+
+
+def capped_members(bucket: NDArray[np.uint64], member: Ranks, limit: int) -> Members:
+    """The best-ranked `limit` members of each bucket.
+
+    >>> capped_members(np.array([7, 7, 9, 7], np.uint64), np.array([5, 1, 2, 3], np.uint32), 2).member.tolist()
+    [1, 3, 2]
+    """
+    order = np.lexsort((member, bucket))
+    bucket, member = bucket[order], member[order]
+    is_first = np.ones(len(bucket), np.bool_)
+    is_first[1:] = bucket[1:] != bucket[:-1]
+    start = np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
+    within = np.arange(len(bucket)) - start < limit
+    return Members(bucket[within], member[within], frozenset(np.unique(bucket[~within]).tolist()), int(np.count_nonzero(~within)))
 
 
 def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
@@ -121,11 +171,12 @@ def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
     return nodes, nodes[parent]
 
 
-def choose(nodes: Ranks, component: Ranks, compare: Compare, threshold: float) -> Removals:
-    """Within each component: the best-ranked remaining document survives, those similar to it go, again until none remains.
+def choose(nodes: Ranks, component: Ranks, compare: Compare, published: int = 0) -> Removals:
+    """Within each component: the best-ranked remaining document survives, those like it go, again until none remains.
 
-    All components take their step at the same time. Memory is linear in the documents; a component of m members and s survivors
-    takes up to m × s comparisons, which the limit on clusters bounds.
+    The `published` best ranks belong to earlier corpora: they are never removed. All components take their step at the same
+    time. Memory is linear in the documents; a component of m members and s survivors takes up to m × s comparisons, which
+    the limit on clusters bounds.
     """
     order = np.lexsort((nodes, component))
     nodes, component = nodes[order], component[order]
@@ -135,10 +186,10 @@ def choose(nodes: Ranks, component: Ranks, compare: Compare, threshold: float) -
         is_first[1:] = component[1:] != component[:-1]
         survivor = nodes[is_first][np.cumsum(is_first) - 1]
         nodes, component, survivor = nodes[~is_first], component[~is_first], survivor[~is_first]
-        similarity = compare(survivor, nodes)
-        close = similarity >= threshold
-        found.append((nodes[close], survivor[close], similarity[close]))
-        nodes, component = nodes[~close], component[~close]
+        likeness = compare(survivor, nodes)
+        goes = likeness.alike & (nodes >= published)
+        found.append((nodes[goes], survivor[goes], likeness.similarity[goes]))
+        nodes, component = nodes[~goes], component[~goes]
     removed, survivor, similarity = (
         (np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0, t) for t in "IIf")
     )

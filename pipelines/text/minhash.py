@@ -54,11 +54,11 @@ def narrowed(hashes: NDArray[np.uint64], scheme: str) -> NDArray[Any]:
 
 
 def band_hashes(found: Signatures, bands: int, rows: int) -> NDArray[np.uint64]:
-    """A hash [documents, bands] of each band of `rows` values; equal values in two different bands hash differently.
+    """A hash [documents, bands] of each band of `rows` values, from the first on; equal values in two bands hash differently.
 
     Two documents of similarity s share at least one band with probability 1 - (1 - s^rows)^bands.
     """
-    assert found.shape[1] == bands * rows, (found.shape, bands, rows)
+    assert found.shape[1] >= bands * rows, (found.shape, bands, rows)
     out = np.empty((len(found), bands), np.uint64)
     _bands(found, rows, out)
     return out
