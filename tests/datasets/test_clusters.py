@@ -14,6 +14,7 @@ from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.schema import CLUSTERS, document_id
 from pipelines.datasets import candidates, clusters
+from pipelines.datasets import signatures as stored
 from pipelines.parts import write_unit
 from pipelines.stages import deduplicate, signatures
 from pipelines.unit import Unit
@@ -98,7 +99,7 @@ def test_planted_near_duplicates_are_removed_and_nothing_else(tmp_path):
     expected = {document_id("web", ({"original", "copy"} - {kept.split("-")[0]}).pop() + f"-{i}") for i, kept in longer.items()}
     assert set(found) == expected
     for row in found.values():
-        assert not row["exact"]
+        assert (row["grain"], row["corpus"]) == ("near", None)
         assert 0.7 <= row["similarity"] < 1
         assert row["cluster"] == min(row["id"], row["survivor"])
 
@@ -108,14 +109,14 @@ def test_exact_copies_differ_in_case_and_punctuation_only(tmp_path):
     found = removals(build(tmp_path, config(), {"web": {"u": [("a", text, None), ("b", text.upper() + " !!!", None)]}}))
     (row,) = found.values()
     assert (row["id"], row["survivor"]) == (document_id("web", "a"), document_id("web", "b"))  # the longer one stays
-    assert row["exact"]
+    assert row["grain"] == "exact"
     assert row["similarity"] == 1.0
 
 
 def test_short_texts_are_copies_only_when_they_are_equal(tmp_path):
     rows = [("a", "Hi.", None), ("b", "hi", None), ("c", "hi there", None), ("d", "!", None), ("e", "?", None)]
     found = removals(build(tmp_path, config(), {"web": {"u": rows}}))
-    assert {(row["id"], row["exact"]) for row in found.values()} == {(document_id("web", "b"), True)}
+    assert {(row["id"], row["grain"]) for row in found.values()} == {(document_id("web", "b"), "exact")}
 
 
 def test_the_survivor_passes_then_has_priority_then_length_then_the_least_id(tmp_path):
@@ -156,7 +157,7 @@ def test_many_ranges_and_inputs_are_one(tmp_path, monkeypatch):
     one = build(tmp_path / "a", config(), {"web": units})
     monkeypatch.setattr(candidates, "BYTES_PER_RANGE", 2_000)
     monkeypatch.setattr(candidates, "DOCUMENTS_PER_INPUT", 30)
-    monkeypatch.setattr(clusters, "PAIRS_PER_CHUNK", 3)
+    monkeypatch.setattr(stored, "PAIRS_AT_ONCE", 3)
     many = build(tmp_path / "b", config(), {"web": units})
     assert many.manifest.model_dump() == one.manifest.model_dump()
 
@@ -182,7 +183,7 @@ def test_a_removal_lies_in_the_part_of_its_unit_sorted_by_id(tmp_path):
     assert clusters.removals_for(dataset, "documents/web", "w").num_rows == 0
     assert not (Path(dataset.uri) / "spill").exists()
     facts = dataset.manifest.facts
-    assert facts["sources"] == {"web": {"documents": 8, "exact": 0, "near": 6}}
+    assert facts["sources"] == {"web": {"documents": 8, "exact": 0, "near": 6, "url": 0}}
     assert facts["largest_clusters"] == [{"cluster": min(document_id("web", k) for k in "abcdefg").hex(), "members": 7}]
 
 

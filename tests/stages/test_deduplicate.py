@@ -15,13 +15,13 @@ def batch():
 
 
 def removals(*rows):
-    columns = ("id", "cluster", "survivor", "similarity", "exact")
+    columns = ("id", "cluster", "survivor", "similarity", "grain", "corpus")
     return pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], schema=CLUSTERS)
 
 
 def test_copies_are_dropped_with_the_survivor_named():
     elsewhere = document_id("t", "x")
-    table = removals((IDS[2], IDS[0], IDS[0], 0.9285714, False), (IDS[1], elsewhere, elsewhere, 1.0, True))
+    table = removals((IDS[2], IDS[0], IDS[0], 0.9285714, "near", None), (IDS[1], elsewhere, elsewhere, 1.0, "exact", None))
     out = deduplicate.stage(table)(batch())
     assert out.documents["id"].to_pylist() == [IDS[0], IDS[3]]
     drops = out.drops[0].select(["id", "stage", "reason", "detail", "text"]).to_pylist()
@@ -36,8 +36,23 @@ def test_copies_are_dropped_with_the_survivor_named():
     assert dict(line.characters_dropped) == {"exact_duplicate": 2, "near_duplicate": 3}
 
 
+def test_the_reason_is_what_they_share_and_an_earlier_corpus_is_named():
+    table = removals(
+        (IDS[0], IDS[0], IDS[3], 0.25, "url", None),
+        (IDS[1], IDS[1], IDS[1], 1.0, "exact", "news-2025"),
+        (IDS[2], IDS[2], IDS[3], 0.75, "near", "news-2025"),
+    )
+    drops = deduplicate.stage(table)(batch()).drops[0]
+    assert drops["reason"].to_pylist() == ["same_url", "already_published", "already_published"]
+    assert drops["detail"].to_pylist() == [
+        f"of {IDS[3].hex()}, similarity 0.25",
+        f"of {IDS[1].hex()} in corpus news-2025, similarity 1.00",
+        f"of {IDS[3].hex()} in corpus news-2025, similarity 0.75",
+    ]
+
+
 def test_a_sliced_table_names_the_right_survivors():
-    rows = [(id_, id_, survivor, 0.8, False) for id_, survivor in zip(IDS, reversed(IDS), strict=True)]
+    rows = [(id_, id_, survivor, 0.8, "near", None) for id_, survivor in zip(IDS, reversed(IDS), strict=True)]
     out = deduplicate.stage(removals(*rows).slice(1, 1))(batch())
     assert out.drops[0]["detail"].to_pylist() == [f"of {IDS[2].hex()}, similarity 0.80"]
 
