@@ -120,7 +120,7 @@ class SignatureStore:
         batch = np.searchsorted(self._starts, numbers, side="right") - 1
         order = np.argsort(batch, kind="stable")
         present, first = np.unique(batch[order], return_index=True)
-        for index, chosen in zip(present.tolist(), np.split(order, first[1:]), strict=True):
+        for index, chosen in zip(present.tolist(), np.split(order, first)[1:], strict=True):
             out[chosen] = columns[index][numbers[chosen] - self._starts[index]]
         return out
 

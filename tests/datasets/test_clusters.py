@@ -256,3 +256,81 @@ def test_news_with_planted_pairs(tmp_path):
     names = {document_id("web", key): key for key, _, _ in rows}
     found = removals(build(tmp_path, config(), {"web": {"u": rows}}))
     assert {frozenset({names[row["id"]], names[row["survivor"]]}) for row in found.values()} == truth
+
+
+def page_of_a_template(seed: int, own_words: int) -> str:
+    """300 words that all pages of a site share, and words of its own."""
+    return sentence_text(1000) + " " + sentence_text(seed, own_words)
+
+
+def test_a_template_as_the_centre_hides_no_pair(tmp_path):
+    """80 pages are .49 similar to a bare template, .33 to each other, .95 to their twins.
+
+    The template ranks first (its source has priority); with bands of 4 rows it is the centre of most buckets.
+    """
+    pages = [page_of_a_template(seed, 300) for seed in range(80)]
+    twins = [changed(page, [310, 350, 390]) for page in pages[:30]]
+    rows = [(f"page-{i}", page, None) for i, page in enumerate(pages)]
+    rows += [(f"twin-{i}", twin, None) for i, twin in enumerate(twins)]
+    sources = {"web": {"u": rows}, "site": {"t": [("template", sentence_text(1000), None)]}}
+    dataset = build(tmp_path, config({"web": 0, "site": 9}, bands=28, rows=4), sources)
+    found = removals(dataset)
+    name = {document_id("web", key): key for key, _, _ in rows}
+    assert {frozenset((name[row["id"]], name[row["survivor"]])) for row in found.values()} == {
+        frozenset((f"page-{i}", f"twin-{i}")) for i in range(30)
+    }
+    facts = dataset.manifest.facts
+    assert facts["largest_cluster"] == 2  # the template binds nothing together
+    assert facts["edges_failed"] > 0
+    assert facts["restar_rounds"] > 1
+    assert facts["restar_unresolved"] == 0
+
+
+def test_very_short_and_very_long_texts_do_not_cling(tmp_path):
+    """A short text is one shingle; a long text that holds it has a similarity near 0."""
+    short = [(f"short-{i}", f"Page {i} of 9", None) for i in range(10)]
+    book = sentence_text(7, 20_000)
+    long = [("book", book, None), ("chapter", " ".join(book.split()[:2_000]), None), ("holds", book + " Page 1 of 9", None)]
+    found = removals(build(tmp_path, config(), {"web": {"u": short + long}}))
+    assert {(row["id"], row["survivor"]) for row in found.values()} == {(document_id("web", "book"), document_id("web", "holds"))}
+
+
+def test_a_chain_keeps_both_of_its_ends(tmp_path):
+    """a~b~c at .78, a and c at .6: with a the best, b goes and c stays, and the three are one cluster."""
+    a = sentence_text(8, 400)
+    b = changed(a, [*range(20, 56), 100, 150])
+    c = changed(b, [*range(200, 236), 300, 350])
+    rows = [("a", a + " " + 2000 * "x", None), ("b", b + " " + 1000 * "x", None), ("c", c, None)]
+    dataset = build(tmp_path, config(), {"web": {"u": rows}})
+    (row,) = removals(dataset).values()
+    assert (row["id"], row["survivor"]) == (document_id("web", "b"), document_id("web", "a"))
+    assert dataset.manifest.facts["largest_cluster"] == 3
+
+
+def test_of_equals_in_everything_the_least_id_stays_wherever_it_stands(tmp_path):
+    text = sentence_text(9)
+    keys = [f"k{i}" for i in range(6)]
+    best = min(document_id("web", key) for key in keys)
+    for turn in range(3):
+        units = {f"u{i}": [(keys[(i + turn) % 6], text, None)] for i in range(6)}
+        dataset = build(tmp_path / str(turn), config(), {"web": units})
+        rows = [row for i in range(6) for row in removals(dataset, unit=f"u{i}").values()]
+        assert {row["survivor"] for row in rows} == {best}
+        assert len(rows) == 5
+
+
+def test_each_grain_has_its_switch(tmp_path):
+    text = sentence_text(10)
+    rows = [("a", text + " and its end", None), ("copy", (text + " and its end").lower() + "!", None),
+            ("near", changed(text, [50, 120]), None)]  # fmt: skip
+
+    def grains(**fields):
+        found = removals(build(tmp_path / str(len(list(tmp_path.iterdir()))), config(**fields), {"web": {"u": rows}}))
+        return sorted((row["grain"], row["similarity"] == 1) for row in found.values())
+
+    tmp_path.joinpath("0").mkdir()
+    assert grains() == [("exact", True), ("near", False)]
+    assert grains(near=False) == [("exact", True)]
+    assert grains(exact=False) == [("exact", True), ("near", False)]  # equal texts are similar too
+    assert grains(exact=False, near=False) == []
+    assert grains(target={"threshold": 0.7, "permutations": 128}) == [("exact", True), ("near", False)]
