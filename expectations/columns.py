@@ -93,10 +93,11 @@ def _sentence_figures(starts: pa.Array, lengths: np.ndarray[Any, Any]) -> Figure
 
 def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
     """Figures of rows of clusters."""
+    here = pc.is_null(batch["corpus"])  # an earlier corpus may hold the same document, read again: a copy like any other
     unlike = pc.and_(pc.equal(batch["grain"], "exact"), pc.less(batch["similarity"], 1.0))
     return {
         **_nulls(batch),
-        "own_survivors": _count(pc.equal(batch["id"], batch["survivor"])),
+        "own_survivors": _count(pc.and_(pc.equal(batch["id"], batch["survivor"]), here)),
         "exact_but_unlike": _count(unlike),
         **_range("similarity", batch["similarity"]),
     }

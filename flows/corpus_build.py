@@ -25,7 +25,7 @@ from pipelines.build import Context, RunnerOptions
 from pipelines.corpus import Step, plan
 
 # Steps that read or write much: what fails there may be a store or a worker, and finished units are not done again.
-RETRIED = ("documents", "corpus", "tokens")
+RETRIED = ("documents", "corpus", "index", "tokens")
 RETRY_DELAY_SECONDS: Sequence[float] = (10, 60)
 _PROGRESS_SECONDS = 30  # between two lines of progress in the log
 

@@ -1,7 +1,7 @@
 """The whole build on one page: which datasets there are, what each needs, and what is published at the end.
 
-    documents/<source> ─┬─ clusters ─┬─ classifier ─ corpus ─ vocabulary/<name> ─ tokens/<name>
-                        └────────────┘
+    documents/<source> ─┬─ clusters ─┬─ classifier ─ corpus ─┬─ index
+                        └────────────┘                       └─ vocabulary/<name> ─ tokens/<name>
 
 Callers walk `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate look at every dataset
 that is handed over, and `publish` last.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pipelines.build import Context, Dataset
 from pipelines.config import SourceSection, VocabularySection
-from pipelines.datasets import classifier, clusters, corpus, documents, tokens, vocabulary
+from pipelines.datasets import classifier, clusters, corpus, documents, index, tokens, vocabulary
+from pipelines.datasets.earlier import earlier
 
 Built = Mapping[str, Dataset]  # by step name
 
@@ -28,11 +29,17 @@ class Step:
 
 
 def plan(context: Context) -> list[Step]:
-    """The steps, in an order in which they can run."""
+    """The steps, in an order in which they can run.
+
+    Raises ValueError when an earlier corpus that the config names cannot be joined: now, not after hours of reading.
+    """
     config = context.config
+    indexes = earlier(context)
     sources = tuple(f"documents/{source.name}" for source in config.sources)
     steps = [_documents_step(context, source) for source in config.sources]
-    steps.append(Step("clusters", sources, False, lambda built: clusters.build(context, [built[name] for name in sources])))
+    steps.append(
+        Step("clusters", sources, False, lambda built: clusters.build(context, [built[name] for name in sources], indexes))
+    )
     steps.append(
         Step(
             "classifier",
@@ -47,6 +54,14 @@ def plan(context: Context) -> list[Step]:
             (*sources, "clusters", "classifier"),
             True,
             lambda built: corpus.build(context, [built[name] for name in sources], built["clusters"], built["classifier"]),
+        )
+    )
+    steps.append(
+        Step(
+            "index",
+            (*sources, "corpus"),
+            False,
+            lambda built: index.build(context, [built[name] for name in sources], built["corpus"]),
         )
     )
     for section in config.vocabularies:

@@ -1,7 +1,7 @@
 """Writes the batches of one unit as parts.
 
 One part per table and unit; the batches are its row groups. Tables that training or deduplication map into memory
-(`tokens…`, `signatures`) are Arrow IPC files without compression, the others Parquet with zstd.
+(`tokens…`, `signatures`, `index`) are Arrow IPC files without compression, the others Parquet with zstd.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from pipelines.contract.ledger import Ledger, add
 from pipelines.contract.manifest import Part, Sidecar
 from pipelines.unit import Unit
 
-_MEMORY_MAPPED = ("tokens", "signatures")
+_MEMORY_MAPPED = ("tokens", "signatures", "index")
 
 
 def sidecar_uri(dataset_uri: str, unit: str) -> str:

@@ -5,7 +5,7 @@
     release.json        what is published, written last: the one file that a reader of the build needs
     report.json         the closing report: the funnel, the clusters, the classifier, the tokens
     timings.jsonl       seconds by dataset; outside all fingerprints
-    documents/ clusters/ classifier/ corpus/ vocabulary/ tokens/     datasets by fingerprint
+    documents/ clusters/ classifier/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      what they were made and judged with
 """
 
@@ -21,7 +21,7 @@ from pipelines.contract.ledger import Ledger
 MARK = "corpusmill.json"
 RELEASE = "release.json"
 REPORT = "report.json"
-DATASET_KINDS = ("documents", "clusters", "classifier", "corpus", "vocabulary", "tokens")
+DATASET_KINDS = ("documents", "clusters", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
 class OutputError(ValueError):

@@ -33,16 +33,16 @@ DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that w
 LARGEST = 10
 
 
-def build(context: Context, documents: Sequence[Dataset]) -> Dataset:
-    """The clusters of all documents datasets together."""
+def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> Dataset:
+    """The clusters of all documents datasets together, and which documents the indexes of earlier corpora have."""
     section = context.config.deduplicate
-    made_from = _made_from(context, documents)
+    made_from = _made_from(context, documents, indexes)
 
     def make(uri: str) -> Manifest:
         facts: dict[str, Any] = {"enabled": section.enabled}
         parts: tuple[Part, ...] = ()
         if section.enabled:
-            found, parts = _deduplicate(context, documents, uri)
+            found, parts = _deduplicate(context, documents, indexes, uri)
             facts |= found
         config = context.config.recorded()
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
@@ -69,21 +69,24 @@ def _part_path(documents_dataset: str, unit: str) -> str:
     return f"{NAME}/{documents_dataset}/{unit}.parquet"
 
 
-def _made_from(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
+def _made_from(context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset]) -> dict[str, Any]:
     section = context.config.deduplicate
     if not section.enabled:
         return {"deduplicate": {"enabled": False}}
     return {
         "deduplicate": section.model_dump(mode="json", exclude=MACHINE["deduplicate"]),
         "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
+        "indexes": [index.manifest.fingerprint for index in indexes],
         "priorities": {source.name: source.priority for source in context.config.sources},
         "versions": {"clusters": [VERSION, science.VERSION], "signatures": signatures.VERSION},
     }
 
 
-def _deduplicate(context: Context, documents: Sequence[Dataset], uri: str) -> tuple[dict[str, Any], tuple[Part, ...]]:
+def _deduplicate(
+    context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset], uri: str
+) -> tuple[dict[str, Any], tuple[Part, ...]]:
     section = context.config.deduplicate
-    pieces = pieces_of(documents)
+    pieces = pieces_of(documents, indexes)
     store = SignatureStore([piece.uri for piece in pieces], section)
     order = _rank_order(context, pieces, store)
     spill = files.join(uri, "spill")
@@ -183,6 +186,7 @@ def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Veri
     return {
         "documents": sum(counts["documents"] for counts in sources.values()),
         "sources": sources,
+        "earlier": _by_corpus(pieces, found),
         "clusters": found.clusters,
         "largest_cluster": found.cluster_sizes[0][1] if found.cluster_sizes else 0,
         "largest_clusters": [{"cluster": cluster, "members": members} for cluster, members in found.cluster_sizes],
@@ -193,6 +197,17 @@ def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Veri
         "capped_buckets": verified.capped_buckets,
         "capped_members": verified.capped,
     }
+
+
+def _by_corpus(pieces: Sequence[Piece], found: _Found) -> dict[str, dict[str, int]]:
+    """Of each earlier corpus, how many documents it has published and how many of this build's it stands for."""
+    counts: dict[str, dict[str, int]] = {}
+    for piece in pieces:
+        if piece.corpus is not None:
+            of_corpus = counts.setdefault(piece.corpus, {"documents": 0, "removed": 0})
+            of_corpus["documents"] += piece.rows
+            of_corpus["removed"] = int(np.count_nonzero(found.corpus == piece.corpus))
+    return counts
 
 
 def _check_alarms(section: DeduplicateSection, facts: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, classifier: Dataset) -> Dataset:
     """Filter the documents of all sources."""
     config = context.config
-    units = [unit for dataset in documents for unit in _units(dataset)]
+    units = [unit for dataset in documents for unit in units_of(dataset)]
     job = CorpusJob(config, {dataset.manifest.dataset: dataset.uri for dataset in documents}, clusters.uri, classifier.uri)
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
@@ -50,7 +50,7 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, cla
     return ensure(context, "corpus", made_from, make)
 
 
-def _units(documents: Dataset) -> list[Unit]:
+def units_of(documents: Dataset) -> list[Unit]:
     """Groups of the units of one documents dataset, about 1 GiB each."""
     source = documents.manifest.dataset.removeprefix("documents/")
     names = sorted({part.unit for part in documents.manifest.parts})

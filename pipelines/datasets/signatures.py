@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.build import Dataset
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
+from pipelines.datasets import earlier
 from pipelines.stages import signatures
 from pipelines.text import minhash
 from pipelines.text.clusters import Likeness
@@ -32,8 +33,10 @@ class Piece:
     corpus: str | None = None  # the earlier published corpus whose documents these are; None: this build's
 
 
-def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
+def pieces_of(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> list[Piece]:
     """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
+
+    The indexes of earlier corpora come after this build's documents.
 
     Raises ValueError when a unit has no signatures for its documents.
     """
@@ -49,6 +52,10 @@ def pieces_of(documents: Sequence[Dataset]) -> list[Piece]:
         for part in found.of(signatures.TABLE):
             source = found.dataset.removeprefix("documents/")
             pieces.append(Piece(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
+            first += part.rows
+    for index, corpus in zip(indexes, earlier.labels(indexes), strict=True):
+        for part in index.manifest.of(earlier.INDEX):
+            pieces.append(Piece(earlier.INDEX, "", part.unit, files.join(index.uri, part.path), first, part.rows, corpus))
             first += part.rows
     if first >= 2**32:
         raise ValueError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
