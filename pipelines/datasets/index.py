@@ -1,0 +1,131 @@
+"""index: the signatures of exactly the published documents, for later builds that must not take them again (earlier.py).
+
+    index/3f9a1c20b77e/
+        manifest.json             facts: enabled, corpus (its name), documents, scheme (what signatures must have in common)
+        index/<unit>.arrow        schema.signatures; Arrow IPC, memory-mappable
+
+A unit is a unit of the corpus; its rows are those of the signatures whose documents the corpus holds, in the corpus' order.
+Signatures are of the texts as they were compared: what a later stage cuts out of a document does not change them. Band
+hashes are not kept: they follow from the signatures (a microsecond a document), and without them a later build may
+choose other bands. What the index holds is its own: `corpusmill gc` may remove the documents it was made from.
+
+Limits: a worker holds the ids of one unit of the corpus (16 bytes a document).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines.beam.process_units import ReadUnit, process_units
+from pipelines.build import Context, Dataset, ensure
+from pipelines.contract import files, manifest
+from pipelines.contract.batch import Batch
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import DatasetError, Manifest
+from pipelines.contract.schema import DOCUMENTS
+from pipelines.contract.tables import read_batches
+from pipelines.datasets import corpus as corpora
+from pipelines.datasets.earlier import INDEX, scheme
+from pipelines.datasets.signatures import batches_of
+from pipelines.parts import part_path, read_sidecar
+from pipelines.stages import signatures
+from pipelines.unit import Unit
+
+VERSION = 1
+# What tells two documents of a unit apart: the id alone, unless two records of different files have one key.
+_KEYS = (("id",), ("id", "origin"))
+
+
+def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Dataset:
+    """The index of the corpus that was made from these documents."""
+    made_from = _made_from(context, documents, corpus)
+
+    def make(uri: str) -> Manifest:
+        section, config = context.config.deduplicate, context.config.recorded()
+        if not section.enabled:
+            return manifest.assemble(INDEX, made_from, (), config=config, facts={"enabled": False})
+        job = IndexJob({dataset.manifest.dataset: dataset.uri for dataset in documents}, corpus.uri)
+        units = [unit for dataset in documents for unit in corpora.units_of(dataset)]
+        sidecars = process_units(context, uri, job, units, documents=False)
+        rows = sum(part.rows for sidecar in sidecars for part in sidecar.parts)
+        assert rows == corpus.manifest.rows("documents"), "every unit has checked its own"
+        facts = {"enabled": True, "corpus": context.config.corpus.name, "documents": rows, "scheme": scheme(section)}
+        return manifest.assemble(INDEX, made_from, sidecars, config=config, facts=facts)
+
+    return ensure(context, INDEX, made_from, make)
+
+
+def _made_from(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> dict[str, Any]:
+    if not context.config.deduplicate.enabled:
+        return {"deduplicate": {"enabled": False}}
+    return {
+        "name": context.config.corpus.name,
+        "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
+        "corpus": corpus.manifest.fingerprint,
+        "scheme": scheme(context.config.deduplicate),
+        "versions": {"index": VERSION},
+    }
+
+
+@dataclass(frozen=True)
+class IndexJob:
+    """What a worker does with a unit of the corpus."""
+
+    documents: dict[str, str]  # URI by dataset
+    corpus: str
+
+    def open(self) -> ReadUnit:
+        """Nothing has to be loaded."""
+        return self._read
+
+    def _read(self, unit: Unit) -> Iterator[Batch]:
+        uri = self.documents[f"documents/{unit.source}"]
+        published = _published(uri, unit.paths, self.corpus, unit.name)
+        nothing = pa.RecordBatch.from_pylist([], schema=DOCUMENTS)
+        first = 0
+        for name in unit.paths:
+            for path in _paths(uri, signatures.TABLE, name):
+                for rows in batches_of(path):
+                    chosen = rows.filter(pa.array(published[first : first + rows.num_rows]))
+                    first += rows.num_rows
+                    yield Batch(nothing, Ledger(), tables={INDEX: chosen})
+        if first != len(published):
+            raise DatasetError(f"{uri}: {len(published):,} documents, but {first:,} signatures in {', '.join(unit.paths)}")
+
+
+def _published(documents: str, units: Sequence[str], corpus: str, unit: str) -> NDArray[np.bool_]:
+    """Which documents of these units, row by row, are in the unit of the corpus."""
+    there, chosen = pa.array([], pa.binary()), np.empty(0, np.bool_)
+    for columns in _KEYS:
+        there = _keys(corpus, [unit], columns)
+        chosen = pc.is_in(_keys(documents, units, columns), value_set=there).to_numpy(zero_copy_only=False)
+        if np.count_nonzero(chosen) == len(there):
+            return chosen
+    raise DatasetError(
+        f"{corpus}: unit {unit} holds {len(there):,} documents, but {np.count_nonzero(chosen):,} of {documents} are in it; one of"
+        " the two is damaged: run `corpusmill verify` on both, and remove the folder that is not sound"
+    )
+
+
+def _keys(uri: str, units: Sequence[str], columns: Sequence[str]) -> pa.Array:
+    """The documents' keys (binary), one row each."""
+    found = [
+        pc.binary_join_element_wise(*(batch[name].cast(pa.binary()) for name in columns), b"\0")
+        for unit in units
+        for path in _paths(uri, "documents", unit)
+        for batch in read_batches(path, columns)
+    ]
+    return pa.concat_arrays([pa.array([], pa.binary()), *found])
+
+
+def _paths(uri: str, table: str, unit: str) -> list[str]:
+    """Where the part of a table and unit lies; none when the unit has no such rows."""
+    sidecar = read_sidecar(uri, unit)
+    if sidecar is None:
+        raise DatasetError(f"{uri}: the sidecar of its unit {unit} is missing; remove the folder and build it again")
+    return [files.join(uri, part_path(table, unit))] if any(part.table == table for part in sidecar.parts) else []
