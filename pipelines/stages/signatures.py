@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from pipelines.config import DeduplicateSection, LanguageSection
 from pipelines.contract import schema
 from pipelines.contract.batch import Batch, Stage
-from pipelines.text import minhash, shingles
+from pipelines.text import minhash, shingles, urls
 
-VERSION = f"1/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}"
+VERSION = f"2/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
 TABLE = "signatures"
 
 
@@ -57,19 +57,18 @@ def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, langu
         seed=section.seed,
         scheme=section.scheme,
     )
-    length = stored_length(section)
-    table = schema.signatures(length)
-    return pa.RecordBatch.from_arrays(
-        [
-            documents["id"],
-            scan.exact(),
-            pa.array(np.zeros(documents.num_rows, np.uint64)),
-            pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
-            pc.utf8_length(documents["text"]).cast(pa.int64()),
-            passes(documents, language),
-        ],
-        schema=table,
-    )
+    table = schema.signatures(stored_length(section), words=has_words(section))
+    columns = [
+        documents["id"],
+        scan.exact(),
+        pa.array(urls.hashes(documents["url"]) if section.url else np.zeros(documents.num_rows, np.uint64)),
+        pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
+        pc.utf8_length(documents["text"]).cast(pa.int64()),
+        passes(documents, language),
+    ]
+    if has_words(section):
+        columns.append(scan.words())
+    return pa.RecordBatch.from_arrays(columns, schema=table)
 
 
 def passes(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:

@@ -98,6 +98,18 @@ class Scan:
         digests = [hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends)]
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))])
 
+    def words(self) -> pa.Array:
+        """The words of each text in order as list<uint32>: the upper halves of their hashes; at least one a text.
+
+        Two different words of a pair of documents with a thousand different words have one such half in one pair in ten
+        thousand; shingles are hashes of 64 bits throughout.
+        """
+        hashes = np.empty((len(self.text) + 1) // 2 + 2 * len(self.text_offsets), np.uint32)
+        offsets = np.zeros(len(self.text_offsets), np.int32)
+        _words(self.text, self.text_offsets, hashes, offsets)
+        kind = pa.list_(pa.field("item", pa.uint32(), nullable=False))
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes[: offsets[-1]].copy()), type=kind)
+
 
 def scan(texts: pa.Array, ngram: int) -> Scan:
     """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words, 64 bits each."""
@@ -107,6 +119,14 @@ def scan(texts: pa.Array, ngram: int) -> Scan:
     offsets = np.zeros(len(ends), np.int64)
     _windows(text, ends, ngram, shingles, offsets)
     return Scan(shingles[: offsets[-1]], offsets, text, ends)
+
+
+def hashes(strings: pa.Array) -> NDArray[np.uint64]:
+    """A 64-bit hash of each string of a StringArray as it is, not normalised; null counts as empty."""
+    data, starts = _bytes_and_offsets(strings)
+    found = np.empty(len(strings), np.uint64)
+    _hashes(data, starts, found)
+    return found
 
 
 def normalised(texts: pa.Array) -> pa.Array:
@@ -304,6 +324,30 @@ def _windows(text: Any, ends: Any, ngram: int, shingles: Any, offsets: Any) -> N
             found += words >= ngram
         found += words < ngram  # the whole text is the one shingle, written last
         offsets[row + 1] = found
+
+
+@_jit
+def _words(text: Any, ends: Any, hashes: Any, offsets: Any) -> None:
+    """Hash every word of each row of normalised text, as `_windows` sees them."""
+    found = 0
+    for row in range(len(ends) - 1):
+        word = _FNV_START
+        for i in range(ends[row], ends[row + 1] + 1):
+            if i < ends[row + 1] and text[i] != _SPACE:
+                word = (word ^ np.uint64(text[i])) * _FNV_PRIME
+                continue
+            hashes[found] = _mix(word) >> np.uint64(32)
+            found, word = found + 1, _FNV_START
+        offsets[row + 1] = found
+
+
+@_jit
+def _hashes(data: Any, starts: Any, found: Any) -> None:
+    for row in range(len(starts) - 1):
+        h = _FNV_START
+        for i in range(starts[row], starts[row + 1]):
+            h = (h ^ np.uint64(data[i])) * _FNV_PRIME
+        found[row] = _mix(h)
 
 
 @_jit

@@ -13,7 +13,7 @@ from pipelines.contract import schema
 from pipelines.contract.batch import born, documents_from, sift
 from pipelines.contract.schema import document_id
 from pipelines.stages import signatures
-from pipelines.text import minhash, shingles
+from pipelines.text import minhash, shingles, urls
 
 TEXTS = ["One two three four five six seven.", "短い文章です。", "!"]
 
@@ -72,6 +72,54 @@ def test_dropped_documents_take_their_signatures_along():
     batch = signatures.stage(DeduplicateSection(), LanguageSection())(born("read", documents()))
     sifted = sift(batch, "language", pa.array([None, "language_unwanted", None]))
     assert sifted.tables["signatures"]["id"].equals(sifted.documents["id"])
+
+
+def test_addresses_are_hashed_when_they_are_asked_for():
+    found = documents(url=["http://a.org/x/", "https://www.A.org/x", None])
+    off = signatures.signature_rows(found, DeduplicateSection(), LanguageSection())
+    on = signatures.signature_rows(found, DeduplicateSection(url=True), LanguageSection())
+    assert off["url"].to_pylist() == [0, 0, 0]
+    one, other, none = on["url"].to_pylist()
+    assert one == other != 0 == none
+    assert on["url"].equals(pa.array(urls.hashes(found["url"])))
+
+
+@pytest.mark.parametrize("verify", ["jaccard", "edit"])
+def test_words_are_kept_when_texts_will_be_compared(verify):
+    section = DeduplicateSection(verify=verify)
+    texts = ["B, a b.", "短い文", "!", "a"]
+    rows = signatures.signature_rows(documents(texts), section, LanguageSection())
+    rows.validate(full=True)
+    assert rows.schema == schema.signatures(112, words=True)
+    assert rows["words"].type == rows.schema.field("words").type
+    latin, japanese, symbol, word = rows["words"].to_pylist()
+    assert [len(latin), len(japanese), len(symbol)] == [3, 3, 1]
+    assert latin == [latin[0], word[0], latin[0]]
+    assert (
+        "words"
+        not in signatures.signature_rows(
+            documents(), DeduplicateSection(verify=verify, near=False), LanguageSection()
+        ).schema.names
+    )
+
+
+def test_what_determines_signatures_is_in_made_from():
+    """And what does not is not: another threshold must not read the corpus again."""
+    made_from = signatures.made_from(DeduplicateSection())
+    assert made_from == {"ngram": 5, "seed": 1, "scheme": "affine32", "url": False, "permutations": 112, "words": False}
+    same = [
+        {"threshold": 0.8},
+        {"bucket_limit": 5},
+        {"exact": False},
+        {"near": False},
+        {"bands": 8, "rows": 14},
+        {"memory_mib": 64},
+    ]
+    other = [{"ngram": 4}, {"seed": 2}, {"scheme": "affine64"}, {"url": True}, {"bands": 15}, {"verify": "edit"}]
+    assert all(signatures.made_from(DeduplicateSection(**fields)) == made_from for fields in same)
+    assert all(signatures.made_from(DeduplicateSection(**fields)) != made_from for fields in other)
+    for part in (shingles.VERSION, minhash.VERSION, urls.VERSION):
+        assert str(part) in signatures.VERSION
 
 
 def test_an_empty_batch():

@@ -106,3 +106,29 @@ def test_slices_read_their_own_rows(texts, start, length):
     alone = shingles.scan(pa.array(texts[start : start + length], pa.string()), 2)
     assert part.shingles.tolist() == alone.shingles.tolist()
     assert part.exact().equals(alone.exact())
+
+
+def test_words_in_order():
+    scan = shingles.scan(pa.array(["b, A b", None, "短い abc", "!! !"]), 5)
+    words = scan.words()
+    words.validate(full=True)
+    first, empty, mixed, symbols = words.to_pylist()
+    assert [len(first), len(empty), len(mixed), len(symbols)] == [3, 1, 3, 2]
+    assert first[0] == first[2] != first[1]
+    assert shingles.scan(pa.array(["abc"]), 5).words().to_pylist() == [mixed[2:]]
+
+
+@given(TEXTS | AWKWARD)
+def test_words_are_one_where_the_normalised_words_are(texts):
+    found = shingles.scan(pa.array(texts, pa.string()), 1)
+    words = [word for text in shingles.normalised(pa.array(texts, pa.string())).to_pylist() for word in text.split(" ")]
+    hashes = found.words().values.to_pylist()
+    assert found.words().offsets.to_pylist() == found.offsets.tolist()
+    assert len(set(zip(words, hashes, strict=True))) == len(set(words)) == len(set(hashes))
+
+
+def test_hashes_of_strings():
+    found = shingles.hashes(pa.array(["a", "A", "", None, "a", "a\0"]))
+    assert found[0] == found[4]
+    assert found[2] == found[3]
+    assert len(set(found.tolist())) == 4

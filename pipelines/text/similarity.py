@@ -1,0 +1,207 @@
+"""How similar two texts are, exactly: by their sets of word n-grams, and by the words that an editor would change.
+
+Texts are sequences of word hashes in columns (`shingles.Scan.words`); pairs are two columns of row numbers. Pairs that follow
+one another with the same first text read it once.
+
+Edit similarity is that of Lee et al. 2022 (arXiv 2107.06499, section 4.2 and appendix A): 1 - edit distance / length of the
+longer, in tokens; they take a pair for duplicates above 0.8.
+
+    >>> texts = Sequences.of(pa.array([[1, 2, 3, 4], [1, 2, 3, 5]], pa.list_(pa.uint32())))
+    >>> jaccard(texts, np.array([0]), np.array([1]), ngram=2).tolist()
+    [0.5]
+    >>> edit_similarity(texts, np.array([0]), np.array([1]), threshold=0.7).tolist()
+    [0.75]
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_START = np.uint64(0x9E3779B97F4A7C15)
+_FACTOR = np.uint64(0xFF51AFD7ED558CCD)  # odd
+_NOWHERE = -(2**40)  # further back than any word
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Texts as word hashes; row i is `words[offsets[i]:offsets[i + 1]]`."""
+
+    words: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, lists: pa.Array) -> Self:
+        """The rows of a list<uint32> array, without a copy of the words."""
+        words = np.asarray(lists.values.to_numpy()) if len(lists) else np.empty(0, np.uint32)
+        return cls(words, lists.offsets.to_numpy().astype(np.int64))
+
+
+def jaccard(texts: Sequences, first: NDArray[np.int64], second: NDArray[np.int64], ngram: int) -> NDArray[np.float32]:
+    """The Jaccard similarity of the sets of `ngram` consecutive words of texts first[i] and second[i].
+
+    A text of fewer words is one n-gram, all of it. Windows are compared by 64-bit hashes of their word hashes. Memory beside
+    the texts: up to 72 bytes for each word of the longest one.
+    """
+    out = np.empty(len(first), np.float32)
+    longest = int(np.diff(texts.offsets).max(initial=1))
+    slots = 1 << (2 * longest - 1).bit_length()  # at most half full
+    windows, keys, stamps = np.empty(longest, np.uint64), np.empty(slots, np.uint64), np.zeros(slots, np.int64)
+    _jaccard(texts.words, texts.offsets, first, second, ngram, windows, keys, stamps, out)
+    return out
+
+
+def edit_similarity(
+    texts: Sequences, first: NDArray[np.int64], second: NDArray[np.int64], threshold: float
+) -> NDArray[np.float32]:
+    """1 - Levenshtein distance in words / words of the longer, of texts first[i] and second[i]; of two empty texts 1.
+
+    It is exact where it is at least `threshold`; elsewhere it is an upper bound below the threshold: the search ends when no
+    path within the band of (1 - threshold) × length diagonals is good enough. Time grows with the length plus the square of
+    the distance (Ukkonen 1985, Myers 1986), memory with the band: 32 bytes for each word in which a pair may differ.
+    """
+    lengths = np.diff(texts.offsets)
+    longest = np.maximum(lengths[first], lengths[second])
+    most = _most_edits(longest, np.float32(threshold))
+    reach = np.empty((2, 2 * int(most.max(initial=0)) + 5), np.int64)
+    distances = np.empty(len(first), np.int64)
+    _edit_distances(texts.words, texts.offsets, first, second, most, reach, distances)
+    return _similarity(distances, longest)
+
+
+def _similarity(distances: NDArray[np.int64], longest: NDArray[np.int64]) -> NDArray[np.float32]:
+    return (1 - distances / np.maximum(longest, 1)).astype(np.float32)
+
+
+def _most_edits(longest: NDArray[np.int64], threshold: np.float32) -> NDArray[np.int64]:
+    """The greatest distance whose similarity, rounded as it is returned, is not below the threshold."""
+    most = np.floor((1 - np.float64(threshold)) * longest).astype(np.int64) + 1
+    for _ in range(2):  # rounding puts it off by one at most
+        most -= _similarity(most, longest) < threshold
+    return np.clip(most, 0, longest)
+
+
+def _jit(function: Any) -> Any:
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+@_jit
+def _jaccard(
+    words: Any, offsets: Any, first: Any, second: Any, ngram: int, windows: Any, keys: Any, stamps: Any, out: Any
+) -> None:
+    """A set is a table with open addresses. Its slots bear stamps, which only grow, so no table is ever cleared."""
+    sizes = np.empty(len(offsets) - 1, np.int64)
+    stamp = 0
+    for row in range(len(sizes)):
+        stamp += 1
+        count = _windows(words[offsets[row] : offsets[row + 1]], ngram, windows)
+        sizes[row] = _fill(windows[:count], keys, stamps, stamp)
+    last, oldest, slots = -1, 0, 0  # the text whose set is in the table, the stamp it was filled with, slots in use
+    for pair in range(len(first)):
+        row, other = first[pair], second[pair]
+        stamp += 1
+        if row != last:
+            count = _windows(words[offsets[row] : offsets[row + 1]], ngram, windows)
+            _fill(windows[:count], keys, stamps, stamp)
+            last, oldest, slots = row, stamp, _slots(count)
+            stamp += 1
+        count = _windows(words[offsets[other] : offsets[other + 1]], ngram, windows)
+        shared = _shared(windows[:count], keys, stamps, slots, oldest, stamp)
+        out[pair] = shared / (sizes[row] + sizes[other] - shared)
+
+
+@_jit
+def _windows(words: Any, ngram: int, windows: Any) -> int:
+    """Hash every window of `ngram` words; how many there are."""
+    count = max(len(words) - ngram + 1, 1)
+    for i in range(count):
+        h = _START
+        for j in range(i, min(i + ngram, len(words))):
+            h = (h ^ np.uint64(words[j])) * _FACTOR
+            h ^= h >> np.uint64(32)
+        windows[i] = h
+    return count
+
+
+@_jit
+def _slots(count: int) -> int:
+    slots = 1
+    while slots < 2 * count:
+        slots *= 2
+    return slots
+
+
+@_jit
+def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
+    """Put the windows into the table; how many different ones there are."""
+    slots, different = _slots(len(windows)), 0
+    for h in windows:
+        slot = np.int64(h & np.uint64(slots - 1))
+        while stamps[slot] == stamp and keys[slot] != h:
+            slot = (slot + 1) & (slots - 1)
+        different += stamps[slot] != stamp
+        keys[slot], stamps[slot] = h, stamp
+    return different
+
+
+@_jit
+def _shared(windows: Any, keys: Any, stamps: Any, slots: int, oldest: int, stamp: int) -> int:
+    """How many different windows are in the table that was filled with the stamp `oldest`; what is found is stamped anew."""
+    shared = 0
+    for h in windows:
+        slot = np.int64(h & np.uint64(slots - 1))
+        while stamps[slot] >= oldest and keys[slot] != h:
+            slot = (slot + 1) & (slots - 1)
+        if stamps[slot] >= oldest:
+            shared += stamps[slot] != stamp
+            stamps[slot] = stamp
+    return shared
+
+
+@_jit
+def _edit_distances(words: Any, offsets: Any, first: Any, second: Any, most: Any, reach: Any, out: Any) -> None:
+    for pair in range(len(first)):
+        a = words[offsets[first[pair]] : offsets[first[pair] + 1]]
+        b = words[offsets[second[pair]] : offsets[second[pair] + 1]]
+        start = _equal_words(a, b)
+        end = _equal_words(a[start:][::-1], b[start:][::-1])
+        out[pair] = _edit_distance(a[start : len(a) - end], b[start : len(b) - end], most[pair], reach)
+
+
+@_jit
+def _equal_words(a: Any, b: Any) -> int:
+    """How many words two texts begin with alike."""
+    i, end = 0, min(len(a), len(b))
+    while i < end and a[i] == b[i]:
+        i += 1
+    return i
+
+
+@_jit
+def _edit_distance(a: Any, b: Any, most: int, reach: Any) -> int:
+    """The Levenshtein distance; most + 1 if it is greater than `most`.
+
+    reach[e % 2, diagonal + most + 2] is how many words of `a` can be matched with e edits along a diagonal (the words of `b`
+    less those of `a`). Diagonals from which the last one is out of reach are left out.
+    """
+    last = len(b) - len(a)
+    if abs(last) > most:
+        return most + 1
+    centre = most + 2
+    reach[:, : 2 * centre + 1] = _NOWHERE
+    for edits in range(most + 1):
+        before, now = reach[(edits + 1) % 2], reach[edits % 2]
+        spare = most - edits
+        for diagonal in range(max(-edits, -len(a), last - spare), min(edits, len(b), last + spare) + 1):
+            at = centre + diagonal
+            i = max(max(before[at] + 1, before[at + 1] + 1), before[at - 1]) if edits else 0
+            i = min(i, min(len(a), len(b) - diagonal))
+            while i < len(a) and i + diagonal < len(b) and a[i] == b[i + diagonal]:
+                i += 1
+            now[at] = i
+            if diagonal == last and i == len(a):
+                return edits
+    return most + 1
