@@ -1,8 +1,10 @@
-"""The keyed exchange: map inputs to keyed files, bring the files of a key together, reduce them.
+"""The keyed exchange: map inputs to keyed files, then step after step brings the files of a key together and works on them.
 
 Beam sees descriptors (short strings: JSON, paths), never rows: on one machine FnApiRunner holds what it groups in memory.
-So `map_function` writes its rows into a file per key and returns the file names, and `reduce_function` writes its result
-where the caller will look for it. Both may be run again, or twice at once, and must then write the same bytes.
+So a function writes its rows into a file per key and returns the keys and the file names; the last step writes its result
+where the caller will look for it. All of them may be run again, or twice at once, and must then write the same bytes.
+
+A step starts when all work before it is done (a key is complete only then): it may read what any earlier step wrote.
 """
 
 import functools
@@ -17,53 +19,59 @@ from pipelines.build import RunnerOptions
 from pipelines.contract import files
 
 Input = tuple[str, str, int]  # a name that is safe in file names, a descriptor, the bytes it stands for
-MapFunction = Callable[[str], Iterable[tuple[int, str]]]
-ReduceFunction = Callable[[int, Sequence[str]], None]
+Keyed = Iterable[tuple[int, str]]  # keys and the URIs of their files
+MapFunction = Callable[[str], Keyed]
+Step = Callable[[int, Sequence[str]], Keyed | None]
 
 
 def exchange(
     options: RunnerOptions,
     inputs: Sequence[Input],
     map_function: MapFunction,
-    reduce_function: ReduceFunction,
-    *,
+    *steps: Step,
     on_progress: runners.OnProgress = lambda _claims: None,
 ) -> None:
-    """Run `map_function` on every input and `reduce_function` on the sorted values of every key.
+    """Run `map_function` on every input and the first step on the sorted files of every key, the next on what it returns, ….
 
     `map_function` gets an input's descriptor. The functions are pickled: objects of importable classes, or module functions.
-    Raises WorkerError with the input's name or the key.
+    What the last step returns is ignored. Raises WorkerError with the input's name, or with the step and the key.
     """
     if not inputs:
         return
     order = runners.balanced([size for _, _, size in inputs], max(1, options.workers))
-    construct = functools.partial(construct_pipeline, [inputs[i] for i in order], map_function, reduce_function)
+    construct = functools.partial(construct_pipeline, [inputs[i] for i in order], map_function, steps)
     runners.run(options, construct, stored_bytes=sum(size for _, _, size in inputs), on_progress=on_progress)
 
 
 def construct_pipeline(
     inputs: Sequence[Input],
     map_function: MapFunction,
-    reduce_function: ReduceFunction,
+    steps: Sequence[Step],
     pipeline: beam.Pipeline,
     claims: Claims,
 ) -> None:
     """Add the transforms to a pipeline."""
-    _ = (
+    keyed: Any = (
         pipeline
         | "Inputs" >> beam.Create(list(inputs), reshuffle=False)
         | "Spread" >> beam.Reshuffle()
         | "Map" >> beam.ParDo(_Map(map_function, claims))
-        | "ByKey" >> beam.GroupByKey()
-        | "Reduce" >> beam.ParDo(_Reduce(reduce_function, claims))
     )
+    for number, step in enumerate(steps, 1):
+        name = f"{number}-{_name(step)}"
+        keyed = keyed | f"ByKey{number}" >> beam.GroupByKey() | f"Step{name}" >> beam.ParDo(_Step(name, step, claims))
+
+
+def _name(step: Step) -> str:
+    """Of a function, or of an object's class."""
+    return getattr(step, "__name__", type(step).__name__)
 
 
 class _Map(beam.DoFn):
     def __init__(self, function: MapFunction, claims: Claims) -> None:
         self._function, self._claims = function, claims
 
-    def process(self, element: Input, *_args: Any, **_kwargs: Any) -> Iterable[tuple[int, str]]:
+    def process(self, element: Input, *_args: Any, **_kwargs: Any) -> Keyed:
         """Map one input."""
         name, descriptor, size = element
         with self._claims.hold(name, size):
@@ -71,14 +79,14 @@ class _Map(beam.DoFn):
         yield from rows
 
 
-class _Reduce(beam.DoFn):
-    def __init__(self, function: ReduceFunction, claims: Claims) -> None:
-        self._function, self._claims = function, claims
+class _Step(beam.DoFn):
+    def __init__(self, name: str, function: Step, claims: Claims) -> None:
+        self._name, self._function, self._claims = name, function, claims
 
-    def process(self, element: tuple[int, Iterable[str]], *_args: Any, **_kwargs: Any) -> Iterable[int]:
-        """Reduce one key; yields it."""
-        key, values = element
-        values = sorted(values)
-        with self._claims.hold(f"key-{key}", sum(map(files.size, values))):
-            self._function(key, values)
-        yield key
+    def process(self, element: tuple[int, Iterable[str]], *_args: Any, **_kwargs: Any) -> Keyed:
+        """Take the step for one key."""
+        key, uris = element
+        uris = sorted(uris)
+        with self._claims.hold(f"{self._name}-key-{key}", sum(map(files.size, uris))):
+            rows = list(self._function(key, uris) or ())
+        yield from rows

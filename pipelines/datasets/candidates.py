@@ -7,7 +7,6 @@ document's rank is its name here, so the best-ranked row of a bucket is simply t
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,8 @@ from pipelines.beam.exchange import exchange
 from pipelines.build import Context
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
-from pipelines.datasets.signatures import Piece, batches_of, columns_of
+from pipelines.datasets.signatures import Piece, evidence_of
+from pipelines.datasets.spill import batches_of, read_all, read_columns, write_columns
 from pipelines.text import clusters as science
 from pipelines.text import minhash
 from pipelines.text.clusters import Edges, Ranks
@@ -25,6 +25,7 @@ from pipelines.text.clusters import Edges, Ranks
 BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
 BYTES_PER_ROW = 12  # a hash and a rank
 DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
+EDGES = {"bucket": np.uint64, "centre": np.uint32, "member": np.uint32}  # the columns of a spilled file of edges
 _EXACT, _URL = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)  # keep hashes of different things apart
 
 
@@ -38,7 +39,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
     for number, group in enumerate(_groups(pieces)):
         first, last = group[0].first, group[-1].first + group[-1].rows
         uri = files.join(spill, f"ranks-{number:05}.arrow")
-        _write_columns(uri, rank=ranks[first:last])
+        write_columns(uri, rank=ranks[first:last])
         descriptor = json.dumps({"number": number, "ranks": uri, "parts": [piece.uri for piece in group]})
         inputs.append((f"bands-{number:05}", descriptor, (last - first) * section.permutations * 4))
     exchange(
@@ -48,12 +49,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
         BucketStars(spill),
         on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
     )
-    found = [_read_columns(_edges_uri(spill, key)) for key in range(ranges)]
-    return Edges(
-        bucket=np.concatenate([np.empty(0, np.uint64), *(table["bucket"] for table in found)]),
-        centre=np.concatenate([np.empty(0, np.uint32), *(table["centre"] for table in found)]),
-        member=np.concatenate([np.empty(0, np.uint32), *(table["member"] for table in found)]),
-    )
+    return Edges(**read_all([edges_uri(spill, key) for key in range(ranges)], **EDGES))
 
 
 def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -81,21 +77,21 @@ class BandRows:
         """Write the files; their ranges and names."""
         task = json.loads(descriptor)
         batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
-        hashes, ranks = _rows(self.section, batches, _read_columns(task["ranks"])["rank"])
+        hashes, ranks = _rows(self.section, batches, read_columns(task["ranks"])["rank"])
         # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
         ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
         written: list[tuple[int, str]] = []
         for key in range(self.ranges):
             chosen = slice(None) if self.ranges == 1 else ranges == key
             uri = files.join(self.spill, f"bands-{key:05}-{task['number']:05}.arrow")
-            _write_columns(uri, hash=hashes[chosen], rank=ranks[chosen])
+            write_columns(uri, hash=hashes[chosen], rank=ranks[chosen])
             written.append((key, uri))
         return written
 
 
 def _rows(section: DeduplicateSection, batches: Sequence[pa.RecordBatch], ranks: Ranks) -> tuple[NDArray[np.uint64], Ranks]:
     """The exchange rows of some documents: hashes, and the rank of the document that each is of."""
-    columns = [columns_of(batch, section.scheme) for batch in batches]
+    columns = [evidence_of(batch, section.scheme) for batch in batches]
     exact = np.concatenate([np.empty((0, 2), np.uint64), *(part.exact for part in columns)])
     hashes: list[NDArray[np.uint64]] = []
     of: list[Ranks] = []
@@ -131,21 +127,11 @@ class BucketStars:
 
     def __call__(self, key: int, uris: Sequence[str]) -> None:
         """Write the edges file of the range."""
-        tables = [_read_columns(uri) for uri in uris]
-        edges = science.stars(np.concatenate([t["hash"] for t in tables]), np.concatenate([t["rank"] for t in tables]))
-        _write_columns(_edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
+        rows = read_all(uris, hash=np.uint64, rank=np.uint32)
+        edges = science.stars(rows["hash"], rows["rank"])
+        write_columns(edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
 
 
-def _edges_uri(spill: str, key: int) -> str:
+def edges_uri(spill: str, key: int) -> str:
+    """The file of the edges of a range."""
     return files.join(spill, f"edges-{key:05}.arrow")
-
-
-def _write_columns(uri: str, **columns: NDArray[Any]) -> None:
-    table = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
-    with files.writing(uri) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), table.schema) as writer:
-        writer.write_batch(table)
-
-
-def _read_columns(uri: str) -> dict[str, NDArray[Any]]:
-    (table,) = batches_of(uri)
-    return {name: table[name].to_numpy() for name in table.schema.names}

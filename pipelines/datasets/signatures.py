@@ -12,6 +12,7 @@ from pipelines.build import Dataset
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.datasets import earlier
+from pipelines.datasets.spill import batches_of as batches_of
 from pipelines.stages import signatures
 from pipelines.text import minhash
 from pipelines.text.clusters import Likeness
@@ -70,7 +71,7 @@ class SignatureStore:
         self._batches = [batch for uri in uris for batch in batches_of(uri)]
         rows = [batch.num_rows for batch in self._batches]
         self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
-        self._minhash = [columns_of(batch, section.scheme).minhash for batch in self._batches]
+        self._minhash = [evidence_of(batch, section.scheme).minhash for batch in self._batches]
         self._exact = [_pairs(batch["exact"]) for batch in self._batches]
         self._url = [batch["url"].to_numpy() for batch in self._batches]
 
@@ -101,22 +102,17 @@ class SignatureStore:
         """Hashes of the canonical addresses [len(numbers)]; 0 where there is none."""
         return self._gathered(self._url, numbers)
 
+    def evidence(self, numbers: NDArray[np.int64]) -> "Evidence":
+        """What is compared of some documents."""
+        return Evidence(self.minhash(numbers), self.exact(numbers), self.url(numbers))
+
     def likeness(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Likeness:
         """How alike the documents of some pairs are, in the terms of the config."""
-        section = self._section
-        similarity = np.empty(len(first), np.float32)
+        found = [Likeness(np.empty(0, np.float32), np.empty(0, np.bool_))]
         for start in range(0, len(first), PAIRS_AT_ONCE):
             chunk = slice(start, start + PAIRS_AT_ONCE)
-            similarity[chunk] = minhash.similarity(self.minhash(first[chunk]), self.minhash(second[chunk]))
-        alike = np.zeros(len(first), np.bool_)
-        if section.near:
-            alike |= similarity >= section.threshold
-        if section.exact:
-            alike |= (self.exact(first) == self.exact(second)).all(axis=1)
-        if section.url:
-            address = self.url(first)
-            alike |= (address == self.url(second)) & (address != 0)
-        return Likeness(similarity, alike)
+            found.append(likeness(self.evidence(first[chunk]), self.evidence(second[chunk]), self._section))
+        return Likeness(np.concatenate([part.similarity for part in found]), np.concatenate([part.alike for part in found]))
 
     def _gathered(self, columns: list[Any], numbers: NDArray[np.int64]) -> Any:
         if not columns:
@@ -133,30 +129,32 @@ class SignatureStore:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of a part that the exchange needs."""
+class Evidence:
+    """What is compared of some documents, row by row."""
 
     minhash: Signatures
-    exact: NDArray[np.uint64]
+    exact: NDArray[np.uint64]  # [documents, 2]
     url: NDArray[np.uint64]
 
 
-def batches_of(uri: str) -> list[pa.RecordBatch]:
-    """The record batches of an Arrow IPC file; of a local file, mapped into memory and not read."""
-    if files.is_local(uri):
-        source: Any = pa.memory_map(str(files.local_path(uri)))
-    else:
-        with files.reading(uri) as stream:
-            source = pa.BufferReader(stream.read())
-    reader = pa.ipc.open_file(source)
-    return [reader.get_batch(index) for index in range(reader.num_record_batches)]
+def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> Likeness:
+    """How alike the documents of some pairs are, row by row, in the terms of the config."""
+    similarity = minhash.similarity(first.minhash, second.minhash)
+    alike = np.zeros(len(similarity), np.bool_)
+    if section.near:
+        alike |= similarity >= section.threshold
+    if section.exact:
+        alike |= (first.exact == second.exact).all(axis=1)
+    if section.url:
+        alike |= (first.url == second.url) & (first.url != 0)
+    return Likeness(similarity, alike)
 
 
-def columns_of(batch: pa.RecordBatch, scheme: str) -> Columns:
-    """Signatures, exact hashes and addresses of one batch; the signatures without a copy."""
+def evidence_of(batch: pa.RecordBatch, scheme: str) -> Evidence:
+    """The evidence in one batch of signatures; the signatures without a copy."""
     dtype = np.uint32 if scheme == "affine32" else np.uint64
     values: Any = _values(batch["minhash"])
-    return Columns(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy())
+    return Evidence(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy())
 
 
 def _values(lists: pa.Array) -> NDArray[np.uint32]:

@@ -7,6 +7,7 @@ import apache_beam as beam
 import pytest
 
 from pipelines.beam import exchange as module
+from pipelines.beam import runners
 from pipelines.beam.claims import Claims
 from pipelines.beam.exchange import exchange
 from pipelines.beam.runners import WorkerError
@@ -48,6 +49,30 @@ class Fails:
             raise ValueError("no such bucket")
 
 
+@dataclass(frozen=True)
+class SumByParity:
+    """A step in the middle: the sum of a key's numbers goes on under 0 when it is even, 1 when it is odd."""
+
+    folder: str
+
+    def __call__(self, key: int, paths) -> list[tuple[int, str]]:
+        total = sum(int(Path(path).read_text()) for path in paths)
+        path = Path(self.folder) / f"total-{key}"
+        path.write_text(str(total))
+        return [(total % 2, str(path))]
+
+
+@dataclass(frozen=True)
+class CountTotals:
+    """A last step: it finds all that the step before wrote, whatever its own key."""
+
+    folder: str
+
+    def __call__(self, key: int, paths) -> None:
+        seen = len(list(Path(self.folder).glob("total-*")))
+        (Path(self.folder) / f"{key}.sum").write_text(f"{seen}: {[int(Path(path).read_text()) for path in paths]}")
+
+
 def sums(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text() for path in folder.glob("*.sum")}
 
@@ -58,8 +83,22 @@ def test_values_of_a_key_meet(tmp_path):
     assert sums(tmp_path) == {"1": "33", "2": "14", "3": "3"}
 
 
-def test_an_error_names_the_key(tmp_path):
-    with pytest.raises(WorkerError, match=r"key-2: ValueError: no such bucket"):
+def test_every_step_of_a_chain_starts_when_the_one_before_is_done(tmp_path):
+    inputs = [("a", "1 11 2", 1), ("b", "21 3", 1), ("c", "12", 1)]
+    exchange(RunnerOptions(), inputs, Digits(str(tmp_path)), SumByParity(str(tmp_path)), CountTotals(str(tmp_path)))
+    assert sums(tmp_path) == {"0": "3: [14]", "1": "3: [33, 3]"}
+
+
+def test_a_chain_in_two_worker_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
+    inputs = [("a", "1 11 2", 1), ("b", "21 3", 1), ("c", "12", 1)]
+    steps = SumByParity(str(tmp_path)), CountTotals(str(tmp_path))
+    exchange(RunnerOptions(workers=2), inputs, Digits(str(tmp_path)), *steps)
+    assert sums(tmp_path) == {"0": "3: [14]", "1": "3: [33, 3]"}
+
+
+def test_an_error_names_the_step_and_the_key(tmp_path):
+    with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
         exchange(RunnerOptions(), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails())
 
 
@@ -69,7 +108,8 @@ def test_nothing_to_exchange_runs_no_pipeline():
 
 def test_the_pipeline_for_a_cluster_builds_and_round_trips():
     pipeline = beam.Pipeline()
-    module.construct_pipeline([("a", "1 2", 1)], Digits("gs://bucket/spill"), Sum("gs://bucket/spill"), pipeline, Claims(None))
+    steps = [Sum("gs://bucket/spill"), Sum("gs://bucket/spill")]
+    module.construct_pipeline([("a", "1 2", 1)], Digits("gs://bucket/spill"), steps, pipeline, Claims(None))
     again = beam.Pipeline.from_runner_api(pipeline.to_runner_api(), pipeline.runner, pipeline.options)
     labels = {transform.unique_name for transform in again.to_runner_api().components.transforms.values()}
-    assert {"Map", "ByKey", "Reduce"} <= labels
+    assert {"Map", "ByKey1", "Step1-Sum", "ByKey2", "Step2-Sum"} <= labels

@@ -49,7 +49,7 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     spill = f"{OUT}/clusters/x/spill"
     inputs = [("bands-00000", f'{{"parts": ["{OUT}/documents/s/x/signatures/u.arrow"]}}', 1)]
     functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
-    return maps | {"clusters": functools.partial(exchange.construct_pipeline, inputs, *functions)}
+    return maps | {"clusters": functools.partial(exchange.construct_pipeline, inputs, functions[0], functions[1:])}
 
 
 def unpacked(payload: bytes) -> bytes:
