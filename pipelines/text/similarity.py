@@ -1,18 +1,17 @@
 """How similar two texts are, exactly: by their sets of word n-grams, and by the words that an editor would change.
 
-Texts are sequences of word hashes in columns (`shingles.Scan.words`); pairs are two columns of row numbers. Pairs that follow
-one another with the same first text read it once.
+Texts are sequences of word hashes in columns (`shingles.Scan.words`); pairs are two such columns, row against row.
 
 Edit similarity is that of Lee et al. 2022 (arXiv 2107.06499, section 4.2 and appendix A): 1 - edit distance / length of the
 longer, in tokens; they take a pair for duplicates above 0.8.
 
     >>> texts = Sequences.of(pa.array([[1, 2, 3, 4], [1, 2, 3, 5]], pa.list_(pa.uint32())))
-    >>> jaccard(texts, np.array([0]), np.array([1]), ngram=2).tolist()
-    [0.5]
-    >>> edit_similarity(texts, np.array([0]), np.array([1]), threshold=0.7).tolist()
-    [0.75]
+    >>> first, second = texts.take(np.array([0, 0])), texts.take(np.array([0, 1]))
+    >>> jaccard(first, second, ngram=2).tolist(), edit_similarity(first, second, threshold=0.7).tolist()
+    ([1.0, 0.5], [1.0, 0.75])
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -28,48 +27,66 @@ _NOWHERE = -(2**40)  # further back than any word
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """Texts as word hashes; row i is `words[offsets[i]:offsets[i + 1]]`."""
+    """Texts as word hashes; row i is `words[starts[i] : starts[i] + lengths[i]]`, and rows may share words."""
 
     words: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]  # [rows]
+    lengths: NDArray[np.int64]  # [rows]
 
     @classmethod
     def of(cls, lists: pa.Array) -> Self:
         """The rows of a list<uint32> array, without a copy of the words."""
-        words = np.asarray(lists.values.to_numpy()) if len(lists) else np.empty(0, np.uint32)
-        return cls(words, lists.offsets.to_numpy().astype(np.int64))
+        offsets = lists.offsets.to_numpy().astype(np.int64) if len(lists) else np.zeros(1, np.int64)
+        return cls(np.asarray(lists.values.to_numpy()), offsets[:-1], np.diff(offsets))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Sequences"]) -> Self:
+        """The rows of all parts, with a copy of the words of these rows alone: each as often as it has a row."""
+        lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
+        starts = np.cumsum(lengths) - lengths
+        words = np.empty(int(lengths.sum()), np.uint32)
+        row = 0
+        for part in parts:
+            _copy(part.words, part.starts, part.lengths, words, starts[row : row + len(part.starts)])
+            row += len(part.starts)
+        return cls(words, starts, lengths)
+
+    def take(self, rows: NDArray[np.int64]) -> "Sequences":
+        """Some of the rows, without a copy of the words."""
+        return Sequences(self.words, self.starts[rows], self.lengths[rows])
 
 
-def jaccard(texts: Sequences, first: NDArray[np.int64], second: NDArray[np.int64], ngram: int) -> NDArray[np.float32]:
-    """The Jaccard similarity of the sets of `ngram` consecutive words of texts first[i] and second[i].
+def jaccard(first: Sequences, second: Sequences, ngram: int) -> NDArray[np.float32]:
+    """The Jaccard similarity of the sets of `ngram` consecutive words, of row i of one and row i of the other.
 
-    A text of fewer words is one n-gram, all of it. Windows are compared by 64-bit hashes of their word hashes. Memory beside
-    the texts: up to 72 bytes for each word of the longest one.
+    A text of fewer words is one n-gram, all of it. Windows are compared by 64-bit hashes of their word hashes. Rows that
+    follow one another with the same first text read it once. Memory beside the texts: 72 bytes for each word of the longest.
     """
-    out = np.empty(len(first), np.float32)
-    longest = int(np.diff(texts.offsets).max(initial=1))
+    out = np.empty(len(first.starts), np.float32)
+    longest = int(np.concatenate([first.lengths, second.lengths]).max(initial=1))
     slots = 1 << (2 * longest - 1).bit_length()  # at most half full
     windows, keys, stamps = np.empty(longest, np.uint64), np.empty(slots, np.uint64), np.zeros(slots, np.int64)
-    _jaccard(texts.words, texts.offsets, first, second, ngram, windows, keys, stamps, out)
+    _jaccard(*_columns(first), *_columns(second), ngram, windows, keys, stamps, out)
     return out
 
 
-def edit_similarity(
-    texts: Sequences, first: NDArray[np.int64], second: NDArray[np.int64], threshold: float
-) -> NDArray[np.float32]:
-    """1 - Levenshtein distance in words / words of the longer, of texts first[i] and second[i]; of two empty texts 1.
+def edit_similarity(first: Sequences, second: Sequences, threshold: float) -> NDArray[np.float32]:
+    """1 - Levenshtein distance in words / words of the longer, of row i of one and row i of the other; of two empty texts 1.
 
     It is exact where it is at least `threshold`; elsewhere it is an upper bound below the threshold: the search ends when no
     path within the band of (1 - threshold) × length diagonals is good enough. Time grows with the length plus the square of
     the distance (Ukkonen 1985, Myers 1986), memory with the band: 32 bytes for each word in which a pair may differ.
     """
-    lengths = np.diff(texts.offsets)
-    longest = np.maximum(lengths[first], lengths[second])
+    longest = np.maximum(first.lengths, second.lengths)
     most = _most_edits(longest, np.float32(threshold))
     reach = np.empty((2, 2 * int(most.max(initial=0)) + 5), np.int64)
-    distances = np.empty(len(first), np.int64)
-    _edit_distances(texts.words, texts.offsets, first, second, most, reach, distances)
+    distances = np.empty(len(longest), np.int64)
+    _edit_distances(*_columns(first), *_columns(second), most, reach, distances)
     return _similarity(distances, longest)
+
+
+def _columns(texts: Sequences) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+    return texts.words, texts.starts, texts.starts + texts.lengths
 
 
 def _similarity(distances: NDArray[np.int64], longest: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -89,28 +106,34 @@ def _jit(function: Any) -> Any:
 
 
 @_jit
+def _copy(words: Any, starts: Any, lengths: Any, out: Any, places: Any) -> None:
+    for row in range(len(starts)):
+        for i in range(lengths[row]):
+            out[places[row] + i] = words[starts[row] + i]
+
+
+@_jit
 def _jaccard(
-    words: Any, offsets: Any, first: Any, second: Any, ngram: int, windows: Any, keys: Any, stamps: Any, out: Any
-) -> None:
+    words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any,
+    ngram: int, windows: Any, keys: Any, stamps: Any, out: Any,
+) -> None:  # fmt: skip
     """A set is a table with open addresses. Its slots bear stamps, which only grow, so no table is ever cleared."""
-    sizes = np.empty(len(offsets) - 1, np.int64)
+    sizes = np.empty(len(other_starts), np.int64)  # of the second sets
     stamp = 0
     for row in range(len(sizes)):
         stamp += 1
-        count = _windows(words[offsets[row] : offsets[row + 1]], ngram, windows)
+        count = _windows(others[other_starts[row] : other_ends[row]], ngram, windows)
         sizes[row] = _fill(windows[:count], keys, stamps, stamp)
-    last, oldest, slots = -1, 0, 0  # the text whose set is in the table, the stamp it was filled with, slots in use
-    for pair in range(len(first)):
-        row, other = first[pair], second[pair]
+    size, oldest, slots = 0, 0, 0  # of the table: different windows, the stamp it was filled with, slots in use
+    for row in range(len(starts)):
         stamp += 1
-        if row != last:
-            count = _windows(words[offsets[row] : offsets[row + 1]], ngram, windows)
-            _fill(windows[:count], keys, stamps, stamp)
-            last, oldest, slots = row, stamp, _slots(count)
+        if row == 0 or starts[row] != starts[row - 1] or ends[row] != ends[row - 1]:
+            count = _windows(words[starts[row] : ends[row]], ngram, windows)
+            size, oldest, slots = _fill(windows[:count], keys, stamps, stamp), stamp, _slots(count)
             stamp += 1
-        count = _windows(words[offsets[other] : offsets[other + 1]], ngram, windows)
+        count = _windows(others[other_starts[row] : other_ends[row]], ngram, windows)
         shared = _shared(windows[:count], keys, stamps, slots, oldest, stamp)
-        out[pair] = shared / (sizes[row] + sizes[other] - shared)
+        out[row] = shared / (size + sizes[row] - shared)
 
 
 @_jit
@@ -162,13 +185,14 @@ def _shared(windows: Any, keys: Any, stamps: Any, slots: int, oldest: int, stamp
 
 
 @_jit
-def _edit_distances(words: Any, offsets: Any, first: Any, second: Any, most: Any, reach: Any, out: Any) -> None:
-    for pair in range(len(first)):
-        a = words[offsets[first[pair]] : offsets[first[pair] + 1]]
-        b = words[offsets[second[pair]] : offsets[second[pair] + 1]]
+def _edit_distances(
+    words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any, most: Any, reach: Any, out: Any
+) -> None:
+    for row in range(len(starts)):
+        a, b = words[starts[row] : ends[row]], others[other_starts[row] : other_ends[row]]
         start = _equal_words(a, b)
         end = _equal_words(a[start:][::-1], b[start:][::-1])
-        out[pair] = _edit_distance(a[start : len(a) - end], b[start : len(b) - end], most[pair], reach)
+        out[row] = _edit_distance(a[start : len(a) - end], b[start : len(b) - end], most[row], reach)
 
 
 @_jit
