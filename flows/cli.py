@@ -1,4 +1,4 @@
-"""The command line: `corpusmill build | verify | gc | pretrain`.
+"""The command line: `corpusmill build | explain | verify | gc | pretrain`.
 
 Heavy packages are imported in the command that needs them: `corpusmill --help` answers at once.
 """
@@ -70,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.set_defaults(run=_build)
 
+    explain = commands.add_parser("explain", help="why a document is in a built corpus or not; of a copy, what it is a copy of")
+    explain.add_argument("out", help="an output folder")
+    explain.add_argument("id", nargs="+", help="an id (6 hexadecimal digits or more), a URL or an origin")
+    explain.add_argument(
+        "--against", action="append", default=[], metavar="FOLDER", help="an earlier build, in which a copy's survivor may lie"
+    )
+    explain.add_argument("--json", action="store_true", help="a line of JSON for each id, with the whole texts")
+    explain.set_defaults(run=_explain)
+
     verify = commands.add_parser("verify", help="re-hash every part and re-add every ledger of a dataset or a whole build")
     verify.add_argument("dataset", help="a dataset's folder, or an output folder: then everything that is published in it")
     verify.set_defaults(run=_verify)
@@ -138,6 +147,29 @@ def _dry_run(context: object) -> int:
     console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
     console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
     return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    import json
+
+    from flows.explain import explain_console, show, unknown
+    from pipelines.explanation import as_json, explain
+    from pipelines.lookup import Build
+
+    against = [Build(folder) for folder in arguments.against]
+    console = explain_console()
+    status = 0
+    for number, answer in enumerate(explain(Build(arguments.out), arguments.id, against)):
+        if not answer.count:
+            print(f"corpusmill: {unknown(answer, arguments.out)}", file=sys.stderr)
+            status = 1
+        if arguments.json:
+            print(json.dumps(as_json(answer)))
+        elif answer.count:
+            if number:
+                console.rule()
+            show(console, answer)
+    return status
 
 
 def _verify(arguments: argparse.Namespace) -> int:

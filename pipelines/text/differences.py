@@ -65,6 +65,37 @@ def differences(first: str, second: str) -> list[Stretch]:
     return stretches
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Words of one kind that are not shown."""
+
+    kind: Kind
+    words: int
+
+
+def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -> list[Stretch | Fold]:
+    """What a person reads of differences: of what is equal, `context` words beside each difference; of the rest, `longest`.
+
+    >>> folded(differences("a b c d e f x", "a b c d e f y"), context=1)[:2]
+    [Fold(kind='equal', words=5), Stretch(kind='equal', text='f ', words=1)]
+    """
+    shown: list[Stretch | Fold] = []
+    for number, stretch in enumerate(stretches):
+        is_equal = stretch.kind == "equal"
+        head = 0 if is_equal and number == 0 and len(stretches) > 1 else context if is_equal else longest
+        tail = context if is_equal and number < len(stretches) - 1 else 0
+        if stretch.words <= head + tail + 3:  # a fold takes a line itself
+            shown.append(stretch)
+            continue
+        starts = [match.start() for match in _WORD.finditer(stretch.text)]
+        if head:
+            shown.append(Stretch(stretch.kind, stretch.text[: starts[head]], head))
+        shown.append(Fold(stretch.kind, stretch.words - head - tail))
+        if tail:
+            shown.append(Stretch(stretch.kind, stretch.text[starts[-tail] :], tail))
+    return shown
+
+
 class _Tokens:
     """A text as words, each with where it starts."""
 

@@ -1,0 +1,71 @@
+"""Texts of strangers, made safe to show; reasons in a sentence."""
+
+import re
+
+from pipelines.contract.reasons import DropReason
+
+_LINE_ENDS = re.compile(r"\s*\n\s*")
+# Controls (a terminal obeys them), invisible formats and changes of direction (they make a text look like another), lone
+# surrogates. Not the joiners U+200C and U+200D, which Persian, Hindi and emoji need.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e0fff\ud800-\udfff]"
+)
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
+
+
+def visible(text: str, limit: int | None = None) -> str:
+    r"""The text on one line, without anything that a terminal obeys; at most about `limit` characters of it.
+
+    >>> visible("a \x1b[31mb\nc")
+    'a <U+001B>[31mb ¶ c'
+    """
+    cut = text if limit is None or len(text) <= limit else text[:limit]
+    line = _LINE_ENDS.sub(" ¶ ", cut.replace("\t", " "))
+    safe = _UNSAFE.sub(lambda found: f"<U+{ord(found[0]):04X}>", line)
+    return safe if cut is text else f"{safe.rstrip()} … ({len(text) - len(cut):,} characters more)"
+
+
+def is_right_to_left(text: str) -> bool:
+    """Whether letters of a script that runs from right to left are in it."""
+    return _RIGHT_TO_LEFT.search(text) is not None
+
+
+MEANINGS = {
+    DropReason.UNREADABLE: "the record is broken: its framing, its XML or its payload",
+    DropReason.CUT_OFF: "the file breaks off here; what should follow is lost",
+    DropReason.UNDECODABLE: "its bytes are text in no encoding that could be found",
+    DropReason.REPEATED_KEY: "an earlier record of the same unit has the same key",
+    DropReason.EMPTY: "nothing was left after extraction or normalisation",
+    DropReason.EXTRACTION_FAILED: "the extractor refused the record",
+    DropReason.BOILERPLATE_ONLY: "no prose: a disambiguation page or a list of links",
+    DropReason.EXCLUDED: "named in the config's [exclude]: a takedown",
+    DropReason.GARBLED: "too many replacement characters",
+    DropReason.EXACT_DUPLICATE: "a better document has the same text",
+    DropReason.NEAR_DUPLICATE: "a better document has nearly the same text",
+    DropReason.SAME_URL: "a better document has the same address",
+    DropReason.ALREADY_PUBLISHED: "an earlier corpus has it",
+    DropReason.CONTAMINATED: "it holds a run of words of a benchmark's text",
+    DropReason.LANGUAGE_UNWANTED: "its language is not one of language.keep",
+    DropReason.LANGUAGE_UNCERTAIN: "its language scores less than language.score_limit",
+    DropReason.C4_LOREM_IPSUM: "it holds lorem ipsum",
+    DropReason.C4_CURLY_BRACKET: "it holds a curly bracket: source code, a template",
+    DropReason.C4_FEW_SENTENCES: "too few sentences",
+    DropReason.GOPHER_WORD_COUNT: "too few or too many words",
+    DropReason.GOPHER_WORD_LENGTH: "its words are too short or too long on average",
+    DropReason.GOPHER_SYMBOLS: "too many # and … for its words",
+    DropReason.GOPHER_BULLETS: "too many lines start with a bullet",
+    DropReason.GOPHER_ELLIPSES: "too many lines end with an ellipsis",
+    DropReason.GOPHER_ALPHABETIC: "too few of its words hold a letter",
+    DropReason.GOPHER_STOP_WORDS: "too few of the commonest words of its language",
+    DropReason.GOPHER_DUPLICATE_LINES: "too large a share of it is repeated lines",
+    DropReason.GOPHER_DUPLICATE_PARAGRAPHS: "too large a share of it is repeated paragraphs",
+    DropReason.GOPHER_TOP_NGRAM: "one word sequence makes up too large a share of it",
+    DropReason.GOPHER_DUPLICATE_NGRAMS: "repeated word sequences make up too large a share of it",
+    DropReason.FINEWEB_PUNCTUATION: "too few of its lines end with a mark",
+    DropReason.FINEWEB_SHORT_LINES: "too many of its lines are short",
+    DropReason.FINEWEB_LIST: "too many line ends for its words: a list",
+    DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
+    DropReason.NO_TOKENS: "the vocabulary made no token of it",
+}
+"""What a reason means; a test holds that none is missing."""
