@@ -1,6 +1,6 @@
 """The signatures of many parts as one array, memory-mapped: document i is row i of the parts laid end to end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ from pipelines.contract import files
 from pipelines.datasets import earlier
 from pipelines.datasets.spill import batches_of as batches_of
 from pipelines.stages import signatures
-from pipelines.text import minhash
+from pipelines.text import minhash, similarity
 from pipelines.text.clusters import Likeness
 from pipelines.text.minhash import Signatures
+from pipelines.text.similarity import Sequences
 
 PAIRS_AT_ONCE = 2**16  # whose signatures are in memory: 2 × 28 MiB at 112 permutations
+WORDS_AT_ONCE = 2**24  # that two columns of documents hold, but for a pair that has more: 64 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class SignatureStore:
         self._minhash = [evidence_of(batch, section.scheme).minhash for batch in self._batches]
         self._exact = [_pairs(batch["exact"]) for batch in self._batches]
         self._url = [batch["url"].to_numpy() for batch in self._batches]
+        self._words = [Sequences.of(batch["words"]) for batch in self._batches] if signatures.has_words(section) else None
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -102,17 +105,42 @@ class SignatureStore:
         """Hashes of the canonical addresses [len(numbers)]; 0 where there is none."""
         return self._gathered(self._url, numbers)
 
+    def words(self, numbers: NDArray[np.int64]) -> Sequences | None:
+        """The words of some documents, each document's once; None: signatures alone are compared."""
+        if self._words is None:
+            return None
+        unique, rows = np.unique(numbers, return_inverse=True)
+        first = np.searchsorted(unique, self._starts)
+        parts = [
+            words.take(unique[first[index] : first[index + 1]] - self._starts[index]) for index, words in enumerate(self._words)
+        ]
+        return Sequences.joined(parts).take(rows)
+
     def evidence(self, numbers: NDArray[np.int64]) -> "Evidence":
         """What is compared of some documents."""
-        return Evidence(self.minhash(numbers), self.exact(numbers), self.url(numbers))
+        return Evidence(self.minhash(numbers), self.exact(numbers), self.url(numbers), self.words(numbers))
 
     def likeness(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Likeness:
         """How alike the documents of some pairs are, in the terms of the config."""
         found = [Likeness(np.empty(0, np.float32), np.empty(0, np.bool_))]
-        for start in range(0, len(first), PAIRS_AT_ONCE):
-            chunk = slice(start, start + PAIRS_AT_ONCE)
+        for chunk in self._chunks(first, second):
             found.append(likeness(self.evidence(first[chunk]), self.evidence(second[chunk]), self._section))
         return Likeness(np.concatenate([part.similarity for part in found]), np.concatenate([part.alike for part in found]))
+
+    def _chunks(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Iterator[slice]:
+        """Pairs in order, as many at a time as memory is meant to hold."""
+        if self._words is None:
+            taken = np.arange(1, len(first) + 1) * (WORDS_AT_ONCE // PAIRS_AT_ONCE)
+        else:
+            lengths = [words.lengths for words in self._words]
+            both = self._gathered(lengths, first) + self._gathered(lengths, second)
+            taken = np.cumsum(np.maximum(both, WORDS_AT_ONCE // PAIRS_AT_ONCE))
+        start = 0
+        while start < len(first):
+            limit = WORDS_AT_ONCE + (taken[start - 1] if start else 0)
+            end = max(int(np.searchsorted(taken, limit, side="right")), start + 1)
+            yield slice(start, end)
+            start = end
 
     def _gathered(self, columns: list[Any], numbers: NDArray[np.int64]) -> Any:
         if not columns:
@@ -135,26 +163,52 @@ class Evidence:
     minhash: Signatures
     exact: NDArray[np.uint64]  # [documents, 2]
     url: NDArray[np.uint64]
+    words: Sequences | None = None  # None: signatures alone are compared
 
 
 def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> Likeness:
     """How alike the documents of some pairs are, row by row, in the terms of the config."""
-    similarity = minhash.similarity(first.minhash, second.minhash)
-    alike = np.zeros(len(similarity), np.bool_)
+    equal = (first.exact == second.exact).all(axis=1)
+    exactly = signatures.has_words(section)
+    found = _jaccard(first, second, equal, section) if exactly else minhash.similarity(first.minhash, second.minhash)
+    alike = np.zeros(len(found), np.bool_)
     if section.near:
-        alike |= similarity >= section.threshold
+        alike |= found >= section.threshold
+        if section.verify == "edit":
+            alike &= _is_edited(first, second, alike, section.edit_threshold)
     if section.exact:
-        alike |= (first.exact == second.exact).all(axis=1)
+        alike |= equal
     if section.url:
         alike |= (first.url == second.url) & (first.url != 0)
-    return Likeness(similarity, alike)
+    return Likeness(found, alike)
+
+
+def _jaccard(first: Evidence, second: Evidence, equal: NDArray[np.bool_], section: DeduplicateSection) -> NDArray[np.float32]:
+    """The Jaccard similarity of the shingles.
+
+    Texts that are equal once normalised have equal words: they are not read. Signatures save nothing else here: they are
+    estimates, and whatever they say, the true similarity may lie on the other side of the threshold.
+    """
+    assert first.words is not None and second.words is not None
+    found, rows = np.ones(len(equal), np.float32), np.flatnonzero(~equal)
+    found[rows] = similarity.jaccard(first.words.take(rows), second.words.take(rows), section.ngram)
+    return found
+
+
+def _is_edited(first: Evidence, second: Evidence, asked: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
+    """Which of the pairs that are `asked` for have at least this edit similarity in words."""
+    assert first.words is not None and second.words is not None
+    found, rows = np.zeros(len(asked), np.bool_), np.flatnonzero(asked)
+    found[rows] = similarity.edit_similarity(first.words.take(rows), second.words.take(rows), threshold) >= threshold
+    return found
 
 
 def evidence_of(batch: pa.RecordBatch, scheme: str) -> Evidence:
     """The evidence in one batch of signatures; the signatures without a copy."""
     dtype = np.uint32 if scheme == "affine32" else np.uint64
     values: Any = _values(batch["minhash"])
-    return Evidence(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy())
+    words = Sequences.of(batch["words"]) if "words" in batch.schema.names else None
+    return Evidence(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy(), words)
 
 
 def _values(lists: pa.Array) -> NDArray[np.uint32]:
