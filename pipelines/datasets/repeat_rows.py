@@ -1,0 +1,361 @@
+"""The exchange behind `repeats`: documents to rows (hash, …), rows to what repeats, repeated windows to runs per unit.
+
+A table of rows (lines, paragraphs, windows) has ranges of hashes, and a range is a key of the first step. A hash of a line or
+a paragraph goes with the number of documents that have it, summed up as far as the memory goes; a hash of a window goes
+with its place. Repeated windows go on by the group of units that their document lies in, the key of the second step.
+
+Memory: a step holds `ROWS_PER_RANGE` rows or what the config allows at once and takes a range in passes when it has more;
+the second step holds 8 bytes for each word that goes of one group.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipelines.build import Dataset
+from pipelines.config import LanguageSection, RepeatsSection
+from pipelines.contract import files, manifest
+from pipelines.contract.manifest import Part
+from pipelines.contract.tables import read_batches
+from pipelines.datasets.clusters import removals_for
+from pipelines.datasets.spill import read_columns, write_columns
+from pipelines.stages.repeats import RUNS
+from pipelines.stages.signatures import passes
+from pipelines.text import repeats, substrings, word_spans
+from pipelines.text.repeats import Hashes
+
+LINES, PARAGRAPHS, WINDOWS, RUNS_TABLE = "lines", "paragraphs", "windows", "substrings"
+CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; what has more rows takes more passes
+ROWS_PER_RANGE = 2**22
+BYTES_PER_ROW = 96  # at most, while rows of 16 bytes are sorted
+MOST_FREQUENT = 50
+JUDGED = ("id", "rule", "language", "language_score")  # the columns that say whether a document takes part
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The documents of one unit, and their place among all documents."""
+
+    dataset: str
+    unit: str
+    uri: str
+    first: int  # number of its first document
+    rows: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for, and where things lie; every step has it."""
+
+    section: RepeatsSection
+    language: LanguageSection
+    clusters: str
+    out: str  # the dataset's folder
+    spill: str
+    ranges: dict[str, int]  # by table; only the tables that are asked for
+    rows_at_once: int
+
+    def key(self, table: str, number: int) -> int:
+        """The key of a range."""
+        before = 0
+        for name, ranges in self.ranges.items():
+            if name == table:
+                return before + number
+            before += ranges
+        raise AssertionError(table)
+
+    def table(self, key: int) -> tuple[str, int]:
+        """The table and the range of a key."""
+        for name, ranges in self.ranges.items():
+            if key < ranges:
+                return name, key
+            key -= ranges
+        raise AssertionError(key)
+
+    def limit(self, table: str) -> int:
+        """The number of documents that a line or paragraph may stand in."""
+        limit = self.section.lines_limit if table == LINES else self.section.paragraphs_limit
+        assert limit is not None
+        return limit
+
+    def taking_part(self, dataset: str, unit: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]]:
+        """Which rows (with the columns JUDGED) survive the clusters and pass language and rules."""
+        removals = removals_for(Dataset(self.clusters, manifest.read(self.clusters)), dataset, unit)
+        removed = removals["id"].combine_chunks() if removals is not None else pa.array([], pa.binary(16))
+
+        def judge(rows: pa.RecordBatch) -> NDArray[np.bool_]:
+            survives = pc.invert(pc.is_in(rows["id"], value_set=removed))
+            return pc.and_(survives, passes(rows, self.language)).to_numpy(zero_copy_only=False)
+
+        return judge
+
+
+def write_pieces(spill: str, group: int, pieces: Sequence[Piece]) -> None:
+    """Note which units a group is made of."""
+    files.write_text(_pieces_uri(spill, group), json.dumps([asdict(piece) for piece in pieces]))
+
+
+def read_pieces(spill: str, group: int) -> list[Piece]:
+    """The units of a group."""
+    return [Piece(**piece) for piece in json.loads(files.read_text(_pieces_uri(spill, group)))]
+
+
+def _pieces_uri(spill: str, group: int) -> str:
+    return files.join(spill, f"pieces-{group:05}.json")
+
+
+def ranks_uri(spill: str, group: int) -> str:
+    """The file with the rank of each document of a group; -1: it takes no part."""
+    return files.join(spill, f"ranks-{group:05}.arrow")
+
+
+def order_uri(spill: str) -> str:
+    """The file with the number of the document of each rank."""
+    return files.join(spill, "order.arrow")
+
+
+def groups_uri(spill: str) -> str:
+    """The file with the number of the first document of each group."""
+    return files.join(spill, "groups.arrow")
+
+
+def found_uri(spill: str, table: str, number: int) -> str:
+    """What a range of lines or paragraphs came to: hash, documents; sorted by hash."""
+    return files.join(spill, f"found-{table}-{number:05}.arrow")
+
+
+def top_uri(spill: str, table: str, number: int) -> str:
+    """The most frequent of a range: hash, documents, the first group that has it."""
+    return files.join(spill, f"top-{table}-{number:05}.arrow")
+
+
+def facts_uri(spill: str, key: int) -> str:
+    """What a range says of itself, as JSON."""
+    return files.join(spill, f"facts-{key:05}.json")
+
+
+def parts_uri(spill: str, group: int) -> str:
+    """The parts that a group came to, as JSON."""
+    return files.join(spill, f"parts-{group:05}.json")
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Map: the rows of the documents of a group (the descriptor is its number), in files by range of hashes."""
+
+    search: Search
+
+    def __call__(self, descriptor: str) -> Iterator[tuple[int, str]]:
+        """Write the files; their keys and names."""
+        search, section, group = self.search, self.search.section, int(descriptor)
+        written = {table: _Writer(search, table, group) for table in search.ranges}
+        for rows, ranks in _documents(search, group):
+            texts = rows["text"]
+            words = word_spans.words(texts)
+            for table, find in ((LINES, repeats.lines), (PARAGRAPHS, repeats.paragraphs)):
+                if table in written:
+                    written[table].add(*repeats.counted(repeats.distinct(find(texts, words), section.min_words)))
+            if section.substring_words is not None:
+                written[WINDOWS].add(*substrings.windows(words.hashes, words.offsets, section.substring_words, ranks))
+        for writer in written.values():
+            writer.flush()
+            yield from writer.written
+
+
+def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
+    """The documents of a group that take part, and their ranks (0 where none are asked for)."""
+    ranks = read_columns(ranks_uri(search.spill, group))["rank"] if WINDOWS in search.ranges else None
+    done = 0
+    for piece in read_pieces(search.spill, group):
+        takes_part = search.taking_part(piece.dataset, piece.unit)
+        for rows in read_batches(piece.uri, [*JUDGED, "text"]):
+            here = takes_part(rows)
+            rank = np.zeros(rows.num_rows, np.int64) if ranks is None else ranks[done : done + rows.num_rows]
+            done += rows.num_rows
+            if here.any():
+                yield rows.filter(pa.array(here)), rank[here]
+
+
+class _Writer:
+    """Rows of one table on their way into files, one for each range and as many rows as are held at once."""
+
+    def __init__(self, search: Search, table: str, group: int) -> None:
+        self._search, self._table, self._group = search, table, group
+        self._pending: list[tuple[Hashes, NDArray[Any]]] = []
+        self._rows = self._flushes = 0
+        self.written: list[tuple[int, str]] = []
+
+    def add(self, hashes: Hashes, values: NDArray[Any]) -> None:
+        if self._rows + len(hashes) > self._search.rows_at_once:
+            self.flush()
+        self._pending.append((hashes, values))
+        self._rows += len(hashes)
+
+    def flush(self) -> None:
+        if not self._rows:
+            return
+        hashes, values = (np.concatenate(column) for column in zip(*self._pending, strict=True))
+        if self._table != WINDOWS:
+            hashes, values = repeats.counted(hashes, values)
+        ranges = self._search.ranges[self._table]
+        number = _range_of(hashes, ranges)
+        order = np.argsort(number, kind="stable")
+        present, first = np.unique(number[order], return_index=True)
+        for i, chosen in zip(present.tolist(), np.split(order, first[1:]), strict=True):
+            uri = files.join(self._search.spill, f"{self._table}-{i:05}-{self._group:05}-{self._flushes:03}.arrow")
+            write_columns(uri, hash=hashes[chosen], value=values[chosen])
+            self.written.append((self._search.key(self._table, i), uri))
+        self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
+
+
+def _range_of(hashes: Hashes, ranges: int) -> NDArray[np.int64]:
+    """Which of so many equal ranges of all hashes each hash lies in (multiply and shift)."""
+    return (((hashes >> np.uint64(32)) * np.uint64(ranges)) >> np.uint64(32)).astype(np.int64)
+
+
+def _group_of(uri: str) -> int:
+    """The group that a file of rows is of, by its name."""
+    return int(uri.rsplit("-", 2)[1])
+
+
+@dataclass(frozen=True)
+class WhatRepeats:
+    """First step: of a range of lines or paragraphs those that stand in too many documents; of windows those to cut."""
+
+    search: Search
+
+    def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write what was found, and for windows the files of the next step; their groups and names."""
+        table, number = self.search.table(key)
+        if table == WINDOWS:
+            return self._windows(key, number, uris)
+        return self._pieces(key, table, number, uris)
+
+    def _pieces(self, key: int, table: str, number: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        found: list[tuple[Hashes, NDArray[np.int64]]] = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
+        distinct = 0
+        for hashes, values in self._passes(table, number, uris):
+            hashes, documents = repeats.counted(hashes, values)
+            distinct += len(hashes)
+            many = documents > self.search.limit(table)
+            found.append((hashes[many], documents[many]))
+        hashes, documents = (np.concatenate(column) for column in zip(*found, strict=True))
+        write_columns(found_uri(self.search.spill, table, number), hash=hashes, documents=documents)
+        top = np.lexsort((hashes, -documents))[:MOST_FREQUENT]
+        group = _first_group(hashes[top], uris)
+        write_columns(top_uri(self.search.spill, table, number), hash=hashes[top], documents=documents[top], group=group)
+        files.write_text(facts_uri(self.search.spill, key), json.dumps({"found": distinct, "repeated": len(hashes)}))
+        return []
+
+    def _windows(self, key: int, number: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        search = self.search
+        windows = repeated = 0
+        order = read_columns(order_uri(search.spill))["number"]
+        first = read_columns(groups_uri(search.spill))["first"]
+        written: list[tuple[int, str]] = []
+        for turn, (hashes, places) in enumerate(self._passes(WINDOWS, number, uris)):
+            windows += len(hashes)
+            places = substrings.repeated(hashes, places)
+            repeated += len(places)
+            numbered = substrings.renamed(places, order)
+            group = np.searchsorted(first, substrings.documents(numbered), side="right") - 1
+            by_group = np.argsort(group, kind="stable")
+            present, start = np.unique(group[by_group], return_index=True)
+            for i, chosen in zip(present.tolist(), np.split(by_group, start[1:]), strict=False):
+                uri = files.join(search.spill, f"places-{i:05}-{key:05}-{turn:03}.arrow")
+                write_columns(uri, place=numbered[chosen])
+                written.append((i, uri))
+        files.write_text(facts_uri(search.spill, key), json.dumps({"found": windows, "repeated": repeated}))
+        return written
+
+    def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[Hashes, NDArray[Any]]]:
+        """The rows of a range, in ascending parts of it that fit into memory."""
+        columns = [read_columns(uri) for uri in uris]
+        passes = -(-sum(len(part["hash"]) for part in columns) // self.search.rows_at_once)
+        ranges = self.search.ranges[table]
+        for turn in range(passes):
+            chosen = [
+                slice(None) if passes == 1 else _range_of(part["hash"], ranges * passes) == number * passes + turn
+                for part in columns
+            ]
+            yield (
+                np.concatenate([part["hash"][rows] for part, rows in zip(columns, chosen, strict=True)]),
+                np.concatenate([part["value"][rows] for part, rows in zip(columns, chosen, strict=True)]),
+            )
+
+
+def _first_group(hashes: Hashes, uris: Sequence[str]) -> NDArray[np.int64]:
+    """For each hash the first of the groups that have it; the files of a group come one after the other."""
+    groups = np.full(len(hashes), -1, np.int64)
+    for uri in uris:
+        here = repeats.among(hashes, [read_columns(uri)["hash"]])
+        groups[(groups < 0) & here] = _group_of(uri)
+    return groups
+
+
+@dataclass(frozen=True)
+class UnitRuns:
+    """Second step: the runs of words to cut of each unit of a group, in a part each."""
+
+    search: Search
+
+    def __call__(self, group: int, uris: Sequence[str]) -> None:
+        """Write the parts, and a note of what they are."""
+        places = np.sort(np.concatenate([read_columns(uri)["place"] for uri in uris]))
+        number, first, behind = substrings.spans(places, self.search.section.substring_words or 0)
+        pieces = read_pieces(self.search.spill, group)
+        bounds = np.searchsorted(number, [piece.first for piece in pieces] + [pieces[-1].first + pieces[-1].rows])
+        parts: list[dict[str, Any]] = []
+        facts = {"documents": len(np.unique(number)), "runs": len(number), "words": int((behind - first).sum())}
+        for piece, start, end in zip(pieces, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if start < end:
+                ids = pa.concat_arrays([rows["id"] for rows in read_batches(piece.uri, ["id"])])
+                columns = [ids.take(pa.array(number[start:end] - piece.first)), first[start:end], behind[start:end]]
+                parts.append(self._write(piece, columns).model_dump())
+        files.write_text(parts_uri(self.search.spill, group), json.dumps({"parts": parts, "facts": facts}))
+
+    def _write(self, piece: Piece, columns: Sequence[Any]) -> Part:
+        table = pa.table([pa.array(values).cast(field.type) for values, field in zip(columns, RUNS, strict=True)], schema=RUNS)
+        path = runs_path(piece.dataset, piece.unit)
+        with files.writing(files.join(self.search.out, path)) as stream:
+            pq.write_table(table, pa.PythonFile(stream, mode="w"), compression="zstd")
+        return Part(
+            table=RUNS_TABLE,
+            unit=f"{piece.dataset}/{piece.unit}",
+            path=path,
+            rows=table.num_rows,
+            bytes=stream.bytes_written,
+            sha256=stream.sha256,
+        )
+
+
+def examples(search: Search, group: int, table: str, wanted: Hashes, characters: int) -> dict[int, str]:
+    """For each hash of a line or paragraph, the first text in the group that has it, shortened; reads until all are found."""
+    found: dict[int, str] = {}
+    find = repeats.lines if table == LINES else repeats.paragraphs
+    for rows, _ in _documents(search, group):
+        texts = rows["text"]
+        words = word_spans.words(texts)
+        pieces = find(texts, words)
+        places = np.flatnonzero(np.isin(pieces.hashes, wanted))
+        hashes, first = np.unique(pieces.hashes[places], return_index=True)
+        row = pieces.rows()
+        for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
+            begin, end = words.starts[pieces.first[place]], words.ends[pieces.first[place + 1] - 1]
+            text = texts[int(row[place])].as_py().encode()[begin:end].decode()
+            found.setdefault(value, text[:characters])
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def runs_path(dataset: str, unit: str) -> str:
+    """The path of the part with the runs of a unit's documents."""
+    return f"{RUNS_TABLE}/{dataset}/{unit}.parquet"

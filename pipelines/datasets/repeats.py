@@ -1,0 +1,287 @@
+"""repeats: the lines, paragraphs and runs of words that stand in many documents, for the corpus to cut.
+
+    repeats/3f9a1c20b77e/
+        manifest.json                       facts: how many there are, and the most frequent ones with their text
+        lines/repeated.arrow                hash (sorted), documents: those that stand in more than repeats.lines_limit
+        paragraphs/repeated.arrow           the same for paragraphs
+        substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (stages.repeats.RUNS)
+
+Only documents that survive the clusters and pass language and rules (as `stages.signatures.passes` says) count: what a
+dropped document repeats is no loss. Of a run of words, the place in the best document stays: that of the source with the
+highest priority, then the least id, and within a document the first.
+
+Limits: for runs of words this process holds about 50 bytes a document. Hashes have 64 bits: among 10^9 words about one run in
+a hundred builds would be cut for a collision.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipelines.beam.exchange import exchange
+from pipelines.build import Context, Dataset, ensure
+from pipelines.config import RepeatsSection
+from pipelines.contract import files, manifest
+from pipelines.contract.batch import Stage
+from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.tables import read_batches
+from pipelines.datasets import repeat_rows
+from pipelines.datasets.repeat_rows import LINES, PARAGRAPHS, RUNS_TABLE, WINDOWS, Piece, Search, TextRows, UnitRuns, WhatRepeats
+from pipelines.datasets.spill import batches_of, read_all, read_columns, write_columns
+from pipelines.stages import repeats as stage
+from pipelines.text import repeats as science
+from pipelines.text import substrings, word_spans
+
+NAME = "repeats"
+VERSION = 1
+BYTES_PER_GROUP = 64 * 2**20  # of documents, as stored, that one map step reads
+ROWS_PER_BATCH = 2**20  # of what repeats
+CHARACTERS_OF_EXAMPLE = 300
+_FOUND = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What a worker opens once: the hashes (mapped from their files), and where the runs of a unit lie."""
+
+    section: RepeatsSection
+    uri: str
+    lines: Sequence[science.Hashes] | None
+    paragraphs: Sequence[science.Hashes] | None
+    runs: frozenset[str]  # paths
+
+    @classmethod
+    def load(cls, dataset: Dataset) -> Self | None:
+        """What there is to cut; None when nothing was asked for: then there is no such stage."""
+        if not dataset.manifest.facts["enabled"]:
+            return None
+        section = RepeatsSection.model_validate(dataset.manifest.made_from["repeats"])
+        return cls(
+            section,
+            dataset.uri,
+            _hashes(dataset, LINES) if section.lines_limit is not None else None,
+            _hashes(dataset, PARAGRAPHS) if section.paragraphs_limit is not None else None,
+            frozenset(part.path for part in dataset.manifest.of(RUNS_TABLE)),
+        )
+
+    def stage_for(self, documents_dataset: str, unit: str) -> Stage:
+        """The stage for the batches of one unit of a documents dataset."""
+        runs = None
+        if self.section.substring_words is not None:
+            runs = stage.RUNS.empty_table()
+            path = repeat_rows.runs_path(documents_dataset, unit)
+            if path in self.runs:
+                with files.reading(files.join(self.uri, path)) as stream:
+                    runs = pq.read_table(stream, use_threads=False)
+        return stage.stage(stage.Found(self.section.min_words, self.lines, self.paragraphs, runs))
+
+
+def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
+    (part,) = dataset.manifest.of(table)
+    return [batch["hash"].to_numpy() for batch in batches_of(files.join(dataset.uri, part.path))]
+
+
+def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
+    """What repeats in all documents together."""
+    made_from = _made_from(context, documents, clusters)
+
+    def make(uri: str) -> Manifest:
+        facts: dict[str, Any] = {"enabled": context.config.repeats.enabled}
+        parts: tuple[Part, ...] = ()
+        if context.config.repeats.enabled:
+            spill = files.join(uri, "spill")
+            files.remove(spill)
+            try:
+                found, parts = _search(context, documents, clusters, uri, spill)
+            finally:
+                files.remove(spill)
+            facts |= found
+        config = context.config.recorded()
+        return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
+
+    return ensure(context, NAME, made_from, make)
+
+
+def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> dict[str, Any]:
+    config = context.config
+    if not config.repeats.enabled:
+        return {"repeats": {"enabled": False}}
+    return {
+        "repeats": config.repeats.model_dump(mode="json"),
+        "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
+        "clusters": clusters.manifest.fingerprint,
+        "language": config.language.model_dump(mode="json", include={"enabled", "keep", "score_limit"}),
+        "priorities": {source.name: source.priority for source in config.sources},
+        "versions": {
+            "repeats": [VERSION, science.VERSION],
+            "substrings": substrings.VERSION,
+            "words": word_spans.VERSION,
+        },
+    }
+
+
+def _search(
+    context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str
+) -> tuple[dict[str, Any], tuple[Part, ...]]:
+    """Run the exchange; the facts and the parts."""
+    search = _search_of(context, documents, clusters, uri, spill)
+    groups = _groups(documents)
+    for number, pieces in enumerate(groups):
+        repeat_rows.write_pieces(spill, number, pieces)
+    if WINDOWS in search.ranges:
+        _write_ranks(context, search, groups)
+    exchange(
+        context.runner,
+        [(f"text-{number:05}", str(number), sum(files.size(p.uri) for p in pieces)) for number, pieces in enumerate(groups)],
+        TextRows(search),
+        WhatRepeats(search),
+        UnitRuns(search),
+        on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+    )
+    facts: dict[str, Any] = {table: _counts(search, table) for table in search.ranges}
+    parts: list[Part] = []
+    for table in (LINES, PARAGRAPHS):
+        if table in search.ranges:
+            facts[table]["most"] = _most_frequent(search, table)
+            parts.append(_write_found(search, table))
+    if WINDOWS in search.ranges:
+        facts[RUNS_TABLE], runs = _runs(search, len(groups))
+        parts += runs
+    return facts, tuple(parts)
+
+
+def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str) -> Search:
+    config = context.config
+    section = config.repeats
+    asked = {LINES: section.lines_limit, PARAGRAPHS: section.paragraphs_limit, WINDOWS: section.substring_words}
+    characters = sum(ledger.characters_out for dataset in documents for ledger in dataset.manifest.ledgers.values())
+    at_once = max(1, config.deduplicate.memory_mib * 2**20 // repeat_rows.BYTES_PER_ROW)
+    return Search(
+        section,
+        config.language,
+        clusters.uri,
+        uri,
+        spill,
+        {
+            table: 1 + characters // repeat_rows.CHARACTERS_PER_ROW[table] // min(repeat_rows.ROWS_PER_RANGE, at_once)
+            for table, limit in asked.items()
+            if limit is not None
+        },
+        at_once,
+    )
+
+
+def _groups(documents: Sequence[Dataset]) -> list[list[Piece]]:
+    """Neighbouring units, so that a step has enough to do: a function of the datasets alone."""
+    groups: list[list[Piece]] = []
+    first, filled = 0, BYTES_PER_GROUP
+    for dataset in documents:
+        for part in dataset.manifest.of("documents"):
+            if filled >= BYTES_PER_GROUP:
+                groups.append([])
+                filled = 0
+            uri = files.join(dataset.uri, part.path)
+            groups[-1].append(Piece(dataset.manifest.dataset, part.unit, uri, first, part.rows))
+            first += part.rows
+            filled += part.bytes
+    return groups
+
+
+def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Piece]]) -> None:
+    """Rank the documents that take part: priority of the source, then the least id."""
+    ids: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
+    numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    priorities: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    for piece in (piece for pieces in groups for piece in pieces):
+        priority = context.config.source(piece.dataset.removeprefix("documents/")).priority
+        takes_part = search.taking_part(piece.dataset, piece.unit)
+        number = piece.first
+        for rows in read_batches(piece.uri, repeat_rows.JUDGED):
+            here = takes_part(rows)
+            ids.append(_pairs(rows["id"])[here])
+            numbers.append(number + np.flatnonzero(here))
+            priorities.append(np.full(len(numbers[-1]), priority, np.int64))
+            number += rows.num_rows
+    pairs = np.concatenate(ids)
+    order = np.concatenate(numbers)[np.lexsort((pairs[:, 1], pairs[:, 0], -np.concatenate(priorities)))]
+    ranks = np.full(sum(piece.rows for pieces in groups for piece in pieces), -1, np.int64)
+    ranks[order] = np.arange(len(order))
+    write_columns(repeat_rows.order_uri(search.spill), number=order)
+    write_columns(repeat_rows.groups_uri(search.spill), first=np.array([pieces[0].first for pieces in groups], np.int64))
+    for number, pieces in enumerate(groups):
+        last = pieces[-1].first + pieces[-1].rows
+        write_columns(repeat_rows.ranks_uri(search.spill, number), rank=ranks[pieces[0].first : last])
+
+
+def _pairs(ids: pa.Array) -> NDArray[np.uint64]:
+    words = np.frombuffer(ids.buffers()[1], ">u8").reshape(-1, 2)[ids.offset : ids.offset + len(ids)]
+    return words.astype(np.uint64)
+
+
+# What was found
+
+
+def _counts(search: Search, table: str) -> dict[str, Any]:
+    counts = {"found": 0, "repeated": 0}
+    for number in range(search.ranges[table]):
+        uri = repeat_rows.facts_uri(search.spill, search.key(table, number))
+        if files.exists(uri):  # a range without rows has none
+            for name, count in json.loads(files.read_text(uri)).items():
+                counts[name] += count
+    return counts
+
+
+def _write_found(search: Search, table: str) -> Part:
+    """One file of all ranges; its batches are equally long, so that the number of ranges does not show."""
+    path = f"{table}/repeated.arrow"
+    rows = 0
+    with files.writing(files.join(search.out, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), _FOUND) as out:
+        for batch in _even_batches(search, table):
+            out.write_batch(batch)
+            rows += batch.num_rows
+    return Part(table=table, unit="repeated", path=path, rows=rows, bytes=stream.bytes_written, sha256=stream.sha256)
+
+
+def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
+    hashes, documents = np.empty(0, np.uint64), np.empty(0, np.int64)
+    for number in range(search.ranges[table]):
+        uri = repeat_rows.found_uri(search.spill, table, number)
+        if files.exists(uri):
+            found = read_columns(uri)
+            hashes, documents = np.append(hashes, found["hash"]), np.append(documents, found["documents"])
+        is_last = number + 1 == search.ranges[table]
+        while len(hashes) >= ROWS_PER_BATCH or (is_last and len(hashes)):
+            columns = [pa.array(hashes[:ROWS_PER_BATCH]), pa.array(documents[:ROWS_PER_BATCH])]
+            yield pa.RecordBatch.from_arrays(columns, schema=_FOUND)
+            hashes, documents = hashes[ROWS_PER_BATCH:], documents[ROWS_PER_BATCH:]
+
+
+def _most_frequent(search: Search, table: str) -> list[dict[str, Any]]:
+    """The most frequent ones of all ranges, each with the first text that reads so."""
+    uris = [repeat_rows.top_uri(search.spill, table, number) for number in range(search.ranges[table])]
+    columns = {"hash": np.uint64, "documents": np.int64, "group": np.int64}
+    hashes, documents, groups = read_all([uri for uri in uris if files.exists(uri)], **columns).values()
+    top = np.lexsort((hashes, -documents))[: repeat_rows.MOST_FREQUENT]
+    examples: dict[int, str] = {}
+    for group in np.unique(groups[top]).tolist():
+        wanted = hashes[top][groups[top] == group]
+        examples |= repeat_rows.examples(search, group, table, wanted, CHARACTERS_OF_EXAMPLE)
+    return [{"documents": int(documents[i]), "text": examples[int(hashes[i])]} for i in top]
+
+
+def _runs(search: Search, groups: int) -> tuple[dict[str, int], list[Part]]:
+    facts = {"documents": 0, "runs": 0, "words": 0}
+    parts: list[Part] = []
+    for group in range(groups):
+        uri = repeat_rows.parts_uri(search.spill, group)
+        if files.exists(uri):
+            note: Mapping[str, Any] = json.loads(files.read_text(uri))
+            parts += [Part.model_validate(part) for part in note["parts"]]
+            facts = {name: count + note["facts"][name] for name, count in facts.items()}
+    return facts, parts
