@@ -35,7 +35,7 @@ class SourceSection(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     """Goes into ids: renaming a source renames its documents."""
-    kind: Literal["wikipedia", "books", "common_crawl"]
+    kind: Literal["wikipedia", "books", "common_crawl", "records"]
     root: str
     """Folder or URI; relative to the config file's folder. Paths below it go into ids and origins."""
     paths: tuple[str, ...] = ("**/*",)
@@ -56,6 +56,13 @@ class SourceSection(Section):
     """wikipedia: the namespaces that hold documents."""
     encoding: str | None = None
     """books: the files' encoding where it is known; else it is detected file by file."""
+    text_field: str = "text"
+    """records: the field or column that holds the text; "a.b" is the field b of the object a, here and below."""
+    id_field: str | None = None
+    """records: the one that names a document for ever; without it, a document goes by its place in its file."""
+    url_field: str | None = None
+    title_field: str | None = None
+    date_field: str | None = None
     language: str | None = None
     """What the source says its language is; for reports only, the documents are judged one by one."""
 

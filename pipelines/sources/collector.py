@@ -94,17 +94,17 @@ class Collector:
                 "work": ids,
                 "source": [section.name] * rows,
                 "snapshot": [section.snapshot] * rows,
-                "origin": [_storable(record.origin) for record in records],
-                "url": [_storable(record.url) for record in records],
-                "title": [_storable(record.title) for record in records],
+                "origin": [storable(record.origin) for record in records],
+                "url": [storable(record.url) for record in records],
+                "title": [storable(record.title) for record in records],
                 "date": [record.date for record in records],
                 "license": [section.license] * rows,
-                "text": [_storable(record.text) for record in records],
+                "text": [storable(record.text) for record in records],
             }
         )
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; the number of characters stays."""
     if text is None or text.isascii():
         return text

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipelines.config import SourceSection
 from pipelines.contract.batch import Batch
-from pipelines.sources import books, common_crawl, wikipedia
+from pipelines.sources import books, common_crawl, records, wikipedia
 from pipelines.unit import Unit
 
 
@@ -22,4 +22,5 @@ KINDS = {
     "wikipedia": Kind(wikipedia.VERSION, wikipedia.units, wikipedia.read),
     "books": Kind(books.VERSION, books.units, books.read),
     "common_crawl": Kind(common_crawl.VERSION, common_crawl.units, common_crawl.read),
+    "records": Kind(records.VERSION, records.units, records.read),
 }

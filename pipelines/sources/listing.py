@@ -35,6 +35,12 @@ def file_units(section: SourceSection) -> list[Unit]:
     return sorted(units, key=lambda unit: unit.name)
 
 
+def part_of(file: Unit, what: str, first: int, end: int, stored: int) -> Unit:
+    """A unit of a part of a file's unit: the parameter `what` holds where it begins and ends; `stored` are its bytes."""
+    name = file.name if stored == file.bytes else unit_name(f"{file.source}/{file.uri}", what, first)
+    return file.model_copy(update={"name": name, "bytes": stored, "parameters": {what: [first, end]}})
+
+
 def full_uri(unit: Unit) -> str:
     """Where this machine finds the unit's file."""
     return files.join(unit.root, unit.uri)

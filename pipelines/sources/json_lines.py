@@ -1,0 +1,271 @@
+"""JSON Lines, block by block, as columns: pyarrow parses a block at once, and a block with a bad line is taken line by line.
+
+Every record keeps the place of its line, in bytes from the beginning of the (uncompressed) file.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+from numpy.typing import NDArray
+
+from pipelines.contract.reasons import DropReason
+from pipelines.sources.collector import storable
+
+BYTES_PER_BLOCK = 16 * 2**20  # parsed at once: about a batch, so that few columns have to be joined
+MAX_BYTES_PER_LINE = 2**28  # a longer line is skipped in the memory of this much, and is a drop
+
+Path = tuple[str, ...]  # of a field: the keys from the outside in
+_BLANK = b" \t\r\n"
+_BYTES_IN_CACHE = 2**18  # so much is compared at once
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of a file."""
+
+    data: bytes
+    offset: int  # of its first byte in the file
+    size: int  # bytes of the file
+    ends_open: bool = False  # the file ends here, and not with a line end
+    is_too_long: bool = False  # one line, of which nothing was kept
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A line that is no record."""
+
+    offset: int  # of the line in the file
+    line: int  # within its block, from 0
+    reason: DropReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of a block in columns, and the lines that are none."""
+
+    columns: Mapping[str, pa.Array]  # strings, null where the record has no such field
+    offsets: NDArray[np.int64]
+    lines: int  # of the block, blank ones included
+    bad: Sequence[Bad] = field(default_factory=tuple[Bad])
+
+
+class NoObject(ValueError):
+    """A line that is JSON, but no object, or whose text is no string."""
+
+
+# Lines
+
+
+def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None) -> Iterator[Block]:
+    """The lines that begin at `start` or later, and before `end`; `read` goes on from the byte at `start`, a line's first.
+
+    A line is whole, however far beyond `end` it reaches.
+    """
+    pending, offset, left = bytearray(), start, b""  # pending: the beginning of a line whose end is not read yet
+    while piece := left or read(BYTES_PER_BLOCK):
+        left = b""
+        # The last line is the one that holds the byte before `end`.
+        last = -1 if end is None else piece.find(b"\n", max(0, end - 1 - offset - len(pending)))
+        cut = (last if last >= 0 else piece.rfind(b"\n")) + 1
+        if cut:
+            data = b"".join([pending, memoryview(piece)[:cut]])
+            yield Block(data, offset, len(data))
+            offset += len(data)
+            pending = bytearray(memoryview(piece)[cut:])
+        else:
+            pending += piece
+        if last >= 0:
+            return
+        if len(pending) > MAX_BYTES_PER_LINE:
+            left, skipped = _after_line(read)
+            size = len(pending) + skipped - len(left)
+            pending.clear()
+            yield Block(b"", offset, size, is_too_long=True)
+            offset += size
+            if end is not None and offset >= end:
+                return
+    if pending:
+        yield Block(bytes(pending), offset, len(pending), ends_open=True)
+
+
+def _after_line(read: Callable[[int], bytes]) -> tuple[bytes, int]:
+    """Read to the end of the line: what was read beyond it, and how much was read in all."""
+    skipped = 0
+    while piece := read(BYTES_PER_BLOCK):
+        skipped += len(piece)
+        end = piece.find(b"\n") + 1
+        if end:
+            return piece[end:], skipped
+    return b"", skipped
+
+
+# Records
+
+
+def parse(block: Block, fields: Mapping[str, Path]) -> Records:
+    """The records of a block; `fields` says where in a record each column's value lies. "text" is one of the columns.
+
+    A number where a string is expected counts as its digits, if it is an integer, for every column but the text. Lone
+    surrogates become U+FFFD. Blank lines are nothing.
+    """
+    if block.is_too_long:
+        detail = f"a line of more than {MAX_BYTES_PER_LINE:,} bytes"
+        return _by_line(fields, [], 1, [Bad(block.offset, 0, DropReason.UNREADABLE, detail)])
+    starts = _line_starts(block.data)
+    lines = len(starts)
+    columns = _columns(block.data, starts, fields)
+    if columns is not None:
+        rows = len(columns["text"])
+        if rows != len(starts):
+            starts = starts[[not _is_blank(block.data, at) for at in starts.tolist()]]
+        if rows == len(starts):
+            return Records(columns, starts + block.offset, lines)
+    return _parse_lines(block, fields)
+
+
+def first_fields(block: Block) -> list[str]:
+    """The names in the block's first line that is an object; for messages."""
+    for line in block.data.splitlines():
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            return list(record)
+    return []
+
+
+def _line_starts(data: bytes) -> NDArray[np.int64]:
+    view = np.frombuffer(data, np.uint8)
+    places = range(0, len(data), _BYTES_IN_CACHE)
+    ends = np.concatenate([np.flatnonzero(view[at : at + _BYTES_IN_CACHE] == ord("\n")) + at for at in places])
+    starts = np.concatenate([np.zeros(1, np.int64), ends + 1])
+    return starts[:-1] if starts[-1] == len(data) else starts
+
+
+def _is_blank(data: bytes, start: int) -> bool:
+    if data[start] not in _BLANK:
+        return False
+    end = data.find(b"\n", start)
+    return not data[start : end if end >= 0 else len(data)].strip(_BLANK)
+
+
+def _columns(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path]) -> dict[str, pa.Array] | None:
+    """The whole block at once; None when something in it has to be looked at line by line."""
+    if data.isspace():
+        return {name: pa.nulls(0, pa.string()) for name in fields}
+    try:
+        table = pj.read_json(
+            pa.BufferReader(data),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=pj.ParseOptions(explicit_schema=_schema(data, starts, fields), unexpected_field_behavior="ignore"),
+        )
+        columns = {name: column(table, path) for name, path in fields.items()}
+        for values in columns.values():
+            values.validate(full=True)  # UTF-8: the parser does not look
+    except pa.ArrowInvalid:
+        return None
+    return columns
+
+
+def column(table: pa.Table | pa.RecordBatch, path: Path) -> pa.Array:
+    """The strings at a path of a table; null where they, or the struct that holds them, are null."""
+    values = table[path[0]]
+    if len(path) > 1:
+        values = pc.struct_field(values, list(path[1:]))
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return values.cast(pa.string())
+
+
+def _schema(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path]) -> pa.Schema:
+    """Strings at all paths; integers where the first line has integers."""
+    sample: Any = None
+    for start in starts[:1].tolist():
+        end = data.find(b"\n", start)
+        try:
+            sample = json.loads(data[start : end if end >= 0 else len(data)])
+        except (ValueError, RecursionError):
+            sample = None
+    nested: dict[str, Any] = {}
+    for name, path in fields.items():
+        place = nested
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        value = _value(sample, path)
+        place[path[-1]] = pa.int64() if _is_integer(value) and name != "text" else pa.string()
+    return pa.schema(_struct(nested))
+
+
+def _struct(nested: Mapping[str, Any]) -> list[pa.Field]:
+    return [pa.field(key, pa.struct(_struct(value)) if isinstance(value, Mapping) else value) for key, value in nested.items()]
+
+
+# Line by line
+
+
+def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
+    rows: list[tuple[int, dict[str, str | None]]] = []
+    bad: list[Bad] = []
+    offset = block.offset
+    lines = block.data.split(b"\n")
+    if not block.ends_open:
+        lines.pop()  # what follows the last line end
+    for number, line in enumerate(lines):
+        if line.strip(_BLANK):
+            try:
+                rows.append((offset, _record(line, fields)))
+            except (ValueError, RecursionError) as error:
+                is_cut = block.ends_open and number == len(lines) - 1 and not isinstance(error, NoObject)
+                reason = DropReason.CUT_OFF if is_cut else DropReason.UNREADABLE
+                bad.append(Bad(offset, number, reason, "the file breaks off in this line" if is_cut else _message(error)))
+        offset += len(line) + 1
+    return _by_line(fields, rows, len(lines), bad)
+
+
+def _by_line(fields: Mapping[str, Path], rows: list[tuple[int, dict[str, str | None]]], lines: int, bad: list[Bad]) -> Records:
+    columns = {name: pa.array([values[name] for _, values in rows], pa.string()) for name in fields}
+    return Records(columns, np.array([offset for offset, _ in rows], np.int64), lines, bad)
+
+
+def _record(line: bytes, fields: Mapping[str, Path]) -> dict[str, str | None]:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise NoObject("the line is JSON, but no object")
+    values: dict[str, str | None] = {}
+    for name, path in fields.items():
+        value = _value(record, path)
+        if isinstance(value, str):
+            values[name] = storable(value)
+        elif name == "text" and value is not None:
+            raise NoObject(f"{'.'.join(path)} is no string, but {json.dumps(value)[:40]}")
+        else:
+            values[name] = str(value) if _is_integer(value) else None
+    return values
+
+
+def _value(record: Any, path: Path) -> Any:
+    for key in path:
+        if not isinstance(record, dict):
+            return None
+        record = record.get(key)
+    return record
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "not JSON: nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8: {error.reason} at byte {error.start} of the line"
+    return str(error) if isinstance(error, NoObject) else f"not JSON: {error}"
