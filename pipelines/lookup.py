@@ -130,7 +130,7 @@ class Build:
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Place]:
         """The places of whole ids, those in the corpus before those among the drops; what is not there is left out."""
-        return _by_id(self.everything(), ids)
+        return by_id(self.everything(), ids)
 
     def removals(self, *, removed: Iterable[str] = (), survivors: Iterable[str] = ()) -> list[Removal]:
         """The rows of clusters of removed documents, and of all that were removed for some survivors, most similar first."""
@@ -153,10 +153,10 @@ class Build:
         made = self.manifest("corpus")
         ledger = made.ledgers.get(source) if made else None
         cut = ledger is not None and any(ledger.lines[s].characters_removed for s in _TEXT_CHANGES_AFTER if s in ledger.lines)
-        places = _by_id(self.parts(f"documents/{source}", "documents"), [document.id]) if cut else {}
+        places = by_id(self.parts(f"documents/{source}", "documents"), [document.id]) if cut else {}
         if document.id not in places:
             return None
-        before = str(_row(places[document.id], ["text"])["text"])
+        before = str(row_at(places[document.id], ["text"])["text"])
         return before if before != document.text else None
 
     def relative(self, place: Place) -> str:
@@ -178,12 +178,12 @@ class Build:
 
 def read(place: Place) -> Document:
     """The whole row of a document or drop."""
-    return Document(place, _row(place, None))
+    return Document(place, row_at(place, None))
 
 
 def read_without_text(places: Sequence[Place]) -> list[Document]:
     """Rows of documents or drops without their texts, in this order."""
-    return [Document(place, _row(place, ["id", "source", "origin", "url", "title", *_drop_columns(place)])) for place in places]
+    return [Document(place, row_at(place, ["id", "source", "origin", "url", "title", *_drop_columns(place)])) for place in places]
 
 
 # The search for one key
@@ -295,8 +295,8 @@ def _at(first: Place, index: int) -> Place:
     return Place(first.dataset, first.table, first.uri, first.group, index, first.row + index)
 
 
-def _row(place: Place, columns: Sequence[str] | None) -> dict[str, Any]:
-    """One row; binary values in hexadecimal."""
+def row_at(place: Place, columns: Sequence[str] | None) -> dict[str, Any]:
+    """These columns (None: all) of one row; binary values in hexadecimal."""
     with files.reading(place.uri) as stream:
         rows = pq.ParquetFile(stream).read_row_group(place.group, columns=columns, use_threads=False)
     row = rows.slice(place.index, 1).to_pylist()[0]
@@ -307,7 +307,8 @@ def _drop_columns(place: Place) -> list[str]:
     return ["stage", "reason"] if place.table == "drops" else []
 
 
-def _by_id(parts: Iterable[tuple[str, str, str]], ids: Iterable[str]) -> dict[str, Place]:
+def by_id(parts: Iterable[tuple[str, str, str]], ids: Iterable[str]) -> dict[str, Place]:
+    """The first place of each id (hexadecimal) in parts (dataset, table, URI of each)."""
     wanted = _binary(ids)
     found: dict[str, Place] = {}
     if len(wanted):

@@ -21,6 +21,7 @@ from pipelines.config import MACHINE, DeduplicateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS, Grain
+from pipelines.datasets import cluster_report
 from pipelines.datasets.candidates import candidates
 from pipelines.datasets.signatures import Piece, SignatureStore, pieces_of
 from pipelines.stages import signatures
@@ -28,7 +29,7 @@ from pipelines.text import clusters as science
 from pipelines.text.clusters import Likeness, Ranks, Removals, Verified
 
 NAME = "clusters"
-VERSION = 2
+VERSION = 3
 DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
 LARGEST = 10
 
@@ -107,6 +108,7 @@ def _deduplicate(
     _check_ids(pieces, ids, found)
     facts = _facts(pieces, documents, verified, found)
     _check_alarms(section, facts)
+    facts |= _shown(section, documents, ids, found)
     return facts, _write(uri, pieces, ids, found)
 
 
@@ -134,7 +136,7 @@ class _Found:
     cluster: NDArray[np.uint64]  # [rows, 2], ids as two numbers
     piece: NDArray[np.int64]  # index of the part that holds the removed document
     cluster_sizes: list[tuple[str, int]]  # id and members of all clusters' largest, largest first
-    clusters: int
+    members: NDArray[np.int64]  # of every cluster
 
 
 def _found(
@@ -164,7 +166,7 @@ def _found(
         cluster=cluster[np.searchsorted(nodes, removals.removed)],
         piece=np.searchsorted(firsts, removed, side="right") - 1,
         cluster_sizes=list(zip(_hex(cluster[first[by_size]]), members[by_size].tolist(), strict=True)),
-        clusters=len(present),
+        members=members,
     )
 
 
@@ -187,15 +189,25 @@ def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], verified: Veri
         "documents": sum(counts["documents"] for counts in sources.values()),
         "sources": sources,
         "earlier": _by_corpus(pieces, found),
-        "clusters": found.clusters,
+        "clusters": len(found.members),
         "largest_cluster": found.cluster_sizes[0][1] if found.cluster_sizes else 0,
-        "largest_clusters": [{"cluster": cluster, "members": members} for cluster, members in found.cluster_sizes],
         "edges_verified": verified.compared - verified.failed,
         "edges_failed": verified.failed,
         "restar_rounds": verified.rounds,
         "restar_unresolved": verified.unresolved,
         "capped_buckets": verified.capped_buckets,
         "capped_members": verified.capped,
+    }
+
+
+def _shown(section: DeduplicateSection, documents: Sequence[Dataset], ids: NDArray[np.uint64], found: _Found) -> dict[str, Any]:
+    """What a person looks at: histograms, and the largest clusters with a piece of text."""
+    removed = cluster_report.Removed(found.cluster, ids[found.survivor], found.similarity, found.grain)
+    largest = cluster_report.largest_clusters(found.cluster_sizes, removed)
+    return {
+        "sizes": cluster_report.size_histogram(found.members),
+        "similarities": cluster_report.similarity_histogram(found.similarity, section.threshold),
+        "largest_clusters": cluster_report.with_excerpts(largest, documents),
     }
 
 

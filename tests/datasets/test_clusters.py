@@ -184,7 +184,20 @@ def test_a_removal_lies_in_the_part_of_its_unit_sorted_by_id(tmp_path):
     assert not (Path(dataset.uri) / "spill").exists()
     facts = dataset.manifest.facts
     assert facts["sources"] == {"web": {"documents": 8, "exact": 0, "near": 6, "url": 0}}
-    assert facts["largest_clusters"] == [{"cluster": min(document_id("web", k) for k in "abcdefg").hex(), "members": 7}]
+    assert facts["largest_clusters"] == [
+        {
+            "cluster": min(document_id("web", k) for k in "abcdefg").hex(),
+            "members": 7,
+            "removed": 6,
+            "similarity": {"least": 1.0, "median": 1.0, "greatest": 1.0},
+            "grains": {"exact": 0, "near": 6, "url": 0},
+            "survivor": document_id("web", "g").hex(),
+            "survivors": 1,
+            "excerpt": {"source": "web", "title": None, "url": None, "text": text[:200]},
+        }
+    ]
+    assert facts["sizes"][-1] == {"least": 5, "most": 8, "clusters": 1, "documents": 7}
+    assert [entry["removed"] for entry in facts["similarities"]] == [0, 0, 0, 0, 0, 0, 0, 6]
 
 
 def test_removals_make_drops(tmp_path):
