@@ -5,6 +5,7 @@ build's when both were made alike, so whatever determines a signature must be eq
 the first document is read. Bands, rows and thresholds may differ: they are applied to signatures, they do not make them.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipelines.build import Context, Dataset
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files, manifest, schema
 from pipelines.contract.manifest import MANIFEST
-from pipelines.release import published_folders
+from pipelines.release import RELEASE, published_folders
 from pipelines.stages import signatures
 
 INDEX = "index"  # the dataset and its table
@@ -66,8 +67,8 @@ def _index_at(context: Context, place: str) -> Dataset:
         raise ValueError(
             _trouble(
                 place,
-                "this is the build's own output folder, whose release would be replaced by one that lacks what the old one"
-                " has; name another folder with --out, or take it out of deduplicate.against",
+                "this is, or lies in, the build's own output folder: what is published there would be replaced by what is new;"
+                " name another folder with --out, or take it out of deduplicate.against",
             )
         )
     try:
@@ -90,7 +91,10 @@ def _index_at(context: Context, place: str) -> Dataset:
 
 
 def _released_index(place: str, out: str) -> str:
-    folders = published_folders(out)
+    try:
+        folders = published_folders(out)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its {RELEASE} is no release ({error}); run its build again") from error
     if INDEX not in folders:
         raise ValueError(
             "its release has no index, because an older corpusmill published it; run its build again (what is finished is"
