@@ -77,7 +77,7 @@ def word_spans(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64], 
 
 
 @numba.njit(cache=True, nogil=True)
-def _room(data: Any, texts: Any, entries: Any) -> int:
+def _room(data: Any, texts: Any, entries: Any) -> Any:
     """As many words as there are, or a few more: every ASCII separator and every other character may end one."""
     is_separator = np.zeros(256, np.uint8)
     for j in range(128):
@@ -144,7 +144,7 @@ def _spans(data: Any, texts: Any, entries: Any, expansions: Any, hashes: Any, st
                     if is_open:
                         ends[found] = i - begin
                     continue
-                if is_open and (kind == _SEPARATOR or kind == _SINGLE or (kind == _WORD and is_single)):
+                if is_open and (kind in (_SEPARATOR, _SINGLE) or (kind == _WORD and is_single)):
                     hashes[found], singles[found] = _mix(word), is_single
                     found, is_open, word = found + 1, False, _FNV_START
                 if kind == _SEPARATOR:
