@@ -47,16 +47,11 @@ def unknown(answer: Answer, out: str) -> str:
 def _show_list(console: Console, answer: Answer) -> None:
     what = {"id": "ids that begin so", "work": "pieces of this work", "file": "records of this file"}.get(answer.how, "documents")
     console.print(Text(f"{visible(answer.key, 200)}: {answer.count:,} {what}; name one to see more"))
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("id", "fate", "source", "origin", "title or URL"):
-        table.add_column(name, overflow="fold", no_wrap=name == "id")
     for document, _part in answer.documents:
         columns = document.columns
         named = visible(columns["title"] or columns["url"] or "", 80)
-        table.add_row(
-            *map(Text, (document.id, _fate(document), visible(columns["source"]), visible(columns["origin"], 80), named))
-        )
-    console.print(table)
+        where = f"{visible(columns['source'])}  {visible(columns['origin'], 80)}"
+        console.print(Text(f"{document.id}  {_fate(document):<32}  {where}  {named}".rstrip()), soft_wrap=True)
     if answer.count > len(answer.documents):
         console.print(f"… and {answer.count - len(answer.documents):,} more")
 
@@ -95,7 +90,8 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     yield "id", document.id if columns["work"] == document.id else f"{document.id}, a piece of the work {columns['work']}"
     if document.is_dropped:
         yield "dropped", f"at {columns['stage']}: {columns['reason']} ({MEANINGS[DropReason(columns['reason'])]})"
-        yield "detail", columns["detail"] and visible(columns["detail"], 500)
+        if columns["detail"]:
+            yield "detail", visible(columns["detail"], 500)
     else:
         yield "kept", f"in the corpus, {found.split} split"
     yield "part", f"{found.part}, row {document.place.row:,}"
@@ -117,9 +113,10 @@ def _scores(found: Explanation) -> Iterator[tuple[str, str]]:
     if columns["language"]:
         yield "language", f"{columns['language']}, score {columns['language_score']:.3f}"
     if columns["rule"]:
-        yield "rule", f"{columns['rule']} would drop it, measured {columns['rule_value']:.4g}"
+        drops = "drops" if columns["rule"] == columns.get("reason") else "would drop"
+        yield "rule", f"{columns['rule']} {drops} it, measured {columns['rule_value']:.4g}"
     elif columns["language"]:
-        yield "rule", "no quality rule would drop it"
+        yield "rule", "none would drop it"
     if columns["quality_score"] is not None:
         threshold = "" if found.threshold is None else f" (threshold {found.threshold:.4f})"
         yield "quality", f"{columns['quality_score']:.4f}{threshold}"
@@ -214,20 +211,27 @@ def _hunks(pieces: Sequence[Stretch | Fold]) -> Iterator[list[Stretch | Fold]]:
 
 def _text(hunk: Sequence[Stretch | Fold], kinds: tuple[Kind, ...]) -> Text:
     text = Text()
-    for piece in hunk:
-        if piece.kind not in kinds:
-            continue
-        before, after = _MARKS[piece.kind]
+    shown = [piece for piece in hunk if piece.kind in kinds]
+    for piece, after in zip(shown, [*shown[1:], None], strict=True):
+        opening, closing = _MARKS[piece.kind]
+        style = _STYLES[piece.kind]
         if isinstance(piece, Fold):
             what = "words equal" if piece.kind == "equal" else "words more"
-            text.append(f"{before}… {piece.words:,} {what} …{after} ", style=_STYLES[piece.kind] or "dim")
-        else:
-            shown = visible(piece.text.rstrip("\n"), _STRETCH_CHARACTERS)
-            gap = " " if shown != shown.rstrip() or piece.text.endswith("\n") else ""
-            text.append(f"{before}{shown.rstrip()}{after}", style=_STYLES[piece.kind])
-            text.append(" ¶ " if piece.text.endswith("\n") else gap)
+            text.append(f"{opening}… {piece.words:,} {what} …{closing} ", style=style or "dim")
+            continue
+        words = visible(piece.text.strip(), _STRETCH_CHARACTERS)
+        text.append(f"{opening}{words}{closing}", style=style)
+        # What replaces a stretch ends its line, too.
+        is_replaced = piece.kind == "removed" and after is not None and after.kind == "added"
+        text.append(_gap(piece.text) if not is_replaced else " ")
     text.rstrip()
     return text
+
+
+def _gap(text: str) -> str:
+    """What stands between this stretch and the next: nothing, in a script without spaces."""
+    space = text[len(text.rstrip()) :]
+    return " ¶ " if "\n" in space else " " if space else ""
 
 
 def _show_copies(console: Console, copies: Sequence[Copy], count: int) -> None:

@@ -84,7 +84,7 @@ def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -
         is_equal = stretch.kind == "equal"
         head = 0 if is_equal and number == 0 and len(stretches) > 1 else context if is_equal else longest
         tail = context if is_equal and number < len(stretches) - 1 else 0
-        if stretch.words <= head + tail + 3:  # a fold takes a line itself
+        if stretch.words <= head + tail + (3 if is_equal else longest // 2):  # a fold takes room itself
             shown.append(stretch)
             continue
         starts = [match.start() for match in _WORD.finditer(stretch.text)]
