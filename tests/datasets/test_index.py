@@ -18,7 +18,8 @@ from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.schema import document_id
 from pipelines.contract.tables import read_batches
 from pipelines.contract.verify import verify
-from pipelines.datasets import classifier, clusters, corpus, index
+from pipelines.corpus import plan
+from pipelines.datasets import index
 from pipelines.datasets.earlier import earlier, labels
 from pipelines.parts import write_unit
 from pipelines.stages import signatures
@@ -50,15 +51,25 @@ class Build:
     def __post_init__(self) -> None:
         self.context = _context(self.out, self.sources, {"against": self.against, **self.settings}, self.priorities, self.name)
         self.documents = [_documents(self.context, name, texts) for name, texts in self.sources.items()]
-        self.clusters = clusters.build(self.context, self.documents, earlier(self.context))
+        self.built = {dataset.manifest.dataset: dataset for dataset in self.documents}
+        self._run("clusters")
 
     def publish(self) -> "Build":
-        off = classifier.build(self.context, self.documents, self.clusters)
-        self.corpus = corpus.build(self.context, self.documents, self.clusters, off)
-        self.index = index.build(self.context, self.documents, self.corpus)
-        built = {dataset.manifest.dataset: dataset for dataset in (*self.documents, self.clusters, off, self.corpus, self.index)}
-        release.publish(self.context, built)
+        self._run("index")
+        release.publish(self.context, self.built)
         return self
+
+    def _run(self, last: str) -> None:
+        """The steps of the plan up to this one, with the documents of the tests."""
+        for step in plan(self.context):
+            if step.name not in self.built:
+                self.built[step.name] = step.run({name: self.built[name] for name in step.needs})
+            if step.name == last:
+                return
+
+    clusters = property(lambda self: self.built["clusters"])
+    corpus = property(lambda self: self.built["corpus"])
+    index = property(lambda self: self.built["index"])
 
     def removals(self) -> dict[bytes, dict]:
         parts = [read_batches(f"{self.clusters.uri}/{part.path}") for part in self.clusters.manifest.parts]
