@@ -1,7 +1,8 @@
 """The whole build on one page: which datasets there are, what each needs, and what is published at the end.
 
-    documents/<source> ─┬─ clusters ─┬─ classifier ─ corpus ─┬─ index
-                        └────────────┘                       └─ vocabulary/<name> ─ tokens/<name>
+    documents/<source> ─┬─ clusters ─┬─ repeats ────┬─ corpus ─┬─ index
+                        │            └─ classifier ─┤          └─ vocabulary/<name> ─ tokens/<name>
+                        └───────────────────────────┘
 
 Callers walk `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate look at every dataset
 that is handed over, and `publish` last.
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from pipelines.build import Context, Dataset
 from pipelines.config import SourceSection, VocabularySection
-from pipelines.datasets import classifier, clusters, corpus, documents, index, tokens, vocabulary
+from pipelines.datasets import classifier, clusters, corpus, documents, index, repeats, tokens, vocabulary
 from pipelines.datasets.earlier import earlier
 
 Built = Mapping[str, Dataset]  # by step name
@@ -36,34 +37,25 @@ def plan(context: Context) -> list[Step]:
     config = context.config
     indexes = earlier(context)
     sources = tuple(f"documents/{source.name}" for source in config.sources)
+
+    def texts(built: Built) -> list[Dataset]:
+        return [built[name] for name in sources]
+
     steps = [_documents_step(context, source) for source in config.sources]
-    steps.append(
-        Step("clusters", sources, False, lambda built: clusters.build(context, [built[name] for name in sources], indexes))
-    )
-    steps.append(
+    steps += [
+        Step("clusters", sources, False, lambda built: clusters.build(context, texts(built), indexes)),
+        Step("repeats", (*sources, "clusters"), False, lambda built: repeats.build(context, texts(built), built["clusters"])),
         Step(
-            "classifier",
-            (*sources, "clusters"),
-            False,
-            lambda built: classifier.build(context, [built[name] for name in sources], built["clusters"]),
-        )
-    )
-    steps.append(
+            "classifier", (*sources, "clusters"), False, lambda built: classifier.build(context, texts(built), built["clusters"])
+        ),
         Step(
             "corpus",
-            (*sources, "clusters", "classifier"),
+            (*sources, "clusters", "repeats", "classifier"),
             True,
-            lambda built: corpus.build(context, [built[name] for name in sources], built["clusters"], built["classifier"]),
-        )
-    )
-    steps.append(
-        Step(
-            "index",
-            (*sources, "corpus"),
-            False,
-            lambda built: index.build(context, [built[name] for name in sources], built["corpus"]),
-        )
-    )
+            lambda built: corpus.build(context, texts(built), built["clusters"], built["repeats"], built["classifier"]),
+        ),
+        Step("index", (*sources, "corpus"), False, lambda built: index.build(context, texts(built), built["corpus"])),
+    ]
     for section in config.vocabularies:
         steps.append(_vocabulary_step(context, section))
     for section in config.vocabularies:

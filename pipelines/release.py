@@ -21,7 +21,7 @@ from pipelines.contract.ledger import Ledger
 MARK = "corpusmill.json"
 RELEASE = "release.json"
 REPORT = "report.json"
-DATASET_KINDS = ("documents", "clusters", "classifier", "corpus", "index", "vocabulary", "tokens")
+DATASET_KINDS = ("documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
 class OutputError(ValueError):

@@ -14,33 +14,37 @@ from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import CorpusConfig
 from pipelines.contract import files, manifest
-from pipelines.contract.batch import Batch
+from pipelines.contract.batch import Batch, Stage
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import Classifier
 from pipelines.datasets.clusters import removals_for
+from pipelines.datasets.repeats import Repeats
 from pipelines.parts import part_path, read_sidecar
 from pipelines.stages import deduplicate, language, quality
+from pipelines.stages import repeats as repeats_stage
 from pipelines.unit import Unit, grouped
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 
 
-def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, classifier: Dataset) -> Dataset:
+def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, repeats: Dataset, classifier: Dataset) -> Dataset:
     """Filter the documents of all sources."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
-    job = CorpusJob(config, {dataset.manifest.dataset: dataset.uri for dataset in documents}, clusters.uri, classifier.uri)
+    uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
+    job = CorpusJob(config, uris, clusters.uri, repeats.uri, classifier.uri)
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
         "clusters": clusters.manifest.fingerprint,
+        "repeats": repeats.manifest.fingerprint,
         "classifier": classifier.manifest.fingerprint,
         "language": config.language.model_dump(mode="json", exclude={"model"}),
         "quality": config.quality.model_dump(mode="json"),
         "curated": sorted(source.name for source in config.sources if source.curated),
-        "versions": {"deduplicate": deduplicate.VERSION, "language": language.VERSION, "quality": quality.VERSION},
+        "versions": {stage.NAME: stage.VERSION for stage in (deduplicate, repeats_stage, language, quality)},
     }
 
     def make(uri: str) -> Manifest:
@@ -66,11 +70,13 @@ class CorpusJob:
     config: CorpusConfig
     documents: dict[str, str]  # URI by dataset
     clusters: str
+    repeats: str
     classifier: str
 
     def open(self) -> ReadUnit:
-        """Load the classifier and the clusters' manifest."""
+        """Load the classifier, what repeats, and the clusters' manifest."""
         clusters = Dataset(self.clusters, manifest.read(self.clusters))
+        repeated = Repeats.load(Dataset(self.repeats, manifest.read(self.repeats)))
         classifier = Classifier.load(Dataset(self.classifier, manifest.read(self.classifier)))
 
         def read(unit: Unit) -> Iterator[Batch]:
@@ -79,15 +85,25 @@ class CorpusJob:
             for name in unit.paths:
                 dataset = f"documents/{unit.source}"
                 yield self._upstream(dataset, name)
-                removals = removals_for(clusters, dataset, name)
+                stages = self._stages(clusters, repeated, dataset, name)
                 for batch in self._documents(dataset, name):
-                    if removals is not None:
-                        batch = deduplicate.stage(removals)(batch)
-                    if self.config.language.enabled:
-                        batch = language.stage(self.config.language)(batch)
+                    for stage in stages:
+                        batch = stage(batch)
                     yield quality.stage(judged)(batch)
 
         return read
+
+    def _stages(self, clusters: Dataset, repeated: Repeats | None, dataset: str, unit: str) -> list[Stage]:
+        """What is done to the documents of a unit before their quality is asked for."""
+        stages: list[Stage] = []
+        removals = removals_for(clusters, dataset, unit)
+        if removals is not None:
+            stages.append(deduplicate.stage(removals))
+        if repeated is not None:
+            stages.append(repeated.stage_for(dataset, unit))
+        if self.config.language.enabled:
+            stages.append(language.stage(self.config.language))
+        return stages
 
     def _upstream(self, dataset: str, unit: str) -> Batch:
         """The unit's ledger so far and its drops, without documents."""

@@ -36,7 +36,9 @@ OPTIONS = RunnerOptions(
 
 JOBS = {
     "documents": DocumentsJob(CONFIG, "s", Model(f"{OUT}/models/lid.ftz", "0" * 64), None),
-    "corpus": CorpusJob(CONFIG, {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", f"{OUT}/classifier/x"),
+    "corpus": CorpusJob(
+        CONFIG, {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", f"{OUT}/repeats/x", f"{OUT}/classifier/x"
+    ),
     "tokens": TokensJob(f"{OUT}/vocabulary/gpt/x", "0" * 64, 0.01),
 }
 

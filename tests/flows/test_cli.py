@@ -32,11 +32,11 @@ FUNNEL = {  # by source: skipped at the reader; documents found; dropped by stag
     "tinywiki": ({"namespace": 1, "redirect": 1}, 6, {"read": {"boilerplate_only": 1}}, 5),
 }
 PUBLISHED = [
-    *("documents/crawl", "documents/novels", "documents/tinywiki", "clusters", "classifier", "corpus"),
+    *("documents/crawl", "documents/novels", "documents/tinywiki", "clusters", "repeats", "classifier", "corpus", "index"),
     *("vocabulary/tiny", "tokens/tiny"),
 ]
 IN_ORDER = [
-    *("documents/tinywiki", "documents/novels", "documents/crawl", "clusters", "classifier", "corpus"),
+    *("documents/tinywiki", "documents/novels", "documents/crawl", "clusters", "repeats", "classifier", "corpus", "index"),
     *("vocabulary/tiny", "tokens/tiny"),
 ]
 
@@ -87,7 +87,8 @@ def test_the_funnel_is_exactly_what_was_planted(tiny) -> None:
     assert [source for source, lines in report["funnel"].items() if "lines" in {line["stage"] for line in lines}] == ["crawl"]
     assert found == FUNNEL
     assert json.loads((tiny.out / "release.json").read_text()).keys() == {
-        *("format", "corpus_name", "retain", "documents", "clusters", "classifier", "corpus", "vocabulary", "tokens")
+        *("format", "corpus_name", "retain", "documents", "clusters", "repeats", "classifier", "corpus", "index"),
+        *("vocabulary", "tokens"),
     }
 
 
