@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-_STEPS = 1000  # of the integrals, each in the middle of its interval
+_NODES = 64  # of Gauss-Legendre quadrature: right to 1e-15 at 512 permutations, to 1e-5 at 4,096
+_TIE = 1e-12  # errors that differ by less are one, on any machine: the fewest bands win, then the fewest rows
 
 
 def meeting_probability(similarity: Any, bands: int, rows: int) -> Any:
@@ -23,17 +24,20 @@ def optimal_bands(
 ) -> tuple[int, int]:
     """Bands and rows with the least weighted error; those that datasketch's MinHashLSH chooses.
 
+    (But where several have the same error, as when one weight is 0: there datasketch's choice is one of rounding.)
+
     The error is the area under the curve of `meeting_probability` below the threshold (pairs that meet and should not),
     plus the area above the curve beyond it, each times its weight.
     """
-    best, least = (0, 0), np.inf
-    below = (np.arange(_STEPS) + 0.5) / _STEPS * threshold
-    beyond = threshold + (np.arange(_STEPS) + 0.5) / _STEPS * (1 - threshold)
-    for bands in range(1, permutations + 1):
-        for rows in range(1, permutations // bands + 1):
-            positive = meeting_probability(below, bands, rows).mean() * threshold
-            negative = (1 - meeting_probability(beyond, bands, rows)).mean() * (1 - threshold)
-            error = float(positive * false_positive_weight + negative * false_negative_weight)
-            if error < least:
-                best, least = (bands, rows), error
-    return best
+    nodes, shares = np.polynomial.legendre.leggauss(_NODES)
+    nodes, shares = (nodes + 1) / 2, shares / 2
+    bands = np.repeat(np.arange(1, permutations + 1), permutations // np.arange(1, permutations + 1))
+    rows = np.arange(len(bands)) - np.searchsorted(bands, bands) + 1  # for each number of bands from 1 on
+    error = np.zeros(len(bands))
+    for node, share in zip(nodes, shares, strict=True):
+        below, beyond = (threshold * node) ** rows, (threshold + (1 - threshold) * node) ** rows
+        met = -np.expm1(bands * np.log1p(-below))  # meeting_probability, precise where it is tiny
+        missed = np.exp(bands * np.log1p(-beyond))
+        error += share * (threshold * false_positive_weight * met + (1 - threshold) * false_negative_weight * missed)
+    best = int(np.flatnonzero(error <= error.min() + _TIE)[0])
+    return int(bands[best]), int(rows[best])

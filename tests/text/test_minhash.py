@@ -2,11 +2,12 @@
 
 import datasketch
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text import minhash
+from pipelines.text import minhash, shingles
 
 DTYPES = {"affine32": np.uint32, "affine64": np.uint64}
 
@@ -66,19 +67,49 @@ def test_equal_values_in_different_bands_hash_differently():
     assert len(np.unique(found)) == 14
 
 
-@pytest.mark.parametrize("jaccard", [0.7, 0.8, 0.9])
-def test_collision_rate_is_the_formula(jaccard):
-    """1 - (1 - s^8)^14, measured on 2,000 pairs of sets of 300; the tolerance is four standard deviations."""
-    pairs, union = 2_000, 300
-    shared = round(union * jaccard)
-    generator = np.random.default_rng(5)
-    first = generator.integers(0, 2**32, (pairs, union), np.uint32)
-    only = (union - shared) // 2
-    sets = np.concatenate([first[:, : shared + only], np.delete(first, np.s_[shared : shared + only], axis=1)], axis=0)
-    offsets = np.arange(len(sets) + 1) * sets.shape[1]
-    found = minhash.signatures(sets.reshape(-1), offsets, permutations=112, seed=1, scheme="affine32")
-    bands = minhash.band_hashes(found, 14, 8)
-    measured = (bands[:pairs] == bands[pairs:]).any(axis=1).mean()
-    true = shared / (shared + 2 * only)
-    expected = 1 - (1 - true**8) ** 14
-    assert abs(measured - expected) < 4 * np.sqrt(expected * (1 - expected) / pairs) + 1e-3
+# Words of several scripts and lengths, with marks, digits, symbols and separators between them.
+PIECES = st.sampled_from(["a", "The", "naïve", "Straße", "２", "42", "漢字", "かな", "ไม่มี", "ភាសា", "ລາວ", "မြန်မာ", "한국어",
+                          "हिन्दी", " ", " ", "\n", ", ", "…", "★", "\u200b", "\0", "\ufffd", "👍"])  # fmt: skip
+TEXTS = st.lists(st.lists(PIECES, max_size=40).map("".join), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("scheme", minhash.SCHEMES)
+@settings(deadline=None)
+@given(texts=TEXTS, ngram=st.integers(1, 8), permutations=st.integers(1, 130), seed=st.integers(0, 2**32 - 1))
+def test_signatures_of_texts_are_datasketch_of_their_shingles(scheme, texts, ngram, permutations, seed):
+    """From text to signature, each text against datasketch fed with the shingles of that text alone."""
+    scan = shingles.scan(pa.array(texts), ngram)
+    hashes = minhash.narrowed(scan.shingles, scheme)
+    found = minhash.signatures(hashes, scan.offsets, permutations=permutations, seed=seed, scheme=scheme)
+    for row, text in enumerate(texts):
+        alone = shingles.scan(pa.array([text]), ngram).shingles
+        words = shingles.normalised(pa.array([text]))[0].as_py().split(" ")
+        assert len(alone) == max(1, len(words) - ngram + 1)
+        one = minhash.narrowed(alone, scheme).tolist()
+        assert found[row].tolist() == reference(one, permutations, seed, scheme).hashvalues.tolist()
+
+
+@pytest.mark.parametrize("scheme", minhash.SCHEMES)
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 7, 8, 9, 1_000])
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_every_size_of_set_between_others(scheme, size, seed):
+    """The kernels take shingles in groups: a set ends within one, and the next begins anew."""
+    generator = np.random.default_rng(size)
+    sets = [
+        generator.integers(0, np.iinfo(DTYPES[scheme]).max, length, DTYPES[scheme]).tolist() for length in (3, size, 0, size, 2)
+    ]
+    offsets = np.cumsum([0, *map(len, sets)])
+    hashes = np.array([value for one in sets for value in one], DTYPES[scheme])
+    found = minhash.signatures(hashes, offsets, permutations=33, seed=seed, scheme=scheme)
+    assert found.tolist() == [reference(one, 33, seed, scheme).hashvalues.tolist() for one in sets]
+
+
+@pytest.mark.parametrize("scheme", minhash.SCHEMES)
+def test_fewer_permutations_are_not_the_first_of_more(scheme):
+    """As in datasketch, which draws the parameters of all permutations at once: signatures of two lengths share nothing."""
+    hashes = np.array([5, 6, 7], DTYPES[scheme])
+    few, many = (
+        minhash.signatures(hashes, np.array([0, 3]), permutations=n, seed=1, scheme=scheme)[0].tolist() for n in (112, 128)
+    )
+    assert few != many[:112]
+    assert many == reference([5, 6, 7], 128, 1, scheme).hashvalues.tolist()

@@ -66,6 +66,26 @@ def test_a_short_text_is_one_shingle_and_does_not_see_its_neighbour():
     assert found[0] == found[2]
 
 
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [
+        ("我是一个学生。", "我 是 一 个 学 生"),  # Chinese
+        ("𠀀𪜀", "𠀀 𪜀"),  # beyond the basic plane
+        ("東京タワーへ行く", "東 京 タ ワ ー へ 行 く"),  # Japanese
+        ("ㄅㄆㄇ", "ㄅ ㄆ ㄇ"),  # bopomofo
+        ("ภาษาไทย", "ภ า ษ า ไ ท ย"),  # Thai
+        ("ភាសាខ្មែរ", "ភា សា ខ្ មែ រ"),  # Khmer: vowel signs and the sign of a stacked consonant stay with theirs
+        ("ພາສາລາວ", "ພ າ ສ າ ລ າ ວ"),  # Lao
+        ("မြန်မာ", "မြ န် မာ"),  # Myanmar
+    ],
+)
+def test_scripts_without_spaces_go_by_character(text, characters):
+    assert shingles.normalised(pa.array([text])).to_pylist() == [characters]
+    count = len(characters.split(" "))
+    assert [len(row) for row in rows([text, text], 2)] == [max(1, count - 1)] * 2
+    assert shingles.scan(pa.array([text]), 2).words().value_lengths().to_pylist() == [count]
+
+
 def test_words_of_any_script_are_counted():
     assert [len(row) for row in rows(["我是一个学生。", "one two three four five six"], 5)] == [2, 2]
 
