@@ -3,9 +3,10 @@
 Every record keeps the place of its line, in bytes from the beginning of the (uncompressed) file.
 """
 
+import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -118,15 +119,12 @@ def parse(block: Block, fields: Mapping[str, Path]) -> Records:
     if block.is_too_long:
         detail = f"a line of more than {MAX_BYTES_PER_LINE:,} bytes"
         return _by_line(fields, [], 1, [Bad(block.offset, 0, DropReason.UNREADABLE, detail)])
+    block = _without_mark(block)
     starts = _line_starts(block.data)
-    lines = len(starts)
-    columns = _columns(block.data, starts, fields)
-    if columns is not None:
-        rows = len(columns["text"])
-        if rows != len(starts):
-            starts = starts[[not _is_blank(block.data, at) for at in starts.tolist()]]
-        if rows == len(starts):
-            return Records(columns, starts + block.offset, lines)
+    objects = _objects(block.data, starts)
+    columns = _columns(block.data, objects, fields) if objects is not None else None
+    if objects is not None and columns is not None and len(columns["text"]) == len(objects):
+        return Records(columns, objects + block.offset, len(starts))
     return _parse_lines(block, fields)
 
 
@@ -150,16 +148,31 @@ def _line_starts(data: bytes) -> NDArray[np.int64]:
     return starts[:-1] if starts[-1] == len(data) else starts
 
 
-def _is_blank(data: bytes, start: int) -> bool:
-    if data[start] not in _BLANK:
-        return False
-    end = data.find(b"\n", start)
-    return not data[start : end if end >= 0 else len(data)].strip(_BLANK)
+def _without_mark(block: Block) -> Block:
+    """A byte order mark becomes blanks, so that all places stay."""
+    if block.offset == 0 and block.data.startswith(codecs.BOM_UTF8):
+        return replace(block, data=b"   " + block.data[3:])
+    return block
+
+
+def _objects(data: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Where the lines begin that are not blank; None when one of them is no object for certain.
+
+    pyarrow 25.0 must not see these: a file that begins with the line `null` ends the process (a segmentation fault).
+    """
+    is_object = np.frombuffer(data, np.uint8)[starts] == ord("{")
+    for index in np.flatnonzero(~is_object).tolist():
+        end = starts[index + 1] if index + 1 < len(starts) else len(data)
+        line = data[starts[index] : end].strip(_BLANK)
+        if line and not line.startswith(b"{"):
+            return None
+        is_object[index] = bool(line)
+    return starts[is_object]
 
 
 def _columns(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path]) -> dict[str, pa.Array] | None:
     """The whole block at once; None when something in it has to be looked at line by line."""
-    if data.isspace():
+    if not len(starts):
         return {name: pa.nulls(0, pa.string()) for name in fields}
     try:
         table = pj.read_json(

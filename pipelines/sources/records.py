@@ -161,8 +161,9 @@ class _JsonLines:
             )
 
     def _break_off(self, why: str) -> None:
-        self._gathered.drop("broken", DropReason.CUT_OFF, f"after line {self._line(0) - 1:,}, {why}")
-        self._first_bad = self._first_bad or why
+        place = f"after line {self._line(0) - 1:,}, {why}"
+        self._gathered.drop("broken", DropReason.CUT_OFF, place)
+        self._first_bad = self._first_bad or place
 
     def _line(self, within_block: int) -> int:
         """The number of a line in the file, from 1."""
