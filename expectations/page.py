@@ -39,8 +39,13 @@ def overview(
     body.append("</ul>")
     body += [f"<h2>Table {escape(table)}</h2>{_frame(frame)}" for table, frame in tables.items() if not table.endswith("_sample")]
     title = f"Gate of {escape(dataset)}: {verdict}"
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+    return document(title, "".join(body))
+
+
+def document(title: str, body: str, style: str = "") -> str:
+    """A whole page with the style of this program's pages; `title` and `body` are HTML, escaped already."""
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}{style}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
 def _findings(findings: Sequence[Finding]) -> str:

@@ -3,7 +3,8 @@
 <out>/
     corpusmill.json     marks the folder as ours
     release.json        what is published, written last: the one file that a reader of the build needs
-    report.json         the closing report: the funnel, the clusters, the classifier, the tokens
+    report.json         the closing report: the funnel, the clusters, what repeats, the classifier, the tokens
+    report.html         the same as a page that needs no network
     timings.jsonl       seconds by dataset; outside all fingerprints
     documents/ clusters/ classifier/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      what they were made and judged with
@@ -21,6 +22,7 @@ from pipelines.contract.ledger import Ledger
 MARK = "corpusmill.json"
 RELEASE = "release.json"
 REPORT = "report.json"
+PAGE = "report.html"
 DATASET_KINDS = ("documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
@@ -82,6 +84,8 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "skipped": {source: dict(ledger.skipped) for source, ledger in corpus.ledgers.items()},
         "bytes_read": {source: ledger.bytes_read for source, ledger in corpus.ledgers.items()},
         "clusters": built["clusters"].manifest.facts,
+        "repeats": built["repeats"].manifest.facts if "repeats" in built else {"enabled": False},
+        "index": built["index"].manifest.facts if "index" in built else {"enabled": False},
         "classifier": built["classifier"].manifest.facts,
         "vocabularies": _facts(built, "vocabulary/"),
         "tokens": _facts(built, "tokens/"),
