@@ -348,9 +348,10 @@ def examples(search: Search, group: int, table: str, wanted: Hashes, characters:
         hashes, first = np.unique(pieces.hashes[places], return_index=True)
         row = pieces.rows()
         for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
-            begin, end = words.starts[pieces.first[place]], words.ends[pieces.first[place + 1] - 1]
-            text = texts[int(row[place])].as_py().encode()[begin:end].decode()
-            found.setdefault(value, text[:characters])
+            text = texts[int(row[place])].as_py().encode()
+            begin = text.rfind(b"\n", 0, words.starts[pieces.first[place]]) + 1
+            end = text.find(b"\n", words.ends[pieces.first[place + 1] - 1])
+            found.setdefault(value, text[begin : end if end >= 0 else len(text)].decode()[:characters])
         if len(found) == len(wanted):
             break
     return found

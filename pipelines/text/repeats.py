@@ -9,8 +9,8 @@ that leaves a text which reads as if the words had never been there:
 
 - what stands between two words that stay is not touched, and a text that loses no word keeps its bytes;
 - punctuation goes with the word that it touches: `he said [“Go home.”] Then` loses its quotes as well;
-- the text goes on in a new paragraph or line if there was the end of one at or in the gap, else behind one space (none,
-  where there was none: Chinese);
+- the text goes on in a new paragraph or line if there was the end of one at or in the gap, else behind one space (none
+  between characters of a script that is written without);
 - lines of symbols only ("* * *"), and what stands before the first word of a line ("- ", "> "), stay with what stays.
 """
 
@@ -120,7 +120,7 @@ def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.
     if not goes.any():
         return texts
     data, offsets = buffers(texts)
-    return from_buffers(*_without(data, offsets, words.starts, words.ends, words.offsets, goes))
+    return from_buffers(*_without(data, offsets, words.starts, words.ends, words.offsets, words.is_character, goes))
 
 
 def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
@@ -188,7 +188,7 @@ def _mix(h: Any) -> Any:
 
 
 @_jit
-def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, goes: Any) -> Any:
+def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, goes: Any) -> Any:
     # A seam writes at most what it replaces: a newline for a newline or a word, a space for a space.
     out = np.empty(texts[-1] - texts[0], np.uint8)
     out_ends = np.zeros(len(texts), np.int32)
@@ -209,7 +209,9 @@ def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, goes: 
             kept_right = _begin_of_right(data, base + ends[run - 1], right, run == behind)
             at = _copy(data, left, kept_left, out, at)
             if at > begin and kept_right < texts[row + 1]:
-                at = _seam(data, kept_left, kept_right, base + starts[word], base + ends[run - 1], out, at)
+                is_apart = is_kept and run < behind and not (is_character[word - 1] and is_character[run])
+                cut = base + starts[word], base + ends[run - 1]
+                at = _seam(data, kept_left, kept_right, cut, is_apart, out, at)
             is_cut, place, word = True, kept_right, run
         at = _copy(data, place, texts[row + 1], out, at)
         if is_cut:
@@ -240,19 +242,17 @@ def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> in
 
 
 @_jit
-def _seam(data: Any, begin: int, end: int, cut: int, cut_end: int, out: Any, at: int) -> int:
-    """Write what separates the sides of a gap: data[begin:end] goes, the words in it are data[cut:cut_end]."""
+def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, at: int) -> int:
+    """Write what separates the sides of a gap: data[begin:end] goes, the words in it are data[cut[0]:cut[1]]."""
     newlines = _most_newlines(data, begin, end)
     for _ in range(newlines):
         out[at] = _NEWLINE
         at += 1
-    if not newlines:
-        is_apart = False
-        for i in range(begin, end):
-            is_apart |= (i < cut or i >= cut_end) and _is_blank(data[i])
-        if is_apart:
-            out[at] = _SPACE
-            at += 1
+    for i in range(begin, end):
+        is_apart |= (i < cut[0] or i >= cut[1]) and _is_blank(data[i])
+    if is_apart and not newlines:
+        out[at] = _SPACE
+        at += 1
     return at
 
 

@@ -1,6 +1,6 @@
 """Exact runs of words that stand in two places, by the hashes of all windows of N words.
 
-A run of N words or more stands twice exactly if each of its windows of N words does. So the windows' hashes are sorted
+A run of N words or more stands twice exactly if each of its windows of N words does. So the windows' hashes come
 into buckets; in each, the best-ranked place stays and the others are repeated; a word goes if it lies in a repeated window.
 Nothing is lost by that: a word that goes has the same words around it in a better place, and places can only get better so
 often. Of a text that repeats itself with a period below N ("ha ha ha …") one period stays.
@@ -51,13 +51,8 @@ def repeated(hashes: Hashes, places: Places) -> Places:
     >>> repeated(np.array([5, 9, 5, 5], np.uint64), np.array([8, 1, 4, 6], np.uint64)).tolist()
     [6, 8]
     """
-    order = np.argsort(hashes)
-    hashes = hashes[order]
-    equal = hashes[1:] == hashes[:-1]
-    shared = np.zeros(len(hashes), np.bool_)
-    shared[1:] |= equal
-    shared[:-1] |= equal
-    hashes, places = hashes[shared], places[order[shared]]
+    shared = _perhaps_shared(hashes)
+    hashes, places = hashes[shared], places[shared]
     order = np.lexsort((places, hashes))
     worse = np.zeros(len(order), np.bool_)
     worse[1:] = hashes[order[1:]] == hashes[order[:-1]]
@@ -106,6 +101,22 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
 
 def _jit(function: Any) -> Any:
     return numba.njit(cache=True, nogil=True)(function)
+
+
+@_jit
+def _perhaps_shared(hashes: Any) -> Any:
+    """Which hashes occur twice, and a few that do not: most windows stand once, and to sort them all takes ten times as long."""
+    slots = 1
+    while slots < 8 * len(hashes):
+        slots *= 2
+    mask = np.uint64(slots - 1)  # the lower bits: the upper ones are alike in a range of hashes
+    seen = np.zeros(slots, np.uint8)
+    for value in hashes:
+        seen[value & mask] += seen[value & mask] < 2
+    shared = np.empty(len(hashes), np.bool_)
+    for i in range(len(hashes)):
+        shared[i] = seen[hashes[i] & mask] == 2
+    return shared
 
 
 @_jit

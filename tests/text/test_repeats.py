@@ -1,0 +1,132 @@
+"""Lines and paragraphs are found as a reader sees them, and a text without some words reads as if they had never been there."""
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.text import repeats, shingles
+from pipelines.text.normalize import normalize
+from pipelines.text.word_spans import words as words_of
+
+# Words of letters, of single characters, several in one character; blanks, line ends, punctuation, symbols.
+TEXTS = st.lists(st.text(alphabet="aB1  \t\n\n.,-“*é漢字か½㍿ไ่\u200d\u0301", max_size=40), max_size=5)
+
+
+def without(text: str, *goes: int) -> str:
+    texts = pa.array([text])
+    words = words_of(texts)
+    flags = np.zeros(len(words.hashes), np.bool_)
+    flags[list(goes)] = True
+    return repeats.without_words(texts, words, flags).to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "goes", "left"),
+    [
+        ("Home | News\nA text.\n\nHome | News", (0, 1, 4, 5), "A text."),
+        ("One.\nTwo words.\nThree.", (1, 2), "One.\nThree."),
+        ("One.\n\nTwo words.\n\nThree.", (1, 2), "One.\n\nThree."),
+        ("One.\n\nTwo.\nThree.", (1,), "One.\n\nThree."),
+        ("- one\n- two\n- three", (1,), "- one\n- three"),  # the next line keeps its bullet
+        ("one\n***\ntwo\n* * *\n- three", (1,), "one\n***\n* * *\n- three"),  # lines of symbols only stay
+        ("one\ntwo\n***\nthree\nfour", (1, 2), "one\nfour"),  # but not between two lines that go
+        ("he said “Go home.” Then", (2, 3), "he said Then"),
+        ("one two, three. Four", (1, 2), "one Four"),
+        ("one, two three", (1,), "one, three"),
+        ("one (two three) four", (1,), "one three) four"),
+        ("one two\n\nthree four", (1, 2), "one\n\nfour"),  # the end of a paragraph within what goes
+        ("one two.\nthree", (1,), "one\nthree"),
+        ("one—two three", (1,), "one— three"),
+        ("one\ttwo three", (1,), "one three"),
+        ("我们很好。今天，下雨", (4, 5), "我们很好。下雨"),  # no space where there was none
+        ("abc漢def", (1,), "abc def"),  # but two words stay two
+        ("a ½ b", (1,), "a ½ b"),  # "½" is two words; it goes when both go
+        ("a ½ b", (1, 2), "a b"),
+        ("one two", (0, 1), ""),
+        ("***\none", (0,), ""),
+        ("***\none two", (0,), "***\ntwo"),
+        ("“one two", (0,), "two"),
+        ("one two.", (1,), "one"),
+        ("one two\n***", (1,), "one\n***"),
+    ],
+)
+def test_what_is_left_of_a_text(text, goes, left):
+    assert without(text, *goes) == left
+
+
+def test_texts_that_lose_nothing_keep_their_bytes_and_a_batch_without_a_cut_is_the_same_array():
+    texts = pa.array(["skipped", "one  two \n\n\n three.", "", "four five"]).slice(1)
+    words = words_of(texts)
+    goes = np.zeros(5, np.bool_)
+    assert repeats.without_words(texts, words, goes) is texts
+    goes[4] = True
+    assert repeats.without_words(texts, words, goes).to_pylist() == ["one  two \n\n\n three.", "", "four"]
+
+
+@settings(deadline=None)  # kernels compile on their first call
+@given(TEXTS, st.randoms(use_true_random=False))
+def test_the_words_that_stay_are_left_in_their_order_and_nothing_else(texts, random):
+    array = normalize(pa.array(texts, pa.string()), repair=False)
+    words = words_of(array)
+    goes = np.array([random.random() < 0.5 for _ in words.hashes], np.bool_)
+    # Words that one character stands for go together or not at all.
+    rows = np.repeat(np.arange(len(array)), np.diff(words.offsets))
+    for i in range(1, len(goes)):
+        if rows[i] == rows[i - 1] and words.starts[i] < words.ends[i - 1]:
+            goes[i] = goes[i - 1]
+    cut = repeats.without_words(array, words, goes)
+    left = words_of(cut)
+    assert left.hashes.tolist() == words.hashes[~goes].tolist()
+    assert np.diff(left.offsets).tolist() == np.bincount(rows[~goes], minlength=len(array)).tolist()
+    assert cut.validate(full=True) is None
+    tidy = normalize(cut, repair=False)
+    assert cut.to_pylist() == tidy.to_pylist()  # no blanks or empty lines too many: what was normalised still is
+
+
+@settings(deadline=None)  # kernels compile on their first call
+@given(TEXTS)
+def test_lines_and_paragraphs_are_those_that_python_splits(texts):
+    array = pa.array(texts, pa.string())
+    words = words_of(array)
+    for find, end in ((repeats.lines, r"\n"), (repeats.paragraphs, r"\n(?:[ \t]*\n)+")):
+        found = find(array, words)
+        parts = [[part for part in re.split(end, text) if words_of(pa.array([part])).hashes.size] for text in texts]
+        assert np.diff(found.offsets).tolist() == [len(part) for part in parts]
+        flat = [part for row in parts for part in row]
+        assert found.words().tolist() == [words_of(pa.array([part])).hashes.size for part in flat]
+        compared = shingles.normalised(pa.array(flat, pa.string())).to_pylist()
+        pairs = dict(zip(compared, found.hashes.tolist(), strict=True))
+        assert [pairs[text] for text in compared] == found.hashes.tolist()
+        assert len(set(pairs.values())) == len(pairs)
+
+
+def test_a_line_counts_once_a_text_and_only_with_enough_words():
+    texts = pa.array(["one two\nONE, two!\nthree", "two one\none two", "three"])
+    lines = repeats.lines(texts, words_of(texts))
+    assert lines.rows().tolist() == [0, 0, 0, 1, 1, 2]
+    one_two, three, two_one = lines.hashes[0], lines.hashes[2], lines.hashes[3]
+    assert repeats.distinct(lines, 1).tolist() == sorted([one_two, one_two, two_one, three, three])
+    assert repeats.distinct(lines, 2).tolist() == sorted([one_two, one_two, two_one])
+    hashes, counts = repeats.counted(repeats.distinct(lines, 1))
+    assert dict(zip(hashes.tolist(), counts.tolist(), strict=True)) == {one_two: 2, two_one: 1, three: 2}
+
+
+def test_counts_of_equal_hashes_add_up():
+    hashes, counts = repeats.counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))
+    assert (hashes.tolist(), counts.tolist()) == ([5, 7], [2, 4])
+    hashes, counts = repeats.counted(np.empty(0, np.uint64), np.empty(0, np.int64))
+    assert (len(hashes), len(counts)) == (0, 0)
+
+
+@settings(deadline=None)  # kernels compile on their first call
+@given(st.lists(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.lists(st.integers(0, 31), max_size=3))
+def test_known_hashes_are_found_in_all_parts(wanted, known, bounds):
+    values = np.array(sorted(known), np.uint64)
+    parts = np.split(values, np.searchsorted(values, np.array(sorted(bounds), np.uint64)))
+    found = repeats.among(np.array(wanted, np.uint64), parts)
+    assert found.tolist() == [value in known for value in wanted]
+    assert repeats.among(np.array(wanted, np.uint64), []).tolist() == [False] * len(wanted)
