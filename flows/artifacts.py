@@ -4,6 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from flows import figures
+from flows.shown import visible
+
 
 def key(corpus: str) -> str:
     """The name under which Prefect keeps all funnels of a corpus: lower case letters, digits and dashes."""
@@ -11,11 +14,40 @@ def key(corpus: str) -> str:
 
 
 def funnel(report: Mapping[str, Any], uri: str) -> str:
-    """The closing report (pipelines.release.closing_report) in markdown: the funnel, then the tokens by source."""
+    """The closing report (pipelines.release.closing_report) in markdown: the funnel, the copies removed, the tokens by source."""
     lines = [f"# {report['corpus']}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
+    lines += _deduplication(report)
     for name, facts in report["tokens"].items():
         lines += ["", f"## Tokens of the vocabulary {name}", "", *_tokens(facts["tokens"])]
     return "\n".join(lines) + "\n"
+
+
+def _deduplication(report: Mapping[str, Any]) -> list[str]:
+    """By source and grain, the two histograms, the largest clusters."""
+    rows = figures.removed_by_source(report)
+    if not rows:
+        return []
+    lines = ["", "## Deduplication", "", "| source | compared | exact | near | same URL | removed | share |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    for row in rows:
+        counts = " | ".join(f"{count:,}" for count in (*row[1:], row.removed))
+        lines.append(f"| {_cell(row.source)} | {counts} | {row.share:.1%} |")
+    for name, bars in (("members", figures.sizes(report)), ("similarity", figures.similarities(report))):
+        lines += ["", f"| {name} | {'clusters' if name == 'members' else 'removed'} |", "|---|---:|"]
+        lines += [f"| {bar.label} | {bar.number:,} |" for bar in bars]
+    for corpus, published, removed in figures.earlier(report):
+        lines += ["", f"Earlier corpus {_cell(corpus)}: {published:,} documents, {removed:,} of this build's are there already."]
+    lines += ["", "| largest clusters: members | removed | similarity | survivor of most | begins |", "|---:|---:|---|---|---|"]
+    for entry in figures.largest(report):
+        text = _cell((entry["excerpt"] or {}).get("text", ""))
+        shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {text}"
+        lines.append(f"| {entry['members']:,} | {entry['removed']:,} | {shown} |")
+    return lines
+
+
+def _cell(text: str) -> str:
+    """Text of strangers, so that it is neither markdown nor HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&-])", r"\\\1", visible(text))
 
 
 def _funnel(funnel: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:

@@ -9,9 +9,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from flows import figures
+from flows.shown import visible
 from pipelines.beam.claims import Claim
 from pipelines.contract import files
+from pipelines.release import PAGE, RELEASE, REPORT
+
+SHOWN_REPEATS = 10  # lines, and as many paragraphs
 
 
 def plain_console() -> Console:
@@ -79,67 +85,108 @@ class BuildConsole:
 
 
 def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | str]:
-    """The funnel, the tokens, the seconds, and where everything lies."""
-    return [
+    """The funnel, what was removed as copies, the tokens, the seconds, and where everything lies."""
+    places = [
+        f"published  {files.join(out, RELEASE)}",
+        f"report     {files.join(out, PAGE)}, and as {REPORT}",
+        f"gates      {files.join(out, 'gates')}",
+    ]
+    tables = [
         _funnel_table(report),
+        _removed_table(report),
+        _clusters_notes(report),
+        _largest_table(report),
+        _repeated_table(report),
         _tokens_table(report),
         _notes(report),
         _seconds(seconds),
-        f"published  {files.join(out, 'release.json')}\nreport     {files.join(out, 'report.json')}\n"
-        f"gates      {files.join(out, 'gates')}",
+        "\n".join(places),
     ]
+    return [table for table in tables if table]
 
 
 def _funnel_table(report: Mapping[str, Any]) -> Table:
-    """A row a stage and reason, a column a source, in documents; the last row in characters too."""
-    funnel: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]
-    sources = list(funnel)
+    """A row a stage and reason, a column a source, in documents; the last row in characters."""
     table = Table(title=f"{report['corpus']}: the funnel (documents)", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("reason", no_wrap=True)
-    for name in [*sources, "all"]:
+    for name in [*report["funnel"], "all"]:
         table.add_column(name, justify="right")
-    first = {source: lines[0] for source, lines in funnel.items() if lines}
-    skipped: Mapping[str, Mapping[str, int]] = report["skipped"]
-    for reason in sorted({reason for counts in skipped.values() for reason in counts}):
-        _add_row(table, "", f"skipped: {reason}", [skipped[source].get(reason, 0) for source in sources])
-    _add_row(table, "read", "documents found", [first[s]["documents_in"] if s in first else 0 for s in sources])
-    for stage in _stages(funnel):
-        lines = {source: next((x for x in funnel[source] if x["stage"] == stage), None) for source in sources}
-        pieces = [line["documents_split"] if line else 0 for line in lines.values()]
-        if any(pieces):
-            _add_row(table, stage, "pieces added", pieces)
-        for reason in sorted({reason for line in lines.values() if line for reason in line["documents_dropped"]}):
-            dropped = [line["documents_dropped"].get(reason, 0) if line else 0 for line in lines.values()]
-            _add_row(table, stage, f"- {reason}", dropped)
-    last = {source: lines[-1] for source, lines in funnel.items() if lines}
-    table.add_section()
-    _add_row(table, "corpus", "documents", [last[s]["documents_out"] if s in last else 0 for s in sources])
-    _add_row(table, "corpus", "characters", [last[s]["characters_out"] if s in last else 0 for s in sources])
+    rows = figures.funnel(report)
+    for number, (stage, counted, counts) in enumerate(rows):
+        if number == len(rows) - 2:
+            table.add_section()
+        table.add_row(stage, counted, *map(_number, counts), f"{sum(counts):,}")
     return table
 
 
-def _stages(funnel: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """All stages, in the order in which they act."""
-    return list(dict.fromkeys(line["stage"] for lines in funnel.values() for line in lines))
+def _number(count: int) -> str:
+    return f"{count:,}" if count else "·"
 
 
-def _add_row(table: Table, stage: str, reason: str, counts: Sequence[int]) -> None:
-    table.add_row(stage, reason, *(f"{count:,}" if count else "·" for count in counts), f"{sum(counts):,}")
+def _removed_table(report: Mapping[str, Any]) -> Table | str:
+    """What deduplication removed, by source and grain."""
+    rows = figures.removed_by_source(report)
+    if not rows:
+        return "deduplication is off"
+    table = Table(title="deduplication (documents)", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("source", "compared", "exact", "near", "same URL", "removed", "share"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for row in rows:
+        table.add_row(row.source, f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}")
+    return table
+
+
+def _clusters_notes(report: Mapping[str, Any]) -> str:
+    """The histograms on a line each, what was capped, what earlier corpora have."""
+    if not report["clusters"].get("enabled"):
+        return ""
+    sizes = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.sizes(report) if bar.number)
+    alike = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.similarities(report) if bar.number)
+    lines = [f"{report['clusters']['clusters']:,} clusters" + (f", by members  {sizes}" if sizes else "")]
+    lines += [f"removed, by similarity  {alike}"] if alike else []
+    lines += [f"{name} {number:,} ({meaning})" for name, number, meaning in figures.notes(report) if not name.startswith("edges")]
+    for corpus, published, removed in figures.earlier(report):
+        lines.append(f"earlier corpus {visible(corpus)}: {published:,} documents, {removed:,} of this build's are there already")
+    return "\n".join(lines)
+
+
+def _largest_table(report: Mapping[str, Any]) -> Table | str:
+    clusters = figures.largest(report)
+    if not clusters:
+        return ""
+    table = Table(title="largest clusters", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("members", "removed", "similarity", "survivor of most", "begins"):
+        table.add_column(name, justify="right" if name in ("members", "removed") else "left", no_wrap=True, overflow="ellipsis")
+    for entry in clusters:
+        text = visible((entry["excerpt"] or {}).get("text", ""))
+        counts = (f"{entry['members']:,}", f"{entry['removed']:,}", figures.alike(entry))
+        table.add_row(*counts, *(Text(value[:50]) for value in (visible(figures.name_of(entry)), text)))
+    return table
+
+
+def _repeated_table(report: Mapping[str, Any]) -> Table | str:
+    rows = figures.repeated(report, SHOWN_REPEATS)
+    if not rows:
+        return ""
+    table = Table(title="what stands in most documents", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("", "documents", "text"):
+        table.add_column(name, justify="right" if name == "documents" else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(row.kind, f"{row.documents:,}", Text(visible(row.text)[:100]))
+    return table
 
 
 def _tokens_table(report: Mapping[str, Any]) -> Table | str:
-    tokens: Mapping[str, Any] = report["tokens"]
-    if not tokens:
+    rows = figures.tokens(report)
+    if not rows:
         return "no vocabulary is configured, so there are no token shards"
     table = Table(title="tokens", title_justify="left", box=SIMPLE_HEAD)
     for name in ("vocabulary", "split", "source", "documents", "tokens", "bytes a token"):
         table.add_column(name, justify="left" if name in ("vocabulary", "split", "source") else "right")
-    for vocabulary, facts in tokens.items():
-        for split, by_source in facts["tokens"].items():
-            for source, by_language in by_source.items():
-                rows, count, size = (sum(f[key] for f in by_language.values()) for key in ("rows", "tokens", "utf8_bytes"))
-                table.add_row(vocabulary, split, source, f"{rows:,}", f"{count:,}", f"{size / max(1, count):.2f}")
+    for row in rows:
+        rate = row.utf8_bytes / max(1, row.tokens)
+        table.add_row(row.vocabulary, row.split, row.source, f"{row.documents:,}", f"{row.tokens:,}", f"{rate:.2f}")
     return table
 
 

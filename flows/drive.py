@@ -10,9 +10,10 @@ from typing import Any
 from expectations import gate
 from expectations.gate import GateResult
 from flows.lock import locked
+from flows.page import report_page
 from pipelines import release
 from pipelines.build import Context, Dataset
-from pipelines.contract import manifest
+from pipelines.contract import files, manifest
 from pipelines.corpus import Step, plan
 from pipelines.release import Published
 
@@ -52,9 +53,11 @@ def guard(context: Context, uri: str) -> GateResult:
 def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) -> Published:
     """Judge the closing report, then write the release: the last act of a build."""
     built = {name: _dataset(uri) for name, uri in uris.items()}
+    report = release.closing_report(context, built)
     if gated:
         limits, extra = _settings(context)
-        gate.check_report(release.closing_report(context, built), context.out, limits, extra)
+        gate.check_report(report, context.out, limits, extra)
+    files.write_text(files.join(context.out, release.PAGE), report_page(report))
     return release.publish(context, built)
 
 

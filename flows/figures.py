@@ -1,0 +1,176 @@
+"""The figures of a closing report (pipelines.release.closing_report) as rows, the same for the console, the page and Prefect."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+Report = Mapping[str, Any]
+
+
+class Removed(NamedTuple):
+    """What deduplication removed of a source."""
+
+    source: str
+    documents: int
+    exact: int
+    near: int
+    url: int
+
+    @property
+    def removed(self) -> int:
+        """All grains together."""
+        return self.exact + self.near + self.url
+
+    @property
+    def share(self) -> float:
+        """Of the documents that deduplication saw."""
+        return self.removed / self.documents if self.documents else 0.0
+
+
+def removed_by_source(report: Report) -> list[Removed]:
+    """A row for every source, and one for all together; none when deduplication is off."""
+    clusters = report["clusters"]
+    if not clusters.get("enabled"):
+        return []
+    grains = ("exact", "near", "url")
+    rows = [Removed(name, n["documents"], *(n[grain] for grain in grains)) for name, n in sorted(clusters["sources"].items())]
+    sums = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)] if rows else [0, 0, 0, 0]
+    return [*rows, Removed("all", *sums)]
+
+
+class Bar(NamedTuple):
+    """A bin of a histogram."""
+
+    label: str
+    number: int
+    documents: int = 0
+
+
+def sizes(report: Report) -> list[Bar]:
+    """Clusters by members."""
+    found: Sequence[Mapping[str, int]] = report["clusters"].get("sizes", [])
+    return [
+        Bar(
+            f"{entry['least']:,}" if entry["least"] == entry["most"] else f"{entry['least']:,} to {entry['most']:,}",
+            entry["clusters"],
+            entry["documents"],
+        )
+        for entry in found
+    ]
+
+
+def similarities(report: Report) -> list[Bar]:
+    """Removed documents by their similarity to the survivor."""
+    found: Sequence[Mapping[str, Any]] = report["clusters"].get("similarities", [])
+    return [Bar(_range(entry["from"], entry["to"]), entry["removed"]) for entry in found]
+
+
+def _range(start: float, end: float) -> str:
+    return f"{end:g}" if start == end else f"below {end:g}" if start == 0 else f"{start:g} to {end:g}"
+
+
+def notes(report: Report) -> list[tuple[str, int, str]]:
+    """Name, number, and what it means, of what verification went through; nothing that is zero."""
+    clusters = report["clusters"]
+    named = [
+        ("edges_verified", "pairs found as alike as was asked for"),
+        ("edges_failed", "pairs that shared a band and were not alike"),
+        ("restar_rounds", "new centres that a bucket was given at most"),
+        ("restar_unresolved", "members of buckets whose centres ran out; pairs among them may be left"),
+        ("capped_buckets", "buckets beyond deduplicate.bucket_limit"),
+        ("capped_members", "members of those that were compared with one document only"),
+    ]
+    return [(name.replace("_", " "), clusters[name], meaning) for name, meaning in named if clusters.get(name)]
+
+
+def earlier(report: Report) -> list[tuple[str, int, int]]:
+    """Earlier corpus, documents that it has published, documents of this build that it has already."""
+    found: Mapping[str, Mapping[str, int]] = report["clusters"].get("earlier", {})
+    return [(name, counts["documents"], counts["removed"]) for name, counts in sorted(found.items())]
+
+
+class Repeated(NamedTuple):
+    """A line or paragraph that stands in many documents."""
+
+    kind: str
+    documents: int
+    text: str
+
+
+def repeated(report: Report, most: int) -> list[Repeated]:
+    """The most frequent lines, then the most frequent paragraphs."""
+    repeats = report.get("repeats", {})
+    return [
+        Repeated(kind.removesuffix("s"), entry["documents"], entry["text"])
+        for kind in ("lines", "paragraphs")
+        for entry in repeats.get(kind, {}).get("most", [])[:most]
+    ]
+
+
+def largest(report: Report) -> list[Mapping[str, Any]]:
+    """The largest clusters, largest first."""
+    return list(report["clusters"].get("largest_clusters", []))
+
+
+def name_of(cluster: Mapping[str, Any]) -> str:
+    """The survivor's title, else its URL, else its id."""
+    excerpt = cluster["excerpt"] or {}
+    return str(excerpt.get("title") or excerpt.get("url") or cluster["survivor"] or cluster["cluster"])
+
+
+def alike(cluster: Mapping[str, Any]) -> str:
+    """How alike the removed members are to their survivors: least to greatest."""
+    similarity = cluster["similarity"]
+    if similarity is None:
+        return ""
+    low, high = similarity["least"], similarity["greatest"]
+    return f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+
+
+def stages(report: Report) -> list[str]:
+    """All stages, in the order in which they act."""
+    return list(dict.fromkeys(line["stage"] for lines in report["funnel"].values() for line in lines))
+
+
+def funnel(report: Report) -> list[tuple[str, str, list[int]]]:
+    """Stage, what is counted, documents by source: the funnel from what was found to what is in the corpus.
+
+    The last two rows are the documents and the characters of the corpus.
+    """
+    lines: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]
+    skipped: Mapping[str, Mapping[str, int]] = report["skipped"]
+    rows = [
+        ("", f"skipped: {reason}", [skipped[source].get(reason, 0) for source in lines])
+        for reason in sorted({reason for counts in skipped.values() for reason in counts})
+    ]
+    rows.append(("read", "documents found", [entries[0]["documents_in"] if entries else 0 for entries in lines.values()]))
+    for stage in stages(report):
+        at = [next((line for line in entries if line["stage"] == stage), None) for entries in lines.values()]
+        pieces = [line["documents_split"] if line else 0 for line in at]
+        if any(pieces):
+            rows.append((stage, "pieces added", pieces))
+        for reason in sorted({reason for line in at if line for reason in line["documents_dropped"]}):
+            rows.append((stage, f"- {reason}", [line["documents_dropped"].get(reason, 0) if line else 0 for line in at]))
+    for counted in ("documents", "characters"):
+        rows.append(("corpus", counted, [entries[-1][f"{counted}_out"] if entries else 0 for entries in lines.values()]))
+    return rows
+
+
+class Tokens(NamedTuple):
+    """Tokens of one vocabulary, split and source."""
+
+    vocabulary: str
+    split: str
+    source: str
+    documents: int
+    tokens: int
+    utf8_bytes: int
+
+
+def tokens(report: Report) -> list[Tokens]:
+    """All languages of a source together."""
+    return [
+        Tokens(vocabulary, split, source, *(sum(n[key] for n in languages.values()) for key in ("rows", "tokens", "utf8_bytes")))
+        for vocabulary, facts in report["tokens"].items()
+        for split, by_source in facts["tokens"].items()
+        for source, languages in by_source.items()
+    ]
