@@ -32,7 +32,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 # A new rule needs a new number. The character classes come from Python's Unicode tables, so their version counts too.
-VERSION = f"1/unicode-{unicodedata.unidata_version}"
+VERSION = f"2/unicode-{unicodedata.unidata_version}"
 
 # Classes of characters, in the upper three bits of a table's entry; the lower 21 bits hold a code point.
 _SEPARATOR, _WORD, _SINGLE, _MARK, _REMOVED, _EXPANDED = range(6)
@@ -106,7 +106,7 @@ class Scan:
         """
         hashes = np.empty((len(self.text) + 1) // 2 + 2 * len(self.text_offsets), np.uint32)
         offsets = np.zeros(len(self.text_offsets), np.int32)
-        _words(self.text, self.text_offsets, hashes, offsets)
+        _words(self.text, self.text_offsets, _room_for_words(self.text_offsets), hashes, offsets)
         kind = pa.list_(pa.field("item", pa.uint32(), nullable=False))
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes[: offsets[-1]].copy()), type=kind)
 
@@ -117,7 +117,7 @@ def scan(texts: pa.Array, ngram: int) -> Scan:
     # A word and the space behind it take two bytes; a text without a word is one shingle. What is not written costs nothing.
     shingles = np.empty((len(text) + 1) // 2 + 2 * len(ends), np.uint64)
     offsets = np.zeros(len(ends), np.int64)
-    _windows(text, ends, ngram, shingles, offsets)
+    _windows(text, ends, ngram, _room_for_words(ends), shingles, offsets)
     return Scan(shingles[: offsets[-1]], offsets, text, ends)
 
 
@@ -142,6 +142,11 @@ def _normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.in
     ends = np.zeros(len(starts), np.int64)
     _normalise(data, starts, table.entries, table.expansions, text, ends)
     return text[: ends[-1]], ends
+
+
+def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Of the longest row."""
+    return np.empty(int(np.diff(ends).max(initial=0)) // 2 + 2, np.uint64)
 
 
 def _bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -300,45 +305,52 @@ def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single:
 
 
 @_jit
-def _windows(text: Any, ends: Any, ngram: int, shingles: Any, offsets: Any) -> None:
+def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offsets: Any) -> None:
     """Hash every window of `ngram` words of each row of normalised text; everything starts anew with each row."""
-    window = np.zeros(ngram, np.uint64)  # the last words; a new word takes the place of the oldest
     oldest = np.uint64(1)
     for _ in range(ngram):
         oldest *= _WINDOW_BASE
     found = 0
     for row in range(len(ends) - 1):
-        window[:] = np.uint64(0)
-        rolling, words, slot, word = np.uint64(0), 0, 0, _FNV_START
-        for i in range(ends[row], ends[row + 1] + 1):
-            if i < ends[row + 1] and text[i] != _SPACE:
-                word = (word ^ np.uint64(text[i])) * _FNV_PRIME
-                continue
-            hashed = _mix(word)
+        count = _words_of(text[ends[row] : ends[row + 1]], words)
+        rolling = np.uint64(0)
+        for i in range(count):
             # A polynomial in the words' hashes, so that a window costs the same whatever its length.
-            rolling = rolling * _WINDOW_BASE + hashed - window[slot] * oldest
-            window[slot] = hashed
-            slot = slot + 1 if slot + 1 < ngram else 0
-            words, word = words + 1, _FNV_START
+            rolling = rolling * _WINDOW_BASE + words[i]
+            if i >= ngram:
+                rolling -= words[i - ngram] * oldest
             shingles[found] = _mix(rolling)
-            found += words >= ngram
-        found += words < ngram  # the whole text is the one shingle, written last
+            found += i >= ngram - 1
+        found += count < ngram  # the whole text is the one shingle, written last
         offsets[row + 1] = found
 
 
 @_jit
-def _words(text: Any, ends: Any, hashes: Any, offsets: Any) -> None:
-    """Hash every word of each row of normalised text, as `_windows` sees them."""
+def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
+    """The upper half of the hash of every word of each row of normalised text."""
     found = 0
     for row in range(len(ends) - 1):
-        word = _FNV_START
-        for i in range(ends[row], ends[row + 1] + 1):
-            if i < ends[row + 1] and text[i] != _SPACE:
-                word = (word ^ np.uint64(text[i])) * _FNV_PRIME
-                continue
-            hashes[found] = _mix(word) >> np.uint64(32)
-            found, word = found + 1, _FNV_START
+        count = _words_of(text[ends[row] : ends[row + 1]], words)
+        for i in range(count):
+            hashes[found + i] = words[i] >> np.uint64(32)
+        found += count
         offsets[row + 1] = found
+
+
+@_jit
+def _words_of(text: Any, words: Any) -> int:
+    """Hash every word of one text; how many there are, at least one. Without a branch, since words end anywhere."""
+    found, word, last = 0, _FNV_START, _SPACE
+    for byte in text:
+        words[found] = word
+        found += (byte == _SPACE) & (last != _SPACE)  # spaces follow one another in a text without a word only
+        word = _FNV_START if byte == _SPACE else (word ^ np.uint64(byte)) * _FNV_PRIME
+        last = byte
+    words[found] = word
+    found += (last != _SPACE) | (found == 0)
+    for i in range(found):
+        words[i] = _mix(words[i])
+    return found
 
 
 @_jit
