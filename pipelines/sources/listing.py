@@ -25,7 +25,7 @@ def file_units(section: SourceSection) -> list[Unit]:
     found = _files_below(section)
     chosen: set[str] = set()
     for pattern in section.paths:
-        matching = {path for path in found if _matches(path, pattern)}
+        matching = {path for path in found if matches(path, pattern)}
         if not matching:
             raise SourceError(
                 f"source {section.name}: no file below {section.root} matches {pattern!r}; correct sources.paths in the config"
@@ -53,7 +53,7 @@ def _files_below(section: SourceSection) -> list[str]:
     return [path.removeprefix(prefix) for path in files.listing(section.root) if not Path(path).name.startswith(".")]
 
 
-def _matches(path: str, pattern: str) -> bool:
+def matches(path: str, pattern: str) -> bool:
     """Glob in the usual sense: `*` stays inside a folder, `**/` is any number of folders, none included."""
     expression = "".join(
         "(?:.*/)?" if token == "**/" else ".*" if token == "**" else "[^/]*" if token == "*" else fnmatch_token(token)

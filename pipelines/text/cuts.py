@@ -1,13 +1,15 @@
 r"""Runs of words cut out of texts, without traces: no empty line, no double space, no mark that belonged to what went.
 
 >>> text = 'He wrote:\n\n- "All of this goes."\n\nThen he slept.'
->>> cut(text.encode(), [Run(10, 15, 31, 35)])
+>>> cut(text.encode(), [Run(8, 14, 30, 34)])
 b'He wrote:\n\nThen he slept.'
 """
 
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+VERSION = 1
 
 _OPENING = "([{<\"'“‘„‚«‹「『《〈（【¿¡*_"
 _TO_THE_NEXT_SPACE = re.compile(r"^\S+")

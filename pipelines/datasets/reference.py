@@ -1,0 +1,248 @@
+"""The reference set of decontamination: texts of benchmarks, read once, as a table of windows beside the datasets.
+
+    models/reference-<12 digits of its sha256>.arrow    one row: hashes, items, anchors, weights, names
+
+It is named by its content, so another benchmark, field or length makes another corpus, and touches nothing before it. An
+item is a string of a line: with `fields` what stands below these keys, without them every string there is, however deep.
+It is called by its file, line and field, and by the line's own `id` if it has one: "squad/dev.jsonl:12 question (id 5733)".
+
+Limits: one process reads the files, at some 15 MB/s; it holds the windows, about 50 bytes each, and the items' names.
+"""
+
+import glob
+import gzip
+import hashlib
+import io
+import json
+import posixpath
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.build import Context
+from pipelines.config import DecontaminateSection
+from pipelines.contract import files
+from pipelines.sources.listing import matches
+from pipelines.stages.decontaminate import Benchmarks
+from pipelines.text import containment
+from pipelines.text.containment import Windows
+
+LINE_BYTES_LIMIT = 2**26
+_CHARACTERS_PER_CHUNK = 2**22
+_SUFFIXES = (".jsonl", ".jsonl.gz")
+
+
+class BenchmarkError(ValueError):
+    """A benchmark's file that cannot be used; the message names the file, the line and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference set beside the datasets, by content."""
+
+    uri: str
+    sha256: str
+    facts: dict[str, int]  # files, items, too_short (of the items), windows
+
+    def load(self) -> Benchmarks:
+        """The windows, laid out to be looked up."""
+        with pa.memory_map(files.local_copy(self.uri, self.sha256)) as source, pa.ipc.open_file(source) as reader:
+            row = reader.get_batch(0)
+        columns = {name: row[name].values for name in row.schema.names}
+        names = columns.pop("names")
+        return Benchmarks(containment.index(Windows(**{name: values.to_numpy() for name, values in columns.items()})), names)
+
+
+def prepare(context: Context) -> Reference | None:
+    """The reference set of the config; None when it names no files.
+
+    Raises BenchmarkError for a file that cannot be read as JSON Lines, a pattern or a field that nothing has, and a set of
+    which no item is long enough.
+    """
+    section = context.config.decontaminate
+    if not section.paths:
+        return None
+    items = _Items(section)
+    found = _files(section.paths)
+    for uri, name in zip(found, _names(found), strict=True):
+        items.read(uri, name)
+    windows, names = items.finished()
+    data = _stored(windows, names)
+    sha256 = hashlib.sha256(data).hexdigest()
+    uri = files.join(context.out, "models", f"reference-{sha256[:12]}.arrow")
+    if not files.exists(uri):
+        with files.writing(uri) as out:
+            out.write(data)
+    facts = {"files": len(found), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
+    return Reference(uri, sha256, facts)
+
+
+def _stored(windows: Windows, names: pa.Array) -> bytes:
+    """The table's file."""
+    columns = {
+        "hashes": windows.hashes,
+        "items": windows.items,
+        "anchors": windows.anchors,
+        "weights": windows.weights,
+        "names": names,
+    }
+    lists = {name: pa.LargeListArray.from_arrays([0, len(values)], pa.array(values)) for name, values in columns.items()}
+    row = pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, row.schema.with_metadata({"version": containment.VERSION})) as writer:
+        writer.write_batch(row)
+    return sink.getvalue()
+
+
+# The files
+
+
+def _files(patterns: Sequence[str]) -> list[str]:
+    """What the patterns name, sorted."""
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = _matching(pattern)
+        if not found:
+            raise BenchmarkError(f"decontaminate.paths: no file matches {pattern}; correct the pattern in the config")
+        chosen.update(found)
+    for uri in sorted(chosen):
+        if not uri.endswith(_SUFFIXES):
+            raise BenchmarkError(
+                f"{uri}: its name does not end in .jsonl or .jsonl.gz; correct decontaminate.paths in the config"
+            )
+    return sorted(chosen)
+
+
+def _matching(pattern: str) -> list[str]:
+    if files.is_local(pattern):
+        return [path for path in glob.glob(str(files.local_path(pattern)), recursive=True) if files.local_path(path).is_file()]
+    fixed = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
+    return [uri for uri in files.listing(posixpath.dirname(fixed)) if matches(uri, pattern)]
+
+
+def _names(uris: list[str]) -> list[str]:
+    """Each file's path below the folder that all have in common: the same on every machine."""
+    common = posixpath.commonpath([posixpath.dirname(uri) for uri in uris])
+    return [posixpath.relpath(uri, common) for uri in uris]
+
+
+def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines of a JSON Lines file with their numbers, counted from 1; blank ones are passed over."""
+    with ExitStack() as open_files:
+        stream = cast(io.BufferedIOBase, open_files.enter_context(files.reading(uri)))
+        if uri.endswith(".gz"):
+            stream = open_files.enter_context(gzip.GzipFile(fileobj=stream))
+        number = 0
+        try:
+            while line := stream.readline(LINE_BYTES_LIMIT + 1):
+                number += 1
+                if line.strip():
+                    yield number, _parsed(line, f"{uri}, line {number}")
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise BenchmarkError(f"{uri}: breaks off or is no gzip behind line {number} ({error}); fetch it again") from error
+
+
+def _parsed(line: bytes, place: str) -> dict[str, Any]:
+    if len(line) > LINE_BYTES_LIMIT:
+        raise BenchmarkError(f"{place}: is longer than {LINE_BYTES_LIMIT:,} bytes; write one JSON object a line")
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise BenchmarkError(f"{place}: is not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
+    except (ValueError, RecursionError) as error:
+        raise BenchmarkError(f"{place}: is no JSON ({error}); write one JSON object a line") from error
+    if not isinstance(value, dict):
+        raise BenchmarkError(f"{place}: holds {type(value).__name__} where an object should be; write one JSON object a line")
+    return cast(dict[str, Any], value)
+
+
+# The items
+
+
+@dataclass
+class _Items:
+    """The items of all files: their windows and names, taken in by the chunk."""
+
+    section: DecontaminateSection
+    count: int = 0
+    too_short: int = 0
+    parts: list[Windows] = field(default_factory=list[Windows])
+    names: list[pa.Array] = field(default_factory=list[pa.Array])
+    seen: set[str] = field(default_factory=set[str])  # fields of the config that a line had
+    texts: list[str] = field(default_factory=list[str])  # of the next chunk
+    labels: list[str] = field(default_factory=list[str])
+    characters: int = 0
+
+    def read(self, uri: str, name: str) -> None:
+        """Take in a file."""
+        number, before = 0, self.count + len(self.texts)
+        for number, line in _lines(uri):
+            own = line.get("id")
+            label = f" (id {own})" if isinstance(own, str | int) else ""
+            for path, text in self._strings(line):
+                self.texts.append(text.encode("utf-8", "replace").decode())  # JSON can spell half a surrogate pair
+                self.labels.append(f"{name}:{number} {path}{label}")
+                self.characters += len(text)
+            if self.characters >= _CHARACTERS_PER_CHUNK:
+                self._close_chunk()
+        if not number:
+            raise BenchmarkError(f"{uri}: holds no line; remove it or fetch it again")
+        if self.count + len(self.texts) == before:
+            wanted = " or ".join(self.section.fields) or "any field"
+            raise BenchmarkError(f"{uri}: no line has text in {wanted}; correct decontaminate.fields in the config")
+
+    def finished(self) -> tuple[Windows, pa.Array]:
+        """The windows of all items, and the names of the items that have one of their own."""
+        missing = [name for name in self.section.fields if name not in self.seen]
+        if missing:
+            raise BenchmarkError(f"decontaminate.fields: no line of any file has text in {missing[0]!r}; correct or remove it")
+        self._close_chunk()
+        windows = containment.joined(self.parts, [len(names) for names in self.names])
+        if not len(windows.hashes):
+            raise BenchmarkError(
+                f"decontaminate.paths: none of the {self.count:,} texts has {self.section.min_words} words"
+                " (decontaminate.min_words); name other files or fields, or lower it"
+            )
+        used, items = np.unique(windows.items, return_inverse=True)
+        names = pa.chunked_array(self.names).take(pa.array(used)).combine_chunks()
+        return Windows(windows.hashes, items.astype(np.uint32), windows.anchors, windows.weights), names
+
+    def _strings(self, line: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """The texts of a line that are items, and where they stand in it."""
+        if not self.section.fields:
+            yield from _strings_below(line, "")
+        for name in self.section.fields:
+            for path, text in _strings_below(line.get(name), name):
+                self.seen.add(name)
+                yield path, text
+
+    def _close_chunk(self) -> None:
+        section = self.section
+        windows, too_short = containment.windows(
+            pa.array(self.texts, pa.string()), ngram=section.ngram, min_words=section.min_words
+        )
+        self.parts.append(windows)
+        self.names.append(pa.array(self.labels, pa.string()))
+        self.count += len(self.texts)
+        self.too_short += int(too_short.sum())
+        self.texts, self.labels, self.characters = [], [], 0
+
+
+def _strings_below(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """All strings of a JSON value in their order, with keys and numbers on the way to them: "choices.text[2]"."""
+    waiting: list[tuple[str, Any]] = [(path, value)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, dict):
+            inner = cast(dict[str, Any], value)
+            waiting += [(f"{path}.{key}" if path else key, inner[key]) for key in reversed(inner)]
+        elif isinstance(value, list):
+            listed = cast(list[Any], value)
+            waiting += [(f"{path}[{i}]", listed[i]) for i in reversed(range(len(listed)))]
