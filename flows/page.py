@@ -10,15 +10,19 @@ from flows.figures import Bar, Report
 from flows.shown import visible
 
 _SHOWN_REPEATS = 20
-_FUNNEL_NOTE = "Documents by stage and reason. What is dropped lies in the corpus' table of drops; <code>corpusmill explain</code> shows one."
+_FUNNEL_NOTE = (
+    "Documents by stage and reason. What is dropped lies in the corpus' table of drops;"
+    " <code>corpusmill explain</code> shows one of them."
+)
 _STYLE = """
 main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
-tr.total td{font-weight:600;border-top:2px solid #888} .pair{display:flex;flex-wrap:wrap;gap:2.5rem;align-items:flex-start}
-caption{text-align:left;font-weight:600;padding:.3rem 0} td.bar{width:14rem;padding:.3rem 0;border-left:0}
+tr.total td{font-weight:600} .pair{display:flex;flex-wrap:wrap;gap:2.5rem;align-items:flex-start}
+caption{text-align:left;font-weight:600;padding:.3rem 0} td.bar{width:14rem;padding:.3rem 0;vertical-align:middle}
 td.bar i{display:block;height:.8em;background:#4a78b0;min-width:1px} td.bar i.none{background:none}
-.excerpt{max-width:44rem;overflow-wrap:anywhere;color:#444} .id{font:12px ui-monospace,monospace;color:#666}
-tr.sum td{border-top:2px solid #888} p.note{color:#555;max-width:60rem}
+.wide .excerpt{white-space:normal;width:44rem;max-width:80vw;overflow-wrap:anywhere;color:#444}
+.id{font:12px ui-monospace,monospace;color:#666}
+p.note{color:#555;max-width:60rem}
 """
 
 
@@ -78,7 +82,7 @@ def _deduplication(report: Report) -> str:
         + "</div>"
     )
     cells = [[name, f"{count:,}", meaning] for name, count, meaning in figures.notes(report)]
-    tables.append(_table(("verification", "", ""), cells, numbers=(1,)) if cells else "")
+    tables.append(_table(("verification", "how many", "which are"), cells, numbers=(1,)) if cells else "")
     return "".join(f"<p></p>{table}" for table in tables if table)
 
 
