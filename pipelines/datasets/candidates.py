@@ -36,7 +36,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
     ranks[order] = np.arange(len(order), dtype=np.uint32)
     ranges = -(-len(order) * (section.lsh[0] + 2) * BYTES_PER_ROW // BYTES_PER_RANGE)
     inputs: list[tuple[str, str, int]] = []
-    for number, group in enumerate(_groups(pieces)):
+    for number, group in enumerate(groups_of(pieces)):
         first, last = group[0].first, group[-1].first + group[-1].rows
         uri = files.join(spill, f"ranks-{number:05}.arrow")
         write_columns(uri, rank=ranks[first:last])
@@ -52,7 +52,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
     return Edges(**read_all([edges_uri(spill, key) for key in range(ranges)], **EDGES))
 
 
-def _groups(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def groups_of(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Neighbouring parts, so that a step has enough to do."""
     groups: list[list[Piece]] = []
     rows = DOCUMENTS_PER_INPUT

@@ -4,11 +4,12 @@ They are written under a temporary name and renamed, so that a name that exists 
 build that is cut off starts its exchange anew.
 """
 
+import json
 import os
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,12 @@ from pipelines.contract import files
 
 def write_columns(uri: str, **columns: NDArray[Any]) -> None:
     """Write arrays of one length as the columns of one file."""
-    names = list(columns)
-    batch = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=names)
+    batch = _batch(columns)
     write_batches(uri, batch.schema, [batch])
+
+
+def _batch(columns: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], names=list(columns))
 
 
 def write_batches(uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
@@ -45,6 +49,116 @@ def read_all(uris: Iterable[str], **empty: Any) -> dict[str, NDArray[Any]]:
     """
     found = [read_columns(uri) for uri in uris]
     return {name: np.concatenate([np.empty(0, dtype), *(part[name] for part in found)]) for name, dtype in empty.items()}
+
+
+def write_by_key(folder: str, name: str, keys: NDArray[Any], **columns: NDArray[Any]) -> list[tuple[int, str]]:
+    """Spread rows over a file `folder/<key>/<name>.arrow` for each key that has some; the keys and their files.
+
+    The rows of a key stay in their order.
+    """
+    return write_rows_by_key(folder, name, keys, _batch(columns))
+
+
+def write_rows_by_key(folder: str, name: str, keys: NDArray[Any], rows: pa.RecordBatch) -> list[tuple[int, str]]:
+    """The same for the rows of a batch."""
+    order = np.argsort(keys, kind="stable")
+    present, first = np.unique(keys[order], return_index=True)
+    written: list[tuple[int, str]] = []
+    for key, chosen in zip(present.tolist(), np.split(order, first)[1:], strict=True):
+        uri = keyed(folder, key, name)
+        write_batches(uri, rows.schema, [rows.take(pa.array(chosen))])
+        written.append((key, uri))
+    return written
+
+
+def keyed(folder: str, key: int, name: str) -> str:
+    """Where `write_by_key` puts the rows of a key."""
+    return files.join(folder, f"{key:05}", f"{name}.arrow")
+
+
+def number_of(uri: str) -> int:
+    """The number that a file is named by.
+
+    >>> number_of("spill/asked/00007/00012.arrow")
+    12
+    """
+    return int(uri.rsplit("/", 1)[-1].split(".")[0])
+
+
+def write_note(uri: str, **facts: Any) -> None:
+    """Write a few facts (JSON) for the driver."""
+    with _writing(uri) as stream:
+        stream.write(json.dumps(facts).encode())
+
+
+def read_notes(folder: str) -> list[Mapping[str, Any]]:
+    """All notes of a folder, by their names."""
+    return [json.loads(files.read_text(uri)) for uri in files.listing(folder, ".json")]
+
+
+def total(notes: Sequence[Mapping[str, Any]], fact: str) -> int:
+    """The sum of one fact."""
+    return sum(note[fact] for note in notes)
+
+
+def id_pairs(binary: pa.Array) -> NDArray[np.uint64]:
+    """Values of 16 bytes as [rows, 2], two big-endian numbers each: they sort like the bytes."""
+    words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
+    return words.astype(np.uint64)
+
+
+class Rows:
+    """Random access to the rows of many batches, laid end to end; what is read of their files is what is taken."""
+
+    def __init__(self, batches: Sequence[pa.RecordBatch]) -> None:
+        assert batches
+        self.schema = batches[0].schema
+        self._batches = batches
+        self._starts = np.concatenate([[0], np.cumsum([batch.num_rows for batch in batches], dtype=np.int64)])
+        self._bytes = np.concatenate([_bytes_of_rows(batch) for batch in batches])
+
+    @classmethod
+    def of(cls, uris: Iterable[str]) -> Self:
+        """The rows of files."""
+        return cls([batch for uri in uris for batch in batches_of(uri)])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def chunks(self, numbers: NDArray[np.int64], limit: int) -> Iterator[slice]:
+        """Slices of `numbers`, in order, whose rows take no more than `limit` bytes, but for a single row that takes more."""
+        taken = np.cumsum(self._bytes[numbers])
+        start = 0
+        while start < len(numbers):
+            end = int(np.searchsorted(taken, limit + (taken[start - 1] if start else 0), side="right"))
+            yield slice(start, max(end, start + 1))
+            start = max(end, start + 1)
+
+    def take(self, numbers: NDArray[np.int64]) -> pa.RecordBatch:
+        """Some rows, copied."""
+        batch = np.searchsorted(self._starts, numbers, side="right") - 1
+        order = np.argsort(batch, kind="stable")
+        present, first = np.unique(batch[order], return_index=True)
+        parts = [
+            self._batches[index].take(pa.array(numbers[rows] - self._starts[index]))
+            for index, rows in zip(present.tolist(), np.split(order, first)[1:], strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        joined = pa.concat_batches([*parts, self._batches[0].slice(0, 0)])
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return joined.take(pa.array(back))
+
+
+def _bytes_of_rows(batch: pa.RecordBatch) -> NDArray[np.int64]:
+    found = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_list(column.type):
+            found += np.diff(column.offsets.to_numpy()) * (column.type.value_type.bit_width // 8)
+        else:
+            found += -(-column.nbytes // max(1, batch.num_rows))
+    return found
 
 
 def batches_of(uri: str) -> list[pa.RecordBatch]:

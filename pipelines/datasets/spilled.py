@@ -1,0 +1,58 @@
+"""Deduplication through files: the same answer as in one process, row for row, with every process's memory bounded.
+
+Everything goes through keyed exchanges whose rows lie in spilled files: documents are ranked (spilled_ranks), candidate
+pairs verified (spilled_pairs), components found (spilled_components), survivors chosen and the removals written
+(spilled_survivors). How many segments and ranges there are follows from the documents and the budget (spilled_plan).
+
+Limits: on disk, the signatures twice while they are ranked, then once; in each round of verification its new pairs with one
+signature each; in the end the signatures of all members of clusters. A range is as large as its fullest bucket of bands, a
+component as deduplicate.cluster_limit allows: these two must fit the budget.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.build import Context
+from pipelines.contract import files
+from pipelines.contract.manifest import Part
+from pipelines.datasets.candidates import groups_of
+from pipelines.datasets.signatures import Piece
+from pipelines.datasets.spilled_components import label
+from pipelines.datasets.spilled_pairs import Counts, verdict_uris, verify
+from pipelines.datasets.spilled_plan import MIB, plan
+from pipelines.datasets.spilled_ranks import rank, write_tasks
+from pipelines.datasets.spilled_survivors import Figures, survivors
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """What was removed, and what it took."""
+
+    parts: tuple[Part, ...]  # of the table clusters
+    counts: Counts
+    figures: Figures
+
+
+def deduplicate_spilled(context: Context, pieces: Sequence[Piece], spill: str, uri: str, *, budget: int | None = None) -> Spilled:
+    """Deduplicate the documents of some parts; their removals are written below `uri`, as datasets/clusters writes them.
+
+    `spill` is a folder for temporary files, removed at the end. `budget` is in bytes and stands for deduplicate.memory_mib.
+
+    Raises WorkerError with the step, InputError when a cluster is too large or an id is not unique in its unit.
+    """
+    section = context.config.deduplicate
+    pieces = [piece for piece in pieces if piece.rows]
+    groups = groups_of(pieces)
+    documents = sum(piece.rows for piece in pieces)
+    published = sum(piece.rows for piece in pieces if piece.corpus is not None)
+    stored = sum(files.size(piece.uri) for piece in pieces)
+    chosen = plan(section, spill, documents, published, stored, budget or section.memory_mib * MIB)
+    try:
+        write_tasks(context, chosen, groups)
+        rank(context, chosen, groups)
+        counts = verify(context, chosen, groups)
+        labels = label(context, chosen, verdict_uris(chosen), counts.compared - counts.failed)
+        figures, parts = survivors(context, chosen, pieces, labels, uri)
+    finally:
+        files.remove(spill)
+    return Spilled(parts, counts, figures)

@@ -1,0 +1,155 @@
+"""Connected components through files: one union-find while the edges fit this process, else by rounds (text/components)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.beam.exchange import Step
+from pipelines.build import Context
+from pipelines.contract import files
+from pipelines.datasets import spill
+from pipelines.datasets.spilled_plan import BYTES_PER_EDGE, Plan
+from pipelines.text import clusters as science
+from pipelines.text.clusters import Ranks
+from pipelines.text.components import both_directions, large_star, range_of, small_star
+
+MAX_ROUNDS = 300  # seen: log2 of the longest path; 2^32 documents in one path would take about 40
+ROUNDS_AT_ONCE = 3  # in one pipeline: starting workers takes as long as a few rounds
+NODES_PER_FILE = 2**20
+_RANK_BITS = np.uint64(32)
+
+
+def label(context: Context, plan: Plan, verdicts: Sequence[str], edges: int) -> list[str]:
+    """The files of (node, component) for every document with an edge that is no component's best; `edges` are alike."""
+    if edges * BYTES_PER_EDGE <= plan.budget // 2:
+        return _at_once(plan, verdicts)
+    return by_rounds(context, plan, verdicts, parts_for(plan, edges))
+
+
+def parts_for(plan: Plan, edges: int) -> int:
+    """Ranges of nodes, so that the edges of one, in both directions, are sorted within half of the budget."""
+    return max(1, -(-2 * edges * BYTES_PER_EDGE // max(1, plan.budget // 2)))
+
+
+def _at_once(plan: Plan, verdicts: Sequence[str]) -> list[str]:
+    found = [_accepted(uri) for uri in verdicts]
+    first = np.concatenate([np.empty(0, np.uint32), *(pair[0] for pair in found)])
+    second = np.concatenate([np.empty(0, np.uint32), *(pair[1] for pair in found)])
+    nodes, component = science.components(first, second)
+    is_other = nodes != component
+    nodes, component = nodes[is_other], component[is_other]
+    uris: list[str] = []
+    for number, start in enumerate(range(0, len(nodes), NODES_PER_FILE)):
+        chunk = slice(start, start + NODES_PER_FILE)
+        uris.append(plan.path("labels", f"{number:05}.arrow"))
+        spill.write_columns(uris[-1], node=nodes[chunk], component=component[chunk])
+    return uris
+
+
+def by_rounds(context: Context, plan: Plan, verdicts: Sequence[str], ranges: int) -> list[str]:
+    """Large-star and small-star until a round changes nothing.
+
+    Raises ValueError when MAX_ROUNDS are not enough.
+    """
+    sources, done = list(verdicts), 0
+    while sources:
+        folder = plan.path("components", f"{done:03}")
+        inputs = [(f"edges-{i:05}", uri, files.size(uri)) for i, uri in enumerate(sources)]
+        plan.run(context, inputs, Directions(folder, ranges), *_steps(folder, ranges))
+        if done:
+            files.remove(plan.path("components", f"{done - ROUNDS_AT_ONCE:03}"))
+        done += ROUNDS_AT_ONCE
+        sources = files.listing(files.join(folder, "stars"), ".arrow")
+        changes = spill.total(spill.read_notes(files.join(folder, f"changes-{ROUNDS_AT_ONCE - 1}")), "changes")
+        context.on_event("components", {"rounds": done, "changes": changes})
+        if not changes:
+            return sources
+        if done >= MAX_ROUNDS:
+            raise ValueError(
+                f"the connected components of the near-duplicates were not found in {done} rounds ({changes:,} edges still"
+                " change); raise deduplicate.memory_mib, so that one process finds them at once"
+            )
+    return []
+
+
+def _accepted(uri: str) -> tuple[Ranks, Ranks]:
+    """The pairs of a file of verdicts that are alike: the better rank first."""
+    found = spill.read_columns(uri)
+    pairs: NDArray[np.uint64] = found["pair"][found["alike"] == 1]
+    return (pairs >> _RANK_BITS).astype(np.uint32), pairs.astype(np.uint32)
+
+
+def _steps(folder: str, ranges: int) -> list[Step]:
+    last = ROUNDS_AT_ONCE - 1
+    return [
+        step
+        for number in range(ROUNDS_AT_ONCE)
+        for step in (LargeStar(folder, number, ranges), SmallStar(folder, number, ranges, is_last=number == last))
+    ]
+
+
+# The steps
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Map: the edges of a file (verdicts, or stars of an earlier round), each under either of its ends."""
+
+    folder: str
+    ranges: int
+
+    def __call__(self, uri: str) -> list[tuple[int, str]]:
+        """Write a file per range of nodes."""
+        columns = spill.read_columns(uri)
+        edges = (columns["node"], columns["component"]) if "node" in columns else _accepted(uri)
+        name = uri.rsplit("/", 1)[-1].removesuffix(".arrow")
+        return _under_both_ends(files.join(self.folder, "edges"), name, *edges, self.ranges)
+
+
+@dataclass(frozen=True)
+class LargeStar:
+    """The large-star step for a range of nodes."""
+
+    folder: str
+    round: int
+    ranges: int
+
+    def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write the new edges, a file per range of their greater ends."""
+        star = large_star(*_edges(uris))
+        spill.write_note(files.join(self.folder, f"changes-{self.round}", f"large-{key:05}.json"), changes=star.changes)
+        folder, keys = files.join(self.folder, f"large-{self.round}"), range_of(star.node, self.ranges)
+        return spill.write_by_key(folder, f"{key:05}", keys, node=star.node, neighbour=star.centre)
+
+
+@dataclass(frozen=True)
+class SmallStar:
+    """The small-star step for a range of nodes."""
+
+    folder: str
+    round: int
+    ranges: int
+    is_last: bool
+
+    def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write the new edges: under either end for the next round, or as they are when this is the last one."""
+        star = small_star(*_edges(uris))
+        spill.write_note(files.join(self.folder, f"changes-{self.round}", f"small-{key:05}.json"), changes=star.changes)
+        if self.is_last:
+            stars = files.join(self.folder, "stars", f"{key:05}.arrow")
+            spill.write_columns(stars, node=star.node, component=star.centre)
+            return []
+        folder = files.join(self.folder, f"small-{self.round}")
+        return _under_both_ends(folder, f"{key:05}", star.node, star.centre, self.ranges)
+
+
+def _under_both_ends(folder: str, name: str, first: Ranks, second: Ranks, ranges: int) -> list[tuple[int, str]]:
+    node, neighbour = both_directions(first, second)
+    return spill.write_by_key(folder, name, range_of(node, ranges), node=node, neighbour=neighbour)
+
+
+def _edges(uris: Sequence[str]) -> tuple[Ranks, Ranks]:
+    found = spill.read_all(uris, node=np.uint32, neighbour=np.uint32)
+    return found["node"], found["neighbour"]

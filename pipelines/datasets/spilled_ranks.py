@@ -1,0 +1,251 @@
+"""Documents by rank, through files: who is better than whom, without all keys in one memory.
+
+A 64-bit beginning of the rank key cuts all documents into segments of about one size (splitters from a sample); a segment is
+sorted by the whole key. A document's rank is its place in its segment after all documents of the segments before.
+
+    sample → splitters → spread by segment → sort a segment → the ranks of each group of parts, in the order of its documents
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.build import Context
+from pipelines.contract import files
+from pipelines.datasets import spill
+from pipelines.datasets.signatures import Piece
+from pipelines.datasets.spill import Rows
+from pipelines.datasets.spilled_plan import Plan
+from pipelines.stages import signatures
+from pipelines.text import clusters as science
+from pipelines.text.clusters import Ranks
+
+DOCUMENTS_PER_SAMPLE = 256  # one of so many is looked at for the splitters
+_PLACE_BITS, _CHARACTER_BITS, _ID_BITS = 16, 24, 22  # with the two flags: 64
+
+
+def write_tasks(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
+    """What each group of parts consists of, for its steps."""
+    priorities = sorted({_priority(context, piece) for group in groups for piece in group}, reverse=True)
+    if len(priorities) > 2**_PLACE_BITS:
+        raise ValueError(f"{len(priorities):,} different priorities of sources; at most {2**_PLACE_BITS:,} can be told apart")
+    for number, group in enumerate(groups):
+        parts = [
+            {
+                "uri": piece.uri,
+                "published": piece.corpus is not None,
+                "place": priorities.index(_priority(context, piece)),
+            }
+            for piece in group
+        ]
+        rows = sum(piece.rows for piece in group)
+        spill.write_note(_task_uri(plan, number), number=number, first=group[0].first, rows=rows, parts=parts)
+    spill.write_columns(plan.path("groups.arrow"), first=np.array([group[0].first for group in groups], np.int64))
+
+
+def _priority(context: Context, piece: Piece) -> int:
+    return 0 if piece.corpus is not None else context.config.source(piece.source).priority
+
+
+def rank(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
+    """Write the segments, and the ranks of each group's documents where `ranks_uri` says."""
+    inputs = [
+        (f"sample-{number:05}", _task_uri(plan, number), sum(piece.rows for piece in group) * plan.bytes_per_document)
+        for number, group in enumerate(groups)
+    ]
+    plan.run(context, inputs, Sample(plan), Splitters(plan), Spread(plan), SortSegment(plan), GroupRanks(plan))
+    spill.write_columns(_bases_uri(plan), base=_bases(plan))
+    for folder in ("samples", "unsorted", "group-ranks"):
+        files.remove(plan.path(folder))
+
+
+def ranks_uri(plan: Plan, group: int) -> str:
+    """The file of the ranks of a group's documents."""
+    return plan.path("ranks", f"{group:05}.arrow")
+
+
+class Segments:
+    """Where the documents of each rank lie."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.bases = spill.read_columns(_bases_uri(plan))["base"]
+
+    def of(self, ranks: Ranks) -> NDArray[np.int64]:
+        """The segment of each rank."""
+        return np.searchsorted(self.bases, ranks, side="right") - 1
+
+    def uri(self, segment: int) -> str:
+        """The file of a segment: its documents in the order of their ranks."""
+        return _segment_uri(self._plan, segment)
+
+    def places(self, segment: int, ranks: Ranks) -> NDArray[np.int64]:
+        """The rows of some ranks in their segment's file."""
+        return ranks.astype(np.int64) - self.bases[segment]
+
+
+def _task_uri(plan: Plan, group: int) -> str:
+    return plan.path("tasks", f"{group:05}.json")
+
+
+def _segment_uri(plan: Plan, segment: int) -> str:
+    return plan.path("segments", f"{segment:05}.arrow")
+
+
+def _bases_uri(plan: Plan) -> str:
+    return plan.path("bases.arrow")
+
+
+def _bases(plan: Plan) -> NDArray[np.int64]:
+    """The rank of the first document of each segment; empty segments have no note."""
+    rows = np.zeros(plan.segments, np.int64)
+    for note in spill.read_notes(plan.path("segment-rows")):
+        rows[note["segment"]] = note["rows"]
+    return np.concatenate([[0], np.cumsum(rows)[:-1]])
+
+
+# The steps
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Map: the rank prefixes of a sample of a group's documents."""
+
+    plan: Plan
+
+    def __call__(self, task_uri: str) -> list[tuple[int, str]]:
+        """Write the file of the group, for the only splitters."""
+        task = json.loads(files.read_text(task_uri))
+        prefixes = np.sort(_prefixes(_batches(self.plan, task)))[::DOCUMENTS_PER_SAMPLE]
+        uri = self.plan.path("samples", f"{task['number']:05}.arrow")
+        spill.write_columns(uri, prefix=prefixes)
+        return [(0, uri)]
+
+
+@dataclass(frozen=True)
+class Splitters:
+    """The prefixes at which the segments begin, one file for every group."""
+
+    plan: Plan
+
+    def __call__(self, _key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write it, and hand it to the groups."""
+        prefixes = np.sort(spill.read_all(uris, prefix=np.uint64)["prefix"])
+        segments = self.plan.segments
+        uri = self.plan.path("splitters.arrow")
+        spill.write_columns(uri, prefix=prefixes[np.arange(1, segments) * len(prefixes) // segments])
+        return [(spill.number_of(sample), uri) for sample in uris]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The documents of a group, with all that is known of them, by segment."""
+
+    plan: Plan
+
+    def __call__(self, group: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write a file per segment that has documents of this group."""
+        batches = _batches(self.plan, json.loads(files.read_text(_task_uri(self.plan, group))))
+        segments = np.searchsorted(spill.read_columns(uris[0])["prefix"], _prefixes(batches), side="right")
+        rows = Rows(batches)
+        written: list[tuple[int, str]] = []
+        for segment in np.unique(segments).tolist():
+            uri = spill.keyed(self.plan.path("unsorted"), segment, f"{group:05}")
+            chosen = np.flatnonzero(segments == segment)
+            spill.write_batches(uri, rows.schema, in_chunks(self.plan, rows, chosen))
+            written.append((segment, uri))
+        return written
+
+
+@dataclass(frozen=True)
+class SortSegment:
+    """The documents of a segment by rank; the place of each in it goes back to its group."""
+
+    plan: Plan
+
+    def __call__(self, segment: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write the segment's file and a file per group that has documents in it."""
+        plan = self.plan
+        batches = [batch for uri in uris for batch in spill.batches_of(uri)]  # by group: so by document number
+        order = science.rank_order(*_keys(batches))
+        names = [name for name in batches[0].schema.names if name not in ("characters", "passes", "published", "place")]
+        rows = Rows([batch.select(names) for batch in batches])
+        spill.write_batches(_segment_uri(plan, segment), rows.schema, in_chunks(plan, rows, order))
+        spill.write_note(plan.path("segment-rows", f"{segment:05}.json"), segment=segment, rows=len(order))
+        numbers = np.concatenate([batch["number"].to_numpy() for batch in batches])[order]
+        firsts = spill.read_columns(plan.path("groups.arrow"))["first"]
+        return spill.write_by_key(
+            plan.path("group-ranks"),
+            f"{segment:05}",
+            np.searchsorted(firsts, numbers, side="right") - 1,
+            number=numbers,
+            place=np.arange(len(order), dtype=np.uint32),
+        )
+
+
+@dataclass(frozen=True)
+class GroupRanks:
+    """The ranks of a group's documents, in the order of these."""
+
+    plan: Plan
+
+    def __call__(self, group: int, uris: Sequence[str]) -> None:
+        """Write the file of the group."""
+        task = json.loads(files.read_text(_task_uri(self.plan, group)))
+        bases = _bases(self.plan)  # every segment is sorted by now
+        ranks = np.empty(task["rows"], np.uint32)
+        for uri in uris:
+            found = spill.read_columns(uri)
+            ranks[found["number"].astype(np.int64) - task["first"]] = found["place"] + bases[spill.number_of(uri)]
+        spill.write_columns(ranks_uri(self.plan, group), rank=ranks)
+
+
+def in_chunks(plan: Plan, rows: Rows, numbers: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+    """Some rows in their order, few enough at a time."""
+    for chunk in rows.chunks(numbers, plan.bytes_at_once):
+        yield rows.take(numbers[chunk])
+
+
+def _batches(plan: Plan, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
+    """The signatures of a group and, beside them, document numbers and what ranks a document but stands in no part."""
+    names = ["id", "exact", "url", "minhash", "characters", "passes"]
+    names += ["words"] if signatures.has_words(plan.section) else []
+    found: list[pa.RecordBatch] = []
+    first = task["first"]
+    for part in task["parts"]:
+        for batch in spill.batches_of(part["uri"]):
+            rows = batch.num_rows
+            extra = {
+                "number": pa.array(np.arange(first, first + rows, dtype=np.uint32)),
+                "published": pa.array(np.full(rows, part["published"])),
+                "place": pa.array(np.full(rows, part["place"], np.uint16)),
+            }
+            columns = [*(batch[name] for name in names), *extra.values()]
+            found.append(pa.RecordBatch.from_arrays(columns, names=[*names, *extra]))
+            first += rows
+    return found
+
+
+def _keys(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any, Any, Any, Any]:
+    """What `rank_order` takes; a place among the priorities stands for the priority."""
+
+    def joined(name: str) -> Any:
+        return np.concatenate([batch[name].to_numpy(zero_copy_only=False) for batch in batches])
+
+    ids = np.concatenate([spill.id_pairs(batch["id"]) for batch in batches])
+    return ids, joined("published"), joined("passes"), -joined("place").astype(np.int64), joined("characters")
+
+
+def _prefixes(batches: Sequence[pa.RecordBatch]) -> NDArray[np.uint64]:
+    """The beginning of each document's rank key: of two prefixes, the lesser belongs to the better document."""
+    ids, published, passes, priority, characters = _keys(batches)
+    short = np.uint64(2**_CHARACTER_BITS - 1) - np.clip(characters, 0, 2**_CHARACTER_BITS - 1).astype(np.uint64)
+    prefix = (~published).astype(np.uint64) << np.uint64(1) | (~passes).astype(np.uint64)
+    prefix = prefix << np.uint64(_PLACE_BITS) | (-priority).astype(np.uint64)
+    prefix = prefix << np.uint64(_CHARACTER_BITS) | short
+    return prefix << np.uint64(_ID_BITS) | ids[:, 0] >> np.uint64(64 - _ID_BITS)
