@@ -51,7 +51,19 @@ def test_drop_names_the_item_and_shows_the_words() -> None:
 def test_no_more_is_shown_than_a_person_reads() -> None:
     items = {"a": " ".join(f"w{i}" for i in range(40)), "b": " ".join("x" * 30 + str(i) for i in range(20))}
     windows = benchmarks(items)
-    batch = born("read", documents_from({"id": [b"0" * 16, b"1" * 16], "work": [b"0" * 16] * 2, "source": ["s"] * 2, "snapshot": ["1"] * 2, "origin": ["o"] * 2, "text": list(items.values())}))
+    batch = born(
+        "read",
+        documents_from(
+            {
+                "id": [b"0" * 16, b"1" * 16],
+                "work": [b"0" * 16] * 2,
+                "source": ["s"] * 2,
+                "snapshot": ["1"] * 2,
+                "origin": ["o"] * 2,
+                "text": list(items.values()),
+            }
+        ),
+    )
     first, second = dropped(decontaminate.stage(windows, DecontaminateSection())(batch))
     assert first[1] == "a: “" + " ".join(f"w{i}" for i in range(25)) + "…”"
     assert second[1] is not None and len(second[1]) == len("b: “…”") + decontaminate.CHARACTERS_SHOWN
@@ -62,7 +74,10 @@ def test_cut_takes_the_shared_words_and_leaves_no_debris() -> None:
     result = run("cut", "Clean.", text, f"* {QUESTION}\n* {SHORT}")
     assert result.documents["text"].to_pylist() == ["Clean.", "Above it.\n\nIn 1764, they say: So it goes."]
     assert dropped(result) == [
-        ("empty", "dev.jsonl:1 question: “Which of the two rivers that meet below the old town carries more water in the spring” (and 1 more)")
+        (
+            "empty",
+            "dev.jsonl:1 question: “Which of the two rivers that meet below the old town carries more water in the spring” (and 1 more)",
+        )
     ]
     line = result.ledger.lines["decontaminate"]
     assert line.characters_removed["contamination"] == line.characters_in - line.characters_out
@@ -77,7 +92,9 @@ def test_nothing_found_changes_nothing() -> None:
         assert run(action).documents.num_rows == 0
 
 
-PIECES = st.lists(st.sampled_from([QUESTION, FACT, SHORT, "One word more.", "漢字。", "\n\n", " ", "“", "é\u0301"]), max_size=8).map("".join)
+PIECES = st.lists(
+    st.sampled_from([QUESTION, FACT, SHORT, "One word more.", "漢字。", "\n\n", " ", "“", "é\u0301"]), max_size=8
+).map("".join)
 
 
 @settings(max_examples=60, deadline=None)
