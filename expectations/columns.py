@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contract.reasons import DropReason
+from pipelines.contract.schema import Grain
 
 Figures = dict[str, Any]  # numbers; None where there was nothing to measure
 
@@ -91,6 +92,28 @@ def _sentence_figures(starts: pa.Array, lengths: np.ndarray[Any, Any]) -> Figure
     }
 
 
+def index(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
+    """Figures of rows of signatures."""
+    return {**_nulls(batch), **_range("characters", batch["characters"])}
+
+
+def repeated(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
+    """Figures of hashes of repeated lines or paragraphs."""
+    return {**_nulls(batch), **_range("documents", batch["documents"])}
+
+
+def runs(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
+    """Figures of runs of words that are cut."""
+    empty = pc.greater_equal(batch["first"], batch["behind"])
+    return {**_nulls(batch), "empty_runs": _count(empty), **_range("first", batch["first"])}
+
+
+def not_growing(hashes: pa.ChunkedArray) -> int:
+    """How many are not greater than the one before."""
+    values = hashes.to_numpy()
+    return int(np.count_nonzero(values[1:] <= values[:-1]))
+
+
 def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
     """Figures of rows of clusters."""
     here = pc.is_null(batch["corpus"])  # an earlier corpus may hold the same document, read again: a copy like any other
@@ -98,6 +121,8 @@ def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
     return {
         **_nulls(batch),
         "own_survivors": _count(pc.and_(pc.equal(batch["id"], batch["survivor"]), here)),
+        "unknown_grains": _count(pc.invert(pc.is_in(batch["grain"], pa.array([*Grain])))),
+        "unnamed_corpora": _count(pc.fill_null(pc.equal(batch["corpus"], ""), False)),
         "exact_but_unlike": _count(unlike),
         **_range("similarity", batch["similarity"]),
     }

@@ -6,6 +6,7 @@
     reasons                                 a row for every source, stage and reason: rows of drops beside the ledger's count
     sources                                 a row for every source: rows of the table beside the ledger's count
     shards                                  a row for every split, source and language: what the manifest says and what is there
+    counts                                  a row for every table whose rows the manifest's facts count: both numbers
 
 Every table has a column `where` that tells a person which part, row or stage is meant.
 """
@@ -28,7 +29,26 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 
 Tables = dict[str, pd.DataFrame]
-_KINDS = {"documents": columns.documents, "drops": columns.documents, "clusters": columns.clusters, "tokens": columns.tokens}
+_KINDS = {
+    "documents": columns.documents,
+    "drops": columns.documents,
+    "clusters": columns.clusters,
+    "index": columns.index,
+    "lines": columns.repeated,
+    "paragraphs": columns.repeated,
+    "substrings": columns.runs,
+    "tokens": columns.tokens,
+}
+
+
+_REPEATED = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
+_RUNS = [("id", pa.binary(16)), ("first", pa.int32()), ("behind", pa.int32())]
+# As pipelines/datasets/repeats.py writes them for the corpus, which is their only reader.
+_REPEATS = {
+    "lines": _REPEATED,
+    "paragraphs": _REPEATED,
+    "substrings": pa.schema([pa.field(name, kind, nullable=False) for name, kind in _RUNS]),
+}
 
 
 def kind_of(table: str) -> str:
@@ -49,13 +69,13 @@ class _Profile:
 
 def of_dataset(uri: str, made: Manifest, sample_rows: int) -> Tables:
     """All tables of a dataset. Raises OSError when a part is missing or is no Parquet or Arrow file."""
-    profile = _Profile(_vocabulary_facts(uri, made))
+    profile = _Profile({**_vocabulary_facts(uri, made), **_signature_facts(made)})
     for part in made.parts:
         if part.path.endswith((".parquet", ".arrow")):
             _read_part(profile, uri, part, sample_rows)
     tables: Tables = {kind: pd.DataFrame(rows) for kind, rows in sorted(profile.parts.items())}
     tables |= {f"{kind}_sample": sample.frame() for kind, sample in sorted(profile.samples.items())}
-    if made.ledgers:
+    if any(ledger.lines for ledger in made.ledgers.values()):
         tables["ledger"] = ledger_table(made.ledgers)
         if "documents" in tables or "tokens" in tables:
             tables["sources"] = _sources_table(made.ledgers, profile.kept)
@@ -64,6 +84,9 @@ def of_dataset(uri: str, made: Manifest, sample_rows: int) -> Tables:
             tables["reasons"] = reasons
     if "tokens" in tables:
         tables["shards"] = _shards_table(made, profile.parts["tokens"])
+    counts = _counts_table(made)
+    if len(counts):
+        tables["counts"] = counts
     return tables
 
 
@@ -76,11 +99,31 @@ def _vocabulary_facts(uri: str, made: Manifest) -> dict[str, Any]:
     return {"vocabulary_size": tokenizer["size"], "special_ids": sorted(tokenizer["special_ids"].values())}
 
 
+def _signature_facts(made: Manifest) -> dict[str, Any]:
+    """Of an index: how many uint32 hold a signature, and whether words lie beside it."""
+    if "index" not in made.tables():
+        return {}
+    scheme = made.facts["scheme"]
+    return {"values": scheme["permutations"] * (2 if scheme["scheme"] == "affine64" else 1), "words": scheme["words"]}
+
+
+def _counts_table(made: Manifest) -> pd.DataFrame:
+    """Rows of a table beside what the facts of the manifest say."""
+    said: dict[str, int] = {}
+    if made.dataset == "index" and made.facts.get("enabled"):
+        said["index"] = made.facts["documents"]
+    if made.dataset == "repeats" and made.facts.get("enabled"):
+        names = (("lines", "repeated"), ("paragraphs", "repeated"), ("substrings", "runs"))
+        said |= {table: made.facts[table][name] for table, name in names if table in made.facts}
+    return pd.DataFrame([{"where": table, "rows": made.rows(table), "rows_said": count} for table, count in said.items()])
+
+
 def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> None:
     kind = kind_of(part.table)
     measure = _KINDS.get(kind, columns.nothing)
     figures = _no_figures(kind, profile.facts)
     ids: list[pa.Array] = []
+    hashes: list[pa.Array] = []
     rows, difference = 0, "none"
     for batch in read_batches(files.join(uri, part.path)):
         rows += batch.num_rows
@@ -88,19 +131,23 @@ def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> Non
         if difference != "none":
             continue  # the figures would speak of columns that are not there
         figures = columns.join(figures, measure(batch, profile.facts))
-        if measure is not columns.nothing:
+        if "hash" in batch.schema.names:
+            hashes.append(batch["hash"])
+        elif measure is not columns.nothing:
             ids.append(batch["id"])
             profile.samples.setdefault(kind, Sample(sample_rows)).offer(batch)
         _count(profile, part, batch)
     row = {"where": part.path, **_table_columns(part), "rows": rows, "rows_declared": part.rows, "schema_difference": difference}
-    profile.parts.setdefault(kind, []).append({**row, **figures, **_derived(figures, rows, ids)})
+    profile.parts.setdefault(kind, []).append({**row, **figures, **_derived(figures, rows, ids, hashes)})
 
 
 def _wanted_schema(kind: str, facts: Mapping[str, Any]) -> pa.Schema | None:
     """What the contract says of a table; None where it says nothing."""
     if kind == "tokens":
         return schema.tokens(facts["vocabulary_size"])
-    return {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS}.get(kind)
+    if kind == "index":
+        return schema.signatures(facts["values"], words=facts["words"])
+    return {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS, **_REPEATS}.get(kind)
 
 
 def _no_figures(kind: str, facts: Mapping[str, Any]) -> columns.Figures:
@@ -130,11 +177,13 @@ def _table_columns(part: Part) -> dict[str, str]:
     return {name: names.get(name, "") for name in ("split", "source", "language")}
 
 
-def _derived(figures: columns.Figures, rows: int, ids: list[pa.Array]) -> columns.Figures:
+def _derived(figures: columns.Figures, rows: int, ids: list[pa.Array], hashes: list[pa.Array]) -> columns.Figures:
     """Shares and means of a part; None where there was nothing to measure."""
     derived: columns.Figures = {
         "unique_id_share": pc.count_distinct(pa.chunked_array(ids)).as_py() / rows if ids and rows else None
     }
+    if hashes:
+        derived["hashes_not_growing"] = columns.not_growing(pa.chunked_array(hashes))
     if "characters" in figures:
         derived["text_length_mean"] = figures["characters"] / rows if rows else None
     if "tokens" in figures:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
 
-VERSION = 2  # of all suites and of the tables that they speak of: another number judges every dataset anew
+VERSION = 3  # of all suites and of the tables that they speak of: another number judges every dataset anew
 
 REPORT = "report"  # the name under which the closing report is judged, like a dataset
 TOKEN_COUNTS = ("rows", "tokens", "utf8_bytes")  # what a manifest of tokens says of each split, source and language
@@ -222,18 +222,68 @@ def _clusters(limits: Limits) -> list[Expectation]:
     table = "clusters"
     return [
         *_parts(table),
-        _zero(table, "nulls_in_required_columns", "no column of the clusters is ever null"),
+        _zero(table, "nulls_in_required_columns", "only the corpus may be null: the survivor is of this build"),
         _between(table, "unique_id_share", 1, 1, "a document is removed once"),
-        _zero(table, "own_survivors", "a removed document is not its own survivor"),
+        _zero(table, "own_survivors", "a removed document is not its own survivor, unless an earlier corpus has the same record"),
+        _zero(table, "unknown_grains", "the list of grains is closed"),
+        _zero(table, "unnamed_corpora", "an earlier corpus has a name"),
         _zero(table, "exact_but_unlike", "texts that are equal have similarity 1"),
         _between(table, "similarity_min", 0, 1, "a similarity is a share"),
         _between(table, "similarity_max", 0, 1, "a similarity is a share"),
     ]
 
 
+def _counts(limits: Limits) -> list[Expectation]:
+    return [_equal("counts", "rows", "rows_said", "the facts of the manifest count what is there")]
+
+
+def _index(limits: Limits) -> list[Expectation]:
+    table, sample = "index", "index_sample"
+    return [
+        *_parts(table),
+        _zero(table, "nulls_in_required_columns", "no column of the signatures is ever null"),
+        _between(table, "unique_id_share", 1, 1, "an id stands for one document"),
+        _between(table, "characters_min", 1, None, "a published document is not empty"),
+        _between(table, "characters_max", 1, MAX_CHARACTERS_PER_DOCUMENT, "a longer text is cut into pieces"),
+        _pattern(sample, "id", "^[0-9a-f]{32}$", "an id has 16 bytes"),
+        _unique(sample, "id", "an id stands for one document, in all parts"),
+    ]
+
+
+def _repeated(table: str) -> list[Expectation]:
+    return [
+        _in_set(table, "schema_difference", ["none"], "the part has the columns of the contract"),
+        _equal(table, "rows", "rows_declared", "the manifest says how many rows a part has"),
+        _zero(table, "nulls_in_required_columns", "no column of what repeats is ever null"),
+        _zero(table, "hashes_not_growing", "hashes are sorted, and each is there once"),
+        _between(table, "documents_min", 2, None, "what stands in one document does not repeat"),
+    ]
+
+
+def _runs(limits: Limits) -> list[Expectation]:
+    table = "substrings"
+    return [
+        *_parts(table),
+        _zero(table, "nulls_in_required_columns", "no column of the runs is ever null"),
+        _zero(table, "empty_runs", "a run ends behind its first word"),
+        _between(table, "first_min", 0, None, "words are counted from 0"),
+    ]
+
+
 def for_tables(tables: Mapping[str, Any], limits: Limits) -> list[Expectation]:
     """The suite of a dataset that has these tables; a table that no suite knows is held to `_parts`."""
-    suites = {"documents": _documents, "drops": _drops, "tokens": _tokens, "clusters": _clusters, "ledger": _ledger}
+    suites = {
+        "documents": _documents,
+        "drops": _drops,
+        "tokens": _tokens,
+        "clusters": _clusters,
+        "index": _index,
+        "lines": lambda _limits: _repeated("lines"),
+        "paragraphs": lambda _limits: _repeated("paragraphs"),
+        "substrings": _runs,
+        "counts": _counts,
+        "ledger": _ledger,
+    }
     chosen: list[Expectation] = []
     for table in tables:
         if table in suites:
