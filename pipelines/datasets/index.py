@@ -6,7 +6,7 @@
 
 A unit is a unit of the corpus; its rows are those of the signatures whose documents the corpus holds, in the corpus' order.
 Signatures are of the texts as they were compared: what a later stage cuts out of a document does not change them. Band
-hashes are not kept: they follow from the signatures (a microsecond a document), and without them a later build may
+hashes are not kept: they follow from the signatures (0.15 µs a document), and without them a later build may
 choose other bands. What the index holds is its own: `corpusmill gc` may remove the documents it was made from.
 
 Limits: a worker holds the ids of one unit of the corpus (16 bytes a document).

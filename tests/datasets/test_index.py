@@ -562,6 +562,8 @@ def test_every_difference_has_one_of_the_causes(tmp_path, seed, priorities):
     assert set(last) <= {"rank", "unpublished", "unmet"}
     assert len(causes) > 20
     assert last.count("unmet") <= len(causes) // 50
+    unmet = [document for document in both.differences if both.why(document) == ["unmet"]]
+    assert all(row["similarity"] < 0.8 for row in (both.at_once | both.later).values() if row["id"] in unmet)  # 14 x 8 find .92
     if not priorities:
         assert {"rank", "unpublished"} <= set(last)
         assert any(steps[0] == "chain" for steps in causes)
