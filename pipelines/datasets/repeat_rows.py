@@ -25,7 +25,7 @@ from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.datasets.spill import read_columns, write_columns
+from pipelines.datasets.spill import read_columns, write_by_key, write_columns, write_note
 from pipelines.stages.repeats import RUNS
 from pipelines.stages.signatures import passes
 from pipelines.text import repeats, substrings, word_spans
@@ -136,14 +136,14 @@ def top_uri(spill: str, table: str, number: int) -> str:
     return files.join(spill, f"top-{table}-{number:05}.arrow")
 
 
-def facts_uri(spill: str, key: int) -> str:
-    """What a range says of itself, as JSON."""
-    return files.join(spill, f"facts-{key:05}.json")
+def note_uri(spill: str, table: str, number: int) -> str:
+    """What a range says of itself; of substrings, a group."""
+    return files.join(notes_uri(spill, table), f"{number:05}.json")
 
 
-def parts_uri(spill: str, group: int) -> str:
-    """The parts that a group came to, as JSON."""
-    return files.join(spill, f"parts-{group:05}.json")
+def notes_uri(spill: str, table: str) -> str:
+    """The folder of all notes of a table."""
+    return files.join(spill, "notes", table)
 
 
 @dataclass(frozen=True)
@@ -204,14 +204,9 @@ class _Writer:
         hashes, values = (np.concatenate(column) for column in zip(*self._pending, strict=True))
         if self._table != WINDOWS:
             hashes, values = repeats.counted(hashes, values)
-        ranges = self._search.ranges[self._table]
-        number = _range_of(hashes, ranges)
-        order = np.argsort(number, kind="stable")
-        present, first = np.unique(number[order], return_index=True)
-        for i, chosen in zip(present.tolist(), np.split(order, first[1:]), strict=True):
-            uri = files.join(self._search.spill, f"{self._table}-{i:05}-{self._group:05}-{self._flushes:03}.arrow")
-            write_columns(uri, hash=hashes[chosen], value=values[chosen])
-            self.written.append((self._search.key(self._table, i), uri))
+        keys = self._search.key(self._table, 0) + _range_of(hashes, self._search.ranges[self._table])
+        name = f"{self._group:05}-{self._flushes:03}"
+        self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, value=values)
         self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
 
 
@@ -222,7 +217,7 @@ def _range_of(hashes: Hashes, ranges: int) -> NDArray[np.int64]:
 
 def _group_of(uri: str) -> int:
     """The group that a file of rows is of, by its name."""
-    return int(uri.rsplit("-", 2)[1])
+    return int(uri.rsplit("/", 1)[-1].split("-")[0])
 
 
 @dataclass(frozen=True)
@@ -236,9 +231,10 @@ class WhatRepeats:
         table, number = self.search.table(key)
         if table == WINDOWS:
             return self._windows(key, number, uris)
-        return self._pieces(key, table, number, uris)
+        self._pieces(table, number, uris)
+        return []
 
-    def _pieces(self, key: int, table: str, number: int, uris: Sequence[str]) -> list[tuple[int, str]]:
+    def _pieces(self, table: str, number: int, uris: Sequence[str]) -> None:
         found: list[tuple[Hashes, NDArray[np.int64]]] = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
         distinct = 0
         for hashes, values in self._passes(table, number, uris):
@@ -251,8 +247,7 @@ class WhatRepeats:
         top = np.lexsort((hashes, -documents))[:MOST_FREQUENT]
         group = _first_group(hashes[top], uris)
         write_columns(top_uri(self.search.spill, table, number), hash=hashes[top], documents=documents[top], group=group)
-        files.write_text(facts_uri(self.search.spill, key), json.dumps({"found": distinct, "repeated": len(hashes)}))
-        return []
+        write_note(note_uri(self.search.spill, table, number), found=distinct, repeated=len(hashes))
 
     def _windows(self, key: int, number: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         search = self.search
@@ -265,14 +260,9 @@ class WhatRepeats:
             places = substrings.repeated(hashes, places)
             repeated += len(places)
             numbered = substrings.renamed(places, order)
-            group = np.searchsorted(first, substrings.documents(numbered), side="right") - 1
-            by_group = np.argsort(group, kind="stable")
-            present, start = np.unique(group[by_group], return_index=True)
-            for i, chosen in zip(present.tolist(), np.split(by_group, start[1:]), strict=False):
-                uri = files.join(search.spill, f"places-{i:05}-{key:05}-{turn:03}.arrow")
-                write_columns(uri, place=numbered[chosen])
-                written.append((i, uri))
-        files.write_text(facts_uri(search.spill, key), json.dumps({"found": windows, "repeated": repeated}))
+            groups = np.searchsorted(first, substrings.documents(numbered), side="right") - 1
+            written += write_by_key(files.join(search.spill, "places"), f"{key:05}-{turn:03}", groups, place=numbered)
+        write_note(note_uri(search.spill, WINDOWS, number), found=windows, repeated=repeated)
         return written
 
     def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[Hashes, NDArray[Any]]]:
@@ -319,7 +309,7 @@ class UnitRuns:
                 ids = pa.concat_arrays([rows["id"] for rows in read_batches(piece.uri, ["id"])])
                 columns = [ids.take(pa.array(number[start:end] - piece.first)), first[start:end], behind[start:end]]
                 parts.append(self._write(piece, columns).model_dump())
-        files.write_text(parts_uri(self.search.spill, group), json.dumps({"parts": parts, "facts": facts}))
+        write_note(note_uri(self.search.spill, RUNS_TABLE, group), parts=parts, **facts)
 
     def _write(self, piece: Piece, columns: Sequence[Any]) -> Part:
         table = pa.table([pa.array(values).cast(field.type) for values, field in zip(columns, RUNS, strict=True)], schema=RUNS)

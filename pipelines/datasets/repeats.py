@@ -14,8 +14,7 @@ Limits: for runs of words this process holds about 50 bytes a document. Hashes h
 a hundred builds would be cut for a collision.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -33,7 +32,7 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
 from pipelines.datasets.repeat_rows import LINES, PARAGRAPHS, RUNS_TABLE, WINDOWS, Piece, Search, TextRows, UnitRuns, WhatRepeats
-from pipelines.datasets.spill import batches_of, read_all, read_columns, write_columns
+from pipelines.datasets.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
 from pipelines.stages import repeats as stage
 from pipelines.text import repeats as science
 from pipelines.text import substrings, word_spans
@@ -151,7 +150,7 @@ def _search(
             facts[table]["most"] = _most_frequent(search, table)
             parts.append(_write_found(search, table))
     if WINDOWS in search.ranges:
-        facts[RUNS_TABLE], runs = _runs(search, len(groups))
+        facts[RUNS_TABLE], runs = _runs(search)
         parts += runs
     return facts, tuple(parts)
 
@@ -204,7 +203,7 @@ def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Pie
         number = piece.first
         for rows in read_batches(piece.uri, repeat_rows.JUDGED):
             here = takes_part(rows)
-            ids.append(_pairs(rows["id"])[here])
+            ids.append(id_pairs(rows["id"])[here])
             numbers.append(number + np.flatnonzero(here))
             priorities.append(np.full(len(numbers[-1]), priority, np.int64))
             number += rows.num_rows
@@ -219,22 +218,12 @@ def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Pie
         write_columns(repeat_rows.ranks_uri(search.spill, number), rank=ranks[pieces[0].first : last])
 
 
-def _pairs(ids: pa.Array) -> NDArray[np.uint64]:
-    words = np.frombuffer(ids.buffers()[1], ">u8").reshape(-1, 2)[ids.offset : ids.offset + len(ids)]
-    return words.astype(np.uint64)
-
-
 # What was found
 
 
 def _counts(search: Search, table: str) -> dict[str, Any]:
-    counts = {"found": 0, "repeated": 0}
-    for number in range(search.ranges[table]):
-        uri = repeat_rows.facts_uri(search.spill, search.key(table, number))
-        if files.exists(uri):  # a range without rows has none
-            for name, count in json.loads(files.read_text(uri)).items():
-                counts[name] += count
-    return counts
+    notes = read_notes(repeat_rows.notes_uri(search.spill, table))  # a range without rows has none
+    return {name: total(notes, name) for name in ("found", "repeated")}
 
 
 def _write_found(search: Search, table: str) -> Part:
@@ -275,13 +264,7 @@ def _most_frequent(search: Search, table: str) -> list[dict[str, Any]]:
     return [{"documents": int(documents[i]), "text": examples[int(hashes[i])]} for i in top]
 
 
-def _runs(search: Search, groups: int) -> tuple[dict[str, int], list[Part]]:
-    facts = {"documents": 0, "runs": 0, "words": 0}
-    parts: list[Part] = []
-    for group in range(groups):
-        uri = repeat_rows.parts_uri(search.spill, group)
-        if files.exists(uri):
-            note: Mapping[str, Any] = json.loads(files.read_text(uri))
-            parts += [Part.model_validate(part) for part in note["parts"]]
-            facts = {name: count + note["facts"][name] for name, count in facts.items()}
-    return facts, parts
+def _runs(search: Search) -> tuple[dict[str, int], list[Part]]:
+    notes = read_notes(repeat_rows.notes_uri(search.spill, RUNS_TABLE))  # a group that loses nothing has none
+    facts = {name: total(notes, name) for name in ("documents", "runs", "words")}
+    return facts, [Part.model_validate(part) for note in notes for part in note["parts"]]
