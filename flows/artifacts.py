@@ -39,8 +39,7 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
         lines += ["", f"Earlier corpus {_cell(corpus)}: {published:,} documents, {removed:,} of this build's are there already."]
     lines += ["", "| largest clusters: members | removed | similarity | survivor of most | begins |", "|---:|---:|---|---|---|"]
     for entry in figures.largest(report):
-        text = _cell((entry["excerpt"] or {}).get("text", ""))
-        shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {text}"
+        shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {_cell(figures.begins(entry))}"
         lines.append(f"| {entry['members']:,} | {entry['removed']:,} | {shown} |")
     return lines
 

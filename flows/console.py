@@ -159,7 +159,7 @@ def _largest_table(report: Mapping[str, Any]) -> Table | str:
     for name in ("members", "removed", "similarity", "survivor of most", "begins"):
         table.add_column(name, justify="right" if name in ("members", "removed") else "left", no_wrap=True, overflow="ellipsis")
     for entry in clusters:
-        text = visible((entry["excerpt"] or {}).get("text", ""))
+        text = visible(figures.begins(entry))
         counts = (f"{entry['members']:,}", f"{entry['removed']:,}", figures.alike(entry))
         table.add_row(*counts, *(Text(value[:50]) for value in (visible(figures.name_of(entry)), text)))
     return table

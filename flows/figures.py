@@ -117,6 +117,13 @@ def name_of(cluster: Mapping[str, Any]) -> str:
     return str(excerpt.get("title") or excerpt.get("url") or cluster["survivor"] or cluster["cluster"])
 
 
+def begins(cluster: Mapping[str, Any]) -> str:
+    """How the survivor's text begins, without its title; empty when an earlier corpus has it."""
+    excerpt = cluster["excerpt"] or {}
+    text, title = str(excerpt.get("text") or ""), str(excerpt.get("title") or "")
+    return text.removeprefix(title).lstrip() or text
+
+
 def alike(cluster: Mapping[str, Any]) -> str:
     """How alike the removed members are to their survivors: least to greatest."""
     similarity = cluster["similarity"]

@@ -118,7 +118,7 @@ def _excerpt(cluster: Mapping[str, Any]) -> str:
     # An address of a stranger is shown and not linked.
     url = f"{_text(excerpt['url'])}<br>" if excerpt["url"] else ""
     named = f'<span class="id">{_text(excerpt["source"])} {_text(cluster["survivor"])}</span><br>{title}{url}'
-    return f'<div class="excerpt">{named}{_text(excerpt["text"])}</div>'
+    return f'<div class="excerpt">{named}{_text(figures.begins(cluster))}</div>'
 
 
 def _repeated(report: Report) -> str:
