@@ -63,7 +63,7 @@ def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None =
         raise ValueError(f"stage {stage}: {len(reasons)} reasons for {documents.num_rows} documents")
     reasons = reasons.cast(pa.string())
     keep = pc.is_null(reasons)
-    kept = documents.filter(keep)
+    kept = documents.filter(keep) if reasons.null_count < len(reasons) else documents  # no copy where all stay
     drop_rows = pc.invert(keep)
     dropped = as_drops(
         documents.filter(drop_rows),

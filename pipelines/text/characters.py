@@ -92,6 +92,10 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
                 last, newlines = ORDINARY, 0
                 at += 1
                 continue
+            if first == 32 and last == ORDINARY:
+                last = SPACE
+                at += 1
+                continue
             code, width = decode(data, at)
             at += width
             kind = table[code]
@@ -129,6 +133,12 @@ def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, A
     return out[:size], ends
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _stays(data: Any, at: int, first: Any, inside: bool, end: int) -> bool:
+    r"""Most of most texts: ASCII that can be seen, or one " " or "\n" between two such (what is before was written)."""
+    return 32 < first < 127 or ((first == 32 or first == 10) and inside and at + 1 < end and 32 < data[at + 1] < 127)
+
+
 @numba.njit(cache=True, nogil=True)
 def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     r"""The texts with one kind of line end and of space.
@@ -143,6 +153,12 @@ def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, A
         start, at = size, offsets[row]
         lines, spaces, tab = 0, 0, False  # whitespace seen since the last character that was written
         while at < offsets[row + 1]:
+            first = data[at]
+            if lines == 0 and spaces == 0 and _stays(data, at, first, size > start, offsets[row + 1]):
+                out[size] = first
+                size += 1
+                at += 1
+                continue
             code, width = decode(data, at)
             kind = table[code]
             if kind == SPACE:

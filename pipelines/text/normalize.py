@@ -65,11 +65,9 @@ def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.
         if repaired is not texts:
             yield Change.ENCODING, repaired
         texts = repaired
-        for change, step in _STEPS:
-            changed = step(texts)
-            if changed is not texts:
-                texts = changed
-                yield change, texts
+        for change, cleaned in _cleaned(texts):
+            texts = cleaned
+            yield change, texts
         # What is still suspicious and has not changed since its repair was found to be no mojibake.
         repaired = _where(texts, pc.not_equal(texts, repaired), repair_encoding) if repair else texts
         if repaired is texts:
@@ -78,7 +76,7 @@ def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.
 
 def suspicious(texts: pa.Array) -> pa.Array:
     """Which texts hold a sequence that ftfy takes for mojibake (ftfy.badness, as one RE2 scan)."""
-    return pc.match_substring_regex(texts, _BADNESS)
+    return _matches_beyond_ascii(texts, _BADNESS)
 
 
 def repair_encoding(texts: pa.Array) -> pa.Array:
@@ -89,34 +87,67 @@ def repair_encoding(texts: pa.Array) -> pa.Array:
 def remove_invisible(texts: pa.Array) -> pa.Array:
     """Remove control characters and others that show nothing and mean nothing (the module's docstring has the list)."""
     invisible, _ = untidy(*buffers(texts), kinds())
-    return _where(texts, invisible, lambda rows: from_buffers(*without_kind(*buffers(rows), kinds(), INVISIBLE)))
+    return _without_invisible(texts, invisible)
 
 
 def unify_whitespace(texts: pa.Array) -> pa.Array:
     """Line ends, spaces, blank lines and the text's ends, as the module's docstring says."""
     _, whitespace = untidy(*buffers(texts), kinds())
-    return _where(texts, whitespace, lambda rows: from_buffers(*with_unified_whitespace(*buffers(rows), kinds())))
+    return _with_unified_whitespace(texts, whitespace)
 
 
 def compose(texts: pa.Array) -> pa.Array:
     """Unicode NFC (of the Unicode version of the Python that runs)."""
-    mask = pc.match_substring_regex(texts, _NOT_SURELY_NFC)
+    mask = _matches_beyond_ascii(texts, _NOT_SURELY_NFC)
     return _where(texts, mask, lambda rows: pa.array((unicodedata.normalize("NFC", t) for t in rows.to_pylist()), rows.type))
 
 
 def garbled_share(texts: pa.Array) -> pa.Array:
     """The share of U+FFFD among each text's characters (float64; 0 for an empty text)."""
+    data, _ = buffers(texts)
+    if not (data == 0xEF).any():  # the first of the three bytes of U+FFFD
+        return pa.array(np.zeros(len(texts)))
     lengths = pc.max_element_wise(pc.utf8_length(texts), 1)
     return pc.divide(pc.count_substring(texts, "\ufffd").cast(pa.float64()), lengths.cast(pa.float64()))
 
 
-# After the repair, which reads C1 controls as what they were in Windows-1252. Composition comes after the removal, which
-# may bring a letter and its accent together, and leaves nothing to remove and no whitespace to unify.
-_STEPS: tuple[tuple[Change, Callable[[pa.Array], pa.Array]], ...] = (
-    (Change.CONTROL, remove_invisible),
-    (Change.WHITESPACE, unify_whitespace),
-    (Change.COMPOSITION, compose),
-)
+def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
+    """Which texts a pattern matches that matches no ASCII text: those are found by a look seven times as fast."""
+    is_ascii = np.asarray(pc.string_is_ascii(texts))
+    if not is_ascii.any():
+        return pc.match_substring_regex(texts, pattern)
+    matches = np.zeros(len(texts), np.bool_)
+    matches[~is_ascii] = np.asarray(pc.match_substring_regex(texts.filter(pa.array(~is_ascii)), pattern))
+    return pa.array(matches)
+
+
+def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
+    """The texts after each of the steps that follow the repair, which reads C1 controls as what they were in Windows-1252.
+
+    Composition comes after the removal, which may bring a letter and its accent together, and leaves nothing to remove and
+    no whitespace to unify. Most texts need no removal: then one look finds what either step has to do.
+    """
+    invisible, whitespace = untidy(*buffers(texts), kinds())
+    changed = _without_invisible(texts, invisible)
+    if changed is not texts:
+        texts = changed
+        yield Change.CONTROL, texts
+        _, whitespace = untidy(*buffers(texts), kinds())
+    changed = _with_unified_whitespace(texts, whitespace)
+    if changed is not texts:
+        texts = changed
+        yield Change.WHITESPACE, texts
+    changed = compose(texts)
+    if changed is not texts:
+        yield Change.COMPOSITION, changed
+
+
+def _without_invisible(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*without_kind(*buffers(rows), kinds(), INVISIBLE)))
+
+
+def _with_unified_whitespace(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*with_unified_whitespace(*buffers(rows), kinds())))
 
 
 def _repair_lines(texts: pa.Array) -> pa.Array:
