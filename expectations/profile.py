@@ -6,7 +6,7 @@
     reasons                                 a row for every source, stage and reason: rows of drops beside the ledger's count
     sources                                 a row for every source: rows of the table beside the ledger's count
     shards                                  a row for every split, source and language: what the manifest says and what is there
-    counts                                  a row for every table whose rows the manifest's facts count: both numbers
+    facts                                   a row for every table whose rows the manifest's facts count: both numbers
 
 Every table has a column `where` that tells a person which part, row or stage is meant.
 """
@@ -86,7 +86,7 @@ def of_dataset(uri: str, made: Manifest, sample_rows: int) -> Tables:
         tables["shards"] = _shards_table(made, profile.parts["tokens"])
     counts = _counts_table(made)
     if len(counts):
-        tables["counts"] = counts
+        tables["facts"] = counts
     return tables
 
 

@@ -234,7 +234,7 @@ def _clusters(limits: Limits) -> list[Expectation]:
 
 
 def _counts(limits: Limits) -> list[Expectation]:
-    return [_equal("counts", "rows", "rows_said", "the facts of the manifest count what is there")]
+    return [_equal("facts", "rows", "rows_said", "the facts of the manifest count what is there")]
 
 
 def _index(limits: Limits) -> list[Expectation]:
@@ -281,7 +281,7 @@ def for_tables(tables: Mapping[str, Any], limits: Limits) -> list[Expectation]:
         "lines": lambda _limits: _repeated("lines"),
         "paragraphs": lambda _limits: _repeated("paragraphs"),
         "substrings": _runs,
-        "counts": _counts,
+        "facts": _counts,
         "ledger": _ledger,
     }
     chosen: list[Expectation] = []

@@ -102,7 +102,7 @@ def test_the_index(write: Callable[..., str], tmp_path: Path) -> None:
 
     bad = index(signature(1), signature(1), signature(2, characters=0))
     assert failed(write("index", facts, index=bad), tmp_path) == [
-        "counts",
+        "facts",
         "index.characters_min",
         "index.unique_id_share",
         "index_sample.id",
@@ -120,4 +120,4 @@ def test_what_repeats(write: Callable[..., str], tmp_path: Path) -> None:
     facts = {"enabled": True, "lines": {"found": 9, "repeated": 3}, "substrings": {"runs": 1}}
     assert gate.check(write("repeats", facts, **repeats([1, 5, 2**63], [3, 2, 7], 9)), str(tmp_path)).expectations == 12
     bad = write("repeats", facts | {"substrings": {"runs": 2}}, **repeats([1, 5, 5], [3, 1, 7], 3))
-    assert failed(bad, tmp_path) == ["counts", "lines.documents_min", "lines.hashes_not_growing", "substrings.empty_runs"]
+    assert failed(bad, tmp_path) == ["facts", "lines.documents_min", "lines.hashes_not_growing", "substrings.empty_runs"]
