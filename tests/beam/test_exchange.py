@@ -1,5 +1,7 @@
 """The keyed exchange brings the files of a key together."""
 
+import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +75,15 @@ class CountTotals:
         (Path(self.folder) / f"{key}.sum").write_text(f"{seen}: {[int(Path(path).read_text()) for path in paths]}")
 
 
+@dataclass(frozen=True)
+class IsKilled:
+    """A step whose process is killed at key 1."""
+
+    def __call__(self, key: int, paths) -> None:
+        if key == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def sums(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text() for path in folder.glob("*.sum")}
 
@@ -100,6 +111,12 @@ def test_a_chain_in_two_worker_processes(tmp_path, monkeypatch):
 def test_an_error_names_the_step_and_the_key(tmp_path):
     with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
         exchange(RunnerOptions(), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails())
+
+
+def test_a_worker_that_is_killed_names_the_step_and_the_key(tmp_path, monkeypatch):
+    monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
+    with pytest.raises(WorkerError, match=r"unit 2-IsKilled-key-1: its worker was killed"):
+        exchange(RunnerOptions(workers=2), [("a", "1 2", 1)], Digits(str(tmp_path)), SumByParity(str(tmp_path)), IsKilled())
 
 
 def test_nothing_to_exchange_runs_no_pipeline():

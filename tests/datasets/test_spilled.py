@@ -13,11 +13,12 @@ from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import Grain, document_id
-from pipelines.datasets import candidates, clusters, earlier, spilled_components
+from pipelines.datasets import candidates, clusters, earlier, spilled_components, spilled_pairs
 from pipelines.datasets.signatures import pieces_of
 from pipelines.datasets.spilled import Spilled, deduplicate_spilled
 from pipelines.parts import write_unit
 from pipelines.stages import signatures
+from pipelines.text import clusters as science
 from pipelines.unit import Unit
 
 Row = tuple[str, str, str | None, str | None]  # key, text, rule, url
@@ -170,3 +171,77 @@ def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch, seed):
     assert found.counts.rounds > 1
     assert found.figures.by_corpus["older"] > 10
     assert {grain for _, grain in found.figures.removed} == {"exact", "near", "url"}
+
+
+def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(spilled_components, "BYTES_PER_EDGE", 500)
+    found = same(tmp_path, config(bucket_limit=5), 3, 300)
+    assert found.counts.capped > 0
+    assert found.counts.capped_buckets > 0
+
+
+def test_centres_that_run_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(spilled_pairs.verify, "__defaults__", (1,))
+    monkeypatch.setattr(science.verify, "__defaults__", (1,))
+    found = same(tmp_path, config(), 4, 300)
+    assert found.counts.rounds == 1
+    assert found.counts.unresolved > 0
+
+
+@pytest.mark.parametrize("fields", [{"verify": "edit", "url": False}, {"scheme": "affine64", "exact": False}])
+def test_words_and_wide_signatures(tmp_path, fields):
+    found = same(tmp_path, config(**fields), 5, 200)
+    assert sum(part.rows for part in found.parts) > 20
+
+
+def test_two_worker_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
+    monkeypatch.setattr(science, "RESTAR_ROUNDS", 1)
+    same(tmp_path, config(near=False, url=False), 6, 200, workers=2)
+
+
+def test_the_parts_do_not_depend_on_the_budget(tmp_path):
+    settings = config()
+    made, indexes = datasets(str(tmp_path), settings, 7, 200)
+    first = spilled(tmp_path / "a", settings, made, indexes, budget=2**30)
+    assert first == spilled(tmp_path / "b", settings, made, indexes, budget=60_000)
+
+
+def test_nothing_alike_and_nothing_at_all(tmp_path):
+    settings = config()
+    made = write_documents(str(tmp_path), settings, "web", {"u": [("a", "one text", None, None), ("b", "another", None, None)]})
+    assert spilled(tmp_path / "a", settings, [made]).parts == ()
+    assert spilled(tmp_path / "b", settings, []).figures.clusters == 0
+
+
+def equal_texts(keys: str) -> list[Row]:
+    return [(key, "a text of some words that are all the same in every document", None, None) for key in keys]
+
+
+def test_a_cluster_that_is_too_large_names_its_best_document(tmp_path):
+    settings = config(cluster_limit=4)
+    made = write_documents(str(tmp_path), settings, "web", {"u": equal_texts("abcde")})
+    best = min(document_id("web", key) for key in "abcde").hex()
+    with pytest.raises(InputError, match=f"^5 documents hang together .*cluster_limit = 4; the best of them is {best}"):
+        spilled(tmp_path, settings, [made])
+    assert not (tmp_path / "spill").exists()
+
+
+def test_one_id_for_two_documents_of_a_unit_is_an_error(tmp_path):
+    settings = config()
+    rows = [*equal_texts("ab"), ("a", "something else altogether", None, None)]
+    rows += [("b", "something else again", None, None)]
+    made = write_documents(str(tmp_path), settings, "web", {"u": rows})
+    with pytest.raises(InputError, match=r"^documents/web, unit u: two documents have the id"):
+        spilled(tmp_path, settings, [made])
+    across = {"u": equal_texts("ab"), "v": [("a", "something else altogether", None, None)]}
+    assert len(spilled(tmp_path, settings, [write_documents(str(tmp_path / "b"), settings, "web", across)]).parts) == 1
+
+
+def test_a_damaged_file_names_the_step(tmp_path):
+    settings = config()
+    made = write_documents(str(tmp_path), settings, "web", {"u": equal_texts("ab"), "v": equal_texts("cd")})
+    damaged = Path(pieces_of([made])[1].uri)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(WorkerError, match="unit sample-00000: ArrowInvalid"):
+        spilled(tmp_path, settings, [made])
