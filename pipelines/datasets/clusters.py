@@ -247,20 +247,21 @@ def _check_cluster_size(section: DeduplicateSection, ids: NDArray[np.uint64], co
 
 def _check_ids(pieces: Sequence[Piece], ids: NDArray[np.uint64], found: _Found) -> None:
     """A removal goes by id: a kept document of the same unit with the id of a removed one would go too."""
-    order = np.lexsort((ids[:, 1], ids[:, 0]))
-    same = (ids[order[1:]] == ids[order[:-1]]).all(axis=1)
-    repeated = np.unique(np.concatenate([order[1:][same], order[:-1][same]]))
-    if not len(repeated):
-        return
-    piece = np.searchsorted([piece.first for piece in pieces], repeated, side="right") - 1
-    is_kept = ~np.isin(repeated, found.removed)
-    kept = {(int(p), bytes(i)) for p, i in zip(piece[is_kept], ids[repeated[is_kept]], strict=True)}
-    for number, i in zip(repeated[~is_kept].tolist(), piece[~is_kept].tolist(), strict=True):
-        if (i, bytes(ids[number])) in kept:
-            raise ValueError(
-                f"{pieces[i].dataset}, unit {pieces[i].unit}: two documents have the id {_hex(ids[[number]])[0]}; the source"
-                " gives one key to two records: remove one of them from the input"
-            )
+    piece = np.repeat(np.arange(len(pieces), dtype=np.int32), [piece.rows for piece in pieces])
+    is_removed = np.zeros(len(ids), np.bool_)
+    is_removed[found.removed] = True
+    # Only pieces that lose a document; of an earlier corpus, none does.
+    rows = np.flatnonzero(np.isin(piece, found.piece))
+    rows = rows[np.lexsort((is_removed[rows], ids[rows, 1], ids[rows, 0], piece[rows]))]
+    first, second = rows[:-1], rows[1:]
+    mixed = (ids[first] == ids[second]).all(axis=1) & (piece[first] == piece[second]) & (is_removed[first] != is_removed[second])
+    if mixed.any():
+        number = int(first[mixed][0])
+        where = pieces[int(piece[number])]
+        raise ValueError(
+            f"{where.dataset}, unit {where.unit}: two documents have the id {_hex(ids[[number]])[0]}; the source"
+            " gives one key to two records: remove one of them from the input"
+        )
 
 
 def _write(uri: str, pieces: Sequence[Piece], ids: NDArray[np.uint64], found: _Found) -> tuple[Part, ...]:
