@@ -1,7 +1,8 @@
-"""The reference set: which texts of which files are items, what they are called, and what is said of files that cannot be used."""
+"""The reference set: which texts of which files are items, what they are called, what is said of files that cannot be used."""
 
 import gzip
 import json
+import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def prepared(folder: Path, *paths: str, **section: Any) -> Reference:
     config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": given})
     made = reference.prepare(Context(config, str(folder / "out")))
     assert made is not None
-    return made
+    return pickle.loads(pickle.dumps(made))  # as a worker gets it
 
 
 def write(path: Path, *lines: Any) -> Path:
@@ -132,7 +133,7 @@ def test_odd_lines_that_are_fine(tmp_path: Path) -> None:
 )
 def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(data)
-    with pytest.raises(BenchmarkError, match="decontaminate|write one|convert|fetch it again") as error:
+    with pytest.raises(BenchmarkError, match=r"decontaminate|write one|convert|fetch it again") as error:
         prepared(tmp_path, "a.jsonl")
     assert said in str(error.value)
 
@@ -185,7 +186,8 @@ def test_patterns_fields_and_names_that_fit_nothing(tmp_path: Path) -> None:
 
 def test_paths_are_relative_to_the_config_and_in_no_manifest(tmp_path: Path) -> None:
     write(tmp_path / "bench" / "a.jsonl", {"t": LONG})
-    toml = '[corpus]\nname = "c"\n[[sources]]\nname = "s"\nkind = "books"\nroot = "."\nsnapshot = "1"\n[decontaminate]\npaths = ["bench/*.jsonl"]\n'
+    source = '[[sources]]\nname = "s"\nkind = "books"\nroot = "."\nsnapshot = "1"\n'
+    toml = f'[corpus]\nname = "c"\n{source}[decontaminate]\npaths = ["bench/*.jsonl"]\n'
     (tmp_path / "c.toml").write_text(toml)
     config = configs.load(tmp_path / "c.toml")
     made = reference.prepare(Context(config, str(tmp_path / "out")))

@@ -22,12 +22,12 @@ def benchmarks(items: dict[str, str]) -> Benchmarks:
     return Benchmarks(containment.index(windows), pa.array(list(items)))
 
 
-def run(action: str, *texts: str) -> Batch:
+def run(action: str, *texts: str, items: dict[str, str] = BENCHMARKS) -> Batch:
     ids = [document_id("s", str(i)) for i in range(len(texts))]
     known = {"source": ["s"] * len(texts), "snapshot": ["1"] * len(texts), "origin": [f"f#{i}" for i in range(len(texts))]}
     batch = born("read", documents_from({"id": ids, "work": ids, **known, "text": list(texts)}))
     section = DecontaminateSection.model_validate({"paths": ["x.jsonl"], "action": action})
-    result = decontaminate.stage(benchmarks(BENCHMARKS), section)(batch)
+    result = decontaminate.stage(benchmarks(items), section)(batch)
     result.ledger.check()
     return result
 
@@ -73,15 +73,19 @@ def test_cut_takes_the_shared_words_and_leaves_no_debris() -> None:
     text = f"Above it.\n\n- “{QUESTION}”\n\nIn 1764, they say: {FACT} So it goes. {SHORT}"
     result = run("cut", "Clean.", text, f"* {QUESTION}\n* {SHORT}")
     assert result.documents["text"].to_pylist() == ["Clean.", "Above it.\n\nIn 1764, they say: So it goes."]
-    assert dropped(result) == [
-        (
-            "empty",
-            "dev.jsonl:1 question: “Which of the two rivers that meet below the old town carries more water in the spring” (and 1 more)",
-        )
-    ]
+    assert dropped(result) == [("empty", f"dev.jsonl:1 question: “{QUESTION.removesuffix('?')}” (and 1 more)")]
     line = result.ledger.lines["decontaminate"]
     assert line.characters_removed["contamination"] == line.characters_in - line.characters_out
     assert line.documents_dropped == {"empty": 1}
+
+
+def test_runs_within_runs_are_cut_whole() -> None:
+    """A short item inside a long one's run, and a third that begins behind it but within that run."""
+    words = [f"w{i}" for i in range(60)]
+    items = {"a": " ".join(words[:30]), "b": " ".join(["x", *words[20:45]]), "c": " ".join(words[5:14])}
+    result = run("cut", "Begin " + " ".join(words[:45]) + " end.", items=items)
+    assert result.documents["text"].to_pylist() == ["Begin end."]
+    assert dropped(run("drop", " ".join(words[:45]), items=items))[0][1] == "a: “" + " ".join(words[:25]) + "…” (and 2 more)"
 
 
 def test_nothing_found_changes_nothing() -> None:
