@@ -158,17 +158,18 @@ def _explain(arguments: argparse.Namespace) -> int:
 
     against = [Build(folder) for folder in arguments.against]
     console = explain_console()
-    status = 0
-    for number, answer in enumerate(explain(Build(arguments.out), arguments.id, against)):
+    shown = status = 0
+    for answer in explain(Build(arguments.out), arguments.id, against):
         if not answer.count:
             print(f"corpusmill: {unknown(answer, arguments.out)}", file=sys.stderr)
             status = 1
         if arguments.json:
             print(json.dumps(as_json(answer)))
         elif answer.count:
-            if number:
+            if shown:
                 console.rule()
             show(console, answer)
+            shown += 1
     return status
 
 
