@@ -15,7 +15,7 @@ def key(corpus: str) -> str:
 
 def funnel(report: Mapping[str, Any], uri: str) -> str:
     """The closing report (pipelines.release.closing_report) in markdown: the funnel, the copies removed, the tokens by source."""
-    lines = [f"# {report['corpus']}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
+    lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():
         lines += ["", f"## Tokens of the vocabulary {name}", "", *_tokens(facts["tokens"])]
@@ -46,7 +46,7 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
 
 def _cell(text: str) -> str:
     """Text of strangers, so that it is neither markdown nor HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&-])", r"\\\1", visible(text))
+    return re.sub(r"([\\`*_\[\]<>|~&#])", r"\\\1", visible(text))
 
 
 def _funnel(funnel: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:

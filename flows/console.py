@@ -84,7 +84,7 @@ class BuildConsole:
         )
 
 
-def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | str]:
+def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | Text | str]:
     """The funnel, what was removed as copies, the tokens, the seconds, and where everything lies."""
     places = [
         f"published  {files.join(out, RELEASE)}",
@@ -107,7 +107,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
 
 def _funnel_table(report: Mapping[str, Any]) -> Table:
     """A row a stage and reason, a column a source, in documents; the last row in characters."""
-    table = Table(title=f"{report['corpus']}: the funnel (documents)", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=Text(f"{visible(report['corpus'])}: the funnel (documents)"), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("reason", no_wrap=True)
     for name in [*report["funnel"], "all"]:
@@ -137,10 +137,10 @@ def _removed_table(report: Mapping[str, Any]) -> Table | str:
     return table
 
 
-def _clusters_notes(report: Mapping[str, Any]) -> str:
+def _clusters_notes(report: Mapping[str, Any]) -> Text:
     """The histograms on a line each, what was capped, what earlier corpora have."""
     if not report["clusters"].get("enabled"):
-        return ""
+        return Text()
     sizes = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.sizes(report) if bar.number)
     alike = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.similarities(report) if bar.number)
     lines = [f"{report['clusters']['clusters']:,} clusters" + (f", by members  {sizes}" if sizes else "")]
@@ -148,7 +148,7 @@ def _clusters_notes(report: Mapping[str, Any]) -> str:
     lines += [f"{name} {number:,} ({meaning})" for name, number, meaning in figures.notes(report) if not name.startswith("edges")]
     for corpus, published, removed in figures.earlier(report):
         lines.append(f"earlier corpus {visible(corpus)}: {published:,} documents, {removed:,} of this build's are there already")
-    return "\n".join(lines)
+    return Text("\n".join(lines))
 
 
 def _largest_table(report: Mapping[str, Any]) -> Table | str:
