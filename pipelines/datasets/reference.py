@@ -35,6 +35,7 @@ from pipelines.text.containment import Windows
 
 LINE_BYTES_LIMIT = 2**26
 _CHARACTERS_PER_CHUNK = 2**22
+_BUFFER_BYTES = 2**18
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
@@ -135,9 +136,9 @@ def _names(uris: list[str]) -> list[str]:
 def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The lines of a JSON Lines file with their numbers, counted from 1; blank ones are passed over."""
     with ExitStack() as open_files:
-        stream = cast(io.BufferedIOBase, open_files.enter_context(files.reading(uri)))
-        if uri.endswith(".gz"):
-            stream = open_files.enter_context(gzip.GzipFile(fileobj=stream))
+        stored = open_files.enter_context(files.reading(uri))
+        unpacked = open_files.enter_context(gzip.GzipFile(fileobj=stored)) if uri.endswith(".gz") else stored
+        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # an object's stream of pyarrow knows no lines
         number = 0
         try:
             while line := stream.readline(LINE_BYTES_LIMIT + 1):

@@ -6,10 +6,11 @@ windows shares that many consecutive words with the item (GPT-3, arXiv 2005.1416
 but not than `min_words`, is one window: it must be there whole. Similarity (Jaccard) would not do: a question inside a
 book is next to nothing of the book.
 
-A character of a script written without spaces is half a word: 13 characters of Chinese are about 7 words, and many a name
-is longer ("中华人民共和国全国人民代表大会" has 15); so 26 are asked for. A window is the shortest run from its first
-word that weighs enough, in texts that mix scripts too; as that depends on nothing but its words, both sides cut the same
-windows.
+A character of a script written without spaces is half a word, so 26 are asked for: 13 characters of Chinese are about 7
+words, and many a name is longer ("中华人民共和国全国人民代表大会" has 15). Measured on Japanese tales, pages of 2,000
+characters against as many others: 14 characters in a row are shared by 43 pages of 529, mostly phrases such as "I asked him,
+whereupon"; 26 by 20 pages, all of them notes of the same editor. A window is the shortest run from its first word that
+weighs enough, in texts that mix scripts too; as that depends on nothing but its words, both sides cut the same windows.
 
     >>> items = pa.array(["The quick brown fox jumps over the lazy dog.", "Too short"])
     >>> known, too_short = windows(items, ngram=4, min_words=3)
@@ -20,7 +21,7 @@ windows.
 
 Every window begins with a run of `min_words` words, its anchor. The anchors of a text are looked up in a bitmap of some 12
 bits an anchor, in a loop that does nothing else, so that the processor waits for many of them at once; the few words that
-pass are compared with the windows. With the 4.6 million windows of 100,000 items, English text goes through at 70 MB/s on one
+pass are compared with the windows. With the 2.1 million windows of 100,000 items, English text goes through at 90 MB/s on one
 core; the index takes 30 bytes a window.
 
 Windows are known by a hash of 64 bits (a polynomial in the words' hashes, mixed) and not compared again: a corpus of 10^9

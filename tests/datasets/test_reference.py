@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 
 from pipelines import config as configs
@@ -167,6 +168,20 @@ def test_a_text_of_one_word_a_million_times(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert made.facts == {"files": 1, "items": 1, "too_short": 0, "windows": 1}
     assert peak < 120 * 2**20
+
+
+def test_files_of_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "bench" / "b" / "x.jsonl.gz", {"t": LONG})
+    write(tmp_path / "bench" / "y.jsonl", {"t": OTHER})
+    write(tmp_path / "bench" / "b" / "z.txt", {})
+    store = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    monkeypatch.setattr(files, "_remote", lambda uri: (store, uri.removeprefix("gs://")))  # pyright: ignore
+    source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
+    section = {"paths": ["gs://bench/**/*.jsonl.gz", "gs://bench/?.jsonl"]}
+    config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
+    made = reference.prepare(Context(config, str(tmp_path / "out")))
+    assert made is not None
+    assert items_in(made, LONG, OTHER) == [["b/x.jsonl.gz:1 t"], ["y.jsonl:1 t"]]
 
 
 def test_patterns_fields_and_names_that_fit_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Containment: exactly the runs of words that texts share with items, whatever their scripts, order and number."""
 
+import doctest
 import tracemalloc
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text import containment
+from pipelines.text import containment, cuts, word_spans
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "漢", "字"]), max_size=25)
 
@@ -182,3 +183,10 @@ def test_hashes_are_fixed():
     windows, _ = containment.windows(pa.array(["a b c d"]), ngram=3, min_words=3)
     assert windows.hashes.tolist() == [5703214278670488347, 18446026937662052094]
     assert containment.VERSION.startswith("1/words-")
+
+
+@pytest.mark.parametrize("module", [containment, cuts, word_spans])
+def test_examples_of_the_documentation(module):
+    names = {"pa": pa, "words": word_spans.words}
+    assert doctest.testmod(module, extraglobs=names).failed == 0
+    assert doctest.testmod(module, extraglobs=names).attempted > 0
