@@ -205,6 +205,7 @@ class _Writer:
         if self._table != WINDOWS:
             hashes, values = repeats.counted(hashes, values)
         keys = self._search.key(self._table, 0) + _range_of(hashes, self._search.ranges[self._table])
+        keys = keys.astype(np.min_scalar_type(keys.max()))  # short numbers are sorted by their digits
         name = f"{self._group:05}-{self._flushes:03}"
         self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, value=values)
         self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
@@ -261,6 +262,7 @@ class WhatRepeats:
             repeated += len(places)
             numbered = substrings.renamed(places, order)
             groups = np.searchsorted(first, substrings.documents(numbered), side="right") - 1
+            groups = groups.astype(np.min_scalar_type(len(first)))
             written += write_by_key(files.join(search.spill, "places"), f"{key:05}-{turn:03}", groups, place=numbered)
         write_note(note_uri(search.spill, WINDOWS, number), found=windows, repeated=repeated)
         return written

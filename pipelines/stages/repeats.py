@@ -90,7 +90,7 @@ def _cuts(ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: Found)
 
 
 def _in_pieces(pieces: repeats.Pieces, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
-    long_enough = pieces.words() >= min_words
+    long_enough = pieces.at_least(min_words)
     chosen = np.zeros(len(long_enough), np.bool_)
     chosen[long_enough] = repeats.among(pieces.hashes[long_enough], known)
     return repeats.words_of_pieces(pieces, chosen)

@@ -38,10 +38,15 @@ class Pieces:
     hashes: Hashes  # of the words, one a piece
     first: NDArray[np.int64]  # [pieces + 1], the number of a piece's first word; the next one's is where it ends
     offsets: NDArray[np.int64]  # [rows + 1], the pieces of each text
+    half_words: NDArray[np.int64]  # how long each is: a character of a script that is written without spaces is half a word
 
     def words(self) -> NDArray[np.int64]:
         """How many words each piece has."""
         return np.diff(self.first)
+
+    def at_least(self, words: int) -> NDArray[np.bool_]:
+        """Which pieces are as long as so many words."""
+        return self.half_words >= 2 * words
 
     def rows(self) -> NDArray[np.int64]:
         """The text that each piece is of."""
@@ -65,8 +70,8 @@ def paragraphs(texts: pa.Array, words: Words) -> Pieces:
 
 
 def distinct(pieces: Pieces, min_words: int) -> Hashes:
-    """The hashes of the pieces of at least so many words, each once for every text that has it, sorted."""
-    long_enough = pieces.words() >= min_words
+    """The hashes of the pieces that are at least so long, each once for every text that has it, sorted."""
+    long_enough = pieces.at_least(min_words)
     hashes, rows = pieces.hashes[long_enough], pieces.rows()[long_enough]
     order = np.lexsort((rows, hashes))
     hashes, rows = hashes[order], rows[order]
@@ -127,7 +132,8 @@ def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
     data, offsets = buffers(texts)
     begins = _begins(data, offsets, words.starts, words.ends, words.offsets, newlines)
     first = np.append(np.flatnonzero(begins), len(begins))
-    return Pieces(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets))
+    halves = np.concatenate([np.zeros(1, np.int64), np.cumsum(2 - words.is_character.astype(np.int64))])
+    return Pieces(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets), np.diff(halves[first]))
 
 
 # The passes over bytes and words

@@ -45,17 +45,20 @@ def write_documents(out: str, settings: CorpusConfig, source: str, units: dict[s
     uri = manifest.folder(out, name, manifest.fingerprint(made_from))
     sidecars = []
     for unit, rows in units.items():
-        ids = [document_id(source, key) for key, _ in rows]
-        known = {"id": ids, "work": ids, "origin": [key for key, _ in rows], "text": [text for _, text in rows]}
-        same = {"source": [source] * len(rows), "snapshot": ["1"] * len(rows)}
-        rule = pa.array(["c4_lorem_ipsum" if key.startswith("bad") else None for key, _ in rows], pa.string())
-        batch = born("read", documents_from({**known, **same, "rule": rule}))
-        if settings.deduplicate.enabled:
-            batch = signatures.stage(settings.deduplicate, settings.language)(batch)
-        sidecars.append(write_unit(uri, Unit(name=unit, source=source, uri=unit, root="/", bytes=1, identity=unit), [batch]))
+        batches = [batch_of(settings, source, rows[start : start + 10]) for start in range(0, len(rows), 10)]
+        sidecars.append(write_unit(uri, Unit(name=unit, source=source, uri=unit, root="/", bytes=1, identity=unit), batches))
     made = manifest.assemble(name, made_from, sidecars)
     manifest.write(uri, made)
     return Dataset(uri, made)
+
+
+def batch_of(settings: CorpusConfig, source: str, rows: Rows) -> Batch:
+    ids = [document_id(source, key) for key, _ in rows]
+    known = {"id": ids, "work": ids, "origin": [key for key, _ in rows], "text": [text for _, text in rows]}
+    same = {"source": [source] * len(rows), "snapshot": ["1"] * len(rows)}
+    rule = pa.array(["c4_lorem_ipsum" if key.startswith("bad") else None for key, _ in rows], pa.string())
+    batch = born("read", documents_from({**known, **same, "rule": rule}))
+    return signatures.stage(settings.deduplicate, settings.language)(batch) if settings.deduplicate.enabled else batch
 
 
 def build(out: Path, settings: CorpusConfig, sources: dict[str, dict[str, Rows]], workers: int = 1) -> Dataset:

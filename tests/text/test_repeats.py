@@ -115,6 +115,15 @@ def test_a_line_counts_once_a_text_and_only_with_enough_words():
     assert dict(zip(hashes.tolist(), counts.tolist(), strict=True)) == {one_two: 2, two_one: 1, three: 2}
 
 
+def test_two_characters_of_a_script_without_spaces_are_as_long_as_a_word():
+    texts = pa.array(["参考文献\nスポーツ部\n国立公園 map\none two three"])
+    lines = repeats.lines(texts, words_of(texts))
+    assert lines.words().tolist() == [4, 5, 5, 3]
+    assert lines.half_words.tolist() == [4, 5, 6, 6]
+    assert lines.at_least(3).tolist() == [False, False, True, True]
+    assert repeats.distinct(lines, 3).tolist() == sorted(lines.hashes[2:].tolist())
+
+
 def test_counts_of_equal_hashes_add_up():
     hashes, counts = repeats.counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))
     assert (hashes.tolist(), counts.tolist()) == ([5, 7], [2, 4])
