@@ -31,7 +31,8 @@ def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
         parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))
         texts = _in_place_of(documents["text"], is_long, cut)
         ids = _in_place_of(documents["id"], is_long, _ids(documents["work"].filter(pa.array(is_long)), cut))
-        return batches.split(batch, NAME, parent, with_columns(documents.take(parent), text=texts, id=ids))
+        bare = with_columns(documents, text=pa.repeat("", documents.num_rows))  # take would copy the whole text for each piece
+        return batches.split(batch, NAME, parent, with_columns(bare.take(parent), text=texts, id=ids))
 
     return run
 
