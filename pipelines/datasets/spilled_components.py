@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.beam.exchange import Step
 from pipelines.build import Context
 from pipelines.contract import files
 from pipelines.datasets import spill
-from pipelines.datasets.spilled_plan import BYTES_PER_EDGE, Plan
+from pipelines.datasets.spilled_plan import BYTES_PER_EDGE, Chain, Plan
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Ranks
 from pipelines.text.components import both_directions, large_star, range_of, small_star
@@ -57,7 +56,7 @@ def by_rounds(context: Context, plan: Plan, verdicts: Sequence[str], ranges: int
     while sources:
         folder = plan.path("components", f"{done:03}")
         inputs = [(f"edges-{i:05}", uri, files.size(uri)) for i, uri in enumerate(sources)]
-        plan.run(context, inputs, Directions(folder, ranges), *_steps(folder, ranges))
+        plan.run(context, inputs, rounds_chain(folder, ranges))
         if done:
             files.remove(plan.path("components", f"{done - ROUNDS_AT_ONCE:03}"))
         done += ROUNDS_AT_ONCE
@@ -81,9 +80,10 @@ def _accepted(uri: str) -> tuple[Ranks, Ranks]:
     return (pairs >> _RANK_BITS).astype(np.uint32), pairs.astype(np.uint32)
 
 
-def _steps(folder: str, ranges: int) -> list[Step]:
+def rounds_chain(folder: str, ranges: int) -> Chain:
+    """From edges to edges that are ROUNDS_AT_ONCE rounds nearer to stars."""
     last = ROUNDS_AT_ONCE - 1
-    return [
+    return Directions(folder, ranges), [
         step
         for number in range(ROUNDS_AT_ONCE)
         for step in (LargeStar(folder, number, ranges), SmallStar(folder, number, ranges, is_last=number == last))

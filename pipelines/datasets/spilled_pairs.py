@@ -21,7 +21,7 @@ from pipelines.datasets import spill
 from pipelines.datasets.candidates import EDGES, BandRows
 from pipelines.datasets.signatures import Piece, SignatureStore, evidence_of, likeness
 from pipelines.datasets.spill import Rows
-from pipelines.datasets.spilled_plan import Plan
+from pipelines.datasets.spilled_plan import Chain, Plan
 from pipelines.datasets.spilled_ranks import Segments, ranks_uri
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Edges, Ranks
@@ -68,8 +68,7 @@ def _first_round(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]
     for number, group in enumerate(groups):
         descriptor = json.dumps({"number": number, "ranks": ranks_uri(plan, number), "parts": [piece.uri for piece in group]})
         inputs.append((f"bands-{number:05}", descriptor, sum(piece.rows for piece in group) * plan.bytes_per_document))
-    rows = BandRows(plan.section, plan.path("bands"), plan.ranges)
-    plan.run(context, inputs, rows, FirstStars(plan), NewPairs(plan, 0), AttachCentres(plan, 0), ComparePairs(plan, 0))
+    plan.run(context, inputs, first_chain(plan))
     files.remove(plan.path("bands"))
     files.remove(plan.path(_round(0), "centres"))
 
@@ -81,13 +80,23 @@ def _next_round(context: Context, plan: Plan, number: int, *, is_last: bool) -> 
     asked = sum(map(files.size, files.listing(files.join(before, "asked"), ".arrow")))
     size = (asked + failed * plan.bytes_per_document) // plan.ranges
     inputs = [(f"verdicts-{key:05}", str(key), size) for key in range(plan.ranges)]
-    restar = Restar(plan, number, is_last)
-    steps = NewPairs(plan, number), AttachCentres(plan, number), ComparePairs(plan, number)
-    plan.run(context, inputs, Verdicts(plan, number), restar, *steps)
+    plan.run(context, inputs, next_chain(plan, number, is_last=is_last))
     for uri in files.listing(plan.path("known"), f"-{number - 1:03}.arrow"):
         files.remove(uri)
     files.remove(plan.path(_round(number), "centres"))
     return spill.total(spill.read_notes(plan.path(_round(number), "restarred")), "left")
+
+
+def first_chain(plan: Plan) -> Chain:
+    """From groups of parts to the verdicts of the first stars."""
+    bands = BandRows(plan.section, plan.path("bands"), plan.ranges)
+    return bands, (FirstStars(plan), NewPairs(plan, 0), AttachCentres(plan, 0), ComparePairs(plan, 0))
+
+
+def next_chain(plan: Plan, number: int, *, is_last: bool) -> Chain:
+    """From the verdicts of a round to those of the next; the stars of the last are not compared."""
+    steps = Restar(plan, number, is_last), NewPairs(plan, number), AttachCentres(plan, number), ComparePairs(plan, number)
+    return Verdicts(plan, number), steps
 
 
 def _compared(plan: Plan, number: int, counts: Counts) -> Counts:

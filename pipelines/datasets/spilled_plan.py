@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.beam.exchange import MapFunction, Step, exchange
+from pipelines.beam.exchange import Input, MapFunction, Step, exchange
 from pipelines.build import Context
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
@@ -15,6 +15,8 @@ BYTES_PER_EDGE = 120
 EDGES_PER_DOCUMENT = 2
 SORT_BYTES_PER_DOCUMENT = 100  # a segment's rank keys, and their order
 SORT_BYTES_PER_ROW = 64  # a range's rows (hash, rank), sorted
+
+Chain = tuple[MapFunction, Sequence[Step]]  # the functions of an exchange
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class Plan:
         """A file or folder of the spill."""
         return files.join(self.spill, *names)
 
-    def run(self, context: Context, inputs: Sequence[tuple[str, str, int]], map_function: MapFunction, *steps: Step) -> None:
+    def run(self, context: Context, inputs: Sequence[Input], chain: "Chain") -> None:
         """An exchange, with its progress shown."""
 
         def show(claims: Any) -> None:
             context.on_event("progress", {"claims": claims})
 
-        exchange(context.runner, inputs, map_function, *steps, on_progress=show)
+        exchange(context.runner, inputs, chain[0], *chain[1], on_progress=show)
 
 
 def plan(section: DeduplicateSection, spill: str, documents: int, published: int, stored_bytes: int, budget: int) -> Plan:

@@ -20,7 +20,7 @@ from pipelines.contract import files
 from pipelines.datasets import spill
 from pipelines.datasets.signatures import Piece
 from pipelines.datasets.spill import Rows
-from pipelines.datasets.spilled_plan import Plan
+from pipelines.datasets.spilled_plan import Chain, Plan
 from pipelines.stages import signatures
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Ranks
@@ -58,10 +58,15 @@ def rank(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> Non
         (f"sample-{number:05}", _task_uri(plan, number), sum(piece.rows for piece in group) * plan.bytes_per_document)
         for number, group in enumerate(groups)
     ]
-    plan.run(context, inputs, Sample(plan), Splitters(plan), Spread(plan), SortSegment(plan), GroupRanks(plan))
+    plan.run(context, inputs, rank_chain(plan))
     spill.write_columns(_bases_uri(plan), base=_bases(plan))
     for folder in ("samples", "unsorted", "group-ranks"):
         files.remove(plan.path(folder))
+
+
+def rank_chain(plan: Plan) -> Chain:
+    """From groups of parts to segments and ranks."""
+    return Sample(plan), (Splitters(plan), Spread(plan), SortSegment(plan), GroupRanks(plan))
 
 
 def ranks_uri(plan: Plan, group: int) -> str:

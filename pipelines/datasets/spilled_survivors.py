@@ -21,7 +21,7 @@ from pipelines.datasets import cluster_report, removals, spill
 from pipelines.datasets.cluster_report import Removed
 from pipelines.datasets.signatures import Piece, SignatureStore
 from pipelines.datasets.spill import Rows
-from pipelines.datasets.spilled_plan import Plan, parts_of
+from pipelines.datasets.spilled_plan import Chain, Plan, parts_of
 from pipelines.datasets.spilled_ranks import Segments
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Likeness, Ranks
@@ -54,10 +54,14 @@ def survivors(
     spill.write_note(plan.path("pieces.json"), pieces=[asdict(piece) for piece in pieces])
     size = 2 * labelled * plan.bytes_per_document // max(1, len(labels))
     inputs = [(f"labels-{number:05}", name, size) for number, name in enumerate(labels)]
-    steps = Sizes(plan, ranges), AttachMembers(plan, ranges), Choose(plan), WriteParts(plan, uri)
-    plan.run(context, inputs, ByComponent(plan, ranges), *steps)
+    plan.run(context, inputs, survivors_chain(plan, ranges, uri))
     parts = tuple(Part.model_validate(note) for note in spill.read_notes(plan.path("parts")))
     return _figures(spill.read_notes(plan.path("figures")), plan), parts
+
+
+def survivors_chain(plan: Plan, ranges: int, uri: str) -> Chain:
+    """From labels to parts."""
+    return ByComponent(plan, ranges), (Sizes(plan, ranges), AttachMembers(plan, ranges), Choose(plan), WriteParts(plan, uri))
 
 
 def _figures(notes: Sequence[Mapping[str, Any]], plan: Plan) -> Figures:

@@ -14,9 +14,11 @@ from pipelines.beam import exchange, process_units, runners
 from pipelines.beam.claims import Claims
 from pipelines.build import RunnerOptions
 from pipelines.config import CorpusConfig
+from pipelines.datasets import spilled_components, spilled_pairs, spilled_ranks, spilled_survivors
 from pipelines.datasets.candidates import BandRows, BucketStars
 from pipelines.datasets.corpus import CorpusJob
 from pipelines.datasets.documents import DocumentsJob, Model
+from pipelines.datasets.spilled_plan import Chain, plan
 from pipelines.datasets.tokens import TokensJob
 from pipelines.unit import Unit
 
@@ -41,6 +43,7 @@ JOBS = {
     ),
     "tokens": TokensJob(f"{OUT}/vocabulary/gpt/x", "0" * 64, 0.01),
 }
+NAMES = [*JOBS, "clusters", *(f"spilled {step}" for step in ("ranks", "pairs", "rounds", "components", "survivors"))]
 
 
 def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
@@ -51,7 +54,20 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     spill = f"{OUT}/clusters/x/spill"
     inputs = [("bands-00000", f'{{"parts": ["{OUT}/documents/s/x/signatures/u.arrow"]}}', 1)]
     functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
-    return maps | {"clusters": functools.partial(exchange.construct_pipeline, inputs, functions[0], functions[1:])}
+    found = plan(CONFIG.deduplicate, spill, 10**9, 10**8, 10**12, 2**31)
+    chains: dict[str, Chain] = {
+        "clusters": (functions[0], functions[1:]),
+        "spilled ranks": spilled_ranks.rank_chain(found),
+        "spilled pairs": spilled_pairs.first_chain(found),
+        "spilled rounds": spilled_pairs.next_chain(found, 1, is_last=False),
+        "spilled components": spilled_components.rounds_chain(f"{spill}/components/000", 100),
+        "spilled survivors": spilled_survivors.survivors_chain(found, 100, f"{OUT}/clusters/x"),
+    }
+    return maps | {name: functools.partial(exchange.construct_pipeline, inputs, *chain) for name, chain in chains.items()}
+
+
+def test_all_pipelines_are_tried() -> None:
+    assert list(constructs()) == NAMES
 
 
 def unpacked(payload: bytes) -> bytes:
@@ -61,7 +77,7 @@ def unpacked(payload: bytes) -> bytes:
     return plain.replace(str(Path(beam.__file__).parent).encode(), b"")
 
 
-@pytest.mark.parametrize("name", ["documents", "corpus", "tokens", "clusters"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_proto_names_no_local_path_and_holds_no_model(name: str) -> None:
     pipeline = beam.Pipeline(options=runners.cluster_options(OPTIONS))
     constructs()[name](pipeline, Claims(None))

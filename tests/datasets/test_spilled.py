@@ -22,7 +22,7 @@ from pipelines.text import clusters as science
 from pipelines.unit import Unit
 
 Row = tuple[str, str, str | None, str | None]  # key, text, rule, url
-BUDGET = 150_000  # bytes: several segments, ranges and chunks of some hundred documents
+BUDGET = 120_000  # bytes: several segments, ranges and chunks of some hundred documents
 
 
 def config(**deduplicate_fields) -> CorpusConfig:
@@ -163,10 +163,9 @@ def same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, work
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch, seed):
+def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "DOCUMENTS_PER_INPUT", 120)
-    found = same(tmp_path, config(), seed, 600)
+    found = same(tmp_path, config(), 1, 300)
     assert found.counts.failed > 10
     assert found.counts.rounds > 1
     assert found.figures.by_corpus["older"] > 10
@@ -175,7 +174,7 @@ def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch, seed):
 
 def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
     monkeypatch.setattr(spilled_components, "BYTES_PER_EDGE", 500)
-    found = same(tmp_path, config(bucket_limit=5), 3, 300)
+    found = same(tmp_path, config(bucket_limit=2), 3, 200)
     assert found.counts.capped > 0
     assert found.counts.capped_buckets > 0
 
@@ -183,28 +182,27 @@ def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
 def test_centres_that_run_out(tmp_path, monkeypatch):
     monkeypatch.setattr(spilled_pairs.verify, "__defaults__", (1,))
     monkeypatch.setattr(science.verify, "__defaults__", (1,))
-    found = same(tmp_path, config(), 4, 300)
+    found = same(tmp_path, config(), 4, 200)
     assert found.counts.rounds == 1
     assert found.counts.unresolved > 0
 
 
-@pytest.mark.parametrize("fields", [{"verify": "edit", "url": False}, {"scheme": "affine64", "exact": False}])
+@pytest.mark.parametrize("fields", [{"verify": "jaccard"}, {"scheme": "affine64", "exact": False}])
 def test_words_and_wide_signatures(tmp_path, fields):
-    found = same(tmp_path, config(**fields), 5, 200)
-    assert sum(part.rows for part in found.parts) > 20
+    found = same(tmp_path, config(**fields), 5, 100)
+    assert sum(part.rows for part in found.parts) > 10
 
 
 def test_two_worker_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
-    monkeypatch.setattr(science, "RESTAR_ROUNDS", 1)
-    same(tmp_path, config(near=False, url=False), 6, 200, workers=2)
+    same(tmp_path, config(near=False, url=False), 6, 80, workers=2)
 
 
 def test_the_parts_do_not_depend_on_the_budget(tmp_path):
     settings = config()
-    made, indexes = datasets(str(tmp_path), settings, 7, 200)
+    made, indexes = datasets(str(tmp_path), settings, 7, 80)
     first = spilled(tmp_path / "a", settings, made, indexes, budget=2**30)
-    assert first == spilled(tmp_path / "b", settings, made, indexes, budget=60_000)
+    assert first == spilled(tmp_path / "b", settings, made, indexes, budget=20_000)
 
 
 def test_nothing_alike_and_nothing_at_all(tmp_path):
