@@ -4,8 +4,9 @@ Only the columns that are asked for are read of each part, a row group at a time
 no text is read before its place is known.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,11 +122,12 @@ class Build:
         Raises ValueError for an id of fewer than MIN_DIGITS digits.
         """
         searches = [_search(key) for key in keys]
-        columns = sorted({name for search in searches for name in search.columns})
-        for part in self.everything():
-            for place, rows in _scan(part, columns):
-                for search in searches:
-                    search.offer(place, rows)
+        for level in range(max(len(search.levels) for search in searches)):
+            pending = [search for search in searches if search.is_open(level)]
+            columns = sorted({"id", *(_COLUMNS[how] for search in pending for how in search.levels[level])})
+            for place, rows in _scan_all(self.everything() if pending else (), columns):
+                for search in pending:
+                    search.offer(level, place, rows)
         return [search.found() for search in searches]
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Place]:
@@ -189,32 +191,36 @@ def read_without_text(places: Sequence[Place]) -> list[Document]:
 # The search for one key
 
 
+_COLUMNS = {"id": "id", "work": "work", "url": "url", "address": "url", "origin": "origin", "file": "origin"}
+
+
 @dataclass(slots=True)
 class _Search:
-    """Takes the rows of all parts; what fits best is found. The alternatives are in the order of preference."""
+    """Takes the rows of all parts, once a level, and of the first level at which something fits what it prefers."""
 
     key: str
-    columns: tuple[str, ...]
-    alternatives: tuple[str, ...]
-    hits: dict[str, Found]
+    levels: tuple[tuple[str, ...], ...]  # what the key may be: the likely first, so that few columns are read
+    hits: dict[str, Found] = field(default_factory=dict[str, Found])
     below: bytes = b""  # the ids beside the key in the order of all ids
     above: bytes = b""
 
-    def offer(self, place: Place, rows: pa.RecordBatch) -> None:
-        for how in self.alternatives:
-            mask = self._mask(how, rows)
-            hit = self.hits[how]
-            for index in _true(mask):
+    def is_open(self, level: int) -> bool:
+        return level < len(self.levels) and not self.hits
+
+    def offer(self, level: int, place: Place, rows: pa.RecordBatch) -> None:
+        for how in self.levels[level]:
+            for index in _true(self._mask(how, rows)):
+                hit = self.hits.setdefault(how, Found(self.key, how))
                 hit.count += 1
                 if len(hit.places) < PLACES:
                     hit.places.append(_at(place, index))
                     hit.ids.append(_hex(rows["id"][index].as_py()))
-        if "work" in self.columns:
+        if self.levels[level] == ("id",):
             self._note_neighbours(rows["id"])
 
     def found(self) -> Found:
-        for how in self.alternatives:
-            if self.hits[how].count:
+        for how in (how for level in self.levels for how in level):
+            if how in self.hits:
                 return self.hits[how]
         near = [value.hex() for value in (self.below, self.above) if value]
         return Found(self.key, near=near)
@@ -225,7 +231,7 @@ class _Search:
         if how == "url":
             return pc.fill_null(pc.equal(rows["url"], self.key), False)
         if how == "address":
-            return pc.fill_null(pc.equal(urls.canonical(rows["url"]), urls.canonical(pa.array([self.key]))[0]), False)
+            return _same_address(rows["url"], self.key)
         if how == "origin":
             return pc.equal(rows["origin"], self.key)
         return pc.starts_with(rows["origin"], self.key + "#")
@@ -234,16 +240,19 @@ class _Search:
         """Sorted, ids that start alike stand side by side."""
         asked = self.key.lower().ljust(32, "0")
         words = _words(ids)
-        high, low = words[:, 0], words[:, 1]
         first, second = np.uint64(int(asked[:16], 16)), np.uint64(int(asked[16:], 16))
-        is_below = (high < first) | ((high == first) & (low < second))
-        order = np.lexsort((low, high))
-        count = int(np.count_nonzero(is_below))
-        if count:
-            self.below = max(self.below, words[order[count - 1]].astype(">u8").tobytes())
-        if count < len(words):
-            nearest = words[order[count]].astype(">u8").tobytes()
-            self.above = min(self.above, nearest) if self.above else nearest
+        is_below = (words[:, 0] < first) | ((words[:, 0] == first) & (words[:, 1] < second))
+        if is_below.any():
+            self.below = max(self.below, _extreme(words[is_below], np.max))
+        if not is_below.all():
+            least = _extreme(words[~is_below], np.min)
+            self.above = min(self.above, least) if self.above else least
+
+
+def _extreme(words: NDArray[np.uint64], choose: Callable[[NDArray[np.uint64]], np.uint64]) -> bytes:
+    """The least or greatest id."""
+    high = choose(words[:, 0])
+    return np.array([high, choose(words[words[:, 0] == high, 1])], ">u8").tobytes()
 
 
 def _search(key: str) -> _Search:
@@ -252,12 +261,20 @@ def _search(key: str) -> _Search:
     if len(key) <= 32 and set(key.lower()) <= set("0123456789abcdef"):
         if len(key) < MIN_DIGITS:
             raise ValueError(f"{key}: give at least {MIN_DIGITS} digits of the id, or a URL, or an origin")
-        return _made(key, ("id", "work", "origin"), ("id", "work", "origin"))
-    return _made(key, ("id", "url", "origin"), ("url", "origin", "address", "file"))
+        return _Search(key, (("id",), ("work", "origin")))
+    return _Search(key, (("url", "origin"), ("address", "file")))
 
 
-def _made(key: str, columns: tuple[str, ...], alternatives: tuple[str, ...]) -> _Search:
-    return _Search(key, columns, alternatives, {how: Found(key, how) for how in alternatives})
+def _same_address(addresses: pa.Array, key: str) -> NDArray[np.bool_]:
+    """Which addresses are the key in another form (urls.canonical); only those that have its host are looked at."""
+    wanted = urls.canonical(pa.array([key]))[0]
+    host = re.split("[/?]", wanted.as_py() or "", maxsplit=1)[0]
+    mask = np.zeros(len(addresses), np.bool_)
+    candidates = _true(pc.fill_null(pc.match_substring(addresses, host, ignore_case=True), False)) if host else []
+    if candidates:
+        same = pc.equal(urls.canonical(addresses.take(pa.array(candidates))), wanted)
+        mask[np.array(candidates)[_true(pc.fill_null(same, False))]] = True
+    return mask
 
 
 def _has_prefix(ids: pa.Array, digits: str) -> NDArray[np.bool_]:

@@ -352,7 +352,7 @@ def test_no_text_is_read_before_the_place_is_known(tmp_path, monkeypatch) -> Non
         lambda self, i, columns=None, **rest: (asked.append(columns), read(self, i, columns, **rest))[1],
     )
     (found,) = Build(str(tmp_path)).find([name(32).hex()])
-    assert asked == [["id", "origin", "work"]] * 2
+    assert asked == [["id"]] * 2
     assert lookup.read(found.places[0]).text == "three"
     assert asked[2:] == [None]
 
