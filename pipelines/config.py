@@ -195,8 +195,9 @@ class DecontaminateSection(Section):
     """Fields of a line that are text, each an item; empty takes every string of at least `min_words` words."""
     ngram: int = Field(default=13, ge=3, le=50)
     """A document that shares so many consecutive words with an item is contaminated."""
-    min_words: int = Field(default=8, ge=3)
-    """An item shorter than `ngram`, but not than this, must be there whole; shorter ones are counted and not looked for."""
+    min_words: int = Field(default=13, ge=3)
+    """An item shorter than `ngram`, but not than this, must be there whole; shorter ones are counted and not looked for.
+    GPT-3 went down to 8 words, where everyday phrases are met too."""
     action: Literal["drop", "cut"] = "drop"
     """Drop the document, or cut the shared words out of it."""
 

@@ -2,7 +2,8 @@
 
     documents/<source> ─┬─ clusters ─┬─ repeats ────┬─ corpus ─┬─ index
                         │            └─ classifier ─┤          └─ vocabulary/<name> ─ tokens/<name>
-                        └───────────────────────────┘
+                        └───────────────────────────┤
+    reference (if benchmarks are named) ────────────┘
 
 Callers walk `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate look at every dataset
 that is handed over, and `publish` last.
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from pipelines.build import Context, Dataset
 from pipelines.config import SourceSection, VocabularySection
-from pipelines.datasets import classifier, clusters, corpus, documents, index, repeats, tokens, vocabulary
+from pipelines.datasets import classifier, clusters, corpus, documents, index, reference, repeats, tokens, vocabulary
 from pipelines.datasets.earlier import earlier
 
 Built = Mapping[str, Dataset]  # by step name
@@ -41,7 +42,10 @@ def plan(context: Context) -> list[Step]:
     def texts(built: Built) -> list[Dataset]:
         return [built[name] for name in sources]
 
-    steps = [_documents_step(context, source) for source in config.sources]
+    steps: list[Step] = []
+    if config.decontaminate.paths:
+        steps.append(Step("reference", (), False, lambda _built: reference.build(context)))
+    steps += [_documents_step(context, source) for source in config.sources]
     steps += [
         Step("clusters", sources, False, lambda built: clusters.build(context, texts(built), indexes)),
         Step("repeats", (*sources, "clusters"), False, lambda built: repeats.build(context, texts(built), built["clusters"])),
@@ -50,9 +54,11 @@ def plan(context: Context) -> list[Step]:
         ),
         Step(
             "corpus",
-            (*sources, "clusters", "repeats", "classifier"),
+            (*sources, "clusters", "repeats", "classifier", *(step.name for step in steps if step.name == "reference")),
             True,
-            lambda built: corpus.build(context, texts(built), built["clusters"], built["repeats"], built["classifier"]),
+            lambda built: corpus.build(
+                context, texts(built), built["clusters"], built["repeats"], built.get("reference"), built["classifier"]
+            ),
         ),
         Step("index", (*sources, "corpus"), False, lambda built: index.build(context, texts(built), built["corpus"])),
     ]

@@ -23,7 +23,7 @@ MARK = "corpusmill.json"
 RELEASE = "release.json"
 REPORT = "report.json"
 PAGE = "report.html"
-DATASET_KINDS = ("documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
+DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
 class OutputError(ValueError):

@@ -21,30 +21,42 @@ from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import Classifier
 from pipelines.datasets.clusters import removals_for
+from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import Repeats
 from pipelines.parts import part_path, read_sidecar
-from pipelines.stages import deduplicate, language, quality
+from pipelines.stages import decontaminate, deduplicate, language, quality
 from pipelines.stages import repeats as repeats_stage
+from pipelines.stages.decontaminate import Benchmarks
 from pipelines.unit import Unit, grouped
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 
 
-def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, repeats: Dataset, classifier: Dataset) -> Dataset:
+def build(
+    context: Context,
+    documents: Sequence[Dataset],
+    clusters: Dataset,
+    repeats: Dataset,
+    reference: Dataset | None,
+    classifier: Dataset,
+) -> Dataset:
     """Filter the documents of all sources."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(config, uris, clusters.uri, repeats.uri, classifier.uri)
+    job = CorpusJob(config, uris, clusters.uri, repeats.uri, reference.uri if reference else None, classifier.uri)
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
         "clusters": clusters.manifest.fingerprint,
         "repeats": repeats.manifest.fingerprint,
+        "decontaminate": {"reference": reference.manifest.fingerprint, "action": config.decontaminate.action}
+        if reference
+        else None,
         "classifier": classifier.manifest.fingerprint,
         "language": config.language.model_dump(mode="json", exclude={"model"}),
         "quality": config.quality.model_dump(mode="json"),
         "curated": sorted(source.name for source in config.sources if source.curated),
-        "versions": {stage.NAME: stage.VERSION for stage in (deduplicate, repeats_stage, language, quality)},
+        "versions": {stage.NAME: stage.VERSION for stage in (deduplicate, repeats_stage, decontaminate, language, quality)},
     }
 
     def make(uri: str) -> Manifest:
@@ -71,12 +83,14 @@ class CorpusJob:
     documents: dict[str, str]  # URI by dataset
     clusters: str
     repeats: str
+    reference: str | None
     classifier: str
 
     def open(self) -> ReadUnit:
-        """Load the classifier, what repeats, and the clusters' manifest."""
+        """Load what is looked up in the texts, and the clusters' manifest."""
         clusters = Dataset(self.clusters, manifest.read(self.clusters))
         repeated = Repeats.load(Dataset(self.repeats, manifest.read(self.repeats)))
+        benchmarks = load_benchmarks(self.reference) if self.reference is not None else None
         classifier = Classifier.load(Dataset(self.classifier, manifest.read(self.classifier)))
 
         def read(unit: Unit) -> Iterator[Batch]:
@@ -85,7 +99,7 @@ class CorpusJob:
             for name in unit.paths:
                 dataset = f"documents/{unit.source}"
                 yield self._upstream(dataset, name)
-                stages = self._stages(clusters, repeated, dataset, name)
+                stages = self._stages(clusters, repeated, benchmarks, dataset, name)
                 for batch in self._documents(dataset, name):
                     for stage in stages:
                         batch = stage(batch)
@@ -93,7 +107,9 @@ class CorpusJob:
 
         return read
 
-    def _stages(self, clusters: Dataset, repeated: Repeats | None, dataset: str, unit: str) -> list[Stage]:
+    def _stages(
+        self, clusters: Dataset, repeated: Repeats | None, benchmarks: Benchmarks | None, dataset: str, unit: str
+    ) -> list[Stage]:
         """What is done to the documents of a unit before their quality is asked for."""
         stages: list[Stage] = []
         removals = removals_for(clusters, dataset, unit)
@@ -101,6 +117,8 @@ class CorpusJob:
             stages.append(deduplicate.stage(removals))
         if repeated is not None:
             stages.append(repeated.stage_for(dataset, unit))
+        if benchmarks is not None:
+            stages.append(decontaminate.stage(benchmarks, self.config.decontaminate))
         if self.config.language.enabled:
             stages.append(language.stage(self.config.language))
         return stages

@@ -1,10 +1,13 @@
-"""The reference set of decontamination: texts of benchmarks, read once, as a table of windows beside the datasets.
+"""reference: the texts of benchmarks that must not be in the corpus, read once, as a table of windows.
 
-    models/reference-<12 digits of its sha256>.arrow    one row: hashes, items, anchors, weights, names
+    reference/3f9a1c20b77e/
+        manifest.json     facts: files, items, too_short (of the items), windows
+        windows.arrow     one row of lists: hashes, items, anchors, weights, names
 
-It is named by its content, so another benchmark, field or length makes another corpus, and touches nothing before it. An
-item is a string of a line: with `fields` what stands below these keys, without them every string there is, however deep.
-It is called by its file, line and field, and by the line's own `id` if it has one: "squad/dev.jsonl:12 question (id 5733)".
+It is made from the files' names and contents, so another benchmark, field or length makes another corpus, and touches nothing
+before it. An item is a string of a line: with `fields` what stands below these keys, without them every string there
+is, however deep. It is called by its file, line and field, and by the line's own `id` if it has one:
+"squad/dev.jsonl:12 question (id 5733)".
 
 Limits: one process reads the files, at some 10 MB/s; it holds the windows, about 50 bytes each, and the items' names.
 """
@@ -12,7 +15,6 @@ Limits: one process reads the files, at some 10 MB/s; it holds the windows, abou
 import codecs
 import glob
 import gzip
-import hashlib
 import io
 import json
 import posixpath
@@ -25,14 +27,17 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.build import Context
+from pipelines.build import Context, Dataset, ensure
 from pipelines.config import DecontaminateSection
-from pipelines.contract import files
+from pipelines.contract import files, manifest
+from pipelines.contract.manifest import Manifest, Part
 from pipelines.sources.listing import matches
 from pipelines.stages.decontaminate import Benchmarks
 from pipelines.text import containment
 from pipelines.text.containment import Windows
 
+NAME = "reference"
+VERSION = 1
 LINE_BYTES_LIMIT = 2**26
 _CHARACTERS_PER_CHUNK = 2**22
 _BUFFER_BYTES = 2**18
@@ -43,49 +48,44 @@ class BenchmarkError(ValueError):
     """A benchmark's file that cannot be used; the message names the file, the line and the fix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A reference set beside the datasets, by content."""
-
-    uri: str
-    sha256: str
-    facts: dict[str, int]  # files, items, too_short (of the items), windows
-
-    def load(self) -> Benchmarks:
-        """The windows, laid out to be looked up."""
-        with pa.memory_map(files.local_copy(self.uri, self.sha256)) as source, pa.ipc.open_file(source) as reader:
-            row = reader.get_batch(0)
-        columns = {name: row[name].values for name in row.schema.names}
-        names = columns.pop("names")
-        return Benchmarks(containment.index(Windows(**{name: values.to_numpy() for name, values in columns.items()})), names)
-
-
-def prepare(context: Context) -> Reference | None:
-    """The reference set of the config; None when it names no files.
+def build(context: Context) -> Dataset:
+    """The windows of all items that the config names.
 
     Raises BenchmarkError for a file that cannot be read as JSON Lines, a pattern or a field that nothing has, and a set of
     which no item is long enough.
     """
     section = context.config.decontaminate
-    if not section.paths:
-        return None
-    items = _Items(section)
     found = _files(section.paths)
-    for uri, name in zip(found, _names(found), strict=True):
-        items.read(uri, name)
-    windows, names = items.finished()
-    data = _stored(windows, names)
-    sha256 = hashlib.sha256(data).hexdigest()
-    uri = files.join(context.out, "models", f"reference-{sha256[:12]}.arrow")
-    if not files.exists(uri):
-        with files.writing(uri) as out:
-            out.write(data)
-    facts = {"files": len(found), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
-    return Reference(uri, sha256, facts)
+    names = _names(found)
+    made_from = {
+        "files": [[name, files.sha256(uri)] for name, uri in zip(names, found, strict=True)],
+        "decontaminate": section.model_dump(mode="json", include={"fields", "ngram", "min_words"}),
+        "versions": {"reference": VERSION, "containment": containment.VERSION},
+    }
+
+    def make(uri: str) -> Manifest:
+        items = _Items(section)
+        for file, name in zip(found, names, strict=True):
+            items.read(file, name)
+        windows, item_names = items.finished()
+        part = _write(uri, windows, item_names)
+        facts = {"files": len(found), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
+        return manifest.assemble(NAME, made_from, (), config=context.config.recorded(), facts=facts, parts=[part])
+
+    return ensure(context, NAME, made_from, make)
 
 
-def _stored(windows: Windows, names: pa.Array) -> bytes:
-    """The table's file."""
+def load(uri: str) -> Benchmarks:
+    """The windows of the dataset at `uri`, laid out to be looked up."""
+    (part,) = manifest.read(uri).parts
+    with pa.memory_map(files.local_copy(files.join(uri, part.path), part.sha256)) as source, pa.ipc.open_file(source) as reader:
+        row = reader.get_batch(0)
+    columns = {name: row[name].values for name in row.schema.names}
+    names = columns.pop("names")
+    return Benchmarks(containment.index(Windows(**{name: values.to_numpy() for name, values in columns.items()})), names)
+
+
+def _write(uri: str, windows: Windows, names: pa.Array) -> Part:
     columns = {
         "hashes": windows.hashes,
         "items": windows.items,
@@ -95,10 +95,10 @@ def _stored(windows: Windows, names: pa.Array) -> bytes:
     }
     lists = {name: pa.LargeListArray.from_arrays([0, len(values)], pa.array(values)) for name, values in columns.items()}
     row = pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
-    sink = io.BytesIO()
-    with pa.ipc.new_file(sink, row.schema.with_metadata({"version": containment.VERSION})) as writer:
+    path = "windows.arrow"
+    with files.writing(files.join(uri, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), row.schema) as writer:
         writer.write_batch(row)
-    return sink.getvalue()
+    return Part(table="windows", unit=NAME, path=path, rows=1, bytes=stream.bytes_written, sha256=stream.sha256)
 
 
 # The files

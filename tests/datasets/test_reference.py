@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import pyarrow.fs as pafs
 import pytest
 
 from pipelines import config as configs
-from pipelines.build import Context
+from pipelines.build import Context, Dataset
 from pipelines.config import CorpusConfig
 from pipelines.contract import files
 from pipelines.datasets import reference
-from pipelines.datasets.reference import BenchmarkError, Reference
+from pipelines.datasets.reference import BenchmarkError
 from pipelines.text import containment
 
 LONG = "the old ferry crosses the lake twice a day when there is no ice on it"  # 16 words
@@ -24,13 +23,13 @@ OTHER = "nobody who had seen the garden in winter could say what it was like in 
 SHORT = "how many boats are there on this lake"
 
 
-def prepared(folder: Path, *paths: str, **section: Any) -> Reference:
+def prepared(folder: Path, *paths: str, **section: Any) -> Dataset:
     given = {"paths": [str(folder / path) for path in paths], **section}
     source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
-    config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": given})
-    made = reference.prepare(Context(config, str(folder / "out")))
-    assert made is not None
-    return pickle.loads(pickle.dumps(made))  # as a worker gets it
+    config = CorpusConfig.model_validate(
+        {"corpus": {"name": "c"}, "sources": [source], "decontaminate": {"min_words": 8, **given}}
+    )
+    return reference.build(Context(config, str(folder / "out")))
 
 
 def write(path: Path, *lines: Any) -> Path:
@@ -40,21 +39,14 @@ def write(path: Path, *lines: Any) -> Path:
     return path
 
 
-def items_in(made: Reference, *texts: str) -> list[list[str]]:
+def items_in(made: Dataset, *texts: str) -> list[list[str]]:
     """The names of the items that each text shares words with."""
-    benchmarks = made.load()
+    benchmarks = reference.load(made.uri)
     found = containment.matches(pa.array(texts), benchmarks.index)
     return [
         [benchmarks.names[int(i)].as_py() for r, i in zip(found.rows, found.items, strict=True) if r == row]
         for row in range(len(texts))
     ]
-
-
-def test_off_without_paths(tmp_path: Path) -> None:
-    source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
-    config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source]})
-    assert reference.prepare(Context(config, str(tmp_path))) is None
-    assert not list(tmp_path.iterdir())
 
 
 def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
@@ -65,7 +57,7 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
     )
     write(tmp_path / "trec.jsonl.gz", {"text": "one " * 12 + "two"})
     made = prepared(tmp_path, "**/*.jsonl", "*.gz")
-    assert made.facts == {"files": 2, "items": 6, "too_short": 2, "windows": 4 + 7 + 1 + 1}
+    assert made.manifest.facts == {"files": 2, "items": 6, "too_short": 2, "windows": 4 + 7 + 1 + 1}
     assert items_in(made, LONG, OTHER.title(), SHORT + "?", "one, " * 12 + "two!", "yes") == [
         ["squad/dev.jsonl:1 answers.text[1] (id a1)"],
         ["squad/dev.jsonl:2 more.deep.er (id 7)"],
@@ -78,7 +70,7 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
 def test_with_fields_only_these_are_items(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"question": LONG, "context": OTHER}, {"question": None, "choices": ["no", SHORT]})
     made = prepared(tmp_path, "*.jsonl", fields=["question", "choices"])
-    assert made.facts == {"files": 1, "items": 3, "too_short": 1, "windows": 5}
+    assert made.manifest.facts == {"files": 1, "items": 3, "too_short": 1, "windows": 5}
     assert items_in(made, LONG, OTHER, SHORT) == [["a.jsonl:1 question"], [], ["a.jsonl:2 choices[1]"]]
 
 
@@ -86,28 +78,26 @@ def test_of_equal_texts_the_first_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"t": LONG}, {"t": LONG.upper()}, {"t": OTHER})
     made = prepared(tmp_path, "a.jsonl")
     assert items_in(made, LONG, OTHER) == [["a.jsonl:1 t"], ["a.jsonl:3 t"]]
-    assert len(made.load().names) == 2  # what has no window of its own needs no name
+    assert len(reference.load(made.uri).names) == 2  # what has no window of its own needs no name
 
 
 def test_named_by_content_not_by_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "one" / "b" / "x.jsonl", {"t": LONG}, {"t": OTHER}, {"u": SHORT})
     write(tmp_path / "two" / "b" / "x.jsonl", {"t": LONG}, {"t": OTHER}, {"u": SHORT})
     first, second = prepared(tmp_path / "one", "b/*"), prepared(tmp_path / "two", "*/x.jsonl")
-    assert first.sha256 == second.sha256 == files.sha256(first.uri)
-    assert first.uri == f"{tmp_path}/one/out/models/reference-{first.sha256[:12]}.arrow"
+    assert first.manifest.model_dump(exclude={"config"}) == second.manifest.model_dump(exclude={"config"})
     monkeypatch.setattr(reference, "_CHARACTERS_PER_CHUNK", 1)  # it does not matter how much is read at once
-    assert prepared(tmp_path / "one", "b/*").sha256 == first.sha256
-    assert prepared(tmp_path / "one", "b/*", fields=["t"]).sha256 != first.sha256
-    assert prepared(tmp_path / "one", "b/*", ngram=12).sha256 != first.sha256
-    assert prepared(tmp_path / "one", "b/*", min_words=9).sha256 != first.sha256
+    assert prepared(tmp_path, "one/b/*").manifest.parts == first.manifest.parts
+    for change in ({"fields": ["t"]}, {"ngram": 12}, {"min_words": 9}):
+        assert prepared(tmp_path / "one", "b/*", **change).manifest.fingerprint != first.manifest.fingerprint
 
 
 def test_what_was_changed_since_is_not_used(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"t": LONG})
     made = prepared(tmp_path, "a.jsonl")
-    Path(made.uri).write_bytes(b"x")
+    (Path(made.uri) / "windows.arrow").write_bytes(b"x")
     with pytest.raises(ValueError, match="has changed"):
-        made.load()
+        reference.load(made.uri)
 
 
 def test_odd_lines_that_are_fine(tmp_path: Path) -> None:
@@ -166,7 +156,7 @@ def test_a_text_of_one_word_a_million_times(tmp_path: Path) -> None:
     made = prepared(tmp_path, "a.jsonl")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert made.facts == {"files": 1, "items": 1, "too_short": 0, "windows": 1}
+    assert made.manifest.facts == {"files": 1, "items": 1, "too_short": 0, "windows": 1}
     assert peak < 120 * 2**20
 
 
@@ -179,7 +169,7 @@ def test_files_of_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
     section = {"paths": ["gs://bench/**/*.jsonl.gz", "gs://bench/?.jsonl"]}
     config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
-    made = reference.prepare(Context(config, str(tmp_path / "out")))
+    made = reference.build(Context(config, str(tmp_path / "out")))
     assert made is not None
     assert items_in(made, LONG, OTHER) == [["b/x.jsonl.gz:1 t"], ["y.jsonl:1 t"]]
 
@@ -196,7 +186,7 @@ def test_patterns_fields_and_names_that_fit_nothing(tmp_path: Path) -> None:
         prepared(tmp_path, "a.jsonl", fields=["t", "v"])
     with pytest.raises(BenchmarkError, match=r"b\.jsonl: no line has text in t; correct decontaminate\.fields"):
         prepared(tmp_path, "*.jsonl", fields=["t"])
-    assert prepared(tmp_path, "*.jsonl", fields=["t", "u"]).facts["items"] == 2
+    assert prepared(tmp_path, "*.jsonl", fields=["t", "u"]).manifest.facts["items"] == 2
 
 
 def test_paths_are_relative_to_the_config_and_in_no_manifest(tmp_path: Path) -> None:
@@ -205,6 +195,6 @@ def test_paths_are_relative_to_the_config_and_in_no_manifest(tmp_path: Path) -> 
     toml = f'[corpus]\nname = "c"\n{source}[decontaminate]\npaths = ["bench/*.jsonl"]\n'
     (tmp_path / "c.toml").write_text(toml)
     config = configs.load(tmp_path / "c.toml")
-    made = reference.prepare(Context(config, str(tmp_path / "out")))
-    assert made is not None and made.facts["items"] == 1
+    made = reference.build(Context(config, str(tmp_path / "out")))
+    assert made is not None and made.manifest.facts["items"] == 1
     assert "paths" not in config.recorded()["decontaminate"]
