@@ -61,6 +61,17 @@ serve: $(READY)  ## serve the Prefect deployments on this machine; then: prefect
 bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and the share spent outside the text functions
 	$(BIN)/python benchmarks/build.py
 
+# The peers live apart: their pins are none of ours.
+.venv-bench/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+		$$($(BIN)/python -c 'import shlex, tomllib; print(shlex.join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"]))')
+	@touch $@
+
+.PHONY: bench-dedup
+bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, rensa and datasketch (OPTIONS="--documents 3400 --large 0")
+	$(BIN)/python benchmarks/dedup.py $(OPTIONS)
+
 .PHONY: clean
 clean:  ## remove what was built (the cache of downloads stays)
-	rm -rf build .venv .prefect .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf build .venv .venv-bench .prefect .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
