@@ -112,7 +112,9 @@ def _removal(build: Build, document: Document) -> Removal | None:
 
 
 def _survivor(build: Build, removal: Removal, against: Sequence[Build]) -> Survivor | None:
-    candidates = [build] if removal.corpus is None else sorted(against, key=lambda earlier: earlier.name != removal.corpus)
+    candidates = (
+        [build] if removal.corpus is None else sorted(against, key=lambda earlier: not _is_named(earlier, str(removal.corpus)))
+    )
     for candidate in candidates:
         place = candidate.by_id([removal.survivor]).get(removal.survivor)
         if place is not None:
@@ -121,6 +123,11 @@ def _survivor(build: Build, removal: Removal, against: Sequence[Build]) -> Survi
             corpus = None if candidate is build else candidate.name
             return Survivor(document, document.text if text is None else text, corpus, candidate.relative(place))
     return None
+
+
+def _is_named(build: Build, corpus: str) -> bool:
+    """Corpora of one name are told apart by their index's fingerprint: "news/3f9a1c20b77e"."""
+    return corpus in (build.name, f"{build.name}/{build.index_fingerprint()}")
 
 
 def _copies(build: Build, document: Document) -> tuple[list[Copy], int]:

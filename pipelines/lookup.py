@@ -171,6 +171,11 @@ class Build:
         share = float(made.config["corpus"]["validation_share"]) if made else 0.0
         return "validation" if is_validation(_binary([str(document.columns["work"])]), share)[0] else "train"
 
+    def index_fingerprint(self) -> str:
+        """As a corpus is named by it beside others of the same name; empty without an index."""
+        made = self.manifest("index")
+        return made.fingerprint[: manifest.FINGERPRINT_CHARACTERS] if made else ""
+
     def quality_threshold(self) -> float | None:
         """What the classifier asks for; None while it is off."""
         made = self.manifest("classifier")
