@@ -162,6 +162,18 @@ def funnel(report: Report) -> list[tuple[str, str, list[int]]]:
     return rows
 
 
+def cuts(report: Report) -> list[tuple[str, str, list[int]]]:
+    """Stage, change, and the characters that it removed from documents that stay, by source; nothing that is zero."""
+    lines: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]
+    rows: dict[tuple[str, str], list[int]] = {}
+    for number, entries in enumerate(lines.values()):
+        for line in entries:
+            for change, count in line.get("characters_removed", {}).items():
+                rows.setdefault((line["stage"], change), [0] * len(lines))[number] += count
+    order = stages(report)
+    return [(*key, rows[key]) for key in sorted(rows, key=lambda key: (order.index(key[0]), key[1])) if any(rows[key])]
+
+
 class Tokens(NamedTuple):
     """Tokens of one vocabulary, split and source."""
 

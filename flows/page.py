@@ -33,6 +33,7 @@ def report_page(report: Report) -> str:
     parts = [
         f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
         _section("The funnel", _funnel(report), _FUNNEL_NOTE),
+        _section("What was cut out of documents that stay", _cuts(report), "Characters by stage and reason."),
         _section("Deduplication", _deduplication(report)),
         _section("Largest clusters", _largest(report)),
         _section("Repeated lines and paragraphs", _repeated(report)),
@@ -60,6 +61,13 @@ def _funnel(report: Report) -> str:
     names = ["stage", "", *map(_text, report["funnel"]), "all"]
     cells = [[stage, what, *map(_number, counts), f"{sum(counts):,}"] for stage, what, counts in rows]
     return _table(names, cells, numbers=range(2, len(names)), totals=2)
+
+
+def _cuts(report: Report) -> str:
+    rows = figures.cuts(report)
+    names = ["stage", "", *map(_text, report["funnel"]), "all"]
+    cells = [[stage, change, *map(_number, counts), f"{sum(counts):,}"] for stage, change, counts in rows]
+    return _table(names, cells, numbers=range(2, len(names)))
 
 
 def _deduplication(report: Report) -> str:

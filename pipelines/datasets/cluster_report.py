@@ -106,5 +106,6 @@ def excerpts(documents: Sequence[Dataset], ids: Iterable[str]) -> dict[str, dict
     found: dict[str, dict[str, str | None]] = {}
     for name, place in lookup.by_id(parts, ids).items():
         row = lookup.row_at(place, ["source", "title", "url", "text"])
-        found[name] = {**row, "text": row["text"][:EXCERPT_CHARACTERS]}
+        more = "…" if len(row["text"]) > EXCERPT_CHARACTERS else ""
+        found[name] = {**row, "text": row["text"][:EXCERPT_CHARACTERS] + more}
     return dict(sorted(found.items()))

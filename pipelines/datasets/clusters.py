@@ -29,7 +29,7 @@ from pipelines.text import clusters as science
 from pipelines.text.clusters import Likeness, Ranks, Removals, Verified
 
 NAME = "clusters"
-VERSION = 3
+VERSION = 4
 DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
 LARGEST = 10
 

@@ -131,7 +131,7 @@ def test_excerpts_are_found_by_id_in_whatever_row_group(tmp_path) -> None:
         "source": "web",
         "title": None,
         "url": "https://example.org/6",
-        "text": ("6 " * 200)[:EXCERPT_CHARACTERS],
+        "text": ("6 " * 200)[:EXCERPT_CHARACTERS] + "…",
     }
     told = with_excerpts(largest_clusters([(name(1), 5), (name(7), 2)], REMOVED), [dataset])
     assert [entry["excerpt"] and entry["excerpt"]["text"][:2] for entry in told] == ["9 ", None]

@@ -193,7 +193,7 @@ def test_a_removal_lies_in_the_part_of_its_unit_sorted_by_id(tmp_path):
             "grains": {"exact": 0, "near": 6, "url": 0},
             "survivor": document_id("web", "g").hex(),
             "survivors": 1,
-            "excerpt": {"source": "web", "title": None, "url": None, "text": text[:200]},
+            "excerpt": {"source": "web", "title": None, "url": None, "text": text[:200] + "…"},
         }
     ]
     assert facts["sizes"][-1] == {"least": 5, "most": 8, "clusters": 1, "documents": 7}

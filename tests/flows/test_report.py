@@ -64,6 +64,17 @@ def test_the_page_says_what_the_report_says(tiny, report) -> None:
         for line in lines:
             for reason, count in line["documents_dropped"].items():
                 assert rows[line["stage"], f"- {reason}"][column] == str(count)
+    removed = {
+        (line["stage"], change): 0
+        for lines in report["funnel"].values()
+        for line in lines
+        for change in line["characters_removed"]
+    }
+    for lines in report["funnel"].values():
+        for line in lines:
+            for change, count in line["characters_removed"].items():
+                removed[line["stage"], change] += count
+    assert removed and all(rows[key][-1] == f"{count:,}" for key, count in removed.items() if count)
     assert rows["crawl", "16"] == ["2", "1", "·", "3", "18.8%"]  # deduplication
     assert rows["all", "24"] == ["2", "1", "·", "3", "12.5%"]
     assert rows["0.9 to 0.95", "1"] == [""] and rows["1", "2"] == [""] and rows["2", "3"] == [""]
