@@ -29,7 +29,8 @@ def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
         counts = np.ones(documents.num_rows, np.int64)
         counts[is_long] = [len(parts) for parts in cut]
         parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))
-        texts = _in_place_of(documents["text"], is_long, cut)
+        short = pc.if_else(pa.array(is_long), "", documents["text"])  # the long ones a second time might not fit into a column
+        texts = _in_place_of(short, is_long, cut)
         ids = _in_place_of(documents["id"], is_long, _ids(documents["work"].filter(pa.array(is_long)), cut))
         bare = with_columns(documents, text=pa.repeat("", documents.num_rows))  # take would copy the whole text for each piece
         return batches.split(batch, NAME, parent, with_columns(bare.take(parent), text=texts, id=ids))

@@ -117,7 +117,7 @@ print(batch.documents.num_rows, batch.tables["signatures"].num_rows, peak() - be
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is read as Linux tells it")
 def test_a_line_of_fifty_million_characters_takes_a_few_times_its_length():
-    """Measured: 7 times (326 MiB). Once it was 48 times, as often as it has pieces, each of which was a copy of all of it."""
+    """Measured: 7 times (310 MiB). Once it was 48 times, as often as it has pieces, each of which was a copy of all of it."""
     script = LONG_LINE.replace("{documents}", inspect.getsource(documents))
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
     pieces, signed, grown = map(int, found.stdout.split())
