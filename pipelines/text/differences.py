@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 NGRAMS = (12, 5, 2, 1)  # words in an anchor, one after the other
 PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to look at: some 50 ms
+_MOST_STEPS = 100  # words by which a border between two stretches is moved
 PAIRS = 1_000_000  # of all gaps together: some seconds
 
 # A character of a script written without spaces is a word, as in pipelines/text/shingles.py.
@@ -51,7 +52,8 @@ def differences(first: str, second: str) -> list[Stretch]:
     """
     a, b = _Tokens(first), _Tokens(second)
     known: dict[str, int] = {}
-    blocks = _blocks(a.numbers(known), b.numbers(known))
+    numbers, others = a.numbers(known), b.numbers(known)
+    blocks = _to_line_starts(a, b, numbers, others, _blocks(numbers, others))
     stretches: list[Stretch] = []
     i = j = 0
     for start, other, words in [*blocks, (len(a), len(b), 0)]:
@@ -111,8 +113,32 @@ class _Tokens:
     def numbers(self, known: dict[str, int]) -> Words:
         return np.fromiter((known.setdefault(word, len(known)) for word in self._words), np.int64, len(self._words))
 
+    def starts_line(self, word: int) -> bool:
+        return word == 0 or "\n" in self._text[self._starts[word - 1] + len(self._words[word - 1]) : self._starts[word]]
+
     def text(self, start: int, end: int) -> str:
         return self._text[self._starts[start] : self._starts[end]]
+
+
+def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, blocks: Sequence[Block]) -> list[Block]:
+    """The same blocks, the border between two moved where that makes a cut or an insertion begin at a line's start.
+
+    "x / y z / y w" without "y z" is also one without "z / y": both leave "x / y w", but lines are what was cut.
+    """
+    moved = list(blocks)
+    for index in range(1, len(moved)):
+        (i, j, size), (k, m, length) = moved[index - 1], moved[index]
+        is_cut = m == j + size
+        if is_cut == (k == i + size):  # both changed: a replacement has its place
+            continue
+        text, words, start, end = (a, numbers, i + size, k) if is_cut else (b, others, j + size, m)
+        for steps in range(min(size - 1, _MOST_STEPS)):
+            if text.starts_line(start - steps):
+                moved[index - 1], moved[index] = (i, j, size - steps), (k - steps, m - steps, length + steps)
+                break
+            if words[start - steps - 1] != words[end - steps - 1]:
+                break
+    return moved
 
 
 def _blocks(a: Words, b: Words) -> list[Block]:

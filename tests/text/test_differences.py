@@ -41,14 +41,32 @@ def test_a_character_is_a_word_where_words_are_not_spaced() -> None:
     ]
 
 
+def test_a_cut_line_is_a_line() -> None:
+    text = 'I will.\n"What do you mean?"\n"What I say.\n'
+    cut = 'I will.\n"What I say.\n'
+    assert [(s.kind, s.text) for s in differences(text, cut)] == [
+        ("equal", "I will.\n"),
+        ("removed", '"What do you mean?"\n'),
+        ("equal", '"What I say.\n'),
+    ]
+    assert [(s.kind, s.text) for s in differences(cut, text)] == [
+        ("equal", "I will.\n"),
+        ("added", '"What do you mean?"\n'),
+        ("equal", '"What I say.\n'),
+    ]
+
+
 words = st.lists(st.sampled_from("abcdefg"), max_size=60)
 
 
 @settings(max_examples=300)
-@given(words, words)
-def test_the_stretches_are_both_texts(first: list[str], second: list[str]) -> None:
-    found = differences(" ".join(first), " ".join(second))
-    assert "".join(s.text for s in found if s.kind != "added") == " ".join(first)
+@given(words, words, st.integers(1, 5))
+def test_the_stretches_are_both_texts(first: list[str], second: list[str], line: int) -> None:
+    def text(words: list[str]) -> str:
+        return "\n".join(" ".join(words[i : i + line]) for i in range(0, len(words), line))
+
+    found = differences(text(first), text(second))
+    assert "".join(s.text for s in found if s.kind != "added") == text(first)
     assert " ".join(s.text.strip() for s in found if s.kind != "removed").split() == second
     assert all(len(s.text.split()) == s.words > 0 for s in found)
     for before, after in pairwise(found):
