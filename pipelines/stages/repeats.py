@@ -51,12 +51,11 @@ def stage(found: Found) -> Stage:
         cuts = _cuts(batch.documents["id"].take(pa.array(rows)), texts, words, found)
         empty = _left_empty(words.offsets, cuts)
         batch = _without_empty(batch, rows[empty])
-        stays = np.repeat(~empty, np.diff(words.offsets))
         goes = np.zeros(len(words.hashes), np.bool_)
         # Rows count without those that were dropped from here on.
         rows = rows[~empty] - np.cumsum(empty)[~empty]
         for change, flags in cuts:
-            goes |= flags & stays
+            goes |= flags
             changed = repeats.without_words(texts, words, goes).filter(pa.array(~empty))
             batch = rewrite(batch, NAME, change, _replaced(batch.documents["text"], rows, changed))
         return batch

@@ -283,9 +283,13 @@ def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
     """Where the text behind a cut begins: with its first whole line, else with what touches the word behind."""
     for i in range(begin, end):
         if data[i] == _NEWLINE:
-            while i < end and data[i] == _NEWLINE:
-                i += 1
-            return i
+            stays = i + 1
+            for j in range(i, end):
+                if data[j] == _NEWLINE:
+                    stays = j + 1
+                elif not _is_blank(data[j]):
+                    break
+            return stays
     stays = end
     if not is_last:
         for i in range(begin, end):
