@@ -27,11 +27,34 @@ class Claim:
     is_mistake: bool = False  # one of our own ValueErrors: it names the file and the fix, and another try does not help
 
 
-class Claims:
-    """A folder of claims; a picklable handle. Without a folder (a cluster) nothing is written."""
+class Stopped(Exception):
+    """Another unit failed, or a signal came: this one need not be finished."""
 
-    def __init__(self, folder: str | None) -> None:
-        self.folder = folder
+
+class Claims:
+    """A folder of claims; a picklable handle. Without a folder (a cluster) nothing is written.
+
+    `in_threads`: the workers are threads of the driver. Then a unit that fails stops the others, and the driver, which finds
+    its claim, raises the error: Beam would print it, with its traceback, and leave the other threads at work.
+    """
+
+    def __init__(self, folder: str | None, *, in_threads: bool = False) -> None:
+        self.folder, self.in_threads = folder, in_threads
+
+    def stop(self) -> None:
+        """Let no unit begin, and none go on after its next batch."""
+        assert self.folder is not None
+        (Path(self.folder) / "stop").touch()
+
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self.folder is not None and (Path(self.folder) / "stop").exists()
+
+    def wait_until_idle(self, seconds: float) -> None:
+        """Wait until no unit is in hand."""
+        deadline = time.monotonic() + seconds
+        while any(claim.state == "working" for claim in self.all()) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     @contextlib.contextmanager
     def hold(self, name: str, stored_bytes: int = 0) -> Generator[Claim]:
@@ -41,7 +64,8 @@ class Claims:
         try:
             yield claim
         except BaseException as error:
-            claim.state = "failed" if isinstance(error, Exception) else "interrupted"
+            is_failure = isinstance(error, Exception) and not isinstance(error, Stopped)
+            claim.state = "failed" if is_failure else "interrupted"
             claim.is_mistake = isinstance(error, ValueError) and type(error).__module__.startswith("pipelines.")
             claim.error = str(error) if claim.is_mistake else f"{type(error).__name__}: {error}"
             self.note(claim)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import apache_beam as beam
 
 from pipelines.beam import runners
-from pipelines.beam.claims import Claim, Claims
+from pipelines.beam.claims import Claim, Claims, Stopped
 from pipelines.build import Context
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
@@ -31,9 +31,12 @@ class Job(Protocol):
 
 
 def process_units(
-    context: Context, dataset_uri: str, job: Job, units: Sequence[Unit], *, documents: bool = True
+    context: Context, dataset_uri: str, job: Job, units: Sequence[Unit], *, documents: bool = True, columnar: bool = False
 ) -> list[Sidecar]:
-    """The sidecars of all units, in their order; units that are finished already are not done again."""
+    """The sidecars of all units, in their order; units that are finished already are not done again.
+
+    `columnar`: the job is done in Arrow, NumPy and numba, with little Python between (see runners.run).
+    """
     finished = {unit.name: sidecar for unit in units if (sidecar := finished_sidecar(dataset_uri, unit.name))}
     pending = [unit for unit in units if unit.name not in finished]
     context.on_event("units", {"total": len(units), "finished": len(finished), "bytes": sum(u.bytes for u in pending)})
@@ -47,6 +50,7 @@ def process_units(
             construct,
             stored_bytes=sum(unit.bytes for unit in pending) if len(pending) > 1 else 0,
             on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+            columnar=columnar,
         )
     return [finished.get(unit.name) or _written(dataset_uri, unit.name) for unit in units]
 
@@ -73,12 +77,23 @@ class ProcessUnit(beam.DoFn):
     def process(self, element: str, *_args: Any, **_kwargs: Any) -> Iterable[str]:
         """Do one unit."""
         unit = Unit.model_validate_json(element)
+        if self._claims.is_stopped():
+            return
+        try:
+            self._do(unit)
+        except Exception:
+            if not self._claims.in_threads:
+                raise
+            self._claims.stop()  # the driver raises what the claim says
+            return
+        yield unit.name
+
+    def _do(self, unit: Unit) -> None:
         with self._claims.hold(unit.name, unit.bytes) as claim:
             # Here and not in setup(), so that a model that cannot be loaded is an error with a unit's name.
             self._read = self._read or self._job.open()
             batches = self._counted(claim, self._read(unit))
             write_unit(self._dataset_uri, unit, batches, documents=self._documents)
-        yield unit.name
 
     def _counted(self, claim: Claim, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -87,6 +102,8 @@ class ProcessUnit(beam.DoFn):
             claim.text_bytes += batch.documents["text"].nbytes
             claim.stored_bytes += batch.ledger.bytes_read
             self._claims.note(claim)
+            if self._claims.is_stopped():
+                raise Stopped
 
 
 def finished_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:

@@ -28,6 +28,9 @@ from pipelines.build import RunnerOptions
 POLL_SECONDS = 0.25
 WORKER_DIED = 70  # exit status of the child process
 IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
+IN_THREADS_BYTES = 2 * 2**30  # below this, threads are enough for work in columns: they start at once
+THREADS_STOP_SECONDS = 30
+THREADS_LIMIT = 4  # what is Python between the columns, one thread does at a time
 
 # Adds transforms to a pipeline. It is pickled for the child process: a module's function, or functools.partial of one.
 Construct = Callable[[beam.Pipeline, Claims], None]
@@ -42,10 +45,13 @@ class InputError(ValueError):
     """The run ended because of a mistake in the input or the config; the message is that of the unit's own error."""
 
 
-def run(options: RunnerOptions, construct: Construct, *, stored_bytes: int, on_progress: OnProgress) -> None:
+def run(
+    options: RunnerOptions, construct: Construct, *, stored_bytes: int, on_progress: OnProgress, columnar: bool = False
+) -> None:
     """Run the pipeline to its end.
 
-    `stored_bytes` of input decide whether local workers are worth their start. Raises InputError for what a user has to
+    `stored_bytes` of input decide whether local workers are worth their start. `columnar` work is done in Arrow, NumPy and
+    numba, which let other threads run meanwhile: workers may be threads. Raises InputError for what a user has to
     mend, WorkerError with the unit's name for everything else.
     """
     if options.runner != "local":
@@ -56,6 +62,8 @@ def run(options: RunnerOptions, construct: Construct, *, stored_bytes: int, on_p
         try:
             if options.workers == 1 or stored_bytes < IN_PROCESS_BYTES:
                 _run_in_process(construct, claims, on_progress)
+            elif columnar and stored_bytes < IN_THREADS_BYTES:
+                _run_in_threads(min(options.workers, THREADS_LIMIT), construct, Claims(folder, in_threads=True), on_progress)
             else:
                 _run_in_child(options, construct, claims, on_progress)
         finally:
@@ -81,6 +89,27 @@ def _run_in_process(construct: Construct, claims: Claims, on_progress: OnProgres
             if claims.is_interrupted():  # Beam makes an error of the unit out of it
                 raise KeyboardInterrupt from error
             raise _named(claims, error) from error
+
+
+def _run_in_threads(threads: int, construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
+    options = PipelineOptions([f"--direct_num_workers={threads}", "--direct_running_mode=multi_threading"])
+    with _polling(lambda: on_progress(claims.all())):
+        try:
+            with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+                construct(pipeline, claims)
+        except Exception as error:
+            _stop(claims)
+            raise _named(claims, error) from error
+        except KeyboardInterrupt:
+            _stop(claims)
+            raise
+    if claims.failures():
+        raise _named(claims, RuntimeError())
+
+
+def _stop(claims: Claims) -> None:
+    claims.stop()
+    claims.wait_until_idle(THREADS_STOP_SECONDS)
 
 
 @contextlib.contextmanager

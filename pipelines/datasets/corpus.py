@@ -60,7 +60,7 @@ def build(
     }
 
     def make(uri: str) -> Manifest:
-        sidecars = process_units(context, uri, job, units)
+        sidecars = process_units(context, uri, job, units, columnar=True)
         return manifest.assemble("corpus", made_from, sidecars, config=config.recorded())
 
     return ensure(context, "corpus", made_from, make)

@@ -42,7 +42,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
     made_from = _made_from(context.config, source, model, units, documents_per_unit)
 
     def make(uri: str) -> Manifest:
-        sidecars = process_units(context, uri, job, units)
+        sidecars = process_units(context, uri, job, units, columnar=KINDS[source.kind].columnar)
         made = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
         _check_input(source, uri, made)
         return made

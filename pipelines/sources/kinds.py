@@ -16,11 +16,12 @@ class Kind:
     version: int
     units: Callable[[SourceSection], list[Unit]]
     read: Callable[[SourceSection, Unit], Iterator[Batch]]
+    columnar: bool = False  # no Python loop over documents: threads are workers enough
 
 
 KINDS = {
     "wikipedia": Kind(wikipedia.VERSION, wikipedia.units, wikipedia.read),
     "books": Kind(books.VERSION, books.units, books.read),
     "common_crawl": Kind(common_crawl.VERSION, common_crawl.units, common_crawl.read),
-    "records": Kind(records.VERSION, records.units, records.read),
+    "records": Kind(records.VERSION, records.units, records.read, columnar=True),
 }

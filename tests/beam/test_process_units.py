@@ -61,6 +61,23 @@ def test_every_worker_count_writes_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests(tmp_path / "one")) == 8  # a part and a sidecar for each unit, and nothing else
 
 
+def test_columnar_work_is_done_in_threads_with_the_same_bytes(tmp_path: Path) -> None:
+    units = write_units(tmp_path / "in", a="one\ntwo\nthree", b="four\nsleep 0.5", c="five\nsix\nsleep 0.5", d="seven")
+    trace = tmp_path / "trace"
+    trace.mkdir()
+    one = process_units(context(tmp_path), str(tmp_path / "one"), LinesJob(), units)
+    two = process_units(context(tmp_path, workers=2), str(tmp_path / "two"), LinesJob(str(trace)), units, columnar=True)
+    assert one == two
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert {path.name.split(".")[-2] for path in trace.iterdir()} == {str(os.getpid())}
+
+
+def test_an_error_in_a_thread_names_its_unit(tmp_path: Path) -> None:
+    units = write_units(tmp_path / "in", bad="x\nfail", good="one", other="two")
+    with pytest.raises(WorkerError, match=f"unit {units[0].name}: ValueError: this line says so"):
+        process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(), units, columnar=True)
+
+
 def test_a_killed_worker_ends_the_run_with_the_unit_named_and_a_rerun_does_only_the_rest(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.mkdir()
