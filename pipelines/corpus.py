@@ -47,8 +47,13 @@ def plan(context: Context) -> list[Step]:
         steps.append(Step("reference", (), False, lambda _built: reference.build(context)))
     steps += [_documents_step(context, source) for source in config.sources]
     steps += [
-        Step("clusters", sources, False, lambda built: clusters.build(context, texts(built), indexes)),
-        Step("repeats", (*sources, "clusters"), False, lambda built: repeats.build(context, texts(built), built["clusters"])),
+        Step("clusters", sources, config.deduplicate.enabled, lambda built: clusters.build(context, texts(built), indexes)),
+        Step(
+            "repeats",
+            (*sources, "clusters"),
+            config.repeats.enabled,
+            lambda built: repeats.build(context, texts(built), built["clusters"]),
+        ),
         Step(
             "classifier", (*sources, "clusters"), False, lambda built: classifier.build(context, texts(built), built["clusters"])
         ),
@@ -60,7 +65,12 @@ def plan(context: Context) -> list[Step]:
                 context, texts(built), built["clusters"], built["repeats"], built.get("reference"), built["classifier"]
             ),
         ),
-        Step("index", (*sources, "corpus"), False, lambda built: index.build(context, texts(built), built["corpus"])),
+        Step(
+            "index",
+            (*sources, "corpus"),
+            config.deduplicate.enabled,
+            lambda built: index.build(context, texts(built), built["corpus"]),
+        ),
     ]
     for section in config.vocabularies:
         steps.append(_vocabulary_step(context, section))
