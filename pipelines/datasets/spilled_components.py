@@ -1,5 +1,6 @@
 """Connected components through files: one union-find while the edges fit this process, else by rounds (text/components)."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,7 @@ def by_rounds(context: Context, plan: Plan, verdicts: Sequence[str], ranges: int
     sources, done = list(verdicts), 0
     while sources:
         folder = plan.path("components", f"{done:03}")
-        inputs = [(f"edges-{i:05}", uri, files.size(uri)) for i, uri in enumerate(sources)]
+        inputs = [(f"edges-{i:05}", json.dumps({"number": i, "uri": uri}), files.size(uri)) for i, uri in enumerate(sources)]
         plan.run(context, inputs, rounds_chain(folder, ranges))
         if done:
             files.remove(plan.path("components", f"{done - ROUNDS_AT_ONCE:03}"))
@@ -100,12 +101,12 @@ class Directions:
     folder: str
     ranges: int
 
-    def __call__(self, uri: str) -> list[tuple[int, str]]:
+    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
         """Write a file per range of nodes."""
-        columns = spill.read_columns(uri)
-        edges = (columns["node"], columns["component"]) if "node" in columns else _accepted(uri)
-        name = uri.rsplit("/", 1)[-1].removesuffix(".arrow")
-        return _under_both_ends(files.join(self.folder, "edges"), name, *edges, self.ranges)
+        task = json.loads(descriptor)
+        columns = spill.read_columns(task["uri"])
+        edges = (columns["node"], columns["component"]) if "node" in columns else _accepted(task["uri"])
+        return _under_both_ends(files.join(self.folder, "edges"), f"{task['number']:05}", *edges, self.ranges)
 
 
 @dataclass(frozen=True)

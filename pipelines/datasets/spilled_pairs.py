@@ -1,20 +1,21 @@
 """Candidate pairs and their verification, through files: the same rounds as text/clusters.verify.
 
-A round is one chain. A pair is asked for by each range of buckets that it lies in, and compared once: pairs have ranges of
-their own, which remember what is known. The evidence of a pair comes by two hops, of its centre and then of its member.
+A pair is asked for by each range of buckets that it lies in, and compared once: pairs have ranges of their own, which
+remember what is known. The evidence of a pair comes by two hops, of its centre and then of its member.
 
-    rows of bands   → stars of a range    → new pairs → attach centres → compare with members        (the first round)
-    known verdicts  → new stars of a range → new pairs → attach centres → compare with members       (every other one)
+    rows of bands → stars of a range    → new pairs → attach centres → compare with members        (the first stars)
+    verdicts      → new stars of a range → new pairs → attach centres → compare with members       (every other round)
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.beam.exchange import Step
 from pipelines.build import Context
 from pipelines.contract import files
 from pipelines.datasets import spill
@@ -27,6 +28,7 @@ from pipelines.text import clusters as science
 from pipelines.text.clusters import Edges, Ranks
 from pipelines.text.components import distinct, range_of
 
+ROUNDS_AT_ONCE = 4  # in one pipeline: most end by then, and a pipeline takes seconds to start its workers, minutes on a cluster
 _RANK_BITS = np.uint64(32)
 
 
@@ -44,18 +46,21 @@ class Counts:
 
 def verify(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]], rounds: int = science.RESTAR_ROUNDS) -> Counts:
     """Compare all candidate pairs; the verdicts lie where `verdict_uris` says."""
-    _first_round(context, plan, groups)
-    counts = _compared(plan, 0, Counts())
-    while True:
-        is_last = counts.rounds == rounds
-        left = _next_round(context, plan, counts.rounds + 1, is_last=is_last)
-        notes = spill.read_notes(plan.path(_round(counts.rounds + 1), "restarred"))
-        capped, buckets = spill.total(notes, "capped"), spill.total(notes, "capped_buckets")
-        counts = replace(counts, capped=counts.capped + capped, capped_buckets=counts.capped_buckets + buckets)
-        files.remove(plan.path(_round(counts.rounds)))
-        if is_last or not left:
-            return replace(counts, unresolved=left)
-        counts = _compared(plan, counts.rounds + 1, replace(counts, rounds=counts.rounds + 1))
+    _first_stars(context, plan, groups)
+    left: list[int] = []  # members of the new stars, round by round
+    while len(left) <= rounds and (not left or left[-1]):
+        numbers = range(len(left) + 1, min(len(left) + ROUNDS_AT_ONCE, rounds + 1) + 1)
+        _more_rounds(context, plan, numbers, rounds)
+        left += [_total(plan, f"restarred-{number:03}", "left") for number in numbers]
+    used = next((number for number, members in enumerate(left) if not members), rounds)
+    return Counts(
+        compared=sum(_total(plan, f"compared-{number:03}", "compared") for number in range(used + 1)),
+        failed=sum(_total(plan, f"compared-{number:03}", "failed") for number in range(used + 1)),
+        rounds=used,
+        unresolved=left[used],
+        capped_buckets=sum(_total(plan, f"restarred-{number:03}", "capped_buckets") for number in range(1, used + 2)),
+        capped=sum(_total(plan, f"restarred-{number:03}", "capped") for number in range(1, used + 2)),
+    )
 
 
 def verdict_uris(plan: Plan) -> list[str]:
@@ -63,7 +68,7 @@ def verdict_uris(plan: Plan) -> list[str]:
     return files.listing(plan.path("known"), ".arrow")
 
 
-def _first_round(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
+def _first_stars(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
     inputs: list[tuple[str, str, int]] = []
     for number, group in enumerate(groups):
         descriptor = json.dumps({"number": number, "ranks": ranks_uri(plan, number), "parts": [piece.uri for piece in group]})
@@ -73,44 +78,50 @@ def _first_round(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]
     files.remove(plan.path(_round(0), "centres"))
 
 
-def _next_round(context: Context, plan: Plan, number: int, *, is_last: bool) -> int:
-    """Give a new centre to members that are not like theirs; how many members these stars have."""
-    before = plan.path(_round(number - 1))
-    failed = spill.total(spill.read_notes(files.join(before, "compared")), "failed")
+def _more_rounds(context: Context, plan: Plan, numbers: range, rounds: int) -> None:
+    """Give new centres to members that are not like theirs, and compare, some rounds in one go."""
+    before = plan.path(_round(numbers[0] - 1))
     asked = sum(map(files.size, files.listing(files.join(before, "asked"), ".arrow")))
+    failed = _total(plan, f"compared-{numbers[0] - 1:03}", "failed")
     size = (asked + failed * plan.bytes_per_document) // plan.ranges
     inputs = [(f"verdicts-{key:05}", str(key), size) for key in range(plan.ranges)]
-    plan.run(context, inputs, next_chain(plan, number, is_last=is_last))
-    for uri in files.listing(plan.path("known"), f"-{number - 1:03}.arrow"):
-        files.remove(uri)
-    files.remove(plan.path(_round(number), "centres"))
-    return spill.total(spill.read_notes(plan.path(_round(number), "restarred")), "left")
+    plan.run(context, inputs, rounds_chain(plan, numbers, rounds))
+    for number in range(numbers[0] - 1, numbers[-1]):
+        files.remove(plan.path(_round(number)))
+    files.remove(plan.path(_round(numbers[-1]), "centres"))
 
 
 def first_chain(plan: Plan) -> Chain:
-    """From groups of parts to the verdicts of the first stars."""
+    """From groups of parts to the comparison of the first stars."""
     bands = BandRows(plan.section, plan.path("bands"), plan.ranges)
     return bands, (FirstStars(plan), NewPairs(plan, 0), AttachCentres(plan, 0), ComparePairs(plan, 0))
 
 
-def next_chain(plan: Plan, number: int, *, is_last: bool) -> Chain:
-    """From the verdicts of a round to those of the next; the stars of the last are not compared."""
-    steps = Restar(plan, number, is_last), NewPairs(plan, number), AttachCentres(plan, number), ComparePairs(plan, number)
-    return Verdicts(plan, number), steps
+def rounds_chain(plan: Plan, numbers: range, rounds: int) -> Chain:
+    """From a comparison to the one of the last of `numbers`; the stars that come after all `rounds` are not compared."""
+    steps: list[Step] = []
+    for number in numbers:
+        steps += [Restar(plan, number, number > rounds), NewPairs(plan, number), AttachCentres(plan, number)]
+        steps += [ComparePairs(plan, number), Verdicts(plan, number + 1)]
+    return FirstVerdicts(plan, numbers[0]), steps[:-1]
 
 
-def _compared(plan: Plan, number: int, counts: Counts) -> Counts:
-    notes = spill.read_notes(plan.path(_round(number), "compared"))
-    compared, failed = spill.total(notes, "compared"), spill.total(notes, "failed")
-    return replace(counts, compared=counts.compared + compared, failed=counts.failed + failed)
+def _total(plan: Plan, notes: str, fact: str) -> int:
+    return spill.total(spill.read_notes(plan.path("notes", notes)), fact)
 
 
 def _round(number: int) -> str:
     return f"round-{number:03}"
 
 
-def _known_uri(plan: Plan, key: int, number: int) -> str:
-    return plan.path("known", f"{key:05}-{number:03}.arrow")
+def _known(plan: Plan, key: int, number: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """The pairs of a range that were compared before this round, sorted, and whether they are alike."""
+    uris = files.listing(plan.path("known", f"{key:05}"), ".arrow")
+    # A worker that is late with a step which another has finished must not see more than that one.
+    before = [uri for uri in uris if uri.rsplit("/", 1)[-1] < f"{number:03}"]
+    found = spill.read_all(before, pair=np.uint64, alike=np.uint8)
+    order = np.argsort(found["pair"])
+    return found["pair"][order], found["alike"][order]
 
 
 def _pairs(edges: Edges) -> NDArray[np.uint64]:
@@ -152,14 +163,17 @@ class NewPairs:
     round: int
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write a file per segment."""
+        """Write a file per segment; without new pairs an empty one, that the range hears of its verdicts all the same."""
         pairs = distinct(spill.read_all(uris, pair=np.uint64)["pair"])
-        if self.round:
-            known = spill.read_columns(_known_uri(self.plan, key, self.round))["pair"]
-            place = np.minimum(np.searchsorted(known, pairs), max(0, len(known) - 1))
-            pairs = pairs[known[place] != pairs] if len(known) else pairs
-        segments = Segments(self.plan).of(_ends(pairs)[0])
-        return spill.write_by_key(self.plan.path(_round(self.round), "new"), f"{key:05}", segments, pair=pairs)
+        known, _ = _known(self.plan, key, self.round)
+        if len(known):
+            pairs = pairs[known[np.minimum(np.searchsorted(known, pairs), len(known) - 1)] != pairs]
+        folder, name, segments = self.plan.path(_round(self.round), "new"), f"{key:05}", Segments(self.plan)
+        if len(pairs):
+            return spill.write_by_key(folder, name, segments.of(_ends(pairs)[0]), pair=pairs)
+        segment = int(segments.of(np.zeros(1, np.uint32))[0])
+        spill.write_columns(spill.keyed(folder, segment, name), pair=pairs)
+        return [(segment, spill.keyed(folder, segment, name))]
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,8 @@ class AttachCentres:
         written: list[tuple[int, str]] = []
         for uri in uris:
             pairs = spill.read_columns(uri)["pair"]
+            if not len(pairs):
+                written.append((segment, uri))
             places = segments.places(segment, _ends(pairs)[0])
             for number, chunk in enumerate(rows.chunks(places, self.plan.bytes_at_once)):
                 evidence = rows.take(places[chunk]).append_column("pair", pa.array(pairs[chunk]))
@@ -192,7 +208,7 @@ class ComparePairs:
     plan: Plan
     round: int
 
-    def __call__(self, segment: int, uris: Sequence[str]) -> None:
+    def __call__(self, segment: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write the verdicts, a file per range of pairs, and how many there are."""
         segments = Segments(self.plan)
         uri = segments.uri(segment)
@@ -204,29 +220,28 @@ class ComparePairs:
             for chunk in rows.chunks(members, self.plan.bytes_at_once):
                 centres = evidence_of(batch.slice(chunk.start, chunk.stop - chunk.start), self.plan.section.scheme)
                 alike.append(likeness(centres, store.evidence(members[chunk]), self.plan.section).alike)
-        self._write(segment, np.concatenate(pairs), np.concatenate(alike))
+        written = self._write(segment, np.concatenate(pairs), np.concatenate(alike))
+        without = [(spill.number_of(uri), uri) for uri in uris if uri.startswith(self.plan.path(_round(self.round), "new"))]
+        return written + without
 
-    def _write(self, segment: int, pairs: NDArray[np.uint64], alike: NDArray[np.bool_]) -> None:
-        folder = self.plan.path(_round(self.round))
-        ranges = range_of(pairs, self.plan.ranges)
+    def _write(self, segment: int, pairs: NDArray[np.uint64], alike: NDArray[np.bool_]) -> list[tuple[int, str]]:
         name = f"{segment:05}"
-        spill.write_by_key(files.join(folder, "verdicts"), name, ranges, pair=pairs, alike=alike.astype(np.uint8))
-        failed = int(np.count_nonzero(~alike))
-        spill.write_note(files.join(folder, "compared", f"{name}.json"), compared=len(pairs), failed=failed)
+        note = self.plan.path("notes", f"compared-{self.round:03}", f"{name}.json")
+        spill.write_note(note, compared=len(pairs), failed=int(np.count_nonzero(~alike)))
+        ranges, name = range_of(pairs, self.plan.ranges), f"{self.round:03}-{name}"
+        return spill.write_by_key(self.plan.path("known"), name, ranges, pair=pairs, alike=alike.astype(np.uint8))
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Map: what is known of a range of pairs after the round before; the failed pairs go to the buckets that asked."""
+    """The pairs of a range that failed in the round before, for the buckets that asked for them."""
 
     plan: Plan
     round: int
 
-    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
-        """Write all that is known, and a file per range of buckets with failed pairs."""
-        key = int(descriptor)
-        known, alike = self._known(key)
-        spill.write_columns(_known_uri(self.plan, key, self.round), pair=known, alike=alike)
+    def __call__(self, key: int, _uris: Sequence[str]) -> list[tuple[int, str]]:
+        """Write a file per range of buckets with failed pairs."""
+        known, alike = _known(self.plan, key, self.round)
         written: list[tuple[int, str]] = []
         for uri in files.listing(self.plan.path(_round(self.round - 1), "asked", f"{key:05}"), ".arrow"):
             pairs = spill.read_columns(uri)["pair"]
@@ -238,13 +253,17 @@ class Verdicts:
                 written.append((asker, target))
         return written
 
-    def _known(self, key: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-        uris = files.listing(self.plan.path(_round(self.round - 1), "verdicts", f"{key:05}"), ".arrow")
-        if self.round > 1:
-            uris.append(_known_uri(self.plan, key, self.round - 1))
-        found = spill.read_all(uris, pair=np.uint64, alike=np.uint8)
-        order = np.argsort(found["pair"])
-        return found["pair"][order], found["alike"][order]
+
+@dataclass(frozen=True)
+class FirstVerdicts:
+    """Map: the same for the first round of a chain."""
+
+    plan: Plan
+    round: int
+
+    def __call__(self, descriptor: str) -> list[tuple[int, str]]:
+        """Write the files of the range that is described."""
+        return Verdicts(self.plan, self.round)(int(descriptor), ())
 
 
 @dataclass(frozen=True)
@@ -263,6 +282,6 @@ class Restar:
         is_failed = failed[np.minimum(np.searchsorted(failed, pairs), len(failed) - 1)] == pairs
         left = science.capped_members(before.bucket[is_failed], before.member[is_failed], self.plan.section.bucket_limit)
         edges = science.stars(left.bucket, left.member)
-        uri = self.plan.path(_round(self.round), "restarred", f"{key:05}.json")
+        uri = self.plan.path("notes", f"restarred-{self.round:03}", f"{key:05}.json")
         spill.write_note(uri, left=len(edges.member), capped=left.capped, capped_buckets=len(left.capped_buckets))
         return [] if self.is_last or not len(edges.member) else _ask(self.plan, self.round, key, edges)

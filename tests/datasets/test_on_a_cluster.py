@@ -59,7 +59,7 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
         "clusters": (functions[0], functions[1:]),
         "spilled ranks": spilled_ranks.rank_chain(found),
         "spilled pairs": spilled_pairs.first_chain(found),
-        "spilled rounds": spilled_pairs.next_chain(found, 1, is_last=False),
+        "spilled rounds": spilled_pairs.rounds_chain(found, range(1, 5), 64),
         "spilled components": spilled_components.rounds_chain(f"{spill}/components/000", 100),
         "spilled survivors": spilled_survivors.survivors_chain(found, 100, f"{OUT}/clusters/x"),
     }

@@ -27,7 +27,7 @@ def verdicts(tmp_path, first, second, count, alike=None):
     alike = np.ones(len(pairs), np.uint8) if alike is None else alike
     uris = []
     for i in range(count):
-        uris.append(str(tmp_path / f"{i:05}-000.arrow"))
+        uris.append(str(tmp_path / f"{i:05}" / "000-00000.arrow"))  # as ComparePairs names them
         spill.write_columns(uris[-1], pair=pairs[i::count], alike=alike[i::count])
     return uris
 
