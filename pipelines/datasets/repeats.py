@@ -82,8 +82,8 @@ class Repeats:
 
 
 def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
-    (part,) = dataset.manifest.of(table)
-    return [batch["hash"].to_numpy() for batch in batches_of(files.join(dataset.uri, part.path))]
+    uris = [files.join(dataset.uri, part.path) for part in dataset.manifest.of(table)]  # none when nothing repeats
+    return [batch["hash"].to_numpy() for uri in uris for batch in batches_of(uri)]
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
@@ -148,7 +148,8 @@ def _search(
     for table in (LINES, PARAGRAPHS):
         if table in search.ranges:
             facts[table]["most"] = _most_frequent(search, table)
-            parts.append(_write_found(search, table))
+            if facts[table]["repeated"]:
+                parts.append(_write_found(search, table))
     if WINDOWS in search.ranges:
         facts[RUNS_TABLE], runs = _runs(search)
         parts += runs
