@@ -9,7 +9,7 @@ the second step holds 8 bytes for each word that goes of one group.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -328,25 +328,30 @@ class UnitRuns:
         )
 
 
-def examples(search: Search, group: int, table: str, wanted: Hashes, characters: int) -> dict[int, str]:
-    """For each hash of a line or paragraph, the first text in the group that has it, shortened; reads until all are found."""
-    found: dict[int, str] = {}
-    find = repeats.lines if table == LINES else repeats.paragraphs
+def examples(search: Search, group: int, wanted: Mapping[str, Hashes], characters: int) -> dict[tuple[str, int], str]:
+    """For each hash of lines and paragraphs, the first text in the group that has it, shortened; reads until all are found."""
+    found: dict[tuple[str, int], str] = {}
+    missing = dict(wanted)
     for rows, _ in _documents(search, group):
-        texts = rows["text"]
-        words = word_spans.words(texts)
-        pieces = find(texts, words)
-        places = np.flatnonzero(np.isin(pieces.hashes, wanted))
-        hashes, first = np.unique(pieces.hashes[places], return_index=True)
-        row = pieces.rows()
-        for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
-            text = texts[int(row[place])].as_py().encode()
-            begin = text.rfind(b"\n", 0, words.starts[pieces.first[place]]) + 1
-            end = text.find(b"\n", words.ends[pieces.first[place + 1] - 1])
-            found.setdefault(value, text[begin : end if end >= 0 else len(text)].decode()[:characters])
-        if len(found) == len(wanted):
+        words = word_spans.words(rows["text"])
+        for table in [table for table, hashes in missing.items() if len(hashes)]:
+            pieces = (repeats.lines if table == LINES else repeats.paragraphs)(rows["text"], words)
+            places = np.flatnonzero(np.isin(pieces.hashes, missing[table]))
+            hashes, first = np.unique(pieces.hashes[places], return_index=True)
+            missing[table] = np.setdiff1d(missing[table], hashes)
+            for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
+                found[table, value] = _text_of(rows["text"], words, pieces, place)[:characters]
+        if not any(len(hashes) for hashes in missing.values()):
             break
     return found
+
+
+def _text_of(texts: pa.Array, words: word_spans.Words, pieces: repeats.Pieces, place: int) -> str:
+    """The whole lines of a piece."""
+    text = texts[int(np.searchsorted(pieces.offsets, place, side="right")) - 1].as_py().encode()
+    begin = text.rfind(b"\n", 0, words.starts[pieces.first[place]]) + 1
+    end = text.find(b"\n", words.ends[pieces.first[place + 1] - 1])
+    return text[begin : end if end >= 0 else len(text)].decode()
 
 
 def runs_path(dataset: str, unit: str) -> str:

@@ -145,11 +145,10 @@ def _search(
     )
     facts: dict[str, Any] = {table: _counts(search, table) for table in search.ranges}
     parts: list[Part] = []
-    for table in (LINES, PARAGRAPHS):
-        if table in search.ranges:
-            facts[table]["most"] = _most_frequent(search, table)
-            if facts[table]["repeated"]:
-                parts.append(_write_found(search, table))
+    for table, most in _most_frequent(search).items():
+        facts[table]["most"] = most
+        if most:
+            parts.append(_write_found(search, table))
     if WINDOWS in search.ranges:
         facts[RUNS_TABLE], runs = _runs(search)
         parts += runs
@@ -252,17 +251,29 @@ def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
             hashes, documents = hashes[ROWS_PER_BATCH:], documents[ROWS_PER_BATCH:]
 
 
-def _most_frequent(search: Search, table: str) -> list[dict[str, Any]]:
-    """The most frequent ones of all ranges, each with the first text that reads so."""
+def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:
+    """The most frequent lines and paragraphs of all ranges, each with the first text that reads so."""
+    tops = {table: _top(search, table) for table in (LINES, PARAGRAPHS) if table in search.ranges}
+    examples: dict[tuple[str, int], str] = {}
+    for group in sorted({group for _, _, groups in tops.values() for group in groups.tolist()}):
+        wanted = {table: hashes[groups == group] for table, (hashes, _, groups) in tops.items()}
+        examples |= repeat_rows.examples(search, group, wanted, CHARACTERS_OF_EXAMPLE)
+    return {
+        table: [
+            {"documents": count, "text": examples[table, value]}
+            for value, count in zip(hashes.tolist(), documents.tolist(), strict=True)
+        ]
+        for table, (hashes, documents, _) in tops.items()
+    }
+
+
+def _top(search: Search, table: str) -> tuple[science.Hashes, NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes, documents and first groups of the most frequent ones."""
     uris = [repeat_rows.top_uri(search.spill, table, number) for number in range(search.ranges[table])]
     columns = {"hash": np.uint64, "documents": np.int64, "group": np.int64}
-    hashes, documents, groups = read_all([uri for uri in uris if files.exists(uri)], **columns).values()
-    top = np.lexsort((hashes, -documents))[: repeat_rows.MOST_FREQUENT]
-    examples: dict[int, str] = {}
-    for group in np.unique(groups[top]).tolist():
-        wanted = hashes[top][groups[top] == group]
-        examples |= repeat_rows.examples(search, group, table, wanted, CHARACTERS_OF_EXAMPLE)
-    return [{"documents": int(documents[i]), "text": examples[int(hashes[i])]} for i in top]
+    found = read_all([uri for uri in uris if files.exists(uri)], **columns)
+    order = np.lexsort((found["hash"], -found["documents"]))[: repeat_rows.MOST_FREQUENT]
+    return found["hash"][order], found["documents"][order], found["group"][order]
 
 
 def _runs(search: Search) -> tuple[dict[str, int], list[Part]]:
