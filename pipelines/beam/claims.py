@@ -50,6 +50,16 @@ class Claims:
         """Whether `stop` was called."""
         return self.folder is not None and (Path(self.folder) / "stop").exists()
 
+    @contextlib.contextmanager
+    def guard(self) -> Generator[None]:
+        """Around `hold`, in threads: an error ends the block, stops the others and is raised by the driver."""
+        try:
+            yield
+        except Exception:
+            if not self.in_threads:
+                raise
+            self.stop()
+
     def wait_until_idle(self, seconds: float) -> None:
         """Wait until no unit is in hand."""
         deadline = time.monotonic() + seconds

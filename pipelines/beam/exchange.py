@@ -30,17 +30,20 @@ def exchange(
     map_function: MapFunction,
     *steps: Step,
     on_progress: runners.OnProgress = lambda _claims: None,
+    columnar: bool = False,
 ) -> None:
     """Run `map_function` on every input and the first step on the sorted files of every key, the next on what it returns, ….
 
     `map_function` gets an input's descriptor. The functions are pickled: objects of importable classes, or module functions.
-    What the last step returns is ignored. Raises WorkerError with the input's name, or with the step and the key.
+    What the last step returns is ignored. `columnar`: workers may be threads of this process, if there is room in it for what
+    each of them needs (see runners.run). Raises WorkerError with the input's name, or with the step and the key.
     """
     if not inputs:
         return
     order = runners.balanced([size for _, _, size in inputs], max(1, options.workers))
     construct = functools.partial(construct_pipeline, [inputs[i] for i in order], map_function, steps)
-    runners.run(options, construct, stored_bytes=sum(size for _, _, size in inputs), on_progress=on_progress)
+    stored_bytes = sum(size for _, _, size in inputs)
+    runners.run(options, construct, stored_bytes=stored_bytes, on_progress=on_progress, columnar=columnar)
 
 
 def construct_pipeline(
@@ -74,8 +77,10 @@ class _Map(beam.DoFn):
     def process(self, element: Input, *_args: Any, **_kwargs: Any) -> Keyed:
         """Map one input."""
         name, descriptor, size = element
-        with self._claims.hold(name, size):
-            rows = list(self._function(descriptor))
+        rows: list[tuple[int, str]] = []
+        if not self._claims.is_stopped():
+            with self._claims.guard(), self._claims.hold(name, size):
+                rows = list(self._function(descriptor))
         yield from rows
 
 
@@ -87,6 +92,8 @@ class _Step(beam.DoFn):
         """Take the step for one key."""
         key, uris = element
         uris = sorted(uris)
-        with self._claims.hold(f"{self._name}-key-{key}", sum(map(files.size, uris))):
-            rows = list(self._function(key, uris) or ())
+        rows: list[tuple[int, str]] = []
+        if not self._claims.is_stopped():
+            with self._claims.guard(), self._claims.hold(f"{self._name}-key-{key}", sum(map(files.size, uris))):
+                rows = list(self._function(key, uris) or ())
         yield from rows

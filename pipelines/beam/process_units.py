@@ -79,21 +79,12 @@ class ProcessUnit(beam.DoFn):
         unit = Unit.model_validate_json(element)
         if self._claims.is_stopped():
             return
-        try:
-            self._do(unit)
-        except Exception:
-            if not self._claims.in_threads:
-                raise
-            self._claims.stop()  # the driver raises what the claim says
-            return
-        yield unit.name
-
-    def _do(self, unit: Unit) -> None:
-        with self._claims.hold(unit.name, unit.bytes) as claim:
+        with self._claims.guard(), self._claims.hold(unit.name, unit.bytes) as claim:
             # Here and not in setup(), so that a model that cannot be loaded is an error with a unit's name.
             self._read = self._read or self._job.open()
             batches = self._counted(claim, self._read(unit))
             write_unit(self._dataset_uri, unit, batches, documents=self._documents)
+        yield unit.name
 
     def _counted(self, claim: Claim, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -48,6 +48,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
         BandRows(section, spill, ranges),
         BucketStars(spill),
         on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
+        columnar=True,
     )
     return Edges(**read_all([edges_uri(spill, key) for key in range(ranges)], **EDGES))
 

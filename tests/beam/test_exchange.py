@@ -108,6 +108,16 @@ def test_a_chain_in_two_worker_processes(tmp_path, monkeypatch):
     assert sums(tmp_path) == {"0": "3: [14]", "1": "3: [33, 3]"}
 
 
+def test_a_chain_in_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
+    inputs = [("a", "1 11 2", 1), ("b", "21 3", 1), ("c", "12", 1)]
+    steps = SumByParity(str(tmp_path)), CountTotals(str(tmp_path))
+    exchange(RunnerOptions(workers=2), inputs, Digits(str(tmp_path)), *steps, columnar=True)
+    assert sums(tmp_path) == {"0": "3: [14]", "1": "3: [33, 3]"}
+    with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
+        exchange(RunnerOptions(workers=2), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails(), columnar=True)
+
+
 def test_an_error_names_the_step_and_the_key(tmp_path):
     with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
         exchange(RunnerOptions(), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails())
