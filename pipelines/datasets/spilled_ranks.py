@@ -249,8 +249,11 @@ def _keys(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any, Any, Any, Any]:
 def _prefixes(batches: Sequence[pa.RecordBatch]) -> NDArray[np.uint64]:
     """The beginning of each document's rank key: of two prefixes, the lesser belongs to the better document."""
     ids, published, passes, priority, characters = _keys(batches)
-    short = np.uint64(2**_CHARACTER_BITS - 1) - np.clip(characters, 0, 2**_CHARACTER_BITS - 1).astype(np.uint64)
+    most = 2**_CHARACTER_BITS - 1
+    short = np.uint64(most) - np.clip(characters, 0, most).astype(np.uint64)
+    # Texts of more characters than that cannot be told apart here: their ids must not be.
+    beginning = np.where(characters < most, ids[:, 0] >> np.uint64(64 - _ID_BITS), np.uint64(0))
     prefix = (~published).astype(np.uint64) << np.uint64(1) | (~passes).astype(np.uint64)
     prefix = prefix << np.uint64(_PLACE_BITS) | (-priority).astype(np.uint64)
     prefix = prefix << np.uint64(_CHARACTER_BITS) | short
-    return prefix << np.uint64(_ID_BITS) | ids[:, 0] >> np.uint64(64 - _ID_BITS)
+    return prefix << np.uint64(_ID_BITS) | beginning

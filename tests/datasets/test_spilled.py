@@ -92,7 +92,7 @@ def corpus(seed: int, documents: int) -> list[Row]:
             changed = np.array(of, np.object_)
             changed[generator.integers(0, len(of), kind)] = f"new{len(texts)}"
             texts.append(changed.tolist())
-    rules = generator.random(documents) < 0.1
+    rules = generator.random(documents) < 0.3
     urls = generator.integers(0, documents * 3, documents)
     return [
         (f"{seed}-{i}", " ".join(text), "gopher_symbols" if rules[i] else None, f"http://example.org/{urls[i]}")
@@ -195,6 +195,7 @@ def test_words_and_wide_signatures(tmp_path, fields):
 
 def test_two_worker_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
+    monkeypatch.setattr(spilled_pairs, "ROUNDS_AT_ONCE", 1)
     same(tmp_path, config(near=False, url=False), 6, 80, workers=2)
 
 
