@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ from pipelines.contract.batch import Batch, Stage, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.text import containment, cuts
 from pipelines.text.containment import Index, Matches
+from pipelines.text.substrings import covered
 
 VERSION = f"1/containment-{containment.VERSION}/cuts-{cuts.VERSION}"
 NAME = "decontaminate"
@@ -42,8 +42,8 @@ def stage(benchmarks: Benchmarks, section: DecontaminateSection) -> Stage:
         details = _scattered(len(texts), rows, list(_details(texts, found, benchmarks.names)))
         reason = DropReason.CONTAMINATED
         if section.action == "cut":
-            whole = _scattered(len(texts), rows, list(_without_runs(texts, found)))
-            batch = rewrite(batch, NAME, Change.CONTAMINATION, pc.coalesce(whole, texts))
+            goes = covered(found.words.offsets, found.rows, found.first, found.last + 1)
+            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.without_words(texts, found.words, goes))
             details = pc.if_else(pc.equal(batch.documents["text"], ""), details, _NONE)
             reason = DropReason.EMPTY
         return sift(batch, NAME, pc.if_else(pc.is_valid(details), reason.value, _NONE), details)
@@ -79,37 +79,9 @@ def _shown(text: str) -> str:
     return short if is_all else short[:CHARACTERS_SHOWN] + "…"
 
 
-def _without_runs(texts: pa.Array, found: Matches) -> Iterator[str]:
-    words = found.words
-    for text, runs in _by_text(texts, found):
-        first_word, behind = words.offsets[found.rows[runs.start]], words.offsets[found.rows[runs.start] + 1]
-        places = _union(found.first[runs] + first_word, found.last[runs] + first_word)
-        yield cuts.cut(
-            text,
-            [
-                cuts.Run(
-                    int(words.ends[first - 1]) if first > first_word else 0,
-                    int(words.starts[first]),
-                    int(words.ends[last]),
-                    int(words.starts[last + 1]) if last + 1 < behind else len(text),
-                )
-                for first, last in places
-            ],
-        ).decode()
-
-
 def _by_text(texts: pa.Array, found: Matches) -> Iterator[tuple[bytes, slice]]:
     """Each text with matches, and where these are."""
     rows = np.unique(found.rows)
     begins, ends = np.searchsorted(found.rows, rows), np.searchsorted(found.rows, rows, "right")
     for row, begin, end in zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True):
         yield texts[row].as_py().encode(), slice(begin, end)
-
-
-def _union(first: NDArray[Any], last: NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Runs of several items, those that overlap or touch made one."""
-    order = np.lexsort([last, first])
-    first, furthest = first[order], np.maximum.accumulate(last[order])
-    begins = np.flatnonzero(np.append(True, first[1:] > furthest[:-1] + 1))
-    ends = np.append(begins[1:], len(first)) - 1
-    return zip(first[begins].tolist(), furthest[ends].tolist(), strict=True)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from pipelines.contract.batch import Batch, Stage, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
-from pipelines.text import repeats, substrings, word_spans
+from pipelines.text import cuts, repeats, substrings, word_spans
+from pipelines.text.cuts import without_words
 from pipelines.text.repeats import Hashes
 
-VERSION = f"1/repeats-{repeats.VERSION}/words-{word_spans.VERSION}"
+VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
 NAME = "repeats"
 
 # Runs of words to cut, sorted by document and place; words are counted as `pipelines.text.word_spans` finds them.
@@ -48,15 +49,15 @@ def stage(found: Found) -> Stage:
         rows = _rows_to_look_at(batch.documents, found)
         texts = batch.documents["text"].take(pa.array(rows))
         words = word_spans.words(texts)
-        cuts = _cuts(batch.documents["id"].take(pa.array(rows)), texts, words, found)
-        empty = _left_empty(words.offsets, cuts)
+        losses = _losses(batch.documents["id"].take(pa.array(rows)), texts, words, found)
+        empty = _left_empty(words.offsets, losses)
         batch = _without_empty(batch, rows[empty])
         goes = np.zeros(len(words.hashes), np.bool_)
         # Rows count without those that were dropped from here on.
         rows = rows[~empty] - np.cumsum(empty)[~empty]
-        for change, flags in cuts:
+        for change, flags in losses:
             goes |= flags
-            changed = repeats.without_words(texts, words, goes).filter(pa.array(~empty))
+            changed = without_words(texts, words, goes).filter(pa.array(~empty))
             batch = rewrite(batch, NAME, change, _replaced(batch.documents["text"], rows, changed))
         return batch
 
@@ -71,21 +72,21 @@ def _rows_to_look_at(documents: pa.RecordBatch, found: Found) -> NDArray[np.int6
     return np.flatnonzero(has_run.to_numpy(zero_copy_only=False))
 
 
-def _cuts(ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: Found) -> list[tuple[Change, NDArray[np.bool_]]]:
+def _losses(ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: Found) -> list[tuple[Change, NDArray[np.bool_]]]:
     """For each kind of change a flag a word."""
-    cuts: list[tuple[Change, NDArray[np.bool_]]] = []
+    losses: list[tuple[Change, NDArray[np.bool_]]] = []
     if found.lines is not None:
-        cuts.append((Change.REPEATED_LINES, _in_pieces(repeats.lines(texts, words), found.lines, found.min_words)))
+        losses.append((Change.REPEATED_LINES, _in_pieces(repeats.lines(texts, words), found.lines, found.min_words)))
     if found.paragraphs is not None:
         paragraphs = repeats.paragraphs(texts, words)
-        cuts.append((Change.REPEATED_PARAGRAPHS, _in_pieces(paragraphs, found.paragraphs, found.min_words)))
+        losses.append((Change.REPEATED_PARAGRAPHS, _in_pieces(paragraphs, found.paragraphs, found.min_words)))
     if found.runs is not None:
         rows = pc.index_in(found.runs["id"].combine_chunks(), value_set=ids)
         here = rows.is_valid()
         first, behind = (found.runs[name].combine_chunks().filter(here).to_numpy() for name in ("first", "behind"))
         flags = substrings.covered(words.offsets, rows.filter(here).to_numpy(), first, behind)
-        cuts.append((Change.REPEATED_SUBSTRINGS, flags))
-    return cuts
+        losses.append((Change.REPEATED_SUBSTRINGS, flags))
+    return losses
 
 
 def _in_pieces(pieces: repeats.Pieces, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
@@ -95,10 +96,10 @@ def _in_pieces(pieces: repeats.Pieces, known: Sequence[Hashes], min_words: int) 
     return repeats.words_of_pieces(pieces, chosen)
 
 
-def _left_empty(offsets: NDArray[np.int64], cuts: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
+def _left_empty(offsets: NDArray[np.int64], losses: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
     """Which texts have words and lose them all."""
     stays = np.ones(int(offsets[-1]), np.bool_)
-    for _, goes in cuts:
+    for _, goes in losses:
         stays &= ~goes
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(stays)])[offsets]
     return (np.diff(offsets) > 0) & (np.diff(before) == 0)
