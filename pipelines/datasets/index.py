@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
+from pipelines.clustering.signatures import batches_of
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
@@ -31,7 +32,6 @@ from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import corpus as corpora
 from pipelines.datasets.earlier import INDEX, scheme
-from pipelines.datasets.signatures import batches_of
 from pipelines.parts import part_path, read_sidecar
 from pipelines.stages import signatures
 from pipelines.unit import Unit

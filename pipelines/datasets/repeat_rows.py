@@ -25,7 +25,7 @@ from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.datasets.spill import read_columns, write_by_key, write_columns, write_note
+from pipelines.spill import read_columns, write_by_key, write_columns, write_note
 from pipelines.stages.repeats import RUNS
 from pipelines.stages.signatures import passes
 from pipelines.text import repeats, substrings, word_spans

@@ -32,7 +32,7 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
 from pipelines.datasets.repeat_rows import LINES, PARAGRAPHS, RUNS_TABLE, WINDOWS, Piece, Search, TextRows, UnitRuns, WhatRepeats
-from pipelines.datasets.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
+from pipelines.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
 from pipelines.stages import repeats as stage
 from pipelines.text import repeats as science
 from pipelines.text import substrings, word_spans

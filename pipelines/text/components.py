@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.clusters import Ranks
+from pipelines.text.clusters import Ranks, distinct
 
 _NODE_BITS = np.uint64(32)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neighbouring numbers
@@ -73,14 +73,6 @@ def range_of(values: NDArray[Any], ranges: int) -> NDArray[np.int64]:
     mixed = values.astype(np.uint64) * _MIX
     mixed = (mixed ^ (mixed >> np.uint64(29))) * _MIX
     return ((mixed >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)).astype(np.int64)
-
-
-def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """The values, sorted, each once; 40 times as fast as np.unique of NumPy 2.4, which hashes (2 M uint64: 0.1 s, not 4.4)."""
-    ordered = np.sort(values)
-    is_first = np.ones(len(ordered), np.bool_)
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    return ordered[is_first]
 
 
 def _neighbours(node: Ranks, neighbour: Ranks) -> tuple[Ranks, Ranks, Ranks]:

@@ -8,13 +8,14 @@ import pytest
 
 from pipelines.beam import runners
 from pipelines.build import Context, Dataset, RunnerOptions
+from pipelines.clustering import candidates, in_memory
+from pipelines.clustering import signatures as stored
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.schema import CLUSTERS, document_id
-from pipelines.datasets import candidates, clusters
-from pipelines.datasets import signatures as stored
+from pipelines.datasets import clusters
 from pipelines.parts import write_unit
 from pipelines.stages import deduplicate, signatures
 from pipelines.unit import Unit
@@ -347,3 +348,20 @@ def test_each_grain_has_its_switch(tmp_path):
     assert grains(exact=False) == [("exact", True), ("near", False)]  # equal texts are similar too
     assert grains(exact=False, near=False) == []
     assert grains(target={"threshold": 0.7, "permutations": 128}) == [("exact", True), ("near", False)]
+
+
+@pytest.mark.parametrize("edges_fit", [True, False])
+def test_more_than_fits_the_budget_goes_through_files_with_the_same_result(tmp_path, monkeypatch, edges_fit):
+    units = {f"u{i}": mixture()[i::4] for i in range(4)}
+    one = build(tmp_path / "a", config(), {"web": units})
+    asked = []
+
+    def fits(documents, section, edges=None):
+        asked.append(edges)
+        return edges is None and not edges_fit  # all at once, or when the pairs are counted
+
+    monkeypatch.setattr(clusters, "fits", fits)
+    monkeypatch.setattr(in_memory, "fits", fits)
+    other = build(tmp_path / "b", config(), {"web": units})
+    assert other.manifest.model_dump() == one.manifest.model_dump()
+    assert len(asked) == (1 if edges_fit else 2)

@@ -13,12 +13,14 @@ import pytest
 from pipelines.beam import exchange, process_units, runners
 from pipelines.beam.claims import Claims
 from pipelines.build import RunnerOptions
+from pipelines.clustering import components, pairs, ranks, survivors
+from pipelines.clustering.candidates import BandRows, BucketStars
+from pipelines.clustering.plan import Chain, plan
 from pipelines.config import CorpusConfig
-from pipelines.datasets import spilled_components, spilled_pairs, spilled_ranks, spilled_survivors
-from pipelines.datasets.candidates import BandRows, BucketStars
 from pipelines.datasets.corpus import CorpusJob
 from pipelines.datasets.documents import DocumentsJob, Model
-from pipelines.datasets.spilled_plan import Chain, plan
+from pipelines.datasets.index import IndexJob
+from pipelines.datasets.repeat_rows import Search, TextRows, UnitRuns, WhatRepeats
 from pipelines.datasets.tokens import TokensJob
 from pipelines.unit import Unit
 
@@ -39,11 +41,17 @@ OPTIONS = RunnerOptions(
 JOBS = {
     "documents": DocumentsJob(CONFIG, "s", Model(f"{OUT}/models/lid.ftz", "0" * 64), None),
     "corpus": CorpusJob(
-        CONFIG, {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", f"{OUT}/repeats/x", f"{OUT}/classifier/x"
+        CONFIG,
+        documents={"documents/s": f"{OUT}/documents/s/x"},
+        clusters=f"{OUT}/clusters/x",
+        repeats=f"{OUT}/repeats/x",
+        reference=f"{OUT}/reference/x",
+        classifier=f"{OUT}/classifier/x",
     ),
+    "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
     "tokens": TokensJob(f"{OUT}/vocabulary/gpt/x", "0" * 64, 0.01),
 }
-NAMES = [*JOBS, "clusters", *(f"spilled {step}" for step in ("ranks", "pairs", "rounds", "components", "survivors"))]
+NAMES = [*JOBS, "clusters", "repeats", *(f"spilled {step}" for step in ("ranks", "pairs", "rounds", "components", "survivors"))]
 
 
 def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
@@ -55,13 +63,17 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     inputs = [("bands-00000", f'{{"parts": ["{OUT}/documents/s/x/signatures/u.arrow"]}}', 1)]
     functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
     found = plan(CONFIG.deduplicate, spill, 10**9, 10**8, 10**12, 2**31)
+    search = Search(
+        CONFIG.repeats, CONFIG.language, f"{OUT}/clusters/x", f"{OUT}/repeats/x", spill, {"lines": 4, "windows": 9}, 10**6
+    )
     chains: dict[str, Chain] = {
         "clusters": (functions[0], functions[1:]),
-        "spilled ranks": spilled_ranks.rank_chain(found),
-        "spilled pairs": spilled_pairs.first_chain(found),
-        "spilled rounds": spilled_pairs.rounds_chain(found, range(1, 5), 64),
-        "spilled components": spilled_components.rounds_chain(f"{spill}/components/000", 100),
-        "spilled survivors": spilled_survivors.survivors_chain(found, 100, f"{OUT}/clusters/x"),
+        "repeats": (TextRows(search), (WhatRepeats(search), UnitRuns(search))),
+        "spilled ranks": ranks.rank_chain(found),
+        "spilled pairs": pairs.first_chain(found),
+        "spilled rounds": pairs.rounds_chain(found, range(1, 5), 64),
+        "spilled components": components.rounds_chain(f"{spill}/components/000", 100),
+        "spilled survivors": survivors.survivors_chain(found, 100, f"{OUT}/clusters/x"),
     }
     return maps | {name: functools.partial(exchange.construct_pipeline, inputs, *chain) for name, chain in chains.items()}
 

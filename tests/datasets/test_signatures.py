@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines import spill
+from pipelines.clustering import signatures as stored
+from pipelines.clustering.signatures import SignatureStore
 from pipelines.config import DeduplicateSection, LanguageSection
 from pipelines.contract.batch import documents_from
 from pipelines.contract.schema import document_id
-from pipelines.datasets import signatures as stored
-from pipelines.datasets import spill
-from pipelines.datasets.signatures import SignatureStore
 from pipelines.stages import signatures
 from pipelines.text import similarity
 

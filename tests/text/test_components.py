@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.text import clusters, components
-from pipelines.text.components import both_directions, distinct, large_star, range_of, small_star
+from pipelines.text.clusters import distinct
+from pipelines.text.components import both_directions, large_star, range_of, small_star
 
 
 def by_rounds(first, second, ranges=1, limit=100):

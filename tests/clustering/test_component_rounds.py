@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from pipelines import spill
 from pipelines.build import Context
+from pipelines.clustering import components
+from pipelines.clustering.components import by_rounds, label
+from pipelines.clustering.plan import plan
 from pipelines.config import CorpusConfig
-from pipelines.datasets import spill, spilled_components
-from pipelines.datasets.spilled_components import by_rounds, label
-from pipelines.datasets.spilled_plan import plan
 
 CONFIG = CorpusConfig.model_validate(
     {"corpus": {"name": "t"}, "sources": [{"name": "s", "kind": "books", "root": "/nowhere", "snapshot": "1"}]}
@@ -79,7 +80,7 @@ def test_no_edges(tmp_path):
 
 
 def test_a_bound_on_rounds(tmp_path, monkeypatch):
-    monkeypatch.setattr(spilled_components, "MAX_ROUNDS", 6)
+    monkeypatch.setattr(components, "MAX_ROUNDS", 6)
     path = np.arange(1000, dtype=np.uint32)
     context, made, _ = setting(tmp_path)
     with pytest.raises(ValueError, match=r"not found in 6 rounds .* raise deduplicate\.memory_mib"):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from pipelines.beam.exchange import exchange
 from pipelines.build import Context
+from pipelines.clustering.signatures import Piece, evidence_of
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
-from pipelines.datasets.signatures import Piece, evidence_of
-from pipelines.datasets.spill import batches_of, read_all, read_columns, write_columns
+from pipelines.spill import batches_of, read_all, read_columns, write_columns
 from pipelines.text import clusters as science
 from pipelines.text import minhash
 from pipelines.text.clusters import Edges, Ranks

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines import spill
 from pipelines.contract import files
-from pipelines.datasets import spill
-from pipelines.datasets.spill import Rows
+from pipelines.spill import Rows
 
 
 def batch(first: int, rows: int) -> pa.RecordBatch:

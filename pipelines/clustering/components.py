@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines import spill
 from pipelines.build import Context
+from pipelines.clustering.plan import BYTES_PER_EDGE, Chain, Plan
 from pipelines.contract import files
-from pipelines.datasets import spill
-from pipelines.datasets.spilled_plan import BYTES_PER_EDGE, Chain, Plan
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Ranks
 from pipelines.text.components import both_directions, large_star, range_of, small_star

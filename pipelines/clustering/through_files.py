@@ -1,8 +1,8 @@
 """Deduplication through files: the same answer as in one process, row for row, with every process's memory bounded.
 
-Everything goes through keyed exchanges whose rows lie in spilled files: documents are ranked (spilled_ranks), candidate
-pairs verified (spilled_pairs), components found (spilled_components), survivors chosen and the removals written
-(spilled_survivors). How many segments and ranges there are follows from the documents and the budget (spilled_plan).
+Everything goes through keyed exchanges whose rows lie in spilled files: documents are ranked (ranks), candidate
+pairs verified (pairs), components found (components), survivors chosen and the removals written
+(survivors). How many segments and ranges there are follows from the documents and the budget (plan).
 
 Limits: on disk, the signatures twice while they are ranked, then once; in each round of verification its new pairs with one
 signature each; in the end the signatures of all members of clusters. A range is as large as its fullest bucket of bands, a
@@ -10,31 +10,23 @@ component as deduplicate.cluster_limit allows: these two must fit the budget.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pipelines.build import Context
+from pipelines.clustering.candidates import groups_of
+from pipelines.clustering.components import label
+from pipelines.clustering.pairs import verdict_uris, verify
+from pipelines.clustering.plan import MIB, plan
+from pipelines.clustering.ranks import rank, write_tasks
+from pipelines.clustering.removals import Deduplicated
+from pipelines.clustering.signatures import Piece
+from pipelines.clustering.survivors import survivors
 from pipelines.contract import files
-from pipelines.contract.manifest import Part
-from pipelines.datasets.candidates import groups_of
-from pipelines.datasets.signatures import Piece
-from pipelines.datasets.spilled_components import label
-from pipelines.datasets.spilled_pairs import Counts, verdict_uris, verify
-from pipelines.datasets.spilled_plan import MIB, plan
-from pipelines.datasets.spilled_ranks import rank, write_tasks
-from pipelines.datasets.spilled_survivors import Figures, survivors
 
 
-@dataclass(frozen=True, slots=True)
-class Spilled:
-    """What was removed, and what it took."""
-
-    parts: tuple[Part, ...]  # of the table clusters
-    counts: Counts
-    figures: Figures
-
-
-def deduplicate_spilled(context: Context, pieces: Sequence[Piece], spill: str, uri: str, *, budget: int | None = None) -> Spilled:
-    """Deduplicate the documents of some parts; their removals are written below `uri`, as datasets/clusters writes them.
+def deduplicate_through_files(
+    context: Context, pieces: Sequence[Piece], spill: str, uri: str, *, budget: int | None = None
+) -> Deduplicated:
+    """Deduplicate the documents of some parts; their removals are written below `uri`, as the dataset clusters has them.
 
     `spill` is a folder for temporary files, removed at the end. `budget` is in bytes and stands for deduplicate.memory_mib.
 
@@ -55,4 +47,4 @@ def deduplicate_spilled(context: Context, pieces: Sequence[Piece], spill: str, u
         figures, parts = survivors(context, chosen, pieces, labels, uri)
     finally:
         files.remove(spill)
-    return Spilled(parts, counts, figures)
+    return Deduplicated(parts, counts, figures)

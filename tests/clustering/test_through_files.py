@@ -9,13 +9,15 @@ import pytest
 from pipelines.beam import runners
 from pipelines.beam.runners import InputError, WorkerError
 from pipelines.build import Context, Dataset, RunnerOptions
+from pipelines.clustering import candidates, components, pairs
+from pipelines.clustering.removals import Deduplicated
+from pipelines.clustering.signatures import pieces_of
+from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import Grain, document_id
-from pipelines.datasets import candidates, clusters, earlier, spilled_components, spilled_pairs
-from pipelines.datasets.signatures import pieces_of
-from pipelines.datasets.spilled import Spilled, deduplicate_spilled
+from pipelines.datasets import clusters, earlier
 from pipelines.parts import write_unit
 from pipelines.stages import signatures
 from pipelines.text import clusters as science
@@ -111,16 +113,16 @@ def datasets(out: str, settings: CorpusConfig, seed: int, documents: int) -> tup
     return made, [published(write_documents(out, settings, "old", {"p": old[::2], "q": old[1::2]}))]
 
 
-def spilled(tmp_path, settings, documents, indexes=(), workers=1, budget=BUDGET) -> Spilled:
+def spilled(tmp_path, settings, documents, indexes=(), workers=1, budget=BUDGET) -> Deduplicated:
     context = Context(settings, str(tmp_path), RunnerOptions(workers=workers))
-    found = deduplicate_spilled(
+    found = deduplicate_through_files(
         context, pieces_of(documents, indexes), str(tmp_path / "spill"), str(tmp_path / "out"), budget=budget
     )
     assert not (tmp_path / "spill").exists()
     return found
 
 
-def facts_of(found: Spilled) -> dict:
+def facts_of(found: Deduplicated) -> dict:
     """What the manifest says of the same, but for the documents that were counted elsewhere and the pieces of text."""
     counts, figures = found.counts, found.figures
     return {
@@ -151,7 +153,7 @@ def expected(dataset: Dataset) -> dict:
     return facts | {"sources": sources, "earlier": older, "largest_clusters": largest}
 
 
-def same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, workers: int = 1) -> Spilled:
+def same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, workers: int = 1) -> Deduplicated:
     """Both ways, compared; and what was found."""
     made, indexes = datasets(str(tmp_path), settings, seed, documents)
     one = clusters.build(Context(settings, str(tmp_path)), made, indexes)
@@ -173,14 +175,14 @@ def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch):
 
 
 def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
-    monkeypatch.setattr(spilled_components, "BYTES_PER_EDGE", 500)
+    monkeypatch.setattr(components, "BYTES_PER_EDGE", 500)
     found = same(tmp_path, config(bucket_limit=2), 3, 200)
     assert found.counts.capped > 0
     assert found.counts.capped_buckets > 0
 
 
 def test_centres_that_run_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(spilled_pairs.verify, "__defaults__", (1,))
+    monkeypatch.setattr(pairs.verify, "__defaults__", (1,))
     monkeypatch.setattr(science.verify, "__defaults__", (1,))
     found = same(tmp_path, config(), 4, 200)
     assert found.counts.rounds == 1
@@ -195,7 +197,7 @@ def test_words_and_wide_signatures(tmp_path, fields):
 
 def test_two_worker_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
-    monkeypatch.setattr(spilled_pairs, "ROUNDS_AT_ONCE", 1)
+    monkeypatch.setattr(pairs, "ROUNDS_AT_ONCE", 1)
     same(tmp_path, config(near=False, url=False), 6, 80, workers=2)
 
 

@@ -2,13 +2,14 @@
 
 import doctest
 
+from pipelines import spill
+from pipelines.clustering import plan as plans
+from pipelines.clustering.plan import fits, parts_of, plan
 from pipelines.config import DeduplicateSection
-from pipelines.datasets import spill, spilled_plan
-from pipelines.datasets.spilled_plan import fits, parts_of, plan
 
 
 def test_documented_examples():
-    assert doctest.testmod(spilled_plan).failed == 0
+    assert doctest.testmod(plans).failed == 0
     assert doctest.testmod(spill).failed == 0
 
 

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines.build import Dataset
-from pipelines.contract.batch import documents_from
-from pipelines.contract.manifest import Manifest, Part
-from pipelines.datasets.cluster_report import (
+from pipelines.clustering.report import (
     EXCERPT_CHARACTERS,
     Removed,
     excerpts,
@@ -21,6 +19,8 @@ from pipelines.datasets.cluster_report import (
     size_histogram,
     with_excerpts,
 )
+from pipelines.contract.batch import documents_from
+from pipelines.contract.manifest import Manifest, Part
 
 
 def test_sizes_go_by_powers_of_two_without_gaps() -> None:

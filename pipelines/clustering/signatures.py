@@ -12,7 +12,7 @@ from pipelines.build import Dataset
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.datasets import earlier
-from pipelines.datasets.spill import batches_of as batches_of
+from pipelines.spill import batches_of as batches_of
 from pipelines.stages import signatures
 from pipelines.text import minhash, similarity
 from pipelines.text.clusters import Likeness

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines import spill
 from pipelines.build import Context
+from pipelines.clustering.plan import Chain, Plan
+from pipelines.clustering.signatures import Piece
 from pipelines.contract import files
-from pipelines.datasets import spill
-from pipelines.datasets.signatures import Piece
-from pipelines.datasets.spill import Rows
-from pipelines.datasets.spilled_plan import Chain, Plan
+from pipelines.spill import Rows
 from pipelines.stages import signatures
 from pipelines.text import clusters as science
 from pipelines.text.clusters import Ranks

@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from pipelines import spill
 from pipelines.build import Context
+from pipelines.clustering import ranks
+from pipelines.clustering.in_memory import rank_order
+from pipelines.clustering.plan import plan
+from pipelines.clustering.ranks import Segments, rank, ranks_uri, write_tasks
+from pipelines.clustering.removals import binary_ids
+from pipelines.clustering.signatures import Piece, SignatureStore
 from pipelines.config import CorpusConfig
 from pipelines.contract.schema import signatures
-from pipelines.datasets import clusters, spill, spilled_ranks
-from pipelines.datasets.removals import binary_ids
-from pipelines.datasets.signatures import Piece, SignatureStore
-from pipelines.datasets.spilled_plan import plan
-from pipelines.datasets.spilled_ranks import Segments, rank, ranks_uri, write_tasks
 
 CONFIG = CorpusConfig.model_validate(
     {
@@ -43,7 +45,7 @@ def write_part(path: str, generator: np.random.Generator, rows: int) -> None:
 
 
 def test_ranks_are_those_of_one_sort(tmp_path, monkeypatch):
-    monkeypatch.setattr(spilled_ranks, "DOCUMENTS_PER_SAMPLE", 4)
+    monkeypatch.setattr(ranks, "DOCUMENTS_PER_SAMPLE", 4)
     generator, pieces = np.random.default_rng(0), []
     for number, (source, corpus) in enumerate([("web", None), ("books", None), ("web", None), ("", "older")]):
         uri, rows = str(tmp_path / f"{number}.arrow"), 100 + 50 * number
@@ -54,7 +56,7 @@ def test_ranks_are_those_of_one_sort(tmp_path, monkeypatch):
     groups = [pieces[:1], pieces[1:3], pieces[3:]]
     write_tasks(context, made, groups)
     rank(context, made, groups)
-    order = clusters._rank_order(context, pieces, SignatureStore([piece.uri for piece in pieces], CONFIG.deduplicate))
+    order = rank_order(context, pieces, SignatureStore([piece.uri for piece in pieces], CONFIG.deduplicate))
     found = [spill.read_columns(ranks_uri(made, group))["rank"] for group in range(3)]
     assert np.argsort(np.concatenate(found)).tolist() == order.tolist()
     segments = Segments(made)

@@ -15,33 +15,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines import spill
 from pipelines.beam.exchange import Step
 from pipelines.build import Context
+from pipelines.clustering.candidates import EDGES, BandRows
+from pipelines.clustering.plan import Chain, Plan
+from pipelines.clustering.ranks import Segments, ranks_uri
+from pipelines.clustering.removals import Counts
+from pipelines.clustering.signatures import Piece, SignatureStore, evidence_of, likeness
 from pipelines.contract import files
-from pipelines.datasets import spill
-from pipelines.datasets.candidates import EDGES, BandRows
-from pipelines.datasets.signatures import Piece, SignatureStore, evidence_of, likeness
-from pipelines.datasets.spill import Rows
-from pipelines.datasets.spilled_plan import Chain, Plan
-from pipelines.datasets.spilled_ranks import Segments, ranks_uri
+from pipelines.spill import Rows
 from pipelines.text import clusters as science
-from pipelines.text.clusters import Edges, Ranks
-from pipelines.text.components import distinct, range_of
+from pipelines.text.clusters import Edges, Ranks, distinct
+from pipelines.text.components import range_of
 
 ROUNDS_AT_ONCE = 4  # in one pipeline: most end by then, and a pipeline takes seconds to start its workers, minutes on a cluster
 _RANK_BITS = np.uint64(32)
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What verification took; the fields of text/clusters.Verified."""
-
-    compared: int = 0
-    failed: int = 0
-    rounds: int = 0
-    unresolved: int = 0
-    capped_buckets: int = 0
-    capped: int = 0
 
 
 def verify(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]], rounds: int = science.RESTAR_ROUNDS) -> Counts:

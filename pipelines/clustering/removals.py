@@ -1,0 +1,261 @@
+"""The rows of the table clusters: what both ways of deduplication (in memory, through files) share to make and write them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipelines.clustering import report
+from pipelines.clustering.signatures import Piece, SignatureStore
+from pipelines.config import DeduplicateSection
+from pipelines.contract import files
+from pipelines.contract.manifest import Part
+from pipelines.contract.schema import CLUSTERS, Grain
+from pipelines.spill import batches_of, id_pairs
+from pipelines.text import clusters as science
+from pipelines.text.clusters import Likeness, Ranks, distinct
+
+TABLE = "clusters"
+LARGEST = 10  # clusters that the report shows
+
+
+class ClusterError(ValueError):
+    """The input or the config has to be mended before duplicates can be removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What verification took; the fields of text/clusters.Verified."""
+
+    compared: int = 0
+    failed: int = 0
+    rounds: int = 0
+    unresolved: int = 0
+    capped_buckets: int = 0
+    capped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What there is to say of the clusters."""
+
+    clusters: int
+    removed: Mapping[tuple[str, str], int]  # by source and grain
+    by_corpus: Mapping[str, int]  # removed documents by the earlier corpus that has their survivor
+    sizes: list[dict[str, int]]  # as of report.size_histogram
+    similarities: list[dict[str, float | int]]  # as of report.similarity_histogram
+    largest: list[dict[str, Any]]  # as of report.largest_clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicated:
+    """What was removed, and what it took."""
+
+    parts: tuple[Part, ...]  # of the table clusters
+    counts: Counts
+    figures: Figures
+
+
+def added(notes: Sequence[Mapping[str, Any]], section: DeduplicateSection) -> Figures:
+    """The figures of all components, from those of `Members.figures` of some each."""
+    removed: Counter[tuple[str, str]] = Counter()
+    by_corpus: Counter[str] = Counter()
+    for note in notes:
+        removed.update({(source, grain): count for source, grain, count in note["removed"]})
+        by_corpus.update(note["by_corpus"])
+    largest = sorted((entry for note in notes for entry in note["largest"]), key=lambda entry: (-entry[0], entry[1]))
+    return Figures(
+        clusters=sum(note["clusters"] for note in notes),
+        removed=removed,
+        by_corpus=by_corpus,
+        sizes=_added([note["sizes"] for note in notes], "least", ("clusters", "documents")),
+        similarities=_added(
+            [
+                report.similarity_histogram(np.empty(0, np.float32), section.threshold),
+                *(note["similarities"] for note in notes),
+            ],
+            None,
+            ("removed",),
+        ),
+        largest=[entry for _, _, entry in largest[:LARGEST]],
+    )
+
+
+def _added(histograms: Sequence[Sequence[Mapping[str, Any]]], by: str | None, counts: Sequence[str]) -> list[dict[str, Any]]:
+    """Histograms of the same bins, added: bins go by the field `by`, or by their place."""
+    bins: dict[Any, dict[str, Any]] = {}
+    for histogram in histograms:
+        for place, entry in enumerate(histogram):
+            key = place if by is None else entry[by]
+            known = bins.setdefault(key, {**entry, **dict.fromkeys(counts, 0)})
+            for count in counts:
+                known[count] += entry[count]
+    return [bins[key] for key in sorted(bins)]
+
+
+def part_path(documents_dataset: str, unit: str) -> str:
+    """A folder per dataset: no two pairs of names make the same path."""
+    return f"{TABLE}/{documents_dataset}/{unit}.parquet"
+
+
+def write_part(uri: str, piece: Piece, rows: pa.Table) -> Part:
+    """Write the removals (schema.CLUSTERS, sorted by id) of one unit."""
+    path = part_path(piece.dataset, piece.unit)
+    with files.writing(files.join(uri, path)) as stream:
+        pq.write_table(rows, pa.PythonFile(stream, mode="w"), compression="zstd")
+    unit = f"{piece.dataset}/{piece.unit}"
+    return Part(table=TABLE, unit=unit, path=path, rows=rows.num_rows, bytes=stream.bytes_written, sha256=stream.sha256)
+
+
+def write_parts(uri: str, pieces: Sequence[Piece], removals: pa.Table | pa.RecordBatch) -> dict[int, Part]:
+    """A part for each unit that loses documents, by its piece's number; `removals` is what `Members.removals` gives.
+
+    Raises ClusterError when a kept document of a unit has the id of a removed one: a removal goes by id, both would go.
+    """
+    table = pa.Table.from_batches([removals]) if isinstance(removals, pa.RecordBatch) else removals.combine_chunks()
+    ids, owner = id_pairs(table["id"].combine_chunks()), table["piece"].to_numpy()
+    order = np.lexsort((ids[:, 1], ids[:, 0], owner))
+    present, first = np.unique(owner[order], return_index=True)
+    parts: dict[int, Part] = {}
+    for index, rows in zip(present.tolist(), np.split(order, first)[1:], strict=True):
+        chosen = table.take(pa.array(rows)).combine_chunks()
+        _check_ids(pieces[index], ids[rows], chosen["number"].to_numpy())
+        parts[index] = write_part(uri, pieces[index], chosen.select(CLUSTERS.names).cast(CLUSTERS))
+    return parts
+
+
+def _check_ids(piece: Piece, removed: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
+    ids = np.concatenate([id_pairs(batch["id"]) for batch in batches_of(piece.uri)])
+    is_kept = np.ones(len(ids), np.bool_)
+    is_kept[numbers - piece.first] = False
+    suspects = ids[is_kept & np.isin(ids[:, 0], removed[:, 0])]
+    known = {bytes(name) for name in removed[np.isin(removed[:, 0], suspects[:, 0])]}
+    for name in suspects:
+        if bytes(name) in known:
+            raise same_id(piece, hex_ids(name[np.newaxis])[0])
+
+
+def has_new(nodes: Ranks, components: Ranks, published: int) -> NDArray[np.bool_]:
+    """For each row, whether its component has a document of this build: what earlier corpora have twice is theirs."""
+    return np.isin(components, distinct(components[nodes >= published]), kind="sort")
+
+
+class Members:
+    """The members of some components: who of them survives, and what there is to say of it."""
+
+    def __init__(
+        self,
+        section: DeduplicateSection,
+        pieces: Sequence[Piece],
+        store: SignatureStore,
+        nodes: Ranks,
+        components: Ranks,
+        numbers: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> None:
+        """Nodes (ranks) are sorted; `numbers` are their documents', `rows` their rows in the store."""
+        self._section, self._pieces, self._store = section, pieces, store
+        self._nodes, self._components, self._numbers, self._rows = nodes, components, numbers, rows
+        self._ids = store.ids()[rows]
+        self._clusters = least_ids(self._ids, components)
+
+    def check_sizes(self) -> None:
+        """Raise ClusterError for a cluster beyond the limit: before survivors are chosen, which it would make long."""
+        best, members = np.unique(self._components, return_counts=True)
+        if len(members) and members.max() > self._section.cluster_limit:
+            row = np.searchsorted(self._nodes, best[np.argmax(members)])
+            raise too_large(int(members.max()), hex_ids(self._ids[[row]])[0], self._section)
+
+    def chosen(self, published: int) -> science.Removals:
+        """Who goes; the `published` best ranks stay."""
+        return science.choose(self._nodes, self._components, self._compare, published)
+
+    def _compare(self, first: Ranks, second: Ranks) -> Likeness:
+        return self._store.likeness(self._row(first), self._row(second))
+
+    def _row(self, ranks: Ranks) -> NDArray[np.int64]:
+        return self._rows[np.searchsorted(self._nodes, ranks)]
+
+    def removals(self, chosen: science.Removals) -> pa.RecordBatch:
+        """Rows of schema.CLUSTERS, and number and piece of the removed document."""
+        removed, survivor = np.searchsorted(self._nodes, chosen.removed), np.searchsorted(self._nodes, chosen.survivor)
+        exact = self._store.exact(self._rows[removed]) == self._store.exact(self._rows[survivor])
+        corpora = np.array([piece.corpus for piece in self._pieces], np.object_)
+        columns = {
+            "id": binary_ids(self._ids[removed]),
+            "cluster": binary_ids(self._clusters[removed]),
+            "survivor": binary_ids(self._ids[survivor]),
+            "similarity": pa.array(chosen.similarity),
+            "grain": pa.array(grains(exact.all(axis=1), chosen.similarity, self._section), pa.string()),
+            "corpus": pa.array(corpora[self._piece_of(self._numbers[survivor])], pa.string()),
+            "number": pa.array(self._numbers[removed]),
+            "piece": pa.array(self._piece_of(self._numbers[removed])),
+        }
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def _piece_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted([piece.first for piece in self._pieces], numbers, side="right") - 1
+
+    def figures(self, rows: pa.RecordBatch) -> dict[str, Any]:
+        """What `Figures` adds up, of these components; `rows` are their removals."""
+        present, first, members = np.unique(self._components, return_index=True, return_counts=True)
+        by_size = np.lexsort((present, -members))[:LARGEST]
+        names = hex_ids(self._clusters[first[by_size]])
+        grain, similarity = np.array(rows["grain"].to_pylist(), np.str_), rows["similarity"].to_numpy()
+        removed = report.Removed(id_pairs(rows["cluster"]), id_pairs(rows["survivor"]), similarity, grain)
+        largest = report.largest_clusters(list(zip(names, members[by_size].tolist(), strict=True)), removed)
+        sources = [self._pieces[index].source for index in rows["piece"].to_pylist()]
+        return {
+            "clusters": len(present),
+            "sizes": report.size_histogram(members),
+            "similarities": report.similarity_histogram(similarity, self._section.threshold),
+            "largest": list(zip(members[by_size].tolist(), present[by_size].tolist(), largest, strict=True)),
+            "removed": [[*key, count] for key, count in Counter(zip(sources, grain.tolist(), strict=True)).items()],
+            "by_corpus": Counter(corpus for corpus in rows["corpus"].to_pylist() if corpus is not None),
+        }
+
+
+def least_ids(ids: NDArray[np.uint64], component: Ranks) -> NDArray[np.uint64]:
+    """For each row, the least id [rows, 2] of its component."""
+    order = np.lexsort((ids[:, 1], ids[:, 0], component))
+    present, first = np.unique(component[order], return_index=True)
+    return ids[order[first]][np.searchsorted(present, component)]
+
+
+def grains(equal: NDArray[np.bool_], similarity: NDArray[np.float32], section: DeduplicateSection) -> NDArray[np.str_]:
+    """What each removed document shares with its survivor, to which it is alike."""
+    near = similarity >= section.threshold if section.near else np.zeros(len(similarity), np.bool_)
+    return np.where(equal, Grain.EXACT.value, np.where(near, Grain.NEAR.value, Grain.URL.value))
+
+
+def too_large(members: int, best: str, section: DeduplicateSection) -> ClusterError:
+    """The error about a cluster, given by the id of its best document."""
+    return ClusterError(
+        f"{members:,} documents hang together as near-duplicates, more than deduplicate.cluster_limit ="
+        f" {section.cluster_limit:,}; the best of them is {best}. Perhaps a template is taken for a text:"
+        " look at that document, and raise deduplicate.threshold or the limit"
+    )
+
+
+def same_id(piece: Piece, name: str) -> ClusterError:
+    """The error about two documents of a unit that have one id, of which one is removed and one kept."""
+    return ClusterError(
+        f"{piece.dataset}, unit {piece.unit}: two documents have the id {name}; the source"
+        " gives one key to two records: remove one of them from the input"
+    )
+
+
+def binary_ids(pairs: NDArray[np.uint64]) -> pa.Array:
+    """Ids [rows, 2], two big-endian numbers each, as 16 bytes."""
+    data = pa.py_buffer(pairs.astype(">u8").tobytes())
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(pairs), [None, data])
+
+
+def hex_ids(pairs: NDArray[np.uint64]) -> list[str]:
+    """The same for a person."""
+    return [f"{high:016x}{low:016x}" for high, low in pairs.tolist()]
