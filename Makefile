@@ -64,8 +64,9 @@ bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and
 # The peers live apart: their pins are none of ours.
 .venv-bench/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
-		$$($(BIN)/python -c 'import shlex, tomllib; print(shlex.join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"]))')
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+		> .venv-bench/requirements.txt
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-bench/requirements.txt
 	@touch $@
 
 .PHONY: bench-dedup
