@@ -7,6 +7,7 @@ The last line on stdout is JSON. The steps are the build's own, from the documen
 classifier are off, and no gate looks at anything.
 """
 
+import gc
 import json
 import sys
 import time
@@ -40,6 +41,7 @@ def build(root: str, out: str, workers: int) -> dict[str, object]:
     from pipelines.build import Context, Dataset, RunnerOptions
     from pipelines.corpus import plan
 
+    gc.freeze()  # as flows/cli.py does
     imported = time.perf_counter()
     path = Path(out) / "bench.toml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from pipelines.contract.ledger import Ledger, add
 from pipelines.contract.manifest import Part, Sidecar
 from pipelines.unit import Unit
 
+_DISTINCT = ("id", "work", "origin", "url", "title", "text", "detail", "survivor")
 _MEMORY_MAPPED = ("tokens", "signatures", "index")
 
 
@@ -84,11 +85,17 @@ class _PartWriter:
         if self._path.endswith(".arrow"):
             self._writer: Any = self._stack.enter_context(pa.ipc.new_file(sink, self._schema))
         else:
-            self._writer = self._stack.enter_context(pq.ParquetWriter(sink, self._schema, compression="zstd"))
+            self._writer = self._stack.enter_context(
+                pq.ParquetWriter(sink, self._schema, compression="zstd", use_dictionary=self._repeating())
+            )
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+
+    def _repeating(self) -> list[str]:
+        """The columns that a dictionary makes smaller; Parquet would try one on the texts, too."""
+        return [name for name in self._schema.names if name not in _DISTINCT]
 
     def write(self, rows: pa.RecordBatch) -> None:
         self._rows += rows.num_rows

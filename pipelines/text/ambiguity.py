@@ -132,11 +132,13 @@ def _ambiguous(  # pragma: no cover (compiled)
     for n in range(len(starts) - 1):
         room = max(room, starts[n + 1] - starts[n] + len(mark))
     word = np.empty(room, np.uint8)
-    word[: len(mark)] = mark
+    for j in range(len(mark)):  # no slices: they take seconds to compile, for their error message
+        word[j] = mark[j]
     begins, ends, scores = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64)
     for n in range(len(starts) - 1):
         size = starts[n + 1] - starts[n] + len(mark)
-        word[len(mark) : size] = data[starts[n] : starts[n + 1]]
+        for j in range(starts[n], starts[n + 1]):
+            word[len(mark) + j - starts[n]] = data[j]
         if len(begins) < size * 65:  # a piece has at most 64 bytes (16 characters)
             begins, ends, scores = np.empty(size * 65, np.int64), np.empty(size * 65, np.int64), np.empty(size * 65, np.float64)
         count = _edges(word, size, keys, values, by_node, unknown, begins, ends, scores)

@@ -232,8 +232,9 @@ def _number_words(  # pragma: no cover (compiled)
                     slots[slot] = number
                     hashes[number] = key
                     starts[number] = used
-                    arena[used : used + position - begin] = data[begin:position]
-                    used += position - begin
+                    for i in range(begin, position):  # a slice would take seconds to compile, for its error message
+                        arena[used] = data[i]
+                        used += 1
                     starts[number + 1] = used
                     count += 1
                     if 2 * count > len(slots):

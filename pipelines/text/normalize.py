@@ -132,7 +132,7 @@ def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
     if changed is not texts:
         texts = changed
         yield Change.CONTROL, texts
-        _, whitespace = untidy(*buffers(texts), kinds())
+        _, whitespace[invisible] = untidy(*buffers(texts.filter(pa.array(invisible))), kinds())
     changed = _with_unified_whitespace(texts, whitespace)
     if changed is not texts:
         texts = changed
@@ -169,7 +169,7 @@ def _where(texts: pa.Array, mask: pa.Array | NDArray[np.bool_], change: Callable
     hits = np.asarray(mask)
     if not hits.any():
         return texts
-    if hits.all():
+    if 2 * np.count_nonzero(hits) > len(hits):  # `change` leaves the others as they are: that costs less than to pick rows
         return _unless_equal(texts, change(texts))
     rows = texts.filter(pa.array(hits))
     changed = change(rows)

@@ -218,7 +218,8 @@ def _scan(  # pragma: no cover (compiled)
             if position == start:
                 if count == len(starts):
                     larger = np.empty(2 * count, np.int64)
-                    larger[:count] = starts
+                    for j in range(count):  # a slice would take seconds to compile, for its error message
+                        larger[j] = starts[j]
                     starts = larger
                 starts[count] = start
                 count += 1

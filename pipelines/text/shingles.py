@@ -204,7 +204,7 @@ def _codes_to_look_up() -> Iterator[int]:
 
 def _folded(character: str) -> str:
     """What a character is compared as: nothing, itself, another or several."""
-    if _within(ord(character), _DIACRITICS) and unicodedata.category(character).startswith("M"):
+    if _IS_DIACRITIC[ord(character)] and unicodedata.category(character).startswith("M"):
         return ""
     if unicodedata.category(character) == "Cf" and character != "\u200b":  # the zero-width space does separate words
         return ""
@@ -214,7 +214,7 @@ def _folded(character: str) -> str:
     if digit is not None:
         return str(digit)
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", character).casefold())
-    bare = "".join(c for c in apart if not _within(ord(c), _DIACRITICS))
+    bare = "".join(c for c in apart if not _IS_DIACRITIC[ord(c)])
     together = unicodedata.normalize("NFC", bare).casefold()
     return together if len(together) != 1 or together == character else _folded(together)
 
@@ -227,13 +227,19 @@ def _entry(character: str) -> int:
     elif category[0] in "PSZ" or category == "Cc" or character == "\u200b":
         kind = _SEPARATOR
     else:
-        kind = _SINGLE if _within(code, _SINGLE_BLOCKS) else _WORD
+        kind = _SINGLE if _IS_SINGLE[code] else _WORD
     return kind << _CLASS_SHIFT | code
 
 
-def _within(code: int, blocks: list[tuple[int, int]]) -> bool:
-    return any(first <= code <= last for first, last in blocks)
+def _flags(blocks: list[tuple[int, int]]) -> bytes:
+    """A byte for each code point: whether it lies in one of the blocks."""
+    flags = bytearray(0x110000)
+    for first, last in blocks:
+        flags[first : last + 1] = bytes([1]) * (last + 1 - first)
+    return bytes(flags)
 
+
+_IS_DIACRITIC, _IS_SINGLE = _flags(_DIACRITICS), _flags(_SINGLE_BLOCKS)
 
 # The passes
 
@@ -275,8 +281,9 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
         if at > begin and text[at - 1] == _SPACE:
             at -= 1
         if at == begin:  # no word at all: the text stands for itself
-            text[at : at + end - starts[row]] = data[starts[row] : end]
-            at += end - starts[row]
+            for j in range(starts[row], end):  # a slice would take seconds to compile, for its error message
+                text[at] = data[j]
+                at += 1
         ends[row + 1] = at
 
 
