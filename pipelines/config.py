@@ -146,7 +146,8 @@ class DeduplicateSection(Section):
     against: tuple[str, ...] = ()
     """Output folders of earlier published builds; what they have is not taken again. Relative to the config's folder."""
     memory_mib: int = Field(default=2048, ge=64)
-    """Clusters are found in this much memory of each process; more documents go through files. It changes no result."""
+    """Clusters are found in this much memory of each process, beside the program's own 200 MiB; what needs more goes through
+    files. It changes no result."""
 
     @model_validator(mode="after")
     def _bands_or_a_target(self) -> Self:
