@@ -44,7 +44,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text import word_spans
-from pipelines.text.shingles import _WINDOW_BASE, _mix
+from pipelines.text.comparison import WINDOW_BASE, mix
 from pipelines.text.word_spans import Words
 
 VERSION = f"1/words-{word_spans.VERSION}"
@@ -173,7 +173,7 @@ def _jit(function: Any) -> Any:
 def _powers(most: int) -> Any:
     powers = np.ones(most + 1, np.uint64)
     for i in range(1, most + 1):
-        powers[i] = powers[i - 1] * _WINDOW_BASE
+        powers[i] = powers[i - 1] * WINDOW_BASE
     return powers
 
 
@@ -182,10 +182,10 @@ def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powe
     """The hash of the shortest run of words from each word on that weighs `least`; how many words have one, from the first on."""
     found, rolling, weight, first = 0, np.uint64(0), 0, begin
     for i in range(begin, end):
-        rolling = rolling * _WINDOW_BASE + hashes[i]
+        rolling = rolling * WINDOW_BASE + hashes[i]
         weight += _CHARACTER_WEIGHT if is_character[i] else _WORD_WEIGHT
         while weight >= least:
-            out[found] = _mix(rolling)
+            out[found] = mix(rolling)
             rolling -= hashes[first] * powers[i - first]
             weight -= _CHARACTER_WEIGHT if is_character[first] else _WORD_WEIGHT
             found, first = found + 1, first + 1
@@ -282,12 +282,12 @@ def _match_from(
     rolling, weight, k, i = np.uint64(0), 0, 0, first
     shift = _shift(len(buckets) - 1)
     while i < end and k < len(weights):
-        rolling = rolling * _WINDOW_BASE + hashes[i]
+        rolling = rolling * WINDOW_BASE + hashes[i]
         weight += _CHARACTER_WEIGHT if is_character[i] else _WORD_WEIGHT
         if weight >= weights[k]:
             while k < len(weights) and weight >= weights[k]:
                 k += 1
-            at = _place(_mix(rolling), known, buckets, shift)
+            at = _place(mix(rolling), known, buckets, shift)
             if at >= 0:
                 found = _noted(out, found, row, items[at], place, place + i - first)
         i += 1

@@ -23,7 +23,7 @@ PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to look at:
 _MOST_STEPS = 100  # words by which a border between two stretches is moved
 PAIRS = 1_000_000  # of all gaps together: some seconds
 
-# A character of a script written without spaces is a word, as in pipelines/text/shingles.py.
+# A character of a script written without spaces is a word, as in pipelines/text/comparison.py.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Burmese; Khmer
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han

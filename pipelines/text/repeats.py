@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters import buffers
+from pipelines.text.comparison import WINDOW_BASE, mix
 from pipelines.text.cuts import most_newlines
 from pipelines.text.word_spans import Words
 
@@ -119,8 +120,6 @@ def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
 
 # The passes over bytes and words
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
-
 
 def _jit(function: Any) -> Any:
     return numba.njit(cache=True, nogil=True)(function)
@@ -145,16 +144,6 @@ def _hashed(hashes: Any, first: Any) -> Any:
     for piece in range(len(first) - 1):
         rolling = np.uint64(0)
         for word in range(first[piece], first[piece + 1]):
-            rolling = rolling * _BASE + hashes[word]
-        out[piece] = _mix(rolling)
+            rolling = rolling * WINDOW_BASE + hashes[word]
+        out[piece] = mix(rolling)
     return out
-
-
-@_jit
-def _mix(h: Any) -> Any:
-    """MurmurHash3's 64-bit finaliser."""
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xFF51AFD7ED558CCD)
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ (h >> np.uint64(33))

@@ -1,29 +1,13 @@
 """Texts as sets of hashed word n-grams, in columns: what MinHash and exact comparison see of a text.
 
-Two passes over bytes: the first normalises, the second hashes words and windows of n words; no string is made. How texts are
-normalised for comparison (never for publishing):
-
-- case is folded, compatibility forms are unified (NFKC): "Straße" = "STRASSE", "ﬁ" = "fi", "Ａ" = "a";
-- diacritics of alphabets are removed ("café" = "cafe", "ё" = "е", Hebrew and Arabic points); vowel signs of Indic scripts and
-  the marks of kana are letters in their own right and stay;
-- decimal digits of every script become ASCII digits, and keep their value: articles made from one template that differ
-  in their numbers are different articles (datatrove writes all numbers as 0);
-- punctuation, symbols, spaces and controls separate words and are forgotten; invisible format characters are removed;
-- a character of a script that is written without spaces (Han, kana, bopomofo, Thai, Lao, Khmer, Myanmar) is a word, with
-  the marks on it.
-
-A text shorter than n words is one shingle. A text without a word (all symbols) stands for itself: it is hashed as it is.
-
-    >>> normalised(pa.array(["Über  den Café, 2.Ⅳ"])).to_pylist()
-    ['uber den cafe 2 iv']
+Two passes over bytes: the first normalises (pipelines/text/comparison.py), the second hashes words and windows of n words; no
+string is made. A text shorter than n words is one shingle. A text without a word (all symbols) stands for itself: it is
+hashed as it is.
 """
 
 import hashlib
 import itertools
-import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numba
@@ -31,53 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-# A new rule needs a new number. The character classes come from Python's Unicode tables, so their version counts too.
-VERSION = f"2/unicode-{unicodedata.unidata_version}"
+from pipelines.text import comparison
+from pipelines.text.comparison import FNV_PRIME, FNV_START, SPACE, WINDOW_BASE, bytes_and_offsets, mix, normalised_bytes
 
-# Classes of characters, in the upper three bits of a table's entry; the lower 21 bits hold a code point.
-_SEPARATOR, _WORD, _SINGLE, _MARK, _REMOVED, _EXPANDED = range(6)
-_CLASS_SHIFT, _LENGTH_SHIFT, _CODE_MASK = 29, 21, 2**21 - 1  # an expanded entry: bits 21-28 its length, below its first index
-
-# Blocks whose characters are words (Unicode 15, Blocks.txt). Katakana holds the prolonged sound mark too.
-_SINGLE_BLOCKS = [
-    (0x0E00, 0x0E7F),  # Thai
-    (0x0E80, 0x0EFF),  # Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x19E0, 0x19FF),  # Khmer symbols
-    (0x2E80, 0x2FDF),  # radicals
-    (0x3005, 0x3007),  # iteration mark, closing mark, zero
-    (0x3021, 0x3029),  # Hangzhou numerals
-    (0x3041, 0x30FF),  # hiragana, katakana
-    (0x3100, 0x312F),  # bopomofo
-    (0x31A0, 0x31BF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),  # Han, extension A
-    (0x4E00, 0x9FFF),  # Han
-    (0xA9E0, 0xA9FF),  # Myanmar, extended B
-    (0xAA60, 0xAA7F),  # Myanmar, extended A
-    (0xF900, 0xFAFF),  # Han, compatibility
-    (0xFF66, 0xFF9F),  # katakana, half width
-    (0x1B000, 0x1B16F),  # kana, supplements
-    (0x20000, 0x3FFFF),  # Han, extensions B and later
-]
-_DIACRITICS = [
-    (0x0300, 0x036F),  # combining diacritical marks, and their extensions and supplements
-    (0x1AB0, 0x1AFF),
-    (0x1DC0, 0x1DFF),
-    (0x20D0, 0x20FF),
-    (0xFE20, 0xFE2F),
-    (0x0483, 0x0489),  # Cyrillic titlo and the like
-    (0x0591, 0x05C7),  # Hebrew accents and points (the punctuation among them is no mark)
-    (0x0610, 0x061A),  # Arabic signs and points
-    (0x064B, 0x065F),
-    (0x0670, 0x0670),
-    (0x06D6, 0x06ED),
-    (0xFE00, 0xFE0F),  # variation selectors
-    (0xE0100, 0xE01EF),
-]
-_SAME_BLOCKS = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x17000, 0x18CFF)]  # need no look-up
-_LAST_LISTED = 0x1FFFF  # beyond lie Han, selectors and private use only
+VERSION = comparison.VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +54,7 @@ class Scan:
 
 def scan(texts: pa.Array, ngram: int) -> Scan:
     """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words, 64 bits each."""
-    text, ends = _normalised_bytes(texts)
+    text, ends = normalised_bytes(texts)
     # A word and the space behind it take two bytes; a text without a word is one shingle. What is not written costs nothing.
     shingles = np.empty((len(text) + 1) // 2 + 2 * len(ends), np.uint64)
     offsets = np.zeros(len(ends), np.int64)
@@ -123,25 +64,10 @@ def scan(texts: pa.Array, ngram: int) -> Scan:
 
 def hashes(strings: pa.Array) -> NDArray[np.uint64]:
     """A 64-bit hash of each string of a StringArray as it is, not normalised; null counts as empty."""
-    data, starts = _bytes_and_offsets(strings)
+    data, starts = bytes_and_offsets(strings)
     found = np.empty(len(strings), np.uint64)
     _hashes(data, starts, found)
     return found
-
-
-def normalised(texts: pa.Array) -> pa.Array:
-    """The texts as they are compared: their words, one space between two."""
-    text, ends = _normalised_bytes(texts)
-    return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(text)).cast(pa.string())
-
-
-def _normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    data, starts = _bytes_and_offsets(texts)
-    table = _table()
-    text = np.empty(int((starts[-1] - starts[0]) * table.growth) + 2 * len(starts), np.uint8)  # sized for the worst text
-    ends = np.zeros(len(starts), np.int64)
-    _normalise(data, starts, table.entries, table.expansions, text, ends)
-    return text[: ends[-1]], ends
 
 
 def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -149,104 +75,7 @@ def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
     return np.empty(int(np.diff(ends).max(initial=0)) // 2 + 2, np.uint64)
 
 
-def _bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    texts = texts.cast(pa.large_string())
-    if texts.null_count:
-        texts = texts.fill_null("")
-    _, offsets, data = texts.buffers()
-    starts = (
-        np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1] if len(texts) else np.zeros(1, np.int64)
-    )
-    return np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8), starts
-
-
-# The table of characters
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    entries: NDArray[np.uint32]  # by code point
-    expansions: NDArray[np.uint32]  # entries of the characters that some code points become
-    growth: float  # most bytes of normalised text, spaces included, that a byte of text becomes
-
-
-@cache
-def _table() -> _Table:
-    codes = np.arange(0x110000, dtype=np.uint32)
-    entries = codes | np.uint32(_WORD << _CLASS_SHIFT)
-    for first, last in _SINGLE_BLOCKS:
-        entries[first : last + 1] = codes[first : last + 1] | np.uint32(_SINGLE << _CLASS_SHIFT)
-    expansions: list[int] = []
-    growth = 2.0  # one byte: a word and the space before it
-    for code in _codes_to_look_up():
-        folded = _folded(chr(code))
-        if len(folded) == 1:
-            entries[code] = _entry(folded)
-        elif folded:
-            entries[code] = _EXPANDED << _CLASS_SHIFT | len(folded) << _LENGTH_SHIFT | len(expansions)
-            expansions += [_entry(character) for character in folded]
-        else:
-            entries[code] = _REMOVED << _CLASS_SHIFT
-        stored = len(chr(code).encode("utf-8", "surrogatepass"))
-        growth = max(growth, (len(folded.encode("utf-8", "surrogatepass")) + len(folded)) / stored)
-    return _Table(entries, np.array(expansions, np.uint32), growth)
-
-
-def _codes_to_look_up() -> Iterator[int]:
-    """What may be anything else than a word's character that stays as it is."""
-    same = np.zeros(_LAST_LISTED + 1, np.bool_)
-    for first, last in _SAME_BLOCKS:
-        same[first : last + 1] = True
-    listed = np.flatnonzero(~same).tolist()
-    further = [*range(0x2F800, 0x2FA20), *range(0xE0000, 0xE01F0)]  # Han for compatibility; tags and selectors
-    yield from (code for code in listed + further if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs"))
-
-
-def _folded(character: str) -> str:
-    """What a character is compared as: nothing, itself, another or several."""
-    if _IS_DIACRITIC[ord(character)] and unicodedata.category(character).startswith("M"):
-        return ""
-    if unicodedata.category(character) == "Cf" and character != "\u200b":  # the zero-width space does separate words
-        return ""
-    if unicodedata.is_normalized("NFKD", character) and character.casefold() == character and not character.isdecimal():
-        return character
-    digit = unicodedata.decimal(character, None)
-    if digit is not None:
-        return str(digit)
-    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", character).casefold())
-    bare = "".join(c for c in apart if not _IS_DIACRITIC[ord(c)])
-    together = unicodedata.normalize("NFC", bare).casefold()
-    return together if len(together) != 1 or together == character else _folded(together)
-
-
-def _entry(character: str) -> int:
-    """Class and code point of a character that is folded already."""
-    code, category = ord(character), unicodedata.category(character)
-    if category[0] == "M":
-        kind = _MARK
-    elif category[0] in "PSZ" or category == "Cc" or character == "\u200b":
-        kind = _SEPARATOR
-    else:
-        kind = _SINGLE if _IS_SINGLE[code] else _WORD
-    return kind << _CLASS_SHIFT | code
-
-
-def _flags(blocks: list[tuple[int, int]]) -> bytes:
-    """A byte for each code point: whether it lies in one of the blocks."""
-    flags = bytearray(0x110000)
-    for first, last in blocks:
-        flags[first : last + 1] = bytes([1]) * (last + 1 - first)
-    return bytes(flags)
-
-
-_IS_DIACRITIC, _IS_SINGLE = _flags(_DIACRITICS), _flags(_SINGLE_BLOCKS)
-
 # The passes
-
-_FNV_START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bits
-_FNV_PRIME = np.uint64(0x100000001B3)
-_WINDOW_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
-_SPACE = np.uint8(0x20)
 
 
 def _jit(function: Any) -> Any:
@@ -254,79 +83,21 @@ def _jit(function: Any) -> Any:
 
 
 @_jit
-def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any, ends: Any) -> None:
-    """Write the words of each row, one space between two, and where each row ends."""
-    ascii_bytes = np.empty(128, np.uint8)  # what an ASCII byte becomes: most of it in most texts
-    for j in range(128):
-        is_word = entries[j] >> _CLASS_SHIFT == _WORD
-        ascii_bytes[j] = entries[j] & np.uint32(0x7F) if is_word else _SPACE
-    at = 0
-    for row in range(len(starts) - 1):
-        i, end, begin = starts[row], starts[row + 1], at
-        last, is_single = _SPACE, False  # the byte written last; whether it belongs to a word of one character
-        while i < end:
-            if data[i] < 0x80:
-                if is_single:
-                    text[at] = last = _SPACE
-                    at, is_single = at + 1, False
-                while i < end and data[i] < 0x80:
-                    byte = ascii_bytes[data[i]]
-                    text[at] = byte
-                    at += (byte != _SPACE) | (last != _SPACE)  # no branch: a second space is written over
-                    last, i = byte, i + 1
-            else:
-                code, length = _decode(data, i, end)
-                at, is_single = _put(entries[code], expansions, text, at, begin, is_single)
-                last, i = text[at - 1] if at > begin else _SPACE, i + length
-        if at > begin and text[at - 1] == _SPACE:
-            at -= 1
-        if at == begin:  # no word at all: the text stands for itself
-            for j in range(starts[row], end):  # a slice would take seconds to compile, for its error message
-                text[at] = data[j]
-                at += 1
-        ends[row + 1] = at
-
-
-@_jit
-def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single: bool) -> Any:
-    """Write what a character that is no ASCII becomes; the place behind it, and whether that is a word of one character."""
-    first, count = 0, 1
-    is_expanded = entry >> _CLASS_SHIFT == _EXPANDED
-    if is_expanded:
-        first, count = np.int64(entry & _CODE_MASK), np.int64((entry >> _LENGTH_SHIFT) & 0xFF)
-    for k in range(first, first + count):
-        character = expansions[k] if is_expanded else entry
-        kind = character >> _CLASS_SHIFT
-        if kind == _REMOVED:
-            continue
-        is_open = at > begin and text[at - 1] != _SPACE
-        if is_open and (kind in (_SEPARATOR, _SINGLE) or (kind == _WORD and is_single)):
-            text[at] = _SPACE
-            at, is_open = at + 1, False
-        if kind == _SEPARATOR:
-            is_single = False
-            continue
-        is_single = kind == _SINGLE or (kind == _MARK and is_single and is_open)
-        at = _encode(character & np.uint32(_CODE_MASK), text, at)
-    return at, is_single
-
-
-@_jit
 def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offsets: Any) -> None:
     """Hash every window of `ngram` words of each row of normalised text; everything starts anew with each row."""
     oldest = np.uint64(1)
     for _ in range(ngram):
-        oldest *= _WINDOW_BASE
+        oldest *= WINDOW_BASE
     found = 0
     for row in range(len(ends) - 1):
         count = _words_of(text[ends[row] : ends[row + 1]], words)
         rolling = np.uint64(0)
         for i in range(count):
             # A polynomial in the words' hashes, so that a window costs the same whatever its length.
-            rolling = rolling * _WINDOW_BASE + words[i]
+            rolling = rolling * WINDOW_BASE + words[i]
             if i >= ngram:
                 rolling -= words[i - ngram] * oldest
-            shingles[found] = _mix(rolling)
+            shingles[found] = mix(rolling)
             found += i >= ngram - 1
         found += count < ngram  # the whole text is the one shingle, written last
         offsets[row + 1] = found
@@ -347,60 +118,23 @@ def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
 @_jit
 def _words_of(text: Any, words: Any) -> int:
     """Hash every word of one text; how many there are, at least one. Without a branch, since words end anywhere."""
-    found, word, last = 0, _FNV_START, _SPACE
+    found, word, last = 0, FNV_START, SPACE
     for byte in text:
         words[found] = word
-        found += (byte == _SPACE) & (last != _SPACE)  # spaces follow one another in a text without a word only
-        word = _FNV_START if byte == _SPACE else (word ^ np.uint64(byte)) * _FNV_PRIME
+        found += (byte == SPACE) & (last != SPACE)  # spaces follow one another in a text without a word only
+        word = FNV_START if byte == SPACE else (word ^ np.uint64(byte)) * FNV_PRIME
         last = byte
     words[found] = word
-    found += (last != _SPACE) | (found == 0)
+    found += (last != SPACE) | (found == 0)
     for i in range(found):
-        words[i] = _mix(words[i])
+        words[i] = mix(words[i])
     return found
 
 
 @_jit
 def _hashes(data: Any, starts: Any, found: Any) -> None:
     for row in range(len(starts) - 1):
-        h = _FNV_START
+        h = FNV_START
         for i in range(starts[row], starts[row + 1]):
-            h = (h ^ np.uint64(data[i])) * _FNV_PRIME
-        found[row] = _mix(h)
-
-
-@_jit
-def _mix(h: Any) -> Any:
-    """MurmurHash3's 64-bit finaliser."""
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xFF51AFD7ED558CCD)
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ (h >> np.uint64(33))
-
-
-@_jit
-def _decode(data: Any, i: int, end: int) -> Any:
-    """Code point and number of bytes at a byte that is no ASCII; what is no UTF-8 is read as U+FFFD."""
-    lead = np.uint32(data[i])
-    length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if i + length > end:
-        return np.uint32(0xFFFD), end - i
-    code = lead & np.uint32(0xFF >> (length + 1))
-    for j in range(1, length):
-        code = (code << np.uint32(6)) | (np.uint32(data[i + j]) & np.uint32(0x3F))
-    return np.uint32(code if code <= 0x10FFFF else 0xFFFD), length
-
-
-@_jit
-def _encode(code: Any, text: Any, at: int) -> int:
-    """Write a code point as UTF-8; the place behind it."""
-    if code < 0x80:
-        text[at] = code
-        return at + 1
-    length = 2 if code < 0x800 else 3 if code < 0x10000 else 4
-    for j in range(length - 1, 0, -1):
-        text[at + j] = 0x80 | (code & np.uint32(0x3F))
-        code >>= np.uint32(6)
-    text[at] = ((0xF00 >> length) & 0xFF) | code
-    return at + length
+            h = (h ^ np.uint64(data[i])) * FNV_PRIME
+        found[row] = mix(h)

@@ -20,6 +20,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.text.comparison import WINDOW_BASE, mix
+
 VERSION = 1
 
 WORD_BITS = (
@@ -97,9 +99,6 @@ def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[
     return np.cumsum(change)[:-1] > 0
 
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
-
-
 def _jit(function: Any) -> Any:
     return numba.njit(cache=True, nogil=True)(function)
 
@@ -124,7 +123,7 @@ def _perhaps_shared(hashes: Any) -> Any:
 def _windows(words: Any, offsets: Any, length: int, ranks: Any, hashes: Any, places: Any) -> None:
     oldest = np.uint64(1)
     for _ in range(length):
-        oldest *= _BASE
+        oldest *= WINDOW_BASE
     found = 0
     for row in range(len(offsets) - 1):
         if ranks[row] < 0 or offsets[row + 1] - offsets[row] < length:
@@ -132,21 +131,11 @@ def _windows(words: Any, offsets: Any, length: int, ranks: Any, hashes: Any, pla
         rolling = np.uint64(0)
         place = np.uint64(ranks[row]) << np.uint64(WORD_BITS)
         for i in range(offsets[row], offsets[row + 1]):
-            rolling = rolling * _BASE + words[i]
+            rolling = rolling * WINDOW_BASE + words[i]
             index = i - offsets[row] - length + 1
             if index > 0:
                 rolling -= words[i - length] * oldest
             if index >= 0:
-                hashes[found] = _mix(rolling)
+                hashes[found] = mix(rolling)
                 places[found] = place | np.uint64(index)
                 found += 1
-
-
-@_jit
-def _mix(h: Any) -> Any:
-    """MurmurHash3's 64-bit finaliser."""
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xFF51AFD7ED558CCD)
-    h ^= h >> np.uint64(33)
-    h *= np.uint64(0xC4CEB9FE1A85EC53)
-    return h ^ (h >> np.uint64(33))

@@ -1,6 +1,6 @@
 """Where the words of texts lie: the words that `shingles` compares, hashed, each with its bytes in the text as it stands.
 
-One pass over the bytes, by the same rules as `shingles.normalised`, but nothing is written except a word's hash and bounds.
+One pass over the bytes, by the same rules as `comparison.normalised`, but nothing is written except a word's hash and bounds.
 What removes runs of words (repeats, texts of benchmarks) finds them among the hashes and cuts by the bounds.
 
     >>> found = words(pa.array(["Über  den Café!", "漢字 b"]))
@@ -25,26 +25,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.text.shingles import (
-    _CLASS_SHIFT,
-    _CODE_MASK,
-    _EXPANDED,
-    _FNV_PRIME,
-    _FNV_START,
-    _LENGTH_SHIFT,
-    _MARK,
-    _REMOVED,
-    _SEPARATOR,
-    _SINGLE,
-    _WORD,
-    _bytes_and_offsets,
-    _decode,
-    _mix,
-    _table,
+from pipelines.text.comparison import (
+    CLASS_SHIFT,
+    CODE_MASK,
+    EXPANDED,
+    FNV_PRIME,
+    FNV_START,
+    LENGTH_SHIFT,
+    MARK,
+    REMOVED,
+    SEPARATOR,
+    SINGLE,
+    WORD,
+    bytes_and_offsets,
+    character_table,
+    decode,
+    mix,
 )
-from pipelines.text.shingles import VERSION as _SHINGLES_VERSION
+from pipelines.text.comparison import VERSION as _COMPARISON_VERSION
 
-VERSION = f"1/shingles-{_SHINGLES_VERSION}"
+VERSION = f"1/comparison-{_COMPARISON_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Words:
 
 def words(texts: pa.Array) -> Words:
     """The words of a StringArray (null counts as empty). Takes 25 bytes a word, a few times the text."""
-    data, offsets = _bytes_and_offsets(texts)
-    table = _table()
+    data, offsets = bytes_and_offsets(texts)
+    table = character_table()
     room = _room(data, offsets, table.entries)
     hashes, is_character = np.empty(room, np.uint64), np.empty(room, np.bool_)
     starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
@@ -81,7 +81,7 @@ def _room(data: Any, texts: Any, entries: Any) -> Any:
     """As many words as there are, or a few more: every ASCII separator and every other character may end one."""
     is_separator = np.zeros(256, np.uint8)
     for j in range(128):
-        is_separator[j] = entries[j] >> _CLASS_SHIFT != _WORD
+        is_separator[j] = entries[j] >> CLASS_SHIFT != WORD
     is_separator[0xC0:] = 1  # the first byte of a character that is no ASCII
     room, several = len(texts), 0
     for i in range(texts[0], texts[-1]):
@@ -94,9 +94,9 @@ def _room(data: Any, texts: Any, entries: Any) -> Any:
                 if data[i] < 0xC0:
                     i += 1
                     continue
-                code, length = _decode(data, i, texts[row + 1])
-                if entries[code] >> _CLASS_SHIFT == _EXPANDED:
-                    room += np.int64((entries[code] >> _LENGTH_SHIFT) & 0xFF)
+                code, length = decode(data, i, texts[row + 1])
+                if entries[code] >> CLASS_SHIFT == EXPANDED:
+                    room += np.int64((entries[code] >> LENGTH_SHIFT) & 0xFF)
                 i += length
     return room
 
@@ -106,57 +106,57 @@ def _spans(data: Any, texts: Any, entries: Any, expansions: Any, hashes: Any, st
     """Fill in the words; the offsets of the texts among them."""
     ascii_bytes = np.zeros(128, np.uint8)  # what an ASCII byte becomes; 0 separates words
     for j in range(128):
-        if entries[j] >> _CLASS_SHIFT == _WORD:
+        if entries[j] >> CLASS_SHIFT == WORD:
             ascii_bytes[j] = entries[j] & np.uint32(0x7F)
     offsets = np.zeros(len(texts), np.int64)
     found = 0
     for row in range(len(texts) - 1):
         i, begin, behind = texts[row], texts[row], texts[row + 1]
-        word, is_open, is_single = _FNV_START, False, False
+        word, is_open, is_single = FNV_START, False, False
         while i < behind:
             if data[i] < 0x80:
                 byte = ascii_bytes[data[i]]
                 if is_open and (is_single or byte == 0):
-                    hashes[found], singles[found] = _mix(word), is_single
-                    found, is_open, word = found + 1, False, _FNV_START
+                    hashes[found], singles[found] = mix(word), is_single
+                    found, is_open, word = found + 1, False, FNV_START
                 is_single = False
                 if byte:
                     if not is_open:
                         starts[found], is_open = i - begin, True
                     while byte:
-                        word = (word ^ np.uint64(byte)) * _FNV_PRIME
+                        word = (word ^ np.uint64(byte)) * FNV_PRIME
                         i += 1
                         byte = ascii_bytes[data[i]] if i < behind and data[i] < 0x80 else np.uint8(0)
                     ends[found] = i - begin
                 else:
                     i += 1
                 continue
-            code, length = _decode(data, i, behind)
+            code, length = decode(data, i, behind)
             i += length
             entry = entries[code]
-            is_expanded = entry >> _CLASS_SHIFT == _EXPANDED
-            first = np.int64(entry & _CODE_MASK) if is_expanded else 0
-            count = np.int64((entry >> _LENGTH_SHIFT) & 0xFF) if is_expanded else 1
+            is_expanded = entry >> CLASS_SHIFT == EXPANDED
+            first = np.int64(entry & CODE_MASK) if is_expanded else 0
+            count = np.int64((entry >> LENGTH_SHIFT) & 0xFF) if is_expanded else 1
             for k in range(first, first + count):
                 character = expansions[k] if is_expanded else entry
-                kind = character >> _CLASS_SHIFT
-                if kind == _REMOVED:
+                kind = character >> CLASS_SHIFT
+                if kind == REMOVED:
                     if is_open:
                         ends[found] = i - begin
                     continue
-                if is_open and (kind in (_SEPARATOR, _SINGLE) or (kind == _WORD and is_single)):
-                    hashes[found], singles[found] = _mix(word), is_single
-                    found, is_open, word = found + 1, False, _FNV_START
-                if kind == _SEPARATOR:
+                if is_open and (kind in (SEPARATOR, SINGLE) or (kind == WORD and is_single)):
+                    hashes[found], singles[found] = mix(word), is_single
+                    found, is_open, word = found + 1, False, FNV_START
+                if kind == SEPARATOR:
                     is_single = False
                     continue
-                is_single = kind == _SINGLE or (kind == _MARK and is_single and is_open)
+                is_single = kind == SINGLE or (kind == MARK and is_single and is_open)
                 if not is_open:
                     starts[found], is_open = i - length - begin, True
-                word = _hashed(word, character & np.uint32(_CODE_MASK))
+                word = _hashed(word, character & np.uint32(CODE_MASK))
                 ends[found] = i - begin
         if is_open:
-            hashes[found], singles[found] = _mix(word), is_single
+            hashes[found], singles[found] = mix(word), is_single
             found += 1
         offsets[row + 1] = found
     return offsets
@@ -166,11 +166,11 @@ def _spans(data: Any, texts: Any, entries: Any, expansions: Any, hashes: Any, st
 def _hashed(word: Any, code: Any) -> Any:
     """The word's hash with one more character, as UTF-8."""
     if code < 0x80:
-        return (word ^ np.uint64(code)) * _FNV_PRIME
+        return (word ^ np.uint64(code)) * FNV_PRIME
     length = 2 if code < 0x800 else 3 if code < 0x10000 else 4
     lead = ((0xF00 >> length) & 0xFF) | (code >> np.uint32(6 * (length - 1)))
-    word = (word ^ np.uint64(lead)) * _FNV_PRIME
+    word = (word ^ np.uint64(lead)) * FNV_PRIME
     for j in range(length - 2, -1, -1):
         byte = 0x80 | ((code >> np.uint32(6 * j)) & np.uint32(0x3F))
-        word = (word ^ np.uint64(byte)) * _FNV_PRIME
+        word = (word ^ np.uint64(byte)) * FNV_PRIME
     return word

@@ -16,7 +16,7 @@ from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import document_id
 from pipelines.sources.collector import storable
 from pipelines.stages import signatures, split
-from pipelines.text import shingles
+from pipelines.text import comparison, shingles
 
 BAD = {
     "empty": "",
@@ -61,7 +61,7 @@ def test_each_bad_text_has_a_signature_of_its_own_and_leaves_its_neighbours_alon
 
 def test_what_bad_texts_are_compared_as():
     assert BAD["lone surrogates"] == "c \ufffd d\ufffd \ufffd"
-    compared = dict(zip(BAD, shingles.normalised(pa.array(list(BAD.values()))).to_pylist(), strict=True))
+    compared = dict(zip(BAD, comparison.normalised(pa.array(list(BAD.values()))).to_pylist(), strict=True))
     assert compared["lone surrogates"] == "c d"
     assert compared["NUL in a word"] == "a b"
     assert compared["NUL"] == BAD["NUL"]

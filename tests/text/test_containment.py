@@ -187,6 +187,6 @@ def test_hashes_are_fixed():
 
 @pytest.mark.parametrize("module", [containment, cuts, word_spans])
 def test_examples_of_the_documentation(module):
-    names = {"pa": pa, "words": word_spans.words}
+    names = {"pa": pa, "words": word_spans.words, "words_of": word_spans.words}
     assert doctest.testmod(module, extraglobs=names).failed == 0
     assert doctest.testmod(module, extraglobs=names).attempted > 0

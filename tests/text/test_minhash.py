@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text import minhash, shingles
+from pipelines.text import comparison, minhash, shingles
 
 DTYPES = {"affine32": np.uint32, "affine64": np.uint64}
 
@@ -83,7 +83,7 @@ def test_signatures_of_texts_are_datasketch_of_their_shingles(scheme, texts, ngr
     found = minhash.signatures(hashes, scan.offsets, permutations=permutations, seed=seed, scheme=scheme)
     for row, text in enumerate(texts):
         alone = shingles.scan(pa.array([text]), ngram).shingles
-        words = [word for word in shingles.normalised(pa.array([text]))[0].as_py().split(" ") if word]
+        words = [word for word in comparison.normalised(pa.array([text]))[0].as_py().split(" ") if word]
         assert len(alone) == max(1, len(words) - ngram + 1)
         one = minhash.narrowed(alone, scheme).tolist()
         assert found[row].tolist() == reference(one, permutations, seed, scheme).hashvalues.tolist()

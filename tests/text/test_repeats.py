@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.text import repeats, shingles
+from pipelines.text import comparison, repeats
 from pipelines.text.word_spans import words as words_of
 
 # Words of letters, of single characters, several in one character; blanks, line ends, punctuation, symbols.
@@ -27,7 +27,7 @@ def test_lines_and_paragraphs_are_those_that_python_splits(texts):
         assert np.diff(found.offsets).tolist() == [len(part) for part in parts]
         flat = [part for row in parts for part in row]
         assert found.words().tolist() == [words_of(pa.array([part])).hashes.size for part in flat]
-        compared = shingles.normalised(pa.array(flat, pa.string())).to_pylist()
+        compared = comparison.normalised(pa.array(flat, pa.string())).to_pylist()
         pairs = dict(zip(compared, found.hashes.tolist(), strict=True))
         assert [pairs[text] for text in compared] == found.hashes.tolist()
         assert len(set(pairs.values())) == len(pairs)

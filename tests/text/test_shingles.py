@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text import shingles
+from pipelines.text import comparison, shingles
 
 TEXTS = st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60), max_size=6)
 # Characters at which rules meet: spaces, marks, scripts without spaces, expansions, invisible ones.
@@ -41,7 +41,7 @@ def rows(texts: list[str], ngram: int) -> list[list[int]]:
     ],
 )
 def test_what_a_text_is_compared_as(text, compared):
-    assert shingles.normalised(pa.array([text])).to_pylist() == [compared]
+    assert comparison.normalised(pa.array([text])).to_pylist() == [compared]
 
 
 def test_exact_is_blake2b_of_the_normalised_text():
@@ -80,7 +80,7 @@ def test_a_short_text_is_one_shingle_and_does_not_see_its_neighbour():
     ],
 )
 def test_scripts_without_spaces_go_by_character(text, characters):
-    assert shingles.normalised(pa.array([text])).to_pylist() == [characters]
+    assert comparison.normalised(pa.array([text])).to_pylist() == [characters]
     count = len(characters.split(" "))
     assert [len(row) for row in rows([text, text], 2)] == [max(1, count - 1)] * 2
     assert shingles.scan(pa.array([text]), 2).words().value_lengths().to_pylist() == [count]
@@ -120,9 +120,9 @@ def test_rows_are_independent(texts, ngram):
 
 @given(TEXTS | AWKWARD, st.integers(1, 4))
 def test_shingles_are_a_function_of_the_normalised_text(texts, ngram):
-    compared = shingles.normalised(pa.array(texts, pa.string()))
+    compared = comparison.normalised(pa.array(texts, pa.string()))
     compared.validate(full=True)
-    again = shingles.normalised(compared)
+    again = comparison.normalised(compared)
     for text, once, twice in zip(texts, compared.to_pylist(), again.to_pylist(), strict=True):
         words = [word for word in once.split(" ") if word]
         assert len(rows([text], ngram)[0]) == max(1, len(words) - ngram + 1)
@@ -152,7 +152,7 @@ def test_words_in_order():
 @given(TEXTS | AWKWARD)
 def test_words_are_one_where_the_normalised_words_are(texts):
     found = shingles.scan(pa.array(texts, pa.string()), 1)
-    compared = shingles.normalised(pa.array(texts, pa.string())).to_pylist()
+    compared = comparison.normalised(pa.array(texts, pa.string())).to_pylist()
     words = [word for text in compared for word in [word for word in text.split(" ") if word] or [""]]
     hashes = found.words().values.to_pylist()
     assert found.words().offsets.to_pylist() == found.offsets.tolist()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.text import shingles, word_spans
+from pipelines.text import comparison, shingles, word_spans
 
 TEXTS = st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60), max_size=6)
 # Characters at which rules meet: spaces, marks, scripts without spaces, expansions of one and of several words, invisible ones.
@@ -56,14 +56,14 @@ def test_words_that_compare_equal_hash_equal():
     assert hashes("STRASSE Café ２") == hashes("straße cafe\u0301 2")
     assert len(set(hashes("a b ab ba", "c d"))) == 6
     once = np.uint64(hashes("word")[0])
-    assert shingles._mix(once) == shingles.scan(pa.array(["word"]), 1).shingles[0]  # mixed once more there
+    assert comparison.mix(once) == shingles.scan(pa.array(["word"]), 1).shingles[0]  # mixed once more there
 
 
 @given(TEXTS | AWKWARD)
 @example(["a\u00ad漢\ufe0f\ufe0f"])
 def test_words_are_those_of_the_normalised_text(texts):
     found = word_spans.words(pa.array(texts, pa.string()))
-    compared = shingles.normalised(pa.array(texts, pa.string())).to_pylist()
+    compared = comparison.normalised(pa.array(texts, pa.string())).to_pylist()
     assert found.offsets[0] == 0
     for i, (text, whole) in enumerate(zip(texts, compared, strict=True)):
         mine = slice(found.offsets[i], found.offsets[i + 1])
@@ -75,7 +75,7 @@ def test_words_are_those_of_the_normalised_text(texts):
         bounds = list(zip(found.starts[mine].tolist(), found.ends[mine].tolist(), strict=True))
         data = text.encode()
         for (a, b), word in zip(bounds, words, strict=True):
-            own = shingles.normalised(pa.array([data[a:b].decode()])).to_pylist()[0]
+            own = comparison.normalised(pa.array([data[a:b].decode()])).to_pylist()[0]
             assert own == word or (word in own.split(" ") or own.endswith(" " + word) or own.startswith(word))
             if bounds.count((a, b)) == 1 and all(y <= a or b <= x for x, y in bounds if (x, y) != (a, b)):
                 assert own == word
@@ -133,4 +133,4 @@ def test_bytes_that_are_no_utf8_separate_words():
 def test_hashes_are_fixed():
     """They go into datasets: another value needs another VERSION."""
     assert hashes("the 漢é") == [14645693024798636849, 10907005933633425873, 4098803356350435448]
-    assert word_spans.VERSION.removeprefix("1/shingles-") == shingles.VERSION
+    assert word_spans.VERSION.removeprefix("1/comparison-") == shingles.VERSION
