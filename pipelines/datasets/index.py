@@ -51,7 +51,7 @@ def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Da
             return manifest.assemble(INDEX, made_from, (), config=config, facts={"enabled": False})
         job = IndexJob({dataset.manifest.dataset: dataset.uri for dataset in documents}, corpus.uri)
         units = [unit for dataset in documents for unit in corpora.units_of(dataset)]
-        sidecars = process_units(context, uri, job, units, documents=False)
+        sidecars = process_units(context, uri, job, units, documents=False, columnar=True)
         rows = sum(part.rows for sidecar in sidecars for part in sidecar.parts)
         assert rows == corpus.manifest.rows("documents"), "every unit has checked its own"
         facts = {"enabled": True, "corpus": context.config.corpus.name, "documents": rows, "scheme": scheme(section)}

@@ -56,6 +56,8 @@ def _equal_by_rfc(addresses: pa.Array) -> pa.Array:
     """Addresses of http with a small scheme and host, without a default port and a fragment; others as they are."""
     parts: Any = pc.extract_regex(addresses, _PARTS)
     host, rest = (pc.struct_field(parts, name) for name in ("host", "rest"))
-    path = pc.replace_substring_regex(rest, r"(?s)#(?:[^!].*)?$", "")
+    # "#!" is kept, also where it is one only once C4's rule has taken an address out of it.
+    kept = pc.replace_substring_regex(rest, rf"#(?:{_C4_SCHEME})+!", "#!")
+    path = pc.replace_substring_regex(kept, r"(?s)#(?:[^!].*)?$", "")
     address = pc.binary_join_element_wise("http://", pc.utf8_lower(host), path, "")  # null where it is no http address
     return pc.coalesce(address, addresses)

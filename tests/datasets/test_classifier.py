@@ -76,7 +76,7 @@ class Build:
         zero = bytes(16)
         rows = pa.table(
             {"id": ids, "cluster": [zero] * len(ids), "survivor": [zero] * len(ids), "similarity": [1.0] * len(ids),
-             "exact": [True] * len(ids)}, schema=schema.CLUSTERS)  # fmt: skip
+             "grain": ["exact"] * len(ids), "corpus": [None] * len(ids)}, schema=schema.CLUSTERS)  # fmt: skip
         made_from = {"removed": source}
         uri = manifest.folder(str(self.out), "clusters", manifest.fingerprint(made_from))
         path = f"clusters/documents/{source}/one.parquet"

@@ -62,11 +62,10 @@ def test_all_that_is_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     batch = born("read", documents_from({**columns, "text": pa.array(given)}))
     source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
     for action in ("drop", "cut"):
-        section = {"paths": [str(tmp_path / "squad.jsonl")], "action": action}
+        section = {"paths": [str(tmp_path / "squad.jsonl")], "action": action, "min_words": 8}
         config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
-        made = reference.prepare(Context(config, str(tmp_path / "out")))
-        assert made is not None
-        result = decontaminate.stage(made.load(), config.decontaminate)(batch)
+        made = reference.build(Context(config, str(tmp_path / "out")))
+        result = decontaminate.stage(reference.load(made.uri), config.decontaminate)(batch)
         result.ledger.check()
         if action == "cut":
             assert result.documents["text"].to_pylist() == pages

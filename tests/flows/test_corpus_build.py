@@ -196,6 +196,7 @@ def test_the_funnel_in_markdown():
                 }
             ]
         },
+        "clusters": {"enabled": False},
         "tokens": {"v": {"tokens": {"train": {"web": {"pl": {"rows": 7, "tokens": 1000, "utf8_bytes": 4250}}}}}},
     }
     text = artifacts.funnel(report, "out/release.json")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.text import urls
@@ -88,6 +88,7 @@ PIECES = [
     st.sampled_from(["", ":80", ":443", ":8"]),
     st.lists(st.sampled_from(PIECES), max_size=5),
 )
+@example("http://", "www.", "a.org", "", ["#", "http://www.", "!"])
 def test_what_is_one_for_c4_is_one(scheme, www, host, port, pieces):
     """Every address has the hash of what C4 makes of it, written as an http address again."""
     address = scheme + www + host + port + "/" + "".join(pieces)
