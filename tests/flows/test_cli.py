@@ -190,7 +190,8 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tiny_arguments, tmp_pa
 def test_set_changes_a_value_and_only_what_depends_on_it(tiny, copied, without_gates, capfd) -> None:
     changed = ["--set", "corpus.name=other", "--set", "tokens.text_bytes_per_unit=1024"]
     assert cli.main([*tiny.arguments, *changed, "--out", str(copied)]) == 0
-    assert found_and_built(capfd.readouterr().out) == (IN_ORDER[:-1], ["tokens/tiny"])
+    made = ["index", "tokens/tiny"]  # the index names its corpus
+    assert found_and_built(capfd.readouterr().out) == ([name for name in IN_ORDER if name not in made], made)
     assert json.loads((copied / "release.json").read_text())["corpus_name"] == "other"
 
 
@@ -263,9 +264,9 @@ def test_gc_removes_what_an_earlier_config_left_and_keeps_the_release_whole(tiny
     assert re.findall(r"^removed (.*)$", capfd.readouterr().out, re.MULTILINE) == would
     old = json.loads((tiny.out / "release.json").read_text())
     # the classifier's and the clusters' fingerprints hold the languages too or not: only what is not released is gone
-    gone = {old["corpus"], old["vocabulary"]["tiny"], old["tokens"]["tiny"], old["classifier"], old["clusters"]}
-    gone |= set(old["documents"].values())
-    gone -= {*released["documents"].values(), released["classifier"], released["clusters"]}
+    gone = {old["vocabulary"]["tiny"], old["tokens"]["tiny"], *old["documents"].values()}
+    gone |= {old[kind] for kind in ("clusters", "repeats", "classifier", "corpus", "index")}
+    gone -= {*released["documents"].values(), released["clusters"], released["repeats"], released["classifier"]}
     assert {Path(path).relative_to(copied).as_posix() for path in would} == gone
     assert cli.main(["verify", str(copied)]) == 0
 

@@ -23,7 +23,7 @@ def dataset(out: Path, name: str, version: int) -> Dataset:
 
 
 def built(out: Path, version: int) -> dict[str, Dataset]:
-    names = ["documents/s", "clusters", "classifier", "corpus", "vocabulary/gpt", "tokens/gpt"]
+    names = ["reference", "documents/s", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary/gpt", "tokens/gpt"]
     return {name: dataset(out, name, version) for name in names}
 
 
