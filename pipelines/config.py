@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.contract.families import Family
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.text.lsh import optimal_bands
@@ -18,6 +19,7 @@ MACHINE: dict[str, Any] = {
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model"},
+    "vocabularies": {"__all__": {"path"}},
 }
 
 
@@ -233,25 +235,44 @@ class QualitySection(Section):
 
 
 class VocabularySection(Section):
-    """One SentencePiece model, trained on a sample of the train split."""
+    """One tokenizer: a SentencePiece model, trained on a sample of the train split, or an existing one."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     kind: Literal["bpe", "unigram"] = "bpe"
     size: int = Field(default=32_000, ge=300, le=2**20)
-    """Pieces, the control and byte pieces included."""
-    control_pieces: tuple[str, ...] = ("<|endoftext|>",)
-    """A family's special pieces: control pieces, which no text can spell."""
+    """Pieces, the special and byte pieces included."""
+    families: tuple[Family, ...] = ("gpt",)
+    """The vocabulary has the special pieces of each (see contract/families.py), the first family's first."""
+    control_pieces: tuple[str, ...] = ()
+    """More special pieces: control pieces, which no text can spell."""
+    normalizer: Literal["identity", "nfkc", "nfkc_lower"] = "identity"
+    """identity keeps every space and newline: decode(encode(text)) is the text. nfkc and nfkc_lower (SentencePiece's nmt_nfkc
+    and nmt_nfkc_cf) unify characters and white space, for models that only read, such as BERT (nfkc_lower: uncased)."""
+    split_digits: bool = True
+    """Every digit is a piece of its own."""
+    byte_fallback: bool = True
+    """Characters that are no piece are spelled in bytes; without it they are the unknown piece."""
+    character_coverage: float = Field(default=0.9995, ge=0.9, le=1)
+    """Share of the sample's characters that get a piece (SentencePiece's default)."""
     sample_bytes: int = Field(default=200_000_000, ge=10_000)
-    """Of UTF-8 text that the trainer sees; drawn by a hash of the documents' ids."""
+    """Of UTF-8 text that the trainer sees; drawn by a hash of the documents' ids. It bounds the trainer's memory."""
+    language_exponent: float = Field(default=1.0, ge=0, le=1)
+    """A language's share of the sample is in proportion to (its bytes) ** exponent: 1 as in the corpus, 0 the same for each
+    (XLM-R, arXiv 1911.02116, 3.1: 0.3)."""
+    language_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict[str, float])
+    """By language, multiplies that share; 0 leaves a language out."""
     threads: int = Field(default=2, ge=1, le=128)
     """Another number of threads gives another model, so it is part of the fingerprint."""
+    path: str | None = None
+    """An existing tokenizer instead of a new one: a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or the folder of
+    GPT-2's and BART's vocab.json and merges.txt. Nothing is trained, and the fields above but `name` say nothing."""
 
 
 class TokensSection(Section):
-    """Token shards."""
+    """Token shards, of every vocabulary."""
 
-    vocabulary: str | None = None
-    """Name of the vocabulary; by default the only one."""
+    vocabularies: tuple[str, ...] = ()
+    """Names of the vocabularies that shards are written with; none names all."""
     text_bytes_per_unit: int = Field(default=2**30, ge=2**10)
     """Text that one worker turns into one part per split, source and language."""
 
@@ -335,11 +356,9 @@ class CorpusConfig(Section):
     @model_validator(mode="after")
     def _tokens_have_a_vocabulary(self) -> Self:
         names = [vocabulary.name for vocabulary in self.vocabularies]
-        wanted = self.tokens.vocabulary
-        if wanted is not None and wanted not in names:
-            raise ValueError(f"tokens.vocabulary is {wanted!r}, but the vocabularies are {names}")
-        if wanted is None and len(names) > 1:
-            raise ValueError(f"tokens.vocabulary must name one of {names}")
+        unknown = [name for name in self.tokens.vocabularies if name not in names]
+        if unknown:
+            raise ValueError(f"tokens.vocabularies names {unknown[0]!r}, but the vocabularies are {names}")
         return self
 
     def recorded(self) -> dict[str, Any]:
@@ -371,7 +390,14 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     if language.model is not None:
         language = language.model_copy(update={"model": absolute(language.model)})
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
+    vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})
     return config.model_copy(
-        update={"sources": sources, "language": language, "deduplicate": deduplicate, "decontaminate": decontaminate}
+        update={
+            "sources": sources,
+            "language": language,
+            "deduplicate": deduplicate,
+            "decontaminate": decontaminate,
+            "vocabularies": vocabularies,
+        }
     )

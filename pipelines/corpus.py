@@ -75,7 +75,7 @@ def plan(context: Context) -> list[Step]:
     for section in config.vocabularies:
         steps.append(_vocabulary_step(context, section))
     for section in config.vocabularies:
-        if config.tokens.vocabulary in (None, section.name):
+        if section.name in (config.tokens.vocabularies or (section.name,)):
             steps.append(_tokens_step(context, section))
     return steps
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.data.draws import key
 from training.data.rows import RowIndex
-from training.data.sampler import key, permute
+from training.data.sampler import permute
 from training.data.shards import TokenDataset
 from training.device import Device
 from training.models.gpt import GPT

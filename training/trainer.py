@@ -18,8 +18,9 @@ import torch
 
 from training import checkpoint, optim
 from training.config import PretrainConfig
+from training.data.draws import key
 from training.data.rows import RowIndex
-from training.data.sampler import Sampler, key
+from training.data.sampler import Sampler
 from training.device import Device
 from training.evaluate import Validation, validation_loss
 from training.models.gpt import GPT

@@ -22,6 +22,7 @@ from pipelines.build import Context, Dataset, ensure
 from pipelines.config import VocabularySection
 from pipelines.contract import files, manifest, schema
 from pipelines.contract import tokenizer as tokenizers
+from pipelines.contract.families import FAMILIES
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizer import Tokenizer
@@ -124,7 +125,8 @@ def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
     texts = (batch["text"] for batch in sample.to_batches(max_chunksize=_ROWS_AT_ONCE))
     lines = text_vocabulary.training_lines(texts)
     try:
-        model = text_vocabulary.train(lines, section.kind, section.size, section.control_pieces, section.threads)
+        control = [piece for family in section.families for piece in FAMILIES[family].pieces]
+        model = text_vocabulary.train(lines, section.kind, section.size, [*control, *section.control_pieces], section.threads)
     except ValueError as error:
         raise ValueError(f"{field} {error}") from error
     return tokenizers.from_bytes(model, section.kind)

@@ -37,7 +37,7 @@ def test_roots_are_relative_to_the_file(tmp_path: Path) -> None:
         (GOOD + GOOD[GOOD.index("[[") :], "'novels' stands twice"),
         ('[corpus]\nname = "x"\nsources = []', "unknown key"),
         ('sources = []\n[corpus]\nname = "x"', r"sources: there is no source; add a \[\[sources\]\] section"),
-        (GOOD + '[tokens]\nvocabulary = "gpt"', "tokens.vocabulary is 'gpt', but the vocabularies are"),
+        (GOOD + '[tokens]\nvocabularies = ["gpt"]', "tokens.vocabularies names 'gpt', but the vocabularies are"),
         ("[corpus", "not valid TOML"),
     ],
 )

@@ -126,4 +126,4 @@ def test_an_empty_split_and_an_impossible_size_name_the_field(tmp_path: Path) ->
 
 
 def test_the_section_has_defaults_that_train() -> None:
-    assert VocabularySection(name="x").control_pieces == ("<|endoftext|>",)
+    assert VocabularySection(name="x").families == ("gpt",)

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training.data.draws import key
 from training.data.rows import Stream
-from training.data.sampler import BLOCK_SLOTS, key, permute, quotas, sampler
+from training.data.sampler import BLOCK_SLOTS, permute, quotas, sampler
 
 
 def streams(*sizes: int) -> list[Stream]:

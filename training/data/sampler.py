@@ -13,33 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.draws import GOLDEN, Words, key, mix
 from training.data.rows import Stream
 
 VERSION = 1  # another order gets another number
 BLOCK_SLOTS = 1024
 _ROUNDS = 8  # Luby and Rackoff need 4 for a pseudorandom permutation of random functions; small halves profit from more
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment, 2^64 / golden ratio (Steele, Lea, Flood 2014)
-_ROUND_KEYS = np.arange(1, _ROUNDS + 1, dtype=np.uint64) * _GOLDEN
-
-_Words = NDArray[np.uint64]
+_ROUND_KEYS = np.arange(1, _ROUNDS + 1, dtype=np.uint64) * GOLDEN
 
 
-def mix(words: _Words) -> _Words:
-    """The finaliser of splitmix64: a bijection of 64-bit words under which close words become unrelated."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
-
-
-def key(seed: int, *numbers: int | NDArray[np.int64]) -> _Words:
-    """One 64-bit key a combination of seed and numbers (arrays broadcast)."""
-    word = mix(np.atleast_1d(np.asarray(seed & (2**64 - 1), dtype=np.uint64)) + _GOLDEN)
-    for number in numbers:
-        word = mix(word * _GOLDEN + np.atleast_1d(np.asarray(number)).astype(np.uint64) + np.uint64(1))
-    return word
-
-
-def permute(positions: NDArray[np.int64], size: int, keys: _Words) -> NDArray[np.int64]:
+def permute(positions: NDArray[np.int64], size: int, keys: Words) -> NDArray[np.int64]:
     """Where these positions of 0 .. size-1 come to lie in the permutation that `keys` (one, or one a position) names.
 
     A Feistel network permutes 0 .. 4^h - 1 >= size; an image outside is permuted again until it falls inside (cycle
@@ -56,7 +39,7 @@ def permute(positions: NDArray[np.int64], size: int, keys: _Words) -> NDArray[np
     return out.astype(np.int64)
 
 
-def _feistel(words: _Words, half: np.uint64, keys: _Words) -> _Words:
+def _feistel(words: Words, half: np.uint64, keys: Words) -> Words:
     mask = (np.uint64(1) << half) - np.uint64(1)
     left, right = words >> half, words & mask
     for turn in range(_ROUNDS):
