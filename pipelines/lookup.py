@@ -20,6 +20,7 @@ from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.schema import CLUSTERS, is_validation
 from pipelines.release import published_folders, read_release
+from pipelines.spill import id_pairs
 from pipelines.text import urls
 
 MIN_DIGITS = 6  # of an id's prefix: 1 in 16 million
@@ -244,7 +245,7 @@ class _Search:
     def _note_neighbours(self, ids: pa.Array) -> None:
         """Sorted, ids that start alike stand side by side."""
         asked = self.key.lower().ljust(32, "0")
-        words = _words(ids)
+        words = id_pairs(ids)
         first, second = np.uint64(int(asked[:16], 16)), np.uint64(int(asked[16:], 16))
         is_below = (words[:, 0] < first) | ((words[:, 0] == first) & (words[:, 1] < second))
         if is_below.any():
@@ -284,7 +285,7 @@ def _same_address(addresses: pa.Array, key: str) -> NDArray[np.bool_]:
 
 def _has_prefix(ids: pa.Array, digits: str) -> NDArray[np.bool_]:
     """Which ids start with these hexadecimal digits."""
-    words = _words(ids)
+    words = id_pairs(ids)
     mask = np.ones(len(words), np.bool_)
     for column, part in ((0, digits[:16]), (1, digits[16:])):
         if part:
@@ -354,13 +355,6 @@ def _removal(row: Mapping[str, Any], removed: int) -> Removal:
 
 def _binary(ids: Iterable[str]) -> pa.Array:
     return pa.array(sorted({bytes.fromhex(value) for value in ids}), pa.binary(16))
-
-
-def _words(ids: pa.Array) -> NDArray[np.uint64]:
-    """Ids as two numbers each [rows, 2]."""
-    if not len(ids):
-        return np.empty((0, 2), np.uint64)
-    return np.frombuffer(ids.buffers()[1], ">u8").reshape(-1, 2)[ids.offset : ids.offset + len(ids)].astype(np.uint64)
 
 
 def _true(mask: Any) -> list[int]:

@@ -103,6 +103,8 @@ def total(notes: Sequence[Mapping[str, Any]], fact: str) -> int:
 
 def id_pairs(binary: pa.Array) -> NDArray[np.uint64]:
     """Values of 16 bytes as [rows, 2], two big-endian numbers each: they sort like the bytes."""
+    if not len(binary):  # an empty column may have no buffer
+        return np.empty((0, 2), np.uint64)
     words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
     return words.astype(np.uint64)
 

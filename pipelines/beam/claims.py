@@ -100,7 +100,7 @@ class Claims:
 
     def orphans(self) -> list[Claim]:
         """Units whose worker is gone without having finished them."""
-        return [claim for claim in self.all() if claim.state == "working" and not _is_alive(claim.pid)]
+        return [claim for claim in self.all() if claim.state == "working" and not is_alive(claim.pid)]
 
     def failures(self) -> list[Claim]:
         """Units that ended with an exception."""
@@ -111,7 +111,7 @@ class Claims:
         return any(claim.state == "interrupted" for claim in self.all())
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -127,13 +127,3 @@ def _is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (OSError, IndexError):
         return False
-
-
-def wait_until_gone(pid: int, seconds: float) -> bool:
-    """Wait for a process to end; whether it did."""
-    deadline = time.monotonic() + seconds
-    while _is_alive(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -50,7 +50,7 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
         on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
         columnar=True,
     )
-    return Edges(**read_all([edges_uri(spill, key) for key in range(ranges)], **EDGES))
+    return Edges(**read_all([_edges_uri(spill, key) for key in range(ranges)], **EDGES))
 
 
 def groups_of(pieces: Sequence[Piece]) -> list[list[Piece]]:
@@ -130,9 +130,9 @@ class BucketStars:
         """Write the edges file of the range."""
         rows = read_all(uris, hash=np.uint64, rank=np.uint32)
         edges = science.stars(rows["hash"], rows["rank"])
-        write_columns(edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
+        write_columns(_edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
 
 
-def edges_uri(spill: str, key: int) -> str:
+def _edges_uri(spill: str, key: int) -> str:
     """The file of the edges of a range."""
     return files.join(spill, f"edges-{key:05}.arrow")

@@ -12,7 +12,7 @@ from pipelines.build import Context
 from pipelines.clustering import removals
 from pipelines.clustering.candidates import candidates
 from pipelines.clustering.plan import fits
-from pipelines.clustering.removals import Counts, Deduplicated, Members
+from pipelines.clustering.removals import Deduplicated, Members
 from pipelines.clustering.signatures import Piece, SignatureStore
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.contract import files
@@ -51,14 +51,7 @@ def deduplicate_in_memory(context: Context, pieces: Sequence[Piece], spill: str,
     rows = members.removals(members.chosen(published))
     return Deduplicated(
         parts=tuple(removals.write_parts(uri, pieces, rows).values()),
-        counts=Counts(
-            compared=verified.compared,
-            failed=verified.failed,
-            rounds=verified.rounds,
-            unresolved=verified.unresolved,
-            capped_buckets=verified.capped_buckets,
-            capped=verified.capped,
-        ),
+        counts=verified.counts,
         figures=removals.added([members.figures(rows)], section),
     )
 

@@ -21,12 +21,11 @@ from pipelines.build import Context
 from pipelines.clustering.candidates import EDGES, BandRows
 from pipelines.clustering.plan import Chain, Plan
 from pipelines.clustering.ranks import Segments, ranks_uri
-from pipelines.clustering.removals import Counts
 from pipelines.clustering.signatures import Piece, SignatureStore, evidence_of, likeness
 from pipelines.contract import files
 from pipelines.spill import Rows
 from pipelines.text import clusters as science
-from pipelines.text.clusters import Edges, Ranks, distinct
+from pipelines.text.clusters import Counts, Edges, Ranks, distinct
 from pipelines.text.components import range_of
 
 ROUNDS_AT_ONCE = 4  # in one pipeline: most end by then, and a pipeline takes seconds to start its workers, minutes on a cluster

@@ -18,7 +18,7 @@ from pipelines.contract.manifest import Part
 from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.spill import batches_of, id_pairs
 from pipelines.text import clusters as science
-from pipelines.text.clusters import Likeness, Ranks, distinct
+from pipelines.text.clusters import Counts, Likeness, Ranks, distinct
 
 TABLE = "clusters"
 LARGEST = 10  # clusters that the report shows
@@ -26,18 +26,6 @@ LARGEST = 10  # clusters that the report shows
 
 class ClusterError(ValueError):
     """The input or the config has to be mended before duplicates can be removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What verification took; the fields of text/clusters.Verified."""
-
-    compared: int = 0
-    failed: int = 0
-    rounds: int = 0
-    unresolved: int = 0
-    capped_buckets: int = 0
-    capped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +197,22 @@ class Members:
         grain, similarity = np.array(rows["grain"].to_pylist(), np.str_), rows["similarity"].to_numpy()
         removed = report.Removed(id_pairs(rows["cluster"]), id_pairs(rows["survivor"]), similarity, grain)
         largest = report.largest_clusters(list(zip(names, members[by_size].tolist(), strict=True)), removed)
-        sources = [self._pieces[index].source for index in rows["piece"].to_pylist()]
+        sources = np.array([piece.source for piece in self._pieces], np.object_)
+        by_source = pa.table({"source": pa.array(sources[rows["piece"].to_numpy()], pa.string()), "grain": rows["grain"]})
         return {
             "clusters": len(present),
             "sizes": report.size_histogram(members),
             "similarities": report.similarity_histogram(similarity, self._section.threshold),
             "largest": list(zip(members[by_size].tolist(), present[by_size].tolist(), largest, strict=True)),
-            "removed": [[*key, count] for key, count in Counter(zip(sources, grain.tolist(), strict=True)).items()],
-            "by_corpus": Counter(corpus for corpus in rows["corpus"].to_pylist() if corpus is not None),
+            "removed": _counted(by_source),
+            "by_corpus": dict(_counted(pa.table({"corpus": rows["corpus"].drop_null()}))),
         }
+
+
+def _counted(keys: pa.Table) -> list[list[Any]]:
+    """Each distinct row, and how often it stands there, in order."""
+    counted = keys.group_by(keys.column_names).aggregate([([], "count_all")])
+    return sorted([*row.values()] for row in counted.to_pylist())
 
 
 def least_ids(ids: NDArray[np.uint64], component: Ranks) -> NDArray[np.uint64]:

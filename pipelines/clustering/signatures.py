@@ -12,7 +12,7 @@ from pipelines.build import Dataset
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.datasets import earlier
-from pipelines.spill import batches_of as batches_of
+from pipelines.spill import batches_of, id_pairs
 from pipelines.stages import signatures
 from pipelines.text import minhash, similarity
 from pipelines.text.clusters import Likeness
@@ -74,7 +74,7 @@ class SignatureStore:
         rows = [batch.num_rows for batch in self._batches]
         self._starts = np.concatenate([[0], np.cumsum(rows, dtype=np.int64)])
         self._minhash = [evidence_of(batch, section.scheme).minhash for batch in self._batches]
-        self._exact = [_pairs(batch["exact"]) for batch in self._batches]
+        self._exact = [id_pairs(batch["exact"]) for batch in self._batches]
         self._url = [batch["url"].to_numpy() for batch in self._batches]
         self._words = [Sequences.of(batch["words"]) for batch in self._batches] if signatures.has_words(section) else None
 
@@ -83,7 +83,7 @@ class SignatureStore:
 
     def ids(self) -> NDArray[np.uint64]:
         """All ids [documents, 2], as two big-endian numbers each."""
-        return _joined([_pairs(batch["id"]) for batch in self._batches], np.empty((0, 2), np.uint64))
+        return _joined([id_pairs(batch["id"]) for batch in self._batches], np.empty((0, 2), np.uint64))
 
     def characters(self) -> NDArray[np.int64]:
         """The lengths of all texts."""
@@ -208,16 +208,11 @@ def evidence_of(batch: pa.RecordBatch, scheme: str) -> Evidence:
     dtype = np.uint32 if scheme == "affine32" else np.uint64
     values: Any = _values(batch["minhash"])
     words = Sequences.of(batch["words"]) if "words" in batch.schema.names else None
-    return Evidence(values.view(dtype), _pairs(batch["exact"]), batch["url"].to_numpy(), words)
+    return Evidence(values.view(dtype), id_pairs(batch["exact"]), batch["url"].to_numpy(), words)
 
 
 def _values(lists: pa.Array) -> NDArray[np.uint32]:
     return lists.flatten().to_numpy().reshape(len(lists), -1) if len(lists) else np.empty((0, lists.type.list_size), np.uint32)
-
-
-def _pairs(binary: pa.Array) -> NDArray[np.uint64]:
-    words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
-    return words.astype(np.uint64)
 
 
 def _joined(arrays: list[Any], empty: Any) -> Any:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 MAX_CHARACTERS_PER_DOCUMENT = 2**20  # a longer text is cut into pieces
 TARGET_BYTES_PER_BATCH = 16 * 2**20  # of text, in one Batch and so in one Parquet row group
-VALIDATION_SHARE = 0.005  # of works, when the config does not say
 
 _DOCUMENT_FIELDS = [
     pa.field("id", pa.binary(16), nullable=False),  # blake2b of source, NUL, key (and piece number)

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.build import Context, Dataset, ensure
-from pipelines.clustering.signatures import batches_of
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
@@ -33,6 +32,7 @@ from pipelines.contract.tables import read_batches
 from pipelines.datasets import corpus as corpora
 from pipelines.datasets.earlier import INDEX, scheme
 from pipelines.parts import part_path, read_sidecar
+from pipelines.spill import batches_of
 from pipelines.stages import signatures
 from pipelines.unit import Unit
 

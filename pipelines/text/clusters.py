@@ -46,17 +46,24 @@ class Edges:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What verification took."""
+
+    compared: int = 0  # pairs
+    failed: int = 0  # pairs that are less similar than the threshold
+    rounds: int = 0  # of new centres
+    unresolved: int = 0  # members of buckets whose centres ran out
+    capped_buckets: int = 0  # buckets with more members without a centre than the limit
+    capped: int = 0  # members beyond it, which were compared with one centre only
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
     """The pairs that are as similar as the threshold, and what it took to find them."""
 
     first: Ranks  # the better-ranked
     second: Ranks
-    compared: int
-    failed: int
-    rounds: int  # of new centres
-    unresolved: int  # members of buckets whose centres ran out
-    capped_buckets: int  # buckets with more members without a centre than the limit
-    capped: int  # members beyond it, which were compared with one centre only
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +132,14 @@ def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = REST
     return Verified(
         first=(accepted >> _RANK_BITS).astype(np.uint32),
         second=accepted.astype(np.uint32),
-        compared=len(known),
-        failed=int(np.count_nonzero(~known_alike)),
-        rounds=used,
-        unresolved=len(edges.member),
-        capped_buckets=len(capped_buckets),
-        capped=capped,
+        counts=Counts(
+            compared=len(known),
+            failed=int(np.count_nonzero(~known_alike)),
+            rounds=used,
+            unresolved=len(edges.member),
+            capped_buckets=len(capped_buckets),
+            capped=capped,
+        ),
     )
 
 

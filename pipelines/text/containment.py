@@ -2,7 +2,7 @@ r"""Which texts hold a run of words of a reference text: containment of consecut
 
 A reference item (a question, a passage of a benchmark) gives its windows of `ngram` words; a text that has one of these
 windows shares that many consecutive words with the item (GPT-3, arXiv 2005.14165, appendix C: 13). Words are compared as
-`shingles` normalises them, so case, punctuation, line breaks and diacritics do not matter. An item shorter than a window,
+`comparison` normalises them, so case, punctuation, line breaks and diacritics do not matter. An item shorter than a window,
 but not than `min_words`, is one window: it must be there whole. Similarity (Jaccard) would not do: a question inside a
 book is next to nothing of the book.
 
@@ -31,9 +31,6 @@ Limits: of items that have a window in common only the first is named for it. Ru
 or end within a character's weight of a window may be shown one character short.
 """
 
-# The windows' hashes are made like those of shingles.
-# pyright: reportPrivateUsage=false
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +41,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text import word_spans
+from pipelines.text.clusters import distinct
 from pipelines.text.comparison import WINDOW_BASE, mix
 from pipelines.text.word_spans import Words
 
@@ -101,9 +99,9 @@ def windows(items: pa.Array, *, ngram: int, min_words: int) -> tuple[Windows, ND
     hashes, owners, anchors = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint64)
     weights = np.zeros(len(items), np.int64)
     found = _item_windows(words.hashes, words.is_character, words.offsets, least, full, hashes, owners, anchors, weights)
-    distinct, first = np.unique(hashes[:found], return_index=True)
+    known_hashes, first = np.unique(hashes[:found], return_index=True)
     known = np.unique(np.append(weights[weights > 0], [least, full]))
-    return Windows(distinct, owners[first], _distinct(anchors[:found]), known), weights == 0
+    return Windows(known_hashes, owners[first], distinct(anchors[:found]), known), weights == 0
 
 
 def joined(parts: Sequence[Windows], counts: Sequence[int]) -> Windows:
@@ -112,7 +110,7 @@ def joined(parts: Sequence[Windows], counts: Sequence[int]) -> Windows:
     items = np.concatenate([part.items + start for part, start in zip(parts, before, strict=True)])
     # Of equal hashes `unique` gives the place of the first, which is the first item's.
     hashes, first = np.unique(np.concatenate([part.hashes for part in parts]), return_index=True)
-    anchors = _distinct(np.concatenate([part.anchors for part in parts]))
+    anchors = distinct(np.concatenate([part.anchors for part in parts]))
     return Windows(hashes, items[first], anchors, np.unique(np.concatenate([part.weights for part in parts])))
 
 
@@ -126,12 +124,6 @@ def index(windows: Windows) -> Index:
     filled = np.zeros(_power_of_two(len(windows.anchors) * _FILTER_BITS // 64), np.uint64)
     _fill(windows.anchors, filled)
     return Index(windows, buckets, filled)
-
-
-def _distinct(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """As np.unique, which hashes numbers first and takes ten times as long for so many different ones."""
-    ascending = np.sort(values)
-    return ascending[np.append(ascending[1:] != ascending[:-1], True)] if len(values) else ascending
 
 
 def _power_of_two(least: int) -> int:

@@ -30,7 +30,6 @@ _UNSPACED_CHARACTERS = 200  # no text goes on for so long without a space, a lin
 _BROKEN_SHARE = 0.005  # of UTF-8's characters that may be broken: a byte lost in transit, a paragraph pasted from elsewhere
 _SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
 _FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # when the detector's answer does not hold
-_HALFWIDTH_OR_RARE = re.compile(r"[\uff61-\uff9f\u3400-\u4dbf\u0250-\u036f\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)

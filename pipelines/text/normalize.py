@@ -84,18 +84,6 @@ def repair_encoding(texts: pa.Array) -> pa.Array:
     return _where(texts, suspicious(texts), _repair_lines)
 
 
-def remove_invisible(texts: pa.Array) -> pa.Array:
-    """Remove control characters and others that show nothing and mean nothing (the module's docstring has the list)."""
-    invisible, _ = untidy(*buffers(texts), kinds())
-    return _without_invisible(texts, invisible)
-
-
-def unify_whitespace(texts: pa.Array) -> pa.Array:
-    """Line ends, spaces, blank lines and the text's ends, as the module's docstring says."""
-    _, whitespace = untidy(*buffers(texts), kinds())
-    return _with_unified_whitespace(texts, whitespace)
-
-
 def compose(texts: pa.Array) -> pa.Array:
     """Unicode NFC (of the Unicode version of the Python that runs)."""
     mask = _matches_beyond_ascii(texts, _NOT_SURELY_NFC)

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from pipelines.text.characters import buffers, decode
 from pipelines.text.words import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
 
-TOP = (2, 3, 4)
-DUPLICATE = (5, 6, 7, 8, 9, 10)
+TOP = tuple(range(2, 5))  # words of the n-grams whose most frequent one counts; the kernels spell these numbers out
+DUPLICATE = tuple(range(5, 11))
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.beam import runners
-from pipelines.beam.claims import wait_until_gone
+from pipelines.beam.claims import is_alive
 from pipelines.beam.process_units import process_units
 from pipelines.beam.runners import WorkerError, balanced
 from pipelines.build import Context, RunnerOptions
@@ -49,6 +49,15 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _wait_until_gone(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_every_worker_count_writes_the_same_bytes(tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def test_no_worker_is_left_behind_after_a_failure(tmp_path: Path) -> None:
         process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(str(trace)), units)
     pids = {int(path.name.rsplit(".", 2)[1]) for path in trace.iterdir()}
     assert pids
-    assert all(wait_until_gone(pid, seconds=5) for pid in pids if pid != os.getpid())
+    assert all(_wait_until_gone(pid, seconds=5) for pid in pids if pid != os.getpid())
 
 
 def test_an_error_in_process_names_the_unit(tmp_path: Path) -> None:

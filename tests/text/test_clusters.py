@@ -57,13 +57,13 @@ def test_a_template_as_centre_does_not_hide_the_pairs_in_its_bucket():
     compare = comparing({(1, 2): 0.9, (3, 4): 0.8, (0, 1): 0.3})
     found = clusters.verify(bucket(0, 1, 2, 3, 4), compare, NO_LIMIT)
     assert pairs(found) == {(1, 2), (3, 4)}
-    assert (found.rounds, found.failed, found.unresolved) == (2, 4 + 2, 0)
+    assert (found.counts.rounds, found.counts.failed, found.counts.unresolved) == (2, 4 + 2, 0)
 
 
 def test_new_centres_are_bounded_and_what_is_left_is_counted():
     found = clusters.verify(bucket(*range(10)), comparing({(8, 9): 1.0}), NO_LIMIT, rounds=3)
     assert pairs(found) == set()
-    assert (found.rounds, found.unresolved) == (3, 5)  # 0, 1, 2 and 3 were centres; 4 would be the next
+    assert (found.counts.rounds, found.counts.unresolved) == (3, 5)  # 0, 1, 2 and 3 were centres; 4 would be the next
 
 
 def test_members_beyond_a_buckets_limit_meet_only_its_first_centre():
@@ -71,10 +71,10 @@ def test_members_beyond_a_buckets_limit_meet_only_its_first_centre():
     similar = comparing({(0, 6): 0.9, (1, 2): 0.8, (4, 5): 0.9})
     found = clusters.verify(bucket(0, 1, 2, 3, 4, 5, 6), similar, bucket_limit=2)
     assert pairs(found) == {(0, 6), (1, 2)}
-    assert (found.capped_buckets, found.capped) == (1, 3)
+    assert (found.counts.capped_buckets, found.counts.capped) == (1, 3)
     whole = clusters.verify(bucket(0, 1, 2, 3, 4, 5, 6), similar, bucket_limit=5)
     assert pairs(whole) == {(0, 6), (1, 2), (4, 5)}
-    assert (whole.capped_buckets, whole.capped) == (0, 0)
+    assert (whole.counts.capped_buckets, whole.counts.capped) == (0, 0)
 
 
 def test_a_pair_of_many_buckets_is_compared_once():
