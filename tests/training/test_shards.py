@@ -37,7 +37,7 @@ def test_a_build_names_its_dataset(dataset_folder: Path, tmp_path: Path) -> None
     (tmp_path / "tokens").symlink_to(dataset_folder)
     (tmp_path / "release.json").write_text(json.dumps({"tokens": {"gpt": "tokens", "bert": "elsewhere"}}))
     assert open_dataset(str(tmp_path), "gpt").fingerprint == open_dataset(str(dataset_folder)).fingerprint
-    with pytest.raises(DatasetError, match=r"data\.name is None; its tokens datasets are \['bert', 'gpt'\]"):
+    with pytest.raises(DatasetError, match=r"the name given is None; its tokens datasets are \['bert', 'gpt'\]"):
         open_dataset(str(tmp_path))
     (tmp_path / "release.json").write_text(json.dumps({"tokens": {"gpt": "tokens"}}))
     assert open_dataset(str(tmp_path)).tokenizer.size == 300

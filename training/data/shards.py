@@ -1,30 +1,22 @@
-"""Token shards as they lie on disk: opened as memory maps, never copied.
+"""A tokens dataset, opened: its manifest, its tokenizer, and its shards as memory maps.
 
     dataset = open_dataset("build/demo")               # a dataset's folder, or a build's
     runs = open_runs(dataset, "train", "enwiki")       # record batches, in the order of the stream
     runs[0].tokens[runs[0].offsets[7] : runs[0].offsets[8]]   # the ids of document 7, still on disk
+    runs[0].document(7)                                # the id of document 7
 
-A *run* is one record batch of a part: documents that lie one after the other in one map.
+How a shard is mapped and checked is in `pipelines.contract.shards`, which the exports read, too.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from pipelines.contract import files, manifest, tokenizer
+from pipelines.contract import manifest, shards, tokenizer
+from pipelines.contract.families import END_OF_TEXT
 from pipelines.contract.manifest import DatasetError, Manifest, Part
+from pipelines.contract.shards import Run, ShardError
 from pipelines.contract.tokenizer import Tokenizer
 
-RELEASE = "release.json"
-END_OF_TEXT = "<|endoftext|>"  # the piece that objectives put after each document (GPT-2's name)
-
-
-class ShardError(DatasetError):
-    """A token shard is not what the manifest says; the message names the file."""
+__all__ = ["END_OF_TEXT", "Run", "ShardError", "TokenDataset", "open_dataset", "open_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +34,15 @@ class TokenDataset:
 
     def splits(self) -> list[str]:
         """Names of the splits that hold documents, sorted."""
-        return sorted({table.split("/")[1] for table in self.manifest.tables() if table.startswith("tokens/")})
+        return shards.splits(self.manifest)
 
     def sources(self, split: str) -> list[str]:
         """Names of the sources that have documents in the split, sorted."""
-        names = {p.table.split("/")[2] for p in self.manifest.parts if p.table.startswith(f"tokens/{split}/") and p.rows}
-        return sorted(names)
+        return shards.sources(self.manifest, split)
 
     def parts(self, split: str, source: str) -> list[Part]:
         """Parts of one source's stream: languages by name, then parts by path."""
-        prefix = f"tokens/{split}/{source}/"
-        parts = [part for part in self.manifest.parts if part.table.startswith(prefix)]
-        return sorted(parts, key=lambda part: (part.table, part.path))
+        return shards.stream(self.manifest, split, source)
 
     def totals(self, split: str) -> dict[str, int]:
         """Rows (documents), tokens and UTF-8 bytes of a split."""
@@ -73,32 +62,13 @@ class TokenDataset:
         return special_ids[END_OF_TEXT]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One record batch of a part; document d is `tokens[offsets[d] : offsets[d + 1]]`."""
-
-    path: str
-    tokens: NDArray[Any]  # (tokens of the batch,) uint16 or uint32, in the map
-    offsets: NDArray[np.int32]  # (documents + 1,), in the map
-
-    @property
-    def documents(self) -> int:
-        """Number of documents."""
-        return len(self.offsets) - 1
-
-    @property
-    def joined(self) -> int:
-        """Tokens when every document is followed by one end-of-text."""
-        return int(self.offsets[-1] - self.offsets[0]) + self.documents
-
-
 def open_dataset(uri: str, name: str | None = None) -> TokenDataset:
     """The tokens dataset at a folder: its own, or a build's folder whose release.json names it (`name` where several).
 
     Raises DatasetError when there is none, or when it holds no tokens; TokenizerError when its
     tokenizer is missing or is not the one that it was made with.
     """
-    uri = _resolve(uri, name)
+    uri = shards.find(uri, name)
     found = manifest.read(uri)
     if "tokens" not in found.facts or "tokenizer" not in found.facts:
         raise DatasetError(f"{uri}: is the dataset {found.dataset!r}, which holds no tokens; name a tokens dataset")
@@ -106,66 +76,9 @@ def open_dataset(uri: str, name: str | None = None) -> TokenDataset:
 
 
 def open_runs(dataset: TokenDataset, split: str, source: str, *, verify: bool = False) -> list[Run]:
-    """The runs of one source's stream in order; `verify` also compares each file's sha256.
+    """The runs of one source's stream in order, none of them empty; `verify` also compares each file's sha256.
 
-    Raises ShardError for a file that is missing, truncated or of other content.
+    Sizes, columns, offsets and counts are always checked. Raises ShardError for a file that is missing, truncated,
+    damaged or of another dataset, DatasetError for a split or a source that has no documents.
     """
-    runs: list[Run] = []
-    for part in dataset.parts(split, source):
-        runs.extend(_open(dataset, part, verify))
-    return [run for run in runs if run.documents]
-
-
-def _resolve(uri: str, name: str | None) -> str:
-    if uri.endswith(".json") or files.exists(files.join(uri, manifest.MANIFEST)):
-        return uri.removesuffix(manifest.MANIFEST).rstrip("/")
-    release = files.join(uri, RELEASE)
-    if not files.exists(release):
-        raise DatasetError(
-            f"{uri}: there is neither {manifest.MANIFEST} nor {RELEASE}; name a tokens dataset, or build the corpus first"
-        )
-    try:
-        tokens = dict(json.loads(files.read_text(release))["tokens"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{release}: does not name tokens datasets; build the corpus again ({error!r})") from None
-    if name is None and len(tokens) == 1:
-        return files.join(uri, next(iter(tokens.values())))
-    if name not in tokens:
-        raise DatasetError(f"{release}: data.name is {name!r}; its tokens datasets are {sorted(tokens)}")
-    return files.join(uri, tokens[name])
-
-
-def _open(dataset: TokenDataset, part: Part, verify: bool) -> list[Run]:
-    path = files.join(dataset.uri, part.path)
-    if not files.exists(path):
-        raise ShardError(f"{path}: the manifest lists this shard, but there is no such file; build the tokens again")
-    if (size := files.size(path)) != part.bytes:
-        raise ShardError(f"{path}: has {size:,} bytes, the manifest says {part.bytes:,}; it is truncated or another file")
-    if verify and files.sha256(path) != part.sha256:
-        raise ShardError(f"{path}: its sha256 is not the manifest's; the content changed after it was built")
-    try:
-        runs = _map(path)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError, OSError) as error:
-        raise ShardError(f"{path}: is no Arrow file of tokens: {error}") from None
-    documents = sum(run.documents for run in runs)
-    if documents != part.rows:
-        raise ShardError(f"{path}: has {documents:,} documents, the manifest says {part.rows:,}")
-    return runs
-
-
-def _map(path: str) -> list[Run]:
-    reader = pa.ipc.open_file(pa.memory_map(str(files.local_path(path)), "r"))
-    batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-    return [_run(path, batch.column("tokens")) for batch in batches]
-
-
-def _run(path: str, column: pa.ListArray) -> Run:
-    """The buffers of a list column without a copy (a null or a list of another type is refused)."""
-    if not pa.types.is_list(column.type) or column.type.value_type not in (pa.uint16(), pa.uint32()):
-        raise pa.ArrowTypeError(f"column tokens is {column.type}, not a list of uint16 or uint32")
-    column.validate()
-    values = column.values
-    if column.null_count or values.null_count:
-        raise pa.ArrowInvalid("column tokens has nulls")
-    offsets = column.offsets.to_numpy(zero_copy_only=True)
-    return Run(path, values.to_numpy(zero_copy_only=True), offsets)
+    return shards.open_stream(dataset.uri, dataset.manifest, split, source, verify=verify)
