@@ -1,0 +1,208 @@
+"""Masked language modelling (BERT): some tokens of a row are hidden and predicted from both sides.
+
+The semantics are those of `create_masked_lm_predictions` in google-research/bert, create_pretraining_data.py:
+
+- A row is [CLS] A [SEP] (segment 0), or of a pair [CLS] A [SEP] B [SEP] (A and its separator segment 0, B and its 1).
+- Candidates are all tokens but [CLS] and [SEP], alone or, with whole words, in words. They are shuffled and taken in
+  that order until `to_predict = min(max_predictions, max(1, round(tokens * share)))` are masked; `tokens` counts [CLS] and
+  [SEP], and halves are rounded to even. A word that has more pieces than are still wanted is skipped.
+- Each taken piece by itself, also within a word, becomes [MASK] (80 %), stays as it is (10 %), or becomes any piece of the
+  vocabulary, special ones included (10 %).
+
+What is drawn: step i of the shuffle (a Fisher-Yates from the front: place i changes with one of the places i, i + 1, … of
+the candidates) takes draw i of the row's key; the piece at position p takes draw T + 3p (under .8: [MASK]), then T + 3p + 1
+(under .5: as it is), then T + 3p + 2 (which piece), with T = `length`.
+
+Words: a piece of `word_start` begins one, but not right behind the lone "▁" (`lone_mark`), whose word it continues. As in
+Google's code a word runs on over a [SEP]: a piece at the front of B that begins no word belongs to the last word of A.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.contract.families import Specials
+from training.data.draws import below, unit, word
+from training.data.row_batch import Examples, RowBatch
+from training.objectives import IGNORE
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskedLM:
+    """Rows of text ids as BERT's examples, padded to `length`.
+
+    `inputs` and `segments` (N, length), `lengths` (N,), `masked_positions` (N, P) ascending and padded with 0, `targets` (N, P)
+    the ids that stood there, padded with IGNORE; with pairs `next_sentence` (N,): 1 random, 0 the next one. All int64.
+
+    Raises ValueError when `specials` have no [CLS] or [MASK].
+    """
+
+    length: int  # tokens of an example, [CLS] and [SEP] included
+    specials: Specials
+    vocabulary_size: int  # of which random pieces are drawn
+    share: float = 0.15  # of tokens, to be predicted (BERT, arXiv 1810.04805, 3.1)
+    max_predictions: int | None = None  # of an example: P; by default round(length * share), the advice of BERT's README
+    word_start: NDArray[np.bool_] | None = None  # (vocabulary_size,) by piece; given: whole words
+    lone_mark: int | None = None  # id of the piece "▁"
+    pairs: bool = True  # rows have two spans each, else they are masked whole
+
+    overlap: ClassVar[int] = 0  # rows have no token in common
+
+    def __post_init__(self) -> None:
+        if self.specials.begin is None or self.specials.mask is None:
+            raise ValueError("masked_lm needs the pieces [CLS] and [MASK]; use a vocabulary of the family bert")
+        assert self.word_start is None or len(self.word_start) == self.vocabulary_size
+        assert self.row_tokens >= 1
+
+    @property
+    def row_tokens(self) -> int:
+        """Most text tokens of a row: what [CLS] and the [SEP]s leave of `length`."""
+        return self.length - (3 if self.pairs else 2)
+
+    @property
+    def predictions(self) -> int:
+        """P, the width of `masked_positions` and `targets`."""
+        return self.max_predictions if self.max_predictions is not None else max(1, round(self.length * self.share))
+
+    def __call__(self, rows: RowBatch, keys: NDArray[np.uint64]) -> Examples:
+        """A RowBatch of N rows and their N keys -> N examples."""
+        assert len(keys) == len(rows)
+        assert int(np.diff(rows.rows).max(initial=0)) <= self.row_tokens, "a row is longer than row_tokens"
+        inputs, segments, lengths = self._assemble(rows)
+        to_predict = np.minimum(np.maximum(np.rint(lengths * self.share), 1), self.predictions).astype(np.int64)
+        positions = np.zeros((len(rows), self.predictions), np.int64)
+        targets = np.full((len(rows), self.predictions), IGNORE, np.int64)
+        starts = self.word_start if self.word_start is not None else np.empty(0, np.bool_)
+        lone = -1 if self.lone_mark is None else self.lone_mark
+        special = (self.specials.begin, self.specials.end, self.specials.mask)
+        _mask(keys, lengths, to_predict, starts, lone, special, self.vocabulary_size, inputs, positions, targets)
+        out = {"inputs": inputs, "segments": segments, "lengths": lengths, "masked_positions": positions, "targets": targets}
+        if self.pairs:
+            assert rows.random_next is not None
+            out["next_sentence"] = rows.random_next.astype(np.int64)
+        return out
+
+    def counts(self, examples: Examples) -> dict[str, int]:
+        """By how many predictions each term of the loss is divided: the masked tokens and, with pairs, the rows."""
+        tokens = {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
+        return {**tokens, "pairs": len(examples["next_sentence"])} if self.pairs else tokens
+
+    def _assemble(self, rows: RowBatch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs without a mask, segments, lengths."""
+        assert not self.pairs or bool((np.diff(rows.row_spans) == 2).all()), "a pair has two spans"
+        inputs = np.full((len(rows), self.length), self.specials.pad, np.int64)
+        segments = np.zeros((len(rows), self.length), np.int64)
+        lengths = np.empty(len(rows), np.int64)
+        special = (self.specials.begin, self.specials.end)
+        _assemble(rows.ids, rows.spans, rows.row_spans, special, self.pairs, inputs, segments, lengths)
+        return inputs, segments, lengths
+
+
+@numba.njit(cache=True, nogil=True)
+def _assemble(
+    ids: Any, spans: Any, row_spans: Any, special: Any, pairs: Any, inputs: Any, segments: Any, lengths: Any
+) -> None:  # pragma: no cover (compiled)
+    """[CLS] before the row, [SEP] behind it and, of a pair, between its spans (not twice where the row has one itself)."""
+    begin, end = special
+    for row in range(len(row_spans) - 1):
+        inputs[row, 0] = begin
+        at, segment = 1, 0
+        for span in range(row_spans[row], row_spans[row + 1]):
+            if pairs and span > row_spans[row]:
+                if inputs[row, at - 1] != end:
+                    inputs[row, at] = end
+                    at += 1
+                segment = 1
+            for token in range(spans[span], spans[span + 1]):
+                inputs[row, at] = ids[token]
+                segments[row, at] = segment
+                at += 1
+        if inputs[row, at - 1] != end:
+            inputs[row, at] = end
+            segments[row, at] = segment
+            at += 1
+        lengths[row] = at
+
+
+@numba.njit(cache=True, nogil=True)
+def _mask(
+    keys: Any, lengths: Any, to_predict: Any, word_start: Any, lone: Any, special: Any, vocabulary: Any,
+    inputs: Any, positions: Any, targets: Any,
+) -> None:  # fmt: skip # pragma: no cover (compiled)
+    """Choose the pieces of every row, write down what they were, and replace them."""
+    begin, end, mask = special
+    length = inputs.shape[1]
+    candidates = np.empty(length, np.int64)  # positions, ascending
+    firsts = np.empty(length + 1, np.int64)  # word w has the candidates firsts[w] .. firsts[w + 1] - 1
+    order = np.empty(length, np.int64)  # of words, while they are shuffled
+    chosen = np.zeros(length, np.bool_)  # by position
+    for row in range(len(keys)):
+        words = _words(inputs[row], lengths[row], begin, end, word_start, lone, candidates, firsts)
+        _choose(keys[row], words, to_predict[row], candidates, firsts, order, chosen)
+        _replace(keys[row], lengths[row], mask, vocabulary, chosen, inputs[row], positions[row], targets[row])
+
+
+@numba.njit(cache=True, nogil=True)
+def _words(
+    tokens: Any, length: Any, begin: Any, end: Any, word_start: Any, lone: Any, candidates: Any, firsts: Any
+) -> Any:  # pragma: no cover (compiled)
+    """Candidates and words of a row; returns how many words. With an empty `word_start` every candidate is one."""
+    count, words = 0, 0
+    for at in range(length):
+        piece = tokens[at]
+        if piece in (begin, end):
+            continue
+        if count == 0 or len(word_start) == 0 or (word_start[piece] and tokens[at - 1] != lone):
+            firsts[words] = count
+            words += 1
+        candidates[count] = at
+        count += 1
+    firsts[words] = count
+    return words
+
+
+@numba.njit(cache=True, nogil=True)
+def _choose(
+    key: Any, words: Any, to_predict: Any, candidates: Any, firsts: Any, order: Any, chosen: Any
+) -> None:  # pragma: no cover (compiled)
+    """Take words in random order until enough pieces are chosen; one that has too many is skipped."""
+    for place in range(words):
+        order[place] = place
+    left = to_predict
+    for step in range(words):
+        if left == 0:
+            break
+        other = step + below(word(key, step), words - step)
+        taken = order[other]
+        order[other] = order[step]
+        size = firsts[taken + 1] - firsts[taken]
+        if size > left:
+            continue
+        for candidate in range(firsts[taken], firsts[taken] + size):
+            chosen[candidates[candidate]] = True
+        left -= size
+
+
+@numba.njit(cache=True, nogil=True)
+def _replace(
+    key: Any, length: Any, mask: Any, vocabulary: Any, chosen: Any, tokens: Any, positions: Any, targets: Any
+) -> None:  # pragma: no cover (compiled)
+    """80 % [MASK], 10 % as it is, 10 % any piece; `chosen` is left empty for the next row."""
+    masked = 0
+    for at in range(length):
+        if not chosen[at]:
+            continue
+        chosen[at] = False
+        positions[masked] = at
+        targets[masked] = tokens[at]
+        masked += 1
+        draw = len(tokens) + 3 * at
+        if unit(word(key, draw)) < 0.8:
+            tokens[at] = mask
+        elif unit(word(key, draw + 1)) >= 0.5:
+            tokens[at] = below(word(key, draw + 2), vocabulary)
