@@ -1,0 +1,45 @@
+"""What the objectives of an encoder and a decoder share: padding, and the targets as the decoder sees them."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.row_batch import Examples
+from training.objectives import IGNORE
+
+Ids = NDArray[np.int64]
+
+
+def padded(inputs: Ids, lengths: Ids, targets: Ids, target_lengths: Ids, *, pad: int, start: int) -> Examples:
+    """Inputs (N, S) and targets (N, T) of these lengths (N,), the rest of them undefined -> the examples.
+
+    Both arrays are padded in place. `decoder_inputs` are the targets one place later, behind the decoder's first piece:
+
+        targets         7 8 1 IGNORE          length 3, start 0, pad 0
+        decoder_inputs  0 7 8 0
+    """
+    decoder_inputs = np.empty_like(targets)
+    _pad(inputs, lengths, targets, target_lengths, decoder_inputs, pad, start, IGNORE)
+    return {"inputs": inputs, "lengths": lengths, "decoder_inputs": decoder_inputs, "targets": targets}
+
+
+def count_targets(examples: Examples) -> dict[str, int]:
+    """By how many predictions the loss is divided: all targets that are not padding."""
+    return {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
+
+
+@numba.njit(cache=True, nogil=True)
+def _pad(  # pragma: no cover (compiled)
+    inputs: Any, lengths: Any, targets: Any, target_lengths: Any, decoder_inputs: Any, pad: int, start: int, ignore: int
+) -> None:
+    for n in range(len(lengths)):
+        for i in range(lengths[n], inputs.shape[1]):
+            inputs[n, i] = pad
+        decoder_inputs[n, 0] = start
+        for i in range(1, target_lengths[n]):
+            decoder_inputs[n, i] = targets[n, i - 1]
+        for i in range(target_lengths[n], targets.shape[1]):
+            targets[n, i] = ignore
+            decoder_inputs[n, i] = pad
