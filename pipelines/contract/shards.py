@@ -23,7 +23,7 @@ RELEASE = "release.json"  # of a build: which datasets it published
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 
 # What pyarrow raises of a file whose metadata is damaged, by where the damage is.
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError)
 
 
 class ShardError(DatasetError):

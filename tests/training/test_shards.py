@@ -1,4 +1,6 @@
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.contract.manifest import DatasetError
-from training.data.shards import ShardError, open_dataset, open_runs
+from pipelines.contract.verify import verify
+from training.data.shards import ShardError, TokenDataset, open_dataset, open_runs
 
 SHARD = "tokens/train/books/en/unit0.arrow"
 
@@ -22,6 +25,25 @@ def test_documents_come_back_without_a_copy(dataset_folder: Path) -> None:
     assert all(not run.tokens.flags.owndata and not run.tokens.flags.writeable for run in runs)
     first = dataset.tokenizer.decode(runs[0].tokens[runs[0].offsets[0] : runs[0].offsets[1]])
     assert first.startswith("the old house")
+
+
+def test_runs_know_their_documents(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    texts = ["the river", "the old house stood", "people of the town", "a", "every evening"]
+    dataset = open_dataset(str(make_dataset(tmp_path, {("train", "books", "en"): [texts]})))
+    runs = open_runs(dataset, "train", "books")
+    assert [(run.source, run.language, run.first, run.documents) for run in runs] == [
+        ("books", "en", 0, 3),
+        ("books", "en", 3, 2),
+    ]
+    found = [run.document(number) for run in runs for number in range(run.documents)]
+    assert found == [hashlib.md5(text.encode()).digest() for text in texts]
+    assert [run.ids.shape for run in runs] == [(3, 16), (2, 16)]
+    assert [run.utf8_bytes.tolist() for run in runs] == [[9, 19, 18], [1, 13]]
+    assert [run.sentences.tolist() for run in runs] == [[0, 0, 0], [0, 0]]
+    assert [run.sentence_offsets.tolist() for run in runs] == [[0, 1, 2, 3], [0, 1, 2]]
+    assert not any(
+        array.flags.owndata for run in runs for array in (run.ids, run.utf8_bytes, run.sentences, run.sentence_offsets)
+    )
 
 
 def test_a_dataset_knows_its_streams_and_totals(dataset_folder: Path) -> None:
@@ -69,11 +91,30 @@ def _overwrite(path: Path) -> None:
     path.write_bytes(b"x" * path.stat().st_size)
 
 
+def _put_another_table(path: Path) -> None:
+    """An Arrow file of other columns, of which the manifest knows the size."""
+    with pa.ipc.new_file(str(path), pa.schema([("id", pa.int64())])) as writer:
+        writer.write_batch(pa.RecordBatch.from_pydict({"id": [1]}))
+    _claim(path, bytes=path.stat().st_size)
+
+
+def _claim(path: Path, **said: int) -> None:
+    """Let the manifest say this of a part."""
+    folder = next(parent for parent in path.parents if (parent / "manifest.json").exists())
+    content = json.loads((folder / "manifest.json").read_text())
+    next(part for part in content["parts"] if path == folder / part["path"]).update(said)
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (_truncate, r"unit0\.arrow: has [\d,]+ bytes, the manifest says"),
         (_overwrite, r"unit0\.arrow: is no Arrow file of tokens"),
+        (
+            _put_another_table,
+            r"unit0\.arrow: .*its columns are id: int64, not tokens: list<item: uint16 not null>, sentence_starts",
+        ),
         (Path.unlink, r"unit0\.arrow: the manifest lists this shard"),
     ],
 )
@@ -81,15 +122,83 @@ def test_a_damaged_shard_is_named(own_dataset: Path, damage: Callable[[Path], No
     damage(own_dataset / SHARD)
     with pytest.raises(ShardError, match=message):
         open_runs(open_dataset(str(own_dataset)), "train", "books")
+    assert any(SHARD in problem for problem in verify(str(own_dataset)).problems)
 
 
-def test_a_changed_byte_is_found_on_request(own_dataset: Path) -> None:
-    path = own_dataset / SHARD
-    content = bytearray(path.read_bytes())
-    place = bytes(content).index(np.asarray(open_runs(open_dataset(str(own_dataset)), "train", "books")[2].tokens[:8]).tobytes())
-    content[place] ^= 1
-    path.write_bytes(content)
-    dataset = open_dataset(str(own_dataset))
+def test_an_unknown_split_or_source_is_named(dataset_folder: Path) -> None:
+    dataset = open_dataset(str(dataset_folder))
+    with pytest.raises(DatasetError, match=r"the split 'test' is empty; the dataset has \['train', 'validation'\]"):
+        open_runs(dataset, "test", "books")
+    with pytest.raises(DatasetError, match=r"the split 'validation' has no documents of a source 'wiki'; it has \['books'\]"):
+        open_runs(dataset, "validation", "wiki")
+
+
+def test_a_manifest_that_does_not_match_its_parts_is_refused(own_dataset: Path) -> None:
+    _claim(own_dataset / SHARD, rows=21)
+    with pytest.raises(ShardError, match=r"unit0\.arrow: has 20 documents, the manifest says 21"):
+        open_runs(open_dataset(str(own_dataset)), "train", "books")
+    _claim(own_dataset / SHARD, rows=20)
+    content = json.loads((own_dataset / "manifest.json").read_text())
+    content["facts"]["tokens"]["train"]["books"]["de"]["tokens"] += 1
+    (own_dataset / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(ShardError, match=r"de/unit0\.arrow: holds {'rows': 5, 'tokens': \d+.*, the manifest says"):
+        open_runs(open_dataset(str(own_dataset)), "train", "books")
+
+
+def test_swapped_parts_are_found(own_dataset: Path) -> None:
+    first, second = own_dataset / SHARD, (own_dataset / SHARD).with_name("unit1.arrow")
+    first.rename(own_dataset / "kept")
+    second.rename(first)
+    (own_dataset / "kept").rename(second)
+    with pytest.raises(ShardError, match=r"unit0\.arrow: has [\d,]+ bytes, the manifest says"):
+        open_runs(open_dataset(str(own_dataset)), "train", "books")
+
+
+def test_a_part_of_another_dataset_is_found(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    """As many bytes, documents and tokens: only the content is another."""
+    for name, texts in (("one", ["the river", "the old house"]), ("two", ["the old house", "the river"])):
+        make_dataset(tmp_path / name, {("train", "books", "en"): [texts]})
+    shutil.copy(tmp_path / "two" / SHARD, tmp_path / "one" / SHARD)
+    dataset = open_dataset(str(tmp_path / "one"))
     open_runs(dataset, "train", "books")
     with pytest.raises(ShardError, match=r"unit0\.arrow: its sha256 is not the manifest's"):
         open_runs(dataset, "train", "books", verify=True)
+
+
+def _flip(path: Path, good: bytes, place: int) -> None:
+    content = bytearray(good)
+    content[place] ^= 0xFF
+    path.unlink()  # a file that is mapped keeps its content
+    path.write_bytes(content)
+
+
+def _read_all(dataset: TokenDataset) -> int:
+    """Touch every byte that the runs promise to be there."""
+    total = 0
+    for run in open_runs(dataset, "train", "books"):
+        starts = np.minimum(run.offsets, len(run.tokens) - 1)
+        total += int(run.tokens[run.offsets[0] : run.offsets[-1]].sum()) + int(run.tokens[starts].sum())
+        total += int(run.ids.sum()) + int(run.sentences[run.sentence_offsets[0] : run.sentence_offsets[-1]].sum())
+        assert len(run.ids) == len(run.utf8_bytes) == run.documents == len(run.sentence_offsets) - 1
+    return total
+
+
+def test_every_flipped_byte_is_found_and_none_is_read_outside_the_file(
+    make_dataset: Callable[..., Path], tmp_path: Path
+) -> None:  # fmt: skip
+    """Schema, metadata, offsets, values and footer, each seventh byte in turn: refused, or read without harm."""
+    folder = make_dataset(tmp_path, {("train", "books", "en"): [["the river", "the old house", "people", "of the town"]]})
+    dataset, path = open_dataset(str(folder)), folder / SHARD
+    good = path.read_bytes()
+    read = []
+    for place in range(0, len(good), 7):
+        _flip(path, good, place)
+        with pytest.raises(ShardError, match=r"unit0\.arrow: its sha256"):
+            open_runs(dataset, "train", "books", verify=True)
+        try:
+            _read_all(dataset)
+            read.append(place)
+        except ShardError as error:
+            assert "unit0.arrow: " in str(error)
+    assert 0 < len(read) < len(good) / 7 / 2
+    assert verify(str(folder)).problems == [f"{path}: its sha256 is not the manifest's: a byte has changed"]
