@@ -166,19 +166,17 @@ def _corrupt(  # pragma: no cover (compiled)
         i = t = 0
         for number in range(spans):
             size, text_draw, text_left, text_ends = _span(keys[n], text_draw, text_left, text_ends)
-            for at in range(at, at + size):
+            for _ in range(size):
                 inputs[n, i] = ids[at]
-                i += 1
-            at += 1
+                i, at = i + 1, at + 1
             targets[n, t] = sentinels[number]
             t += 1
             if noise:
                 inputs[n, i] = sentinels[number]
                 i += 1
                 size, noise_draw, noise_left, noise_ends = _span(keys[n], noise_draw, noise_left, noise_ends)
-                for at in range(at, at + size):
+                for _ in range(size):
                     targets[n, t] = ids[at]
-                    t += 1
-                at += 1
+                    t, at = t + 1, at + 1
         inputs[n, i] = targets[n, t] = end
         lengths[n], target_lengths[n] = i + 1, t + 1
