@@ -8,8 +8,8 @@ a changed id or sentence start is found by the sha256 only. A file that is cut w
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -119,12 +119,46 @@ def open_stream(uri: str, manifest: Manifest, split: str, source: str, *, verify
     Raises ShardError for a file that is missing, truncated, damaged or of another dataset, DatasetError for a split or a
     source that has no documents.
     """
+    return list(runs_of(uri, manifest, split, source, verify=verify))
+
+
+def runs_of(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> Iterator[Run]:
+    """As `open_stream`, one part after the other: only one is open at a time when the runs are not kept."""
     check_source(uri, manifest, split, source)
-    runs: list[Run] = []
+    found = {language: _Counts() for language in manifest.facts[TOKENS].get(split, {}).get(source, {})}
     for part in stream(manifest, split, source):
-        runs.extend(open_part(uri, manifest, part, verify=verify))
-    _check_counts(uri, manifest, split, source, runs)
-    return [run for run in runs if run.documents]
+        for run in open_part(uri, manifest, part, verify=verify):
+            found.setdefault(run.language, _Counts()).add(run)
+            if run.documents:
+                yield run
+    for language, counts in found.items():
+        _check_counts(uri, manifest, (split, source, language), asdict(counts))
+
+
+def _check_counts(uri: str, manifest: Manifest, key: tuple[str, str, str], found: Mapping[str, int]) -> None:
+    """The parts of a table hold what the manifest's facts say."""
+    split, source, language = key
+    said = manifest.facts[TOKENS].get(split, {}).get(source, {}).get(language)
+    if found != said:
+        table = "/".join((TOKENS, *key))
+        paths = [part.path for part in manifest.of(table)]
+        where = files.join(uri, paths[0] if len(paths) == 1 else table)
+        raise ShardError(f"{where}: holds {dict(found)}, the manifest says {said}; run `corpusmill verify`")
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What the manifest's facts say of each language of a source."""
+
+    rows: int = 0
+    tokens: int = 0
+    utf8_bytes: int = 0
+
+    def add(self, run: Run) -> None:
+        """Count the documents of a run."""
+        self.rows += run.documents
+        self.tokens += run.joined - run.documents
+        self.utf8_bytes += int(run.utf8_bytes.sum(dtype=np.int64))
 
 
 def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[Run]:
@@ -157,22 +191,6 @@ def _check_file(path: str, part: Part, verify: bool) -> None:
         raise ShardError(
             f"{path}: its sha256 is not the manifest's; the content changed after it was built; build the tokens again"
         )
-
-
-def _check_counts(uri: str, manifest: Manifest, split: str, source: str, runs: Sequence[Run]) -> None:
-    """The parts hold what the manifest's facts say of each language."""
-    said = manifest.facts[TOKENS].get(split, {}).get(source, {})
-    found = {language: {"rows": 0, "tokens": 0, "utf8_bytes": 0} for language in said}
-    for run in runs:
-        counts = found.setdefault(run.language, {"rows": 0, "tokens": 0, "utf8_bytes": 0})
-        counts["rows"] += run.documents
-        counts["tokens"] += run.joined - run.documents
-        counts["utf8_bytes"] += int(run.utf8_bytes.sum(dtype=np.int64))
-    for language, counts in found.items():
-        if counts != said.get(language):
-            paths = sorted({run.path for run in runs if run.language == language})
-            where = paths[0] if len(paths) == 1 else f"{uri}/{TOKENS}/{split}/{source}/{language}"
-            raise ShardError(f"{where}: holds {counts}, the manifest says {said.get(language)}; run corpusmill verify")
 
 
 def _map(path: str, wanted: pa.Schema) -> Iterator[tuple[Any, ...]]:
