@@ -131,3 +131,17 @@ def test_chunked_cross_entropy_is_torchs_with_its_gradients(monkeypatch: pytest.
         assert torch.allclose(ours, theirs, atol=1e-6)
     with torch.no_grad():
         assert float(cross_entropy(hidden, weight, targets)) == pytest.approx(float(expected.detach()), rel=1e-6)
+
+
+def test_a_document_in_a_packed_row_is_as_it_is_alone() -> None:
+    model = redrawn()
+    first, second = torch.tensor([[3, 1, 4, 1, 5]]), torch.tensor([[9, 2, 6]])
+    packed = torch.cat([first, second, torch.tensor([[0, 0]])], dim=1)
+    positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2, 0, 0]])
+    documents = torch.tensor([[0] * 5 + [1] * 3 + [-1] * 2])
+    with torch.no_grad():
+        got = model(packed, positions, documents)
+        assert torch.isfinite(got).all()
+        assert (got[:, :5] - model(first)).abs().max() < 1e-5
+        assert (got[:, 5:8] - model(second)).abs().max() < 1e-5
+        assert (got[:, 5:8] - model(packed)[:, 5:8]).abs().max() > 1e-1  # without the numbers it sees the document before

@@ -25,14 +25,22 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+    def forward(self, x: Tensor, sees: Tensor | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D); `sees` (B, 1, T, T) bool stands in the place of the rule above."""
         batch, length, width = x.shape
         heads = self.query_key_value(x).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, K)
         dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=self.causal)
+        causal = self.causal and sees is None
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=sees, dropout_p=dropout, is_causal=causal)
         return self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+
+
+def within_documents(documents: Tensor) -> Tensor:
+    """Numbers of documents (B, T) -> (B, 1, T, T): whether a token sees another, itself and those before it in its document."""
+    length = documents.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=documents.device).tril()
+    return ((documents[:, :, None] == documents[:, None, :]) & causal)[:, None]
 
 
 class FeedForward(nn.Module):

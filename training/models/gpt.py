@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.blocks import FeedForward, SelfAttention, cross_entropy
+from training.models.blocks import FeedForward, SelfAttention, cross_entropy, within_documents
 
 NORM_EPSILON = 1e-5  # openai/gpt-2 model.py, norm()
 INIT_STD = 0.02  # of weights and, as in Hugging Face, of both embeddings (openai/gpt-2 drew positions with 0.01)
@@ -39,9 +39,10 @@ class Embeddings(nn.Module):
         self.positions = nn.Embedding(shape.length, shape.width)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, positions: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, D)."""
-        return self.dropout(self.tokens(inputs) + self.positions.weight[: inputs.shape[1]])
+        places = self.positions.weight[: inputs.shape[1]] if positions is None else self.positions(positions)
+        return self.dropout(self.tokens(inputs) + places)
 
 
 class Layer(nn.Module):
@@ -55,9 +56,9 @@ class Layer(nn.Module):
         self.feed_forward = FeedForward(shape.width, 4 * shape.width, approximate="tanh")
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        x = x + self.dropout(self.attention(self.attention_norm(x), sees))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -75,20 +76,25 @@ class GPT(nn.Module):
             if name.endswith("output.weight"):  # what is added to the residual stream, twice a layer
                 nn.init.normal_(parameter, std=INIT_STD / (2 * shape.layers) ** 0.5)
 
-    def hidden(self, inputs: Tensor) -> Tensor:
-        """Token ids (B, T) -> (B, T, D), what the head sees."""
-        x = self.embeddings(inputs)
+    def hidden(self, inputs: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
+        """Token ids (B, T) -> (B, T, D), what the head sees.
+
+        Positions (B, T) are 0 .. T - 1 unless given; with the numbers of documents (B, T), none sees another.
+        """
+        x = self.embeddings(inputs, positions)
+        sees = None if documents is None else within_documents(documents)
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, sees)
         return self.norm(x)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Token ids (B, T) -> logits (B, T, V)."""
-        return functional.linear(self.hidden(inputs), self.embeddings.tokens.weight)
+    def forward(self, inputs: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
+        """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
+        return functional.linear(self.hidden(inputs, positions, documents), self.embeddings.tokens.weight)
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
-        return {"tokens": cross_entropy(self.hidden(examples["inputs"]), self.embeddings.tokens.weight, examples["targets"])}
+        hidden = self.hidden(examples["inputs"], examples.get("positions"), examples.get("documents"))
+        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
 
 
 def _init(module: nn.Module) -> None:
