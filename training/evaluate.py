@@ -44,9 +44,18 @@ def validation(dataset: TokenDataset, index: RowIndex, split: str, rows: int) ->
     """
     numbers = permute(np.arange(min(rows, len(index)), dtype=np.int64), len(index), key(_ROWS_SEED))
     numbers.sort()  # neighbours on disk are read together
-    batches = tuple(causal_lm(index.gather(numbers[at : at + _ROWS_PER_BATCH])) for at in range(0, len(numbers), _ROWS_PER_BATCH))
+    batches = tuple(
+        causal_lm(whole_rows(index, numbers[at : at + _ROWS_PER_BATCH])) for at in range(0, len(numbers), _ROWS_PER_BATCH)
+    )
     totals = dataset.totals(split)
     return Validation(batches, totals["utf8_bytes"] / (totals["tokens"] + totals["rows"]))
+
+
+def whole_rows(index: RowIndex, numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Rows of equal length: (N,) -> (N, tokens of a row); a source's last, shorter one is filled up with ends of text."""
+    separator = index.layout.separator
+    assert separator is not None
+    return index.gather(numbers).padded(index.layout.tokens, separator)
 
 
 def validation_loss(model: GPT, batches: Sequence[Examples], device: Device) -> float:
@@ -75,7 +84,8 @@ def unigram_entropy(index: RowIndex, batches: Sequence[Examples]) -> float:
 def unigram_counts(index: RowIndex) -> NDArray[np.int64]:
     """How often each token occurs in all streams of the index, ends of text included: (V,)."""
     counts = np.zeros(index.vocabulary_size, dtype=np.int64)
-    for run in index.runs:
+    for run in index.runs():
         counts += np.bincount(run.tokens[run.offsets[0] : run.offsets[-1]], minlength=index.vocabulary_size)
-        counts[index.end_of_text] += run.documents
+        if index.layout.separator is not None:
+            counts[index.layout.separator] += run.documents
     return counts

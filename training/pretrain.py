@@ -16,7 +16,7 @@ import torch
 from pipelines.contract import files
 from training.config import PretrainConfig, load
 from training.data import sampler
-from training.data.rows import RowIndex, open_rows
+from training.data.rows import Layout, RowIndex, open_rows
 from training.data.shards import TokenDataset, open_dataset
 from training.device import Device, prepare
 from training.evaluate import unigram_entropy, validation
@@ -100,11 +100,9 @@ def _rows(config: PretrainConfig, dataset: TokenDataset, split: str) -> RowIndex
         dataset,
         split,
         config.data.rows or Path(config.run.out) / "rows",
-        length=config.model.length,
+        Layout("concatenate", tokens=config.model.length + 1, overlap=1, separator=dataset.end_of_text()),
         seed=config.train.seed,
-        family=config.model.family,
-        packing=config.data.packing,
-        verify=config.data.verify,
+        verify="always" if config.data.verify else "never",
     )
 
 

@@ -22,7 +22,7 @@ from training.data.draws import key
 from training.data.rows import RowIndex
 from training.data.sampler import Sampler
 from training.device import Device
-from training.evaluate import Validation, validation_loss
+from training.evaluate import Validation, validation_loss, whole_rows
 from training.models.gpt import GPT
 from training.objectives.causal_lm import Examples, causal_lm, counts
 from training.progress import Metrics, ProgressLine, StopRequest
@@ -139,7 +139,7 @@ def micro_batches(job: Job, step: int) -> list[Examples]:
     settings = job.config.train
     numbers = job.sampler.batch(step, settings.batch_rows)
     rows = settings.batch_rows // settings.accumulate
-    return [causal_lm(job.index.gather(numbers[at : at + rows])) for at in range(0, settings.batch_rows, rows)]
+    return [causal_lm(whole_rows(job.index, numbers[at : at + rows])) for at in range(0, settings.batch_rows, rows)]
 
 
 def save(job: Job, model: GPT, optimizer: torch.optim.Optimizer, step: int) -> Path:

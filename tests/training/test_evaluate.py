@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.rows import RowIndex, open_rows
+from training.data.rows import Layout, RowIndex, open_rows
 from training.data.shards import open_dataset
 from training.device import Device
 from training.evaluate import unigram_counts, unigram_entropy, validation, validation_loss
@@ -14,7 +14,9 @@ CPU = Device("cpu", "float32")
 
 
 def rows(folder: Path, out: Path, split: str) -> RowIndex:
-    return open_rows(open_dataset(str(folder)), split, out, length=16, seed=1)
+    dataset = open_dataset(str(folder))
+    layout = Layout("concatenate", tokens=17, overlap=1, separator=dataset.end_of_text())
+    return open_rows(dataset, split, out, layout, seed=1)
 
 
 def test_entropy_is_that_of_add_one_frequencies(dataset_folder: Path, tmp_path: Path) -> None:

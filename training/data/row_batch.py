@@ -12,23 +12,34 @@ class RowBatch:
     """Tokens of N rows, one row after the other.
 
     A span is what one document gives to a row; where rows hold ends of text, a span ends with the one behind its document
-    (if the row is not cut before). Two rows of the documents [5 6 7] and [8 9], concatenated with end-of-text 0, rows of 4:
+    (if the row is not cut before; the rest of a document may be its end of text alone). Two rows of the documents [5 6 7]
+    and [8 9], concatenated with end-of-text 0, rows of 4:
 
         ids        5 6 7 0  8 9 0
         rows       0 4 7
         spans      0 4 7
         row_spans  0 1 2
+        sentences  0 2 4           if one starts at 5, 7 and 8
     """
 
     ids: NDArray[np.int32]  # (tokens,)
     rows: NDArray[np.int64]  # (N + 1,): row n is ids[rows[n] : rows[n + 1]]
-    spans: NDArray[np.int64]  # (S + 1,): span s is ids[spans[s] : spans[s + 1]]; spans of a row follow each other
+    spans: NDArray[np.int64]  # (S + 1,): span s is ids[spans[s] : spans[s + 1]]; spans of a row follow each other, none is empty
     row_spans: NDArray[np.int64]  # (N + 1,): row n has the spans row_spans[n] .. row_spans[n + 1] - 1
-    sentences: NDArray[np.int64]  # (K,) places in ids where a sentence starts, ascending; empty where the layout asks for none
+    sentences: NDArray[np.int64]  # (K,) places in ids where a sentence starts, ascending; empty where the layout asks for none.
+    # Every span's first token is among them, also where a span begins within a sentence.
     random_next: NDArray[np.bool_] | None = None  # (N,) pairs only: the second span is of a random document (NSP label 1)
 
     def __len__(self) -> int:
         return len(self.rows) - 1
+
+    def padded(self, width: int, fill: int) -> NDArray[np.int32]:
+        """The rows side by side: (N, width), `fill` behind the shorter ones. No row may be longer."""
+        lengths = np.diff(self.rows)
+        assert not len(lengths) or int(lengths.max()) <= width
+        out = np.full((len(lengths), width), fill, dtype=np.int32)
+        out[np.arange(width) < lengths[:, None]] = self.ids
+        return out
 
 
 Examples = dict[str, NDArray[Any]]  # what an objective makes of a RowBatch: padded arrays by name, see training/objectives

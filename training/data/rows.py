@@ -1,24 +1,27 @@
 """Rows: which tokens stand together in one training row. Fixed before anything is shuffled, kept as positions.
 
-Concatenate-and-cut (GPT-2, Megatron): the documents of a source stand one after the other, each followed by one
-end-of-text, and a row of `length + 1` tokens starts every `length` tokens, so that inputs and targets are the row
-without its last and without its first token:
+    layout = Layout("concatenate", tokens=4, overlap=1, separator=0)
+    index = open_rows(dataset, "train", "run/rows", layout, seed=1)
+    index.gather(np.array([0, 1])).ids          # the tokens of two rows, copied out of the maps
+    index.places(np.array([0, 1]))              # the documents that they come from
 
-    documents  [5 6 7] [8 9]      end of text 0      length 3
-    stream      5 6 7 0 8 9 0
-    rows       [5 6 7 0] [0 8 9 0]
+Packings (what each does with documents [5 6 7] and [8 9], rows of 4, separator 0):
 
-The index holds, for each row, where it starts; `gather` copies the tokens of the asked rows out of the memory maps.
+    concatenate  the documents of a source one after the other, cut every `tokens - overlap` tokens (GPT-2, Megatron)
+                 [5 6 7 0] [8 9 0], with an overlap of 1 [5 6 7 0] [0 8 9 0]
+    best_fit     whole documents in the row that they fill best; only those longer than a row are cut
+    document     one document a row, [5 6 7 0] [8 9 0]
+    sentences    whole sentences of one document a row (BART)
+    pairs        two pieces a row, of one document or of two (BERT's next sentence prediction)
 
-Limits: the last, incomplete row of each source is left out (fewer than `length` tokens a source).
+Concatenated rows are arithmetic over one count a run and cost no storage; of the others the index holds a span
+(document, first token, tokens) for each piece. The last row of a source may be shorter; a row that holds no more than
+`overlap` tokens is left out, as all its tokens stand in the row before.
 """
 
-import json
-import os
-import secrets
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,187 +30,248 @@ from numpy.typing import NDArray
 
 from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
-from training.data.shards import Run, ShardError, TokenDataset, open_runs
+from pipelines.contract.shards import Run, ShardError
+from training.data import gather, packing
+from training.data.gather import Spans
+from training.data.index_files import DTYPES, Appender, creating, damaged, read_array, read_json, write_json
+from training.data.layout import Figures, Layout, Place, Stream
+from training.data.maps import Maps, PartOfStream, open_maps, parts_of, run_table
+from training.data.row_batch import RowBatch
+from training.data.shards import TokenDataset
 
-VERSION = 1  # of the cutting and of the index's layout
-Packing = Literal["concatenate"]
+__all__ = ["Figures", "Layout", "Place", "RowIndex", "Stream", "open_rows"]
 
-ROW = np.dtype(
-    [
-        ("run", "<u4"),  # number of the run in which the row starts, over all sources
-        ("document", "<u4"),  # number of the document in that run
-        ("token", "<i8"),  # place of its first token in the run; at the document's end: the row starts with end-of-text
-        ("length", "<u4"),  # tokens in the row
-    ]
-)
+VERSION = 2  # of the cutting and of the index's files
 
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """The rows of one source: `first .. first + rows` of the index."""
-
-    source: str
-    first: int
-    rows: int
-    tokens: int  # of the whole stream, ends of text included
+Numbers = NDArray[np.int64]
+Verify = Literal["once", "always", "never"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RowIndex:
     """All rows of one split, and the maps that they point into."""
 
     fingerprint: str
-    length: int  # of inputs and targets; a row has one token more
-    end_of_text: int
+    layout: Layout
     vocabulary_size: int
     streams: tuple[Stream, ...]
-    runs: tuple[Run, ...]
-    rows: NDArray[Any]  # (rows,) of ROW, memory-mapped
+    folder: Path
+    maps: Maps
+    _figures: tuple[Figures, ...]
+    _stored: dict[str, NDArray[Any]]  # rows, spans, random_next; empty of concatenate
+    _opened_with: tuple[Any, ...]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.streams[-1].first + self.streams[-1].rows
 
-    def gather(self, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """The tokens of these rows: (N,) row numbers -> (N, length + 1) ids.
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Maps do not travel: another process opens the index anew."""
+        return _reopen, self._opened_with
 
-        Raises ShardError when an id is outside the vocabulary.
+    def gather(self, numbers: Numbers) -> RowBatch:
+        """The tokens of these rows: (N,) row numbers -> a RowBatch of N rows, in the order asked.
+
+        Raises ShardError when an id is outside the vocabulary, DatasetError when the index is damaged.
         """
-        places = self.rows[numbers]
-        out = np.empty((len(numbers), self.length + 1), dtype=self.runs[0].tokens.dtype)
-        for row, place in zip(out, places, strict=True):
-            self._fill(row, int(place["run"]), int(place["document"]), int(place["token"]))
-        if out.size and int(out.max()) >= self.vocabulary_size:
-            paths = sorted({self.runs[number].path for number in places["run"]})
-            raise ShardError(f"{paths[0]}: has the id {out.max()}, but the vocabulary has {self.vocabulary_size:,} pieces")
-        return out
+        spans = self._spans(numbers)
+        ids, highest, wrong = gather.copy_spans(self.maps, spans, self.layout.separator)
+        if wrong >= 0:
+            raise damaged(self.folder, f"a span of its rows lies outside a document of {self.maps.path(int(spans.runs[wrong]))}")
+        if highest >= self.vocabulary_size:
+            raise self._foreign_id(spans)
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(spans.tokens)])
+        return RowBatch(
+            ids,
+            bounds[spans.row_spans],
+            bounds,
+            spans.row_spans,
+            gather.sentence_places(self.maps, spans) if self.layout.sentences else np.empty(0, np.int64),
+            self._stored["random_next"][numbers] if "random_next" in self._stored else None,
+        )
 
-    def _fill(self, row: NDArray[Any], number: int, document: int, token: int) -> None:
-        filled = _copy(row, self.runs[number], document, token, self.end_of_text)
-        while filled < len(row):
-            number += 1
-            run = self.runs[number]
-            filled += _copy(row[filled:], run, 0, int(run.offsets[0]), self.end_of_text)
+    def places(self, numbers: Numbers) -> list[list[Place]]:
+        """Where the spans of each of these rows come from, in the order of RowBatch.spans."""
+        spans = self._spans(numbers)
+        made = [self._place(spans, number) for number in range(len(spans.runs))]
+        bounds = spans.row_spans.tolist()
+        return [made[first:last] for first, last in pairwise(bounds)]
+
+    def figures(self) -> tuple[Figures, ...]:
+        """What became of the tokens of each source, in the order of `streams`, and at the end of all of them."""
+        sums = {name: sum(getattr(of, name) for of in self._figures) for name in _SUMMED}
+        return (*self._figures, Figures(None, **sums))
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the split in the order of the streams, mapped."""
+        return (self.maps.run(number) for number in range(len(self.maps.part)))
+
+    def _spans(self, numbers: Numbers) -> Spans:
+        numbers = np.asarray(numbers, np.int64)
+        if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= len(self)):
+            raise IndexError(f"rows {int(numbers.min())} to {int(numbers.max())} were asked of an index of {len(self)} rows")
+        spans = self._cut(numbers) if self.layout.packing == "concatenate" else self._look_up(numbers)
+        self.maps.need(spans.runs)
+        return spans
+
+    def _cut(self, numbers: Numbers) -> Spans:
+        """Of concatenate: where rows start and end in the stream is arithmetic."""
+        firsts = np.array([stream.first for stream in self.streams])
+        bounds = np.cumsum([0, *(stream.tokens for stream in self.streams)])
+        of = np.searchsorted(firsts, numbers, side="right") - 1
+        starts, ends = bounds[of] + (numbers - firsts[of]) * self.layout.stride, bounds[1:]
+        lengths = np.minimum(self.layout.tokens, ends[of] - starts)
+        return gather.cut_stream(self.maps, starts, lengths, separated=self.maps.separated)
+
+    def _look_up(self, numbers: Numbers) -> Spans:
+        """Of the other packings: the spans that the index holds."""
+        first, last = self._stored["rows"][numbers], self._stored["rows"][numbers + 1]
+        row_spans = np.concatenate([np.zeros(1, np.int64), np.cumsum(last - first)])
+        found = self._stored["spans"][np.arange(row_spans[-1]) + np.repeat(first - row_spans[:-1], last - first)]
+        documents = found["document"].astype(np.int64)
+        runs = np.searchsorted(self.maps.documents, documents, side="right") - 1
+        if len(runs) and int(runs.max()) >= len(self.maps.part):
+            raise damaged(self.folder, "its rows name documents that are not there")
+        return Spans(
+            runs,
+            documents - self.maps.documents[runs],
+            found["first"].astype(np.int64),
+            found["tokens"].astype(np.int64),
+            row_spans,
+        )
+
+    def _place(self, spans: Spans, number: int) -> Place:
+        run = self.maps.run(int(spans.runs[number]))
+        document, first = int(spans.documents[number]), int(spans.first[number])
+        text = int(run.offsets[document + 1]) - int(run.offsets[document]) - first
+        tokens = min(int(spans.tokens[number]), text)
+        return Place(run.path, run.first + document, run.document(document), first, tokens, run.source, run.language)
+
+    def _foreign_id(self, spans: Spans) -> ShardError:
+        """The error of a document with an id that the vocabulary does not have."""
+        highest, path = -1, ""
+        for number in range(len(spans.runs)):
+            run, document = self.maps.run(int(spans.runs[number])), int(spans.documents[number])
+            ids = run.tokens[run.offsets[document] : run.offsets[document + 1]]
+            if len(ids) and int(ids.max()) > highest:
+                highest, path = int(ids.max()), run.path
+        return ShardError(f"{path}: has the id {highest}, but the vocabulary has {self.vocabulary_size:,} pieces")
 
 
-def _copy(row: NDArray[Any], run: Run, document: int, token: int, end_of_text: int) -> int:
-    """Copy tokens from a place in a run into a row, ends of text between documents; returns how many there were."""
-    left = int(run.offsets[-1]) - token + run.documents - document
-    count = min(len(row), left)
-    ends = run.offsets[document + 1 : document + 1 + count].astype(np.int64) - token
-    ends += np.arange(len(ends))  # each end of text before shifts the ones after it
-    ends = ends[ends < count]
-    is_text = np.ones(count, dtype=np.bool_)
-    is_text[ends] = False
-    row[:count][is_text] = run.tokens[token : token + count - len(ends)]
-    row[ends] = end_of_text
-    return count
+_SUMMED = ("documents", "tokens", "rows", "tokens_in_rows", "row_tokens", "cropped")
 
 
 def open_rows(
-    dataset: TokenDataset,
-    split: str,
-    folder: str | Path,
-    *,
-    length: int,
-    seed: int,
-    family: str = "gpt",
-    packing: Packing = "concatenate",
-    verify: bool = False,
+    dataset: TokenDataset, split: str, folder: str | Path, layout: Layout, *, seed: int, verify: Verify = "once"
 ) -> RowIndex:
     """The row index of a split: mapped from `folder/<fingerprint>` when it is there, else built once and put there.
 
-    Raises DatasetError when the split is empty or too short for one row, ShardError for a broken shard.
+    `verify` compares the sha256 of every shard when the index is built, each time, or never; sizes always are.
+    Raises DatasetError when the split is empty or gives no row, or the index is damaged; ShardError for a broken shard.
     """
-    sources = dataset.sources(split)
-    if not sources:
+    parts = parts_of(dataset, split)
+    if not parts:
         raise DatasetError(f"{dataset.uri}: the split {split!r} is empty; the dataset has {dataset.splits() or 'no documents'}")
     identity = {
         "version": VERSION,
         "tokens": dataset.fingerprint,
         "tokenizer": dataset.tokenizer.sha256,
         "split": split,
-        "family": family,
-        "packing": packing,
-        "length": length,
+        "layout": asdict(layout),
         "seed": seed,
     }
     fingerprint = manifest.fingerprint(identity)
-    by_source = [open_runs(dataset, split, source, verify=verify) for source in sources]
     target = Path(folder) / fingerprint[: manifest.FINGERPRINT_CHARACTERS]
-    if not (target / "rows.npy").exists():
-        _build(target, identity, sources, by_source, length)
-    rows = np.load(target / "rows.npy", mmap_mode="r")
-    streams = tuple(_streams(sources, by_source, length))
-    if rows.dtype != ROW or len(rows) != sum(stream.rows for stream in streams):
-        raise DatasetError(f"{target}: is no row index of {dataset.uri}; remove this folder, it is made again")
-    if not len(rows):
-        tokens = sum(stream.tokens for stream in streams)
+    there = target.exists()
+    if not there:
+        _build(target, identity, dataset, parts, layout, seed, verify=verify != "never")
+    elif verify == "always":
+        run_table(dataset, parts, verify=True)
+    content = read_json(target, identity)
+    stored = {name: read_array(target, name, length) for name, length in content["files"].items()}
+    maps = open_maps(dataset, parts, stored.pop("runs"), separated=layout.separator is not None)
+    figures = tuple(Figures(**of) for of in content["figures"])
+    if not any(of.rows for of in figures):
         raise DatasetError(
-            f"{dataset.uri}: the split {split!r} has {tokens:,} tokens, too few for one row of {length + 1}; lower model.length"
+            f"{dataset.uri}: the split {split!r} has {sum(of.tokens for of in figures):,} tokens, too few for one row "
+            f"of {layout.tokens} ({layout.packing})"
         )
-    runs = tuple(run for runs in by_source for run in runs)
-    return RowIndex(fingerprint, length, dataset.end_of_text(), dataset.tokenizer.size, streams, runs, rows)
+    opened_with = (dataset, split, folder, layout, seed)
+    return RowIndex(fingerprint, layout, dataset.tokenizer.size, _streams(figures), target, maps, figures, stored, opened_with)
 
 
-def _streams(sources: Sequence[str], by_source: Sequence[Sequence[Run]], length: int) -> list[Stream]:
-    streams: list[Stream] = []
-    first = 0
-    for source, runs in zip(sources, by_source, strict=True):
-        tokens = sum(run.joined for run in runs)
-        rows = max(tokens - 1, 0) // length
-        streams.append(Stream(source, first, rows, tokens))
-        first += rows
-    return streams
+def _reopen(dataset: TokenDataset, split: str, folder: str | Path, layout: Layout, seed: int) -> RowIndex:
+    return open_rows(dataset, split, folder, layout, seed=seed, verify="never")
+
+
+def _streams(figures: Sequence[Figures]) -> tuple[Stream, ...]:
+    first = np.cumsum([0, *(of.rows for of in figures)]).tolist()
+    return tuple(Stream(of.source or "", at, of.rows, of.tokens) for at, of in zip(first, figures, strict=False))
 
 
 def _build(
-    target: Path, identity: dict[str, Any], sources: Sequence[str], by_source: Sequence[Sequence[Run]], length: int
+    target: Path,
+    identity: dict[str, Any],
+    dataset: TokenDataset,
+    parts: list[PartOfStream],
+    layout: Layout,
+    seed: int,
+    *,
+    verify: bool,
 ) -> None:
-    """Write rows.npy and what it was made from into a temporary folder, then give the folder its name."""
-    streams = _streams(sources, by_source, length)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        _write_rows(temporary / "rows.npy", streams, by_source, length)
-        (temporary / "index.json").write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not (target / "rows.npy").exists():  # else another process was first, with the same rows
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Write the index into a temporary folder, then give the folder its name."""
+    table = run_table(dataset, parts, verify=verify)
+    maps = open_maps(dataset, parts, table, separated=layout.separator is not None)
+    sources = list(dict.fromkeys(of.source for of in parts))
+    with creating(target) as folder:
+        with Appender(folder / "runs.npy", DTYPES["runs"]) as out:
+            out.append(table)
+        if layout.packing == "concatenate":
+            figures, lengths = [_stream_figures(maps, source, layout) for source in sources], {}
+        else:
+            figures, lengths = _write_rows(folder, maps, sources, layout, seed)
+        files = {"runs": len(table), **lengths}
+        write_json(folder, {"identity": identity, "figures": [asdict(of) for of in figures], "files": files})
 
 
-def _write_rows(path: Path, streams: Sequence[Stream], by_source: Sequence[Sequence[Run]], length: int) -> None:
-    total = sum(stream.rows for stream in streams)
-    if total == 0:
-        np.save(path, np.empty(0, ROW))
-        return
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=ROW, shape=(total,))
-    number = 0  # of the run, over all sources
-    for stream, runs in zip(streams, by_source, strict=True):
-        base = 0  # tokens of the stream before this run
-        for run in runs:
-            _place(out[stream.first : stream.first + stream.rows], run, number, base, length)
-            base += run.joined
-            number += 1
-    out.flush()
-    with path.open("rb") as stream_of_bytes:
-        os.fsync(stream_of_bytes.fileno())
+def _totals(maps: Maps, source: str) -> tuple[int, int]:
+    """Documents and tokens of a stream."""
+    runs = maps.sources[source]
+    return tuple(int(of[runs.stop] - of[runs.start]) for of in (maps.documents, maps.joined))  # type: ignore[return-value]
 
 
-def _place(rows: NDArray[Any], run: Run, number: int, base: int, length: int) -> None:
-    """Fill in the rows of a stream that start in this run, whose first token is token `base` of the stream."""
-    first = -(-base // length)
-    last = min(-(-(base + run.joined) // length), len(rows))
-    if first >= last:
-        return
-    offsets = run.offsets.astype(np.int64)
-    begins = offsets[:-1] - offsets[0] + np.arange(run.documents)  # of each document, ends of text counted
-    starts = np.arange(first, last, dtype=np.int64) * length - base
-    documents = np.searchsorted(begins, starts, side="right") - 1
-    rows["run"][first:last] = number
-    rows["document"][first:last] = documents
-    rows["token"][first:last] = offsets[documents] + starts - begins[documents]
-    rows["length"][first:last] = length + 1
+def _stream_figures(maps: Maps, source: str, layout: Layout) -> Figures:
+    """Of concatenate: rows begin every `stride` tokens as long as they hold more than the overlap."""
+    documents, tokens = _totals(maps, source)
+    rows = -(-max(tokens - layout.overlap, 0) // layout.stride)
+    in_rows = tokens + (rows - 1) * layout.overlap if rows else 0
+    return Figures(source, documents, tokens, rows, in_rows, rows * layout.tokens, 0 if rows else tokens)
+
+
+def _write_rows(
+    folder: Path, maps: Maps, sources: Sequence[str], layout: Layout, seed: int
+) -> tuple[list[Figures], dict[str, int]]:
+    """Write the spans of every source; returns the figures and the lengths of the files."""
+    figures: list[Figures] = []
+    with (
+        Appender(folder / "rows.npy", DTYPES["rows"]) as rows,
+        Appender(folder / "spans.npy", DTYPES["spans"]) as spans,
+        Appender(folder / "random_next.npy", DTYPES["random_next"]) as random_next,
+    ):
+        rows.append(np.zeros(1, np.int64))
+        for source in sources:
+            documents, tokens = _totals(maps, source)
+            made = in_rows = cropped = 0
+            for chunk in packing.chunks(maps, maps.sources[source], layout, seed):
+                rows.append(spans.length + np.cumsum(chunk.counts))
+                spans.append(chunk.spans)
+                if chunk.random_next is not None:
+                    random_next.append(chunk.random_next)
+                made += len(chunk.counts)
+                in_rows += int(chunk.spans["tokens"].sum(dtype=np.int64))
+                cropped += chunk.cropped
+            figures.append(Figures(source, documents, tokens, made, in_rows, made * layout.tokens, cropped))
+        lengths = {"rows": rows.length, "spans": spans.length, "random_next": random_next.length}
+    if layout.packing != "pairs":
+        (folder / "random_next.npy").unlink()
+        del lengths["random_next"]
+    return figures, lengths

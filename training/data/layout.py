@@ -1,0 +1,89 @@
+"""What a row index is asked for, and the small records that it answers with."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from training.data.config import Packing
+
+SEPARATED: tuple[Packing, ...] = ("concatenate", "best_fit", "document")  # these may put a separator behind each document
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How documents become rows. Raises ValueError for numbers that contradict each other."""
+
+    packing: Packing
+    tokens: int
+    """The most tokens of a row, as the objective asks."""
+    overlap: int = 0
+    """Tokens that neighbouring rows of one document or stream share: 1 for causal_lm, so that no target is lost."""
+    separator: int | None = None
+    """Id put behind each document; of concatenate, best_fit and document."""
+    long_documents: Literal["split", "crop"] = "split"
+    """Of best_fit, document and sentences: a document longer than a row gives several rows, or loses its rest (counted)."""
+    copies: int = 1
+    """Of pairs: how often each document is cut anew."""
+    short_share: float = 0.1
+    """Of pairs: share of the cuts that aim at shorter rows."""
+    sentences: bool = False
+    """Whether gather fills RowBatch.sentences."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no row can be."""
+        if not 0 <= self.overlap < self.tokens or self.tokens < (3 if self.packing == "pairs" else 1):
+            raise ValueError(f"rows of {self.tokens} tokens with an overlap of {self.overlap} are too short; raise rows.length")
+        if self.separator is not None and self.packing not in SEPARATED:
+            raise ValueError(f"rows.packing {self.packing!r} puts nothing between documents; {SEPARATED} do")
+        if self.overlap and self.packing not in SEPARATED:
+            raise ValueError(f"rows.packing {self.packing!r} has no neighbouring rows that could share tokens")
+
+    @property
+    def stride(self) -> int:
+        """Tokens from the beginning of a row to that of the next."""
+        return self.tokens - self.overlap
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The rows of one source: `first .. first + rows` of the index."""
+
+    source: str
+    first: int
+    rows: int
+    tokens: int  # of the whole stream, separators included
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a span of a row comes from; a separator behind the document is not counted in `tokens` (so they may be 0)."""
+
+    path: str
+    document: int  # row number in the part
+    id: bytes  # 16
+    first_token: int  # of the document
+    tokens: int
+    source: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What became of the tokens of one source, or of all (source None). Separators count as tokens."""
+
+    source: str | None
+    documents: int
+    tokens: int  # of the whole stream
+    rows: int
+    tokens_in_rows: int  # sum of the rows' lengths: what stands in two rows is counted twice
+    row_tokens: int  # places in the rows: rows * layout.tokens
+    cropped: int  # tokens of the stream that stand in no row (of pairs: in no row that was cut from their own document)
+
+    @property
+    def padding_share(self) -> float:
+        """Share of places that no token fills."""
+        return 1 - self.tokens_in_rows / self.row_tokens if self.row_tokens else 0.0
+
+    @property
+    def cropped_share(self) -> float:
+        """Share of the stream's tokens that stand in no row."""
+        return self.cropped / self.tokens if self.tokens else 0.0

@@ -1,0 +1,174 @@
+"""The runs of a split: counts of all of them in memory, maps of those that were asked for.
+
+A run is a record batch of a part (see shards.py). A table of one line a run is all that a stream of any size costs;
+kernels reach the mapped columns by their addresses, so that one call reads from any number of runs.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.contract import files, shards
+from pipelines.contract.manifest import DatasetError, Part
+from pipelines.contract.shards import Run, ShardError
+from training.data.shards import TokenDataset
+
+RUN = np.dtype(
+    [
+        ("part", "<u4"),  # number of the part, over all sources of the split in the order of their streams
+        ("documents", "<u4"),
+        ("tokens", "<i8"),
+    ]
+)
+_EAGER_PARTS = 256  # so many are opened at once, so that what is broken shows before the first step
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfStream:
+    """A part and the stream that it belongs to."""
+
+    part: Part
+    source: str
+    language: str
+
+
+def parts_of(dataset: TokenDataset, split: str) -> list[PartOfStream]:
+    """The parts of a split in the order of the streams: sources by name, languages by name, parts by path."""
+    return [
+        PartOfStream(part, source, part.table.split("/")[3])
+        for source in dataset.sources(split)
+        for part in dataset.parts(split, source)
+    ]
+
+
+def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool) -> NDArray[Any]:
+    """One line a run: (R,) of RUN. Opens every part, one after the other; `verify` compares sha256. Raises ShardError."""
+    lines: list[tuple[int, int, int]] = []
+    for number, of in enumerate(parts):
+        lines.extend((number, run.documents, _tokens(run)) for run in _runs(dataset, of.part, verify=verify))
+    return np.array(lines, dtype=RUN)
+
+
+@dataclass(slots=True)
+class Addresses:
+    """Of the mapped columns, by run: 0 where the part is not open. (R,) uint64 each."""
+
+    tokens: NDArray[np.uint64]
+    offsets: NDArray[np.uint64]
+    sentence_offsets: NDArray[np.uint64]
+    sentences: NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class Maps:
+    """The runs of a split. `documents` and `joined` count over all runs, in the order of the streams."""
+
+    dataset: TokenDataset
+    parts: list[PartOfStream]
+    part: NDArray[np.int64]  # (R,) of each run
+    documents: NDArray[np.int64]  # (R + 1,): run r has the documents documents[r] .. documents[r + 1] - 1
+    joined: NDArray[np.int64]  # (R + 1,): tokens before run r, a separator behind every document included if there is one
+    separated: bool  # there is one
+    sources: dict[str, range]  # runs of each source's stream
+    addresses: Addresses
+    _opened: dict[int, list[Run]] = field(default_factory=dict[int, list[Run]])  # by part; keeps the maps
+    _is_open: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # (parts,)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def need(self, runs: NDArray[np.int64]) -> None:
+        """Open the parts of these runs, if they are not. Raises ShardError."""
+        wanted = self.part[runs]
+        closed = ~self._is_open[wanted]
+        if closed.any():
+            with self._lock:
+                for number in sorted(set(wanted[closed].tolist())):
+                    self._open(number)
+
+    def runs_of(self, part: int) -> range:
+        """Numbers of the runs of a part."""
+        first, last = np.searchsorted(self.part, [part, part + 1])
+        return range(int(first), int(last))
+
+    def run(self, number: int) -> Run:
+        """A run, opened."""
+        self.need(np.array([number]))
+        part = int(self.part[number])
+        return self._opened[part][number - self.runs_of(part).start]
+
+    def path(self, run: int) -> str:
+        """The file of a run."""
+        return files.join(self.dataset.uri, self.parts[int(self.part[run])].part.path)
+
+    def _open(self, number: int) -> None:
+        if self._is_open[number]:
+            return
+        runs = _runs(self.dataset, self.parts[number].part)
+        numbers = self.runs_of(number)
+        documents, joined = (np.diff(of[numbers.start : numbers.stop + 1]) for of in (self.documents, self.joined))
+        found = [(run.documents, _tokens(run) + run.documents * self.separated) for run in runs]
+        if found != list(zip(documents.tolist(), joined.tolist(), strict=True)):
+            raise ShardError(f"{self.path(numbers.start)}: has other documents than the row index was built of; remove the index")
+        for place, run in zip(numbers, runs, strict=True):
+            self.addresses.tokens[place] = run.tokens.ctypes.data
+            self.addresses.offsets[place] = run.offsets.ctypes.data
+            self.addresses.sentence_offsets[place] = run.sentence_offsets.ctypes.data
+            self.addresses.sentences[place] = run.sentences.ctypes.data
+        self._opened[number] = runs
+        self._is_open[number] = True
+
+
+def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[Any], *, separated: bool) -> Maps:
+    """The runs of a table. Sizes of all files are compared; up to 256 parts are opened now, more of them when asked for.
+
+    Raises ShardError for a file that is missing, truncated or another; DatasetError when the table has other parts.
+    """
+    if not np.array_equal(np.unique(table["part"]), np.flatnonzero([of.part.rows > 0 for of in parts])):
+        raise DatasetError("the table of runs names other parts than the manifest")
+    documents = table["documents"].astype(np.int64)
+    made = Maps(
+        dataset,
+        parts,
+        table["part"].astype(np.int64),
+        _cumulated(documents),
+        _cumulated(table["tokens"] + documents * separated),
+        separated,
+        _runs_by_source(parts, table["part"]),
+        Addresses(*(np.zeros(len(table), np.uint64) for _ in range(4))),
+        _is_open=np.zeros(len(parts), np.bool_),
+    )
+    if len(parts) <= _EAGER_PARTS:
+        made.need(np.arange(len(table)))
+    else:
+        for of in parts:
+            _check_size(files.join(dataset.uri, of.part.path), of.part)
+    return made
+
+
+def _runs_by_source(parts: list[PartOfStream], part: NDArray[np.uint32]) -> dict[str, range]:
+    found: dict[str, range] = {}
+    for number, of in enumerate(parts):
+        first, last = np.searchsorted(part, [number, number + 1]).tolist()
+        found[of.source] = range(found[of.source].start if of.source in found else first, last)
+    return found
+
+
+def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[Run]:
+    """The runs of a part, but for empty ones."""
+    return [run for run in shards.open_part(dataset.uri, dataset.manifest, part, verify=verify) if run.documents]
+
+
+def _tokens(run: Run) -> int:
+    return int(run.offsets[-1]) - int(run.offsets[0])
+
+
+def _check_size(path: str, part: Part) -> None:
+    size = files.size(path) if files.exists(path) else None
+    if size != part.bytes:
+        raise ShardError(f"{path}: has {size} bytes, the manifest says {part.bytes}; it is truncated, missing or another file")
