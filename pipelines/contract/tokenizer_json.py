@@ -6,7 +6,7 @@ pieces under names that no text holds. The file itself stays as it is.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ from pipelines.contract.pieces import byte_of_character
 
 # A noncharacter (Unicode 23.7) about the names of special pieces; in texts it is replaced.
 _HIDDEN = "\U0010ffff"
-_REPLACEMENT = "\ufffd"
+
+_EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}  # how a special piece is looked for
 
 _Kind = Literal["bpe", "unigram", "wordpiece", "byte_bpe"]
 
@@ -88,6 +89,29 @@ def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
+def with_special_pieces(data: Mapping[str, Any], pieces: Sequence[str]) -> str | None:
+    """The JSON with those special pieces that it has not behind its last piece; None if it has them all.
+
+    A piece that is in the vocabulary but not special (published files often say of some only in another file what they
+    are) becomes special where it is.
+    """
+    vocab = data["model"]["vocab"]
+    known = {name: i for i, (name, _) in enumerate(vocab)} if isinstance(vocab, list) else dict(vocab)
+    added = list(data.get("added_tokens") or [])
+    special = {token["content"] for token in added if token.get("special")}
+    missing = [piece for piece in pieces if piece not in special]
+    if not missing:
+        return None
+    last = max([*known.values(), *(token["id"] for token in added)], default=-1)
+    kept = [token for token in added if token["content"] not in missing]
+    known |= {token["content"]: token["id"] for token in added}
+    for piece in missing:
+        if piece not in known:
+            last = known[piece] = last + 1
+        kept.append({"id": known[piece], "content": piece, "special": True, **_EXACT})
+    return json.dumps({**data, "added_tokens": sorted(kept, key=lambda token: token["id"])}, ensure_ascii=False)
+
+
 def unknown_piece(data: Mapping[str, Any]) -> str | None:
     """The piece that stands for what cannot be spelled, or None."""
     model = data["model"]
@@ -98,7 +122,7 @@ def unknown_piece(data: Mapping[str, Any]) -> str | None:
 
 def encode(processor: Any, text: str) -> Any:
     """The library's Encoding of a text: `ids`, `offsets` (in characters)."""
-    return processor.encode(text.replace(_HIDDEN, _REPLACEMENT), add_special_tokens=False)
+    return processor.encode(text, add_special_tokens=False)
 
 
 def encode_with_starts(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64]]:
@@ -144,7 +168,14 @@ def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str
     if model.get("unk_token") in names:
         model["unk_token"] = names[model["unk_token"]]
     added = [{**token, "content": names.get(token["content"], token["content"])} for token in data.get("added_tokens") or []]
-    return {**data, "model": model, "added_tokens": added, "post_processor": None, "truncation": None, "padding": None}
+    made = {**data, "model": model, "added_tokens": added, "post_processor": None, "truncation": None, "padding": None}
+    return made if kind_of(data) == "byte_bpe" else {**made, "normalizer": _without_mark(data.get("normalizer"))}
+
+
+def _without_mark(normalizer: Any) -> dict[str, Any]:
+    """A normaliser that first replaces the mark of hidden names (to byte-level pieces it is but four bytes)."""
+    replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": "\ufffd"}
+    return {"type": "Sequence", "normalizers": [replace, *([normalizer] if normalizer else [])]}
 
 
 def _built(data: Mapping[str, Any]) -> Any:

@@ -1,0 +1,74 @@
+"""The little of SentencePiece's model file that the library does not tell, read from its protocol buffer.
+
+Fields by sentencepiece_model.proto (google/sentencepiece): ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
+SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}. A message is a run of fields, each a tag
+(number << 3 | wire type) and its value; runs of fields may be appended to a message. The library ships a generated module
+for this, which asks for a newer protobuf than Apache Beam allows.
+"""
+
+from collections.abc import Iterable, Iterator
+
+_PIECES, _TRAINER, _MODEL_TYPE = 1, 2, 3
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_CONTROL = 3  # SentencePiece.Type
+_MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+
+
+class ProtoError(ValueError):
+    """Bytes that are no protocol buffer."""
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    r"""The fields of a message: number and value. Raises ProtoError.
+
+    >>> list(fields(b"\x18\x02"))
+    [(3, 2)]
+    """
+    position = 0
+    while position < len(data):
+        tag, position = _varint(data, position)
+        wire = tag & 7
+        if wire == _VARINT:
+            value, position = _varint(data, position)
+            yield tag >> 3, value
+            continue
+        size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
+        if wire == _BYTES:
+            size, position = _varint(data, position)
+        if size is None or position + size > len(data):
+            raise ProtoError(f"its protocol buffer is broken at byte {position}")
+        yield tag >> 3, data[position : position + size]
+        position += size
+
+
+def model_type(model: bytes) -> str:
+    """What kind of model it is: "unigram", "bpe", "word" or "char". Raises ProtoError."""
+    found = dict(fields(model))  # the last one of a number is in force
+    trainer = found.get(_TRAINER, b"")
+    if _PIECES not in found or not isinstance(trainer, bytes):
+        raise ProtoError("it holds no pieces")
+    kind = dict(fields(trainer)).get(_MODEL_TYPE, 1)
+    return _MODEL_TYPES.get(kind if isinstance(kind, int) else 0, "unknown")
+
+
+def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:
+    """The model with these control pieces behind its last piece."""
+    return model + b"".join(_field(_PIECES, _field(1, piece.encode()) + bytes([3 << 3 | _VARINT, _CONTROL])) for piece in pieces)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    size, length = b"", len(value)
+    while length >= 0x80:
+        size, length = size + bytes([length & 0x7F | 0x80]), length >> 7
+    return bytes([number << 3 | _BYTES]) + size + bytes([length]) + value
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+    raise ProtoError(f"its protocol buffer is broken at byte {position}")
