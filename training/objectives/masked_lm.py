@@ -1,5 +1,13 @@
 """Masked language modelling (BERT): some tokens of a row are hidden and predicted from both sides.
 
+    row               A [10 11 12], B [13 14] of a random document; length 10, share .25, [PAD] 0 [CLS] 2 [SEP] 3 [MASK] 4
+    inputs            [2 10 11 19 3 13 4 3 0 0]      12 and 14 are to be predicted: 12 became another piece, 14 the mask
+    segments          [0 0 0 0 0 1 1 1 0 0]
+    lengths           8                              of which round(8 * .25) = 2 are predicted
+    masked_positions  [3 6 0]                        three at most
+    targets           [12 14 IGNORE]
+    next_sentence     1
+
 The semantics are those of `create_masked_lm_predictions` in google-research/bert, create_pretraining_data.py:
 
 - A row is [CLS] A [SEP] (segment 0), or of a pair [CLS] A [SEP] B [SEP] (A and its separator segment 0, B and its 1).
@@ -77,7 +85,7 @@ class MaskedLM:
         to_predict = np.minimum(np.maximum(np.rint(lengths * self.share), 1), self.predictions).astype(np.int64)
         positions = np.zeros((len(rows), self.predictions), np.int64)
         targets = np.full((len(rows), self.predictions), IGNORE, np.int64)
-        starts = self.word_start if self.word_start is not None else np.empty(0, np.bool_)
+        starts = np.array([] if self.word_start is None else self.word_start, np.bool_)  # a mapped one would compile anew
         lone = -1 if self.lone_mark is None else self.lone_mark
         special = (self.specials.begin, self.specials.end, self.specials.mask)
         _mask(keys, lengths, to_predict, starts, lone, special, self.vocabulary_size, inputs, positions, targets)
