@@ -88,29 +88,27 @@ class Tokenizer:
         """The ids of texts, on one thread."""
         return [self.encode(text) for text in texts]
 
-    def encode_with_starts(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
-        """The ids of a text, and for each the byte of the text (in UTF-8) at which what it stands for begins.
+    def encode_with_offsets(self, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of a text, and for each where what it stands for begins and ends, in bytes (UTF-8) of the text.
 
-        The starts never descend. For tokenizers that change the text; where `keeps_text`, `utf8_bytes` of the table of
-        pieces says it at less cost.
+        Neither begins nor ends ever descend. For tokenizers that change the text; where `keeps_text`, `utf8_bytes` of the
+        table of pieces says it at less cost.
         """
         if self.library == "tokenizers":
-            return tokenizer_json.encode_with_starts(self.processor, text)
-        return self._encode_with_starts(text)
-
-    def _encode_with_starts(self, text: str) -> tuple[list[int], NDArray[np.int64]]:
+            return tokenizer_json.encode_with_offsets(self.processor, text)
         ids: list[int] = []
-        starts: list[int] = []
+        offsets: list[tuple[int, int]] = []
         begin = 0
         for number, line in enumerate(text.split(NEWLINE) if self.by_lines else [text]):
             if number and self.newline_id is not None:
                 ids.append(self.newline_id)
-                starts.append(begin - 1)
+                offsets.append((begin - 1, begin))
             found = self.processor.encode(line, out_type="offset_mapping", return_bytes=True)
             ids.extend(found["ids"])
-            starts.extend(begin + first for first, _ in found["offsets"])
+            offsets.extend((begin + first, begin + behind) for first, behind in found["offsets"])
             begin += len(line.encode()) + 1
-        return ids, np.asarray(starts, np.int64)
+        begins, ends = np.asarray(offsets, np.int64).reshape(-1, 2).T
+        return ids, np.maximum.accumulate(begins), np.maximum.accumulate(ends)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
         """The text of ids; special ids are left out (but the unknown piece of a SentencePiece model, which is " ⁇ ")."""

@@ -125,14 +125,14 @@ def encode(processor: Any, text: str) -> Any:
     return processor.encode(text, add_special_tokens=False)
 
 
-def encode_with_starts(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64]]:
-    """The ids, and the bytes of the text at which they begin; these never descend."""
+def encode_with_offsets(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+    """The ids, and the bytes of the text at which each begins and ends; these never descend."""
     found = encode(processor, text)
-    first = np.fromiter((begin for begin, _ in found.offsets), np.int64, len(found.ids))
-    widths = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    sizes = 1 + (widths >= 0x80).astype(np.int64) + (widths >= 0x800) + (widths >= 0x10000)
-    at = np.concatenate([[0], np.cumsum(sizes)])
-    return list(found.ids), np.maximum.accumulate(at[first]) if len(first) else first
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
+    byte_at = np.concatenate([[0], np.cumsum(sizes)])
+    begins, ends = byte_at[np.asarray(found.offsets, np.int64).reshape(-1, 2).T]
+    return list(found.ids), np.maximum.accumulate(begins), np.maximum.accumulate(ends)
 
 
 def piece_names(processor: Any, special_ids: Mapping[str, int], size: int) -> list[str]:

@@ -1,7 +1,9 @@
 """The tokens stage: documents to rows of token shards, one table a split, source and language."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numba
@@ -45,12 +47,10 @@ def table_name(split: str, source: str, language: str) -> str:
 
 def stage(tokenizer: Tokenizer, validation_share: float) -> Stage:
     """Adds to a batch the tables `tokens/{split}/{source}/{language}` (schema.tokens) and `counts`."""
-    encoder = Encoder(tokenizer)
-    piece_bytes = tokenizers.pieces(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
+    encode = _of_kept_text(tokenizer) if tokenizer.keeps_text else partial(_of_changed_text, tokenizer)
 
     def tokens(batch: Batch) -> Batch:
-        texts = spaces_marked_as_spaces(batch.documents["text"])
-        rows = _rows(batch.documents, texts, encoder(texts), piece_bytes, tokenizer)
+        rows = _rows(batch.documents, encode(batch.documents["text"]), tokenizer.size)
         some = pc.greater(pc.list_value_length(rows["tokens"]), 0)
         batch = sift(batch, STAGE, pc.if_else(some, pa.scalar(None, pa.string()), DropReason.NO_TOKENS.value))
         return replace(batch, tables={**batch.tables, **dict(_tables(batch.documents, rows.filter(some), validation_share))})
@@ -58,14 +58,20 @@ def stage(tokenizer: Tokenizer, validation_share: float) -> Stage:
     return tokens
 
 
-def _rows(
-    documents: pa.RecordBatch, texts: pa.Array, encoded: Encoded, piece_bytes: NDArray[np.int64], tokenizer: Tokenizer
-) -> pa.RecordBatch:
-    wanted = schema.tokens(tokenizer.size)
-    starts, start_offsets = _sentence_tokens(texts, encoded, piece_bytes, tokenizer.newline_id)
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The ids of N texts, and the tokens in which their sentences start."""
+
+    encoded: Encoded
+    starts: NDArray[np.uint32]  # counted within their text
+    start_offsets: NDArray[np.int64]  # N + 1
+
+
+def _rows(documents: pa.RecordBatch, tokens: _Tokens, vocabulary_size: int) -> pa.RecordBatch:
+    wanted = schema.tokens(vocabulary_size)
     columns = [
-        encoded.lists(wanted.field("tokens").type.value_type),
-        as_lists(starts, start_offsets, pa.uint32()),
+        tokens.encoded.lists(wanted.field("tokens").type.value_type),
+        as_lists(tokens.starts, tokens.start_offsets, pa.uint32()),
         pc.binary_length(documents["text"]).cast(pa.uint32()),
         documents["id"],
     ]
@@ -91,24 +97,75 @@ def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: f
         yield COUNTS, pa.RecordBatch.from_arrays(columns, schema=COUNTS_SCHEMA)
 
 
-def _sentence_tokens(
-    texts: pa.Array, encoded: Encoded, piece_bytes: NDArray[np.int64], newline_id: int | None
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The tokens in which sentences start, counted within their texts, and N + 1 offsets by text."""
-    data, offsets = text_bytes(texts)
-    starts, by_text = sentence_starts(data, offsets)
-    newline = -1 if newline_id is None else newline_id
-    found, found_offsets, wrong = _tokens_at(starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline)
-    if wrong >= 0:
-        raise ValueError(
-            f"text {wrong} of the batch: its tokens do not add up to its bytes; the tokenizer's normaliser changes text"
+def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
+    """For tokenizers whose pieces' bytes are the text: the sizes of the pieces say where a token begins."""
+    encoder = Encoder(tokenizer)
+    piece_bytes = tokenizers.pieces(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
+    newline = -1 if tokenizer.newline_id is None else tokenizer.newline_id
+    marks_spaces = tokenizer.library == "sentencepiece"
+
+    def encode(texts: pa.Array) -> _Tokens:
+        texts = spaces_marked_as_spaces(texts) if marks_spaces else texts
+        encoded = encoder(texts)
+        data, offsets = text_bytes(texts)
+        starts, by_text = sentence_starts(data, offsets)
+        found, found_offsets, wrong = _tokens_at(
+            starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline, tokenizer.line_prefix_bytes
         )
-    return found, found_offsets
+        if wrong >= 0:
+            raise ValueError(
+                f"text {wrong} of the batch: its tokens do not add up to its bytes; the tokenizer's normaliser changes text"
+            )
+        return _Tokens(encoded, found, found_offsets)
+
+    return encode
+
+
+def _of_changed_text(tokenizer: Tokenizer, texts: pa.Array) -> _Tokens:
+    """For tokenizers that change the text: the library says of every token which bytes it stands for."""
+    data, offsets = text_bytes(texts)
+    found = [tokenizer.encode_with_offsets(text) for text in texts.to_pylist()]
+    lengths = np.fromiter((len(ids) for ids, _, _ in found), np.int64, len(found))
+    id_offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ids = np.fromiter(chain.from_iterable(ids for ids, _, _ in found), np.int32, int(id_offsets[-1]))
+    shift = np.repeat(offsets[:-1], lengths)
+    begins = np.concatenate([np.empty(0, np.int64), *(first for _, first, _ in found)]) + shift
+    ends = np.concatenate([np.empty(0, np.int64), *(behind for _, _, behind in found)]) + shift
+    starts, by_text = sentence_starts(data, offsets)
+    return _Tokens(Encoded(ids, id_offsets), *_first_tokens(starts, by_text, begins, ends, id_offsets))
+
+
+def _first_tokens(
+    starts: NDArray[np.int64],
+    by_text: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    id_offsets: NDArray[np.int64],
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """For each sentence start (a byte) the first token of its text that ends behind it, or begins there or later.
+
+    A token that begins there but holds no byte ("▁" before a line) belongs to the sentence. Sentences without a token
+    (nothing but what the normaliser removes) are left out, and so is one that starts in the token of the one before.
+    """
+    text = np.repeat(np.arange(len(by_text) - 1), np.diff(by_text))
+    token = np.minimum(np.searchsorted(ends, starts, "right"), np.searchsorted(begins, starts, "left"))
+    token = np.maximum(token, id_offsets[text])
+    kept = (token < id_offsets[text + 1]) & (token != np.concatenate([[-1], token[:-1]]))
+    token, text = token[kept], text[kept]
+    counts = np.bincount(text, minlength=len(by_text) - 1)
+    return (token - id_offsets[text]).astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
 
 
 @numba.njit(cache=True, nogil=True)
 def _tokens_at(  # pragma: no cover (compiled)
-    starts: Any, by_text: Any, text_offsets: Any, ids: Any, id_offsets: Any, piece_bytes: Any, newline_id: int
+    starts: Any,
+    by_text: Any,
+    text_offsets: Any,
+    ids: Any,
+    id_offsets: Any,
+    piece_bytes: Any,
+    newline_id: int,
+    prefix: int,
 ) -> Any:
     """For each sentence start (a byte) the token of its text that covers it; the last value is a text that fails, or -1."""
     found, offsets, count = np.empty(len(starts), np.uint32), np.zeros(len(by_text), np.int64), 0
@@ -119,7 +176,7 @@ def _tokens_at(  # pragma: no cover (compiled)
             begin = position
             position += piece_bytes[ids[i]]
             if line_start and not newline:
-                position -= 1  # the "▁" before the line is no byte of the text
+                position -= prefix  # the "▁" before the line is no byte of the text
             line_start = newline
             inside = False
             # A lone "▁" before a line covers no byte; it belongs to the sentence that starts behind it.

@@ -248,21 +248,24 @@ def test_the_table_of_pieces_fits(loaded: dict[str, Tokenizer], name: str) -> No
     names = tokenizer.piece_names()
     ids = np.array(tokenizer.encode("geese, 水车 swim."))
     words = [names[i] for i, first in zip(ids, tokenizers.word_starts(ids, starts, opens), strict=True) if first]
-    assert [word.lstrip("▁Ġ")[:1] for word in words if word not in ("▁", "Ġ")][0] == "g"
+    assert next(word.lstrip("▁Ġ")[:1] for word in words if word not in ("▁", "Ġ")) == "g"
     assert "," in words and "." in words
 
 
 @EACH
-def test_starts_are_bytes_of_the_text(loaded: dict[str, Tokenizer], name: str) -> None:
+def test_offsets_are_bytes_of_the_text(loaded: dict[str, Tokenizer], name: str) -> None:
     tokenizer = loaded[name]
     for text in [*TEXTS, *LINES[:3], "\n".join(LINES[:4])]:
-        ids, starts = tokenizer.encode_with_starts(text)
+        ids, begins, ends = tokenizer.encode_with_offsets(text)
         assert ids == tokenizer.encode(text)
-        assert len(starts) == len(ids) and (np.diff(starts) >= 0).all() and (starts < max(len(text.encode()), 1)).all()
+        assert len(begins) == len(ends) == len(ids)
+        assert (np.diff(begins) >= 0).all() and (np.diff(ends) >= 0).all() and (begins <= ends).all()
+        assert (ends <= len(text.encode())).all()
     text = "Ü 水 geese"
-    ids, starts = tokenizer.encode_with_starts(text)
-    last = [n for n, i in enumerate(ids) if tokenizer.piece_names()[i].lstrip("▁Ġ").startswith("g")][0]
-    assert starts[last] in (len("Ü 水".encode()), len("Ü 水 ".encode()))
+    ids, begins, ends = tokenizer.encode_with_offsets(text)
+    first = next(n for n, i in enumerate(ids) if tokenizer.piece_names()[i].lstrip("▁Ġ").startswith("g"))
+    assert begins[first] in (len("Ü 水".encode()), len("Ü 水 ".encode()))
+    assert ends[-1] == len(text.encode())
 
 
 def errors(folder: Path) -> Iterator[tuple[str, bytes, str]]:
