@@ -1,0 +1,1 @@
+"""What this program makes in the formats of other projects; imports only the contract."""
