@@ -6,7 +6,7 @@ SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}. A mess
 for this, which asks for a newer protobuf than Apache Beam allows.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 _PIECES, _TRAINER, _MODEL_TYPE = 1, 2, 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -54,6 +54,24 @@ def model_type(model: bytes) -> str:
 def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:
     """The model with these control pieces behind its last piece."""
     return model + b"".join(_field(_PIECES, _field(1, piece.encode()) + bytes([3 << 3 | _VARINT, _CONTROL])) for piece in pieces)
+
+
+def with_last(model: bytes, pieces: Collection[str]) -> bytes:
+    """The model with these of its pieces behind all others, in the order they had; ids between move down.
+
+    For what SentencePiece's trainer cannot do: its control pieces have the first ids. Its settings name the unknown piece
+    and other roles by their ids, so only pieces behind those may move.
+    """
+    records = list(fields(model))
+    assert all(isinstance(value, bytes) for _, value in records), "a model has only fields of bytes"
+    names = [_name(value) if number == _PIECES else None for number, value in records]
+    assert set(pieces) <= set(names), f"the model has not all of {pieces}"
+    order = sorted(range(len(records)), key=lambda n: (records[n][0] != _PIECES, names[n] in pieces))  # stable
+    return b"".join(_field(records[n][0], bytes(records[n][1])) for n in order)
+
+
+def _name(piece: int | bytes) -> str:
+    return bytes(next(value for number, value in fields(bytes(piece)) if number == 1)).decode()
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -106,7 +106,7 @@ def facts(
 ) -> dict[str, Any]:  # fmt: skip
     """What the manifest says of itself: all that training reads besides the shards."""
     return {
-        "tokenizer": tokenizer.facts(vocabularies.MODEL_PATH),
+        "tokenizer": tokenizer.facts(tokenizer.file_name),
         "pieces": vocabularies.PIECES_PATH,
         "dtype": str(schema.tokens(tokenizer.size).field("tokens").type.value_type),
         "tokens": _counts(uri, sidecars),

@@ -1,16 +1,17 @@
-"""The vocabulary dataset: a SentencePiece model trained on a sample of the train split, and a report on it.
+"""The vocabulary dataset: a SentencePiece model trained on a sample of the train split, or an existing tokenizer.
 
     vocabulary/gpt/3f9a1c20b77e/
-        manifest.json     facts: tokenizer (see contract/tokenizer.py), sample, report
-        tokenizer.model   the SentencePiece model
-        pieces.arrow      one row a piece: piece, kind, utf8_bytes, word_start
+        manifest.json     facts: tokenizer (see contract/tokenizer.py), wanted_size, sample, report
+        tokenizer.model   the SentencePiece model; tokenizer.json for a tokenizer of another library
+        pieces.arrow      one row a piece (see contract/pieces.py)
 
-The sample is the documents with the smallest sampling keys (a hash of their ids), until they hold `sample_bytes`; so it
-does not depend on the order of the parts. No other text is in memory: while it is drawn, at most twice the sample and
-one batch; then SentencePiece's own structures. Measured on 26 MB of novels: 0.4 GB for BPE, 2 GB for unigram.
+`facts["sample"]["languages"][language]` says how many bytes of a language there are, which share of the sample the
+rule gives it (text/shares.py) and how many bytes were drawn. `facts["report"]` is that of text/vocabulary_report.py, on
+the whole sample up to _REPORT_BYTES; its `warnings` are for a person.
+Memory: see vocabulary_sample.py for the sample, text/vocabulary.py for the trainer, which runs in a process of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,63 +19,99 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sentencepiece
 
+from pipelines import memory
 from pipelines.build import Context, Dataset, ensure
 from pipelines.config import VocabularySection
-from pipelines.contract import files, manifest, schema
+from pipelines.contract import existing, files, manifest
 from pipelines.contract import tokenizer as tokenizers
-from pipelines.contract.families import FAMILIES
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizer import Tokenizer
+from pipelines.datasets import vocabulary_sample
 from pipelines.text import vocabulary as text_vocabulary
+from pipelines.text import vocabulary_report
+from pipelines.text.shares import Share, shares
 
-VERSION = 1
+VERSION = 2
 
 TABLE = "tokenizer"  # of the two parts
-MODEL_PATH = "tokenizer.model"
 PIECES_PATH = "pieces.arrow"
-_COLUMNS = ["id", "source", "language", "text"]
-_REPORT_BYTES = 2**22  # of the sample, for the report
+_REPORT_BYTES = 2**26  # of the sample, for the report
 _ROWS_AT_ONCE = 1000
 
 
 def build(context: Context, corpus: Dataset, section: VocabularySection) -> Dataset:
-    """The vocabulary of this section, trained on the corpus' train split.
+    """The vocabulary of this section: trained on the corpus' train split, or the existing one that `path` names.
 
-    Raises ValueError, naming the config's field, when the split is empty or the wanted size is impossible.
+    Raises ValueError, naming the config's field, when the split is empty, the wanted size is impossible, a language is
+    not there, the trainer would need more memory than there is, or the existing tokenizer cannot be read.
     """
-    share = context.config.corpus.validation_share
-    name = f"vocabulary/{section.name}"
+    if section.path is not None:
+        return _existing(context, corpus, section, section.path)
     made_from = {
-        "vocabulary": section.model_dump(mode="json"),
-        "versions": {"vocabulary": VERSION, "training": text_vocabulary.VERSION, "sentencepiece": sentencepiece.__version__},
-        "corpus": corpus.manifest.fingerprint,
-        "validation_share": share,
+        "vocabulary": section.model_dump(mode="json", exclude={"path"}),
+        "versions": {
+            "vocabulary": VERSION,
+            "training": text_vocabulary.VERSION,
+            "report": vocabulary_report.VERSION,
+            "sentencepiece": sentencepiece.__version__,
+        },
+        **_corpus(context, corpus),
     }
 
     def make(uri: str) -> Manifest:
-        sample = draw_sample(_documents(corpus), share, section.sample_bytes)
+        found = _shares(context, corpus, section)
+        _check_memory(section, {language: share.drawn_bytes for language, share in found.items()})
+        sample = _draw(context, corpus, found)
         tokenizer = _train(section, sample)
-        return manifest.assemble(
-            name,
-            made_from,
-            [],
-            config=context.config.recorded(),
-            parts=write_tokenizer(uri, tokenizer),
-            facts=_facts(section, tokenizer, sample),
-        )
+        warnings = [] if tokenizer.size == section.size else [_smaller(section, tokenizer)]
+        facts = {"wanted_size": section.size, **_facts(tokenizer, sample, found, warnings)}
+        return _assemble(context, uri, f"vocabulary/{section.name}", made_from, tokenizer, facts)
 
+    return ensure(context, f"vocabulary/{section.name}", made_from, make)
+
+
+def _existing(context: Context, corpus: Dataset, section: VocabularySection, path: str) -> Dataset:
+    """Nothing is trained: the tokenizer is taken as it is, and reported on. It gets the special pieces that are asked for."""
+    families = section.families if "families" in section.model_fields_set else ()
+    tokenizer = existing.load_existing(path, families, section.control_pieces)
+    made_from = {
+        "vocabulary": {"name": section.name, "sha256": tokenizer.sha256, "library": tokenizer.library, "kind": tokenizer.kind},
+        "versions": {"vocabulary": VERSION, "report": vocabulary_report.VERSION},
+        **_corpus(context, corpus),
+    }
+
+    def make(uri: str) -> Manifest:
+        section = VocabularySection(name="report", sample_bytes=_REPORT_BYTES)
+        found = _shares(context, corpus, section)
+        facts = {"wanted_size": tokenizer.size, **_facts(tokenizer, _draw(context, corpus, found), found, [])}
+        return _assemble(context, uri, name, made_from, tokenizer, facts)
+
+    name = f"vocabulary/{section.name}"
     return ensure(context, name, made_from, make)
 
 
+def _corpus(context: Context, corpus: Dataset) -> dict[str, Any]:
+    return {"corpus": corpus.manifest.fingerprint, "validation_share": context.config.corpus.validation_share}
+
+
+def _assemble(
+    context: Context, uri: str, name: str, made_from: Mapping[str, Any], tokenizer: Tokenizer, facts: Mapping[str, Any]
+) -> Manifest:
+    for warning in facts["report"]["warnings"]:
+        context.on_event("warning", {"dataset": name, "text": warning})
+    parts = write_tokenizer(uri, tokenizer)
+    return manifest.assemble(name, made_from, [], config=context.config.recorded(), parts=parts, facts=facts)
+
+
 def write_tokenizer(dataset_uri: str, tokenizer: Tokenizer) -> list[Part]:
-    """Write the model and the table of its pieces into a dataset's folder."""
-    with files.writing(files.join(dataset_uri, MODEL_PATH)) as model:
+    """Write the tokenizer's file and the table of its pieces into a dataset's folder."""
+    with files.writing(files.join(dataset_uri, tokenizer.file_name)) as model:
         model.write(tokenizer.model)
     table = tokenizers.pieces(tokenizer).combine_chunks()
     with files.writing(files.join(dataset_uri, PIECES_PATH)) as stream, pa.ipc.new_file(_sink(stream), table.schema) as writer:
         writer.write_table(table)
-    written = [(MODEL_PATH, model), (PIECES_PATH, stream)]
+    written = [(tokenizer.file_name, model), (PIECES_PATH, stream)]
     return [
         Part(table=TABLE, unit=TABLE, path=path, rows=tokenizer.size, bytes=file.bytes_written, sha256=file.sha256)
         for path, file in written
@@ -85,60 +122,96 @@ def _sink(stream: files.HashingWriter) -> Any:
     return pa.PythonFile(stream, mode="w")
 
 
-def draw_sample(documents: Iterator[pa.RecordBatch], validation_share: float, sample_bytes: int) -> pa.Table:
-    """The train split's documents with the smallest sampling keys that hold `sample_bytes` of text, ordered by id.
-
-    `documents` have the columns id, work, source, language, text; the sample has id, source, language, text.
-    """
-    pool: list[pa.Table] = []
-    pooled, limit = 0, 1.0
-    for batch in documents:
-        keys = schema.sampling_key(batch["id"])
-        wanted = ~schema.is_validation(batch["work"], validation_share) & (keys < limit)
-        table = pa.Table.from_batches([batch.select(_COLUMNS)]).append_column("key", pa.array(keys)).filter(pa.array(wanted))
-        pool.append(table.set_column(3, "text", table["text"].cast(pa.large_string())))
-        pooled += pc.sum(pc.binary_length(pool[-1]["text"])).as_py() or 0
-        if pooled > 2 * sample_bytes:
-            kept = _smallest(pa.concat_tables(pool), sample_bytes)
-            pool, pooled, limit = [kept], sample_bytes, kept["key"][-1].as_py()
-    if not pool:
-        return pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
-    return _smallest(pa.concat_tables(pool), sample_bytes).sort_by("id").drop_columns(["key"]).combine_chunks()
+def _shares(context: Context, corpus: Dataset, section: VocabularySection) -> dict[str, Share]:
+    """By language, what the sample takes of the train split. Raises ValueError with the config's field."""
+    split = _documents(corpus, vocabulary_sample.COUNTED_COLUMNS)
+    available = vocabulary_sample.language_bytes(split, context.config.corpus.validation_share)
+    field = f"vocabularies.{section.name}"
+    if not available:
+        raise ValueError(f"{field}: there is no text for a vocabulary, the corpus' train split holds no document")
+    try:
+        return shares(available, section.sample_bytes, section.language_exponent, section.language_weights)
+    except ValueError as error:
+        raise ValueError(f"{field}.{error}") from error
 
 
-def _smallest(pool: pa.Table, sample_bytes: int) -> pa.Table:
-    """The rows with the smallest keys that hold so many bytes (all of them, if they hold less), ordered by key."""
-    ordered = pool.sort_by([("key", "ascending"), ("id", "ascending")])
-    held = np.cumsum(pc.binary_length(ordered["text"]).to_numpy())
-    return ordered.slice(0, int(np.searchsorted(held, sample_bytes)) + 1)
+def _draw(context: Context, corpus: Dataset, found: Mapping[str, Share]) -> pa.Table:
+    wanted = {language: share.drawn_bytes for language, share in found.items()}
+    draw = vocabulary_sample.Draw(wanted, context.config.corpus.validation_share)
+    for batch in _documents(corpus, vocabulary_sample.DRAWN_COLUMNS):
+        draw.add(batch)
+    return draw.sample()
 
 
-def _documents(corpus: Dataset) -> Iterator[pa.RecordBatch]:
+def _documents(corpus: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for part in corpus.manifest.of("documents"):
-        yield from read_batches(files.join(corpus.uri, part.path), [*_COLUMNS, "work"])
+        yield from read_batches(files.join(corpus.uri, part.path), columns)
+
+
+def _check_memory(section: VocabularySection, sample: Mapping[str, int]) -> None:
+    """Refuse, by the bytes of each language, what the machine would kill after an hour."""
+    left, size = memory.available_bytes(), sum(sample.values())
+    needed = text_vocabulary.trainer_memory(section.kind, sample) + size  # the sample stays in this process
+    if left is None or needed <= left:
+        return
+    fixed = text_vocabulary.TRAINER_FIXED
+    fits = int(size * max(left - fixed, 0) / (needed - fixed)) // 10_000 * 10_000
+    raise ValueError(
+        f"vocabularies.{section.name}.sample_bytes: {section.kind} on {size:,} bytes takes about {needed / 1e9:.1f} GB "
+        f"of memory, and {left / 1e9:.1f} GB are free; lower it to {fits:,}, or use a machine with more"
+    )
 
 
 def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
-    field = f"vocabularies.{section.name}.size"
-    if sample.num_rows == 0:
-        raise ValueError(f"{field}: there is no vocabulary to train, the corpus' train split holds no document")
     texts = (batch["text"] for batch in sample.to_batches(max_chunksize=_ROWS_AT_ONCE))
-    lines = text_vocabulary.training_lines(texts)
+    recipe = text_vocabulary.Recipe(
+        normalizer=section.normalizer,
+        split_digits=section.split_digits,
+        byte_fallback=section.byte_fallback,
+        character_coverage=section.character_coverage,
+        large=_bytes(sample) >= text_vocabulary.LARGE_BYTES,
+    )
     try:
-        control = [piece for family in section.families for piece in FAMILIES[family].pieces]
-        model = text_vocabulary.train(lines, section.kind, section.size, [*control, *section.control_pieces], section.threads)
+        special = text_vocabulary.special_pieces(section.families, section.control_pieces)
+        lines = text_vocabulary.training_lines(texts)
+        model = text_vocabulary.train(lines, section.kind, section.size, special, section.threads, recipe)
     except ValueError as error:
-        raise ValueError(f"{field} {error}") from error
+        raise ValueError(f"vocabularies.{section.name}.{error}") from error
     return tokenizers.from_bytes(model, section.kind)
 
 
-def _facts(section: VocabularySection, tokenizer: Tokenizer, sample: pa.Table) -> dict[str, Any]:
-    lengths = pc.binary_length(sample["text"])
-    shown = sample.slice(0, int(np.searchsorted(np.cumsum(lengths.to_numpy()), _REPORT_BYTES)) + 1)
+def _smaller(section: VocabularySection, tokenizer: Tokenizer) -> str:
+    return (
+        f"the vocabulary has {tokenizer.size:,} pieces instead of {section.size:,}: the sample has no more; "
+        f"raise vocabularies.{section.name}.sample_bytes or lower its size"
+    )
+
+
+def _facts(tokenizer: Tokenizer, sample: pa.Table, found: Mapping[str, Share], warnings: Sequence[str]) -> dict[str, Any]:
+    held = np.cumsum(pc.binary_length(sample["text"]).to_numpy())
+    shown = sample.slice(0, int(np.searchsorted(held, _REPORT_BYTES)) + 1)
     return {
-        "tokenizer": tokenizer.facts(MODEL_PATH),
+        "tokenizer": tokenizer.facts(tokenizer.file_name),
         "pieces": PIECES_PATH,
-        "wanted_size": section.size,
-        "sample": {"documents": sample.num_rows, "utf8_bytes": pc.sum(lengths).as_py() or 0},
-        "report": text_vocabulary.report(tokenizer, shown),
+        "sample": {"documents": sample.num_rows, "utf8_bytes": _bytes(sample), "languages": _languages(sample, found)},
+        "report": {**vocabulary_report.report(tokenizer, shown), "warnings": list(warnings)},
     }
+
+
+def _languages(sample: pa.Table, found: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
+    lengths = pa.table({"language": sample["language"], "bytes": pc.binary_length(sample["text"]).cast(pa.int64())})
+    sums = lengths.group_by("language").aggregate([("bytes", "sum"), ("bytes", "count")])
+    drawn = {row["language"]: row for row in sums.to_pylist()}
+    return {
+        language: {
+            "available_bytes": share.available_bytes,
+            "wanted_share": round(share.wanted_share, 6),
+            "drawn_bytes": drawn[language]["bytes_sum"] if language in drawn else 0,
+            "documents": drawn[language]["bytes_count"] if language in drawn else 0,
+        }
+        for language, share in found.items()
+    }
+
+
+def _bytes(sample: pa.Table) -> int:
+    return pc.sum(pc.binary_length(sample["text"])).as_py() or 0

@@ -1,19 +1,21 @@
 """A vocabulary is a function of the train split's documents, not of their order."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from pipelines import parts
+from pipelines import memory, parts
 from pipelines.build import Context, Dataset
 from pipelines.config import CorpusConfig, VocabularySection
 from pipelines.contract import files, manifest, schema
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.verify import verify
-from pipelines.datasets import vocabulary
+from pipelines.datasets import vocabulary, vocabulary_sample
 from pipelines.unit import Unit
 
 WORDS = [
@@ -41,10 +43,12 @@ def text(n: int) -> str:
 
 
 def documents(numbers: list[int], source: str = "books") -> pa.RecordBatch:
+    """Every fourth document is German, every tenth has no language."""
     ids = [schema.document_id(source, str(n)) for n in numbers]
     rows = len(numbers)
     columns = {"id": ids, "work": ids, "source": [source] * rows, "snapshot": ["1"] * rows, "origin": ["x"] * rows}
-    return documents_from({**columns, "text": [text(n) for n in numbers], "language": ["en"] * rows})
+    languages = [None if n % 10 == 9 else "de" if n % 4 == 0 else "en" for n in numbers]
+    return documents_from({**columns, "text": [text(n) for n in numbers], "language": languages})
 
 
 def corpus(folder: Path, numbers: list[list[int]]) -> Dataset:
@@ -84,7 +88,7 @@ def test_a_vocabulary_is_a_sound_dataset_with_its_tokenizer(tmp_path: Path) -> N
         ("tokenizer", "pieces.arrow", 400),
     ]
     tokenizer = tokenizers.load(made.uri)
-    assert tokenizer.special_ids == {"<unk>": 0, "<|endoftext|>": 1}
+    assert tokenizer.special_ids == {"<|endoftext|>": 0, "<unk>": 1}
     assert tokenizer.decode(tokenizer.encode(text(7))) == text(7)
     facts = made.manifest.facts
     assert facts["tokenizer"] == tokenizer.facts("tokenizer.model")
@@ -105,21 +109,136 @@ def test_a_finished_vocabulary_is_found_again_and_another_section_makes_another(
     assert build(tmp_path, [list(range(50))], threads=2).uri != first.uri
 
 
-def test_the_sample_is_the_smallest_keys_of_the_train_split() -> None:
+def drawn(batches: list[pa.RecordBatch], wanted: dict[str, int]) -> pa.Table:
+    draw = vocabulary_sample.Draw(wanted, 0.2)
+    for batch in batches:
+        draw.add(batch)
+    return draw.sample()
+
+
+def test_the_sample_is_the_smallest_keys_of_the_train_split_of_each_language() -> None:
     numbers = list(range(400))
     whole = documents(numbers)
-    sample = vocabulary.draw_sample((documents(numbers[i : i + 9]) for i in range(0, 400, 9)), 0.2, 5_000)
+    sample = drawn([documents(numbers[i : i + 9]) for i in range(0, 400, 9)], {"en": 5_000, "de": 777, "und": 10**9, "xx": 5})
     train = whole.filter(pa.array(~schema.is_validation(whole["work"], 0.2)))
-    ordered = train.take(pa.array(np.argsort(schema.sampling_key(train["id"]))))
-    held = np.cumsum([len(t.encode()) for t in ordered["text"].to_pylist()])
-    expected = ordered.slice(0, int(np.searchsorted(held, 5_000)) + 1)
-    assert sample["id"].to_pylist() == sorted(expected["id"].to_pylist())
-    assert held[sample.num_rows - 1] >= 5_000 > held[sample.num_rows - 2]
+    ordered = train.take(pa.array(np.argsort(schema.sampling_key(train["id"])))).to_pylist()
+    for language, wanted in (("en", 5_000), ("de", 777)):
+        texts = [row["text"] for row in ordered if row["language"] == language]
+        found = {row["id"]: row["text"] for row in sample.to_pylist() if row["language"] == language}
+        by_key = [found[row["id"]] for row in ordered if row["id"] in found]
+        assert "".join(by_key) == "".join(texts)[:wanted]  # the last is cut off
+        assert by_key[:-1] == texts[: len(by_key) - 1]
+    assert sample.filter(pc.equal(sample["language"], "und")).num_rows == sum(row["language"] is None for row in ordered)
+    assert sample["id"].to_pylist() == sorted(sample["id"].to_pylist())
     assert sample.column_names == ["id", "source", "language", "text"]
+    assert drawn([whole.slice(i, 1) for i in reversed(range(400))], {"en": 5_000, "de": 777, "und": 10**9}).equals(sample)
+
+
+def test_a_draw_holds_at_most_twice_the_sample_and_a_batch() -> None:
+    batches = [documents(list(range(i, i + 40))) for i in range(0, 4000, 40)]
+    largest = max(pc.sum(pc.binary_length(batch["text"])).as_py() for batch in batches)
+    wanted = {"en": 8_000, "de": 4_000, "und": 500}
+    draw = vocabulary_sample.Draw(wanted, 0.0)
+    held: list[int] = []
+    for batch in batches:
+        draw.add(batch)
+        held.append(draw.held_bytes)
+    assert sum(wanted.values()) < max(held) <= 2 * sum(wanted.values()) + largest
+    assert max(held[1:]) <= 2 * sum(wanted.values())  # thinned at once
+    assert pc.sum(pc.binary_length(draw.sample()["text"])).as_py() == sum(wanted.values())
+
+
+def test_a_cut_never_falls_inside_a_character() -> None:
+    batch = documents([1, 2])
+    batch = batch.set_column(batch.schema.names.index("text"), "text", pa.array(["水" * 100, "水" * 100]))
+    sizes = [
+        len("".join(drawn([batch], {"en": wanted})["text"].to_pylist()).encode()) for wanted in (1, 2, 3, 301, 302, 303, 400)
+    ]
+    assert sizes == [0, 0, 3, 300, 300, 303, 399]
+    assert drawn([batch], {"en": 2}).num_rows == 0
+
+
+def test_bytes_are_counted_by_language_in_the_train_split() -> None:
+    whole = documents(list(range(300)))
+    rows = whole.filter(pa.array(~schema.is_validation(whole["work"], 0.2))).to_pylist()
+    counted = vocabulary_sample.language_bytes([whole.slice(0, 100), whole.slice(100, 7), whole.slice(107)], 0.2)
+    assert list(counted) == ["de", "en", "und"]
+    assert counted["de"] == sum(len(row["text"].encode()) for row in rows if row["language"] == "de")
+    assert counted["und"] == sum(len(row["text"].encode()) for row in rows if row["language"] is None)
+
+
+def test_languages_are_balanced_and_the_facts_say_how(tmp_path: Path) -> None:
+    made = build(tmp_path, [list(range(300))], sample_bytes=12_000, language_exponent=0.0, language_weights={"und": 0, "en": 2})
+    languages = made.manifest.facts["sample"]["languages"]
+    assert {name: (fact["wanted_share"], fact["drawn_bytes"]) for name, fact in languages.items()} == {
+        "de": (0.333333, 4_000),
+        "en": (0.666667, 8_000),
+        "und": (0.0, 0),
+    }
+    assert languages["und"]["available_bytes"] > 1_000
+    assert made.manifest.facts["sample"]["utf8_bytes"] == 12_000
+    assert made.manifest.facts["sample"]["documents"] == languages["de"]["documents"] + languages["en"]["documents"]
+    assert list(made.manifest.facts["report"]["by_language"]) == ["en", "de"]
+    with pytest.raises(ValueError, match=r"^vocabularies\.gpt\.language_weights\.xx: .* the languages are de, en, und$"):
+        build(tmp_path / "b", [list(range(50))], language_weights={"xx": 0})
+
+
+def test_a_smaller_vocabulary_than_wanted_is_reported(tmp_path: Path) -> None:
+    made, events = context(tmp_path, size=30_000), list[str]()
+    made = dataclasses.replace(made, on_event=lambda name, facts: events.append(facts["text"]) if name == "warning" else None)
+    dataset = vocabulary.build(made, corpus(tmp_path / "corpus", [list(range(30))]), made.config.vocabularies[0])
+    facts = dataset.manifest.facts
+    assert facts["wanted_size"] == 30_000 > facts["tokenizer"]["size"]
+    assert facts["report"]["warnings"] == events
+    assert events[0].startswith(f"the vocabulary has {facts['tokenizer']['size']} pieces instead of 30,000: ")
+
+
+def test_a_sample_that_does_not_fit_the_memory_is_refused_with_what_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: 150_120_000)
+    with pytest.raises(
+        ValueError, match=r"^vocabularies\.gpt\.sample_bytes: bpe on 19,998 bytes takes about .* lower it to 10,000,"
+    ):
+        build(tmp_path, [list(range(300))])
+    build(tmp_path / "b", [list(range(300))], sample_bytes=10_000)
+
+
+def test_families_and_normalizer_come_from_the_section(tmp_path: Path) -> None:
+    section: dict[str, object] = {
+        "families": ["bert"],
+        "normalizer": "nfkc_lower",
+        "kind": "unigram",
+        "control_pieces": ["<sep>"],
+        "size": 500,
+    }
+    made = build(tmp_path, [list(range(100))], **section)
+    tokenizer = tokenizers.load(made.uri)
+    assert list(tokenizer.special_ids) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<sep>"]
+    assert (tokenizer.newline_id, tokenizer.decode(tokenizer.encode("Mill\nRiver"))) == (None, "mill river")
+    assert verify(made.uri).problems == []
+
+
+def test_an_existing_tokenizer_is_taken_as_it_is(tmp_path: Path) -> None:
+    trained = build(tmp_path, [list(range(100))])
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "spiece.model"
+    path.write_bytes(Path(trained.uri, "tokenizer.model").read_bytes())
+    made = build(tmp_path / "b", [list(range(100))], path=str(path))
+    assert verify(made.uri).problems == []
+    assert (
+        tokenizers.load(made.uri).sha256 == tokenizers.load(trained.uri).sha256 == made.manifest.made_from["vocabulary"]["sha256"]
+    )
+    assert str(tmp_path) not in made.manifest.model_dump_json()
+    report = made.manifest.facts["report"]
+    assert set(report) == set(trained.manifest.facts["report"])
+    assert report["by_source"]["books"]["coverage"] == 1.0
+    with_t5 = build(tmp_path / "b", [list(range(100))], path=str(path), families=["t5"]).manifest.facts["tokenizer"]
+    assert (with_t5["size"], with_t5["special_ids"]["<extra_id_0>"]) == (400 + 102, 501)
+    moved = path.rename(tmp_path / "elsewhere" / "other.model")
+    assert build(tmp_path / "b", [list(range(100))], path=str(moved), size=900).uri == made.uri
 
 
 def test_an_empty_split_and_an_impossible_size_name_the_field(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^vocabularies\.gpt\.size: .* holds no document"):
+    with pytest.raises(ValueError, match=r"^vocabularies\.gpt: .* holds no document"):
         build(tmp_path / "a", [[]])
     with pytest.raises(ValueError, match=r"^vocabularies\.gpt\.size is 300, but the characters"):
         build(tmp_path / "b", [list(range(20))], size=300)

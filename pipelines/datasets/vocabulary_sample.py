@@ -1,0 +1,118 @@
+"""The sample that a vocabulary is trained on: documents of the train split, so many bytes of each language.
+
+A language's documents are those with the smallest sampling keys (a hash of their ids), in their order, until they hold
+its bytes; the last is cut off there. So the sample does not depend on the order of the parts or of the rows.
+
+Memory: of each language at most twice what it gets, so of all at most twice the sample, one batch of the corpus, and,
+while one language is thinned, what stays of it.
+Limits: the corpus is read twice, first for the bytes of each language: a document's size is written nowhere but in its
+text.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contract import schema
+
+COUNTED_COLUMNS = ("work", "language", "text")
+DRAWN_COLUMNS = ("id", "work", "source", "language", "text")
+_UNKNOWN_LANGUAGE = "und"
+_SAMPLE = pa.schema(
+    [
+        ("id", pa.binary(16)),
+        ("source", pa.string()),
+        ("language", pa.string()),
+        ("text", pa.large_string()),
+        ("key", pa.float64()),
+    ]
+)
+
+
+def language_bytes(documents: Iterable[pa.RecordBatch], validation_share: float) -> dict[str, int]:
+    """Bytes of text in the train split by language, from the columns work, language, text."""
+    counts: dict[str, int] = {}
+    for batch in documents:
+        train = pa.array(~schema.is_validation(batch["work"], validation_share))
+        rows = pa.table({"language": _languages(batch), "bytes": pc.binary_length(batch["text"]).cast(pa.int64())}).filter(train)
+        for row in rows.group_by("language").aggregate([("bytes", "sum")]).to_pylist():
+            counts[row["language"]] = counts.get(row["language"], 0) + row["bytes_sum"]
+    return dict(sorted(counts.items()))
+
+
+class Draw:
+    """Takes batches of documents in any order; what it holds is what the sample needs of those it has seen."""
+
+    def __init__(self, bytes_by_language: Mapping[str, int], validation_share: float) -> None:
+        self._validation_share = validation_share
+        self._pools = {language: _Pool(wanted) for language, wanted in bytes_by_language.items() if wanted}
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of text that are held now."""
+        return sum(pool.held for pool in self._pools.values())
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Look at documents (columns id, work, source, language, text)."""
+        keys = schema.sampling_key(batch["id"])
+        train = ~schema.is_validation(batch["work"], self._validation_share)
+        languages = _languages(batch).dictionary_encode()
+        numbers = languages.indices.to_numpy()
+        columns = [batch["id"], batch["source"], _languages(batch), batch["text"].cast(pa.large_string()), pa.array(keys)]
+        rows = pa.Table.from_arrays(columns, schema=_SAMPLE)
+        for number, language in enumerate(languages.dictionary.to_pylist()):
+            if (pool := self._pools.get(language)) is not None:
+                wanted = train & (numbers == number) & (keys <= pool.limit)
+                pool.add(rows.filter(pa.array(wanted)))
+
+    def sample(self) -> pa.Table:
+        """The sample, ordered by id: id, source, language, text."""
+        found = [pool.taken() for pool in self._pools.values()]
+        self._pools.clear()
+        return pa.concat_tables([_SAMPLE.empty_table(), *found]).drop_columns(["key"]).sort_by("id").combine_chunks()
+
+
+class _Pool:
+    """The documents of one language with the smallest keys so far."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted  # bytes
+        self._rows: list[pa.Table] = []
+        self.held = 0  # bytes
+        self.limit = 1.0  # a document with a larger key is not needed
+
+    def add(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._rows.append(rows)
+            self.held += pc.sum(pc.binary_length(rows["text"])).as_py()
+        if self.held > 2 * self._wanted:
+            self._thin()
+
+    def taken(self) -> pa.Table:
+        if self.held > self._wanted:
+            self._thin()
+        rows = pa.concat_tables([_SAMPLE.empty_table(), *self._rows])
+        return rows.filter(pc.greater(pc.binary_length(rows["text"]), 0))  # not even a character of the last may have fitted
+
+    def _thin(self) -> None:
+        """Keep the rows with the smallest keys that hold what is wanted, the last one cut off there."""
+        ordered = pa.concat_tables(self._rows).sort_by([("key", "ascending"), ("id", "ascending")])
+        held = np.cumsum(pc.binary_length(ordered["text"]).to_numpy())
+        last = int(np.searchsorted(held, self._wanted))
+        self.limit = ordered["key"][last].as_py()
+        room = self._wanted - (int(held[last - 1]) if last else 0)
+        cut = pa.array([_beginning(ordered["text"][last].as_py(), room)], pa.large_string())
+        crossing = ordered.slice(last, 1)
+        self._rows = [ordered.slice(0, last).combine_chunks(), crossing.set_column(3, _SAMPLE.field("text"), cut)]
+        self.held = (int(held[last - 1]) if last else 0) + int(pc.binary_length(cut)[0].as_py())
+
+
+def _beginning(text: str, most_bytes: int) -> str:
+    """As many whole characters as fit."""
+    return text.encode()[:most_bytes].decode(errors="ignore")
+
+
+def _languages(batch: pa.RecordBatch) -> pa.Array:
+    return pc.fill_null(batch["language"], _UNKNOWN_LANGUAGE)

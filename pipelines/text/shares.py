@@ -1,0 +1,58 @@
+"""How much of a sample each language gets."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A language in a sample."""
+
+    available_bytes: int  # of text
+    wanted_share: float  # of the sample, by the rule
+    drawn_bytes: int  # at most, so that all together are the sample
+
+
+def shares(
+    available: Mapping[str, int], sample_bytes: int, exponent: float = 1.0, weights: Mapping[str, float] | None = None
+) -> dict[str, Share]:  # fmt: skip
+    """Of `sample_bytes`, what each language gets of the bytes that it has.
+
+    A language's share is proportional to bytes ** exponent * weight (1 where no weight is given). One that has less
+    than its share gives all it has, and what is left over is shared among the others in the same proportions.
+
+    >>> [s.drawn_bytes for s in shares({"de": 100, "en": 10_000, "lt": 20}, 300, 0).values()]
+    [100, 180, 20]
+
+    Limits: no text is drawn twice; a small language beyond what it has must be written more often by its source.
+
+    Raises ValueError, naming the language, for a weight of a language that is not there, and when no text is left.
+    """
+    weights = weights or {}
+    for language in weights:
+        if not available.get(language):
+            raise ValueError(
+                f"language_weights.{language}: there is no text in it; the languages are {', '.join(sorted(available))}"
+            )
+    pull = {language: available[language] ** exponent * weights.get(language, 1.0) for language in sorted(available)}
+    whole = math.fsum(pull.values())
+    if whole == 0:
+        raise ValueError("language_weights: every language has the weight 0, so there is no text to sample")
+    drawn = _drawn(available, sample_bytes, {language: pulled for language, pulled in pull.items() if pulled > 0})
+    return {language: Share(available[language], pull[language] / whole, drawn.get(language, 0)) for language in pull}
+
+
+def _drawn(available: Mapping[str, int], sample_bytes: int, pull: Mapping[str, float]) -> dict[str, int]:
+    """Whole bytes by language, rounded down; at most `sample_bytes` together."""
+    if sum(available[language] for language in pull) <= sample_bytes:
+        return {language: available[language] for language in pull}
+    drawn: dict[str, int] = {}
+    left, waiting = sample_bytes, dict(pull)
+    while waiting:
+        scale = left / math.fsum(waiting.values())
+        short = [language for language in waiting if available[language] <= waiting[language] * scale]
+        for language in short or list(waiting):
+            drawn[language] = min(available[language], int(waiting.pop(language) * scale))
+            left -= drawn[language]
+    return drawn

@@ -1,0 +1,44 @@
+r"""A program of its own that trains one SentencePiece model: options in JSON as its argument, lines in, model out.
+
+    printf 'to be\nor not\n' | python -P train_sentencepiece.py '{"vocab_size": 300, "model_type": "bpe"}' > tokenizer.model
+
+`vocabulary.train` starts it. In a process of its own the trainer's log can be read as a whole (it goes to file
+descriptor 2, past Python), its memory is given back when it ends, and a machine that runs out of memory kills it and
+not the build. It imports SentencePiece only. The last line of a failed run's log is FAILED and the reason.
+"""
+
+import ctypes
+import json
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO
+
+import sentencepiece
+
+FAILED = "TRAINING FAILED: "
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def train(options: Mapping[str, Any], lines: BinaryIO, model: BinaryIO) -> None:
+    """Train on lines (each ends in a newline, which is no part of it) and write the serialised model."""
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(line.removesuffix(b"\n") for line in lines), model_writer=model, **options
+    )
+    model.flush()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0, or 1 after a line that says what the trainer did not like."""
+    if sys.platform == "linux":  # no trainer outlives a build that is killed
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    try:
+        train(json.loads(arguments[0]), sys.stdin.buffer, sys.stdout.buffer)
+    except RuntimeError as error:
+        print(FAILED + str(error).replace("\n", " "), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
