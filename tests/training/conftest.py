@@ -10,6 +10,7 @@ import pytest
 import sentencepiece
 
 from pipelines.contract import manifest, schema, tokenizer
+from pipelines.contract.families import END_OF_TEXT, FAMILIES, Family
 from pipelines.contract.manifest import Manifest, Part
 
 Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
@@ -18,14 +19,14 @@ TALE = "the old house stood near the river and the people of the town told many 
 WORDS = TALE.split(" ")
 
 
-def train_tokenizer(texts: Sequence[str], size: int) -> bytes:
+def train_tokenizer(texts: Sequence[str], size: int, control: Sequence[str] = (END_OF_TEXT,)) -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([line for text in texts for line in text.split("\n") if line]),
         model_writer=model,
         model_type="bpe",
         vocab_size=size,
-        control_symbols=["<|endoftext|>"],
+        control_symbols=list(control),
         user_defined_symbols=["\n"],
         byte_fallback=True,
         normalization_rule_name="identity",
@@ -38,10 +39,22 @@ def train_tokenizer(texts: Sequence[str], size: int) -> bytes:
     return model.getvalue()
 
 
-def write_dataset(folder: Path, documents: Documents, *, vocabulary: int = 300, rows_per_batch: int = 3) -> Path:
-    """A tokens dataset of these texts; every part has record batches of `rows_per_batch` documents."""
+def write_dataset(
+    folder: Path,
+    documents: Documents,
+    *,
+    vocabulary: int = 300,
+    rows_per_batch: int = 3,
+    families: Sequence[Family] = ("gpt",),
+    sentence_tokens: int | None = None,
+) -> Path:
+    """A tokens dataset of these texts; every part has record batches of `rows_per_batch` documents.
+
+    The vocabulary has the special pieces of the families; a sentence starts every `sentence_tokens` tokens.
+    """
     texts = [text for parts in documents.values() for part in parts for text in part]
-    made = tokenizer.from_bytes(train_tokenizer(texts, vocabulary), "bpe")
+    control = dict.fromkeys(p for name in families for p in (*FAMILIES[name].pieces, *FAMILIES[name].last) if p != "<unk>")
+    made = tokenizer.from_bytes(train_tokenizer(texts, vocabulary + len(control) - 1, list(control)), "bpe")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(made.model)
     parts = [_file(folder, "tokenizer", "tokenizer", "tokenizer.model", rows=1)]
@@ -51,7 +64,7 @@ def write_dataset(folder: Path, documents: Documents, *, vocabulary: int = 300, 
         total = {"rows": 0, "tokens": 0, "utf8_bytes": 0}
         for number, group in enumerate(groups):
             path = f"{table}/unit{number}.arrow"
-            rows = _write_shard(folder / path, made, group, rows_per_batch)
+            rows = _write_shard(folder / path, made, group, rows_per_batch, sentence_tokens)
             parts.append(_file(folder, table, f"unit{number}", path, rows=len(rows)))
             total = {
                 "rows": total["rows"] + len(rows),
@@ -74,7 +87,9 @@ def write_dataset(folder: Path, documents: Documents, *, vocabulary: int = 300, 
     return folder
 
 
-def _write_shard(path: Path, made: tokenizer.Tokenizer, texts: Sequence[str], rows_per_batch: int) -> list[list[int]]:
+def _write_shard(
+    path: Path, made: tokenizer.Tokenizer, texts: Sequence[str], rows_per_batch: int, sentence_tokens: int | None
+) -> list[list[int]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     ids = [made.encode(text) for text in texts]
     wanted = schema.tokens(made.size)
@@ -83,7 +98,9 @@ def _write_shard(path: Path, made: tokenizer.Tokenizer, texts: Sequence[str], ro
             piece = slice(at, at + rows_per_batch)
             columns = [
                 pa.array(ids[piece], wanted.field("tokens").type),
-                pa.array([[0]] * len(ids[piece]), wanted.field("sentence_starts").type),
+                pa.array(
+                    [list(range(0, max(len(i), 1), sentence_tokens or len(i) + 1)) for i in ids[piece]], pa.list_(pa.uint32())
+                ),
                 pa.array([len(text.encode()) for text in texts[piece]], pa.uint32()),
                 pa.array([hashlib.md5(text.encode()).digest() for text in texts[piece]], pa.binary(16)),
             ]
@@ -133,16 +150,17 @@ def make_dataset() -> Callable[..., Path]:
 TINY = """
 [data]
 tokens = "{tokens}"
+batch_rows = 8
+[rows]
+length = 16
 [model]
 family = "gpt"
 layers = 2
 heads = 2
 width = 16
-length = 16
 dropout = 0.1
 [train]
 steps = 12
-batch_rows = 8
 accumulate = 2
 learning_rate = 1e-2
 warmup_steps = 2

@@ -16,7 +16,8 @@ Next to a row index of n rows, number n + i of the joint streams is task example
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import chain, islice
@@ -90,6 +91,11 @@ class TaskIndex:
     def __reduce__(self) -> tuple[Any, ...]:
         """Maps do not travel: another process opens the files anew."""
         return _reopened, (self._opened_with,)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that the examples and their numbers are made of."""
+        return manifest.fingerprint({"tasks": [[name, identity] for name, _, _, identity in self._opened_with]})
 
     def gather(self, numbers: Numbers) -> TaskBatch:
         """The ids of these examples: (N,) numbers -> N examples, in the order asked. Raises IndexError beyond the last."""
@@ -211,32 +217,37 @@ def _encoded(section: TaskSection, tokenizer: Tokenizer, folder: Path) -> tuple[
 def _write(folder: Path, section: TaskSection, tokenizer: Tokenizer, identity: dict[str, Any]) -> None:
     dtype = np.dtype(identity["dtype"])
     with Appender(folder / "ids.npy", dtype) as ids, Appender(folder / "examples.npy", EXAMPLE) as examples:
-        lines = _lines(section.path)
-        while chunk := list(islice(lines, EXAMPLES_PER_CHUNK)):
-            encoded = tokenizer.encode_batch(
-                [text for _, inputs, targets in chunk for text in (section.prefix + inputs, targets)]
-            )
-            lengths = np.array([len(found) for found in encoded])
-            made = np.empty(len(chunk), dtype=EXAMPLE)
-            made["first"] = ids.length + np.cumsum(lengths)[::2] - lengths[::2]
-            made["inputs"], made["targets"] = lengths[::2], lengths[1::2]
-            made["line"] = [line for line, _, _ in chunk]
-            if not made["targets"].all():
-                line = made["line"][made["targets"] == 0][0]
-                raise TaskError(
-                    f"{section.path}: line {line}: `targets` is empty, and there is nothing to predict; remove the line"
-                )
-            ids.append(np.fromiter(chain.from_iterable(encoded), dtype, int(lengths.sum())))
-            examples.append(made)
+        with closing(_lines(section.path)) as lines:
+            while chunk := list(islice(lines, EXAMPLES_PER_CHUNK)):
+                made, tokens = _encode(chunk, section, tokenizer)
+                made["first"] += ids.length
+                ids.append(tokens.astype(dtype))
+                examples.append(made)
     if not examples.length:
         raise TaskError(f"{section.path}: has no example; write one JSON object a line, or remove the task {section.name!r}")
     write_json(folder, {"identity": identity, "examples": examples.length, "tokens": ids.length})
 
 
-def _lines(path: str) -> Iterator[tuple[int, str, str]]:
+def _encode(
+    chunk: Sequence[tuple[int, str, str]], section: TaskSection, tokenizer: Tokenizer
+) -> tuple[NDArray[Any], NDArray[np.uint32]]:
+    """Some lines as EXAMPLEs, `first` counted from theirs, and their ids."""
+    encoded = tokenizer.encode_batch([text for _, inputs, targets in chunk for text in (section.prefix + inputs, targets)])
+    lengths = np.array([len(found) for found in encoded])
+    made = np.empty(len(chunk), dtype=EXAMPLE)
+    made["first"] = (np.cumsum(lengths) - lengths)[::2]
+    made["inputs"], made["targets"] = lengths[::2], lengths[1::2]
+    made["line"] = [line for line, _, _ in chunk]
+    if not made["targets"].all():
+        line = made["line"][made["targets"] == 0][0]
+        raise TaskError(f"{section.path}: line {line}: `targets` is empty, and there is nothing to predict; remove the line")
+    return made, np.fromiter(chain.from_iterable(encoded), np.uint32, int(lengths.sum()))
+
+
+def _lines(path: str) -> Generator[tuple[int, str, str]]:
     """Number, inputs and targets of each line that is not blank."""
-    with files.reading(path) as stream:
-        for number, line in enumerate(BufferedReader(cast(Any, stream)), start=1):
+    with files.reading(path) as stream, BufferedReader(cast(Any, stream)) as buffered:  # an object of a store has no lines
+        for number, line in enumerate(buffered, start=1):
             if line.strip():
                 yield number, *_example(line, f"{path}: line {number}")
 
@@ -255,5 +266,7 @@ def _example(line: bytes, where: str) -> tuple[str, str]:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise TaskError(f"{where}: `{name}` has half of a surrogate pair, which is no character; write the character") from None
+            raise TaskError(
+                f"{where}: `{name}` has half of a surrogate pair, which is no character; write the character"
+            ) from None
     return cast(tuple[str, str], tuple(values))

@@ -1,0 +1,93 @@
+"""From a config to an objective: which family's special pieces, which numbers, which rows it is given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.contract import pieces
+from pipelines.contract.families import Family, specials
+from training.data import config
+from training.data.config import FeedConfig, Packing
+from training.data.layout import SEPARATED, Layout
+from training.data.shards import TokenDataset
+from training.objectives import causal_lm, masked_lm, span_corruption, text_infilling
+
+FAMILIES: Mapping[str, Family] = {
+    "causal_lm": "gpt",
+    "masked_lm": "bert",
+    "text_infilling": "bart",
+    "span_corruption": "t5",
+}
+VERSIONS: Mapping[str, int] = {
+    "causal_lm": causal_lm.VERSION,
+    "masked_lm": masked_lm.VERSION,
+    "text_infilling": text_infilling.VERSION,
+    "span_corruption": span_corruption.VERSION,
+}
+_PACKINGS: Mapping[str, Packing] = {
+    "causal_lm": "concatenate",
+    "masked_lm": "pairs",
+    "text_infilling": "sentences",
+    "span_corruption": "concatenate",
+}
+
+
+Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilling | span_corruption.SpanCorruption
+
+
+class ObjectiveError(ValueError):
+    """Sections of a config that do not go together; the message names the fields and the fix."""
+
+
+def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
+    """The objective of a config over a dataset's vocabulary.
+
+    Raises SpecialsError when the vocabulary has not the family's special pieces, ValueError for numbers that contradict.
+    """
+    chosen, length = settings.objective, settings.rows.length
+    found = specials(FAMILIES[chosen.name], dataset.tokenizer.special_ids, dataset.uri)
+    if settings.rows.document_boundaries and chosen.name != "causal_lm":
+        raise ObjectiveError(f"rows.document_boundaries: is of causal_lm, and the objective is {chosen.name}; remove it")
+    size = dataset.tokenizer.size
+    if isinstance(chosen, config.CausalLM):
+        return causal_lm.CausalLM(length, found.pad, settings.rows.document_boundaries)
+    if isinstance(chosen, config.MaskedLM):
+        words = _words(dataset) if chosen.whole_words else {}
+        limits = {"share": chosen.share, "max_predictions": chosen.max_predictions, "pairs": chosen.next_sentence}
+        return masked_lm.MaskedLM(length, found, size, **limits, **words)
+    if isinstance(chosen, config.TextInfilling):
+        numbers = chosen.model_dump(exclude={"name"})
+        return text_infilling.TextInfilling(length, found, size, **_words(dataset), **numbers)
+    return span_corruption.SpanCorruption(length, found, chosen.share, chosen.mean_span)
+
+
+def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layout:
+    """The rows that the objective is given. Raises ObjectiveError, or ValueError of Layout, for a packing that it cannot take."""
+    chosen, rows = settings.objective, settings.rows
+    pairs = isinstance(chosen, config.MaskedLM) and chosen.next_sentence
+    usual = "document" if chosen.name == "masked_lm" and not pairs else _PACKINGS[chosen.name]
+    packing = rows.packing or usual
+    if pairs != (packing == "pairs"):
+        raise ObjectiveError(
+            f"rows.packing: {packing!r} does not go with {chosen.name}{' and next_sentence' if pairs else ''}; "
+            "pairs are the rows of masked_lm with next_sentence, and of nothing else"
+        )
+    if chosen.name == "causal_lm" and packing not in SEPARATED:
+        raise ObjectiveError(f"rows.packing: {packing!r} has no end of text, which causal_lm learns; name one of {SEPARATED}")
+    return Layout(
+        packing,
+        tokens=made.row_tokens,
+        overlap=made.overlap,
+        separator=dataset.end_of_text() if chosen.name == "causal_lm" else None,
+        long_documents=rows.long_documents,
+        copies=rows.copies if pairs else 1,
+        short_share=rows.short_share,
+        sentences=chosen.name == "text_infilling",
+    )
+
+
+def _words(dataset: TokenDataset) -> dict[str, Any]:
+    """Which pieces begin a word, and the id of the piece that is a space alone."""
+    table = pieces.pieces(dataset.tokenizer)
+    names = table["piece"].to_pylist()
+    lone = names.index(pieces.SPACE_MARK) if pieces.SPACE_MARK in names else None
+    return {"word_start": table["word_start"].to_numpy(), "lone_mark": lone}
