@@ -47,4 +47,4 @@ def test_its_own_reader(
         expected = [[*ids, 0] for of, _, ids in train_documents if of == source]
         assert [found[n].tolist() for n in range(len(found))] == expected
         assert found.document_indices.tolist() == list(range(len(expected) + 1))
-        assert found.get(0, offset=1, length=2).tolist() == expected[0][1:3]
+        assert found.get(0, offset=1, length=1).tolist() == expected[0][1:2]
