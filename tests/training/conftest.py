@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
@@ -12,6 +13,8 @@ import sentencepiece
 from pipelines.contract import manifest, schema, tokenizer
 from pipelines.contract.families import END_OF_TEXT, FAMILIES, Family
 from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.shards import Run
+from training.data.maps import RUN, Maps, PartOfStream, line_of, maps_of_table
 
 Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
 
@@ -142,6 +145,12 @@ def own_dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def documents() -> Documents:
+    """Of the datasets above."""
+    return small_documents()
+
+
+@pytest.fixture(scope="session")
 def make_dataset() -> Callable[..., Path]:
     """`write_dataset`, for tests with documents of their own."""
     return write_dataset
@@ -184,3 +193,49 @@ def tiny_config(dataset_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(TINY.format(tokens=dataset_folder, out=tmp_path / "run"))
     return path
+
+
+Sentences = Sequence[Sequence[Sequence[int]]]  # runs -> documents -> lengths of their sentences
+
+
+def run_of(documents: Sequence[Sequence[int]], source: str, language: str, first: int, place: int) -> Run:
+    """A run of documents with sentences of these lengths; ids count up from 1 over all runs, and no column begins at 0."""
+    sizes = np.array([sum(lengths) for lengths in documents], dtype=np.int64)
+    starts = [np.cumsum([0, *lengths[:-1]]) for lengths in documents if lengths]
+    counts = [len(lengths) for lengths in documents]
+    return Run(
+        f"{source}/{language}/{place}",
+        np.concatenate([[0, 0], np.arange(first, first + sizes.sum()) + 1]).astype(np.uint16),
+        (np.concatenate([[0], np.cumsum(sizes)]) + 2).astype(np.int32),
+        source,
+        language,
+        ids=np.frombuffer(
+            b"".join(hashlib.md5(f"{source}{language}{place}{n}".encode()).digest() for n in range(len(sizes))), np.uint8
+        )
+        .reshape(-1, 16)
+        .copy(),
+        sentences=np.concatenate([[7], *starts]).astype(np.uint32),
+        sentence_offsets=(np.concatenate([[0], np.cumsum(counts)]) + 1).astype(np.int32),
+    )
+
+
+def maps_over(streams: Mapping[tuple[str, str], Sentences], separated: bool) -> Maps:
+    """Maps of runs in memory, by source and language in their order; every run is a part of its own."""
+    runs: list[Run] = []
+    parts: list[PartOfStream] = []
+    for (source, language), stream in streams.items():
+        for number, documents in enumerate(stream):
+            first = sum(int(run.offsets[-1]) - 2 for run in runs)
+            runs.append(run_of(documents, source, language, first, number))
+            part = Part(
+                table=f"tokens/train/{source}/{language}", unit=str(number), path="", rows=len(documents), bytes=0, sha256=""
+            )
+            parts.append(PartOfStream(part, source, language))
+    table = np.array([line_of(number, run) for number, run in enumerate(runs)], dtype=RUN)
+    return maps_of_table(parts, table, lambda part: [runs[parts.index(part)]], separated=separated)
+
+
+@pytest.fixture(scope="session")
+def make_maps() -> Callable[[Mapping[tuple[str, str], Sentences], bool], Maps]:
+    """`maps_over`, for tests of packings with documents of their own."""
+    return maps_over
