@@ -216,13 +216,16 @@ def _encoded(section: TaskSection, tokenizer: Tokenizer, folder: Path) -> tuple[
 
 def _write(folder: Path, section: TaskSection, tokenizer: Tokenizer, identity: dict[str, Any]) -> None:
     dtype = np.dtype(identity["dtype"])
-    with Appender(folder / "ids.npy", dtype) as ids, Appender(folder / "examples.npy", EXAMPLE) as examples:
-        with closing(_lines(section.path)) as lines:
-            while chunk := list(islice(lines, EXAMPLES_PER_CHUNK)):
-                made, tokens = _encode(chunk, section, tokenizer)
-                made["first"] += ids.length
-                ids.append(tokens.astype(dtype))
-                examples.append(made)
+    with (
+        closing(_lines(section.path)) as lines,
+        Appender(folder / "ids.npy", dtype) as ids,
+        Appender(folder / "examples.npy", EXAMPLE) as examples,
+    ):
+        while chunk := list(islice(lines, EXAMPLES_PER_CHUNK)):
+            made, tokens = _encode(chunk, section, tokenizer)
+            made["first"] += ids.length
+            ids.append(tokens.astype(dtype))
+            examples.append(made)
     if not examples.length:
         raise TaskError(f"{section.path}: has no example; write one JSON object a line, or remove the task {section.name!r}")
     write_json(folder, {"identity": identity, "examples": examples.length, "tokens": ids.length})
