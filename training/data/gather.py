@@ -157,8 +157,10 @@ def _sentences(
                 high = middle
         out[made] = at
         made += 1
-        while low < offsets[document + 1] and starts[low] < first[span] + tokens[span]:
-            out[made] = at + starts[low] - first[span]
+        last = first[span]
+        while low < offsets[document + 1] and last < starts[low] < first[span] + tokens[span]:
+            last = np.int64(starts[low])
+            out[made] = at + last - first[span]
             made, low = made + 1, low + 1
         at += tokens[span]
     return made

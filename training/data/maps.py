@@ -5,7 +5,9 @@ kernels reach the mapped columns by their addresses, so that one call reads from
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,12 +46,38 @@ def parts_of(dataset: TokenDataset, split: str) -> list[PartOfStream]:
     ]
 
 
-def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool) -> NDArray[Any]:
-    """One line a run: (R,) of RUN. Opens every part, one after the other; `verify` compares sha256. Raises ShardError."""
+def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool, sentences: bool = False) -> NDArray[Any]:
+    """One line a run: (R,) of RUN. Opens every part, one after the other.
+
+    `verify` compares sha256, `sentences` looks at every sentence start. Raises ShardError.
+    """
     lines: list[tuple[int, int, int]] = []
     for number, of in enumerate(parts):
-        lines.extend((number, run.documents, _tokens(run)) for run in _runs(dataset, of.part, verify=verify))
+        for run in _runs(dataset, of.part, verify=verify):
+            if sentences:
+                check_sentences(run)
+            lines.append(line_of(number, run))
     return np.array(lines, dtype=RUN)
+
+
+def line_of(part: int, run: Run) -> tuple[int, int, int]:
+    """A run's line of the table."""
+    return part, run.documents, _tokens(run)
+
+
+def check_sentences(run: Run) -> None:
+    """Raise ShardError unless the sentence starts of each document begin with 0, ascend and stay within it."""
+    bounds = run.sentence_offsets.astype(np.int64) - run.sentence_offsets[0]
+    starts = run.sentences[run.sentence_offsets[0] : run.sentence_offsets[-1]]
+    has_any = np.diff(bounds) > 0
+    heads, tails = bounds[:-1][has_any], bounds[1:][has_any] - 1
+    rises = np.ones(len(starts), np.bool_)
+    rises[1:] = starts[1:] > starts[:-1]
+    rises[heads] = starts[heads] == 0
+    if not rises.all() or (starts[tails] > np.maximum(np.diff(run.offsets)[has_any] - 1, 0)).any():
+        raise ShardError(
+            f"{run.path}: the sentence starts of a document do not ascend from 0 within its tokens; build the tokens again"
+        )
 
 
 @dataclass(slots=True)
@@ -66,8 +94,8 @@ class Addresses:
 class Maps:
     """The runs of a split. `documents` and `joined` count over all runs, in the order of the streams."""
 
-    dataset: TokenDataset
     parts: list[PartOfStream]
+    open_part: Callable[[PartOfStream], list[Run]]
     part: NDArray[np.int64]  # (R,) of each run
     documents: NDArray[np.int64]  # (R + 1,): run r has the documents documents[r] .. documents[r + 1] - 1
     joined: NDArray[np.int64]  # (R + 1,): tokens before run r, a separator behind every document included if there is one
@@ -98,19 +126,27 @@ class Maps:
         part = int(self.part[number])
         return self._opened[part][number - self.runs_of(part).start]
 
+    def groups(self, runs: range) -> list[range]:
+        """These runs of a source, language by language."""
+        languages = [self.parts[part].language for part in self.part[runs.start : runs.stop].tolist()]
+        ends = [runs.start + at for at in range(1, len(languages)) if languages[at] != languages[at - 1]]
+        return [range(first, last) for first, last in pairwise([runs.start, *ends, runs.stop])]
+
     def path(self, run: int) -> str:
         """The file of a run."""
-        return files.join(self.dataset.uri, self.parts[int(self.part[run])].part.path)
+        return self.run(run).path
 
     def _open(self, number: int) -> None:
         if self._is_open[number]:
             return
-        runs = _runs(self.dataset, self.parts[number].part)
+        runs = self.open_part(self.parts[number])
         numbers = self.runs_of(number)
         documents, joined = (np.diff(of[numbers.start : numbers.stop + 1]) for of in (self.documents, self.joined))
         found = [(run.documents, _tokens(run) + run.documents * self.separated) for run in runs]
         if found != list(zip(documents.tolist(), joined.tolist(), strict=True)):
-            raise ShardError(f"{self.path(numbers.start)}: has other documents than the row index was built of; remove the index")
+            raise ShardError(
+                f"{self.parts[number].part.path}: has other documents than the row index was built of; remove the index"
+            )
         for place, run in zip(numbers, runs, strict=True):
             self.addresses.tokens[place] = run.tokens.ctypes.data
             self.addresses.offsets[place] = run.offsets.ctypes.data
@@ -127,10 +163,23 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
     """
     if not np.array_equal(np.unique(table["part"]), np.flatnonzero([of.part.rows > 0 for of in parts])):
         raise DatasetError("the table of runs names other parts than the manifest")
+    made = maps_of_table(parts, table, lambda of: _runs(dataset, of.part), separated=separated)
+    if len(parts) <= _EAGER_PARTS:
+        made.need(np.arange(len(table)))
+    else:
+        for of in parts:
+            _check_size(files.join(dataset.uri, of.part.path), of.part)
+    return made
+
+
+def maps_of_table(
+    parts: list[PartOfStream], table: NDArray[Any], open_part: Callable[[PartOfStream], list[Run]], *, separated: bool
+) -> Maps:
+    """The runs of a table, none of them open yet; `open_part` gives the runs of a part that are in the table."""
     documents = table["documents"].astype(np.int64)
-    made = Maps(
-        dataset,
+    return Maps(
         parts,
+        open_part,
         table["part"].astype(np.int64),
         _cumulated(documents),
         _cumulated(table["tokens"] + documents * separated),
@@ -139,12 +188,6 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
         Addresses(*(np.zeros(len(table), np.uint64) for _ in range(4))),
         _is_open=np.zeros(len(parts), np.bool_),
     )
-    if len(parts) <= _EAGER_PARTS:
-        made.need(np.arange(len(table)))
-    else:
-        for of in parts:
-            _check_size(files.join(dataset.uri, of.part.path), of.part)
-    return made
 
 
 def _runs_by_source(parts: list[PartOfStream], part: NDArray[np.uint32]) -> dict[str, range]:

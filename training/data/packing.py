@@ -1,4 +1,4 @@
-"""From documents to rows: for every packing but concatenate, which is arithmetic (rows.py)."""
+"""From documents to rows: what packings share, and one document a row. The others are in best_fit.py, windows.py, pairs.py."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,9 +60,3 @@ def document_rows(maps: Maps, runs: range, layout: Layout) -> Iterator[Chunk]:
         cropped += int(tokens[~kept].sum())
         documents, first, tokens = documents[kept] + maps.documents[run], first[kept], tokens[kept]
         yield Chunk(spans_of(documents, first, tokens), np.ones(len(documents), np.int64), cropped)
-
-
-def chunks(maps: Maps, runs: range, layout: Layout, seed: int) -> Iterator[Chunk]:
-    """The rows of one source's stream, a chunk after the other."""
-    assert layout.packing == "document"
-    yield from document_rows(maps, runs, layout)

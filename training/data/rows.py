@@ -31,13 +31,17 @@ from numpy.typing import NDArray
 from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.contract.shards import Run, ShardError
-from training.data import gather, packing
+from training.data import gather
+from training.data.best_fit import best_fit_rows
 from training.data.gather import Spans
 from training.data.index_files import DTYPES, Appender, creating, damaged, read_array, read_json, write_json
 from training.data.layout import Figures, Layout, Place, Stream
 from training.data.maps import Maps, PartOfStream, open_maps, parts_of, run_table
+from training.data.packing import Chunk, document_rows
+from training.data.pairs import pair_rows
 from training.data.row_batch import RowBatch
 from training.data.shards import TokenDataset
+from training.data.windows import sentence_rows
 
 __all__ = ["Figures", "Layout", "Place", "RowIndex", "Stream", "open_rows"]
 
@@ -219,7 +223,8 @@ def _build(
     verify: bool,
 ) -> None:
     """Write the index into a temporary folder, then give the folder its name."""
-    table = run_table(dataset, parts, verify=verify)
+    sentences = layout.sentences or layout.packing in ("sentences", "pairs")
+    table = run_table(dataset, parts, verify=verify, sentences=sentences)
     maps = open_maps(dataset, parts, table, separated=layout.separator is not None)
     sources = list(dict.fromkeys(of.source for of in parts))
     with creating(target) as folder:
@@ -247,6 +252,14 @@ def _stream_figures(maps: Maps, source: str, layout: Layout) -> Figures:
     return Figures(source, documents, tokens, rows, in_rows, rows * layout.tokens, 0 if rows else tokens)
 
 
+def _chunks(maps: Maps, runs: range, layout: Layout, seed: int) -> Iterator[Chunk]:
+    """The rows of a stream, a chunk after the other."""
+    if layout.packing == "pairs":
+        return pair_rows(maps, runs, layout, seed)
+    packers = {"best_fit": best_fit_rows, "document": document_rows, "sentences": sentence_rows}
+    return packers[layout.packing](maps, runs, layout)
+
+
 def _write_rows(
     folder: Path, maps: Maps, sources: Sequence[str], layout: Layout, seed: int
 ) -> tuple[list[Figures], dict[str, int]]:
@@ -261,7 +274,7 @@ def _write_rows(
         for source in sources:
             documents, tokens = _totals(maps, source)
             made = in_rows = cropped = 0
-            for chunk in packing.chunks(maps, maps.sources[source], layout, seed):
+            for chunk in _chunks(maps, maps.sources[source], layout, seed):
                 rows.append(spans.length + np.cumsum(chunk.counts))
                 spans.append(chunk.spans)
                 if chunk.random_next is not None:
