@@ -11,23 +11,10 @@ from pydantic import Field, model_validator
 
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
+from training.data.config import FeedConfig
 
-
-class DataSection(Section):
-    """What is read."""
-
-    tokens: str
-    """Folder of a tokens dataset, or of a build: then its release.json names the dataset."""
-    name: str | None = None
-    """Which tokens dataset of the release; by default the only one."""
-    packing: Literal["concatenate"] = "concatenate"
-    """How documents become rows: one after the other with end-of-text between them, cut every `model.length` tokens."""
-    mixture: dict[str, float] = Field(default_factory=dict)
-    """Weight of each source. Empty: every row once an epoch, so that sources stand in proportion to their size."""
-    rows: str | None = None
-    """Folder of the row indexes; by default `rows` below run.out. Runs over the same data may share it."""
-    verify: bool = False
-    """Compare the sha256 of every shard before training (sizes are always compared)."""
+OBJECTIVES = {"gpt": "causal_lm"}
+"""What a family learns by."""
 
 
 class ModelSection(Section):
@@ -38,8 +25,8 @@ class ModelSection(Section):
     heads: int = Field(ge=1, le=1000)
     """Attention heads of a layer; divides `width`."""
     width: int = Field(ge=1, le=2**17)
-    length: int = Field(ge=1, le=2**20)
-    """Tokens that the model sees at once, and of a training row."""
+    length: int | None = Field(default=None, ge=1, le=2**20)
+    """Positions that the model knows; by default rows.length, and never less."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -53,10 +40,10 @@ class TrainSection(Section):
     """How it is trained."""
 
     steps: int = Field(ge=1)
-    batch_rows: int = Field(ge=1)
-    """Rows of one step, over all micro-batches."""
     accumulate: int = Field(default=1, ge=1)
-    """Micro-batches of a step; divides `batch_rows`. More need less memory and give the same gradient."""
+    """Micro-batches of a step, at most data.batch_rows. More need less memory and give the same gradient."""
+    workers: int = Field(default=1, ge=0, le=64)
+    """Threads that prepare batches ahead; 0 prepares each when it is asked for. The batches are the same."""
     learning_rate: float = Field(gt=0, le=10)
     """At its peak, after the warm-up."""
     warmup_steps: int = Field(default=0, ge=0)
@@ -70,7 +57,7 @@ class TrainSection(Section):
     clip: float | None = Field(default=1.0, gt=0)
     """Largest global norm of the gradient (GPT-3, B)."""
     seed: int = Field(default=1, ge=0, lt=2**63)
-    """Decides weights, order of rows and dropout."""
+    """Decides weights and dropout; data.seed decides the order of rows."""
     eval_every: int = Field(default=100, ge=1)
     """Steps between two evaluations; there is one before the first and one after the last step."""
     eval_rows: int = Field(default=512, ge=1)
@@ -92,8 +79,6 @@ class TrainSection(Section):
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
-        if self.batch_rows % self.accumulate:
-            raise ValueError(f"accumulate must divide batch_rows, and {self.accumulate} does not divide {self.batch_rows}")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
         if not all(0 <= beta < 1 for beta in self.betas):
@@ -119,14 +104,33 @@ class SampleSection(Section):
     top_k: int | None = Field(default=50, ge=1)
 
 
-class PretrainConfig(Section):
-    """A whole run."""
+class PretrainConfig(FeedConfig):
+    """A whole run: the feed's sections, and these."""
 
-    data: DataSection
     model: ModelSection
     train: TrainSection
     run: RunSection
     sample: SampleSection = SampleSection()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        if self.model.length is not None and self.model.length < self.rows.length:
+            raise ValueError(f"model.length ({self.model.length}) must be at least rows.length ({self.rows.length})")
+        if self.train.accumulate > self.data.batch_rows:
+            raise ValueError(
+                f"train.accumulate ({self.train.accumulate}) must be at most data.batch_rows ({self.data.batch_rows}): "
+                "a micro-batch has a row"
+            )
+        if self.objective.name != OBJECTIVES[self.model.family]:
+            raise ValueError(
+                f"objective.name is {self.objective.name!r}, but {self.model.family} learns by {OBJECTIVES[self.model.family]!r}"
+            )
+        return self
+
+    @property
+    def positions(self) -> int:
+        """Positions that the model knows."""
+        return self.model.length or self.rows.length
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> PretrainConfig:

@@ -92,7 +92,7 @@ def load_model(run: str | Path) -> tuple[GPT, PretrainConfig]:
 def shape(config: PretrainConfig, vocabulary: int) -> GPTShape:
     """The model's numbers: the config's, and the vocabulary of the data."""
     section = config.model
-    return GPTShape(vocabulary, section.length, section.layers, section.heads, section.width, section.dropout)
+    return GPTShape(vocabulary, config.positions, section.layers, section.heads, section.width, section.dropout)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

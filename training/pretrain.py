@@ -15,18 +15,17 @@ import torch
 
 from pipelines.contract import files
 from training.config import PretrainConfig, load
-from training.data import sampler
-from training.data.rows import Layout, RowIndex, open_rows
-from training.data.shards import TokenDataset, open_dataset
 from training.device import Device, prepare
 from training.evaluate import unigram_entropy, validation
+from training.feed import Feed, open_feed
 from training.generate import continue_text, shape
 from training.models.gpt import GPT, make, parameters
 from training.progress import clock, read_metrics
-from training.trainer import METRICS, Job, TrainingError, train
+from training.trainer import METRICS, Job, train
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 REPORT = "report.json"
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,88 +46,76 @@ class Report:
 def pretrain(config_path: str | Path, overrides: tuple[str, ...] = ()) -> Report:
     """Train what the config says, or go on with it, and report.
 
-    Raises ValueError (ConfigError, DatasetError, CheckpointError, TrainingError) with one line that names the file or
+    Raises ValueError (ConfigError, DatasetError, FeedError, CheckpointError, TrainingError) with one line that names the file or
     field and the fix; SystemExit with 143 or 130 after SIGTERM or SIGINT, when the run is saved.
     """
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
-    dataset = open_dataset(config.data.tokens, config.data.name)
-    job = prepare_job(config, dataset, device)
-    model = make(shape(config, dataset.tokenizer.size), config.train.seed)
-    _introduce(job, dataset, model, device)
+    job = prepare_job(config, device)
+    model = make(shape(config, job.feed.dataset.tokenizer.size), config.train.seed)
+    _introduce(job, model, device)
     if config.train.compile:
         for layer in model.layers:
             layer.compile()
     began = time.monotonic()
     train(job, model, device)
-    report = _report(job, dataset, model)
+    report = _report(job, model)
     _print(report, time.monotonic() - began)
     return report
 
 
-def prepare_job(config: PretrainConfig, dataset: TokenDataset, device: Device) -> Job:
+def prepare_job(config: PretrainConfig, device: Device) -> Job:
     """Open the rows of both splits and put together what the loop needs.
 
-    Raises DatasetError for an empty split, TrainingError when there are fewer rows than a batch has.
+    Raises ValueError, as `open_feed`, for data that cannot be trained on.
     """
-    train_rows = _rows(config, dataset, "train")
-    if len(train_rows) < config.train.batch_rows:
-        raise TrainingError(
-            f"{dataset.uri}: the train split has {len(train_rows):,} rows of {config.model.length} tokens, fewer than one "
-            f"batch of {config.train.batch_rows:,}; lower train.batch_rows or model.length"
-        )
-    validation_rows = _rows(config, dataset, "validation")
-    identity = {
-        "tokens dataset": dataset.fingerprint,
-        "tokenizer": dataset.tokenizer.sha256,
-        "row index": train_rows.fingerprint,
-        "sampler version": sampler.VERSION,
-    }
-    circumstances = {"torch": torch.__version__, "device": device.name, "threads": torch.get_num_threads()}
+    folder = config.data.rows or Path(config.run.out) / "rows"
+    held_out = open_feed(config, folder=folder, split=VALIDATION)
     return Job(
         config=config,
-        index=train_rows,
-        sampler=sampler.sampler(train_rows.streams, config.train.seed, config.data.mixture),
-        validation=validation(dataset, validation_rows, "validation", config.train.eval_rows),
-        identity=identity,
-        circumstances=circumstances,
+        feed=open_feed(config, folder=folder, steps=config.train.steps),
+        validation=validation(held_out, VALIDATION, config.train.eval_rows),
+        circumstances={"torch": torch.__version__, "device": device.name, "threads": torch.get_num_threads()},
     )
 
 
-def _rows(config: PretrainConfig, dataset: TokenDataset, split: str) -> RowIndex:
-    return open_rows(
-        dataset,
-        split,
-        config.data.rows or Path(config.run.out) / "rows",
-        Layout("concatenate", tokens=config.model.length + 1, overlap=1, separator=dataset.end_of_text()),
-        seed=config.train.seed,
-        verify="always" if config.data.verify else "never",
-    )
-
-
-def _introduce(job: Job, dataset: TokenDataset, model: GPT, device: Device) -> None:
+def _introduce(job: Job, model: GPT, device: Device) -> None:
     """Say what is about to be trained on what, and keep the resolved config beside the run."""
-    settings = job.config.train
-    files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
-    tokens = settings.steps * settings.batch_rows * job.config.model.length
-    epochs = settings.steps * settings.batch_rows / len(job.index)
-    totals = dataset.totals("train")
-    print(f"data    {dataset.uri}: {totals['rows']:,} documents, {totals['tokens']:,} tokens, {len(job.index):,} rows")
+    config, feed = job.config, job.feed
+    files.write_text(str(job.out / CONFIG), json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+    totals = feed.dataset.totals("train")
+    rows, places = config.train.steps * feed.batch_rows, config.train.steps * feed.batch_rows * config.rows.length
+    print(f"data    {feed.dataset.uri}: {totals['rows']:,} documents, {totals['tokens']:,} tokens, {len(feed.index):,} rows")
+    for line in feed_lines(feed):
+        print(line)
     print(
-        f"model   {job.config.model.family}, {parameters(model):,} parameters, vocabulary {dataset.tokenizer.size:,}, "
+        f"model   {config.model.family}, {parameters(model):,} parameters, vocabulary {feed.dataset.tokenizer.size:,}, "
         f"on {device.name} ({torch.get_num_threads()} threads, {device.dtype})"
     )
-    print(f"train   {settings.steps:,} steps of {settings.batch_rows} rows: {tokens:,} tokens, {epochs:.2f} epochs", flush=True)
+    epochs = rows / len(feed.index)
+    print(
+        f"train   {config.train.steps:,} steps of {feed.batch_rows} rows: {places:,} tokens at most, {epochs:.2f} epochs",
+        flush=True,
+    )
 
 
-def _report(job: Job, dataset: TokenDataset, model: GPT) -> Report:
+def feed_lines(feed: Feed) -> list[str]:
+    """What each source gives, for a person."""
+    return [
+        f"        {of.source}: {of.rows:,} rows, {of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
+        + ("" if of.draws is None else f"; {of.draws:,} are drawn, {of.epochs:.2f} epochs")
+        for of in feed.figures()
+    ]
+
+
+def _report(job: Job, model: GPT) -> Report:
     lines = [line for line in read_metrics(job.out / METRICS) if "validation_loss" in line]
     sample = job.config.sample
     text = ""
     if sample.tokens:
         text = continue_text(
             model,
-            dataset.tokenizer,
+            job.feed.dataset.tokenizer,
             sample.prompt,
             sample.tokens,
             temperature=sample.temperature,
@@ -141,7 +128,7 @@ def _report(job: Job, dataset: TokenDataset, model: GPT) -> Report:
         tokens=lines[-1]["tokens"],
         first_validation_loss=lines[0]["validation_loss"],
         last_validation_loss=lines[-1]["validation_loss"],
-        unigram_entropy=unigram_entropy(job.index, job.validation.batches),
+        unigram_entropy=unigram_entropy(job.feed.index, job.validation),
         first_bits_per_byte=lines[0]["validation_bits_per_byte"],
         last_bits_per_byte=lines[-1]["validation_bits_per_byte"],
         sample=text,

@@ -8,8 +8,8 @@ same losses and weights, bit for bit, as one that was not (same machine, threads
 import fcntl
 import math
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ import torch
 from training import checkpoint, optim
 from training.config import PretrainConfig
 from training.data.draws import key
-from training.data.rows import RowIndex
-from training.data.sampler import Sampler
+from training.data.row_batch import Examples
 from training.device import Device
-from training.evaluate import Validation, validation_loss, whole_rows
+from training.evaluate import Validation, validation_loss
+from training.feed import Feed
 from training.models.gpt import GPT
-from training.objectives.causal_lm import Examples, causal_lm, counts
 from training.progress import Metrics, ProgressLine, StopRequest
 
 CHECKPOINTS = "checkpoints"
@@ -32,9 +31,9 @@ METRICS = "metrics.jsonl"
 # What may differ between a checkpoint and the run that goes on from it: it changes no loss and no weight.
 _FREE_FIELDS = {
     "data": {"tokens", "name", "rows", "verify"},  # the dataset's fingerprint is compared instead
-    "train": {"eval_every", "eval_rows", "save_every", "keep", "log_every", "threads", "device", "compile"},
+    "train": {"workers", "eval_every", "eval_rows", "save_every", "keep", "log_every", "threads", "device", "compile"},
 }
-_COMPARED_SECTIONS = ("data", "model", "train")
+_COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 
 
 class TrainingError(ValueError):
@@ -46,10 +45,8 @@ class Job:
     """Everything that a run is made of."""
 
     config: PretrainConfig
-    index: RowIndex
-    sampler: Sampler
+    feed: Feed
     validation: Validation
-    identity: dict[str, Any]  # fingerprints of tokens, tokenizer and rows: another one is refused on resume
     circumstances: dict[str, Any]  # torch, threads, device: another one warns
 
     @property
@@ -73,13 +70,16 @@ def train(job: Job, model: GPT, device: Device) -> None:
         epsilon=settings.epsilon,
     )
     with _locked(job.out), StopRequest() as stop:
-        step = resume(job, model, optimizer, device, progress.say)
+        step, tokens = resume(job, model, optimizer, device, progress.say)
         pace = _Pace(settings.steps)
-        with Metrics(job.out / METRICS, step) as metrics:
+        batches = job.feed.batches(step, workers=settings.workers, micro_batches=settings.accumulate)
+        with Metrics(job.out / METRICS, step) as metrics, closing(batches):
             if step == 0:
                 metrics.write({"step": 0, "tokens": 0, **_evaluate(job, model, device)})
-            while step < settings.steps:
-                line = update(job, model, optimizer, device, step)
+            for step, examples in batches:
+                line = update(job, model, optimizer, device, step, examples)
+                tokens += line["batch_tokens"]
+                line |= {"tokens": tokens}
                 step += 1
                 line |= {"tokens_per_second": round(pace.step(line["batch_tokens"]), 1)}
                 with pace.paused():
@@ -89,15 +89,17 @@ def train(job: Job, model: GPT, device: Device) -> None:
                     progress.show(line, pace.left(step))
                     if step % settings.save_every == 0 or step == settings.steps or stop.signal:
                         metrics.sync()
-                        save(job, model, optimizer, step)
+                        save(job, model, optimizer, step, tokens)
                 if stop.signal and step < settings.steps:
                     progress.say(f"stopped by a signal after step {step}; saved, the same command goes on from here")
                     raise SystemExit(stop.exit_code)
         progress.close()
 
 
-def update(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, step: int) -> dict[str, Any]:
-    """One step: the gradient of the mean loss over all targets of the global batch, clipped, and AdamW."""
+def update(
+    job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, step: int, batches: Sequence[Examples]
+) -> dict[str, Any]:  # fmt: skip
+    """One step: the gradient of the mean loss over all targets of the global batch (in pieces), clipped, and AdamW."""
     settings = job.config.train
     rate = optim.learning_rate(
         step,
@@ -108,8 +110,8 @@ def update(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Devic
     )
     for group in optimizer.param_groups:
         group["lr"] = rate
-    batches = micro_batches(job, step)
-    totals = {term: sum(counts(batch)[term] for batch in batches) for term in counts(batches[0])}
+    counted = [job.feed.counts(batch) for batch in batches]
+    totals = {term: sum(counts[term] for counts in counted) for term in counted[0]}
     loss = torch.zeros((), device=device.name)
     for number, batch in enumerate(batches):
         _seed_dropout(settings.seed, step, number)
@@ -126,7 +128,6 @@ def update(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Devic
         "learning_rate": rate,
         "gradient_norm": float(norm),
         "batch_tokens": totals["tokens"],
-        "tokens": (step + 1) * totals["tokens"],
     }
     _check_finite(line, job.out)
     optimizer.step()
@@ -134,34 +135,27 @@ def update(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Devic
     return line
 
 
-def micro_batches(job: Job, step: int) -> list[Examples]:
-    """The examples of a step, in `accumulate` pieces."""
-    settings = job.config.train
-    numbers = job.sampler.batch(step, settings.batch_rows)
-    rows = settings.batch_rows // settings.accumulate
-    return [causal_lm(whole_rows(job.index, numbers[at : at + rows])) for at in range(0, settings.batch_rows, rows)]
-
-
-def save(job: Job, model: GPT, optimizer: torch.optim.Optimizer, step: int) -> Path:
-    """Write the checkpoint of this step."""
+def save(job: Job, model: GPT, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> Path:
+    """Write the checkpoint of this step, up to which so many tokens were predicted."""
     state = {
         "config": job.config.model_dump(mode="json"),
-        "vocabulary": job.index.vocabulary_size,
-        "identity": job.identity,
+        "vocabulary": job.feed.dataset.tokenizer.size,
+        "tokens": tokens,
+        "identity": job.feed.identity(),
         "circumstances": job.circumstances,
     }
     tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     return checkpoint.save(job.out / CHECKPOINTS, step, tensors, state, job.config.train.keep)
 
 
-def resume(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, say: Callable[[str], None]) -> int:
-    """Load the newest complete checkpoint; returns its step, 0 when there is none.
+def resume(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, say: Callable[[str], None]) -> tuple[int, int]:
+    """Load the newest complete checkpoint; returns its step and the tokens predicted up to it, 0 when there is none.
 
     Raises CheckpointError when it was made with another config or dataset, naming the field.
     """
     found = checkpoint.newest(job.out / CHECKPOINTS, say)
     if found is None:
-        return 0
+        return 0, 0
     refuse_other(found, job)
     for name, value in job.circumstances.items():
         if found.state["circumstances"].get(name) != value:
@@ -170,7 +164,7 @@ def resume(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Devic
     model.load_state_dict(found.load("model", device.name))
     optimizer.load_state_dict(found.load("optimizer", device.name))
     say(f"resumed from {found.path} (step {found.step})")
-    return found.step
+    return found.step, int(found.state["tokens"])
 
 
 def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
@@ -184,13 +178,13 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
                 raise checkpoint.CheckpointError(
                     f"{found.path}: {section}.{field} was {then.get(field)!r}, and is {value!r} here; {advice}"
                 )
-    for name, value in job.identity.items():
+    for name, value in job.feed.identity().items():
         if (was := found.state["identity"].get(name)) != value:
             raise checkpoint.CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
 
 
 def _evaluate(job: Job, model: GPT, device: Device) -> dict[str, float]:
-    loss = validation_loss(model, job.validation.batches, device)
+    loss = validation_loss(model, job.validation, device)
     return {"validation_loss": loss, "validation_bits_per_byte": job.validation.bits_per_byte(loss)}
 
 

@@ -18,6 +18,7 @@ import torch
 from pipelines.contract.manifest import DatasetError
 from training import checkpoint
 from training.checkpoint import CheckpointError
+from training.feed import FeedError
 from training.pretrain import Report, main, pretrain
 from training.progress import read_metrics
 from training.trainer import TrainingError
@@ -189,8 +190,8 @@ def test_a_checkpoint_of_other_tokens_is_refused(tiny_config: Path, tmp_path: Pa
 
 
 def test_too_little_data_is_refused(tiny_config: Path, tmp_path: Path, own_dataset: Path) -> None:
-    with pytest.raises(TrainingError, match=r"rows of 16 tokens, fewer than one batch of 100,000; lower train\.batch_rows"):
-        run(tiny_config, tmp_path / "run", "train.batch_rows=100000")
+    with pytest.raises(FeedError, match=r"rows of 16 tokens, fewer than one batch of 100,000; lower data\.batch_rows"):
+        run(tiny_config, tmp_path / "run", "data.batch_rows=100000")
     path = own_dataset / "manifest.json"
     made = json.loads(path.read_text())
     made["parts"] = [part for part in made["parts"] if "validation" not in part["table"]]
