@@ -141,8 +141,8 @@ span = st.lists(st.integers(LONE, VOCABULARY - 1), min_size=1, max_size=25)
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[MaskedLM, Rows]:
     pairs = draw(st.booleans())
-    sizes = {"min_size": 2, "max_size": 2} if pairs else {"min_size": 0, "max_size": 3}
-    rows = draw(st.lists(st.lists(span, **sizes), max_size=5))
+    spans = st.lists(span, min_size=2, max_size=2) if pairs else st.lists(span, max_size=3)
+    rows = draw(st.lists(spans, max_size=5))
     longest = max((sum(map(len, row)) for row in rows), default=0)
     objective = MaskedLM(
         length=max(longest, 1) + 3 + draw(st.integers(0, 3)),
