@@ -1,14 +1,16 @@
 """The little of SentencePiece's model file that the library does not tell, read from its protocol buffer.
 
 Fields by sentencepiece_model.proto (google/sentencepiece): ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
-SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}. A message is a run of fields, each a tag
+SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}, NormalizerSpec {2: precompiled_charsmap, 3:
+add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a run of fields, each a tag
 (number << 3 | wire type) and its value; runs of fields may be appended to a message. The library ships a generated module
 for this, which asks for a newer protobuf than Apache Beam allows.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
-_PIECES, _TRAINER, _MODEL_TYPE = 1, 2, 3
+_PIECES, _TRAINER, _NORMALIZER, _MODEL_TYPE, _CHARSMAP = 1, 2, 3, 3, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _CONTROL = 3  # SentencePiece.Type
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
@@ -49,6 +51,29 @@ def model_type(model: bytes) -> str:
         raise ProtoError("it holds no pieces")
     kind = dict(fields(trainer)).get(_MODEL_TYPE, 1)
     return _MODEL_TYPES.get(kind if isinstance(kind, int) else 0, "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizerSpec:
+    """What a model does to a text before it looks for pieces."""
+
+    charsmap: bytes  # SentencePiece's compiled rules; empty: none
+    adds_prefix: bool  # "▁" before a text
+    removes_spaces: bool  # at both ends of a text, and all but one of several
+
+
+def normalizer(model: bytes) -> NormalizerSpec:
+    """The normaliser of a model, with the defaults of its protocol buffer. Raises ProtoError."""
+    found = dict(fields(model)).get(_NORMALIZER, b"")
+    spec = dict(fields(found)) if isinstance(found, bytes) else {}
+    charsmap = spec.get(_CHARSMAP, b"")
+    return NormalizerSpec(charsmap if isinstance(charsmap, bytes) else b"", bool(spec.get(3, 1)), bool(spec.get(4, 1)))
+
+
+def piece_types(model: bytes) -> list[int]:
+    """By id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. Raises ProtoError."""
+    pieces = [dict(fields(value)) for number, value in fields(model) if number == _PIECES and isinstance(value, bytes)]
+    return [int(kind) if isinstance(kind := piece.get(3, 1), int) else 1 for piece in pieces]
 
 
 def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:

@@ -18,6 +18,7 @@ from pipelines.contract.pieces import byte_of_character
 
 # A noncharacter (Unicode 23.7) about the names of special pieces; in texts it is replaced.
 _HIDDEN = "\U0010ffff"
+_OTHER = "\U0010fffe"  # a noncharacter like it
 
 _EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}  # how a special piece is looked for
 
@@ -174,7 +175,7 @@ def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str
 
 def _without_mark(normalizer: Any) -> dict[str, Any]:
     """A normaliser that first replaces the mark of hidden names (to byte-level pieces it is but four bytes)."""
-    replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": "\ufffd"}
+    replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": _OTHER}
     return {"type": "Sequence", "normalizers": [replace, *([normalizer] if normalizer else [])]}
 
 
