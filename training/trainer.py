@@ -76,12 +76,10 @@ def train(job: Job, model: GPT, device: Device) -> None:
         with Metrics(job.out / METRICS, step) as metrics, closing(batches):
             if step == 0:
                 metrics.write({"step": 0, "tokens": 0, **_evaluate(job, model, device)})
-            for step, examples in batches:
-                line = update(job, model, optimizer, device, step, examples)
-                tokens += line["batch_tokens"]
-                line |= {"tokens": tokens}
-                step += 1
-                line |= {"tokens_per_second": round(pace.step(line["batch_tokens"]), 1)}
+            for number, examples in batches:
+                line = update(job, model, optimizer, device, number, examples)
+                step, tokens = number + 1, tokens + line["batch_tokens"]
+                line |= {"tokens": tokens, "tokens_per_second": round(pace.step(line["batch_tokens"]), 1)}
                 with pace.paused():
                     if step % settings.eval_every == 0 or step == settings.steps:
                         line |= _evaluate(job, model, device)
