@@ -1,12 +1,10 @@
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from training import optim
 from training.models.gpt import GPTShape, make
-from training.objectives.causal_lm import causal_lm, counts
 
 
 def rate(step: int) -> float:
@@ -51,10 +49,3 @@ def test_clipping_returns_the_norm_before() -> None:
     assert torch.allclose(parameter.grad, torch.tensor([0.6, 0.8]))
     assert float(optim.clip([parameter], None)) == pytest.approx(1.0)
     assert math.isclose(float(parameter.grad.norm()), 1.0, rel_tol=1e-5)
-
-
-def test_causal_examples_are_the_row_without_its_ends() -> None:
-    examples = causal_lm(np.array([[5, 6, 7, 0]], np.uint16))
-    assert {name: values.tolist() for name, values in examples.items()} == {"inputs": [[5, 6, 7]], "targets": [[6, 7, 0]]}
-    assert examples["inputs"].dtype == np.int64
-    assert counts(examples) == {"tokens": 3}

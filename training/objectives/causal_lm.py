@@ -101,14 +101,3 @@ def _separate(
                 positions[row, token - first] = token - begin
             if begin < end <= last:
                 targets[row, end - 1 - first] = -100  # IGNORE: the next token is of another document
-
-
-def causal_lm(rows: NDArray[Any]) -> Examples:
-    """Rows (B, T + 1) of any integer type -> inputs and targets, each (B, T) int64."""
-    wide = rows.astype(np.int64)
-    return {"inputs": wide[:, :-1].copy(), "targets": wide[:, 1:].copy()}
-
-
-def counts(examples: Examples) -> dict[str, int]:
-    """By how many predictions each term of the loss is divided: here all targets."""
-    return {"tokens": examples["targets"].size}
