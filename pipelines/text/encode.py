@@ -1,4 +1,4 @@
-r"""Texts to ids, by columns: every distinct word is encoded by SentencePiece once, and its ids are gathered.
+r"""Texts to ids, by columns, in one pass over their bytes: a word's ids come from a cache, or from our own BPE or Viterbi.
 
 The reference is `Tokenizer.encode`: SentencePiece line by line, the piece "\n" between lines. SentencePiece puts "▁"
 before a line and makes "▁" of every space, and no piece of our models has a "▁" behind its first character; so no
@@ -7,13 +7,16 @@ piece reaches over a space, and
     ids of a line = the ids of its words, one after the other, where a word is what lies between two spaces (" " only,
     nothing else is a space here), and an empty word (two spaces, or a space at an end of the line) is a lone "▁".
 
-For BPE this is exact. For unigram it is but for words that can be cut in two equally good ways (`ambiguity.py`): the
-lines that hold one are encoded whole. A model for which this does not hold (another normaliser, a piece with a space
-inside, no "\n") is used text by text.
+A long word, such as a line of Chinese, is cut further: between two neighbouring characters that stand side by side in no
+piece, no piece can reach either.
+
+For BPE this is exact. For unigram it is but for words that can be cut in two almost equally good ways; these are cut
+anew with the sum that the line has come to (`unigram.py`). A model for which all this does not hold (another
+normaliser, a piece with a space inside, no "\n") is used text by text.
 """
 
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import numba
@@ -23,13 +26,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizer import NEWLINE, SPACE_MARK, Tokenizer
-from pipelines.text.ambiguity import Ambiguity
+from pipelines.text.bits import load64, lowest_bit, store64
+from pipelines.text.bpe import Bpe, bpe, bpe_word
+from pipelines.text.model_pieces import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces
+from pipelines.text.unigram import Unigram, unigram, unigram_word
 
 VERSION = 1
 
-_CACHE_WORDS = 2**20  # beyond, the cache starts anew: it never decides what the ids are
-_CACHE_BYTES = 2**26
-_EMPTY, _NOTHING = 0, -1  # word numbers: the lone "▁"; no word at all (an empty line)
+_CACHE_WORDS = 2**19  # 64 bytes each: 32 MiB. What a full cache forgets is encoded again: it never decides what the ids are
+_ENTRY = 8  # numbers of 64 bits: three of a word's bytes, one of facts, four of ids
+_WORD_BYTES, _WORD_IDS = 24, 8  # of a word in the cache
+_ALWAYS = 0xFFFF  # tokens of a line before a word
+_NEIGHBOUR_BITS = 19  # of hashes of two characters: 64 KiB
+_NO_BYTE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,110 +65,84 @@ def as_lists(values: NDArray[Any], offsets: NDArray[np.int64], item: pa.DataType
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), flat, type=pa.list_(pa.field("item", item, nullable=False)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """A model whose words are independent, as the kernels read it: one of the two kinds is None."""
+
+    bpe: Bpe | None
+    unigram: Unigram | None
+    neighbours: NDArray[np.uint64]  # a bit for the hash of two characters: whether they may stand side by side in a piece
+    newline: int  # ids
+    mark: int
+    merged: int  # the id that stands for any number of unknown characters in a row; -1: they are spelled in bytes
+
+
 class Encoder:
     """Encodes batches of texts with one tokenizer; words of earlier batches are remembered."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._by_words = words_are_independent(tokenizer)
-        self._is_ambiguous = Ambiguity(tokenizer) if self._by_words and tokenizer.kind == "unigram" else None
-        self._forget()
+        self._tables = _tables(tokenizer)
+        self._cache = _empty_cache() if self._tables is not None else np.empty(0, np.uint64)
+        self._sums, self._places = np.empty((2, 0)), np.empty((4, 0), np.int64)
 
     def __call__(self, texts: pa.Array) -> Encoded:
         """The ids of a string column without nulls."""
         if len(texts) == 0:
             return Encoded(np.empty(0, np.int32), np.zeros(1, np.int64))
-        if not self._by_words:
+        if self._tables is None:
             return _text_by_text(self.tokenizer, texts)
         data, offsets = text_bytes(spaces_marked_as_spaces(texts))
-        self._make_room(len(data))
-        known = self._count
-        words = self._word_numbers(data, offsets)
-        self._encode_words(known)
-        word_ids, word_offsets = self._whole_lines(data, *words)
-        assert self.tokenizer.newline_id is not None
-        ids, id_offsets = _gather(*words, word_ids, word_offsets, self.tokenizer.newline_id)
-        if self._count > _CACHE_WORDS or self._used > _CACHE_BYTES:
-            self._forget()
-        return Encoded(ids, id_offsets)
-
-    def _forget(self) -> None:
-        """An empty cache, but for the empty word, whose number is 0."""
-        self._slots = np.full(2**16, -1, np.int32)  # hash table: word numbers, open addressing
-        self._hashes = np.zeros(2**15, np.uint64)  # by word number
-        self._starts = np.zeros(2**15 + 1, np.int64)  # by word number, in the arena
-        self._arena = np.zeros(2**20, np.uint8)  # the words' bytes, one after the other
-        self._count, self._used = 1, 0
-        lone = _lone_mark(self.tokenizer)
-        self._word_ids = np.array(lone, np.int32)
-        self._word_ids_offsets = np.array([0, len(lone)], np.int64)
-        self._ambiguous = np.zeros(1, np.bool_)
-
-    def _make_room(self, new_bytes: int) -> None:
-        """Room for a batch's new words: at most one a two bytes (a word that is not empty, and a separator)."""
-        self._arena = _grown(self._arena, self._used + new_bytes)
-        self._hashes = _grown(self._hashes, self._count + new_bytes // 2 + 2)
-        self._starts = _grown(self._starts, self._count + new_bytes // 2 + 3)
-
-    def _word_numbers(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-        separators = int(np.count_nonzero((data == 0x20) | (data == 0x0A)))
-        room = separators + len(offsets) - 1
-        numbers, ends = np.empty(room, np.int32), np.empty(room, np.bool_)
-        fragments = np.empty(len(offsets), np.int64)
-        self._slots, self._count, self._used = _number_words(
-            data, offsets, self._slots, self._hashes, self._starts, self._arena, self._count, self._used, numbers, ends, fragments
-        )
-        return numbers, ends, fragments
-
-    def _encode_words(self, known: int) -> None:
-        """Ask SentencePiece for the words from number `known` on."""
-        if self._count == known:
-            return
-        starts = self._starts[known : self._count + 1]
-        if self._is_ambiguous is not None:
-            self._ambiguous = np.concatenate([self._ambiguous, self._is_ambiguous(self._arena, starts)])
-        raw = self._arena[starts[0] : starts[-1]].tobytes()
-        cuts = (starts - starts[0]).tolist()
-        words = [raw[a:b].decode() for a, b in pairwise(cuts)]
-        new, lengths = self._reference(words)
-        base = self._word_ids_offsets[-1]
-        self._word_ids = np.concatenate([self._word_ids, new])
-        self._word_ids_offsets = np.concatenate([self._word_ids_offsets, base + np.cumsum(lengths)])
-
-    def _reference(self, lines: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """SentencePiece's ids of lines, one after the other, and how many each has."""
-        encoded = self.tokenizer.processor.encode(lines, num_threads=1)
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        return np.fromiter(chain.from_iterable(encoded), np.int32, int(lengths.sum())), lengths
-
-    def _whole_lines(
-        self, data: NDArray[np.uint8], numbers: NDArray[np.int32], ends: NDArray[np.bool_], fragments: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Words and their ids for this batch: a line with an ambiguous word becomes one word, in its first fragment."""
-        if self._is_ambiguous is None or not self._ambiguous[numbers].any():
-            return self._word_ids, self._word_ids_offsets
-        firsts, lasts, begins, stops = _ambiguous_lines(numbers, ends, fragments, self._ambiguous, self._starts)
-        new, lengths = self._reference([data[a:b].tobytes().decode() for a, b in zip(begins, stops, strict=True)])
-        number = len(self._word_ids_offsets) - 1
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            numbers[first : last + 1] = _NOTHING
-            numbers[first] = number
-            number += 1
-        later = self._word_ids_offsets[-1] + np.cumsum(lengths)
-        return np.concatenate([self._word_ids, new]), np.concatenate([self._word_ids_offsets, later])
+        longest = int(np.diff(offsets).max()) + 8  # and a "▁", and the place behind
+        if self._places.shape[1] < longest:  # pages that no word is long enough for are never touched
+            self._sums, self._places = np.empty((2, longest)), np.empty((4, longest), np.int64)
+        # Each byte gives at most one id as a part of a word and, as a space or a newline, one "▁" behind it.
+        ids, id_offsets = np.empty(2 * (len(data) + len(texts)) + _WORD_IDS, np.int32), np.zeros(len(offsets), np.int64)
+        t = self._tables
+        _encode(
+            data, offsets, t.bpe, t.unigram, t.neighbours, t.newline, t.mark, t.merged,
+            self._cache, self._sums, self._places, ids, id_offsets,
+        )  # fmt: skip
+        return Encoded(ids[: id_offsets[-1]], id_offsets)
 
 
 def words_are_independent(tokenizer: Tokenizer) -> bool:
     """Whether a text's ids are its words' ids: no normaliser, "▁" before a line, no piece reaches over a space."""
-    if tokenizer.newline_id is None:
-        return False
-    characters = "".join(map(chr, chain(range(1, 0xD800), range(0xE000, 0x10000)))).replace(NEWLINE, "").replace(SPACE_MARK, " ")
-    probe = f" a  {characters} "
-    if tokenizer.processor.normalize(probe) != SPACE_MARK + probe.replace(" ", SPACE_MARK):
-        return False
-    names = (str(tokenizer.processor.id_to_piece(i)) for i in range(tokenizer.size))
-    special = tokenizer.special_ids
-    return not any(name not in special and (SPACE_MARK in name[1:] or (NEWLINE in name and name != NEWLINE)) for name in names)
+    return _tables(tokenizer) is not None
+
+
+def _tables(tokenizer: Tokenizer) -> _Tables | None:
+    if tokenizer.newline_id is None or tokenizer.processor.normalize(" a  b ") != "\u2581\u2581a\u2581\u2581b\u2581":
+        return None
+    pieces, rewrites = model_pieces(tokenizer.model)
+    if rewrites or not _are_words(pieces):
+        return None
+    fallback = np.full(256, _NO_BYTE, np.int32)
+    for i, piece in enumerate(pieces):
+        if piece.type == BYTE:
+            fallback[int(piece.text[3:5], 16)] = i  # <0x41>
+    unknown = next(i for i, piece in enumerate(pieces) if piece.type == UNKNOWN)
+    by_merges = bpe(pieces, fallback, unknown) if tokenizer.kind == "bpe" else None
+    by_scores = unigram(pieces, fallback, unknown) if tokenizer.kind == "unigram" else None
+    if by_merges is None and by_scores is None:
+        return None
+    mark = next(i for i, piece in enumerate(pieces) if piece.text == SPACE_MARK.encode())
+    merged = unknown if fallback[0] == _NO_BYTE else -1
+    return _Tables(by_merges, by_scores, _neighbours(pieces), tokenizer.newline_id, mark, merged)
+
+
+def _are_words(pieces: list[ModelPiece]) -> bool:
+    """Whether no piece reaches over a space or a newline, none is unused, and no special one is a character of texts."""
+    mark = SPACE_MARK.encode()
+    for piece in pieces:
+        if piece.type == UNUSED:
+            return False
+        if piece.type in (BYTE, CONTROL, UNKNOWN):
+            if len(piece.text.decode()) == 1:
+                return False
+        elif mark in piece.text[1:] or (b"\n" in piece.text and piece.text != b"\n"):
+            return False
+    return True
 
 
 def spaces_marked_as_spaces(texts: pa.Array) -> pa.Array:
@@ -188,149 +171,194 @@ def _text_by_text(tokenizer: Tokenizer, texts: pa.Array) -> Encoded:
     return Encoded(ids, np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def _lone_mark(tokenizer: Tokenizer) -> list[int]:
-    """The ids of an empty word: SentencePiece reads the line " " as two of them."""
-    twice = tokenizer.processor.encode(" ")
-    return list(twice[: len(twice) // 2])
+def _empty_cache() -> NDArray[np.uint64]:
+    """Sets of two entries; an entry is one line of the processor's cache, which it must not straddle."""
+    room = np.zeros((_CACHE_WORDS + 1) * _ENTRY, np.uint64)
+    first = -room.ctypes.data % 64 // 8
+    return room[first : first + _CACHE_WORDS * _ENTRY]
 
 
-def _grown(array: NDArray[Any], size: int) -> NDArray[Any]:
-    if len(array) >= size:
-        return array
-    larger = np.empty(max(size, 2 * len(array)), array.dtype)
-    larger[: len(array)] = array
-    return larger
+def _neighbours(pieces: list[ModelPiece]) -> NDArray[np.uint64]:
+    """The bits of all pairs of neighbours in pieces."""
+    texts = [piece.text.decode() for piece in pieces if piece.type not in (BYTE, CONTROL, UNKNOWN)]
+    points = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)  # no piece holds "\n" and more
+    bits = np.zeros(2**_NEIGHBOUR_BITS, np.bool_)
+    _mark(points, bits)
+    return np.packbits(bits, bitorder="little").view(np.uint64)
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _neighbour_bit(first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
+    mixed = (np.uint64(first) << np.uint64(21) | np.uint64(second)) * np.uint64(0x9E3779B97F4A7C15)
+    return np.int64(mixed >> np.uint64(64 - _NEIGHBOUR_BITS))
 
 
 @numba.njit(cache=True, nogil=True)
-def _number_words(  # pragma: no cover (compiled)
-    data: Any, offsets: Any, slots: Any, hashes: Any, starts: Any, arena: Any, count: int, used: int, numbers: Any, ends: Any,
-    fragments: Any,
-) -> Any:  # fmt: skip
-    r"""One pass over the bytes. Per fragment (what lies between separators): its word's number, and whether "\n" ends it.
+def _mark(points: Any, bits: Any) -> None:  # pragma: no cover (compiled)
+    for i in range(len(points) - 1):
+        bits[_neighbour_bit(points[i], points[i + 1])] = True
 
-    `fragments` gets the N + 1 offsets of the texts' fragments. New words are added to the table; returns the (perhaps
-    larger) slots, and how many words and bytes there are.
-    """
-    n = 0
-    fragments[0] = 0
+
+@numba.njit(cache=True, nogil=True)
+def _encode(  # pragma: no cover (compiled)
+    data: Any, offsets: Any, bpe: Any, unigram: Any, neighbours: Any, newline: int, mark: int, merged: int,
+    cache: Any, sums: Any, places: Any, ids: Any, id_offsets: Any,
+) -> None:  # fmt: skip
+    """The ids of all texts and where they end. `line` holds, of the line: its first id, the first id whose score is not in
+    its sum yet, and how many unknown characters have no id of their own; sums[0, 0] its sum, if it is wanted."""
+    line, o = np.zeros(3, np.int64), offsets[0]
     for text in range(len(offsets) - 1):
-        position, end = offsets[text], offsets[text + 1]
-        line_start = True
+        position, end, begins_line = offsets[text], offsets[text + 1], True
+        line[0], line[1], line[2], sums[0, 0] = o, o, 0, 0.0
         while True:
-            begin, key = position, np.uint64(0xCBF29CE484222325)
-            while position < end and data[position] != 0x20 and data[position] != 0x0A:
-                key = (key ^ np.uint64(data[position])) * np.uint64(0x100000001B3)  # FNV-1a
-                position += 1
-            newline = position < end and data[position] == 0x0A
-            if position > begin:
-                key ^= key >> np.uint64(29)
-                number = _find(data, begin, position, key, slots, hashes, starts, arena)
-                if number < 0:
-                    slot = -number - 1
-                    number = count
-                    slots[slot] = number
-                    hashes[number] = key
-                    starts[number] = used
-                    for i in range(begin, position):  # a slice would take seconds to compile, for its error message
-                        arena[used] = data[i]
-                        used += 1
-                    starts[number + 1] = used
-                    count += 1
-                    if 2 * count > len(slots):
-                        slots = _rehashed(hashes, count, len(slots) * 2)
-            else:
-                number = _NOTHING if line_start and (newline or position >= end) else _EMPTY
-            numbers[n] = number
-            ends[n] = newline
-            n += 1
-            if position >= end:
+            begin = position
+            position = _word_end(data, position, end)
+            if position == begin and (not begins_line or (position < end and data[position] == 0x20)):
+                ids[o] = mark
+                o += 1
+            start = begin
+            while start < position:
+                stop = _cut(data, start, position, neighbours)
+                o = _word(data, start, stop, start == begin, bpe, unigram, merged, cache, sums, places, line, ids, o)
+                start = stop
+            if position == end:
                 break
-            line_start = newline
+            begins_line = data[position] == 0x0A
+            if begins_line:
+                ids[o] = newline
+                o += 1
+                line[0], line[1], line[2], sums[0, 0] = o, o, 0, 0.0
             position += 1
-        fragments[text + 1] = n
-    return slots, count, used
+        id_offsets[text + 1] = o
 
 
-@numba.njit(cache=True, nogil=True)
-def _find(  # pragma: no cover (compiled)
-    data: Any, begin: int, end: int, key: Any, slots: Any, hashes: Any, starts: Any, arena: Any
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
+    """The next eight bytes, the first one lowest; zeros behind the end of the data."""
+    if position + 8 <= len(data):
+        return load64(data, position)
+    value = np.uint64(0)
+    for i in range(len(data) - position):
+        value |= np.uint64(data[position + i]) << np.uint64(8 * i)
+    return value
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (compiled)
+    """Where the next space or newline is, or the end: the lowest zero byte of `eight ^ spaces` is the first space."""
+    ones, tops = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
+    while position < end:
+        eight = _eight(data, position)
+        spaces, newlines = eight ^ (ones * np.uint64(0x20)), eight ^ (ones * np.uint64(0x0A))
+        found = (((spaces - ones) & ~spaces) | ((newlines - ones) & ~newlines)) & tops
+        if found:
+            return min(position + (lowest_bit(found) >> 3), end)
+        position += 8
+    return end
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
+    """The first eight bytes from `begin` on, those at `end` and behind it as zeros."""
+    if begin >= end:
+        return np.uint64(0)
+    eight = _eight(data, begin)
+    if end - begin < 8:
+        eight &= (np.uint64(1) << np.uint64(8 * (end - begin))) - np.uint64(1)
+    return eight
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _word(  # pragma: no cover (compiled)
+    data: Any, begin: int, end: int, marked: bool, bpe: Any, unigram: Any, merged: int,
+    cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
+) -> int:  # fmt: skip
+    """The ids of a word, or of a part of one, from the cache, which learns it. Two words share a place: the newer is first.
+
+    Facts of an entry: the word's bytes and whether it is marked (6 bits), how many ids (4 bits from bit 8 on), how many
+    tokens of a line may be before it (16 bits from bit 16 on).
+    """
+    first, second, third = _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end)
+    learns = end - begin <= _WORD_BYTES
+    tag = np.uint64((end - begin) | (0x20 if marked else 0))
+    mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
+    mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    place = (np.int64(mixed >> np.uint64(32)) & (len(cache) // (2 * _ENTRY) - 1)) * 2 * _ENTRY
+    entry = place
+    while learns and entry < place + 2 * _ENTRY:
+        facts = cache[entry + 3]
+        if cache[entry] == first and cache[entry + 1] == second and cache[entry + 2] == third and facts & np.uint64(0x3F) == tag:
+            if unigram is None or o - line[0] + line[2] < np.int64(facts >> np.uint64(16)):
+                count = np.int64((facts >> np.uint64(8)) & np.uint64(0xF))
+                store64(ids, o, cache[entry + 4])
+                if count > 2:
+                    for i in range(1, _WORD_IDS // 2):
+                        store64(ids, o + 2 * i, cache[entry + 4 + i])
+                return o + count
+            learns = False
+        entry += _ENTRY
+    stop, safe = _fresh(data, begin, end, marked, bpe, unigram, merged, sums, places, line, ids, o)
+    if learns and stop - o <= _WORD_IDS:
+        for i in range(_ENTRY):
+            cache[place + _ENTRY + i] = cache[place + i]
+        cache[place], cache[place + 1], cache[place + 2] = first, second, third
+        cache[place + 3] = tag | np.uint64(stop - o) << np.uint64(8) | np.uint64(safe) << np.uint64(16)
+        for i in range(_WORD_IDS // 2):  # what lies behind the last id is never read
+            cache[place + 4 + i] = np.uint64(ids[o + 2 * i]) & np.uint64(0xFFFFFFFF) | np.uint64(ids[o + 2 * i + 1]) << np.uint64(
+                32
+            )
+    if merged >= 0 and not marked and ids[o] == merged and ids[o - 1] == merged:  # one id for unknown characters in a row
+        for i in range(o, stop - 1):
+            ids[i] = ids[i + 1]
+        stop -= 1
+        line[1] = min(line[1], stop)
+    return stop
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _fresh(  # pragma: no cover (compiled)
+    data: Any, begin: int, end: int, marked: bool, bpe: Any, unigram: Any, merged: int,
+    sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> Any:  # fmt: skip
-    """The number of a word, or -1 - (the free slot where it belongs)."""
-    mask = len(slots) - 1
-    slot = np.int64(key & np.uint64(mask))
-    while slots[slot] >= 0:
-        number = slots[slot]
-        if hashes[number] == key:
-            start = starts[number]
-            if starts[number + 1] - start == end - begin:
-                i = 0
-                while i < end - begin and arena[start + i] == data[begin + i]:
-                    i += 1
-                if i == end - begin:
-                    return number
-        slot = (slot + 1) & mask
-    return -1 - slot
+    """The ids of a word that is not in the cache: where they end, and how many tokens of a line may be before it."""
+    stop, safe, unknown = o, o - o, o - o
+    if bpe is not None:  # numba leaves out what stands behind such a condition where the argument is None
+        stop, safe = bpe_word(bpe, data, begin, end, marked, places, ids, o), _ALWAYS
+    if unigram is not None:
+        total, before = sums[0, 0], o - line[0] + line[2]
+        sums[0, 0] = 0.0
+        for in_context in range(2):
+            stop, behind, safe_here, unknown = unigram_word(unigram, data, begin, end, marked, in_context, sums, places, ids, o)
+            if in_context:  # the line has had its say
+                sums[0, 0], line[1] = behind, stop
+                line[2] += unknown if merged >= 0 else 0
+                break
+            safe = safe_here
+            sums[0, 0] = total
+            if before < safe:
+                break
+            for i in range(line[1], o):
+                sums[0, 0] = np.float64(np.float32(sums[0, 0] + unigram.scores[ids[i]]))
+    return stop, safe
 
 
-@numba.njit(cache=True, nogil=True)
-def _rehashed(hashes: Any, count: int, size: int) -> Any:  # pragma: no cover (compiled)
-    """A table of `size` slots (a power of 2) with all words but the empty one, which is never looked up."""
-    slots = np.full(size, -1, np.int32)
-    for number in range(1, count):
-        slot = np.int64(hashes[number] & np.uint64(size - 1))
-        while slots[slot] >= 0:
-            slot = (slot + 1) & (size - 1)
-        slots[slot] = number
-    return slots
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
+    """Where a long word can be cut first: between characters that are neighbours in no piece, no piece reaches over."""
+    position, before = begin, np.int64(-1)
+    while end - begin > _WORD_BYTES and position < end:
+        lead = np.int64(data[position])
+        width = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+        point = lead if width == 1 else lead & (0xFF >> (width + 1))
+        for i in range(1, width):
+            point = point << 6 | np.int64(data[position + i] & 0x3F)
+        if position > begin and not _may_join(neighbours, before, point):
+            return position
+        before, position = point, position + width
+    return end
 
 
-@numba.njit(cache=True, nogil=True)
-def _ambiguous_lines(  # pragma: no cover (compiled)
-    numbers: Any, ends: Any, fragments: Any, ambiguous: Any, starts: Any
-) -> Any:  # fmt: skip
-    """The lines of several words of which one is ambiguous: first and last fragment, first byte and the byte behind."""
-    found, count = np.empty((4, len(numbers)), np.int64), 0
-    position, begin = np.int64(0), np.int64(0)
-    for text in range(len(fragments) - 1):
-        first, wanted = fragments[text], False
-        begin = position
-        for n in range(fragments[text], fragments[text + 1]):
-            number = numbers[n]
-            if number > 0:
-                position += starts[number + 1] - starts[number]
-                wanted = wanted or ambiguous[number]
-            last = n + 1 == fragments[text + 1]
-            if ends[n] or last:
-                if wanted and n > first:
-                    found[0, count], found[1, count], found[2, count], found[3, count] = first, n, begin, position
-                    count += 1
-                first, wanted, begin = n + 1, False, position + 1
-            if not last:
-                position += 1
-    return found[0, :count], found[1, :count], found[2, :count], found[3, :count]
-
-
-@numba.njit(cache=True, nogil=True)
-def _gather(  # pragma: no cover (compiled)
-    numbers: Any, ends: Any, fragments: Any, word_ids: Any, word_offsets: Any, newline_id: int
-) -> Any:  # fmt: skip
-    """The ids of all texts and their offsets, from the word numbers."""
-    total = np.int64(0)
-    for n in range(len(numbers)):
-        if numbers[n] >= 0:
-            total += word_offsets[numbers[n] + 1] - word_offsets[numbers[n]]
-        total += ends[n]
-    ids, offsets = np.empty(total, np.int32), np.zeros(len(fragments), np.int64)
-    place = np.int64(0)
-    for text in range(len(fragments) - 1):
-        for n in range(fragments[text], fragments[text + 1]):
-            if numbers[n] >= 0:
-                for i in range(word_offsets[numbers[n]], word_offsets[numbers[n] + 1]):
-                    ids[place] = word_ids[i]
-                    place += 1
-            if ends[n]:
-                ids[place] = newline_id
-                place += 1
-        offsets[text + 1] = place
-    return ids, offsets
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _may_join(neighbours: Any, first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
+    bit = _neighbour_bit(first, second)
+    return (neighbours[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != np.uint64(0)

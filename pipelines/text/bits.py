@@ -1,0 +1,53 @@
+"""Eight bytes at a time, for numba kernels: loads and stores at any byte, and the place of the lowest bit.
+
+NumPy's arrays of 64-bit words can be indexed at every eighth byte only.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_INT64 = ir.IntType(64)
+
+
+@intrinsic
+def load64(_typing: Any, array: Any, _index: Any) -> Any:
+    """The uint64 at array[index:index + 8] (uint8, little-endian machines only); no bounds are checked."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        return builder.load(pointer, align=1)
+
+    return types.uint64(array, types.int64), generate
+
+
+@intrinsic
+def store64(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
+    """Write a uint64 over array[index], array[index + 1] (int32); no bounds are checked."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _pointer(context, builder, signature.args[0], *arguments[:2]), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), generate
+
+
+@intrinsic
+def lowest_bit(_typing: Any, _value: Any) -> Any:
+    """How many zeros lie below the lowest one of a uint64; 64 for 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """The address of array[index], as that of a uint64."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(
+        cgutils.pointer_add(builder, data, builder.mul(index, _INT64(array_type.dtype.bitwidth // 8))), _INT64.as_pointer()
+    )

@@ -1,0 +1,107 @@
+"""A trie of byte strings as a double array: the child of node n by byte b is cell base[n] + b, if that cell's parent is n.
+
+One step costs one addition and one load. Nodes are cells, the root is cell 0.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+BASE, PARENT, VALUE, WIDTH = 0, 1, 2, 4  # the columns of a cell; cells of 16 bytes do not straddle cache lines
+_FREE = -2  # of parents; the root has -1
+
+
+def build(strings: Sequence[bytes], values: Sequence[int]) -> NDArray[np.int32]:
+    """The cells of a trie, flat: WIDTH numbers a cell; the value of a node that ends no string is -1.
+
+    The strings are distinct and none is empty; the values are 0 or more.
+    """
+    order = sorted(range(len(strings)), key=strings.__getitem__)
+    text = np.frombuffer(b"".join(strings[i] for i in order), np.uint8)
+    starts = np.cumsum([0, *(len(strings[i]) for i in order)], dtype=np.int64)
+    return _placed(text, starts, np.array([values[i] for i in order], np.int32))
+
+
+def node_of(cells: NDArray[np.int32], string: bytes) -> int:
+    """The node that a string leads to, or -1."""
+    node = 0
+    for byte in string:
+        child = int(cells[node * WIDTH + BASE]) + byte
+        if cells[child * WIDTH + PARENT] != node:
+            return -1
+        node = child
+    return node
+
+
+@numba.njit(cache=True, nogil=True)
+def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (compiled)
+    """Node by node, in the order of their depth: the first place where all children find free cells."""
+    cells = _grown(np.empty(0, np.int32), 4 * len(text) // 3 + 1024)
+    cells[PARENT] = -1
+    queue = np.empty((len(text) + 1, 4), np.int64)  # node, first string, last string + 1, depth
+    queue[0, 0], queue[0, 1], queue[0, 2], queue[0, 3] = 0, 0, len(starts) - 1, 0
+    count, free, children = 1, 1, np.empty(257, np.int64)
+    for done in range(len(text) + 1):
+        if done == count:
+            break
+        node, first, last, depth = queue[done, 0], queue[done, 1], queue[done, 2], queue[done, 3]
+        if first < last and starts[first] + depth == starts[first + 1]:  # the shortest comes first
+            cells[node * WIDTH + VALUE] = values[first]
+            first += 1
+        width = _children(text, starts, first, last, depth, children)
+        if width == 0:
+            continue
+        while cells[free * WIDTH + PARENT] != _FREE:
+            free += 1
+        if (free + 512) * WIDTH > len(cells):
+            cells = _grown(cells, 2 * len(cells) // WIDTH)
+        base = max(free - children[0], 1)
+        while not _fits(cells, base, children, width):
+            base += 1
+            if (base + 512) * WIDTH > len(cells):
+                cells = _grown(cells, 2 * len(cells) // WIDTH)
+        cells[node * WIDTH + BASE] = base
+        start = first
+        for i in range(width):
+            child, stop = base + children[i], start
+            while stop < last and text[starts[stop] + depth] == children[i]:
+                stop += 1
+            cells[child * WIDTH + PARENT] = node
+            queue[count, 0], queue[count, 1], queue[count, 2], queue[count, 3] = child, start, stop, depth + 1
+            count, start = count + 1, stop
+    return cells
+
+
+@numba.njit(cache=True, nogil=True)
+def _children(text: Any, starts: Any, first: int, last: int, depth: int, children: Any) -> int:  # pragma: no cover (compiled)
+    """The distinct bytes at a depth of sorted strings; how many there are."""
+    width = 0
+    for i in range(first, last):
+        byte = text[starts[i] + depth]
+        if width == 0 or children[width - 1] != byte:
+            children[width] = byte
+            width += 1
+    return width
+
+
+@numba.njit(cache=True, nogil=True)
+def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: no cover (compiled)
+    """Whether the cells of all children are free."""
+    for i in range(width):
+        if cells[(base + children[i]) * WIDTH + PARENT] != _FREE:
+            return False
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _grown(cells: Any, size: int) -> Any:  # pragma: no cover (compiled)
+    """The cells, and free ones up to `size`."""
+    larger = np.empty(size * WIDTH, np.int32)
+    for i in range(size):
+        larger[i * WIDTH + BASE], larger[i * WIDTH + PARENT], larger[i * WIDTH + VALUE] = 0, _FREE, -1
+    for i in range(len(cells)):
+        larger[i] = cells[i]
+    return larger
