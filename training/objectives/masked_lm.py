@@ -85,8 +85,7 @@ class MaskedLM:
         to_predict = np.minimum(np.maximum(np.rint(lengths * self.share), 1), self.predictions).astype(np.int64)
         positions = np.zeros((len(rows), self.predictions), np.int64)
         targets = np.full((len(rows), self.predictions), IGNORE, np.int64)
-        starts = np.array([] if self.word_start is None else self.word_start, np.bool_)  # a mapped one would compile anew
-        lone = -1 if self.lone_mark is None else self.lone_mark
+        starts, lone = self._starts()
         special = (self.specials.begin, self.specials.end, self.specials.mask)
         _mask(keys, lengths, to_predict, starts, lone, special, self.vocabulary_size, inputs, positions, targets)
         out = {"inputs": inputs, "segments": segments, "lengths": lengths, "masked_positions": positions, "targets": targets}
@@ -99,6 +98,12 @@ class MaskedLM:
         """By how many predictions each term of the loss is divided: the masked tokens and, with pairs, the rows."""
         tokens = {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
         return {**tokens, "pairs": len(examples["next_sentence"])} if self.pairs else tokens
+
+    def _starts(self) -> tuple[NDArray[np.bool_], int]:
+        """Which pieces begin a word, and the lone mark; without whole words every piece is one."""
+        if self.word_start is None:
+            return np.ones(self.vocabulary_size, np.bool_), -1
+        return np.array(self.word_start), -1 if self.lone_mark is None else self.lone_mark  # a mapped one would compile anew
 
     def _assemble(self, rows: RowBatch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Inputs without a mask, segments, lengths."""
@@ -125,15 +130,17 @@ def _assemble(
                 if inputs[row, at - 1] != end:
                     inputs[row, at] = end
                     at += 1
-                segment = 1
-            for token in range(spans[span], spans[span + 1]):
-                inputs[row, at] = ids[token]
-                segments[row, at] = segment
-                at += 1
+                segment = at
+            first, size = spans[span], spans[span + 1] - spans[span]
+            for place in range(size):
+                inputs[row, at + place] = ids[first + place]
+            at += size
         if inputs[row, at - 1] != end:
             inputs[row, at] = end
-            segments[row, at] = segment
             at += 1
+        if segment > 0:
+            for place in range(segment, at):
+                segments[row, place] = 1
         lengths[row] = at
 
 
@@ -159,15 +166,14 @@ def _mask(
 def _words(
     tokens: Any, length: Any, begin: Any, end: Any, word_start: Any, lone: Any, candidates: Any, firsts: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """Candidates and words of a row; returns how many words. With an empty `word_start` every candidate is one."""
+    """Candidates and words of a row; returns how many words."""
     count, words = 0, 0
     for at in range(length):
         piece = tokens[at]
         if piece in (begin, end):
             continue
-        if count == 0 or len(word_start) == 0 or (word_start[piece] and tokens[at - 1] != lone):
-            firsts[words] = count
-            words += 1
+        firsts[words] = count  # holds if a word begins here, else the next one to begin writes over it
+        words += (count == 0) | (word_start[piece] & (tokens[at - 1] != lone))
         candidates[count] = at
         count += 1
     firsts[words] = count
