@@ -193,7 +193,12 @@ def _facts(tokenizer: Tokenizer, sample: pa.Table, found: Mapping[str, Share], w
     return {
         "tokenizer": tokenizer.facts(tokenizer.file_name),
         "pieces": PIECES_PATH,
-        "sample": {"documents": sample.num_rows, "utf8_bytes": _bytes(sample), "languages": _languages(sample, found)},
+        "sample": {
+            "documents": len(sample["id"].unique()),
+            "passages": sample.num_rows,
+            "utf8_bytes": _bytes(sample),
+            "languages": _languages(sample, found),
+        },
         "report": {**vocabulary_report.report(tokenizer, shown), "warnings": list(warnings)},
     }
 
@@ -207,7 +212,7 @@ def _languages(sample: pa.Table, found: Mapping[str, Share]) -> dict[str, dict[s
             "available_bytes": share.available_bytes,
             "wanted_share": round(share.wanted_share, 6),
             "drawn_bytes": drawn[language]["bytes_sum"] if language in drawn else 0,
-            "documents": drawn[language]["bytes_count"] if language in drawn else 0,
+            "passages": drawn[language]["bytes_count"] if language in drawn else 0,
         }
         for language, share in found.items()
     }

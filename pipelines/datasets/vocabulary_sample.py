@@ -1,7 +1,9 @@
-"""The sample that a vocabulary is trained on: documents of the train split, so many bytes of each language.
+"""The sample that a vocabulary is trained on: passages of the train split, so many bytes of each language.
 
-A language's documents are those with the smallest sampling keys (a hash of their ids), in their order, until they hold
-its bytes; the last is cut off there. So the sample does not depend on the order of the parts or of the rows.
+Documents are cut into passages (text/passages.py), as a few novels would be a vocabulary of their heroes' names. A
+language's passages are those with the smallest sampling keys (hashes of their documents' ids and their numbers), in
+their order, until they hold its bytes; the last is cut off there. So the sample does not depend on the order of the
+parts or of the rows.
 
 Memory: of each language at most twice what it gets, so of all at most twice the sample, one batch of the corpus, and,
 while one language is thinned, what stays of it.
@@ -14,8 +16,10 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipelines.contract import schema
+from pipelines.text.passages import Passages, passage_keys, passages
 
 COUNTED_COLUMNS = ("work", "language", "text")
 DRAWN_COLUMNS = ("id", "work", "source", "language", "text")
@@ -23,12 +27,14 @@ _UNKNOWN_LANGUAGE = "und"
 _SAMPLE = pa.schema(
     [
         ("id", pa.binary(16)),
+        ("passage", pa.int64()),
         ("source", pa.string()),
         ("language", pa.string()),
         ("text", pa.large_string()),
         ("key", pa.float64()),
     ]
 )
+_TEXT = 4
 
 
 def language_bytes(documents: Iterable[pa.RecordBatch], validation_share: float) -> dict[str, int]:
@@ -56,32 +62,47 @@ class Draw:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Look at documents (columns id, work, source, language, text)."""
-        keys = schema.sampling_key(batch["id"])
-        train = ~schema.is_validation(batch["work"], self._validation_share)
+        found = passages(batch["text"])
+        keys = passage_keys(schema.sampling_key(batch["id"])[found.texts], found.numbers)
         languages = _languages(batch).dictionary_encode()
-        numbers = languages.indices.to_numpy()
-        columns = [batch["id"], batch["source"], _languages(batch), batch["text"].cast(pa.large_string()), pa.array(keys)]
-        rows = pa.Table.from_arrays(columns, schema=_SAMPLE)
-        for number, language in enumerate(languages.dictionary.to_pylist()):
-            if (pool := self._pools.get(language)) is not None:
-                wanted = train & (numbers == number) & (keys <= pool.limit)
-                pool.add(rows.filter(pa.array(wanted)))
+        pools = [self._pools.get(language) for language in languages.dictionary.to_pylist()]
+        limits = np.array([pool.limit if pool else -1.0 for pool in pools])[languages.indices.to_numpy()]
+        limits[schema.is_validation(batch["work"], self._validation_share)] = -1.0
+        wanted = np.flatnonzero(keys <= limits[found.texts])
+        rows = _rows(batch, found, wanted, keys)
+        for language, pool in zip(languages.dictionary.to_pylist(), pools, strict=True):
+            if pool is not None:
+                pool.add(rows.filter(pc.equal(rows["language"], language)))
 
     def sample(self) -> pa.Table:
-        """The sample, ordered by id: id, source, language, text."""
+        """The sample, ordered by id and passage: id, passage, source, language, text."""
         found = [pool.taken() for pool in self._pools.values()]
         self._pools.clear()
-        return pa.concat_tables([_SAMPLE.empty_table(), *found]).drop_columns(["key"]).sort_by("id").combine_chunks()
+        order = [("id", "ascending"), ("passage", "ascending")]
+        return pa.concat_tables([_SAMPLE.empty_table(), *found]).drop_columns(["key"]).sort_by(order).combine_chunks()
+
+
+def _rows(batch: pa.RecordBatch, found: Passages, wanted: NDArray[np.int64], keys: NDArray[np.float64]) -> pa.Table:
+    of = pa.array(found.texts[wanted])
+    columns = [
+        batch["id"].take(of),
+        pa.array(found.numbers[wanted]),
+        batch["source"].take(of),
+        _languages(batch).take(of),
+        pa.array(found.cut_out(wanted), pa.large_string()),
+        pa.array(keys[wanted]),
+    ]
+    return pa.Table.from_arrays(columns, schema=_SAMPLE)
 
 
 class _Pool:
-    """The documents of one language with the smallest keys so far."""
+    """The passages of one language with the smallest keys so far."""
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted  # bytes
         self._rows: list[pa.Table] = []
         self.held = 0  # bytes
-        self.limit = 1.0  # a document with a larger key is not needed
+        self.limit = 1.0  # a passage with a larger key is not needed
 
     def add(self, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -98,14 +119,14 @@ class _Pool:
 
     def _thin(self) -> None:
         """Keep the rows with the smallest keys that hold what is wanted, the last one cut off there."""
-        ordered = pa.concat_tables(self._rows).sort_by([("key", "ascending"), ("id", "ascending")])
+        ordered = pa.concat_tables(self._rows).sort_by([("key", "ascending"), ("id", "ascending"), ("passage", "ascending")])
         held = np.cumsum(pc.binary_length(ordered["text"]).to_numpy())
         last = int(np.searchsorted(held, self._wanted))
         self.limit = ordered["key"][last].as_py()
         room = self._wanted - (int(held[last - 1]) if last else 0)
         cut = pa.array([_beginning(ordered["text"][last].as_py(), room)], pa.large_string())
         crossing = ordered.slice(last, 1)
-        self._rows = [ordered.slice(0, last).combine_chunks(), crossing.set_column(3, _SAMPLE.field("text"), cut)]
+        self._rows = [ordered.slice(0, last).combine_chunks(), crossing.set_column(_TEXT, _SAMPLE.field(_TEXT), cut)]
         self.held = (int(held[last - 1]) if last else 0) + int(pc.binary_length(cut)[0].as_py())
 
 

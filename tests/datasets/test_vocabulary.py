@@ -130,7 +130,7 @@ def test_the_sample_is_the_smallest_keys_of_the_train_split_of_each_language() -
         assert by_key[:-1] == texts[: len(by_key) - 1]
     assert sample.filter(pc.equal(sample["language"], "und")).num_rows == sum(row["language"] is None for row in ordered)
     assert sample["id"].to_pylist() == sorted(sample["id"].to_pylist())
-    assert sample.column_names == ["id", "source", "language", "text"]
+    assert sample.column_names == ["id", "passage", "source", "language", "text"]
     assert drawn([whole.slice(i, 1) for i in reversed(range(400))], {"en": 5_000, "de": 777, "und": 10**9}).equals(sample)
 
 
@@ -158,6 +158,20 @@ def test_a_cut_never_falls_inside_a_character() -> None:
     assert drawn([batch], {"en": 2}).num_rows == 0
 
 
+def test_a_long_document_gives_passages_and_all_of_it_when_all_is_wanted() -> None:
+    batch = documents([1, 2])
+    novels = [" ".join(f"word{n}" for n in range(40_000)), "水" * 50_000]
+    batch = batch.set_column(batch.schema.names.index("text"), "text", pa.array(novels))
+    whole = drawn([batch], {"en": 10**9})
+    by_id = [whole.filter(pc.equal(whole["id"], document)) for document in batch["id"].to_pylist()]
+    assert ["".join(rows["text"].to_pylist()) for rows in by_id] == novels
+    assert [rows["passage"].to_pylist() for rows in by_id] == [list(range(rows.num_rows)) for rows in by_id]
+    some = drawn([batch], {"en": 60_000})
+    assert pc.sum(pc.binary_length(some["text"])).as_py() in range(59_998, 60_001)
+    assert len(some["id"].unique()) == 2
+    assert len(some) in (4, 5)
+
+
 def test_bytes_are_counted_by_language_in_the_train_split() -> None:
     whole = documents(list(range(300)))
     rows = whole.filter(pa.array(~schema.is_validation(whole["work"], 0.2))).to_pylist()
@@ -177,7 +191,7 @@ def test_languages_are_balanced_and_the_facts_say_how(tmp_path: Path) -> None:
     }
     assert languages["und"]["available_bytes"] > 1_000
     assert made.manifest.facts["sample"]["utf8_bytes"] == 12_000
-    assert made.manifest.facts["sample"]["documents"] == languages["de"]["documents"] + languages["en"]["documents"]
+    assert made.manifest.facts["sample"]["passages"] == languages["de"]["passages"] + languages["en"]["passages"]
     assert list(made.manifest.facts["report"]["by_language"]) == ["en", "de"]
     with pytest.raises(ValueError, match=r"^vocabularies\.gpt\.language_weights\.xx: .* the languages are de, en, und$"):
         build(tmp_path / "b", [list(range(50))], language_weights={"xx": 0})
