@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 
 # Character classes. A character of no class is a letter of a script without case, a digit or anything else.
 _OTHER, _LOWER, _UPPER, _DIGIT, _SPACE, _NEWLINE, _STOP, _END, _FULL_END, _CLOSE, _OPEN, _COMMA = range(12)
@@ -42,16 +42,47 @@ _COMMAS = ",;:\u3001\uff0c\uff1b\uff1a\u060c\u061b"
 # What follows a closing bracket when a Japanese sentence goes on after a quotation.
 _GOES_ON = "\u3068\u3063\u306a\u306e\u3092\u306b\u306f\u304c\u3082\u3067"
 
-# Before a full stop; without it, lower case. English, German, French, Spanish, Italian, Polish, Russian.
-_ABBREVIATIONS = """
-mr mrs ms dr prof st jr sr vs etc fig figs vol vols ch pp no nos gen col capt lt sgt rev hon messrs mt ft inc ltd co corp dept est
-approx ca cf al ed eds trans repr jan feb mar apr jun jul aug sep sept oct nov dec op cit ibid
-bzw usw nr str hr fr frl geb gest jh bd ggf evtl sog vgl abb zit hrsg aufl inkl exkl mio mrd tel
-mme mlle mm av bd env sr sra srta dña ud uds pág núm art arts
-sig dott avv ing
-tzn np itd itp ul św ks zob ok wg
-т г гг в вв ул д стр см др пр тыс млн млрд руб им н э рис табл гл
+# Words that decide about a full stop, as bits of `_Words.kinds`.
+_NEVER, _MAYBE, _STARTER, _ORDINAL, _COUNTED = (1 << i for i in range(5))
+
+# Before a full stop that ends no sentence: what they belong to follows. Without the stop, lower case (or capitalised).
+# English, German, French, Spanish, Italian, Polish, Russian.
+_NEVER_ENDS = """
+mr mrs ms dr prof st messrs mt ft gen col capt lt sgt rev hon gov sen rep fr vs fig figs vol vols ch pp no nos dept est approx ca
+cf al ed eds trans repr jan feb mar apr jun jul aug sep sept oct nov dec op cit ibid e.g i.e c.f v.s
+bzw nr str hr frl geb gest bd ggf evtl sog vgl abb hrsg aufl inkl exkl mio mrd tel z.b d.h u.a v.a s.o s.u i.d.r o.g
+m mm mme mlle mll mgr av env sra srta dña ud uds pág núm art arts ee sig dott avv ing
+tzn np ul św ks zob wg abp bp fot godz pt pl ang hab m.in čl doc tzv např spol
+ул стр см им рис табл гл т.е т.н т.к пр пер просп тел акад ст пос проф арх
 """
+
+# Before a full stop that may end a sentence, too: it does when a word of _STARTERS follows.
+_MAY_END = """
+jr sr etc inc ltd co corp usw usf jh itd itp ok tys proc
+т г гг в вв д др пр тыс млн млрд руб коп н э проч
+"""
+
+# Words that begin sentences, and hardly ever a name or (in German) a noun phrase behind an abbreviation.
+_STARTERS = """
+The This That These Those It He She They We You If In On At But And As For When While There What Which Who How Why Then However
+Its His Her Their Our My Some Many Most After Before Since Because So Now Another Each Both Although Though Until With From By
+Also I
+Die Der Das Ein Eine Es Er Sie Wir Im Auf Auch Aber Und Oder Wenn Als Nach Bei Mit Für Dies Diese Dieser Dieses Dann Hier Man Nun
+Seit Während Trotzdem Danach Dabei Damit Doch Wie Wer Weil Ich
+Les Il Elle Ils Elles On Ce Cette Ces Mais Et Dans En Pour Avec Quand Comme Après Nous Vous Une Un
+Los Las Una Este Esta Pero Con Por Para Cuando Como Se Su Sus Nel Nella Ma Per Quando Questo Questa Non
+W Na Nie To Po Jest Jego Jej Ale Gdy Jak Do
+В На И Но Он Она Оно Они Это Эти Этот Эта Эту Мы Вы Я Как Если Когда Что Где По При Для За Из От До После Так Также Тут Там Все
+Всё Кроме Однако Или С К О У Не Поэтому Его Её Их Под Во Ко Со Сейчас Теперь
+"""
+
+# German: a number with a full stop behind one of these, or before one of those, is an ordinal ("vom 3. Mai", "7. Auflage").
+_BEFORE_ORDINALS = (
+    "am den dem der des die das vom zum zur im ins beim bis ab seit und ein eine einen einem einer sein seine ihr ihre"
+)
+_COUNTED_NOUNS = (
+    "januar februar märz april mai juni juli august september oktober november dezember jahrhundert jahrhunderts auflage"
+)
 
 
 def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -70,12 +101,13 @@ def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tupl
     >>> starts.tolist()
     [0, 14, 29, 42]
     """
-    return _scan(data, offsets, *_tables())
+    classes, goes_on, keys, kinds = _tables()
+    return _scan(data, offsets, classes, goes_on, keys, kinds)
 
 
 @lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64]]:
-    """Class by code point (of the first two planes), whether a character continues a quotation, hashes of abbreviations."""
+def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64], NDArray[np.uint8]]:
+    """Class by code point (of the first two planes), whether a character continues a quotation, words by hash and their bits."""
     classes = np.zeros(0x20000, np.uint8)
     for code in range(0x20000):
         category = unicodedata.category(chr(code))
@@ -92,9 +124,19 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64]]
     classes[0x0A], classes[ord(".")] = _NEWLINE, _STOP
     goes_on = np.zeros(0x20000, np.bool_)
     goes_on[[ord(c) for c in _GOES_ON + _COMMAS]] = True
-    words = {form for word in _ABBREVIATIONS.split() for form in (word, word.capitalize())}
-    hashes = np.array(sorted(_fnv(word.encode()) for word in words), np.uint64)
-    return classes, goes_on, hashes
+    return classes, goes_on, *_words()
+
+
+def _words() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Hashes of the words that decide, ascending, and their bits."""
+    bits: dict[int, int] = {}
+    lists = ((_NEVER_ENDS, _NEVER), (_MAY_END, _MAYBE), (_BEFORE_ORDINALS, _ORDINAL), (_COUNTED_NOUNS, _COUNTED))
+    forms = [(form, bit) for text, bit in lists for word in text.split() for form in (word, word.capitalize())]
+    for form, bit in (*forms, *((word, _STARTER) for word in _STARTERS.split())):
+        key = _fnv(form.encode())
+        bits[key] = bits.get(key, 0) | bit
+    keys = sorted(bits)
+    return np.array(keys, np.uint64), np.array([bits[key] for key in keys], np.uint8)
 
 
 def _fnv(data: bytes) -> int:
@@ -140,41 +182,90 @@ def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragm
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_no_end(  # pragma: no cover (compiled)
-    data: Any, begin: int, position: int, classes: Any, abbreviations: Any, before_digit: bool
-) -> Any:  # fmt: skip
-    """Whether the full stop at `position` belongs to the word before it (which starts at or after `begin`)."""
-    start = position
-    while start > begin and data[start - 1] > 0x20:  # white space beyond ASCII is no concern here
-        start -= 1
-    start = _skip(data, start, position, classes, (1 << _OPEN) | (1 << _CLOSE) | (1 << _COMMA))
-    digits, letters = 0, 0
+def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
+    """What is known of the word in these bytes; 0: nothing."""
     key = np.uint64(0xCBF29CE484222325)
+    for place in range(start, end):
+        key = (key ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
+    found = np.searchsorted(keys, key)
+    return np.int64(kinds[found]) if found < len(keys) and keys[found] == key else 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (compiled)
+    """Where the token that ends at `end` starts; white space beyond ASCII is no concern here."""
+    while end > begin and data[end - 1] > 0x20:
+        end -= 1
+    return end
+
+
+@numba.njit(cache=True, nogil=True)
+def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
+    """What is known of the word at `start`; a letter before a full stop is an initial, no word."""
+    stop = _skip(data, start, end, classes, (1 << _UPPER) | (1 << _LOWER))
+    if stop < end and data[stop] == 0x2E and _character(data, start, end)[1] == stop - start:
+        return 0
+    return _bits_of(data, start, stop, keys, kinds)
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_no_end(  # pragma: no cover (compiled)
+    data: Any, begin: int, position: int, behind: int, following: int, end: int, classes: Any, keys: Any, kinds: Any
+) -> Any:  # fmt: skip
+    """Whether the full stop at `position` belongs to the word before it, in a sentence that starts at `begin`.
+
+    Closing characters reach to `behind`, the next word starts at `following`.
+    """
+    for place in range(position + 1, behind):
+        if data[place] not in (0x29, 0x5D, 0x7D):  # ) ] }; an ellipsis or a closing quote ends the sentence
+            return False
+    opening = (1 << _OPEN) | (1 << _CLOSE) | (1 << _COMMA)
+    start = _skip(data, _token_start(data, begin, position), position, classes, opening)
+    digits, letters, uppers, symbols, stops, segment, longest = 0, 0, 0, 0, 0, 0, 0
     place = start
     while place < position:
         code, size = _character(data, place, position)
         kind = classes[code] if code < 0x20000 else _OTHER
-        if kind == _STOP and letters and not digits:
-            return True  # "e.g", "U.S"
         digits += kind == _DIGIT
-        letters += kind != _DIGIT
-        for i in range(size):
-            key = (key ^ np.uint64(data[place + i])) * np.uint64(0x100000001B3)
+        uppers += kind == _UPPER
+        letters += kind not in (_DIGIT, _STOP)
+        symbols += kind == _OTHER and code < 0x80
+        stops += kind == _STOP
+        segment = 0 if kind == _STOP else segment + 1
+        longest = max(longest, segment)
         place += size
+    if start == position:
+        return False
+    before_end = start
+    while before_end > begin and data[before_end - 1] <= 0x20:
+        before_end -= 1
+    before_start = _skip(data, _token_start(data, begin, before_end), before_end, classes, opening)
+    is_first = before_start >= before_end
+    is_second = not is_first and before_start <= _skip(data, begin, end, classes, opening | (1 << _SPACE))
+    next_bits = _starter_bits(data, following, end, classes, keys, kinds)
     if letters == 0:
-        return 1 <= digits <= 2
+        if stops or digits > 2 or is_first or is_second:
+            return is_first or (is_second and (stops > 0 or digits <= 2))  # "8.1. Title", "Fig. 3.1. Title"
+        return (_bits_of(data, before_start, before_end, keys, kinds) & _ORDINAL) != 0 or (next_bits & _COUNTED) != 0
+    if digits and stops:
+        return is_first and letters <= 2  # "B.1. Title"
+    starts_sentence = (next_bits & _STARTER) != 0
+    bits = _bits_of(data, start, position, keys, kinds)
+    if bits & _NEVER:
+        return True
+    if bits & _MAYBE or (stops and longest <= 2 and not symbols):  # "U.S.", "p.m.", "т.д."
+        return not starts_sentence
     first = _class_at(data, start, position, classes)
-    if letters == 1 and digits == 0:
-        return first in (_UPPER, _LOWER)
-    if before_digit and letters <= 3 and digits == 0 and first == _UPPER:
-        return True  # "Eph. 6:15", "Abs. 2"
-    found = np.searchsorted(abbreviations, key)
-    return found < len(abbreviations) and abbreviations[found] == key
+    if letters == 1 and not digits and not stops:
+        return first in (_UPPER, _LOWER) and (is_first or is_second or not starts_sentence)
+    if letters <= 3 and not digits and not stops and first == _UPPER and uppers < letters:
+        return _class_at(data, following, end, classes) == _DIGIT  # "Eph. 6:15", "Abs. 2"
+    return False
 
 
 @numba.njit(cache=True, nogil=True)
 def _next_start(  # pragma: no cover (compiled)
-    data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, goes_on: Any, abbreviations: Any
+    data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, goes_on: Any, keys: Any, kinds: Any
 ) -> int:  # fmt: skip
     """Where the next sentence starts if the character at `position` (of class `kind`) ends one; else -1."""
     spaces, ends = (1 << _SPACE) | (1 << _NEWLINE), (1 << _STOP) | (1 << _END) | (1 << _FULL_END) | (1 << _CLOSE)
@@ -184,6 +275,11 @@ def _next_start(  # pragma: no cover (compiled)
         wrapped = single and not ended and _class_at(data, start, end, classes) == _LOWER
         return -1 if wrapped else start
     behind = _skip(data, position, end, classes, ends)
+    if kind == _FULL_END:
+        for place in range(position, behind - 2):
+            if data[place] == 0xE2 and data[place + 1] == 0x80 and data[place + 2] == 0x9C:  # “ closes in German only
+                behind = place
+                break
     if behind >= end:
         return -1
     if kind == _FULL_END:
@@ -198,16 +294,16 @@ def _next_start(  # pragma: no cover (compiled)
     start = _skip(data, behind, end, classes, 1 << _SPACE)
     opened = _skip(data, start, end, classes, (1 << _OPEN) | (1 << _CLOSE) | (1 << _SPACE))
     first = _class_at(data, opened, end, classes)
-    if first in (_LOWER, _COMMA, _NEWLINE):
+    if first in (_LOWER, _COMMA, _NEWLINE, _STOP, _END):  # ". . ."
         return -1
-    if kind == _STOP and _is_no_end(data, begin, position, classes, abbreviations, first == _DIGIT):
+    if kind == _STOP and _is_no_end(data, begin, position, behind, opened, end, classes, keys, kinds):
         return -1
     return start
 
 
 @numba.njit(cache=True, nogil=True)
 def _scan(  # pragma: no cover (compiled)
-    data: Any, offsets: Any, classes: Any, goes_on: Any, abbreviations: Any
+    data: Any, offsets: Any, classes: Any, goes_on: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip
     starts, count = np.empty(len(data) // 16 + 16, np.int64), 0
     counts = np.zeros(len(offsets), np.int64)
@@ -227,7 +323,7 @@ def _scan(  # pragma: no cover (compiled)
             code, size = _character(data, position, end)
             kind = classes[code] if code < 0x20000 else _OTHER
             if kind in (_NEWLINE, _STOP, _END, _FULL_END):
-                following = _next_start(data, begin, position, end, kind, ended, classes, goes_on, abbreviations)
+                following = _next_start(data, begin, position, end, kind, ended, classes, goes_on, keys, kinds)
                 if following > position:
                     position = start = following
                     ended = False
