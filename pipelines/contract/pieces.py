@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.contract.tokenizer import Tokenizer
 
 SPACE_MARK = "\u2581"  # SentencePiece's mark of a space inside a piece
+BYTE_LEVEL_SPACE = "\u0120"  # "Ġ": byte-level BPE's character for the byte of a space
 NEWLINE = "\n"  # the piece between two lines
 CONTINUED = "##"  # WordPiece: this piece goes on a word
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from pipelines.contract import schema
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.pieces import BYTE_LEVEL_SPACE, SPACE_MARK
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.tokenizer import Tokenizer
 from pipelines.text.encode import Encoded, Encoder, as_lists, spaces_marked_as_spaces, text_bytes
 from pipelines.text.sentences import sentence_starts
 
-VERSION = 1
+VERSION = 2
 STAGE = "tokens"
 COUNTS = "counts"  # the table of what a batch came to
 
@@ -102,6 +103,7 @@ def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
     encoder = Encoder(tokenizer)
     piece_bytes = tokenizers.pieces(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
     newline = -1 if tokenizer.newline_id is None else tokenizer.newline_id
+    mark, prefix = _space_piece(tokenizer), tokenizer.line_prefix_bytes
     marks_spaces = tokenizer.library == "sentencepiece"
 
     def encode(texts: pa.Array) -> _Tokens:
@@ -110,7 +112,7 @@ def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
         data, offsets = text_bytes(texts)
         starts, by_text = sentence_starts(data, offsets)
         found, found_offsets, wrong = _tokens_at(
-            starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline, tokenizer.line_prefix_bytes
+            starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline, prefix, mark
         )
         if wrong >= 0:
             raise ValueError(
@@ -119,6 +121,13 @@ def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
         return _Tokens(encoded, found, found_offsets)
 
     return encode
+
+
+def _space_piece(tokenizer: Tokenizer) -> int:
+    """The id of the piece that is one space and nothing else, or -1."""
+    name = BYTE_LEVEL_SPACE if tokenizer.kind == "byte_bpe" else SPACE_MARK
+    names = tokenizer.piece_names()
+    return names.index(name) if name in names else -1
 
 
 def _of_changed_text(tokenizer: Tokenizer, texts: pa.Array) -> _Tokens:
@@ -132,7 +141,8 @@ def _of_changed_text(tokenizer: Tokenizer, texts: pa.Array) -> _Tokens:
     begins = np.concatenate([np.empty(0, np.int64), *(first for _, first, _ in found)]) + shift
     ends = np.concatenate([np.empty(0, np.int64), *(behind for _, _, behind in found)]) + shift
     starts, by_text = sentence_starts(data, offsets)
-    return _Tokens(Encoded(ids, id_offsets), *_first_tokens(starts, by_text, begins, ends, id_offsets))
+    spaces = ids == _space_piece(tokenizer)
+    return _Tokens(Encoded(ids, id_offsets), *_first_tokens(starts, by_text, begins, ends, spaces, id_offsets))
 
 
 def _first_tokens(
@@ -140,18 +150,22 @@ def _first_tokens(
     by_text: NDArray[np.int64],
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
+    spaces: NDArray[np.bool_],
     id_offsets: NDArray[np.int64],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """For each sentence start (a byte) the first token of its text that ends behind it, or begins there or later.
 
-    A token that begins there but holds no byte ("▁" before a line) belongs to the sentence. Sentences without a token
+    A lone "▁" right before it, whether it holds a byte or none, belongs to the sentence. Sentences without a token
     (nothing but what the normaliser removes) are left out, and so is one that starts in the token of the one before.
     """
     text = np.repeat(np.arange(len(by_text) - 1), np.diff(by_text))
     token = np.minimum(np.searchsorted(ends, starts, "right"), np.searchsorted(begins, starts, "left"))
     token = np.maximum(token, id_offsets[text])
-    kept = (token < id_offsets[text + 1]) & (token != np.concatenate([[-1], token[:-1]]))
-    token, text = token[kept], text[kept]
+    inside = token < id_offsets[text + 1]
+    token, text, starts = token[inside], text[inside], starts[inside]
+    token -= (token > id_offsets[text]) & spaces[token - 1] & (ends[token - 1] == starts)
+    new = token != np.concatenate([[-1], token[:-1]])
+    token, text = token[new], text[new]
     counts = np.bincount(text, minlength=len(by_text) - 1)
     return (token - id_offsets[text]).astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
 
@@ -166,8 +180,12 @@ def _tokens_at(  # pragma: no cover (compiled)
     piece_bytes: Any,
     newline_id: int,
     prefix: int,
+    mark: int,
 ) -> Any:
-    """For each sentence start (a byte) the token of its text that covers it; the last value is a text that fails, or -1."""
+    """For each sentence start (a byte) the token of its text that covers it; the last value is a text that fails, or -1.
+
+    A lone "▁" right before it belongs to the sentence: the words behind it are not glued to others when sentences move.
+    """
     found, offsets, count = np.empty(len(starts), np.uint32), np.zeros(len(by_text), np.int64), 0
     for text in range(len(by_text) - 1):
         position, following, line_start = text_offsets[text], by_text[text], True
@@ -179,8 +197,9 @@ def _tokens_at(  # pragma: no cover (compiled)
                 position -= prefix  # the "▁" before the line is no byte of the text
             line_start = newline
             inside = False
-            # A lone "▁" before a line covers no byte; it belongs to the sentence that starts behind it.
-            while following < by_text[text + 1] and (starts[following] < position or starts[following] == begin):
+            behind = position + (ids[i] == mark)
+            # A lone "▁" before a line covers no byte.
+            while following < by_text[text + 1] and (starts[following] < behind or starts[following] == begin):
                 following += 1
                 inside = True
             if inside:
