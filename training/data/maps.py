@@ -25,7 +25,7 @@ RUN = np.dtype(
         ("tokens", "<i8"),
     ]
 )
-_EAGER_PARTS = 256  # so many are opened at once, so that what is broken shows before the first step
+EAGER_PARTS = 256  # so many are opened at once, so that what is broken shows before the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Addresses:
     sentences: NDArray[np.uint64]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Maps:
     """The runs of a split. `documents` and `joined` count over all runs, in the order of the streams."""
 
@@ -114,6 +114,10 @@ class Maps:
             with self._lock:
                 for number in sorted(set(wanted[closed].tolist())):
                     self._open(number)
+
+    def opened(self) -> int:
+        """Number of parts that are open."""
+        return len(self._opened)
 
     def runs_of(self, part: int) -> range:
         """Numbers of the runs of a part."""
@@ -164,7 +168,7 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
     if not np.array_equal(np.unique(table["part"]), np.flatnonzero([of.part.rows > 0 for of in parts])):
         raise DatasetError("the table of runs names other parts than the manifest")
     made = maps_of_table(parts, table, lambda of: _runs(dataset, of.part), separated=separated)
-    if len(parts) <= _EAGER_PARTS:
+    if len(parts) <= EAGER_PARTS:
         made.need(np.arange(len(table)))
     else:
         for of in parts:
@@ -192,8 +196,8 @@ def maps_of_table(
 
 def _runs_by_source(parts: list[PartOfStream], part: NDArray[np.uint32]) -> dict[str, range]:
     found: dict[str, range] = {}
-    for number, of in enumerate(parts):
-        first, last = np.searchsorted(part, [number, number + 1]).tolist()
+    bounds = np.searchsorted(part, np.arange(len(parts) + 1, dtype=part.dtype)).tolist()
+    for of, (first, last) in zip(parts, pairwise(bounds), strict=True):
         found[of.source] = range(found[of.source].start if of.source in found else first, last)
     return found
 

@@ -51,7 +51,7 @@ Numbers = NDArray[np.int64]
 Verify = Literal["once", "always", "never"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowIndex:
     """All rows of one split, and the maps that they point into."""
 
