@@ -89,7 +89,9 @@ def test_a_file_is_encoded_once(sections: tuple[TaskSection, ...], tokenizer: To
     again = open_tasks(sections, tokenizer, folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == written
     assert all(isinstance(task.ids.base, np.memmap) for task in again.tasks)
+    assert again.fingerprint == open_tasks(sections, tokenizer, folder).fingerprint
     other = sections[0].model_copy(update={"prefix": "say: "})
+    assert len({open_tasks(found, tokenizer, folder).fingerprint for found in (sections, sections[1:], [other])}) == 3
     assert read(open_tasks([other], tokenizer, folder).gather(np.array([0])))[0][0] == tokenizer.encode("say: the old house")
     write(Path(sections[1].path), TOWN[:2])
     assert len(open_tasks(sections[1:], tokenizer, folder)) == 2

@@ -278,3 +278,18 @@ def test_no_room_for_insertions() -> None:
 def test_too_small_a_mean() -> None:
     with pytest.raises(ValueError, match=r"objective\.mean_span is 0\.01; raise it to 0\.1 or more"):
         TextInfilling(20, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), None, mean_span=0.01)
+
+
+def test_a_lone_mark_goes_on_within_its_row_only() -> None:
+    """Pieces 5 and 6 begin words, 5 is the lone mark: [5 6] is one word, and a 6 at the front of the next row one of its own."""
+    starts = np.zeros(VOCABULARY, np.bool_)
+    starts[[5, 6]] = True
+    objective = TextInfilling(8, BART, VOCABULARY, starts, 5, mean_span=16.0)  # no span is empty
+    found = objective(batch([[[7, 5]], [[6, 8]], [[5, 6, 7]]]), key(1, np.arange(3)))
+    assert [row[:length].tolist() for row, length in zip(found["inputs"], found["lengths"], strict=True)] == [
+        [0, 7, 99, 2],
+        [0, 99, 2],
+        [0, 99, 2],
+    ]
+    two_words = TextInfilling(8, BART, VOCABULARY, starts, None, mean_span=16.0)
+    assert two_words(batch([[[5, 6, 7]]]), key(1, 2))["inputs"].tolist() == [[0, 99, 6, 7, 2, 1, 1, 1]]
