@@ -26,13 +26,13 @@ from pipelines.contract import existing, files, manifest
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
-from pipelines.contract.tokenizer import Tokenizer
+from pipelines.contract.tokenizer import Tokenizer, TokenizerError
 from pipelines.datasets import vocabulary_sample
 from pipelines.text import vocabulary as text_vocabulary
 from pipelines.text import vocabulary_report
 from pipelines.text.shares import Share, shares
 
-VERSION = 2
+VERSION = 3
 
 TABLE = "tokenizer"  # of the two parts
 PIECES_PATH = "pieces.arrow"
@@ -74,7 +74,10 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
 def _existing(context: Context, corpus: Dataset, section: VocabularySection, path: str) -> Dataset:
     """Nothing is trained: the tokenizer is taken as it is, and reported on. It gets the special pieces that are asked for."""
     families = section.families if "families" in section.model_fields_set else ()
-    tokenizer = existing.load_existing(path, families, section.control_pieces)
+    try:
+        tokenizer = existing.load_existing(path, families, section.control_pieces)
+    except TokenizerError as error:
+        raise TokenizerError(f"vocabularies.{section.name}.path: {error}") from error
     made_from = {
         "vocabulary": {"name": section.name, "sha256": tokenizer.sha256, "library": tokenizer.library, "kind": tokenizer.kind},
         "versions": {"vocabulary": VERSION, "report": vocabulary_report.VERSION},

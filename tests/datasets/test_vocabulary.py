@@ -247,6 +247,8 @@ def test_an_existing_tokenizer_is_taken_as_it_is(tmp_path: Path) -> None:
     assert report["by_source"]["books"]["coverage"] == 1.0
     with_t5 = build(tmp_path / "b", [list(range(100))], path=str(path), families=["t5"]).manifest.facts["tokenizer"]
     assert (with_t5["size"], with_t5["special_ids"]["<extra_id_0>"]) == (400 + 102, 501)
+    with pytest.raises(tokenizers.TokenizerError, match=r"^vocabularies\.gpt\.path: .*/nowhere\.model: "):
+        build(tmp_path / "b", [list(range(100))], path="/nowhere.model")
     moved = path.rename(tmp_path / "elsewhere" / "other.model")
     assert build(tmp_path / "b", [list(range(100))], path=str(moved), size=900).uri == made.uri
 

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -210,6 +211,32 @@ def test_an_error_in_the_text_stops_the_trainer() -> None:
 
     with pytest.raises(OSError, match="the disk is gone"):
         train(lines(), "bpe", 500, (), 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal of a parent's death is Linux'")
+def test_no_trainer_outlives_a_build_that_is_killed() -> None:
+    """Its input stays open here, so only the death of the process that started it can end it."""
+    code = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-P', {train_sentencepiece.__file__!r}, '{{}}'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as build:
+        assert build.stdin is not None and build.stdout is not None
+        trainer = Path("/proc", build.stdout.readline().decode().strip())
+        eventually(lambda: "_sentencepiece" in (trainer / "maps").read_text())
+        time.sleep(1)  # from the import of SentencePiece to the first line that is waited for
+        build.kill()
+        eventually(lambda: not trainer.exists() or ") Z " in (trainer / "stat").read_text())
+
+
+def eventually(look: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if look():
+            return
+        time.sleep(0.05)
+    pytest.fail("not within 30 s")
 
 
 def test_the_trainer_is_a_program() -> None:
