@@ -30,6 +30,7 @@ def sentences(text: str) -> list[str]:
         ["هل ذهبت؟ ", "نعم."],
         ["A line that\nis wrapped. ", "Heading\n", "Next line\n\n", "paragraph"],
         ["1. First item\n", "2. Second item"],
+        ["XI. The heading\n", "She said it, MR. BROWN. ", "XII was next."],
         ["8.1.2. A heading\n", "Fig. 3.1. Its caption\n", "B.2. Another one"],
         ["They used version 2. ", "It was 3.5. ", "He was 12. ", "Then it ended."],
         ["Come at 5 p.m. on Monday or at 6 p.m. ", "We wait. ", "She left the U.S. ", "The Navy of the U.S. Army..."],
@@ -61,3 +62,10 @@ def test_texts_do_not_touch_each_other() -> None:
     starts, by_text = sentence_starts(np.frombuffer(data, np.uint8), offsets)
     assert starts.tolist() == [0, 5, 8, 15, 20]
     assert by_text.tolist() == [0, 2, 2, 4, 5]
+
+
+def test_a_long_line_of_dots_is_read_once() -> None:
+    """Squares of a million characters would not end."""
+    text = b"Contents" + b"." * 1_000_000 + b" 7 " + b"?!" * 500_000 + b"x " + b".)" * 500_000 + b"y"
+    starts, _ = sentence_starts(np.frombuffer(text, np.uint8), np.array([0, len(text)]))
+    assert starts.tolist() == [0, 1_000_009]
