@@ -69,6 +69,18 @@ bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r .venv-bench/requirements.txt
 	@touch $@
 
+.PHONY: bench-encode
+bench-encode: $(READY)  ## encoding beside SentencePiece and Hugging Face tokenizers, one thread, ids compared
+	$(BIN)/python benchmarks/encode.py $(OPTIONS)
+
+.PHONY: bench-objectives
+bench-objectives: $(READY)  ## M tokens/s of every objective on one core, from the step's number to padded arrays
+	$(BIN)/python benchmarks/objectives.py $(OPTIONS)
+
+.PHONY: bench-sampler
+bench-sampler: $(READY)  ## rows/s and memory of the order of 10^10 rows
+	$(BIN)/python benchmarks/sampler.py $(OPTIONS)
+
 .PHONY: bench-dedup
 bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, rensa and datasketch (OPTIONS="--documents 3400 --large 0")
 	$(BIN)/python benchmarks/dedup.py $(OPTIONS)

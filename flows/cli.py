@@ -1,4 +1,4 @@
-"""The command line: `corpusmill build | explain | verify | gc | pretrain`.
+"""The command line: `corpusmill build | explain | verify | gc | export | pretrain | trace`.
 
 Heavy packages are imported in the command that needs them: `corpusmill --help` answers at once.
 """
@@ -89,10 +89,33 @@ def _parser() -> argparse.ArgumentParser:
     gc.add_argument("--dry-run", action="store_true", help="list, and remove nothing")
     gc.set_defaults(run=_gc)
 
+    export = commands.add_parser("export", help="write tokens or a tokenizer in another project's format")
+    export.add_argument(
+        "dataset", help="an output folder, or the folder of a tokens dataset (of a tokenizer: of a vocabulary too)"
+    )
+    formats = ["huggingface", "megatron", "mds", "nanogpt", "tokenizer"]
+    export.add_argument("--to", required=True, choices=formats, help="of tokens; tokenizer: for Hugging Face's AutoTokenizer")
+    export.add_argument("--out", required=True, help="a new or empty folder")
+    export.add_argument("--name", help="which vocabulary's tokens, where the build has several")
+    export.add_argument("--split", action="append", metavar="SPLIT", help="train or validation; all by default")
+    export.add_argument(
+        "--family", choices=["bert", "gpt", "bart", "t5"], help="whose special pieces AutoTokenizer puts around a text"
+    )
+    export.set_defaults(run=_export)
+
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     pretrain.add_argument("config", help="a TOML file, e.g. configs/pretrain/gpt_demo.toml")
     pretrain.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
     pretrain.set_defaults(run=_pretrain)
+
+    trace = commands.add_parser("trace", help="the documents behind the rows of a training step")
+    trace.add_argument(
+        "config", metavar="run", help="the folder of a pretraining run, or a TOML file with [data], [rows] and [objective]"
+    )
+    trace.add_argument("--step", type=_count, required=True, help="from 0")
+    trace.add_argument("--row", type=_count, help="its place in the global batch, from 0; all rows by default")
+    trace.add_argument("--json", action="store_true", help="as JSON")
+    trace.set_defaults(run=_trace)
     return parser
 
 
@@ -100,6 +123,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 
@@ -212,12 +242,41 @@ def _gc(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _export(arguments: argparse.Namespace) -> int:
+    from pipelines.contract import shards
+    from pipelines.contract import tokenizer as tokenizers
+    from pipelines.exports.export import export
+    from pipelines.exports.tokenizer import export_huggingface
+
+    if arguments.to == "tokenizer":
+        tokenizer = tokenizers.load(shards.find(arguments.dataset, arguments.name))
+        export_huggingface(tokenizer, arguments.out, arguments.family)
+        print(f"{arguments.out}: {tokenizer.size:,} pieces; AutoTokenizer.from_pretrained({arguments.out!r}) loads them")
+        return 0
+    report = export(arguments.dataset, arguments.name, arguments.to, arguments.out, arguments.split)
+    for split, counts in report.splits.items():
+        print(f"{split:<12} {counts['rows']:>12,} documents {counts['tokens']:>15,} tokens")
+    print(f"{arguments.out}: {len(report.files):,} files, {report.bytes / 1e6:,.1f} MB, as {arguments.to} reads them")
+    return 0
+
+
 def _pretrain(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("torch") is None:
         raise ValueError("pretraining needs PyTorch: install corpusmill with its extra `train`")
     from training.pretrain import pretrain
 
     pretrain(arguments.config, tuple(arguments.set))
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from training.trace import show, trace
+
+    found = trace(arguments.config, arguments.step, arguments.row)
+    print(json.dumps(asdict(found), ensure_ascii=False) if arguments.json else show(found))
     return 0
 
 
