@@ -135,6 +135,16 @@ def test_rows_of_no_and_of_one_and_of_two_tokens() -> None:
     assert [row[row != IGNORE].tolist() for row in found["targets"]] == [[1], [90, 1], [90, 6, 1]]
 
 
+def test_targets_may_be_wider_than_spans_need() -> None:
+    narrow, wide = SpanCorruption(64, T5), SpanCorruption(64, T5, least_target_length=40)
+    assert (wide.row_tokens, wide.target_length) == (narrow.row_tokens, 40)
+    assert SpanCorruption(64, T5, least_target_length=3).target_length == 14
+    rows, keys = batch([list(range(2000, 2070))]), key(1, np.arange(1))
+    one, other = narrow(rows, keys), wide(rows, keys)
+    assert (one["inputs"] == other["inputs"]).all() and one["targets"][0].tolist() == other["targets"][0, :14].tolist()
+    assert (other["targets"][0, 14:] == IGNORE).all() and (other["decoder_inputs"][0, 14:] == 0).all()
+
+
 def test_every_mask_is_as_likely() -> None:
     objective = SpanCorruption(8, T5, share=0.5, mean_span=2.0)  # 8 tokens: 4 noise in 2 spans, 3 * 3 masks
     count = 90_000

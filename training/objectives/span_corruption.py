@@ -49,6 +49,7 @@ class SpanCorruption:
     specials: Specials
     share: float = 0.15  # of tokens that are noise
     mean_span: float = 3.0  # tokens
+    least_target_length: int = 0  # for tasks in the same batches, whose targets are longer than those of spans
 
     def __post_init__(self) -> None:
         assert self.length >= 2 and 0 < self.share < 1 and self.mean_span >= 1
@@ -68,7 +69,7 @@ class SpanCorruption:
     @property
     def target_length(self) -> int:
         """Width of targets, their end included."""
-        return widths(self.length, self.share, self.mean_span)[1]
+        return max(widths(self.length, self.share, self.mean_span)[1], self.least_target_length)
 
     @property
     def overlap(self) -> int:
