@@ -193,14 +193,11 @@ def _keeps_text(data: Mapping[str, Any], kind: _Kind, processor: Any) -> bool:
     level = _stage(data, "pre_tokenizer", "ByteLevel")
     if kind != "byte_bpe" or level is None or level.get("add_prefix_space", True) or data.get("normalizer") is not None:
         return False
-    if any(token.get("normalized") or token.get("lstrip") or token.get("rstrip") for token in _plain_added(data)):
-        return False
+    plain = [token for token in data.get("added_tokens") or [] if not token.get("special")]
+    if any(token.get("lstrip") or token.get("rstrip") or not token["content"].isascii() for token in plain):
+        return False  # such a piece is text as it is, not in the alphabet of bytes
     vocab = processor.get_vocab(with_added_tokens=True)
     return all(character in vocab for character in byte_of_character())
-
-
-def _plain_added(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [token for token in data.get("added_tokens") or [] if not token.get("special")]
 
 
 def _stage(data: Mapping[str, Any], field: str, kind: str) -> dict[str, Any] | None:

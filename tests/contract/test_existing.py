@@ -203,6 +203,16 @@ def test_pieces_that_are_added_but_not_special_are_found(loaded: dict[str, Token
     assert names[tokenizer.size - 1] == "Brücke" and tokenizer.size - 1 in tokenizer.encode("die Brücke.")
 
 
+def test_added_text_in_byte_level_vocabularies(folder: Path) -> None:
+    made: Any = library.Tokenizer.from_str(load_existing(str(folder / "gpt2")).model.decode())
+    made.add_tokens(["  ", "swim  "])
+    kept = tokenizers.from_bytes(made.to_str().encode(), "byte_bpe", "tokenizers")
+    assert kept.keeps_text and kept.encode("  ") == [kept.size - 2]
+    assert tokenizers.pieces(kept)["utf8_bytes"].to_pylist()[-2:] == [2, 6]
+    made.add_tokens(["é"])
+    assert not tokenizers.from_bytes(made.to_str().encode(), "byte_bpe", "tokenizers").keeps_text
+
+
 def test_missing_pieces_of_a_family_come_last(folder: Path) -> None:
     tokenizer = load_existing(str(folder / "t5.model"), families=["t5"])
     before = load_existing(str(folder / "t5.model"))
