@@ -1,5 +1,7 @@
-"""One word to ids, as SentencePiece's BPE does it (bpe_model.cc): again and again the pair of neighbours whose
-concatenation is the piece of the highest score is joined, the leftmost one of equals.
+"""One word to ids, as SentencePiece's BPE does it (bpe_model.cc).
+
+Again and again the pair of neighbours whose concatenation is the piece of the highest score is joined, the leftmost one
+of equals.
 
 A symbol is the id of a piece, or for a character that is no piece -1 - (its byte in the data). Pieces that the user
 defined are cut out first, the longest at each place, and join nothing: they carry a bit that no pair knows.
@@ -77,19 +79,19 @@ def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _pair(model: Any, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
-    """rank << 32 | joined, or _NONE."""
+def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
+    """Rank << 32 | joined, or _NONE."""
     if left < 0 or right < 0:
         return _NONE
     key = left << 32 | right
-    slot = np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(model.shift)) * 2
+    slot = np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(shift)) * 2
     while True:
-        found = model.pairs[slot]
+        found = table[slot]
         if found == key:
-            return model.pairs[slot + 1]
+            return table[slot + 1]
         if found == _NONE:
             return _NONE
-        slot = (slot + 2) & (len(model.pairs) - 1)
+        slot = (slot + 2) & (len(table) - 1)
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -102,25 +104,25 @@ def bpe_word(  # pragma: no cover (compiled)
     """
     count = _symbols(model, data, begin, end, marked, scratch[0])
     if count <= _FEW:
-        count = _join_few(model, scratch[0], scratch[1], count)
+        count = _join_few(model.pairs, model.shift, scratch[0], scratch[1], count)
     else:
-        count = _join_many(model, scratch[0], scratch[1], scratch[2], scratch[3], count)
+        count = _join_many(model.pairs, model.shift, scratch[0], scratch[1], scratch[2], scratch[3], count)
     return _write(model, data, scratch[0], count, ids, o)
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols: Any) -> int:  # pragma: no cover (compiled)
     """The characters' symbols."""
-    count, position = 0, begin
+    count, position, user, characters = 0, begin, model.user, model.characters  # an attribute costs a reference each time
     if marked:
         symbols[0], count = model.mark, 1
         if model.user_mark >= 0:
-            frozen, stop = _longest(model.user, model.user_mark, data, begin, end)
+            frozen, stop = _longest(user, model.user_mark, data, begin, end)
             if frozen >= 0:
                 symbols[0], position = frozen | _FROZEN, stop
     while position < end:
-        if len(model.user):
-            frozen, stop = _longest(model.user, 0, data, position, end)
+        if len(user):
+            frozen, stop = _longest(user, 0, data, position, end)
             if frozen >= 0:
                 symbols[count] = frozen | _FROZEN
                 count, position = count + 1, stop
@@ -132,7 +134,7 @@ def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols:
             while position < end and data[position] & 0xC0 == 0x80:
                 point = point << 6 | np.int64(data[position] & 0x3F)
                 position += 1
-        symbol = np.int64(model.characters[point])
+        symbol = np.int64(characters[point])
         symbols[count] = symbol if symbol >= 0 else -1 - start
         count += 1
     return count
@@ -153,10 +155,10 @@ def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any: 
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _join_few(model: Any, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
+def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
     """Join in place, looking at all pairs each time; returns how many symbols are left."""
     for i in range(count - 1):
-        pairs[i] = _pair(model, symbols[i], symbols[i + 1])
+        pairs[i] = _pair(table, shift, symbols[i], symbols[i + 1])
     while True:
         best, at = np.int64(_NONE >> 32), -1
         for i in range(count - 1):
@@ -170,21 +172,21 @@ def _join_few(model: Any, symbols: Any, pairs: Any, count: int) -> int:  # pragm
             symbols[i] = symbols[i + 1]
             pairs[i] = pairs[i + 1]
         if at > 0:
-            pairs[at - 1] = _pair(model, symbols[at - 1], symbols[at])
+            pairs[at - 1] = _pair(table, shift, symbols[at - 1], symbols[at])
         if at + 1 < count:
-            pairs[at] = _pair(model, symbols[at], symbols[at + 1])
+            pairs[at] = _pair(table, shift, symbols[at], symbols[at + 1])
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _join_many(  # pragma: no cover (compiled)
-    model: Any, symbols: Any, pairs: Any, following: Any, previous: Any, count: int
+    table: Any, shift: int, symbols: Any, pairs: Any, following: Any, previous: Any, count: int
 ) -> int:  # fmt: skip
     """The same with a heap of rank << 32 | place: a text of n symbols takes n log n steps."""
     size = 0
     heap = np.empty(3 * count, np.int64)
     for i in range(count):
         previous[i], following[i] = i - 1, i + 1
-        pairs[i] = _pair(model, symbols[i], symbols[i + 1]) if i + 1 < count else _NONE
+        pairs[i] = _pair(table, shift, symbols[i], symbols[i + 1]) if i + 1 < count else _NONE
         size = _push(heap, size, pairs[i], i)
     while size:
         size, entry = _pop(heap, size)
@@ -198,11 +200,11 @@ def _join_many(  # pragma: no cover (compiled)
         pairs[at] = _NONE
         if following[at] < count:
             previous[following[at]] = at
-            pairs[at] = _pair(model, symbols[at], symbols[following[at]])
+            pairs[at] = _pair(table, shift, symbols[at], symbols[following[at]])
             size = _push(heap, size, pairs[at], at)
         before = previous[at]
         if before >= 0:
-            pairs[before] = _pair(model, symbols[before], symbols[at])
+            pairs[before] = _pair(table, shift, symbols[before], symbols[at])
             size = _push(heap, size, pairs[before], before)
     left, i = 0, np.int64(0)
     while i < count:
@@ -257,14 +259,15 @@ def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) ->
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def write_unknown(model: Any, data: Any, position: int, previous: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
     """The ids of the unknown character at a byte: those of its bytes, or one for all unknown ones in a row."""
-    if model.fallback[0] < 0:
+    fallback = model.fallback
+    if fallback[0] < 0:
         if previous == model.unknown:
             return o
         ids[o] = model.unknown
         return o + 1
-    ids[o] = model.fallback[data[position]]
+    ids[o] = fallback[data[position]]
     o, position = o + 1, position + 1
     while position < len(data) and data[position] & 0xC0 == 0x80:
-        ids[o] = model.fallback[data[position]]
+        ids[o] = fallback[data[position]]
         o, position = o + 1, position + 1
     return o

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.contract.tokenizer import NEWLINE, SPACE_MARK, Tokenizer
+from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
 from pipelines.text.bits import load64, lowest_bit, store64
 from pipelines.text.bpe import Bpe, bpe, bpe_word
 from pipelines.text.model_pieces import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces
@@ -36,7 +36,7 @@ VERSION = 1
 _CACHE_WORDS = 2**19  # 64 bytes each: 32 MiB. What a full cache forgets is encoded again: it never decides what the ids are
 _ENTRY = 8  # numbers of 64 bits: three of a word's bytes, one of facts, four of ids
 _WORD_BYTES, _WORD_IDS = 24, 8  # of a word in the cache
-_ALWAYS = 0xFFFF  # tokens of a line before a word
+_ALWAYS = 0xFFFF  # any number of tokens before a word
 _NEIGHBOUR_BITS = 19  # of hashes of two characters: 64 KiB
 _NO_BYTE = -1
 
@@ -80,6 +80,8 @@ class _Tables:
 class Encoder:
     """Encodes batches of texts with one tokenizer; words of earlier batches are remembered."""
 
+    cache_bytes = 8 * _ENTRY * _CACHE_WORDS
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
         self._tables = _tables(tokenizer)
@@ -112,7 +114,9 @@ def words_are_independent(tokenizer: Tokenizer) -> bool:
 
 
 def _tables(tokenizer: Tokenizer) -> _Tables | None:
-    if tokenizer.newline_id is None or tokenizer.processor.normalize(" a  b ") != "\u2581\u2581a\u2581\u2581b\u2581":
+    if tokenizer.library != "sentencepiece" or tokenizer.newline_id is None or not tokenizer.by_lines:
+        return None
+    if tokenizer.processor.normalize(" a  b ") != "\u2581\u2581a\u2581\u2581b\u2581":
         return None
     pieces, rewrites = model_pieces(tokenizer.model)
     if rewrites or not _are_words(pieces):
@@ -204,8 +208,11 @@ def _encode(  # pragma: no cover (compiled)
     data: Any, offsets: Any, bpe: Any, unigram: Any, neighbours: Any, newline: int, mark: int, merged: int,
     cache: Any, sums: Any, places: Any, ids: Any, id_offsets: Any,
 ) -> None:  # fmt: skip
-    """The ids of all texts and where they end. `line` holds, of the line: its first id, the first id whose score is not in
-    its sum yet, and how many unknown characters have no id of their own; sums[0, 0] its sum, if it is wanted."""
+    """The ids of all texts and where they end.
+
+    `line` holds, of the line: its first id, the first id whose score is not in its sum yet, and how many unknown
+    characters have no id of their own; sums[0, 0] its sum, if it is wanted.
+    """
     line, o = np.zeros(3, np.int64), offsets[0]
     for text in range(len(offsets) - 1):
         position, end, begins_line = offsets[text], offsets[text + 1], True
@@ -219,7 +226,11 @@ def _encode(  # pragma: no cover (compiled)
             start = begin
             while start < position:
                 stop = _cut(data, start, position, neighbours)
-                o = _word(data, start, stop, start == begin, bpe, unigram, merged, cache, sums, places, line, ids, o)
+                count, place = _known(data, start, stop, start == begin, cache, o - line[0] + line[2], ids, o)
+                if count:
+                    o += count
+                else:
+                    o = _word(data, start, stop, start == begin, place, bpe, unigram, merged, cache, sums, places, line, ids, o)
                 start = stop
             if position == end:
                 break
@@ -269,36 +280,60 @@ def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (comp
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _word(  # pragma: no cover (compiled)
-    data: Any, begin: int, end: int, marked: bool, bpe: Any, unigram: Any, merged: int,
-    cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
-) -> int:  # fmt: skip
-    """The ids of a word, or of a part of one, from the cache, which learns it. Two words share a place: the newer is first.
+def _known(  # pragma: no cover (compiled)
+    data: Any, begin: int, end: int, marked: bool, cache: Any, before: int, ids: Any, o: int
+) -> Any:  # fmt: skip
+    """Write the ids of a word, or of a part of one, if the cache has them and `before` tokens of its line do not matter.
 
-    Facts of an entry: the word's bytes and whether it is marked (6 bits), how many ids (4 bits from bit 8 on), how many
-    tokens of a line may be before it (16 bits from bit 16 on).
+    Returns how many there are, or 0 and then the place of the cache that is to learn the word, or -1. Two words share a
+    place: the newer is first. Facts of an entry: the word's bytes and whether it is marked (6 bits), how many ids (4 bits
+    from bit 8 on), how many tokens of a line may be before it (16 bits from bit 16 on; _ALWAYS for any number).
     """
-    first, second, third = _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end)
-    learns = end - begin <= _WORD_BYTES
-    tag = np.uint64((end - begin) | (0x20 if marked else 0))
-    mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
-    mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-    place = (np.int64(mixed >> np.uint64(32)) & (len(cache) // (2 * _ENTRY) - 1)) * 2 * _ENTRY
-    entry = place
-    while learns and entry < place + 2 * _ENTRY:
+    if end - begin > _WORD_BYTES:
+        return 0, -1
+    first, second, third, tag = _key(data, begin, end, marked)
+    place = _place(first, second, third, tag, len(cache))
+    for way in range(2):
+        entry = place + way * _ENTRY
         facts = cache[entry + 3]
         if cache[entry] == first and cache[entry + 1] == second and cache[entry + 2] == third and facts & np.uint64(0x3F) == tag:
-            if unigram is None or o - line[0] + line[2] < np.int64(facts >> np.uint64(16)):
-                count = np.int64((facts >> np.uint64(8)) & np.uint64(0xF))
-                store64(ids, o, cache[entry + 4])
-                if count > 2:
-                    for i in range(1, _WORD_IDS // 2):
-                        store64(ids, o + 2 * i, cache[entry + 4 + i])
-                return o + count
-            learns = False
-        entry += _ENTRY
+            safe = np.int64(facts >> np.uint64(16))
+            if before >= safe and safe != _ALWAYS:
+                return 0, -1
+            count = np.int64((facts >> np.uint64(8)) & np.uint64(0xF))
+            store64(ids, o, cache[entry + 4])
+            if count > 2:
+                store64(ids, o + 2, cache[entry + 5])
+                store64(ids, o + 4, cache[entry + 6])
+                store64(ids, o + 6, cache[entry + 7])
+            return count, place
+    return 0, place
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _key(data: Any, begin: int, end: int, marked: bool) -> Any:  # pragma: no cover (compiled)
+    """A word of at most _WORD_BYTES as numbers; the last one tells apart words that end in zeros, and parts of words."""
+    tag = np.uint64((end - begin) | (0x20 if marked else 0))
+    return _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end), tag
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> int:  # pragma: no cover (compiled)
+    """Where a word's set of two entries begins."""
+    mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
+    mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return (np.int64(mixed >> np.uint64(32)) & (size // (2 * _ENTRY) - 1)) * 2 * _ENTRY
+
+
+@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _word(  # pragma: no cover (compiled)
+    data: Any, begin: int, end: int, marked: bool, place: int, bpe: Any, unigram: Any, merged: int,
+    cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
+) -> int:  # fmt: skip
+    """The ids of a word that is not in the cache, which learns it unless `place` is -1."""
     stop, safe = _fresh(data, begin, end, marked, bpe, unigram, merged, sums, places, line, ids, o)
-    if learns and stop - o <= _WORD_IDS:
+    if place >= 0 and stop - o <= _WORD_IDS:
+        first, second, third, tag = _key(data, begin, end, marked)
         for i in range(_ENTRY):
             cache[place + _ENTRY + i] = cache[place + i]
         cache[place], cache[place + 1], cache[place + 2] = first, second, third

@@ -1,5 +1,6 @@
-r"""One word to ids, as SentencePiece's unigram model does it (unigram_model.cc, EncodeOptimized): the way to cut it
-whose scores add up to the most, found from left to right.
+r"""One word to ids, as SentencePiece's unigram model does it (unigram_model.cc, EncodeOptimized).
+
+The way to cut it whose scores add up to the most is found from left to right.
 
 SentencePiece adds scores in float32 along a whole line, so what lies before a word may decide between ways of cutting
 it that are (almost) equally good ("...." as "..." "." or "." "..."). Where a word begins, all ways meet: what lies before
@@ -85,7 +86,7 @@ def unigram_word(  # pragma: no cover (compiled)
             o += 1
         start, previous = place, piece
     safe = margin / (_ROUNDING * size * model.largest) - size
-    return o, sums[0, size], np.int64(max(0.0, min(safe, 65535.0))) if unknown == 0 else 0, unknown
+    return o, sums[0, size], np.int64(max(0.0, min(safe, 65534.0))) if unknown == 0 else 0, unknown
 
 
 @numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -94,7 +95,7 @@ def ways(  # pragma: no cover (compiled)
 ) -> None:  # fmt: skip
     """For each place: the best and the second-best sum of a way to it, where the best one's last piece starts, and its id."""
     shift = _MARK_BYTES * marked
-    size = end - begin + shift
+    size, cells, scores = end - begin + shift, model.cells, model.scores  # an attribute costs a reference each time
     for place in range(1, size + 1):
         sums[0, place], sums[1, place] = -np.inf, -np.inf
     place = 0
@@ -107,14 +108,14 @@ def ways(  # pragma: no cover (compiled)
             width = 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
         known = False
         while True:
-            piece = model.cells[node * trie.WIDTH + trie.VALUE]
+            piece = cells[node * trie.WIDTH + trie.VALUE]
             if piece >= 0:
-                _reach(sums, places, place, stop, piece, sums[0, place] + model.scores[piece], in_context)
+                _reach(sums, places, place, stop, piece, sums[0, place] + scores[piece], in_context)
                 known = known or stop == place + width
             if stop == size:
                 break
-            child = model.cells[node * trie.WIDTH + trie.BASE] + data[begin + stop - shift]
-            if model.cells[child * trie.WIDTH + trie.PARENT] != node:
+            child = cells[node * trie.WIDTH + trie.BASE] + data[begin + stop - shift]
+            if cells[child * trie.WIDTH + trie.PARENT] != node:
                 break
             node, stop = child, stop + 1
         if not known:
