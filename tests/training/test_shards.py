@@ -176,6 +176,7 @@ def _read_all(dataset: TokenDataset) -> int:
     """Touch every byte that the runs promise to be there."""
     total = 0
     for run in open_runs(dataset, "train", "books"):
+        assert (np.diff(run.offsets) >= 0).all() and (np.diff(run.sentence_offsets) >= 0).all()
         starts = np.minimum(run.offsets, len(run.tokens) - 1)
         total += int(run.tokens[run.offsets[0] : run.offsets[-1]].sum()) + int(run.tokens[starts].sum())
         total += int(run.ids.sum()) + int(run.sentences[run.sentence_offsets[0] : run.sentence_offsets[-1]].sum())
