@@ -172,7 +172,7 @@ def test_slots_give_the_same_rows_however_they_are_asked_for(
         assert np.array_equal(np.concatenate([again[at] for at in range(len(sizes))]), whole)
 
 
-@given(staged(), st.integers(1, 9000), st.floats(0.1, 20))
+@given(staged(), st.integers(1, 60_000), st.floats(1, 60))
 @settings(max_examples=60, deadline=None)
 def test_no_source_is_seen_more_often_than_max_epochs(
     mixture: tuple[list[Stream], list[Stage]], slots: int, max_epochs: float
@@ -213,6 +213,13 @@ def test_what_a_bounded_source_loses_goes_to_the_others_in_proportion() -> None:
     assert [share.draws for share in made.plan(slots)] == [40_000, 31_200, 31_200]  # 400 a block
     assert [share.epochs for share in made.plan(slots)] == [4, 0.0312, 0.0312]
     assert [share.tokens for share in made.plan(slots)] == [400_000, 312_000, 312_000]
+
+
+def test_what_goes_to_the_others_may_take_one_of_them_to_its_bound_too() -> None:
+    slots = 100 * BLOCK_SLOTS
+    names = {"source0": 8.0, "source1": 1.0, "source2": 1.0}
+    made = sampler(streams(10_000, 5000, 10**6), 1, names, max_epochs=4, slots=slots)
+    assert [share.draws for share in made.plan(slots)] == [40_000, 20_000, 42_400]  # 400 and 200 a block, the rest
 
 
 def test_a_source_of_less_than_one_slot_a_block_has_one_in_every_nth_block() -> None:
