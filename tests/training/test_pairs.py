@@ -49,6 +49,7 @@ def google(documents: list[list[list[Token]]], index: int, most: int, short_shar
             first = [token for sentence in chunk[:split] for token in sentence]
             second: list[Token] = []
             is_random = len(chunk) == 1 or rng.random() < 0.5
+            other = index
             if is_random:
                 for _ in range(10):
                     other = rng.randint(0, len(documents) - 1)

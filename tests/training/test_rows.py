@@ -14,7 +14,7 @@ from training.data import rows as rows_module
 from training.data.gather import copy_spans, cut_stream, sentence_places
 from training.data.maps import RUN, Maps, PartOfStream, check_sentences, maps_of_table
 from training.data.row_batch import RowBatch
-from training.data.rows import Layout, RowIndex, Stream, open_rows
+from training.data.rows import Layout, RowIndex, Stream, Verify, open_rows
 from training.data.shards import TokenDataset, open_dataset, open_runs
 
 END = 0
@@ -197,7 +197,7 @@ def test_a_crash_while_building_leaves_no_index(dataset_folder: Path, tmp_path: 
 
 def test_two_processes_build_the_same(dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = open_dataset(str(dataset_folder))
-    build = rows_module._build
+    build: Any = vars(rows_module)["_build"]
 
     def second(*arguments: Any, **named: Any) -> None:
         with monkeypatch.context() as patched:
@@ -278,6 +278,16 @@ def test_an_id_outside_the_vocabulary_is_refused(own_dataset: Path, tmp_path: Pa
         index.gather(np.arange(len(index)))
 
 
+@pytest.mark.parametrize("high", [60_000, 2**31 + 5])
+def test_ids_of_32_bits_are_compared_whole(high: int) -> None:
+    run = Run("wide", np.array([1, 2, high], np.uint32), np.array([0, 3], np.int32), "a", "en")
+    part = PartOfStream(Part(table="tokens/train/a/en", unit="0", path="", rows=1, bytes=1, sha256=""), "a", "en")
+    maps = maps_of_table([part], np.array([(0, 1, 3)], RUN), lambda _: [run], separated=False)
+    spans = cut_stream(maps, np.array([0]), np.array([3]), separated=False)
+    ids, highest, wrong = copy_spans(maps, spans, None)
+    assert ids[:2].tolist() == [1, 2] and (highest, wrong) == (high, -1)
+
+
 def test_shards_are_verified_once_always_or_never(own_dataset: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(own_dataset))
     layout = _layout(dataset)
@@ -285,7 +295,8 @@ def test_shards_are_verified_once_always_or_never(own_dataset: Path, tmp_path: P
     _flip_an_id(dataset)
     open_rows(dataset, "train", tmp_path / "before", layout, seed=1)  # an index is there: verified when it was built
     open_rows(dataset, "train", tmp_path / "never", layout, seed=1, verify="never")
-    for folder, verify in (("before", "always"), ("new", "once"), ("new", "always")):
+    cases: list[tuple[str, Verify]] = [("before", "always"), ("new", "once"), ("new", "always")]
+    for folder, verify in cases:
         with pytest.raises(ShardError, match="its sha256 is not the manifest's"):
             open_rows(dataset, "train", tmp_path / folder, layout, seed=1, verify=verify)
     assert not (tmp_path / "new").exists() or not list((tmp_path / "new").iterdir())
