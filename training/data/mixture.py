@@ -149,8 +149,7 @@ def bounded(found: Sequence[Stage], sources: Sequence[str], most: Ints, total: i
     """
     blocks = _blocks(found, total)
     weights = np.array([[stage.weights.get(name, 0.0) for name in sources] for stage in found])
-    shares = weights / weights.sum(axis=1, keepdims=True)
-    held = np.zeros_like(shares)  # shares of the sources at their bounds
+    held = np.zeros_like(weights)  # shares of the sources at their bounds
     free = np.ones(len(sources), dtype=np.bool_)
     while True:
         made = tuple(
@@ -171,7 +170,7 @@ def bounded(found: Sequence[Stage], sources: Sequence[str], most: Ints, total: i
             return made + tuple(unbounded(found[len(made) :], sources))  # stages behind the last step are never drawn from
         room = 1 - held.sum(axis=1, keepdims=True)
         of_free = weights * free
-        shares = held + of_free / np.maximum(of_free.sum(axis=1, keepdims=True), 1e-300) * room
+        shares = of_free / np.maximum(of_free.sum(axis=1, keepdims=True), 1e-300) * room
         floats = (blocks[:, None] * shares).sum(axis=0) * BLOCK_SLOTS  # not @: BLAS may add in another order elsewhere
         held[:, over] = (shares * np.minimum(1, most / np.maximum(floats, 1)))[:, over]
         free &= ~over
