@@ -64,6 +64,8 @@ class BuildConsole:
         elif name == "gate_passed":
             again = ", as before" if facts["cached"] else ""
             self.console.print(f"  gate: {facts['expectations']} expectations hold{again}")
+        elif name == "warning":
+            self.console.print(f"  warning: {facts['text']}")
         elif name == "progress" and self._task is not None:
             self._show(facts["claims"])
         elif name == "dataset_finished":

@@ -252,7 +252,7 @@ class VocabularySection(Section):
     """Every digit is a piece of its own."""
     byte_fallback: bool = True
     """Characters that are no piece are spelled in bytes; without it they are the unknown piece."""
-    character_coverage: float = Field(default=0.9995, ge=0.9, le=1)
+    character_coverage: float = Field(default=0.9995, ge=0.98, le=1)
     """Share of the sample's characters that get a piece (SentencePiece's default)."""
     sample_bytes: int = Field(default=200_000_000, ge=10_000)
     """Of UTF-8 text that the trainer sees; drawn by a hash of the documents' ids. It bounds the trainer's memory."""
@@ -265,7 +265,8 @@ class VocabularySection(Section):
     """Another number of threads gives another model, so it is part of the fingerprint."""
     path: str | None = None
     """An existing tokenizer instead of a new one: a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or the folder of
-    GPT-2's and BART's vocab.json and merges.txt. Nothing is trained, and the fields above but `name` say nothing."""
+    GPT-2's and BART's vocab.json and merges.txt. Nothing is trained; of the fields above only `families` (where it stands in
+    the file) and `control_pieces` act: pieces that are missing are added behind the last."""
 
 
 class TokensSection(Section):

@@ -18,9 +18,9 @@ unigram's scores suffer along a whole book.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -70,23 +70,28 @@ class Tokenizer:
 
         Texts of a batch are encoded some times faster by `pipelines.text.encode.Encoder`, with the same ids.
         """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts, on one thread; the library is called once."""
         if self.library == "tokenizers":
-            return tokenizer_json.encode(self.processor, text).ids
+            return [tokenizer_json.encode(self.processor, text).ids for text in texts]
         if not self.by_lines:
-            return list(self.processor.encode(text))
-        encoded = self.processor.encode(text.split(NEWLINE), num_threads=1)
+            return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
+        lines = [text.split(NEWLINE) for text in texts]
+        encoded = iter(self.processor.encode(list(chain.from_iterable(lines)), num_threads=1))
+        return [self._joined(islice(encoded, len(of))) for of in lines]
+
+    def _joined(self, lines: Iterable[list[int]]) -> list[int]:
+        """The ids of a text's lines as those of the text."""
         if self.newline_id is None:
-            return list(chain.from_iterable(encoded))
+            return list(chain.from_iterable(lines))
         ids: list[int] = []
-        for number, line in enumerate(encoded):
+        for number, line in enumerate(lines):
             if number:
                 ids.append(self.newline_id)
             ids.extend(line)
         return ids
-
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts, on one thread."""
-        return [self.encode(text) for text in texts]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
         """The ids of a text, and for each where what it stands for begins and ends, in bytes (UTF-8) of the text.

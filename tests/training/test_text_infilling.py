@@ -16,6 +16,7 @@ from training.objectives.text_infilling import TextInfilling, _lengths, cumulati
 
 BART = Specials(pad=1, begin=0, end=2, mask=99, decoder_start=2, sentinels=())
 VOCABULARY = 100
+NONE = np.zeros(VOCABULARY, np.bool_)  # no piece opens a word
 
 
 def batch(rows: Sequence[Sequence[Sequence[int]]]) -> RowBatch:
@@ -110,7 +111,7 @@ def word_flags(tokens: list[int], objective: TextInfilling) -> list[bool]:
         return [True] * len(tokens)
     before = [None, *tokens][: len(tokens)]
     return [
-        bool(objective.word_start[i]) and (last is None or last != objective.lone_mark)
+        bool(objective.word_start[i]) or (last is not None and bool(objective.opens_word[last]))
         for i, last in zip(tokens, before, strict=True)
     ]
 
@@ -124,7 +125,7 @@ def expected_inputs(sentences: Sequence[Sequence[int]], objective: TextInfilling
 
 
 def test_the_example_of_the_docstring() -> None:
-    objective = TextInfilling(10, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), None)
+    objective = TextInfilling(10, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), NONE)
     assert (objective.row_tokens, objective.target_length, objective.overlap) == (8, 10, 0)
     found = objective(batch([[[5, 6, 7], [8, 9, 10, 11, 12]]]), np.array([4900], np.uint64))
     assert found["inputs"].tolist() == [[0, 8, 99, 12, 5, 99, 6, 7, 2, 1]]
@@ -163,7 +164,7 @@ def test_exact_arrays(
         BART,
         VOCABULARY,
         np.array(starts),
-        lone,
+        np.arange(VOCABULARY) == lone,
         share,
         mean_span,
         spans_of,
@@ -185,7 +186,7 @@ def test_exact_arrays(
 def test_a_row_depends_on_its_key_alone() -> None:
     rng = np.random.default_rng(1)
     rows = [[rng.integers(3, 90, 7).tolist() for _ in range(n % 5 + 1)] for n in range(30)]
-    objective = TextInfilling(48, BART, VOCABULARY, rng.random(VOCABULARY) < 0.6, 4, random_share=0.1)
+    objective = TextInfilling(48, BART, VOCABULARY, rng.random(VOCABULARY) < 0.6, np.arange(VOCABULARY) == 4, random_share=0.1)
     keys = key(3, np.arange(30))
     together, alone = objective(batch(rows), keys), objective(batch(rows[23:24]), keys[23:24])
     assert all((together[name][23] == alone[name][0]).all() for name in together)
@@ -218,7 +219,9 @@ def simulated(rows: int, size: int) -> tuple[float, float]:
 
 def test_statistics_of_a_million_tokens() -> None:
     count, size, mask = 2000, 500, 9999
-    objective = TextInfilling(size + 2, Specials(1, 0, 2, mask, 2, ()), 10_000, np.ones(10_000, np.bool_), None, permute_share=0)
+    objective = TextInfilling(
+        size + 2, Specials(1, 0, 2, mask, 2, ()), 10_000, np.ones(10_000, np.bool_), np.zeros(10_000, np.bool_), permute_share=0
+    )
     found = objective(million(25, 20, count), key(4, np.arange(count)))
     text = found["inputs"] * (found["inputs"] >= 100)
     kept = np.where(text == mask, 0, text)
@@ -248,19 +251,23 @@ def test_lengths_of_spans_are_poissons() -> None:
 
 def test_sentences_are_permuted_uniformly() -> None:
     count = 48_000
-    objective = TextInfilling(10, BART, 10_000, np.zeros(10_000, np.bool_), None)  # no word: nothing is masked
+    objective = TextInfilling(
+        10, BART, 10_000, np.zeros(10_000, np.bool_), np.zeros(10_000, np.bool_)
+    )  # no word: nothing is masked
     found = objective(million(2, 4, count), key(6, np.arange(count)))
     orders, seen = np.unique(found["inputs"], axis=0, return_counts=True)
     assert len(orders) == 24
     assert abs(seen - 2000).max() < 5 * math.sqrt(2000)
-    half = TextInfilling(10, BART, 10_000, np.zeros(10_000, np.bool_), None, permute_share=0.5)
+    half = TextInfilling(10, BART, 10_000, np.zeros(10_000, np.bool_), np.zeros(10_000, np.bool_), permute_share=0.5)
     orders, seen = np.unique(half(million(2, 4, count), key(6, np.arange(count)))["inputs"], axis=0, return_counts=True)
     assert len(orders) == 7  # as it was, or two of four changed
     assert abs(seen[0] - count / 2) < 5 * math.sqrt(count / 4)
 
 
 def test_random_tokens_instead_of_masks() -> None:
-    objective = TextInfilling(502, Specials(1, 5, 2, 9999, 2, ()), 10_000, np.ones(10_000, np.bool_), None, random_share=1.0)
+    objective = TextInfilling(
+        502, Specials(1, 5, 2, 9999, 2, ()), 10_000, np.ones(10_000, np.bool_), np.zeros(10_000, np.bool_), random_share=1.0
+    )
     found = objective(million(25, 20, 200), key(8, np.arange(200)))
     new = found["inputs"][(found["inputs"] < 100) | (found["inputs"] >= 600)]
     drawn = new[~np.isin(new, [1, 2, 5])]
@@ -270,26 +277,23 @@ def test_random_tokens_instead_of_masks() -> None:
 
 def test_no_room_for_insertions() -> None:
     """Nine spans in ten are empty: more masks than the width has room for."""
-    objective = TextInfilling(20, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), None, mean_span=0.1)
+    objective = TextInfilling(20, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), NONE, mean_span=0.1)
     found = objective(batch([[list(range(3, 21))]] * 50), key(1, np.arange(50)))
     assert (found["lengths"] == 20).sum() > 40 and (found["inputs"][:, -1][found["lengths"] == 20] == 2).all()
 
 
 def test_too_small_a_mean() -> None:
     with pytest.raises(ValueError, match=r"objective\.mean_span is 0\.01; raise it to 0\.1 or more"):
-        TextInfilling(20, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), None, mean_span=0.01)
+        TextInfilling(20, BART, VOCABULARY, np.ones(VOCABULARY, np.bool_), NONE, mean_span=0.01)
 
 
-def test_a_lone_mark_goes_on_within_its_row_only() -> None:
-    """Pieces 5 and 6 begin words, 5 is the lone mark: [5 6] is one word, and a 6 at the front of the next row one of its own."""
-    starts = np.zeros(VOCABULARY, np.bool_)
-    starts[[5, 6]] = True
-    objective = TextInfilling(8, BART, VOCABULARY, starts, 5, mean_span=16.0)  # no span is empty
+def test_a_lone_mark_opens_a_word_within_its_row_only() -> None:
+    """Piece 5, the lone mark, is a word, and so is what comes behind it; a 6 at the front of the next row begins none."""
+    starts = np.arange(VOCABULARY) == 5
+    objective = TextInfilling(8, BART, VOCABULARY, starts, starts, mean_span=16.0)  # no span is empty
     found = objective(batch([[[7, 5]], [[6, 8]], [[5, 6, 7]]]), key(1, np.arange(3)))
-    assert [row[:length].tolist() for row, length in zip(found["inputs"], found["lengths"], strict=True)] == [
-        [0, 7, 99, 2],
-        [0, 99, 2],
-        [0, 99, 2],
-    ]
-    two_words = TextInfilling(8, BART, VOCABULARY, starts, None, mean_span=16.0)
-    assert two_words(batch([[[5, 6, 7]]]), key(1, 2))["inputs"].tolist() == [[0, 99, 6, 7, 2, 1, 1, 1]]
+    whole = TextInfilling(8, BART, VOCABULARY, starts, NONE, mean_span=16.0)(batch([[[5, 6, 7]]]), key(1, 2))
+    assert found["inputs"][0, : found["lengths"][0]].tolist() == [0, 7, 99, 2]
+    assert found["inputs"][1, : found["lengths"][1]].tolist() == [0, 6, 8, 2]  # without a word nothing is masked
+    assert found["inputs"][2, : found["lengths"][2]].tolist() in ([0, 99, 6, 7, 2], [0, 5, 99, 2])  # one of two words
+    assert whole["inputs"].tolist() == [[0, 99, 2, 1, 1, 1, 1, 1]]  # one word of three pieces

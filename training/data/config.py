@@ -120,6 +120,8 @@ class SpanCorruption(Section):
     """Of tokens, to be predicted."""
     mean_span: float = Field(default=3.0, ge=1, le=50)
     """Tokens of a span."""
+    target_length: int | None = Field(default=None, ge=8, le=2**20)
+    """Tokens of the decoder, if tasks have longer targets than spans need (of 512 tokens, 114); beyond it they are cropped."""
     tasks: tuple["TaskSection", ...] = ()
     """Supervised tasks in text that are trained along (T5, 3.5.3)."""
     task_limit: int = Field(default=2**19, ge=1)

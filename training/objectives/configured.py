@@ -57,7 +57,7 @@ def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
     if isinstance(chosen, config.TextInfilling):
         numbers = chosen.model_dump(exclude={"name"})
         return text_infilling.TextInfilling(length, found, size, **_words(dataset), **numbers)
-    return span_corruption.SpanCorruption(length, found, chosen.share, chosen.mean_span)
+    return span_corruption.SpanCorruption(length, found, chosen.share, chosen.mean_span, chosen.target_length or 0)
 
 
 def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layout:
@@ -86,8 +86,6 @@ def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layo
 
 
 def _words(dataset: TokenDataset) -> dict[str, Any]:
-    """Which pieces begin a word, and the id of the piece that is a space alone."""
+    """Which pieces begin a word, and behind which one begins."""
     table = pieces.pieces(dataset.tokenizer)
-    names = table["piece"].to_pylist()
-    lone = names.index(pieces.SPACE_MARK) if pieces.SPACE_MARK in names else None
-    return {"word_start": table["word_start"].to_numpy(), "lone_mark": lone}
+    return {name: table[name].to_numpy() for name in ("word_start", "opens_word")}

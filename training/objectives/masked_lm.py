@@ -21,8 +21,9 @@ What is drawn: step i of the shuffle (a Fisher-Yates from the front: place i cha
 the candidates) takes draw i of the row's key; the piece at position p takes draw T + 3p (under .8: [MASK]), then T + 3p + 1
 (under .5: as it is), then T + 3p + 2 (which piece), with T = `length`.
 
-Words: a piece of `word_start` begins one, but not right behind the lone "▁" (`lone_mark`), whose word it continues. As in
-Google's code a word runs on over a [SEP]: a piece at the front of B that begins no word belongs to the last word of A.
+Words: a piece of `word_start` begins one, and so does what comes behind a piece of `opens_word` (a lone "▁"; both are columns
+of contract/pieces.py). As in Google's code a word runs on over a [SEP]: a piece at the front of B that begins no word belongs
+to the last word of A.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class MaskedLM:
     share: float = 0.15  # of tokens, to be predicted (BERT, arXiv 1810.04805, 3.1)
     max_predictions: int | None = None  # of an example: P; by default round(length * share), the advice of BERT's README
     word_start: NDArray[np.bool_] | None = None  # (vocabulary_size,) by piece; given: whole words
-    lone_mark: int | None = None  # id of the piece "▁"
+    opens_word: NDArray[np.bool_] | None = None  # (vocabulary_size,) by piece; given with word_start
     pairs: bool = True  # rows have two spans each, else they are masked whole
 
     overlap: ClassVar[int] = 0  # rows have no token in common
@@ -64,7 +65,8 @@ class MaskedLM:
     def __post_init__(self) -> None:
         if self.specials.begin is None or self.specials.mask is None:
             raise ValueError("masked_lm needs the pieces [CLS] and [MASK]; use a vocabulary of the family bert")
-        assert self.word_start is None or len(self.word_start) == self.vocabulary_size
+        assert all(of is None or len(of) == self.vocabulary_size for of in (self.word_start, self.opens_word))
+        assert self.opens_word is None or self.word_start is not None
         assert self.row_tokens >= 1
 
     @property
@@ -85,9 +87,9 @@ class MaskedLM:
         to_predict = np.minimum(np.maximum(np.rint(lengths * self.share), 1), self.predictions).astype(np.int64)
         positions = np.zeros((len(rows), self.predictions), np.int64)
         targets = np.full((len(rows), self.predictions), IGNORE, np.int64)
-        starts, lone = self._starts()
+        starts, opens = self._starts()
         special = (self.specials.begin, self.specials.end, self.specials.mask)
-        _mask(keys, lengths, to_predict, starts, lone, special, self.vocabulary_size, inputs, positions, targets)
+        _mask(keys, lengths, to_predict, starts, opens, special, self.vocabulary_size, inputs, positions, targets)
         out = {"inputs": inputs, "segments": segments, "lengths": lengths, "masked_positions": positions, "targets": targets}
         if self.pairs:
             assert rows.random_next is not None
@@ -99,11 +101,15 @@ class MaskedLM:
         tokens = {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
         return {**tokens, "pairs": len(examples["next_sentence"])} if self.pairs else tokens
 
-    def _starts(self) -> tuple[NDArray[np.bool_], int]:
-        """Which pieces begin a word, and the lone mark; without whole words every piece is one."""
+    def _starts(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which pieces begin a word, and behind which one begins; without whole words every piece is one."""
+        opens = np.zeros(self.vocabulary_size, np.bool_)
         if self.word_start is None:
-            return np.ones(self.vocabulary_size, np.bool_), -1
-        return np.array(self.word_start), -1 if self.lone_mark is None else self.lone_mark  # a mapped one would compile anew
+            return ~opens, opens
+        if self.opens_word is not None:
+            opens |= self.opens_word
+            opens[self.specials.end] = False
+        return np.array(self.word_start), opens  # copies: mapped arrays would compile anew
 
     def _assemble(self, rows: RowBatch) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Inputs without a mask, segments, lengths."""
@@ -146,7 +152,7 @@ def _assemble(
 
 @numba.njit(cache=True, nogil=True)
 def _mask(
-    keys: Any, lengths: Any, to_predict: Any, word_start: Any, lone: Any, special: Any, vocabulary: Any,
+    keys: Any, lengths: Any, to_predict: Any, word_start: Any, opens_word: Any, special: Any, vocabulary: Any,
     inputs: Any, positions: Any, targets: Any,
 ) -> None:  # fmt: skip # pragma: no cover (compiled)
     """Choose the pieces of every row, write down what they were, and replace them."""
@@ -157,14 +163,14 @@ def _mask(
     order = np.empty(length, np.int64)  # of words, while they are shuffled
     chosen = np.zeros(length, np.bool_)  # by position
     for row in range(len(keys)):
-        words = _words(inputs[row], lengths[row], begin, end, word_start, lone, candidates, firsts)
+        words = _words(inputs[row], lengths[row], begin, end, word_start, opens_word, candidates, firsts)
         _choose(keys[row], words, to_predict[row], candidates, firsts, order, chosen)
         _replace(keys[row], lengths[row], mask, vocabulary, chosen, inputs[row], positions[row], targets[row])
 
 
 @numba.njit(cache=True, nogil=True)
 def _words(
-    tokens: Any, length: Any, begin: Any, end: Any, word_start: Any, lone: Any, candidates: Any, firsts: Any
+    tokens: Any, length: Any, begin: Any, end: Any, word_start: Any, opens_word: Any, candidates: Any, firsts: Any
 ) -> Any:  # pragma: no cover (compiled)
     """Candidates and words of a row; returns how many words."""
     count, words = 0, 0
@@ -173,7 +179,7 @@ def _words(
         if piece in (begin, end):
             continue
         firsts[words] = count  # holds if a word begins here, else the next one to begin writes over it
-        words += (count == 0) | (word_start[piece] & (tokens[at - 1] != lone))
+        words += (count == 0) | word_start[piece] | opens_word[tokens[at - 1]]
         candidates[count] = at
         count += 1
     firsts[words] = count

@@ -23,7 +23,7 @@ Draws of a row, numbered on from one to the next. "k of n in random order" is k 
 
 Other than fairseq's, on purpose:
 - Sentences are those of the token shards, not what full stops delimit.
-- A piece behind a lone "▁" goes on with that word: SentencePiece cuts "▁(" in two where fairseq's byte-level BPE does not.
+- What comes behind a lone "▁" begins a word, as in contract/pieces.py.
 - What begins a word is decided before sentences change places.
 - Products are in float64, where fairseq's float32 budget is one word larger for some word counts; the masks of empty spans
   are exactly as many as those (fairseq takes ceil(n * (k / n)), at times k + 1), but no more than the width has room for.
@@ -59,7 +59,7 @@ class TextInfilling:
     specials: Specials
     vocabulary_size: int
     word_start: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether a word begins with the piece
-    lone_mark: int | None  # the piece "▁": what follows it goes on with its word
+    opens_word: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether one begins behind the piece, as behind a lone "▁"
     share: float = 0.3  # of words that are masked
     mean_span: float = 3.0  # words
     spans_of: Literal["words", "tokens"] = "words"
@@ -67,7 +67,7 @@ class TextInfilling:
     random_share: float = 0.0  # of masks that become a random token
 
     def __post_init__(self) -> None:
-        assert self.length >= 3 and 0 < self.share < 1 and len(self.word_start) == self.vocabulary_size
+        assert self.length >= 3 and 0 < self.share < 1 and len(self.word_start) == len(self.opens_word) == self.vocabulary_size
         assert 0 <= self.permute_share <= 1 and 0 <= self.random_share <= 1
         if self.mean_span < LEAST_MEAN:
             raise ValueError(f"objective.mean_span is {self.mean_span}; raise it to {LEAST_MEAN} or more")
@@ -94,11 +94,14 @@ class TextInfilling:
         assert begin is not None and mask is not None and start is not None
         inputs, targets = np.empty((2, len(rows), self.length), dtype=np.int64)
         lengths, target_lengths = np.empty((2, len(rows)), dtype=np.int64)
-        by_word = self.spans_of == "words"
+        # Copies: mapped arrays would compile anew.
+        starts, opens = np.array(self.word_start), np.array(self.opens_word)
+        if self.spans_of == "tokens":
+            starts[:] = True
         _infill(
             (rows.ids, rows.rows, rows.sentences, keys),
-            np.array(self.word_start) if by_word else np.ones(self.vocabulary_size, dtype=np.bool_),
-            self.lone_mark if by_word and self.lone_mark is not None else -1,
+            starts,
+            opens,
             (begin, self.specials.end, mask, self.vocabulary_size),
             (self.permute_share, self.share, self.random_share),
             cumulative_probabilities(self.mean_span),
@@ -124,7 +127,7 @@ def cumulative_probabilities(mean_span: float) -> NDArray[np.float64]:
 
 @numba.njit(cache=True, nogil=True)
 def _infill(  # pragma: no cover (compiled)
-    batch: Any, word_start: Any, lone_mark: int, pieces: Any, shares: Any, cumulative: Any, out: Any
+    batch: Any, word_start: Any, opens_word: Any, pieces: Any, shares: Any, cumulative: Any, out: Any
 ) -> None:
     """All rows of a batch; what is known of one row stands in scratch arrays as long as a row."""
     ids, rows, sentences, keys = batch
@@ -137,7 +140,7 @@ def _infill(  # pragma: no cover (compiled)
         first, last = rows[n], rows[n + 1]
         sentence, count = _bounds(sentences, sentence, first, last, bounds)
         draw = _order(keys[n], count, shares[0], order, chosen, moved)
-        count = _permuted(ids, bounds, order, count, word_start, lone_mark, text, reach, words)
+        count = _permuted(ids, bounds, order, count, word_start, opens_word, text, reach, words)
         draw, made, empty = _lengths(keys[n], draw, count, shares[1], cumulative, spans)
         draw = _place(keys[n], draw, words, count, spans, made, shares[2], pieces, text, reach)
         left = _masked(text, reach, last - first)
@@ -188,7 +191,7 @@ def _order(key: Any, count: Any, share: Any, order: Any, chosen: Any, moved: Any
 
 @numba.njit(nogil=True)
 def _permuted(
-    ids: Any, bounds: Any, order: Any, count: Any, word_start: Any, lone_mark: Any, text: Any, reach: Any, words: Any
+    ids: Any, bounds: Any, order: Any, count: Any, word_start: Any, opens_word: Any, text: Any, reach: Any, words: Any
 ) -> Any:  # pragma: no cover (compiled)
     """The sentences in their order. `reach` is 0 where a word begins (its places: `words`), else -1; returns how many words."""
     i = found = 0
@@ -196,7 +199,7 @@ def _permuted(
         for at in range(bounds[order[k]], bounds[order[k] + 1]):
             text[i] = ids[at]
             reach[i] = -1
-            if word_start[ids[at]] and (at == bounds[0] or ids[at - 1] != lone_mark):
+            if word_start[ids[at]] or (at > bounds[0] and opens_word[ids[at - 1]]):
                 reach[i] = 0
                 words[found] = i
                 found += 1
