@@ -151,7 +151,8 @@ def _are_words(pieces: list[ModelPiece]) -> bool:
 
 def spaces_marked_as_spaces(texts: pa.Array) -> pa.Array:
     """The texts as the tokenizer reads them: U+2581 is a space."""
-    if not pc.any(pc.match_substring(texts, SPACE_MARK)).as_py():
+    values = texts.buffers()[2]
+    if values is None or values.to_pybytes().find(SPACE_MARK.encode()) < 0:  # of all rows at once: twice as fast as by row
         return texts
     return pc.replace_substring(texts, SPACE_MARK, " ")
 

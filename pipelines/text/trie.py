@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BASE, PARENT, VALUE, WIDTH = 0, 1, 2, 4  # the columns of a cell; cells of 16 bytes do not straddle cache lines
+_TRIES = 100
 _FREE = -2  # of parents; the root has -1
 
 
@@ -43,7 +44,8 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
     cells[PARENT] = -1
     queue = np.empty((len(text) + 1, 4), np.int64)  # node, first string, last string + 1, depth
     queue[0, 0], queue[0, 1], queue[0, 2], queue[0, 3] = 0, 0, len(starts) - 1, 0
-    count, free, children = 1, 1, np.empty(257, np.int64)
+    # The first cells stay free: a base is 1 or more and few strings hold low bytes, so the search would start there for ever.
+    count, free, crowded, children = 1, 257, 257, np.empty(257, np.int64)
     for done in range(len(text) + 1):
         if done == count:
             break
@@ -58,11 +60,14 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
             free += 1
         if (free + 512) * WIDTH > len(cells):
             cells = _grown(cells, 2 * len(cells) // WIDTH)
-        base = max(free - children[0], 1)
+        # Where many tries failed, the next nodes of several children do not try: the cells that stay free are for single ones.
+        base, tries = (free if width == 1 else max(free, crowded)) - children[0], 0
         while not _fits(cells, base, children, width):
-            base += 1
+            base, tries = base + 1, tries + 1
             if (base + 512) * WIDTH > len(cells):
                 cells = _grown(cells, 2 * len(cells) // WIDTH)
+        if tries > _TRIES:
+            crowded = base
         cells[node * WIDTH + BASE] = base
         start = first
         for i in range(width):
