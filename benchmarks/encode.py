@@ -22,22 +22,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import numpy as np  # noqa: E402 (the environment comes first)
-import pyarrow as pa  # noqa: E402
-from tokenizers import Tokenizer as PeerTokenizer  # noqa: E402
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer as PeerTokenizer
 
-from pipelines.contract import tokenizer as tokenizers  # noqa: E402
-from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer  # noqa: E402
-from pipelines.exports.tokenizer import export_huggingface  # noqa: E402
-from pipelines.text.encode import Encoder  # noqa: E402
-from pipelines.text.vocabulary import train, training_lines  # noqa: E402
+from pipelines.contract import tokenizer as tokenizers
+from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
+from pipelines.exports.tokenizer import export_huggingface
+from pipelines.text.encode import Encoder
+from pipelines.text.vocabulary import train, training_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -185,10 +185,15 @@ def measure(tokenizer: Tokenizer, texts: list[str], arguments: argparse.Namespac
             continue
         keep(result.encoders["corpusmill"], ours, built)
         lines = [text.split("\n") for text in texts]
-        keep(result.encoders["SentencePiece"], [seconds(lambda v=lines: [tokenizer.processor.encode(x, num_threads=1) for x in v])])
+        keep(
+            result.encoders["SentencePiece"], [seconds(lambda v=lines: [tokenizer.processor.encode(x, num_threads=1) for x in v])]
+        )
         if tokenizer.kind == "bpe":
             peer = PeerTokenizer.from_file(str(peer_folder / "tokenizer.json"))
-            keep(result.encoders["tokenizers"], [seconds(lambda p=peer: p.encode_batch(texts, add_special_tokens=False)) for _ in range(2)])
+            keep(
+                result.encoders["tokenizers"],
+                [seconds(lambda p=peer: p.encode_batch(texts, add_special_tokens=False)) for _ in range(2)],
+            )
             if number == 1:
                 got = peer.encode_batch(texts, add_special_tokens=False)
                 result.peer_differs = sum(a.ids != b.tolist() for a, b in zip(got, expected, strict=True))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizer import SPACE_MARK
 from pipelines.text import trie
+from pipelines.text.bits import inner
 from pipelines.text.model_pieces import NORMAL, USER_DEFINED, ModelPiece
 
 _NONE = (1 << 63) - 1  # no pair
@@ -78,7 +79,7 @@ def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no
         pairs[slot], pairs[slot + 1] = keys[i], values[i]
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
     """Rank << 32 | joined, or _NONE."""
     if left < 0 or right < 0:
@@ -94,7 +95,7 @@ def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no c
         slot = (slot + 2) & (len(table) - 1)
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def bpe_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, scratch: Any, ids: Any, o: int
 ) -> int:  # fmt: skip
@@ -110,7 +111,7 @@ def bpe_word(  # pragma: no cover (compiled)
     return _write(model, data, scratch[0], count, ids, o)
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols: Any) -> int:  # pragma: no cover (compiled)
     """The characters' symbols."""
     count, position, user, characters = 0, begin, model.user, model.characters  # an attribute costs a reference each time
@@ -140,7 +141,7 @@ def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols:
     return count
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
     """The value of the longest string of a trie, from a node on, and where it ends; -1 if there is none."""
     value, stop = cells[node * trie.WIDTH + trie.VALUE], position
@@ -154,7 +155,7 @@ def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any: 
     return value, stop
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
     """Join in place, looking at all pairs each time; returns how many symbols are left."""
     for i in range(count - 1):
@@ -177,7 +178,7 @@ def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> i
             pairs[at] = _pair(table, shift, symbols[at], symbols[at + 1])
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _join_many(  # pragma: no cover (compiled)
     table: Any, shift: int, symbols: Any, pairs: Any, following: Any, previous: Any, count: int
 ) -> int:  # fmt: skip
@@ -213,7 +214,7 @@ def _join_many(  # pragma: no cover (compiled)
     return left
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _push(heap: Any, size: int, pair: Any, place: int) -> int:  # pragma: no cover (compiled)
     if pair == _NONE:
         return size
@@ -226,7 +227,7 @@ def _push(heap: Any, size: int, pair: Any, place: int) -> int:  # pragma: no cov
     return size + 1
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _pop(heap: Any, size: int) -> Any:  # pragma: no cover (compiled)
     top, size = heap[0], size - 1
     entry, at = heap[size], 0
@@ -242,7 +243,7 @@ def _pop(heap: Any, size: int) -> Any:  # pragma: no cover (compiled)
     return size, top
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
     previous = np.int64(-1)
     for i in range(count):
@@ -256,7 +257,7 @@ def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) ->
     return o
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def write_unknown(model: Any, data: Any, position: int, previous: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
     """The ids of the unknown character at a byte: those of its bytes, or one for all unknown ones in a row."""
     fallback = model.fallback

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
-from pipelines.text.bits import load64, lowest_bit, store64
+from pipelines.text.bits import inner, load64, lowest_bit, store64
 from pipelines.text.bpe import Bpe, bpe, bpe_word
 from pipelines.text.model_pieces import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces
 from pipelines.text.unigram import Unigram, unigram, unigram_word
@@ -192,7 +192,7 @@ def _neighbours(pieces: list[ModelPiece]) -> NDArray[np.uint64]:
     return np.packbits(bits, bitorder="little").view(np.uint64)
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _neighbour_bit(first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
     mixed = (np.uint64(first) << np.uint64(21) | np.uint64(second)) * np.uint64(0x9E3779B97F4A7C15)
     return np.int64(mixed >> np.uint64(64 - _NEIGHBOUR_BITS))
@@ -244,7 +244,7 @@ def _encode(  # pragma: no cover (compiled)
         id_offsets[text + 1] = o
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
     """The next eight bytes, the first one lowest; zeros behind the end of the data."""
     if position + 8 <= len(data):
@@ -255,7 +255,7 @@ def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
     return value
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (compiled)
     """Where the next space or newline is, or the end: the lowest zero byte of `eight ^ spaces` is the first space."""
     ones, tops = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -269,7 +269,7 @@ def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (c
     return end
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
     """The first eight bytes from `begin` on, those at `end` and behind it as zeros."""
     if begin >= end:
@@ -280,7 +280,7 @@ def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (comp
     return eight
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _known(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, cache: Any, before: int, ids: Any, o: int
 ) -> Any:  # fmt: skip
@@ -311,29 +311,29 @@ def _known(  # pragma: no cover (compiled)
     return 0, place
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _key(data: Any, begin: int, end: int, marked: bool) -> Any:  # pragma: no cover (compiled)
     """A word of at most _WORD_BYTES as numbers; the last one tells apart words that end in zeros, and parts of words."""
     tag = np.uint64((end - begin) | (0x20 if marked else 0))
     return _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end), tag
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> int:  # pragma: no cover (compiled)
+@inner
+def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # pragma: no cover (compiled)
     """Where a word's set of two entries begins."""
     mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
     mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return (np.int64(mixed >> np.uint64(32)) & (size // (2 * _ENTRY) - 1)) * 2 * _ENTRY
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _word(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, place: int, bpe: Any, unigram: Any, merged: int,
     cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> int:  # fmt: skip
     """The ids of a word that is not in the cache, which learns it unless `place` is -1."""
-    stop, safe = _fresh(data, begin, end, marked, bpe, unigram, merged, sums, places, line, ids, o)
-    if place >= 0 and stop - o <= _WORD_IDS:
+    stop, safe = _fresh(data, begin, end, marked, place >= 0, bpe, unigram, merged, sums, places, line, ids, o)
+    if place >= 0 and safe >= 0 and stop - o <= _WORD_IDS:
         first, second, third, tag = _key(data, begin, end, marked)
         for i in range(_ENTRY):
             cache[place + _ENTRY + i] = cache[place + i]
@@ -351,34 +351,39 @@ def _word(  # pragma: no cover (compiled)
     return stop
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _fresh(  # pragma: no cover (compiled)
-    data: Any, begin: int, end: int, marked: bool, bpe: Any, unigram: Any, merged: int,
+    data: Any, begin: int, end: int, marked: bool, learns: bool, bpe: Any, unigram: Any, merged: int,
     sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> Any:  # fmt: skip
-    """The ids of a word that is not in the cache: where they end, and how many tokens of a line may be before it."""
-    stop, safe, unknown = o, o - o, o - o
+    """The ids of a word that is not in the cache: where they end, and how many tokens of a line may be before it.
+
+    -1: the cache must not learn them. A word that nothing is to be learnt of is cut in its line's context at once.
+    """
+    stop, safe, total, in_context = o, o - o, sums[0, 0], 0 if learns else 1
     if bpe is not None:  # numba leaves out what stands behind such a condition where the argument is None
         stop, safe = bpe_word(bpe, data, begin, end, marked, places, ids, o), _ALWAYS
     if unigram is not None:
-        total, before = sums[0, 0], o - line[0] + line[2]
-        sums[0, 0] = 0.0
-        for in_context in range(2):
-            stop, behind, safe_here, unknown = unigram_word(unigram, data, begin, end, marked, in_context, sums, places, ids, o)
-            if in_context:  # the line has had its say
-                sums[0, 0], line[1] = behind, stop
-                line[2] += unknown if merged >= 0 else 0
+        while True:
+            for i in range(line[1], o if in_context else line[1]):
+                total = np.float64(np.float32(total + unigram.scores[ids[i]]))
+            sums[0, 0] = total if in_context else 0.0
+            stop, behind, found, unknown = unigram_word(unigram, data, begin, end, marked, in_context, sums, places, ids, o)
+            if in_context:
                 break
-            safe = safe_here
-            sums[0, 0] = total
-            if before < safe:
-                break
-            for i in range(line[1], o):
-                sums[0, 0] = np.float64(np.float32(sums[0, 0] + unigram.scores[ids[i]]))
+            safe = found
+            if o - line[0] + line[2] < safe:
+                sums[0, 0] = total
+                return stop, safe
+            in_context = 1
+        sums[0, 0], line[1] = behind, stop
+        line[2] += unknown if merged >= 0 else 0
+        if safe > 0:
+            safe = o - o - 1  # these are the line's ids, not those of the word alone
     return stop, safe
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
     """Where a long word can be cut first: between characters that are neighbours in no piece, no piece reaches over."""
     position, before = begin, np.int64(-1)
@@ -394,7 +399,7 @@ def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no
     return end
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _may_join(neighbours: Any, first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
     bit = _neighbour_bit(first, second)
     return (neighbours[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != np.uint64(0)

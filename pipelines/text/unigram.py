@@ -16,12 +16,12 @@ lead that the best way has over the second best at its places. A way of n pieces
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizer import SPACE_MARK
 from pipelines.text import trie
+from pipelines.text.bits import inner
 from pipelines.text.bpe import write_unknown
 from pipelines.text.model_pieces import NORMAL, USER_DEFINED, ModelPiece
 
@@ -57,7 +57,7 @@ def unigram(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int)
     return Unigram(cells, mark_node, np.array(scores), unknown_score, -unknown_score, fallback, unknown)
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def unigram_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any, ids: Any, o: int
 ) -> Any:  # fmt: skip
@@ -89,7 +89,7 @@ def unigram_word(  # pragma: no cover (compiled)
     return o, sums[0, size], np.int64(max(0.0, min(safe, 65534.0))) if unknown == 0 else 0, unknown
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def ways(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any
 ) -> None:  # fmt: skip
@@ -123,7 +123,7 @@ def ways(  # pragma: no cover (compiled)
         place += width
 
 
-@numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@inner
 def _reach(  # pragma: no cover (compiled)
     sums: Any, places: Any, start: int, stop: int, piece: int, total: float, in_context: int
 ) -> None:  # fmt: skip
