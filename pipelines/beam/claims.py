@@ -112,6 +112,7 @@ class Claims:
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
