@@ -16,7 +16,7 @@ Only the train split has a mixture, tasks and a bound on epochs; another split i
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from itertools import count, pairwise
 from pathlib import Path
@@ -109,7 +109,7 @@ class Feed:
 
     def batches(
         self, first_step: int = 0, *, rank: int = 0, world: int = 1, workers: int = 0, micro_batches: int = 1, ahead: int = 2
-    ) -> Iterator[tuple[int, list[Examples]]]:
+    ) -> Generator[tuple[int, list[Examples]]]:
         """Step and micro-batches of this rank, from `first_step` on, to the last planned step or without an end.
 
         `workers` threads prepare `ahead` steps (at least one each) before they are asked for; without any, a step is made

@@ -1,7 +1,7 @@
 """Work that threads do ahead of who wants it, handed over in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def in_order(make: Callable[[Item], Made], items: Iterable[Item], *, workers: int, ahead: int) -> Iterator[tuple[Item, Made]]:
+def in_order(make: Callable[[Item], Made], items: Iterable[Item], *, workers: int, ahead: int) -> Generator[tuple[Item, Made]]:
     """Each item and what `make` makes of it, in the order of the items, `ahead` of them made before they are asked for.
 
     Without workers everything is made here, when it is asked for. An error of `make` is raised where its item's turn is.
