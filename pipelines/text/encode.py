@@ -228,10 +228,17 @@ def _encode(  # pragma: no cover (compiled)
             while start < position:
                 stop = _cut(data, start, position, neighbours)
                 count, place = _known(data, start, stop, start == begin, cache, o - line[0] + line[2], ids, o)
-                if count:
-                    o += count
-                else:
-                    o = _word(data, start, stop, start == begin, place, bpe, unigram, merged, cache, sums, places, line, ids, o)
+                behind = o + count
+                if count == 0:
+                    behind = _word(
+                        data, start, stop, start == begin, place, bpe, unigram, merged, cache, sums, places, line, ids, o
+                    )
+                if merged >= 0 and start > begin and ids[o] == merged and ids[o - 1] == merged:
+                    for i in range(o, behind - 1):  # one id for unknown characters in a row
+                        ids[i] = ids[i + 1]
+                    behind -= 1
+                    line[1] = min(line[1], behind)
+                o = behind
                 start = stop
             if position == end:
                 break
@@ -343,11 +350,6 @@ def _word(  # pragma: no cover (compiled)
             cache[place + 4 + i] = np.uint64(ids[o + 2 * i]) & np.uint64(0xFFFFFFFF) | np.uint64(ids[o + 2 * i + 1]) << np.uint64(
                 32
             )
-    if merged >= 0 and not marked and ids[o] == merged and ids[o - 1] == merged:  # one id for unknown characters in a row
-        for i in range(o, stop - 1):
-            ids[i] = ids[i + 1]
-        stop -= 1
-        line[1] = min(line[1], stop)
     return stop
 
 

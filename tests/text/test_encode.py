@@ -1,7 +1,9 @@
 """Encoding by columns gives the ids of SentencePiece, line by line."""
 
+import io
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +23,42 @@ LINES = [
 ] * 30
 BPE = tokenizers.from_bytes(train(LINES, "bpe", 500, ("<|endoftext|>",), 1), "bpe")
 UNIGRAM = tokenizers.from_bytes(train(LINES, "unigram", 420, ("<|endoftext|>",), 1), "unigram")
+
+
+def foreign(kind: tokenizers.Kind, **options: Any) -> tokenizers.Tokenizer:
+    """A model that is like ours but for these options of the trainer."""
+    model = io.BytesIO()
+    common: dict[str, Any] = {
+        "vocab_size": 200,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "user_defined_symbols": ["\n"],
+    }
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES), model_writer=model, model_type=kind, hard_vocab_limit=False,
+        minloglevel=2, **(common | options),
+    )  # fmt: skip
+    return tokenizers.from_bytes(model.getvalue(), kind)
+
+
+# What our own encoding must cover beside our models; what it must leave to SentencePiece.
+BY_WORDS: dict[str, dict[str, Any]] = {
+    "unknown": {"byte_fallback": False},
+    "digits": {"split_digits": True, "byte_fallback": True, "vocab_size": 500},
+    "user": {"user_defined_symbols": ["\n", "goose", "ill", "ller", "\u2581The", "水车", "😀"], "vocab_size": 220},
+}
+BY_TEXTS: dict[str, dict[str, Any]] = {
+    "no prefix": {"add_dummy_prefix": False},
+    "nmt_nfkc": {"normalization_rule_name": "nmt_nfkc", "remove_extra_whitespaces": True},
+    "suffix": {"treat_whitespace_as_suffix": True},
+    "over spaces": {"split_by_whitespace": False},
+    "no newline": {"user_defined_symbols": []},
+}
 TOKENIZERS = {"bpe": BPE, "unigram": UNIGRAM}
+FOREIGN = {
+    f"{kind} {name}": foreign(kind, **options) for kind in ("bpe", "unigram") for name, options in (BY_WORDS | BY_TEXTS).items()
+}
+FOREIGN_ENCODERS = {name: Encoder(tokenizer) for name, tokenizer in FOREIGN.items()}
 ENCODERS = {kind: Encoder(tokenizer) for kind, tokenizer in TOKENIZERS.items()}
 BOTH = pytest.mark.parametrize("kind", TOKENIZERS)
 # Texts of the model's own words and of what is or looks like space.
@@ -30,6 +67,8 @@ TEXTS = st.lists(
         ["The", "miller", "geese", "....", "Gänsen", "水车", "e", "ll", " ", "  ", "\n", "\n\n", "\t", "\x85", "\x1c"]
     )
     | st.sampled_from(["\x0b", "\u3000", "\xa0", "\u2028", "\r\n", "\x00", "\u2581", "<|endoftext|>"])
+    | st.sampled_from(["goose", "miller水车", "\u0301", "\U000e0041", "😀", "ﬁ", "１", "..", "--"])
+    | st.builds(lambda text, n: text * n, st.sampled_from(["水车转动", "ill", "ab", ".", "é", " e"]), st.integers(1, 60))
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     max_size=12,
 ).map("".join)
@@ -110,7 +149,7 @@ def test_lists_have_items_of_the_wanted_type() -> None:
 
 @pytest.mark.skipif(not BOOKS.is_dir(), reason="the real data (../shared/data/books) is not here")
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_ids_are_the_references_on_real_books(kind: tokenizers.Kind) -> None:
+def test_ids_are_the_references_on_real_books(kind: Literal["bpe", "unigram"]) -> None:
     paths = sorted((BOOKS / "en").glob("*.txt"))[:2] + sorted((BOOKS / "de").glob("*.txt"))[:1]
     texts = [
         text[i : i + 5000]
@@ -128,6 +167,40 @@ def test_a_word_of_two_equal_cuts_is_cut_as_its_line_decides() -> None:
     tokenizer = tokenizers.from_bytes(train(sorted(lines * 20), "unigram", 390, (), 1), "unigram")
     texts = [" ".join(words) + "....\nThe mill" for words in product([*nouns, "the", "said", "still", "no"], repeat=3)]
     expected = [tokenizer.encode(text) for text in texts]
+    assert tokenizer.newline_id is not None
     cuts = {tuple(ids[ids.index(tokenizer.newline_id) - 2 : ids.index(tokenizer.newline_id)]) for ids in expected}
     assert len(cuts) > 1  # the same word, cut in two ways
     assert ids_of(Encoder(tokenizer)(pa.array(texts))) == expected
+
+
+def test_which_models_are_encoded_by_words() -> None:
+    assert {name: words_are_independent(tokenizer) for name, tokenizer in FOREIGN.items()} == {
+        f"{kind} {name}": name in BY_WORDS for kind in ("bpe", "unigram") for name in BY_WORDS | BY_TEXTS
+    }
+
+
+@settings(deadline=None)
+@given(texts=st.lists(TEXTS, max_size=3))
+def test_ids_of_other_models_are_the_references(texts: list[str]) -> None:
+    read = spaces_marked_as_spaces(pa.array(texts, pa.string()))
+    for name, tokenizer in FOREIGN.items():
+        assert ids_of(FOREIGN_ENCODERS[name](read)) == [tokenizer.encode(text) for text in read.to_pylist()], name
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_words_of_any_length_are_cut_as_the_reference_cuts_them(kind: tokenizers.Kind) -> None:
+    """In the cache and beyond it, few symbols (all pairs are looked at) and many (a heap)."""
+    tokenizer = TOKENIZERS[kind]
+    random = np.random.default_rng(7)
+    letters = np.array(list("Themilrswangü水车éx"))
+    texts = ["".join(random.choice(letters, size)) for size in (1, 7, 8, 9, 16, 23, 24, 25, 47, 48, 49, 50, 200, 3000) * 5]
+    assert ids_of(Encoder(tokenizer)(pa.array(texts))) == [tokenizer.encode(text) for text in texts]
+
+
+def test_a_line_of_many_thousand_tokens_is_cut_as_the_reference_cuts_it() -> None:
+    random = np.random.default_rng(3)
+    words = ["....", "geese....", "The", "miller", "mill..", "stood", "水车转动", "😀", ".....swim"]
+    line = " ".join(random.choice(words, 40_000))
+    ids = ids_of(Encoder(UNIGRAM)(pa.array([line])))[0]
+    assert len(ids) > 100_000
+    assert ids == UNIGRAM.encode(line)
