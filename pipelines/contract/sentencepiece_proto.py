@@ -7,12 +7,14 @@ add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a run of fields, ea
 for this, which asks for a newer protobuf than Apache Beam allows.
 """
 
+import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6  # SentencePiece.Type
+
 _PIECES, _TRAINER, _NORMALIZER, _MODEL_TYPE, _CHARSMAP = 1, 2, 3, 3, 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_CONTROL = 3  # SentencePiece.Type
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
@@ -70,15 +72,35 @@ def normalizer(model: bytes) -> NormalizerSpec:
     return NormalizerSpec(charsmap if isinstance(charsmap, bytes) else b"", bool(spec.get(3, 1)), bool(spec.get(4, 1)))
 
 
-def piece_types(model: bytes) -> list[int]:
-    """By id: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. Raises ProtoError."""
-    pieces = [dict(fields(value)) for number, value in fields(model) if number == _PIECES and isinstance(value, bytes)]
-    return [int(kind) if isinstance(kind := piece.get(3, 1), int) else 1 for piece in pieces]
+@dataclass(frozen=True, slots=True)
+class ModelPiece:
+    """A piece; its number in the list of all is its id."""
+
+    text: bytes
+    score: float  # float32 in the file
+    type: int  # NORMAL …
+
+
+def model_pieces(model: bytes) -> list[ModelPiece]:
+    """All pieces, in the order of their ids. Raises ProtoError."""
+    return [_piece(value) for number, value in fields(model) if number == _PIECES and isinstance(value, bytes)]
+
+
+def _piece(message: bytes) -> ModelPiece:
+    text, score, kind = b"", 0.0, NORMAL
+    for number, value in fields(message):
+        if number == 1 and isinstance(value, bytes):
+            text = value
+        elif number == 2 and isinstance(value, bytes):
+            score = struct.unpack("<f", value)[0]
+        elif number == 3 and isinstance(value, int):
+            kind = value
+    return ModelPiece(text, score, kind)
 
 
 def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:
     """The model with these control pieces behind its last piece."""
-    return model + b"".join(_field(_PIECES, _field(1, piece.encode()) + bytes([3 << 3 | _VARINT, _CONTROL])) for piece in pieces)
+    return model + b"".join(_field(_PIECES, _field(1, piece.encode()) + bytes([3 << 3 | _VARINT, CONTROL])) for piece in pieces)
 
 
 def with_last(model: bytes, pieces: Collection[str]) -> bytes:

@@ -26,9 +26,9 @@ from typing import Any
 from pipelines.contract import files, sentencepiece_proto, tokenizer_json
 from pipelines.contract.families import FAMILIES, Family, specials
 from pipelines.contract.pieces import NEWLINE, SPACE_MARK
+from pipelines.contract.sentencepiece_proto import NORMAL, USER_DEFINED
 from pipelines.contract.tokenizer import Tokenizer, TokenizerError
 
-_NORMAL, _USER_DEFINED = 1, 4  # types of SentencePiece's pieces
 _ROLES: dict[Family, dict[str, str]] = {  # Hugging Face's names of roles, by the field of FamilyPieces
     "bert": {"pad": "pad_token", "begin": "cls_token", "end": "sep_token", "mask": "mask_token"},
     "gpt": {"pad": "pad_token", "begin": "bos_token", "end": "eos_token"},
@@ -120,8 +120,8 @@ def _of_json(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def _of_sentencepiece(tokenizer: Tokenizer) -> dict[str, Any]:
     spec = sentencepiece_proto.normalizer(tokenizer.model)
-    names, types = tokenizer.piece_names(), sentencepiece_proto.piece_types(tokenizer.model)
-    own = [name for name, kind in zip(names, types, strict=True) if kind == _USER_DEFINED and name != NEWLINE]
+    names, types = tokenizer.piece_names(), [piece.type for piece in sentencepiece_proto.model_pieces(tokenizer.model)]
+    own = [name for name, kind in zip(names, types, strict=True) if kind == USER_DEFINED and name != NEWLINE]
     if own:
         raise TokenizerError(
             f"the model has pieces of a user's own ({own[0]!r}), which the library tokenizers cuts texts at otherwise"
@@ -130,7 +130,7 @@ def _of_sentencepiece(tokenizer: Tokenizer) -> dict[str, Any]:
         raise TokenizerError(
             "the model has the piece \\n and a normaliser; train it with normalizer = identity, or without the piece"
         )
-    reaches_over = any(SPACE_MARK in name[1:] for name, kind in zip(names, types, strict=True) if kind == _NORMAL)
+    reaches_over = any(SPACE_MARK in name[1:] for name, kind in zip(names, types, strict=True) if kind == NORMAL)
     return {
         "version": "1.0",
         "truncation": None,
@@ -188,7 +188,7 @@ def _decoder(spec: sentencepiece_proto.NormalizerSpec, by_lines: bool) -> dict[s
 
 
 def _bpe(tokenizer: Tokenizer, names: list[str], types: list[int]) -> dict[str, Any]:
-    normal = {name: i for i, (name, kind) in enumerate(zip(names, types, strict=True)) if kind == _NORMAL}
+    normal = {name: i for i, (name, kind) in enumerate(zip(names, types, strict=True)) if kind == NORMAL}
     scores = {name: float(tokenizer.processor.get_score(i)) for name, i in normal.items()}
     merges = [
         (-scores[name], cut, name[:cut], name[cut:])
@@ -217,8 +217,8 @@ def _unigram(tokenizer: Tokenizer, names: list[str], types: list[int]) -> dict[s
     character of a piece is a piece itself, as SentencePiece's trainer sees to.
     """
     scores = [float(tokenizer.processor.get_score(i)) for i in range(tokenizer.size)]
-    never = 1000 * min([score for score, kind in zip(scores, types, strict=True) if kind == _NORMAL], default=-1.0)
-    spelled = (_NORMAL, _USER_DEFINED)
+    never = 1000 * min([score for score, kind in zip(scores, types, strict=True) if kind == NORMAL], default=-1.0)
+    spelled = (NORMAL, USER_DEFINED)
     vocab = [[name, score if kind in spelled else never] for name, score, kind in zip(names, scores, types, strict=True)]
     byte_fallback = "byte" in tokenizer.piece_kinds()
     return {"type": "Unigram", "unk_id": tokenizer.unknown_id, "vocab": vocab, "byte_fallback": byte_fallback}

@@ -13,10 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.sentencepiece_proto import NORMAL, USER_DEFINED, ModelPiece
 from pipelines.contract.tokenizer import SPACE_MARK
 from pipelines.text import trie
 from pipelines.text.bits import inner
-from pipelines.text.model_pieces import NORMAL, USER_DEFINED, ModelPiece
 
 _NONE = (1 << 63) - 1  # no pair
 _FROZEN = 1 << 30

@@ -25,10 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.contract.sentencepiece_proto import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces, normalizer
 from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
 from pipelines.text.bits import inner, load64, lowest_bit, store64
 from pipelines.text.bpe import Bpe, bpe, bpe_word
-from pipelines.text.model_pieces import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces
 from pipelines.text.unigram import Unigram, unigram, unigram_word
 
 VERSION = 1
@@ -118,8 +118,8 @@ def _tables(tokenizer: Tokenizer) -> _Tables | None:
         return None
     if tokenizer.processor.normalize(" a  b ") != "\u2581\u2581a\u2581\u2581b\u2581":
         return None
-    pieces, rewrites = model_pieces(tokenizer.model)
-    if rewrites or not _are_words(pieces):
+    pieces = model_pieces(tokenizer.model)
+    if normalizer(tokenizer.model).charsmap or not _are_words(pieces):
         return None
     fallback = np.full(256, _NO_BYTE, np.int32)
     for i, piece in enumerate(pieces):

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.sentencepiece_proto import NORMAL, USER_DEFINED, ModelPiece
 from pipelines.contract.tokenizer import SPACE_MARK
 from pipelines.text import trie
 from pipelines.text.bits import inner
 from pipelines.text.bpe import write_unknown
-from pipelines.text.model_pieces import NORMAL, USER_DEFINED, ModelPiece
 
 _UNKNOWN_PENALTY = np.float32(10.0)  # below the least score of a piece (kUnkPenalty)
 _USER_DEFINED = 0.1  # the score of a piece of n bytes that the user defined is .1 n - .1 (found by experiment, version 0.2.3)
