@@ -33,13 +33,5 @@ class RowBatch:
     def __len__(self) -> int:
         return len(self.rows) - 1
 
-    def padded(self, width: int, fill: int) -> NDArray[np.int32]:
-        """The rows side by side: (N, width), `fill` behind the shorter ones. No row may be longer."""
-        lengths = np.diff(self.rows)
-        assert not len(lengths) or int(lengths.max()) <= width
-        out = np.full((len(lengths), width), fill, dtype=np.int32)
-        out[np.arange(width) < lengths[:, None]] = self.ids
-        return out
-
 
 Examples = dict[str, NDArray[Any]]  # what an objective makes of a RowBatch: padded arrays by name, see training/objectives
