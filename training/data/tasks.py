@@ -24,6 +24,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,12 +122,19 @@ class TaskIndex:
 
     def _copied(self, of: Numbers, first: Numbers, tokens: NDArray[np.uint32]) -> tuple[NDArray[np.int32], Numbers]:
         offsets = np.concatenate([[0], np.cumsum(tokens, dtype=np.int64)])
-        places = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], tokens)
-        owner = np.repeat(of, tokens)
-        out = np.empty(len(places), dtype=np.int32)
+        out = np.empty(offsets[-1], dtype=np.int32)
         for n in np.unique(of):
-            out[owner == n] = self.tasks[n].ids[places[owner == n]]
+            _copy(np.asarray(self.tasks[n].ids), np.flatnonzero(of == n), first.astype(np.int64), offsets, out)
         return out, offsets
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy(ids: Any, examples: Any, first: Any, offsets: Any, out: Any) -> None:  # pragma: no cover (compiled)
+    """The ids of these examples, each to its place."""
+    for example in examples:
+        begin = offsets[example]
+        for i in range(offsets[example + 1] - begin):
+            out[begin + i] = ids[first[example] + i]
 
 
 def open_tasks(sections: Sequence[TaskSection], tokenizer: Tokenizer, folder: str | Path) -> TaskIndex:
