@@ -11,6 +11,9 @@ import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Set CORPUSMILL_TRACEBACK=1 to see where an error comes from.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_corpus_commands(commands)
+    _add_training_commands(commands)
+    return parser
 
+
+def _add_corpus_commands(commands: Commands) -> None:
+    """What makes a corpus, looks at it and keeps it in order."""
     build = commands.add_parser("build", help="build a corpus: sources to token shards")
     build.add_argument("config", help="a TOML file, e.g. configs/corpus/demo.toml")
     build.add_argument("--out", required=True, help="output folder or URI; finished datasets in it are not built again")
@@ -89,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     gc.add_argument("--dry-run", action="store_true", help="list, and remove nothing")
     gc.set_defaults(run=_gc)
 
+
+def _add_training_commands(commands: Commands) -> None:
+    """What takes a corpus' tokens further."""
     export = commands.add_parser("export", help="write tokens or a tokenizer in another project's format")
     export.add_argument(
         "dataset", help="an output folder, or the folder of a tokens dataset (of a tokenizer: of a vocabulary too)"
@@ -116,7 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--row", type=_count, help="its place in the global batch, from 0; all rows by default")
     trace.add_argument("--json", action="store_true", help="as JSON")
     trace.set_defaults(run=_trace)
-    return parser
 
 
 def _positive(text: str) -> int:

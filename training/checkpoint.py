@@ -124,7 +124,7 @@ def _write(temporary: Path, step: int, tensors: Mapping[str, Mapping[str, Any]],
     files.write_text(str(temporary / "state.json"), text)
     listed["state.json"] = {"bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
     files.write_text(str(temporary / _MANIFEST), json.dumps({"format": FORMAT, "files": listed}, indent=1) + "\n")
-    _flush_folder(temporary)
+    files.flush_folder(temporary)
 
 
 def _publish(temporary: Path, target: Path) -> None:
@@ -132,16 +132,7 @@ def _publish(temporary: Path, target: Path) -> None:
     if target.exists():
         target.rename(temporary.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.old"))
     temporary.rename(target)
-    _flush_folder(target.parent)
-
-
-def _flush_folder(path: Path) -> None:
-    """Have the disk keep the folder's names (a rename is durable only then)."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    files.flush_folder(target.parent)
 
 
 def _existing(folder: Path) -> list[Path]:

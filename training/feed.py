@@ -38,7 +38,7 @@ from training.data.sampler import Sampler, sampler
 from training.data.shards import TokenDataset, open_dataset
 from training.data.tasks import TaskIndex, open_tasks, task_mixture
 from training.objectives import span_corruption, text_to_text
-from training.objectives.configured import VERSIONS, Objective, layout, objective
+from training.objectives.configured import KINDS, Objective, layout, objective
 from training.objectives.text_to_text import TextToText
 
 OBJECTIVE_STREAM = 2**32  # of the keys of examples; the sampler's are 0 .. 2 + sources
@@ -161,7 +161,8 @@ class Feed:
             "planned steps": self.steps if settings.data.max_epochs is not None else None,  # the bound spreads over them
             "seed": settings.data.seed,
             "batch_rows": settings.data.batch_rows,
-            "objective version": VERSIONS[settings.objective.name] + (text_to_text.VERSION << 16 if self.tasks else 0),
+            "objective version": KINDS[settings.objective.name].version,
+            "text to text version": text_to_text.VERSION if self.tasks else None,
             "objective": settings.objective.model_dump(mode="json", exclude={"tasks"}),
             "document_boundaries": settings.rows.document_boundaries,
         }

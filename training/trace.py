@@ -172,11 +172,12 @@ def _refuse_other(run: Path, feed: Feed) -> None:
 def _rows(feed: Feed, step: int, first: int, count: int) -> tuple[Row, ...]:
     numbers = feed.rows(step, first, count)
     examples = feed.batch(step, first, count)
-    return tuple(_row(feed, examples, at, first + at, number) for at, number in enumerate(numbers.tolist()))
+    names = feed.dataset.tokenizer.piece_names()
+    return tuple(_row(feed, names, examples, at, first + at, number) for at, number in enumerate(numbers.tolist()))
 
 
-def _row(feed: Feed, examples: Examples, at: int, row: int, number: int) -> Row:
-    texts = _texts(feed.dataset.tokenizer, examples, at)
+def _row(feed: Feed, names: Sequence[str], examples: Examples, at: int, row: int, number: int) -> Row:
+    texts = _texts(feed.dataset.tokenizer, names, examples, at)
     if feed.tasks and number >= len(feed.index):
         return Row(row, number, (), Example(*feed.tasks[0].place(number - len(feed.index))), texts)
     (places,) = feed.index.places(np.array([number]))
@@ -184,28 +185,26 @@ def _row(feed: Feed, examples: Examples, at: int, row: int, number: int) -> Row:
     return Row(row, number, documents, None, texts)
 
 
-def _texts(tokenizer: Tokenizer, examples: Examples, at: int) -> dict[str, str]:
+def _texts(tokenizer: Tokenizer, names: Sequence[str], examples: Examples, at: int) -> dict[str, str]:
     """Inputs and targets of an example; where only some positions are predicted, each target with its position."""
     inputs, targets = examples["inputs"][at], examples["targets"][at]
     if "lengths" in examples:
         inputs = inputs[: examples["lengths"][at]]
     else:  # causal_lm: nothing behind the last target was read
         inputs = inputs[: 1 + int(np.flatnonzero(targets != IGNORE).max(initial=-1))]
-    shown = {"inputs": decode(tokenizer, inputs)}
+    shown = {"inputs": decode(tokenizer, names, inputs)}
     if "masked_positions" in examples:
         pairs = zip(examples["masked_positions"][at].tolist(), targets.tolist(), strict=True)
-        names = tokenizer.piece_names()
         shown["targets"] = "  ".join(f"{position}: {names[piece]}" for position, piece in pairs if piece != IGNORE)
     else:
-        shown["targets"] = decode(tokenizer, targets[targets != IGNORE])
+        shown["targets"] = decode(tokenizer, names, targets[targets != IGNORE])
     if "next_sentence" in examples:
         shown["next_sentence"] = "a random one" if examples["next_sentence"][at] else "the one that follows"
     return shown
 
 
-def decode(tokenizer: Tokenizer, ids: NDArray[np.integer[Any]]) -> str:
-    """The text of ids with special pieces spelled out, "[MASK]×3" for three of them."""
-    names = tokenizer.piece_names()
+def decode(tokenizer: Tokenizer, names: Sequence[str], ids: NDArray[np.integer[Any]]) -> str:
+    """The text of ids with special pieces spelled out, "[MASK]×3" for three of them; `names` are those of all pieces."""
     special = set(tokenizer.special_ids.values())
     out: list[str] = []
     for is_special, of_kind in groupby(ids.tolist(), key=special.__contains__):

@@ -99,6 +99,15 @@ def writing(uri: str) -> Generator["HashingWriter"]:
         raise
 
 
+def flush_folder(path: Path) -> None:
+    """Have the disk keep a local folder's names (a rename is durable only then)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class HashingWriter:
     """A binary stream that knows the size and the sha256 of what went through it."""
 

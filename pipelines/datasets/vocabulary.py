@@ -84,13 +84,14 @@ def _existing(context: Context, corpus: Dataset, section: VocabularySection, pat
         **_corpus(context, corpus),
     }
 
+    name = f"vocabulary/{section.name}"
+    as_it_is = VocabularySection(name=section.name, sample_bytes=_REPORT_BYTES)  # every language by its size
+
     def make(uri: str) -> Manifest:
-        section = VocabularySection(name="report", sample_bytes=_REPORT_BYTES)
-        found = _shares(context, corpus, section)
+        found = _shares(context, corpus, as_it_is)
         facts = {"wanted_size": tokenizer.size, **_facts(tokenizer, _draw(context, corpus, found), found, [])}
         return _assemble(context, uri, name, made_from, tokenizer, facts)
 
-    name = f"vocabulary/{section.name}"
     return ensure(context, name, made_from, make)
 
 

@@ -254,7 +254,7 @@ def test_a_damaged_index_is_named(dataset_folder: Path, tmp_path: Path, damage: 
     open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1)
     (folder,) = tmp_path.iterdir()
     damage(folder)
-    with pytest.raises(DatasetError, match=rf"{folder.name}: is no usable row index: {message}.*; remove this folder"):
+    with pytest.raises(DatasetError, match=rf"{folder.name}: is no usable index: {message}.*; remove this folder"):
         open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1).gather(np.arange(4))
 
 

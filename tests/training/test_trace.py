@@ -156,7 +156,7 @@ def test_special_pieces_are_spelled_between_words(build: Path) -> None:
         pad,
         pad,
     ]
-    assert decode(tokenizer, np.array(ids)) == "the old[MASK]×2 house\nstood[MASK] é[PAD]×3"
+    assert decode(tokenizer, tokenizer.piece_names(), np.array(ids)) == "the old[MASK]×2 house\nstood[MASK] é[PAD]×3"
 
 
 def test_a_row_of_a_task_names_its_line(build: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from pipelines.contract import files
 from pipelines.contract.manifest import DatasetError
 from training.data.maps import RUN
 
@@ -73,13 +74,13 @@ def creating(target: Path) -> Generator[Path]:
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        _sync(temporary)
+        files.flush_folder(temporary)
         try:
             temporary.rename(target)
         except OSError:
             if not (target / INDEX).exists():  # else another process was first, with the same rows
                 raise
-        _sync(target.parent)
+        files.flush_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -119,12 +120,4 @@ def read_array(folder: Path, name: str, length: int) -> NDArray[Any]:
 
 def damaged(folder: Path, why: str) -> DatasetError:
     """The error of an index that cannot be used."""
-    return DatasetError(f"{folder}: is no usable row index: {why}; remove this folder, it is made again")
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    return DatasetError(f"{folder}: is no usable index: {why}; remove this folder, it is made again")

@@ -57,7 +57,8 @@ class TokenDataset:
         special_ids = self.tokenizer.special_ids
         if END_OF_TEXT not in special_ids:
             raise DatasetError(
-                f"{self.uri}: its tokenizer has no piece {END_OF_TEXT}; add it to the vocabulary's control_pieces and build again"
+                f"{self.uri}: its tokenizer has no piece {END_OF_TEXT}; "
+                'add "gpt" to the families of its [[vocabularies]] section and build again'
             )
         return special_ids[END_OF_TEXT]
 

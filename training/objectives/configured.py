@@ -1,7 +1,7 @@
 """From a config to an objective: which family's special pieces, which numbers, which rows it is given."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.contract import pieces
 from pipelines.contract.families import Family, specials
@@ -11,25 +11,21 @@ from training.data.layout import SEPARATED, Layout
 from training.data.shards import TokenDataset
 from training.objectives import causal_lm, masked_lm, span_corruption, text_infilling
 
-FAMILIES: Mapping[str, Family] = {
-    "causal_lm": "gpt",
-    "masked_lm": "bert",
-    "text_infilling": "bart",
-    "span_corruption": "t5",
-}
-VERSIONS: Mapping[str, int] = {
-    "causal_lm": causal_lm.VERSION,
-    "masked_lm": masked_lm.VERSION,
-    "text_infilling": text_infilling.VERSION,
-    "span_corruption": span_corruption.VERSION,
-}
-_PACKINGS: Mapping[str, Packing] = {
-    "causal_lm": "concatenate",
-    "masked_lm": "pairs",
-    "text_infilling": "sentences",
-    "span_corruption": "concatenate",
-}
 
+class Kind(NamedTuple):
+    """What goes with an objective's name."""
+
+    family: Family  # whose special pieces it needs
+    version: int
+    packing: Packing  # of its rows, where the config names none
+
+
+KINDS: Mapping[str, Kind] = {
+    "causal_lm": Kind("gpt", causal_lm.VERSION, "concatenate"),
+    "masked_lm": Kind("bert", masked_lm.VERSION, "pairs"),
+    "text_infilling": Kind("bart", text_infilling.VERSION, "sentences"),
+    "span_corruption": Kind("t5", span_corruption.VERSION, "concatenate"),
+}
 
 Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilling | span_corruption.SpanCorruption
 
@@ -44,7 +40,7 @@ def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
     Raises SpecialsError when the vocabulary has not the family's special pieces, ValueError for numbers that contradict.
     """
     chosen, length = settings.objective, settings.rows.length
-    found = specials(FAMILIES[chosen.name], dataset.tokenizer.special_ids, dataset.uri)
+    found = specials(KINDS[chosen.name].family, dataset.tokenizer.special_ids, dataset.uri)
     if settings.rows.document_boundaries and chosen.name != "causal_lm":
         raise ObjectiveError(f"rows.document_boundaries: is of causal_lm, and the objective is {chosen.name}; remove it")
     size = dataset.tokenizer.size
@@ -64,7 +60,7 @@ def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layo
     """The rows that the objective is given. Raises ObjectiveError, or ValueError of Layout, for a packing that it cannot take."""
     chosen, rows = settings.objective, settings.rows
     pairs = isinstance(chosen, config.MaskedLM) and chosen.next_sentence
-    usual = "document" if chosen.name == "masked_lm" and not pairs else _PACKINGS[chosen.name]
+    usual = "document" if chosen.name == "masked_lm" and not pairs else KINDS[chosen.name].packing
     packing = rows.packing or usual
     if pairs != (packing == "pairs"):
         raise ObjectiveError(
