@@ -5,34 +5,53 @@ wrote with `--out`, and `run.out` lies beside it.
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from training.data.config import FeedConfig
+from training.models import families
 
-OBJECTIVES = {"gpt": "causal_lm"}
+OBJECTIVES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption", "composed": "causal_lm"}
 """What a family learns by."""
 
 
 class ModelSection(Section):
-    """What is trained."""
+    """What is trained: a size of a family, and what is changed of its numbers.
 
-    family: Literal["gpt"]
-    layers: int = Field(ge=1, le=1000)
-    heads: int = Field(ge=1, le=1000)
-    """Attention heads of a layer; divides `width`."""
-    width: int = Field(ge=1, le=2**17)
+    Which numbers a family has, its shape says: `GPTShape` in training/models/gpt.py, and so on.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    family: Literal["gpt", "bert", "bart", "t5", "composed"]
+    size: str = "demo"
+    """A name in the family's `SIZES`: demo, and those of its paper."""
     length: int | None = Field(default=None, ge=1, le=2**20)
-    """Positions that the model knows; by default rows.length, and never less."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Positions that the model knows, of families that learn them; by default rows.length, and never less."""
+    vocabulary_multiple: int = Field(default=1, ge=1, le=4096)
+    """The vocabulary is padded to a multiple of this (64 suits tensor cores: 50,257 becomes 50,304); not exported."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What is changed of the size, `length` and the vocabulary apart."""
+        return dict(self.model_extra or {})
+
+    def shape(self, vocabulary: int, positions: int) -> families.Shape:
+        """All numbers of the model over a vocabulary, padded. Raises ValueError that names one it has not or cannot have."""
+        padded = -(-vocabulary // self.vocabulary_multiple) * self.vocabulary_multiple
+        numbers = {**self.numbers, "vocabulary": padded}
+        if families.has_number(self.family, "length"):
+            numbers["length"] = positions
+        return families.shape(self.family, self.size, numbers)
 
     @model_validator(mode="after")
-    def _heads_divide_the_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+    def _numbers_make_a_model(self) -> Self:
+        if "vocabulary" in self.numbers:
+            raise ValueError("vocabulary is that of the data; remove it")
+        self.shape(1, self.length or 1)
         return self
 
 

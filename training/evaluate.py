@@ -13,7 +13,7 @@ from training.data.rows import RowIndex
 from training.data.sampler import permute
 from training.device import Device
 from training.feed import Feed
-from training.models.gpt import GPT
+from training.models.families import Model
 from training.objectives import IGNORE
 
 _ROWS_PER_BATCH = 32
@@ -47,7 +47,7 @@ def validation(feed: Feed, split: str, rows: int) -> Validation:
     return Validation(batches, targets, totals["utf8_bytes"] / (totals["tokens"] + totals["rows"]))
 
 
-def validation_loss(model: GPT, examples: Validation, device: Device) -> float:
+def validation_loss(model: Model, examples: Validation, device: Device) -> float:
     """Mean loss of all targets, in nats; the model is left in training mode."""
     model.eval()
     with torch.no_grad(), device.autocast():

@@ -12,13 +12,14 @@ from pipelines.contract.tokenizer import Tokenizer
 from training import checkpoint
 from training.config import PretrainConfig
 from training.data.shards import END_OF_TEXT, open_dataset
-from training.models.gpt import GPT, GPTShape
+from training.models import families
+from training.models.families import Model
 from training.trainer import CHECKPOINTS
 
 
 @torch.no_grad()
 def continue_ids(
-    model: GPT,
+    model: Model,
     prompt: Sequence[int],
     tokens: int,
     *,
@@ -59,7 +60,7 @@ def _choose(logits: Tensor, temperature: float, top_k: int | None, generator: to
 
 
 def continue_text(
-    model: GPT,
+    model: Model,
     tokenizer: Tokenizer,
     prompt: str,
     tokens: int,
@@ -75,7 +76,7 @@ def continue_text(
     return tokenizer.decode([*before, *new])
 
 
-def load_model(run: str | Path) -> tuple[GPT, PretrainConfig]:
+def load_model(run: str | Path) -> tuple[Model, PretrainConfig]:
     """The model of a run's newest complete checkpoint, on the CPU, and the run's config.
 
     Raises CheckpointError when there is none.
@@ -84,15 +85,9 @@ def load_model(run: str | Path) -> tuple[GPT, PretrainConfig]:
     if found is None:
         raise checkpoint.CheckpointError(f"{run}: there is no complete checkpoint; name the run.out of a pretraining run")
     config = PretrainConfig.model_validate(found.state["config"])
-    model = GPT(shape(config, found.state["vocabulary"]))
+    model = families.build(config.model.shape(found.state["vocabulary"], config.positions))
     model.load_state_dict(found.load("model"))
     return model, config
-
-
-def shape(config: PretrainConfig, vocabulary: int) -> GPTShape:
-    """The model's numbers: the config's, and the vocabulary of the data."""
-    section = config.model
-    return GPTShape(vocabulary, config.positions, section.layers, section.heads, section.width, section.dropout)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,8 +18,8 @@ from training.config import PretrainConfig, load
 from training.device import Device, prepare
 from training.evaluate import unigram_entropy, validation
 from training.feed import Feed, open_feed
-from training.generate import continue_text, shape
-from training.models.gpt import GPT, make, parameters
+from training.generate import continue_text
+from training.models.families import Model, make, parameters
 from training.progress import clock, read_metrics
 from training.trainer import METRICS, Job, train
 
@@ -52,7 +52,7 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = ()) -> Report
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     job = prepare_job(config, device)
-    model = make(shape(config, job.feed.dataset.tokenizer.size), config.train.seed)
+    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), config.train.seed)
     _introduce(job, model, device)
     if config.train.compile:
         for layer in model.layers:
@@ -79,7 +79,7 @@ def prepare_job(config: PretrainConfig, device: Device) -> Job:
     )
 
 
-def _introduce(job: Job, model: GPT, device: Device) -> None:
+def _introduce(job: Job, model: Model, device: Device) -> None:
     """Say what is about to be trained on what, and keep the resolved config beside the run."""
     config, feed = job.config, job.feed
     files.write_text(str(job.out / CONFIG), json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
@@ -108,7 +108,7 @@ def feed_lines(feed: Feed) -> list[str]:
     ]
 
 
-def _report(job: Job, model: GPT) -> Report:
+def _report(job: Job, model: Model) -> Report:
     lines = [line for line in read_metrics(job.out / METRICS) if "validation_loss" in line]
     sample = job.config.sample
     text = ""

@@ -23,7 +23,7 @@ from training.data.row_batch import Examples
 from training.device import Device
 from training.evaluate import Validation, validation_loss
 from training.feed import Feed
-from training.models.gpt import GPT
+from training.models.families import Model
 from training.progress import Metrics, ProgressLine, StopRequest
 
 CHECKPOINTS = "checkpoints"
@@ -55,7 +55,7 @@ class Job:
         return Path(self.config.run.out)
 
 
-def train(job: Job, model: GPT, device: Device) -> None:
+def train(job: Job, model: Model, device: Device) -> None:
     """Train to the last step, from the newest complete checkpoint if there is one.
 
     After SIGTERM or SIGINT the step is finished and saved, and SystemExit carries 143 or 130.
@@ -95,7 +95,7 @@ def train(job: Job, model: GPT, device: Device) -> None:
 
 
 def update(
-    job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, step: int, batches: Sequence[Examples]
+    job: Job, model: Model, optimizer: torch.optim.Optimizer, device: Device, step: int, batches: Sequence[Examples]
 ) -> dict[str, Any]:  # fmt: skip
     """One step: the gradient of the mean loss over all targets of the global batch (in pieces), clipped, and AdamW."""
     settings = job.config.train
@@ -133,7 +133,7 @@ def update(
     return line
 
 
-def save(job: Job, model: GPT, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> Path:
+def save(job: Job, model: Model, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> Path:
     """Write the checkpoint of this step, up to which so many tokens were predicted."""
     state = {
         "config": job.config.model_dump(mode="json"),
@@ -146,7 +146,9 @@ def save(job: Job, model: GPT, optimizer: torch.optim.Optimizer, step: int, toke
     return checkpoint.save(job.out / CHECKPOINTS, step, tensors, state, job.config.train.keep)
 
 
-def resume(job: Job, model: GPT, optimizer: torch.optim.Optimizer, device: Device, say: Callable[[str], None]) -> tuple[int, int]:
+def resume(
+    job: Job, model: Model, optimizer: torch.optim.Optimizer, device: Device, say: Callable[[str], None]
+) -> tuple[int, int]:
     """Load the newest complete checkpoint; returns its step and the tokens predicted up to it, 0 when there is none.
 
     Raises CheckpointError when it was made with another config or dataset, naming the field.
@@ -181,7 +183,7 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
             raise checkpoint.CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
 
 
-def _evaluate(job: Job, model: GPT, device: Device) -> dict[str, float]:
+def _evaluate(job: Job, model: Model, device: Device) -> dict[str, float]:
     loss = validation_loss(model, job.validation, device)
     return {"validation_loss": loss, "validation_bits_per_byte": job.validation.bits_per_byte(loss)}
 

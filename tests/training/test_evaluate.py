@@ -9,7 +9,8 @@ from training.data.config import FeedConfig
 from training.device import Device
 from training.evaluate import Validation, unigram_counts, unigram_entropy, validation, validation_loss
 from training.feed import Feed, open_feed
-from training.models.gpt import GPTShape, make
+from training.models.families import make
+from training.models.gpt import GPTShape
 from training.objectives import IGNORE
 
 CPU = Device("cpu", "float32")
@@ -56,7 +57,7 @@ def test_bits_per_byte_count_every_byte_once(dataset_folder: Path, tmp_path: Pat
 def test_the_loss_is_a_mean_over_targets_not_over_batches(dataset_folder: Path, tmp_path: Path) -> None:
     examples = held_out(dataset_folder, tmp_path, 40)
     assert [len(batch["inputs"]) for batch in examples.batches] == [32, 8]
-    model = make(GPTShape(300, 16, 1, 1, 16, dropout=0.5), 1)
+    model = make(GPTShape(layers=1, heads=1, width=16, vocabulary=300, length=16, dropout=0.5), 1)
     whole = {name: np.concatenate([batch[name] for batch in examples.batches]) for name in ("inputs", "targets")}
     loss = validation_loss(model, examples, CPU)
     assert loss == pytest.approx(validation_loss(model, replace(examples, batches=(whole,)), CPU), rel=1e-6)  # and no dropout

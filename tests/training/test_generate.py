@@ -6,7 +6,8 @@ import torch
 from training import generate
 from training.checkpoint import CheckpointError
 from training.generate import continue_ids
-from training.models.gpt import GPT, GPTShape, make
+from training.models.families import make
+from training.models.gpt import GPT, GPTShape
 from training.pretrain import pretrain
 
 

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from training.models import blocks
-from training.models.blocks import IGNORE, cross_entropy
-from training.models.gpt import GPT, SMALL, GPTShape, make, parameters
+from training.models import loss as losses
+from training.models.families import make, parameters
+from training.models.gpt import GPT, SIZES, GPTShape
+from training.models.loss import IGNORE, cross_entropy
 
 TINY = GPTShape(vocabulary=53, length=12, layers=3, heads=4, width=64)
 Weights = dict[str, NDArray[np.float64]]
@@ -88,7 +89,7 @@ def test_a_later_token_changes_no_earlier_logit() -> None:
 
 def test_gpt2_small_has_its_number_of_weights() -> None:
     with torch.device("meta"):
-        assert parameters(GPT(SMALL)) == 124_439_808
+        assert parameters(GPT(SIZES["small"])) == 124_439_808
 
 
 def test_a_new_model_knows_nothing() -> None:
@@ -123,10 +124,10 @@ def test_chunked_cross_entropy_is_torchs_with_its_gradients(monkeypatch: pytest.
     logits = functional.linear(hidden, weight).reshape(-1, 29)
     expected = functional.cross_entropy(logits, targets.reshape(-1), ignore_index=IGNORE, reduction="sum")
     wanted = torch.autograd.grad(expected / 18, (hidden, weight))
-    monkeypatch.setattr(blocks, "_LOGITS_PER_CHUNK", 29 * 4)  # six chunks, the last of one row
-    loss = cross_entropy(hidden, weight, targets)
-    got = torch.autograd.grad(loss / 18, (hidden, weight))
-    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
+    monkeypatch.setattr(losses, "_LOGITS_PER_CHUNK", 29 * 4)  # six chunks, the last of one row
+    total = cross_entropy(hidden, weight, targets)
+    got = torch.autograd.grad(total / 18, (hidden, weight))
+    assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
     for ours, theirs in zip(got, wanted, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-6)
     with torch.no_grad():
@@ -140,7 +141,7 @@ def test_a_document_in_a_packed_row_is_as_it_is_alone() -> None:
     positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2, 0, 0]])
     documents = torch.tensor([[0] * 5 + [1] * 3 + [-1] * 2])
     with torch.no_grad():
-        got = model(packed, positions, documents)
+        got = model(packed, positions=positions, documents=documents)
         assert torch.isfinite(got).all()
         assert (got[:, :5] - model(first)).abs().max() < 1e-5
         assert (got[:, 5:8] - model(second)).abs().max() < 1e-5

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from training import optim
-from training.models.gpt import GPTShape, make
+from training.models.families import make
+from training.models.gpt import GPTShape
 
 
 def rate(step: int) -> float:

@@ -1,15 +1,18 @@
 """GPT-2 (Radford et al. 2019): a causal Pre-LN Transformer with learned positions and a tied head.
 
-Shapes: B batch, T length of the row, D width, H heads, K = D / H, V vocabulary.
+Shapes: B batch, T length of the row, D width, V vocabulary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.models.blocks import FeedForward, SelfAttention, cross_entropy, within_documents
+from training.models import attention
+from training.models.attention import Cache, LayerCache, SelfAttention
+from training.models.blocks import FeedForward
+from training.models.loss import cross_entropy
 
 NORM_EPSILON = 1e-5  # openai/gpt-2 model.py, norm()
 INIT_STD = 0.02  # of weights and, as in Hugging Face, of both embeddings (openai/gpt-2 drew positions with 0.01)
@@ -17,17 +20,27 @@ INIT_STD = 0.02  # of weights and, as in Hugging Face, of both embeddings (opena
 
 @dataclass(frozen=True, slots=True)
 class GPTShape:
-    """Numbers that make a GPT."""
+    """Numbers that make a GPT. Raises ValueError, naming the number, where they contradict."""
 
-    vocabulary: int
-    length: int
     layers: int
     heads: int
     width: int
-    dropout: float = 0.0
+    vocabulary: int = 50257
+    length: int = 1024  # positions
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
 
 
-SMALL = GPTShape(vocabulary=50257, length=1024, layers=12, heads=12, width=768)  # GPT-2 124M
+SIZES: Mapping[str, GPTShape] = {
+    "demo": GPTShape(layers=4, heads=4, width=128, vocabulary=4096, length=128, dropout=0.0),
+    "small": GPTShape(layers=12, heads=12, width=768),  # 124 M; the GPT-2 paper, table 2
+    "medium": GPTShape(layers=24, heads=16, width=1024),  # 355 M
+    "large": GPTShape(layers=36, heads=20, width=1280),  # 774 M
+    "xl": GPTShape(layers=48, heads=25, width=1600),  # 1,558 M
+}
 
 
 class Embeddings(nn.Module):
@@ -39,9 +52,9 @@ class Embeddings(nn.Module):
         self.positions = nn.Embedding(shape.length, shape.width)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, inputs: Tensor, positions: Tensor | None) -> Tensor:
-        """(B, T) -> (B, T, D)."""
-        places = self.positions.weight[: inputs.shape[1]] if positions is None else self.positions(positions)
+    def forward(self, inputs: Tensor, positions: Tensor | None, first: int) -> Tensor:
+        """(B, T) -> (B, T, D); positions (B, T) are `first` and those after it unless given."""
+        places = self.positions.weight[first : first + inputs.shape[1]] if positions is None else self.positions(positions)
         return self.dropout(self.tokens(inputs) + places)
 
 
@@ -53,12 +66,12 @@ class Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
         self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout)
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.feed_forward = FeedForward(shape.width, 4 * shape.width, approximate="tanh")
+        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu_tanh")
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, sees: Tensor | None, cache: LayerCache | None) -> Tensor:
         """(B, T, D) -> (B, T, D)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), sees))
+        x = x + self.dropout(self.attention(self.attention_norm(x), sees, cache and cache.own))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -71,46 +84,61 @@ class GPT(nn.Module):
         self.embeddings = Embeddings(shape)
         self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
         self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.apply(_init)
-        for name, parameter in self.named_parameters():
-            if name.endswith("output.weight"):  # what is added to the residual stream, twice a layer
-                nn.init.normal_(parameter, std=INIT_STD / (2 * shape.layers) ** 0.5)
+        init(self)
 
-    def hidden(self, inputs: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
+    def empty_cache(self) -> Cache:
+        """For `hidden`: then a call needs new tokens only."""
+        return Cache(self.shape.layers)
+
+    def hidden(
+        self,
+        inputs: Tensor,
+        *,
+        real: Tensor | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
         """Token ids (B, T) -> (B, T, D), what the head sees.
 
-        Positions (B, T) are 0 .. T - 1 unless given; with the numbers of documents (B, T), none sees another.
+        real (B, S) bool: which tokens are no padding, those of the cache included. positions (B, T): by default from 0, or from
+        the cache's length on. documents (B, T): their numbers; a token sees none of another document.
         """
-        x = self.embeddings(inputs, positions)
-        sees = None if documents is None else within_documents(documents)
-        for layer in self.layers:
-            x = layer(x, sees)
+        x = self.embeddings(inputs, positions, cache.length if cache else 0)
+        sees = None if real is None else attention.sees_past(real, inputs.shape[1])
+        if documents is not None:
+            within = attention.within_documents(documents)
+            sees = within if sees is None else within & sees
+        for number, layer in enumerate(self.layers):
+            x = layer(x, sees, cache and cache.layers[number])
         return self.norm(x)
 
-    def forward(self, inputs: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Tensor:
-        """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
-        return functional.linear(self.hidden(inputs, positions, documents), self.embeddings.tokens.weight)
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, V)."""
+        return functional.linear(hidden, self.embeddings.tokens.weight)
 
-    def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self,
+        inputs: Tensor,
+        *,
+        real: Tensor | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
+        return self.logits(self.hidden(inputs, real=real, positions=positions, documents=documents))
+
+    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
-        hidden = self.hidden(examples["inputs"], examples.get("positions"), examples.get("documents"))
+        hidden = self.hidden(examples["inputs"], positions=examples.get("positions"), documents=examples.get("documents"))
         return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
 
 
-def _init(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=INIT_STD)
-    if isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
-
-
-def parameters(model: nn.Module) -> int:
-    """Number of weights, shared ones once."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def make(shape: GPTShape, seed: int) -> GPT:
-    """A new model; the seed decides its weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPT(shape)
+def init(model: GPT) -> None:
+    """Draw the weights: N(0, 0.02), what is added to the residual stream N(0, 0.02 / sqrt(2 layers)), biases 0."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" not in name:
+            into_residual = name.endswith("output.weight")
+            nn.init.normal_(parameter, std=INIT_STD / (2 * model.shape.layers) ** 0.5 if into_residual else INIT_STD)

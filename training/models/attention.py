@@ -1,0 +1,184 @@
+"""Attention, what a token may see, and the memory of tokens seen before.
+
+Shapes: B batch, T queries, S keys, D width of the model, H heads, K width of a head.
+
+`sees` says which keys a query may look at, and stands in the place of the causal rule where it is given:
+
+    bool (B | 1, 1 | H, T | 1, S)     True: the query sees the key
+    float, same shapes                added to the logits before the softmax: -inf hides a key, another number is T5's bias
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, *, sees: Tensor | None, causal: bool, scale: float | None, dropout: float
+) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017, 3.2.1): query (B, H, T, K), key, value (B, H, S, K) -> (B, H, T, K).
+
+    `causal`: a query sees its own key and those before it, the last query the last key. `scale` None is 1 / sqrt(K), T5's is 1.
+    """
+    queries, keys = query.shape[2], key.shape[2]
+    if causal and queries != keys:  # the library aligns the first query with the first key
+        sees, causal = (None if queries == 1 else past(queries, keys, query.device)), False
+    return functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=sees, dropout_p=dropout, is_causal=causal, scale=scale
+    )
+
+
+@dataclass(slots=True)
+class KeysValues:
+    """What one attention remembers: key and value (B, H, S, K), or nothing yet."""
+
+    key: Tensor | None = None
+    value: Tensor | None = None
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Remember more tokens; returns all."""
+        if self.key is not None and self.value is not None:
+            key, value = torch.cat([self.key, key], dim=2), torch.cat([self.value, value], dim=2)
+        self.key, self.value = key, value
+        return key, value
+
+
+@dataclass(slots=True)
+class LayerCache:
+    """Of a decoder's layer: its own tokens, which grow, and the encoder's memory, which is made once."""
+
+    own: KeysValues = field(default_factory=KeysValues)
+    memory: KeysValues = field(default_factory=KeysValues)
+
+
+class Cache:
+    """Keys and values of all layers of a decoder, so that a new token costs one token."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers = [LayerCache() for _ in range(layers)]
+
+    @property
+    def length(self) -> int:
+        """Tokens that the decoder has seen."""
+        key = self.layers[0].own.key
+        return 0 if key is None else key.shape[2]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows of the batch (B',), in this order, some of them several times: beams go on from others."""
+        for layer in self.layers:
+            for kept in (layer.own, layer.memory):
+                if kept.key is not None and kept.value is not None:
+                    kept.key, kept.value = kept.key.index_select(0, rows), kept.value.index_select(0, rows)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention, one matrix for queries, keys and values (Vaswani et al. 2017, 3.2.2).
+
+    Every token sees itself and those before it when `causal`, else all of its row, unless `sees` says otherwise.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        causal: bool,
+        dropout: float,
+        head_width: int | None = None,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.heads, self.causal, self.dropout, self.scale = heads, causal, dropout, scale
+        inner = heads * (head_width or width // heads)
+        self.query_key_value = nn.Linear(width, 3 * inner, bias=bias)
+        self.output = nn.Linear(inner, width, bias=bias)
+
+    def forward(
+        self, x: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None, rotation: Tensor | None = None
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D). With a cache, its tokens stand before these. `rotation`: see positions.rotation."""
+        query, key, value = _heads(self.query_key_value(x), self.heads, 3)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        dropout = self.dropout if self.training else 0.0
+        causal = self.causal and sees is None
+        mixed = attend(query, key, value, sees=sees, causal=causal, scale=self.scale, dropout=dropout)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of a decoder to the encoder's memory; one matrix for keys and values."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        dropout: float,
+        head_width: int | None = None,
+        bias: bool = True,
+        scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.scale = heads, dropout, scale
+        inner = heads * (head_width or width // heads)
+        self.query = nn.Linear(width, inner, bias=bias)
+        self.key_value = nn.Linear(width, 2 * inner, bias=bias)
+        self.output = nn.Linear(inner, width, bias=bias)
+
+    def forward(self, x: Tensor, memory: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None) -> Tensor:
+        """(B, T, D), memory (B, S, D) -> (B, T, D). With a cache, the memory is looked at the first time only."""
+        (query,) = _heads(self.query(x), self.heads, 1)
+        if cache is not None and cache.key is not None and cache.value is not None:
+            key, value = cache.key, cache.value
+        else:
+            key, value = _heads(self.key_value(memory), self.heads, 2)
+            if cache is not None:
+                cache.append(key, value)
+        dropout = self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, sees=sees, causal=False, scale=self.scale, dropout=dropout)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+def _heads(joined: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+    """(B, T, parts * H * K) -> that many (B, H, T, K)."""
+    batch, length, width = joined.shape
+    return joined.view(batch, length, parts, heads, width // (parts * heads)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn pairs of channels n and n + K / 2 of (B, H, T, K) by an angle each: rotation (2, …, T, K / 2), cosines and sines."""
+    cosine, sine = rotation.unbind(0)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+def past(queries: int, keys: int, device: torch.device) -> Tensor:
+    """(T, S) bool: the last query sees all keys, each one before it one key less."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+
+
+def real_tokens(lengths: Tensor, width: int) -> Tensor:
+    """Numbers of real tokens (B,) -> (B, S) bool: padding stands behind them."""
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
+
+
+def sees_real(real: Tensor) -> Tensor:
+    """Which tokens are real (B, S) -> (B, 1, 1, S): no query sees padding."""
+    return real[:, None, None, :]
+
+
+def sees_past(real: Tensor, queries: int) -> Tensor:
+    """Which of the S keys are real (B, S) -> (B, 1, T, S): the last T tokens, each sees the real ones up to itself."""
+    return real[:, None, None, :] & past(queries, real.shape[1], real.device)
+
+
+def within_documents(documents: Tensor) -> Tensor:
+    """Numbers of documents (B, T) -> (B, 1, T, T): a token sees itself and those before it in its document."""
+    length = documents.shape[1]
+    return (documents[:, None, :, None] == documents[:, None, None, :]) & past(length, length, documents.device)

@@ -1,0 +1,81 @@
+"""The families' models by name, and what is the same for all of them.
+
+A model is called by everything that trains or uses it in these ways:
+
+    losses(examples)      what its objective made -> {term: sum of the loss over its predictions}, see training/objectives
+    logits(hidden)        (…, D) -> (…, V)
+    GPT       hidden(inputs, real=, positions=, documents=, cache=), forward(the same without cache) -> logits
+    BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2)
+    BART, T5  encode(inputs, real=) -> memory (B, S, D); decode(decoder_inputs, memory, real=, cache=) -> hidden (B, T, D),
+              where `real` (B, S) is of the memory; forward(inputs, decoder_inputs, real=) -> logits
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.models import gpt
+
+Shape = gpt.GPTShape
+Model = gpt.GPT
+SIZES: Mapping[str, Mapping[str, Shape]] = {"gpt": gpt.SIZES}
+
+
+def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
+    """A size of a family with some of its numbers replaced.
+
+    Raises ValueError, naming the field, for a size that the family has not, or a number that it has not or cannot have.
+    """
+    sizes = SIZES[family]
+    if size not in sizes:
+        raise ValueError(f"size: {family} has no size {size!r}, but {', '.join(sizes)}")
+    known = asdict(sizes[size])
+    for name, value in numbers.items():
+        if name not in known:
+            raise ValueError(f"{name}: {family} has no such number, but {', '.join(known)}")
+        _check(name, value, known[name])
+    return replace(sizes[size], **numbers)
+
+
+def has_number(family: str, name: str) -> bool:
+    """Whether the family's shape has it."""
+    return any(name in asdict(shape) for shape in SIZES[family].values())
+
+
+def shape_of_dict(family: str, numbers: Mapping[str, Any]) -> Shape:
+    """The shape that `dataclasses.asdict` made these numbers of. Raises ValueError when they are not those of the family."""
+    known = next(iter(SIZES[family].values()))
+    if set(numbers) != set(asdict(known)):
+        raise ValueError(f"the numbers of a {family} are {', '.join(asdict(known))}, not {', '.join(numbers)}")
+    return replace(known, **numbers)
+
+
+def _check(name: str, value: object, like: object) -> None:
+    """Raise ValueError unless a value can stand in the place of another."""
+    if type(like) is float:
+        if not isinstance(value, int | float) or not 0 <= value < 1:
+            raise ValueError(f"{name}: must be a number from 0 to less than 1, not {value!r}")
+    elif type(value) is not type(like):
+        raise ValueError(f"{name}: must be like {like!r}, not {value!r}")
+    elif type(like) is int and not 1 <= int(str(value)) <= 2**24:
+        raise ValueError(f"{name}: must be from 1 to 2^24, not {value}")
+
+
+def build(shape: Shape) -> Model:
+    """The model of a shape, with weights drawn from torch's generator."""
+    return gpt.GPT(shape)
+
+
+def make(shape: Shape, seed: int) -> Model:
+    """A new model; the seed decides its weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(shape)
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of weights, shared ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())
