@@ -39,8 +39,8 @@ def test_every_config_of_a_feed_is_valid() -> None:
         ("train.warmup_steps=12", r"train: warmup_steps \(12\) must be less than steps \(12\)"),
         ("train.betas=[0.9, 1.0]", r"train: betas must lie in \[0, 1\)"),
         ("train.steps=0", r"train\.steps: .*greater than or equal to 1"),
-        ('model.family="bert"', r"model\.family: .*'gpt'"),
-        ("model.dropout=1.0", r"model\.dropout: .*less than 1"),
+        ('model.family="gtp"', r"model\.family: .*'gpt'"),
+        ("model.dropout=1.0", r"model: dropout: .*less than 1"),
         ('train.device="tpu"', r"train\.device: .*'cpu', 'cuda' or 'auto'"),
     ],
 )
