@@ -4,22 +4,22 @@
         LATEST                      name of the newest one, for people and scripts
         step-00000300/
             model.pt                weights, by name
-            optimizer.pt            state of the optimiser
-            state.json              the step, and what the run was made of
+            optimizer.pt            state of the optimiser; an imported model has none
+            tokenizer.model         or tokenizer.json: what makes its ids
+            state.json              the step, the model's shape, and what the run was made of
             manifest.json           size and sha256 of the files above, written last
 
 A checkpoint is written into a temporary folder, every file and the folder are flushed to the disk, and the folder gets
 its name at once. `newest` believes only a manifest whose files are all there, whole and unchanged.
 """
 
-import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +27,11 @@ import torch
 
 from pipelines.contract import files
 
-FORMAT = 1
+FORMAT = 2
+CHECKPOINTS = "checkpoints"  # of a run: the folder of its checkpoints
 LATEST = "LATEST"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+_STATE = "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -55,8 +57,24 @@ class Checkpoint:
         except Exception as error:
             raise CheckpointError(f"{self.path / name}.pt: cannot be read as tensors: {error}") from error
 
+    def content(self, name: str) -> bytes:
+        """A file that lies beside them. Raises CheckpointError when there is none of this name."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            raise CheckpointError(f"{self.path / name}: is missing, so this checkpoint is not complete") from None
 
-def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any], keep: int) -> Path:
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a checkpoint is written from."""
+
+    tensors: Mapping[str, Mapping[str, Any]]  # "model", "optimizer"
+    state: Mapping[str, Any]  # what JSON can hold
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # to lie beside them, by name
+
+
+def save(folder: Path, step: int, content: Content, keep: int) -> Path:
     """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep`.
 
     Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
@@ -64,7 +82,7 @@ def save(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Any]], stat
     target = folder / f"step-{step:08d}"
     temporary = folder / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
-        _write(temporary, step, tensors, state)
+        _write(temporary, step, content)
         _publish(temporary, target)
         files.write_text(str(folder / LATEST), target.name + "\n")
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
@@ -91,17 +109,17 @@ def read(path: Path) -> Checkpoint:
     Raises CheckpointError with the file that is missing, truncated or changed.
     """
     try:
-        listed = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
+        listed = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if listed["format"] != FORMAT:
             raise CheckpointError(f"{path}: has format {listed['format']}, this release reads {FORMAT}")
         for name, expected in listed["files"].items():
             _compare(path / name, expected)
-        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
         return Checkpoint(path, int(state["step"]), state)
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename}: is missing, so this checkpoint is not complete") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path / _MANIFEST}: is no manifest of a checkpoint ({error!r})") from None
+        raise CheckpointError(f"{path / MANIFEST}: is no manifest of a checkpoint ({error!r})") from None
 
 
 def _compare(path: Path, expected: Mapping[str, Any]) -> None:
@@ -112,18 +130,20 @@ def _compare(path: Path, expected: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: its sha256 is not the manifest's; the file is damaged")
 
 
-def _write(temporary: Path, step: int, tensors: Mapping[str, Mapping[str, Any]], state: Mapping[str, Any]) -> None:
+def _write(temporary: Path, step: int, content: Content) -> None:
     temporary.mkdir(parents=True)
     listed: dict[str, dict[str, Any]] = {}
-    for name, content in tensors.items():
+    for name, tensors in content.tensors.items():
         path = temporary / f"{name}.pt"
         with files.writing(str(path)) as stream:
-            torch.save(dict(content), cast(Any, stream))
+            torch.save(dict(tensors), cast(Any, stream))
         listed[path.name] = {"bytes": stream.bytes_written, "sha256": stream.sha256}
-    text = json.dumps({"step": step, **state}, indent=1, ensure_ascii=False) + "\n"
-    files.write_text(str(temporary / "state.json"), text)
-    listed["state.json"] = {"bytes": len(text.encode()), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    files.write_text(str(temporary / _MANIFEST), json.dumps({"format": FORMAT, "files": listed}, indent=1) + "\n")
+    state = json.dumps({"step": step, **content.state}, indent=1, ensure_ascii=False) + "\n"
+    for name, small in {**content.files, _STATE: state.encode()}.items():
+        with files.writing(str(temporary / name)) as stream:
+            stream.write(small)
+        listed[name] = {"bytes": stream.bytes_written, "sha256": stream.sha256}
+    files.write_text(str(temporary / MANIFEST), json.dumps({"format": FORMAT, "files": listed}, indent=1) + "\n")
     files.flush_folder(temporary)
 
 

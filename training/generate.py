@@ -3,18 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipelines.contract.tokenizer import Tokenizer
-from training import checkpoint
-from training.config import PretrainConfig
-from training.data.shards import END_OF_TEXT, open_dataset
-from training.models import families
+from training import trained
+from training.data.shards import END_OF_TEXT
 from training.models.families import Model
-from training.trainer import CHECKPOINTS
 
 
 @torch.no_grad()
@@ -76,20 +72,6 @@ def continue_text(
     return tokenizer.decode([*before, *new])
 
 
-def load_model(run: str | Path) -> tuple[Model, PretrainConfig]:
-    """The model of a run's newest complete checkpoint, on the CPU, and the run's config.
-
-    Raises CheckpointError when there is none.
-    """
-    found = checkpoint.newest(Path(run) / CHECKPOINTS, lambda text: print(text, file=sys.stderr))
-    if found is None:
-        raise checkpoint.CheckpointError(f"{run}: there is no complete checkpoint; name the run.out of a pretraining run")
-    config = PretrainConfig.model_validate(found.state["config"])
-    model = families.build(config.model.shape(found.state["vocabulary"], config.positions))
-    model.load_state_dict(found.load("model"))
-    return model, config
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m training.generate", description=__doc__)
@@ -100,10 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--top-k", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
-    model, config = load_model(given.run)
-    tokenizer = open_dataset(config.data.tokens, config.data.name).tokenizer
+    found = trained.load(given.run)
     text = continue_text(
-        model, tokenizer, given.prompt, given.tokens, temperature=given.temperature, top_k=given.top_k, seed=given.seed
+        found.model,
+        found.tokenizer,
+        given.prompt,
+        given.tokens,
+        temperature=given.temperature,
+        top_k=given.top_k,
+        seed=given.seed,
     )
     print(text)
 

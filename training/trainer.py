@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from training import checkpoint, optim
+from training import checkpoint, optim, trained
+from training.checkpoint import CHECKPOINTS
 from training.config import PretrainConfig
 from training.data.draws import key
 from training.data.row_batch import Examples
@@ -26,7 +27,6 @@ from training.feed import Feed
 from training.models.families import Model
 from training.progress import Metrics, ProgressLine, StopRequest
 
-CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 # What may differ between a checkpoint and the run that goes on from it: it changes no loss and no weight.
 _FREE_FIELDS = {
@@ -136,14 +136,15 @@ def update(
 def save(job: Job, model: Model, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> Path:
     """Write the checkpoint of this step, up to which so many tokens were predicted."""
     state = {
+        **trained.described(model, job.config.model.family, job.feed.dataset.tokenizer),
         "config": job.config.model_dump(mode="json"),
-        "vocabulary": job.feed.dataset.tokenizer.size,
         "tokens": tokens,
         "identity": job.feed.identity(),
         "circumstances": job.circumstances,
     }
     tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    return checkpoint.save(job.out / CHECKPOINTS, step, tensors, state, job.config.train.keep)
+    content = checkpoint.Content(tensors, state, trained.tokenizer_files(job.feed.dataset.tokenizer))
+    return checkpoint.save(job.out / CHECKPOINTS, step, content, job.config.train.keep)
 
 
 def resume(
@@ -161,7 +162,7 @@ def resume(
         if found.state["circumstances"].get(name) != value:
             was = found.state["circumstances"].get(name)
             say(f"the checkpoint was made with {name} {was}, this is {value}: losses may differ in their last bits")
-    model.load_state_dict(found.load("model", device.name))
+    trained.restore(model, found, device.name)
     optimizer.load_state_dict(found.load("optimizer", device.name))
     say(f"resumed from {found.path} (step {found.step})")
     return found.step, int(found.state["tokens"])

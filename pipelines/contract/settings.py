@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
+_EXTENDS = "extends"
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the file, the field and the fix."""
 
@@ -24,9 +27,12 @@ class Section(BaseModel):
 def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """The content of a TOML file with `overrides` (`section.key=value`, a TOML value or a bare word) put in.
 
+    A file may begin with `extends = "other.toml"`, whose path is taken from its own folder: it has that file's content where
+    it says nothing else, key by key; lists are replaced.
+
     Raises ConfigError with the file or the override, and the fix.
     """
-    data = _read_toml(Path(path))
+    data = _extended(Path(path), ())
     for override in overrides:
         _override(data, override)
     return data
@@ -38,6 +44,24 @@ def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(path, model, dict(e)) for e in error.errors())) from None
+
+
+def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
+    data = _read_toml(path)
+    base = data.pop(_EXTENDS, None)
+    if base is None:
+        return data
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: {_EXTENDS}: must be the path of a TOML file, from this file's folder")
+    if path.resolve() in extending:
+        raise ConfigError(f"{path}: {_EXTENDS}: the files extend each other in a circle")
+    return _over(_extended(path.parent / base, (*extending, path.resolve())), data)
+
+
+def _over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """`data` where it says something, `base` elsewhere."""
+    tables = {k: _over(base[k], v) for k, v in data.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **data, **tables}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

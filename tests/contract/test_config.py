@@ -4,6 +4,7 @@ import pytest
 
 from pipelines import config
 from pipelines.config import ConfigError
+from pipelines.contract.settings import read
 
 GOOD = """
 [corpus]
@@ -64,3 +65,25 @@ def test_overrides_set_values_of_every_kind(tmp_path: Path) -> None:
         load(tmp_path, GOOD, "sources.5.priority=3")
     with pytest.raises(ConfigError, match="did you mean 'bands'"):
         load(tmp_path, GOOD, "deduplicate.band=3")
+
+
+def test_a_file_extends_another_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "base.toml").write_text("[a]\nx = 1\ny = [1, 2]\n[a.deep]\nz = 3\nu = 5\n[b]\nw = 4\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mid.toml").write_text('extends = "../base.toml"\n[a]\ny = [7]\n[a.deep]\nz = 8\n')
+    (tmp_path / "sub" / "top.toml").write_text('extends = "mid.toml"\n[c]\nv = 9\n')
+    expected = {"a": {"x": 1, "y": [7], "deep": {"z": 6, "u": 5}}, "b": {"w": 4}, "c": {"v": 9}}
+    assert read(tmp_path / "sub" / "top.toml", ("a.deep.z=6",)) == expected
+
+
+def test_a_circle_and_a_missing_base_are_named(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text('extends = "two.toml"\n')
+    (tmp_path / "two.toml").write_text('extends = "one.toml"\n')
+    with pytest.raises(ConfigError, match=r"one\.toml: extends: the files extend each other in a circle"):
+        read(tmp_path / "one.toml")
+    (tmp_path / "two.toml").write_text('extends = "none.toml"\n')
+    with pytest.raises(ConfigError, match=r"none\.toml: no such file"):
+        read(tmp_path / "one.toml")
+    (tmp_path / "two.toml").write_text("extends = 1\n")
+    with pytest.raises(ConfigError, match=r"two\.toml: extends: must be the path"):
+        read(tmp_path / "one.toml")

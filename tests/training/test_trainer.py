@@ -214,7 +214,8 @@ def test_a_loss_that_is_no_number_stops_the_run_before_the_weights_are_lost(tiny
     found = checkpoint.read(out / "checkpoints" / "step-00000003")
     broken = found.load("model") | {"norm.weight": torch.full((16,), float("nan"))}
     state = {name: value for name, value in found.state.items() if name != "step"}
-    checkpoint.save(out / "checkpoints", 2, {"model": broken, "optimizer": found.load("optimizer")}, state, keep=2)
+    content = checkpoint.Content({"model": broken, "optimizer": found.load("optimizer")}, state)
+    checkpoint.save(out / "checkpoints", 2, content, keep=2)
     with pytest.raises(TrainingError, match=r"the loss of step 3 is nan; lower train\.learning_rate"):
         run(tiny_config, out, "train.steps=3", "train.clip=1.0")
     assert not (out / "checkpoints" / "step-00000003").exists()
