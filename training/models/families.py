@@ -10,18 +10,25 @@ A model is called by everything that trains or uses it in these ways:
               where `real` (B, S) is of the memory; forward(inputs, decoder_inputs, real=) -> logits
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from training.models import gpt
+from training.models import bart, gpt
 
-Shape = gpt.GPTShape
-Model = gpt.GPT
-SIZES: Mapping[str, Mapping[str, Shape]] = {"gpt": gpt.SIZES}
+Shape = gpt.GPTShape | bart.BARTShape
+Model = gpt.GPT | bart.BART
+SIZES: Mapping[str, Mapping[str, Shape]] = {
+    "gpt": gpt.SIZES,
+    "bart": bart.SIZES,
+}
+_MODELS: Mapping[type[Shape], Callable[[Any], Model]] = {
+    gpt.GPTShape: gpt.GPT,
+    bart.BARTShape: bart.BART,
+}
 
 
 def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
@@ -66,7 +73,7 @@ def _check(name: str, value: object, like: object) -> None:
 
 def build(shape: Shape) -> Model:
     """The model of a shape, with weights drawn from torch's generator."""
-    return gpt.GPT(shape)
+    return _MODELS[type(shape)](shape)
 
 
 def make(shape: Shape, seed: int) -> Model:

@@ -1,0 +1,135 @@
+"""Our BART and Hugging Face's `BartForConditionalGeneration`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipelines.contract.families import Specials
+from training.convert.rules import Rule, WeightsError
+from training.models.bart import INIT_STD, BARTShape
+
+ARCHITECTURE = "BartForConditionalGeneration"
+IGNORED = ("final_logits_bias",)  # ends of names: a buffer of zeros, see `check`
+_NUMBERS = {
+    "encoder_layers": "encoder_layers",
+    "decoder_layers": "decoder_layers",
+    "heads": "encoder_attention_heads",
+    "width": "d_model",
+    "vocabulary": "vocab_size",
+    "length": "max_position_embeddings",
+}
+_EXPECTED = {  # what this BART always is; a config without the field has it, too
+    "activation_function": "gelu",
+    "scale_embedding": False,
+    "normalize_before": False,  # of configs before transformers 4: mBART's
+    "add_final_layer_norm": False,
+    "static_position_embeddings": False,  # Marian's
+    "extra_pos_embeddings": 2,
+    "normalize_embedding": True,
+    "tie_word_embeddings": True,
+}
+
+
+def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
+    """config.json of a model of this shape."""
+    return {
+        "model_type": "bart",
+        "architectures": [ARCHITECTURE],
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": shape.length,
+        "d_model": shape.width,
+        "encoder_layers": shape.encoder_layers,
+        "decoder_layers": shape.decoder_layers,
+        "encoder_attention_heads": shape.heads,
+        "decoder_attention_heads": shape.heads,
+        "encoder_ffn_dim": 4 * shape.width,
+        "decoder_ffn_dim": 4 * shape.width,
+        "activation_function": "gelu",
+        "dropout": shape.dropout,
+        "attention_dropout": shape.dropout,
+        "activation_dropout": shape.dropout,
+        "init_std": INIT_STD,
+        "scale_embedding": False,
+        "bos_token_id": specials.begin,
+        "pad_token_id": specials.pad,
+        "eos_token_id": specials.end,
+        "decoder_start_token_id": specials.decoder_start,
+        "forced_eos_token_id": specials.end,
+        "is_encoder_decoder": True,
+        "tie_word_embeddings": True,
+    }
+
+
+def shape(config: Mapping[str, Any]) -> BARTShape:
+    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not BART's.
+
+    Of its three dropouts `dropout` is taken: the published models have the same number in all.
+    """
+    if config.get("model_type", "bart") != "bart":
+        raise ValueError(f"model_type is {config['model_type']!r}; this is no BART")
+    for field, expected in _EXPECTED.items():
+        if config.get(field, expected) != expected:
+            raise ValueError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BART was published")
+    missing = [theirs for theirs in _NUMBERS.values() if not isinstance(config.get(theirs), int)]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BART"
+        )
+    found = BARTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("dropout", 0.1))
+    wanted = {
+        "decoder_attention_heads": found.heads,
+        "encoder_ffn_dim": 4 * found.width,
+        "decoder_ffn_dim": 4 * found.width,
+    }
+    for field, number in wanted.items():
+        if config.get(field, number) != number:
+            raise ValueError(f"{field} is {config[field]}; this program knows only {number} beside the config's other numbers")
+    return found
+
+
+def check(weights: Mapping[str, Tensor], where: str) -> None:
+    """Raise WeightsError when `final_logits_bias`, zeros in every published BART, is something else: our head has no bias."""
+    for name in weights:
+        if name.endswith(IGNORED) and bool(torch.count_nonzero(weights[name])):
+            raise WeightsError(f"{where}: {name} is not zero, and BART's head has no bias; this is another model")
+
+
+def rules(shape: BARTShape) -> list[Rule]:
+    """What every weight is called in `BartForConditionalGeneration`'s state dict."""
+    tied = ("lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
+    found = [Rule("embeddings.tokens.weight", ("model.shared.weight",), also=tied)]
+    for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        found += stack_rules(stack, layers, f"model.{stack}")
+    return found
+
+
+def stack_rules(stack: str, layers: int, theirs: str) -> list[Rule]:
+    """The rules of the encoder or decoder, which is called `theirs` there; fairseq's names within it are the same."""
+    found = [Rule(f"{stack}.positions.weight", (f"{theirs}.embed_positions.weight",))]
+    found += _weight_and_bias(f"{stack}.embeddings_norm", f"{theirs}.layernorm_embedding")
+    for n in range(layers):
+        found += _layer_rules(f"{stack}.layers.{n}", f"{theirs}.layers.{n}", of_decoder=stack == "decoder")
+    return found
+
+
+def _layer_rules(ours: str, theirs: str, *, of_decoder: bool) -> list[Rule]:
+    joined = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
+    found = _weight_and_bias(f"{ours}.attention.query_key_value", *joined)
+    found += _weight_and_bias(f"{ours}.attention.output", f"{theirs}.self_attn.out_proj")
+    found += _weight_and_bias(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm")
+    if of_decoder:
+        found += _weight_and_bias(f"{ours}.memory_attention.query", f"{theirs}.encoder_attn.q_proj")
+        found += _weight_and_bias(
+            f"{ours}.memory_attention.key_value", f"{theirs}.encoder_attn.k_proj", f"{theirs}.encoder_attn.v_proj"
+        )
+        found += _weight_and_bias(f"{ours}.memory_attention.output", f"{theirs}.encoder_attn.out_proj")
+        found += _weight_and_bias(f"{ours}.memory_attention_norm", f"{theirs}.encoder_attn_layer_norm")
+    found += _weight_and_bias(f"{ours}.feed_forward.inner", f"{theirs}.fc1")
+    found += _weight_and_bias(f"{ours}.feed_forward.output", f"{theirs}.fc2")
+    return found + _weight_and_bias(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm")
+
+
+def _weight_and_bias(ours: str, *theirs: str) -> list[Rule]:
+    return [Rule(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in theirs)) for kind in ("weight", "bias")]

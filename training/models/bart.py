@@ -1,0 +1,196 @@
+"""BART (Lewis et al. 2020, arXiv 1910.13461): a Post-LN encoder and decoder with learned positions and a tied head.
+
+Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.models import attention
+from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
+from training.models.blocks import FeedForward
+from training.models.loss import cross_entropy
+
+NORM_EPSILON = 1e-5  # fairseq modules/layer_norm.py
+INIT_STD = 0.02  # fairseq models/bart: init_bert_params
+OFFSET = 2  # the first position is row 2: fairseq counts positions from its padding id, 1, plus 1; rows 0 and 1 are never read
+
+
+@dataclass(frozen=True, slots=True)
+class BARTShape:
+    """Numbers that make a BART. Raises ValueError, naming the number, where they contradict."""
+
+    encoder_layers: int
+    decoder_layers: int
+    heads: int
+    width: int
+    vocabulary: int = 50265
+    length: int = 1024  # positions of each stack
+    dropout: float = 0.1  # of the published config.json: also of attention and of the feed-forward's inside
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+
+
+SIZES: Mapping[str, BARTShape] = {
+    "demo": BARTShape(encoder_layers=2, decoder_layers=2, heads=4, width=128, vocabulary=4096, length=128, dropout=0.0),
+    "base": BARTShape(encoder_layers=6, decoder_layers=6, heads=12, width=768),  # 139 M; the paper, 2.1
+    "large": BARTShape(encoder_layers=12, decoder_layers=12, heads=16, width=1024),  # 406 M; the paper, 2.1
+}
+
+
+class Embeddings(nn.Module):
+    """Tokens, which both stacks and the head share; the positions are those of a stack."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
+
+    def forward(self, inputs: Tensor, positions: nn.Embedding, first: int) -> Tensor:
+        """(B, T) -> (B, T, D); the first token stands at position `first`."""
+        return self.tokens(inputs) + positions.weight[OFFSET + first : OFFSET + first + inputs.shape[1]]
+
+
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each added to what it read and then normalised (Post-LN)."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.attention = SelfAttention(shape.width, shape.heads, causal=False, dropout=shape.dropout)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu", dropout=shape.dropout)
+        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
+        """(B, S, D) -> (B, S, D)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, sees)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class DecoderLayer(nn.Module):
+    """As the encoder's, causal, with attention to the memory in between."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.memory_attention = CrossAttention(shape.width, shape.heads, dropout=shape.dropout)
+        self.memory_attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu", dropout=shape.dropout)
+        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(
+        self, x: Tensor, sees: Tensor | None, memory: Tensor, sees_memory: Tensor | None, cache: LayerCache | None
+    ) -> Tensor:
+        """(B, T, D), memory (B, S, D) -> (B, T, D)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, sees, cache and cache.own)))
+        mixed = self.memory_attention(x, memory, sees_memory, cache and cache.memory)
+        x = self.memory_attention_norm(x + self.dropout(mixed))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class Encoder(nn.Module):
+    """Reads the whole row in both directions."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(shape.length + OFFSET, shape.width)
+        self.embeddings_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList([EncoderLayer(shape) for _ in range(shape.encoder_layers)])
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
+        """Embeddings (B, S, D) -> the memory (B, S, D)."""
+        x = self.dropout(self.embeddings_norm(x))
+        for layer in self.layers:
+            x = layer(x, sees)
+        return x
+
+
+class Decoder(nn.Module):
+    """Reads its row from left to right, and the memory."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.positions = nn.Embedding(shape.length + OFFSET, shape.width)
+        self.embeddings_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.layers = nn.ModuleList([DecoderLayer(shape) for _ in range(shape.decoder_layers)])
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, sees: Tensor | None, memory: Tensor, sees_memory: Tensor | None, cache: Cache | None) -> Tensor:
+        """Embeddings (B, T, D), memory (B, S, D) -> (B, T, D)."""
+        x = self.dropout(self.embeddings_norm(x))
+        for number, layer in enumerate(self.layers):
+            x = layer(x, sees, memory, sees_memory, cache and cache.layers[number])
+        return x
+
+
+class BART(nn.Module):
+    """The whole model; its head is the token embedding."""
+
+    def __init__(self, shape: BARTShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        self.encoder = Encoder(shape)
+        self.decoder = Decoder(shape)
+        init(self)
+
+    def empty_cache(self) -> Cache:
+        """For `decode`: then a call needs new tokens only."""
+        return Cache(self.shape.decoder_layers)
+
+    def encode(self, inputs: Tensor, *, real: Tensor | None = None) -> Tensor:
+        """Token ids (B, S) -> the memory (B, S, D). real (B, S) bool: which tokens are no padding."""
+        x = self.embeddings(inputs, self.encoder.positions, 0)
+        return self.encoder(x, None if real is None else attention.sees_real(real))
+
+    def decode(
+        self,
+        decoder_inputs: Tensor,
+        memory: Tensor,
+        *,
+        real: Tensor | None = None,
+        decoder_real: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Token ids (B, T) and the memory (B, S, D) -> (B, T, D), what the head sees.
+
+        real (B, S) bool: which tokens of the memory are no padding. decoder_real (B, T) bool: the same of the decoder's, those of
+        the cache included; padding behind the last token needs none, as no token sees what comes after it.
+        """
+        x = self.embeddings(decoder_inputs, self.decoder.positions, cache.length if cache else 0)
+        sees = None if decoder_real is None else attention.sees_past(decoder_real, decoder_inputs.shape[1])
+        return self.decoder(x, sees, memory, None if real is None else attention.sees_real(real), cache)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, V)."""
+        return functional.linear(hidden, self.embeddings.tokens.weight)
+
+    def forward(
+        self, inputs: Tensor, decoder_inputs: Tensor, *, real: Tensor | None = None, decoder_real: Tensor | None = None
+    ) -> Tensor:
+        """Token ids (B, S) and (B, T), and as in `decode` -> logits (B, T, V)."""
+        memory = self.encode(inputs, real=real)
+        return self.logits(self.decode(decoder_inputs, memory, real=real, decoder_real=decoder_real))
+
+    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Examples of `text_infilling` -> the sum of the loss over all targets, in nats."""
+        real = attention.real_tokens(examples["lengths"], examples["inputs"].shape[1])
+        hidden = self.decode(examples["decoder_inputs"], self.encode(examples["inputs"], real=real), real=real)
+        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
+
+
+def init(model: BART) -> None:
+    """Draw the weights: N(0, 0.02), biases 0."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" not in name:
+            nn.init.normal_(parameter, std=INIT_STD)
