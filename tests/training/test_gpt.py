@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from training.models import loss as losses
 from training.models.families import make, parameters
 from training.models.gpt import GPT, SIZES, GPTShape
-from training.models.loss import IGNORE, cross_entropy
 
 TINY = GPTShape(vocabulary=53, length=12, layers=3, heads=4, width=64)
 Weights = dict[str, NDArray[np.float64]]
@@ -113,25 +110,6 @@ def test_weights_follow_the_published_initialisation_and_the_seed() -> None:
     same, other = make(shape, seed=4), make(shape, seed=5)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True))
     assert not torch.equal(model.embeddings.tokens.weight, other.embeddings.tokens.weight)
-
-
-def test_chunked_cross_entropy_is_torchs_with_its_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = torch.Generator().manual_seed(5)
-    hidden = torch.randn(3, 7, 16, generator=generator, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(29, 16, generator=generator, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(0, 29, (3, 7), generator=generator)
-    targets[1, 2:5] = IGNORE
-    logits = functional.linear(hidden, weight).reshape(-1, 29)
-    expected = functional.cross_entropy(logits, targets.reshape(-1), ignore_index=IGNORE, reduction="sum")
-    wanted = torch.autograd.grad(expected / 18, (hidden, weight))
-    monkeypatch.setattr(losses, "_LOGITS_PER_CHUNK", 29 * 4)  # six chunks, the last of one row
-    total = cross_entropy(hidden, weight, targets)
-    got = torch.autograd.grad(total / 18, (hidden, weight))
-    assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
-    for ours, theirs in zip(got, wanted, strict=True):
-        assert torch.allclose(ours, theirs, atol=1e-6)
-    with torch.no_grad():
-        assert float(cross_entropy(hidden, weight, targets)) == pytest.approx(float(expected.detach()), rel=1e-6)
 
 
 def test_a_document_in_a_packed_row_is_as_it_is_alone() -> None:

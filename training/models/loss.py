@@ -1,6 +1,6 @@
 """Cross-entropy over a large vocabulary without its logits.
 
-Shapes: D width of the model, V vocabulary.
+Shapes: N predictions, D width of the model, V vocabulary, C predictions in a chunk.
 """
 
 from typing import Any
@@ -9,17 +9,24 @@ import torch
 from torch import Tensor
 
 IGNORE = -100  # a target that is not predicted
-_LOGITS_PER_CHUNK = 2**22  # 16 MiB of float32 logits at a time, whatever the batch and the vocabulary
+# Logits that exist at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
+# A GPU wants products of thousands of rows: 1 GiB in float32, and no more than some dozen chunks to launch or to compile.
+LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
     """Sum over predicted targets of -log softmax(hidden @ weight.T + bias)[target], in nats: a float32 scalar.
 
     hidden (…, D), weight (V, D), bias (V,), targets (…) with IGNORE where nothing is predicted. The logits exist in chunks
-    only: the gradient is computed in the forward pass, chunk by chunk, so that (…, V) is never held.
+    only: the gradient is computed in the forward pass, chunk by chunk, so that (…, V) is never held. The products run in the
+    dtype of autocast, the rest in float32 (all in float64 where hidden is).
     """
-    learns = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
-    loss = _ChunkedCrossEntropy.apply(hidden.reshape(-1, hidden.shape[-1]), weight, targets.reshape(-1), bias, learns)
+    hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+    if hidden.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere asking how many would stop the device
+        predicted = targets != IGNORE
+        if not predicted.all():
+            hidden, targets = hidden[predicted], targets[predicted]
+    loss = _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, torch.is_grad_enabled())
     assert isinstance(loss, Tensor)
     return loss
 
@@ -29,41 +36,58 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, learns: bool
     ) -> Tensor:
-        grad_hidden = torch.zeros_like(hidden) if learns else None
-        grad_weight = torch.zeros_like(weight) if learns else None
-        grad_bias = torch.zeros_like(bias) if learns and bias is not None else None
-        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        rows = max(1, _LOGITS_PER_CHUNK // weight.shape[0])
-        for first in range(0, hidden.shape[0], rows):
-            chunk = hidden[first : first + rows]
-            logits = (chunk @ weight.t()).float()
-            if bias is not None:
-                logits += bias
-            target = targets[first : first + rows]
-            predicted = target != IGNORE
-            at = target.clamp_min(0)[:, None]
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            loss += ((normaliser - logits.gather(-1, at))[:, 0] * predicted).sum()
-            if grad_hidden is None or grad_weight is None:
-                continue
-            slope = logits.sub_(normaliser).exp_()  # softmax, in the place of the logits
-            slope.scatter_add_(-1, at, torch.full_like(at, -1, dtype=slope.dtype))
-            slope *= predicted[:, None]
-            if grad_bias is not None:
-                grad_bias += slope.sum(0)
-            slope = slope.to(hidden.dtype)
-            grad_hidden[first : first + rows] = slope @ weight
-            grad_weight += slope.t() @ chunk
+        of_hidden, of_weight, _, of_bias, _ = (learns and needed for needed in ctx.needs_input_grad)
+        grad_hidden = torch.zeros_like(hidden) if of_hidden else None
+        grad_weight = torch.zeros_like(weight) if of_weight else None
+        grad_bias = torch.zeros_like(bias) if bias is not None and of_bias else None
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        rows = max(1, min(len(hidden), LOGITS_PER_CHUNK[device] // len(weight)))
+        loss = torch.zeros((), dtype=exact, device=hidden.device)
+        with torch.autocast(device, enabled=False):
+            inputs, matrix = hidden.to(dtype), weight.to(dtype)
+            product = inputs.new_empty(rows, len(weight))  # one for all chunks: new memory costs as much as the exponentials
+            for first in range(0, len(hidden), rows):
+                chunk, target = inputs[first : first + rows], targets[first : first + rows, None]
+                logits = torch.mm(chunk, matrix.t(), out=product[: len(chunk)]).to(exact)
+                if bias is not None:
+                    logits += bias
+                terms, slope, scale = _terms(logits, target)
+                loss += terms.sum()
+                # the gradient of the logits is slope * scale: scaled where it has D columns, not V
+                if grad_hidden is not None:
+                    grad_hidden[first : first + rows] = torch.mm(slope.to(dtype), matrix) * scale
+                if grad_weight is not None:
+                    _add_product(grad_weight, slope.to(dtype).t(), (chunk * scale).to(dtype))
+                if grad_bias is not None:
+                    grad_bias += scale[:, 0] @ slope
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
         return loss
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        return (
-            grad_hidden * grad_output,
-            grad_weight * grad_output,
-            None,
-            None if grad_bias is None else grad_bias * grad_output,
-            None,
-        )
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        grad_hidden, grad_weight, grad_bias = (None if grad is None else grad * grad_output for grad in ctx.saved_tensors)
+        return grad_hidden, grad_weight, None, grad_bias, None
+
+
+def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (C, V), which are overwritten, and targets (C, 1) -> loss of each (C, 1), slope (C, V) and scale (C, 1).
+
+    slope * scale is the gradient of the loss by the logits: softmax less 1 at the target; 0 for a target that is ignored.
+    """
+    predicted, at = target != IGNORE, target.clamp_min(0)
+    logits -= logits.amax(dim=-1, keepdim=True)
+    of_target = logits.gather(-1, at)
+    slope = logits.exp_()
+    total = slope.sum(dim=-1, keepdim=True)
+    slope.scatter_(-1, at, slope.gather(-1, at) - total)
+    return (total.log() - of_target) * predicted, slope, predicted / total
+
+
+def _add_product(to: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right in place, in one go where the dtypes allow it."""
+    if to.dtype == left.dtype:
+        to.addmm_(left, right)
+    else:
+        to += torch.mm(left, right)
