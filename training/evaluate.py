@@ -1,6 +1,7 @@
 """What a model has learnt: loss on held-out rows, beside what the frequencies of tokens alone would give."""
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,15 @@ from numpy.typing import NDArray
 
 from training.data.draws import key
 from training.data.row_batch import Examples
-from training.data.rows import RowIndex
 from training.data.sampler import permute
 from training.device import Device
 from training.feed import Feed
 from training.models.families import Model
 from training.objectives import IGNORE
+from training.objectives.causal_lm import CausalLM
 
 _ROWS_PER_BATCH = 32
+_COUNTED_ROWS = 2**16  # whose targets tell how frequent tokens are
 _ROWS_SEED = 20_260_101  # of which validation rows are looked at: the same in every run over the same data
 
 
@@ -26,11 +28,13 @@ class Validation:
 
     batches: tuple[Examples, ...]
     targets: int  # predictions
-    bytes_per_target: float  # UTF-8 bytes of text for each token, over the whole split
+    bytes_per_target: (
+        float | None
+    )  # UTF-8 bytes of text for each token, over the whole split; None unless every token is predicted
 
-    def bits_per_byte(self, loss: float) -> float:
+    def bits_per_byte(self, loss: float) -> float | None:
         """Nats per target -> bits per UTF-8 byte of text: comparable between vocabularies."""
-        return loss / math.log(2) / self.bytes_per_target
+        return None if self.bytes_per_target is None else loss / math.log(2) / self.bytes_per_target
 
 
 def validation(feed: Feed, split: str, rows: int) -> Validation:
@@ -38,13 +42,11 @@ def validation(feed: Feed, split: str, rows: int) -> Validation:
 
     A document counts one end-of-text as a token, but no byte for it.
     """
-    numbers = permute(np.arange(min(rows, len(feed.index)), dtype=np.int64), len(feed.index), key(_ROWS_SEED))
-    numbers.sort()  # neighbours on disk are read together
-    chunks = [numbers[at : at + _ROWS_PER_BATCH] for at in range(0, len(numbers), _ROWS_PER_BATCH)]
-    batches = tuple(feed.examples(chunk, key(_ROWS_SEED, chunk)) for chunk in chunks)
+    batches = tuple(_fixed(feed, rows, _ROWS_PER_BATCH))
     totals = feed.dataset.totals(split)
     targets = sum(feed.counts(batch)["tokens"] for batch in batches)
-    return Validation(batches, targets, totals["utf8_bytes"] / (totals["tokens"] + totals["rows"]))
+    whole = isinstance(feed.objective, CausalLM)
+    return Validation(batches, targets, totals["utf8_bytes"] / (totals["tokens"] + totals["rows"]) if whole else None)
 
 
 def validation_loss(model: Model, examples: Validation, device: Device) -> float:
@@ -56,22 +58,32 @@ def validation_loss(model: Model, examples: Validation, device: Device) -> float
     return total / examples.targets
 
 
-def unigram_entropy(index: RowIndex, examples: Validation) -> float:
-    """Mean loss of a model that knows only how often each token occurs in `index` (add-one), in nats per target.
+def unigram_entropy(feed: Feed, examples: Validation) -> float:
+    """Mean loss of a model that knows only how often each token is a target in training (add-one), in nats per target.
 
-    A language model that has learnt anything of order is below it.
+    A model that has learnt anything of the text around its targets is below it.
     """
-    frequencies = unigram_counts(index).astype(np.float64) + 1
+    frequencies = unigram_counts(feed).astype(np.float64) + 1
     cost = np.log(frequencies.sum()) - np.log(frequencies)
-    predicted = (batch["targets"][batch["targets"] != IGNORE] for batch in examples.batches)
-    return sum(float(cost[targets].sum()) for targets in predicted) / examples.targets
+    return sum(float(cost[_predicted(batch)].sum()) for batch in examples.batches) / examples.targets
 
 
-def unigram_counts(index: RowIndex) -> NDArray[np.int64]:
-    """How often each token occurs in all streams of the index, ends of text included: (V,)."""
-    counts = np.zeros(index.vocabulary_size, dtype=np.int64)
-    for run in index.runs():
-        counts += np.bincount(run.tokens[run.offsets[0] : run.offsets[-1]], minlength=index.vocabulary_size)
-        if index.layout.separator is not None:
-            counts[index.layout.separator] += run.documents
+def unigram_counts(feed: Feed) -> NDArray[np.int64]:
+    """How often each token is a target in up to 65,536 rows of the feed, drawn by hash: (V,)."""
+    counts = np.zeros(feed.dataset.tokenizer.size, dtype=np.int64)
+    for batch in _fixed(feed, _COUNTED_ROWS, 1024):
+        counts += np.bincount(_predicted(batch), minlength=len(counts))
     return counts
+
+
+def _fixed(feed: Feed, rows: int, batch_rows: int) -> Generator[Examples]:
+    """The first `rows` rows in a fixed hashed order (all when there are fewer), always with the same draws."""
+    numbers = permute(np.arange(min(rows, len(feed.index)), dtype=np.int64), len(feed.index), key(_ROWS_SEED))
+    numbers.sort()  # neighbours on disk are read together
+    for at in range(0, len(numbers), batch_rows):
+        chunk = numbers[at : at + batch_rows]
+        yield feed.examples(chunk, key(_ROWS_SEED, chunk))
+
+
+def _predicted(batch: Examples) -> NDArray[np.int64]:
+    return batch["targets"][batch["targets"] != IGNORE]

@@ -19,7 +19,7 @@ from training.device import Device, prepare
 from training.evaluate import unigram_entropy, validation
 from training.feed import Feed, open_feed
 from training.generate import continue_text
-from training.models.families import Model, make, parameters
+from training.models.families import Model, layers, make, parameters
 from training.progress import clock, read_metrics
 from training.trainer import METRICS, Job, train
 
@@ -38,8 +38,8 @@ class Report:
     first_validation_loss: float
     last_validation_loss: float
     unigram_entropy: float
-    first_bits_per_byte: float
-    last_bits_per_byte: float
+    first_bits_per_byte: float | None  # of causal_lm
+    last_bits_per_byte: float | None
     sample: str
 
 
@@ -55,7 +55,7 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = ()) -> Report
     model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), config.train.seed)
     _introduce(job, model, device)
     if config.train.compile:
-        for layer in model.layers:
+        for layer in layers(model):
             layer.compile()
     began = time.monotonic()
     train(job, model, device)
@@ -128,9 +128,9 @@ def _report(job: Job, model: Model) -> Report:
         tokens=lines[-1]["tokens"],
         first_validation_loss=lines[0]["validation_loss"],
         last_validation_loss=lines[-1]["validation_loss"],
-        unigram_entropy=unigram_entropy(job.feed.index, job.validation),
-        first_bits_per_byte=lines[0]["validation_bits_per_byte"],
-        last_bits_per_byte=lines[-1]["validation_bits_per_byte"],
+        unigram_entropy=unigram_entropy(job.feed, job.validation),
+        first_bits_per_byte=lines[0].get("validation_bits_per_byte"),
+        last_bits_per_byte=lines[-1].get("validation_bits_per_byte"),
         sample=text,
     )
     files.write_text(str(job.out / REPORT), json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
@@ -143,7 +143,8 @@ def _print(report: Report, seconds: float) -> None:
         f"loss    validation {report.first_validation_loss:.3f} -> {report.last_validation_loss:.3f} nats per token; "
         f"unigram entropy of the same targets {report.unigram_entropy:.3f}"
     )
-    print(f"        validation {report.first_bits_per_byte:.3f} -> {report.last_bits_per_byte:.3f} bits per byte")
+    if report.last_bits_per_byte is not None:
+        print(f"        validation {report.first_bits_per_byte:.3f} -> {report.last_bits_per_byte:.3f} bits per byte")
     if report.sample:
         print(f"sample  {report.sample}")
 

@@ -186,7 +186,8 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
 
 def _evaluate(job: Job, model: Model, device: Device) -> dict[str, float]:
     loss = validation_loss(model, job.validation, device)
-    return {"validation_loss": loss, "validation_bits_per_byte": job.validation.bits_per_byte(loss)}
+    bits = job.validation.bits_per_byte(loss)
+    return {"validation_loss": loss, **({} if bits is None else {"validation_bits_per_byte": bits})}
 
 
 def _seed_dropout(seed: int, step: int, micro_batch: int) -> None:
