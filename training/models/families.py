@@ -17,17 +17,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.models import bart, gpt
+from training.models import bart, bert, composed, gpt, t5
 
-Shape = gpt.GPTShape | bart.BARTShape
-Model = gpt.GPT | bart.BART
+Shape = gpt.GPTShape | bert.BERTShape | bart.BARTShape | t5.T5Shape | composed.ComposedShape
+Model = gpt.GPT | bert.BERT | bart.BART | t5.T5 | composed.Composed
 SIZES: Mapping[str, Mapping[str, Shape]] = {
     "gpt": gpt.SIZES,
+    "bert": bert.SIZES,
     "bart": bart.SIZES,
+    "t5": t5.SIZES,
+    "composed": composed.SIZES,
 }
 _MODELS: Mapping[type[Shape], Callable[[Any], Model]] = {
     gpt.GPTShape: gpt.GPT,
+    bert.BERTShape: bert.BERT,
     bart.BARTShape: bart.BART,
+    t5.T5Shape: t5.T5,
+    composed.ComposedShape: composed.Composed,
 }
 
 
@@ -86,3 +92,8 @@ def make(shape: Shape, seed: int) -> Model:
 def parameters(model: nn.Module) -> int:
     """Number of weights, shared ones once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of all stacks: what is compiled, or checkpointed, one by one."""
+    return [layer for stack in model.modules() if isinstance(stack, nn.ModuleList) for layer in stack]

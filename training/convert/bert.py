@@ -1,0 +1,155 @@
+"""Our BERT and Hugging Face's `BertForPreTraining`, and what is left of it in folders of `BertForMaskedLM` and `BertModel`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.contract.families import Specials
+from training.convert.rules import Rule
+from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
+
+ARCHITECTURE = "BertForPreTraining"
+IGNORED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers of old checkpoints: 0, 1, 2, …; zeros
+HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # that a folder may lack, each as a whole
+_ACTIVATIONS = {  # by their names in transformers' activations.py
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+}
+_NUMBERS = {
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "width": "hidden_size",
+    "vocabulary": "vocab_size",
+    "length": "max_position_embeddings",
+}
+_EXPECTED = {  # what this BERT always is; a config without the field has it, too
+    "position_embedding_type": "absolute",
+    "type_vocab_size": SEGMENTS,
+    "layer_norm_eps": NORM_EPSILON,
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+
+
+def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
+    """config.json of a model of this shape."""
+    return {
+        "model_type": "bert",
+        "architectures": [ARCHITECTURE],
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": shape.length,
+        "hidden_size": shape.width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "intermediate_size": 4 * shape.width,
+        "hidden_act": "gelu" if shape.activation == "gelu" else "gelu_pytorch_tanh",
+        "hidden_dropout_prob": shape.dropout,
+        "attention_probs_dropout_prob": shape.dropout,
+        "type_vocab_size": SEGMENTS,
+        "initializer_range": INIT_STD,
+        "layer_norm_eps": NORM_EPSILON,
+        "pad_token_id": specials.pad,
+        "tie_word_embeddings": True,
+    }
+
+
+def shape(config: Mapping[str, Any]) -> BERTShape:
+    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not BERT's.
+
+    Of its two dropouts `hidden_dropout_prob` is taken: the published models have the same number in both.
+    """
+    if config.get("model_type", "bert") != "bert":
+        raise ValueError(f"model_type is {config['model_type']!r}; this is no BERT")
+    for field, expected in _EXPECTED.items():
+        if config.get(field, expected) != expected:
+            raise ValueError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BERT was published")
+    missing = [theirs for theirs in _NUMBERS.values() if type(config.get(theirs)) is not int]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BERT"
+        )
+    activation = config.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
+    numbers = {ours: config[theirs] for ours, theirs in _NUMBERS.items()}
+    dropout = float(config.get("hidden_dropout_prob", 0.1))
+    found = BERTShape(**numbers, dropout=dropout, activation=_ACTIVATIONS[activation])
+    if config.get("intermediate_size", 4 * found.width) != 4 * found.width:
+        raise ValueError(
+            f"intermediate_size is {config['intermediate_size']}, not {4 * found.width}: four times hidden_size, as in every BERT"
+        )
+    return found
+
+
+def rules(shape: BERTShape) -> list[Rule]:
+    """What every weight is called in `BertForPreTraining`'s state dict."""
+    tied = ("cls.predictions.decoder.weight",)
+    found = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=tied)]
+    found += [
+        Rule(f"embeddings.{ours}.weight", (f"bert.embeddings.{theirs}_embeddings.weight",))
+        for ours, theirs in (("positions", "position"), ("segments", "token_type"))
+    ]
+    found += _weight_and_bias("embeddings.norm", "bert.embeddings.LayerNorm")
+    for n in range(shape.layers):
+        found += _layer_rules(f"layers.{n}", f"bert.encoder.layer.{n}")
+    found += _weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
+    found += _weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
+    found.append(Rule("token_head.bias", ("cls.predictions.bias",), also=("cls.predictions.decoder.bias",)))
+    found += _weight_and_bias("pooler", "bert.pooler.dense")
+    return found + _weight_and_bias("pair_head", "cls.seq_relationship")
+
+
+def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Their weights, with new ones for heads that are not there, and the names of these.
+
+    Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` no head at all; what is drawn for them
+    has learnt nothing, so whoever imports must say it. A head that is there in part is left as it is. The draws are always
+    the same.
+    """
+    found, drawn = dict(theirs), list[str]()
+    generator = torch.Generator().manual_seed(0)
+    for head in HEADS:
+        missing = [rule for rule in rules(shape) if rule.theirs[0].startswith(head)]
+        names = {name for rule in missing for name in (*rule.theirs, *rule.also)}
+        if names - {"cls.predictions.decoder.weight"} & theirs.keys():
+            continue
+        for rule in missing:
+            found[rule.theirs[0]] = _new(rule, shape, generator)
+            drawn.append(rule.theirs[0])
+    return found, drawn
+
+
+def _new(rule: Rule, shape: BERTShape, generator: torch.Generator) -> Tensor:
+    """A weight of a head as `init` draws it."""
+    if rule.ours.endswith("bias"):
+        return torch.zeros({"pair_head.bias": 2, "token_head.bias": shape.vocabulary}.get(rule.ours, shape.width))
+    if "norm" in rule.ours:
+        return torch.ones(shape.width)
+    weight = torch.empty(2 if rule.ours == "pair_head.weight" else shape.width, shape.width)
+    return nn.init.trunc_normal_(weight, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD, generator=generator)
+
+
+def _layer_rules(ours: str, theirs: str) -> list[Rule]:
+    found = _weight_and_bias(
+        f"{ours}.attention.query_key_value", *(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
+    )
+    for mine, other in (
+        ("attention.output", "attention.output.dense"),
+        ("attention_norm", "attention.output.LayerNorm"),
+        ("feed_forward.inner", "intermediate.dense"),
+        ("feed_forward.output", "output.dense"),
+        ("feed_forward_norm", "output.LayerNorm"),
+    ):
+        found += _weight_and_bias(f"{ours}.{mine}", f"{theirs}.{other}")
+    return found
+
+
+def _weight_and_bias(ours: str, *theirs: str) -> list[Rule]:
+    return [Rule(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in theirs)) for kind in ("weight", "bias")]

@@ -1,0 +1,172 @@
+"""BERT (Devlin et al. 2019, arXiv 1810.04805): a Post-LN encoder that predicts masked tokens and whether B follows A.
+
+Shapes: B batch, T length of the row, P masked positions of a row, D width, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.models import attention
+from training.models.attention import SelfAttention
+from training.models.blocks import ACTIVATIONS, FeedForward
+from training.models.loss import cross_entropy
+
+NORM_EPSILON = 1e-12  # google-research/bert modeling.py, layer_norm(): that of tf.contrib.layers
+INIT_STD = 0.02  # before the cut, see `init`
+SEGMENTS = 2  # A and B
+GELUS = ("gelu", "gelu_tanh")
+
+
+@dataclass(frozen=True, slots=True)
+class BERTShape:
+    """Numbers that make a BERT. Raises ValueError, naming the number, where they contradict."""
+
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int = 30522
+    length: int = 512  # positions
+    dropout: float = 0.1  # also of attention
+    activation: str = "gelu"  # with erf, as in PyTorch and Hugging Face; Google's own checkpoints learnt with "gelu_tanh"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        if self.activation not in GELUS:
+            raise ValueError(f"activation must be one of {', '.join(GELUS)}, not {self.activation!r}")
+
+
+SIZES: Mapping[str, BERTShape] = {
+    "demo": BERTShape(layers=4, heads=4, width=128, vocabulary=4096, length=128, dropout=0.0),
+    "tiny": BERTShape(layers=2, heads=2, width=128),  # 4.4 M; this and the next three: Turc et al. 2019, arXiv 1908.08962
+    "mini": BERTShape(layers=4, heads=4, width=256),  # 11.3 M
+    "small": BERTShape(layers=4, heads=8, width=512),  # 29.1 M
+    "medium": BERTShape(layers=8, heads=8, width=512),  # 41.7 M
+    "base": BERTShape(layers=12, heads=12, width=768),  # 110 M; the paper, 3
+    "large": BERTShape(layers=24, heads=16, width=1024),  # 340 M
+}
+
+
+class Embeddings(nn.Module):
+    """Tokens, positions and segments, added and normalised."""
+
+    def __init__(self, shape: BERTShape) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.positions = nn.Embedding(shape.length, shape.width)
+        self.segments = nn.Embedding(SEGMENTS, shape.width)
+        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, inputs: Tensor, segments: Tensor | None) -> Tensor:
+        """(B, T) -> (B, T, D); segments (B, T) of 0 and 1, by default all 0."""
+        places = self.positions.weight[: inputs.shape[1]]
+        beside = self.segments.weight[0] if segments is None else self.segments(segments)
+        return self.dropout(self.norm(self.tokens(inputs) + places + beside))
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each added to what it read and then normalised (Post-LN)."""
+
+    def __init__(self, shape: BERTShape) -> None:
+        super().__init__()
+        self.attention = SelfAttention(shape.width, shape.heads, causal=False, dropout=shape.dropout)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward = FeedForward(shape.width, 4 * shape.width, shape.activation)
+        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, sees)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class TokenHead(nn.Module):
+    """What stands before the token embedding where tokens are predicted, and the bias behind it."""
+
+    def __init__(self, shape: BERTShape) -> None:
+        super().__init__()
+        self.dense = nn.Linear(shape.width, shape.width)
+        self.activation = ACTIVATIONS[shape.activation]
+        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, D) -> (…, D)."""
+        return self.norm(self.activation(self.dense(hidden)))
+
+
+class BERT(nn.Module):
+    """The whole model; its token head ends in the token embedding."""
+
+    def __init__(self, shape: BERTShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
+        self.token_head = TokenHead(shape)
+        self.pooler = nn.Linear(shape.width, shape.width)
+        self.pair_head = nn.Linear(shape.width, 2)
+        init(self)
+
+    def hidden(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> Tensor:
+        """Token ids (B, T) -> (B, T, D), what the heads see.
+
+        segments (B, T): 0 in A, 1 in B, by default 0. real (B, T) bool: which tokens are no padding, by default all.
+        """
+        x = self.embeddings(inputs, segments)
+        sees = None if real is None else attention.sees_real(real)
+        for layer in self.layers:
+            x = layer(x, sees)
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, D) -> (…, V): which token stands there."""
+        return functional.linear(self.token_head(hidden), self.embeddings.tokens.weight, self.token_head.bias)
+
+    def pair_logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, D) -> (B, 2): B follows A, B is of another document. Read at the first token, [CLS]."""
+        return self.pair_head(self.pooler(hidden[:, 0]).tanh())
+
+    def forward(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Token ids (B, T), and as in `hidden` -> logits of tokens (B, T, V) and of the pair (B, 2)."""
+        hidden = self.hidden(inputs, segments, real)
+        return self.logits(hidden), self.pair_logits(hidden)
+
+    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Examples of `masked_lm` -> sums of the loss in nats: over masked tokens and, where there are pairs, over the rows.
+
+        The token head sees masked positions only, about 15 % of the row.
+        """
+        real = attention.real_tokens(examples["lengths"], examples["inputs"].shape[1])
+        hidden = self.hidden(examples["inputs"], examples["segments"], real)
+        masked = self.token_head(at_positions(hidden, examples["masked_positions"]))
+        weight, bias = self.embeddings.tokens.weight, self.token_head.bias
+        found = {"tokens": cross_entropy(masked, weight, examples["targets"], bias)}
+        if "next_sentence" in examples:
+            pairs = self.pair_logits(hidden).float()
+            found["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
+        return found
+
+
+def at_positions(hidden: Tensor, positions: Tensor) -> Tensor:
+    """(B, T, D) at positions (B, P) of each row -> (B, P, D)."""
+    rows = torch.arange(hidden.shape[0], device=hidden.device)[:, None] * hidden.shape[1] + positions
+    return hidden.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, positions.shape)
+
+
+def init(model: BERT) -> None:
+    """Draw the weights: N(0, 0.02) cut at two deviations (google-research/bert modeling.py, create_initializer), biases 0.
+
+    Hugging Face draws the same without the cut, and 0 for the embedding of [PAD].
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" not in name:
+            nn.init.trunc_normal_(parameter, std=INIT_STD, a=-2 * INIT_STD, b=2 * INIT_STD)
