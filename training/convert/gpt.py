@@ -9,6 +9,17 @@ from training.models.gpt import NORM_EPSILON, GPTShape
 
 ARCHITECTURE = "GPT2LMHeadModel"
 IGNORED = ("attn.bias", "attn.masked_bias")  # ends of names: masks that old checkpoints keep beside the weights
+_NUMBERS = {"layers": "n_layer", "heads": "n_head", "width": "n_embd", "vocabulary": "vocab_size", "length": "n_positions"}
+_EXPECTED = {  # what GPT-2 always is; a config without the field has it, too
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh approximation
+    "layer_norm_epsilon": (NORM_EPSILON,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),  # of Mistral's GPT-2
+    "reorder_and_upcast_attn": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True,),
+}
 
 
 def config(shape: GPTShape, specials: Specials) -> dict[str, Any]:
@@ -34,12 +45,30 @@ def config(shape: GPTShape, specials: Specials) -> dict[str, Any]:
 
 
 def shape(config: Mapping[str, Any]) -> GPTShape:
-    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not GPT-2's."""
-    raise NotImplementedError
+    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not GPT-2's.
+
+    Of its three dropouts that of the residual stream is taken: the published models have the same number in all.
+    """
+    for field, expected in _EXPECTED.items():
+        if config.get(field, expected[0]) not in expected:
+            known = " or ".join(map(repr, expected))
+            raise ValueError(f"{field} is {config[field]!r}; this program knows only {known}, as GPT-2 was published")
+    missing = [theirs for theirs in _NUMBERS.values() if type(config.get(theirs)) is not int]
+    if missing:
+        raise ValueError(
+            f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a GPT-2"
+        )
+    found = GPTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("resid_pdrop", 0.1))
+    if config.get("n_inner") not in (None, 4 * found.width):
+        raise ValueError(f"n_inner is {config['n_inner']!r}; this program knows only 4 times n_embd, {4 * found.width}")
+    return found
 
 
 def rules(shape: GPTShape) -> list[Rule]:
-    """What every weight is called in `GPT2LMHeadModel`'s state dict."""
+    """What every weight is called in `GPT2LMHeadModel`'s state dict.
+
+    Checkpoints of `GPT2Model`, the published `gpt2` among them, have the same names without "transformer." before them.
+    """
     found = [
         Rule("embeddings.tokens.weight", ("transformer.wte.weight",), also=("lm_head.weight",)),
         Rule("embeddings.positions.weight", ("transformer.wpe.weight",)),

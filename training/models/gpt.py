@@ -54,8 +54,11 @@ class Embeddings(nn.Module):
 
     def forward(self, inputs: Tensor, positions: Tensor | None, first: int) -> Tensor:
         """(B, T) -> (B, T, D); positions (B, T) are `first` and those after it unless given."""
-        places = self.positions.weight[first : first + inputs.shape[1]] if positions is None else self.positions(positions)
-        return self.dropout(self.tokens(inputs) + places)
+        if positions is not None:
+            return self.dropout(self.tokens(inputs) + self.positions(positions))
+        last = first + inputs.shape[1]
+        assert last <= self.positions.num_embeddings, "a row is longer than the model's positions"
+        return self.dropout(self.tokens(inputs) + self.positions.weight[first:last])
 
 
 class Layer(nn.Module):

@@ -1,0 +1,240 @@
+"""A causal Transformer put together from blocks that its shape names: what the literature compares, side by side.
+
+The defaults are GPT-2's blocks (gpt.py) and its initialisation, which stays whatever is changed, so that an ablation differs
+from the baseline in one block only. "rms", "rotary", "swiglu" and no biases are Llama's (Touvron et al. 2023).
+
+Shapes: B batch, T length of the row, S the same with the cache's tokens before it, D width, H heads, K width of a head,
+V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.models import attention
+from training.models.attention import Cache, LayerCache, SelfAttention
+from training.models.blocks import FeedForward, GatedFeedForward
+from training.models.loss import cross_entropy
+from training.models.positions import RelativeBias, rotation, sinusoids
+
+LAYER_NORM_EPSILON = 1e-5  # openai/gpt-2 model.py, norm()
+RMS_NORM_EPSILON = 1e-6  # Llama's first release, T5
+INIT_STD = 0.02  # openai/gpt-2
+NORMS = ("layer", "rms")  # Ba et al. 2016, arXiv 1607.06450; Zhang and Sennrich 2019, arXiv 1910.07467
+NORM_PLACES = ("pre", "post")  # compared by Xiong et al. 2020, arXiv 2002.04745
+POSITIONS = ("learned", "sinusoidal", "rotary", "relative", "none")
+PLAIN = ("gelu", "gelu_tanh", "relu", "silu")
+GATED = {"geglu": "gelu_tanh", "swiglu": "silu", "reglu": "relu"}  # Shazeer 2020, arXiv 2002.05202; GELU as in T5 1.1
+
+
+@dataclass(frozen=True, slots=True)
+class ComposedShape:
+    """Numbers and blocks that make a model. Raises ValueError, naming the number, where they contradict."""
+
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int = 50257
+    length: int = 1024  # longest row; a table of this many positions where they are learned or sinusoidal
+    dropout: float = 0.1
+    norm: str = "layer"
+    norm_place: str = "pre"
+    positions: str = "learned"
+    feed_forward: str = "gelu_tanh"
+    biases: bool = True  # of all matrices and of LayerNorm
+
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "norm": NORMS,
+        "norm_place": NORM_PLACES,
+        "positions": POSITIONS,
+        "feed_forward": (*PLAIN, *GATED),
+    }
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        for name, choices in self.CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+        if self.positions == "rotary" and self.width // self.heads % 2:
+            raise ValueError(f"heads: rotary positions turn pairs of channels, and a head has {self.width // self.heads}")
+
+    @property
+    def inner(self) -> int:
+        """Inner width of the feed-forward block: 4 D, and with a gate about two thirds of it, so that weights are as many."""
+        if self.feed_forward not in GATED:
+            return 4 * self.width
+        return max(8, round(4 * self.width * 2 / 3 / 8) * 8)
+
+
+SIZES: Mapping[str, ComposedShape] = {
+    "demo": ComposedShape(layers=4, heads=4, width=128, vocabulary=4096, length=128, dropout=0.0),
+    "small": ComposedShape(layers=12, heads=12, width=768),  # as GPT-2's
+    "medium": ComposedShape(layers=24, heads=16, width=1024),
+}
+
+
+class Sinusoids(nn.Module):
+    """Positions that are not learned (Vaswani et al. 2017, 3.5)."""
+
+    table: Tensor
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("table", sinusoids(length, width), persistent=False)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """(B, T) -> (B, T, D)."""
+        return self.table[positions]
+
+
+class Embeddings(nn.Module):
+    """Tokens, with positions added where these are vectors. Beside sinusoids, tokens are sqrt(D) times as large (3.4)."""
+
+    def __init__(self, shape: ComposedShape) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(shape.vocabulary, shape.width)
+        self.positions: nn.Module | None = None
+        self.scale = 1.0
+        if shape.positions == "learned":
+            self.positions = nn.Embedding(shape.length, shape.width)
+        elif shape.positions == "sinusoidal":
+            self.positions, self.scale = Sinusoids(shape.length, shape.width), shape.width**0.5
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, inputs: Tensor, positions: Tensor) -> Tensor:
+        """(B, T), positions (B | 1, T) -> (B, T, D)."""
+        x = self.tokens(inputs) * self.scale
+        return self.dropout(x if self.positions is None else x + self.positions(positions))
+
+
+class PreNormLayer(nn.Module):
+    """Attention and feed-forward, each normalised before and added to the residual stream after (Pre-LN)."""
+
+    def __init__(self, shape: ComposedShape) -> None:
+        super().__init__()
+        self.attention_norm = norm(shape)
+        self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout, bias=shape.biases)
+        self.feed_forward_norm = norm(shape)
+        self.feed_forward = feed_forward(shape)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor, sees: Tensor | None, cache: LayerCache | None, turned: Tensor | None) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), sees, cache and cache.own, turned))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+class PostNormLayer(PreNormLayer):
+    """The same parts; the sum is normalised, and nothing goes past the norms (Post-LN, Vaswani et al. 2017)."""
+
+    def forward(self, x: Tensor, sees: Tensor | None, cache: LayerCache | None, turned: Tensor | None) -> Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, sees, cache and cache.own, turned)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+def norm(shape: ComposedShape) -> nn.Module:
+    """The shape's norm."""
+    if shape.norm == "rms":
+        return nn.RMSNorm(shape.width, eps=RMS_NORM_EPSILON)
+    return nn.LayerNorm(shape.width, eps=LAYER_NORM_EPSILON, bias=shape.biases)
+
+
+def feed_forward(shape: ComposedShape) -> nn.Module:
+    """The shape's feed-forward block."""
+    if shape.feed_forward in GATED:
+        return GatedFeedForward(shape.width, shape.inner, GATED[shape.feed_forward], bias=shape.biases)
+    return FeedForward(shape.width, shape.inner, shape.feed_forward, bias=shape.biases)
+
+
+class Composed(nn.Module):
+    """The whole model; its head is the token embedding."""
+
+    def __init__(self, shape: ComposedShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        self.relative = RelativeBias(shape.heads, bidirectional=False) if shape.positions == "relative" else None
+        layer = PreNormLayer if shape.norm_place == "pre" else PostNormLayer
+        self.layers = nn.ModuleList([layer(shape) for _ in range(shape.layers)])
+        self.norm = norm(shape) if shape.norm_place == "pre" else nn.Identity()  # Post-LN's stream is normalised already
+        init(self)
+
+    def empty_cache(self) -> Cache:
+        """For `hidden`: then a call needs new tokens only."""
+        return Cache(self.shape.layers)
+
+    def hidden(
+        self,
+        inputs: Tensor,
+        *,
+        real: Tensor | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Token ids (B, T) -> (B, T, D), what the head sees.
+
+        real (B, S) bool: which tokens are no padding, those of the cache included. positions (B, T): by default from 0, or from
+        the cache's length on; relative ones are distances in the row, whatever is given here. documents (B, T): their numbers;
+        a token sees none of another document.
+        """
+        first = cache.length if cache else 0
+        if positions is None:
+            assert first + inputs.shape[1] <= self.shape.length, "a row is longer than the model's positions"
+            positions = torch.arange(first, first + inputs.shape[1], device=inputs.device)[None]
+        x = self.embeddings(inputs, positions)
+        sees = self._sees(real, documents, inputs.shape[1], first + inputs.shape[1])
+        turned = None
+        if self.shape.positions == "rotary":
+            turned = rotation(positions, self.shape.width // self.shape.heads)[:, :, None]  # the same for all heads
+        for number, layer in enumerate(self.layers):
+            x = layer(x, sees, cache and cache.layers[number], turned)
+        return self.norm(x)
+
+    def _sees(self, real: Tensor | None, documents: Tensor | None, queries: int, keys: int) -> Tensor | None:
+        """As attention.py has it; None: all tokens before."""
+        sees = None if real is None else attention.sees_past(real, queries)
+        if documents is not None:
+            within = attention.within_documents(documents)
+            sees = within if sees is None else within & sees
+        if self.relative is None:
+            return sees
+        if sees is None:
+            sees = attention.past(queries, keys, self.relative.weight.device)
+        return self.relative(queries, keys, sees)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, V)."""
+        return functional.linear(hidden, self.embeddings.tokens.weight)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        *,
+        real: Tensor | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
+        return self.logits(self.hidden(inputs, real=real, positions=positions, documents=documents))
+
+    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
+        hidden = self.hidden(examples["inputs"], positions=examples.get("positions"), documents=examples.get("documents"))
+        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
+
+
+def init(model: Composed) -> None:
+    """Draw the weights as GPT-2's: N(0, 0.02), into the residual stream N(0, 0.02 / sqrt(2 layers)), biases 0."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" not in name:
+            into_residual = name.endswith("output.weight")
+            nn.init.normal_(parameter, std=INIT_STD / (2 * model.shape.layers) ** 0.5 if into_residual else INIT_STD)
