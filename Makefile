@@ -81,6 +81,14 @@ bench-objectives: $(READY)  ## M tokens/s of every objective on one core, from t
 bench-sampler: $(READY)  ## rows/s and memory of the order of 10^10 rows
 	$(BIN)/python benchmarks/sampler.py $(OPTIONS)
 
+.PHONY: bench-models
+bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model of the same shape, losses in lockstep
+	$(BIN)/python benchmarks/models.py $(OPTIONS)
+
+.PHONY: bench-ablations
+bench-ablations: $(READY)  ## norms, positions and feed-forwards beside each other on the demo corpus (after make demo)
+	$(BIN)/python benchmarks/ablations.py $(OPTIONS)
+
 .PHONY: bench-dedup
 bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, rensa and datasketch (OPTIONS="--documents 3400 --large 0")
 	$(BIN)/python benchmarks/dedup.py $(OPTIONS)

@@ -1,4 +1,4 @@
-"""The command line: `corpusmill build | explain | verify | gc | export | pretrain | trace`.
+"""The command line: `corpusmill build | explain | verify | gc | export | import | pretrain | trace`.
 
 Heavy packages are imported in the command that needs them: `corpusmill --help` answers at once.
 """
@@ -101,19 +101,35 @@ def _add_corpus_commands(commands: Commands) -> None:
 
 def _add_training_commands(commands: Commands) -> None:
     """What takes a corpus' tokens further."""
-    export = commands.add_parser("export", help="write tokens or a tokenizer in another project's format")
+    export = commands.add_parser("export", help="write a model, tokens or a tokenizer in another project's format")
     export.add_argument(
-        "dataset", help="an output folder, or the folder of a tokens dataset (of a tokenizer: of a vocabulary too)"
+        "folder",
+        help="of a pretraining run or a checkpoint: the model; of a build or a tokens dataset: the tokens "
+        "(of a tokenizer: of a vocabulary too)",
     )
-    formats = ["huggingface", "megatron", "mds", "nanogpt", "tokenizer"]
-    export.add_argument("--to", required=True, choices=formats, help="of tokens; tokenizer: for Hugging Face's AutoTokenizer")
+    formats = ["hf", "huggingface", "megatron", "mds", "nanogpt", "tokenizer"]
+    export.add_argument(
+        "--to",
+        required=True,
+        choices=formats,
+        help="hf (or huggingface): a model for AutoModel, tokens for `datasets`; megatron, mds, nanogpt: tokens; "
+        "tokenizer: for AutoTokenizer",
+    )
     export.add_argument("--out", required=True, help="a new or empty folder")
     export.add_argument("--name", help="which vocabulary's tokens, where the build has several")
     export.add_argument("--split", action="append", metavar="SPLIT", help="train or validation; all by default")
     export.add_argument(
-        "--family", choices=["bert", "gpt", "bart", "t5"], help="whose special pieces AutoTokenizer puts around a text"
+        "--family", choices=["bert", "gpt", "bart", "t5"], help="of a tokenizer: whose special pieces it puts around a text"
     )
     export.set_defaults(run=_export)
+
+    importing = commands.add_parser("import", help="make a checkpoint of a model that others published")
+    importing.add_argument(
+        "source", help="a folder of Hugging Face, of Google's BERT, of OpenAI's GPT-2, or of fairseq's BART (or its .pt)"
+    )
+    importing.add_argument("--out", required=True, help="a new or empty folder, to be exported, generated with or trained on")
+    importing.add_argument("--tokenizer", metavar="PATH", help="its tokenizer, where it does not lie beside the weights")
+    importing.set_defaults(run=_import)
 
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     pretrain.add_argument("config", help="a TOML file, e.g. configs/pretrain/gpt_demo.toml")
@@ -259,21 +275,60 @@ def _export(arguments: argparse.Namespace) -> int:
     from pipelines.exports.export import export
     from pipelines.exports.tokenizer import export_huggingface
 
+    if _is_model(arguments.folder):
+        return _export_model(arguments)
     if arguments.to == "tokenizer":
-        tokenizer = tokenizers.load(shards.find(arguments.dataset, arguments.name))
+        tokenizer = tokenizers.load(shards.find(arguments.folder, arguments.name))
         export_huggingface(tokenizer, arguments.out, arguments.family)
         print(f"{arguments.out}: {tokenizer.size:,} pieces; AutoTokenizer.from_pretrained({arguments.out!r}) loads them")
         return 0
-    report = export(arguments.dataset, arguments.name, arguments.to, arguments.out, arguments.split)
+    to = "huggingface" if arguments.to == "hf" else arguments.to
+    report = export(arguments.folder, arguments.name, to, arguments.out, arguments.split)
     for split, counts in report.splits.items():
         print(f"{split:<12} {counts['rows']:>12,} documents {counts['tokens']:>15,} tokens")
-    print(f"{arguments.out}: {len(report.files):,} files, {report.bytes / 1e6:,.1f} MB, as {arguments.to} reads them")
+    print(f"{arguments.out}: {len(report.files):,} files, {report.bytes / 1e6:,.1f} MB, as {to} reads them")
     return 0
 
 
-def _pretrain(arguments: argparse.Namespace) -> int:
+def _is_model(folder: str) -> bool:
+    """Whether it is a pretraining run's or a checkpoint's."""
+    return os.path.isdir(os.path.join(folder, "checkpoints")) or os.path.exists(os.path.join(folder, "model.pt"))
+
+
+def _export_model(arguments: argparse.Namespace) -> int:
+    _need_torch()
+    from pipelines.exports.tokenizer import export_huggingface
+    from training.export import export
+
+    if arguments.to not in ("hf", "huggingface"):
+        raise ValueError(f"{arguments.folder}: is a model, which can be exported --to hf only; {arguments.to} is of tokens")
+    if arguments.name or arguments.split or arguments.family:
+        raise ValueError(f"{arguments.folder}: is a model; --name, --split and --family are of tokens and tokenizers")
+    report = export(arguments.folder, arguments.out, export_huggingface)
+    print(f"{report.checkpoint}: {report.family}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
+    print(f"{report.out}: {report.architecture} in {len(report.files)} files, {report.bytes / 1e6:,.1f} MB")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    _need_torch()
+    from training.import_model import import_model
+
+    report = import_model(arguments.source, arguments.out, arguments.tokenizer)
+    print(f"{report.source}: {report.kind}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
+    for line in report.remarks:
+        print(f"  {line}")
+    print(f"{report.checkpoint}: python -m training.generate {arguments.out} --prompt …")
+    return 0
+
+
+def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
-        raise ValueError("pretraining needs PyTorch: install corpusmill with its extra `train`")
+        raise ValueError("models need PyTorch: install corpusmill with its extra `train`")
+
+
+def _pretrain(arguments: argparse.Namespace) -> int:
+    _need_torch()
     from training.pretrain import pretrain
 
     pretrain(arguments.config, tuple(arguments.set))
