@@ -11,17 +11,18 @@ from torch import Tensor, nn
 
 def sinusoids(length: int, width: int) -> Tensor:
     """(T, D) to be added to tokens: sines in the even channels, cosines in the odd (Vaswani et al. 2017, 3.5)."""
-    angles = torch.arange(length)[:, None] * 10_000.0 ** (-torch.arange(0, width, 2) / width)
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+    channels = torch.arange(0, width, 2, dtype=torch.float64)  # float32 angles are off by 1e-4 at position 1,000
+    angles = torch.arange(length)[:, None] * 10_000.0 ** (-channels / width)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width].float()
 
 
 def rotation(positions: Tensor, head_width: int, base: float = 10_000.0) -> Tensor:
     """Cosines and sines by which `attention.rotate` turns queries and keys (RoPE, Su et al. 2021, arXiv 2104.09864, 3.2.2).
 
-    positions (…, T) -> (2, …, T, K / 2).
+    positions (…, T) -> (2, …, T, K / 2). Angles are float32, in the order of operations of the published Llamas' code.
     """
-    frequencies = base ** (-torch.arange(0, head_width, 2, device=positions.device) / head_width)
-    angles = positions[..., None] * frequencies
+    frequencies = 1.0 / base ** (torch.arange(0, head_width, 2, device=positions.device).float() / head_width)
+    angles = positions[..., None].float() * frequencies
     return torch.stack([angles.cos(), angles.sin()])
 
 
@@ -35,14 +36,14 @@ class RelativeBias(nn.Module):
     def __init__(self, heads: int, *, bidirectional: bool, buckets: int = 32, max_distance: int = 128) -> None:
         super().__init__()
         self.bidirectional, self.buckets, self.max_distance = bidirectional, buckets, max_distance
-        self.weights = nn.Embedding(buckets, heads)
+        self.weight = nn.Parameter(torch.zeros(buckets, heads))
 
-    def forward(self, queries: int, keys: int) -> Tensor:
-        """(1, H, T, S) for the last T of S positions."""
-        device = self.weights.weight.device
-        query = torch.arange(keys - queries, keys, device=device)
-        distance = torch.arange(keys, device=device)[None, :] - query[:, None]  # of a key behind the query: positive
-        return self.weights(self.bucket(distance)).permute(2, 0, 1)[None]
+    def forward(self, queries: int, keys: int, sees: Tensor | None = None) -> Tensor:
+        """The biases of the last T of S positions (1, H, T, S); with `sees` (B | 1, 1, T | 1, S), -inf hides what is not seen."""
+        distances = torch.arange(1 - keys, queries, device=self.weight.device)
+        by_distance = self.weight[self.bucket(distances)].t()  # (H, S + T - 1): all that there are
+        biases = by_distance.unfold(1, keys, 1).flip(1)[None]  # the last query's window stands first
+        return biases if sees is None else biases.masked_fill(~sees, float("-inf"))
 
     def bucket(self, distance: Tensor) -> Tensor:
         """Place of the key minus place of the query (…) -> its bucket (…)."""
@@ -55,7 +56,7 @@ class RelativeBias(nn.Module):
         else:
             distance = (-distance).clamp_min(0)
         exact = buckets // 2
-        # in float32, as mesh-tensorflow: another precision moves distances between buckets
-        scale = (buckets - exact) / math.log(self.max_distance / exact)
-        far = exact + (torch.log(distance.clamp_min(1).float() / exact) * scale).long().clamp_max(buckets - exact - 1)
+        # mesh-tensorflow's float32, in its order of operations: others move distances to the bucket beside
+        share = torch.log(distance.clamp_min(1).float() / exact) / math.log(self.max_distance / exact)
+        far = exact + (share * (buckets - exact)).long().clamp_max(buckets - exact - 1)
         return first + torch.where(distance < exact, distance, far)
