@@ -36,34 +36,79 @@ def to_theirs(rules: Sequence[Rule], weights: Mapping[str, Tensor]) -> dict[str,
 
 
 def to_ours(
-    rules: Sequence[Rule], theirs: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], where: str, ignored: Iterable[str] = ()
+    rules: Sequence[Rule],
+    theirs: Mapping[str, Tensor],
+    shapes: Mapping[str, torch.Size],
+    where: str,
+    ignored: Iterable[str] = (),
+    zeros: Iterable[str] = (),
 ) -> dict[str, Tensor]:
-    """Another project's weights under our names.
+    """Another project's weights under our names, contiguous and in memory of their own; numbers keep their type.
 
-    `shapes` are those of our model, `where` the file for messages, `ignored` names of theirs that hold no weight of the model
-    (buffers). Raises WeightsError that names a weight which is missing, too many, of another shape, or not tied as it should be.
+    A weight that is one under several names may stand under any of them.
+
+    Args:
+        rules: what each weight of ours is called there.
+        theirs: their weights.
+        shapes: those of our model's weights.
+        where: the file, for messages.
+        ignored: names of theirs, or how they end behind a dot, that hold no weight of the model (buffers).
+        zeros: the same, of what the model has not and does not miss while it is all zeros.
+
+    Raises WeightsError that names a weight which is missing, too many, of another shape, no real numbers, or not tied as it
+    should be.
     """
-    known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
-    missing = [name for rule in rules for name in rule.theirs if name not in theirs]
+    missing = [rule.theirs[0] for rule in rules if len(rule.theirs) == 1 and not _names(rule, theirs)]
+    missing += [name for rule in rules if len(rule.theirs) > 1 for name in rule.theirs if name not in theirs]
     if missing:
-        raise WeightsError(f"{where}: has no weight {_some(missing)}; it is another model, or not whole")
-    extra = sorted(set(theirs) - known - set(ignored))
-    if extra:
-        raise WeightsError(f"{where}: has weights that the model has not: {_some(extra)}")
+        raise WeightsError(f"{where}: has no weight {_some(missing)}; it is another model than its config says, or not whole")
+    _refuse_extra(rules, theirs, where, tuple(ignored), tuple(zeros))
     return {rule.ours: _ours(rule, theirs, shapes[rule.ours], where) for rule in rules}
 
 
+def _names(rule: Rule, theirs: Mapping[str, Tensor]) -> list[str]:
+    """The names under which a weight that is not cut is there."""
+    return [name for name in (*rule.theirs, *rule.also) if name in theirs]
+
+
+def _refuse_extra(
+    rules: Sequence[Rule], theirs: Mapping[str, Tensor], where: str, ignored: tuple[str, ...], zeros: tuple[str, ...]
+) -> None:
+    known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
+    unknown = [name for name in sorted(theirs) if name not in known and not _ends(name, ignored)]
+    for name in [name for name in unknown if _ends(name, zeros)]:
+        if theirs[name].count_nonzero():
+            raise WeightsError(f"{where}: {name} is not zero, and the model has no such weight; it is another model")
+        unknown.remove(name)
+    if unknown:
+        raise WeightsError(f"{where}: has weights that the model has not: {_some(unknown)}; it is another model")
+
+
+def _ends(name: str, endings: tuple[str, ...]) -> bool:
+    return any(name == ending or name.endswith(f".{ending}") for ending in endings)
+
+
 def _ours(rule: Rule, theirs: Mapping[str, Tensor], shape: torch.Size, where: str) -> Tensor:
-    parts = [theirs[name].t() if rule.transposed else theirs[name] for name in rule.theirs]
-    wanted = torch.Size([shape[0] // len(parts), *shape[1:]])
-    for name, part in zip(rule.theirs, parts, strict=True):
-        if part.shape != wanted:
-            told = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
-            raise WeightsError(f"{where}: {name} has the shape {tuple(theirs[name].shape)}, the config's numbers make it {told}")
-    for name in rule.also:
-        if name in theirs and not torch.equal(theirs[name], theirs[rule.theirs[0]]):
-            raise WeightsError(f"{where}: {name} differs from {rule.theirs[0]}, and this model has one weight for both")
-    return parts[0].clone() if len(parts) == 1 else torch.cat(parts)
+    if len(rule.theirs) > 1:
+        wanted = torch.Size([shape[0] // len(rule.theirs), *shape[1:]])
+        return torch.cat([_part(theirs[name], name, rule, wanted, where) for name in rule.theirs])
+    first, *others = _names(rule, theirs)
+    for name in others:
+        if not torch.equal(theirs[name], theirs[first]):
+            raise WeightsError(f"{where}: {name} differs from {first}, and this model has one weight for both")
+    return _part(theirs[first], first, rule, shape, where).clone(memory_format=torch.contiguous_format)
+
+
+def _part(found: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) -> Tensor:
+    """One of their weights the way that ours lies, after a look at its shape."""
+    told = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
+    if tuple(found.shape) != told:
+        raise WeightsError(f"{where}: {name} has the shape {tuple(found.shape)}, by the numbers of the config it is {told}")
+    if not found.is_floating_point():
+        raise WeightsError(
+            f"{where}: {name} holds {found.dtype}, not real numbers; give the weights as they were before quantisation"
+        )
+    return found.t() if rule.transposed else found
 
 
 def _some(names: Sequence[str]) -> str:

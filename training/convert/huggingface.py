@@ -1,0 +1,163 @@
+"""Models in Hugging Face's folders: config.json, generation_config.json, model.safetensors.
+
+The families' own files say what numbers and weights are called (`config`, `shape`, `rules`); here is what is the same for
+all of them. Nothing of transformers is imported.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pipelines.contract import files
+from pipelines.contract.families import Specials
+from training.convert import bart, bert, gpt, t5, weight_files
+from training.convert.rules import Rule, WeightsError, to_ours, to_theirs
+from training.convert.weight_files import SHARD_BYTES
+from training.models import families
+from training.models.families import Model, Shape
+
+CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
+
+
+class Names(Protocol):
+    """What a family's file says of Hugging Face's model.
+
+    It may also have IGNORED and ZEROS, as `rules.to_ours` takes them, and `complete`, which draws heads that a folder lacks.
+    """
+
+    @property
+    def ARCHITECTURE(self) -> str: ...  # noqa: D102
+    def config(self, shape: Any, specials: Specials, /) -> dict[str, Any]: ...  # noqa: D102
+    def shape(self, config: Mapping[str, Any], /) -> Any: ...  # noqa: D102
+    def rules(self, shape: Any, /) -> list[Rule]: ...  # noqa: D102
+
+
+FAMILIES: Mapping[str, Names] = {"bert": bert, "gpt": gpt, "bart": bart, "t5": t5}
+MODEL_TYPES: Mapping[
+    str, tuple[str, str]
+] = {  # config.json's model_type -> family, and what a model with a head has before names
+    "bert": ("bert", "bert."),
+    "gpt2": ("gpt", "transformer."),
+    "bart": ("bart", "model."),
+    "t5": ("t5", ""),
+    "mt5": ("t5", ""),  # T5 1.1 over another vocabulary
+}
+_OLD_ENDINGS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))  # of the first conversions
+_GENERATION = (
+    "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id",
+)  # fmt: skip
+_GENERATING = ("gpt", "bart", "t5")
+
+
+def write(
+    folder: Path, model: Model, family: str, specials: Specials, tokenizer_size: int, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write a model so that `AutoModel….from_pretrained(folder)` loads it; its tokenizer's files come from elsewhere.
+
+    Weights that are one are written once; the vocabulary's padding, beyond `tokenizer_size`, is left out. config.json comes
+    last: without it a folder is not whole. Raises ValueError for a family that Hugging Face has not, WeightsError when the
+    files cannot be written.
+    """
+    names = _of_family(family)
+    if tokenizer_size > model.shape.vocabulary:
+        raise ValueError(
+            f"the tokenizer has {tokenizer_size} pieces, the model only {model.shape.vocabulary}; they are not of one run"
+        )
+    shape = replace(model.shape, vocabulary=tokenizer_size)
+    rules, shapes, weights = names.rules(shape), shapes_of(shape), model.state_dict()
+    assert {rule.ours for rule in rules} == set(shapes) == set(weights), "the rules are not of this model"
+    cropped = {name: weights[name][: shapes[name][0]] for name in shapes}
+    assert all(tensor.shape == shapes[name] for name, tensor in cropped.items()), "the vocabulary is not the first dimension"
+    folder.mkdir(parents=True, exist_ok=True)
+    weight_files.write(folder, to_theirs(rules, cropped), shard_bytes)
+    config = names.config(shape, specials)
+    if family in _GENERATING:
+        generation = {name: config[name] for name in _GENERATION if config.get(name) is not None}
+        _write_json(folder / GENERATION_CONFIG, generation)
+    _write_json(folder / CONFIG, config)
+
+
+def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
+    """Family, shape and weights (float32, under our names) of a folder. Its tokenizer: `pipelines.contract.existing`.
+
+    Raises WeightsError, with the file and the field or weight, for a model that is none of ours, or not whole.
+    """
+    path = folder / CONFIG
+    config = weight_files.read_json(path)
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in MODEL_TYPES:
+        raise WeightsError(f"{path}: model_type is {kind!r}; models of {', '.join(MODEL_TYPES)} can be read")
+    family, prefix = MODEL_TYPES[kind]
+    names = _of_family(family)
+    shape = _shape(names, config, path)
+    found, where = weight_files.read(folder)
+    _refuse_more_layers(shape, len(found), path)
+    rules = names.rules(shape)
+    found = _with_todays_names(found, rules, prefix)
+    if complete := getattr(names, "complete", None):
+        found, drawn = complete(shape, found)
+        if drawn:
+            warnings.warn(f"{where}: has no {', '.join(drawn)}; new ones are drawn, which have learnt nothing", stacklevel=2)
+    ignored, zeros = getattr(names, "IGNORED", ()), getattr(names, "ZEROS", ())
+    ours = to_ours(rules, found, shapes_of(shape), where, ignored, zeros)
+    return family, shape, {name: tensor.float() for name, tensor in ours.items()}
+
+
+def shapes_of(shape: Shape) -> dict[str, torch.Size]:
+    """The shapes of a model's weights by name, without their memory."""
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in families.build(shape).state_dict().items()}
+
+
+def _of_family(family: str) -> Names:
+    if family not in FAMILIES:
+        raise ValueError(f"{family} is no model of Hugging Face's; of {', '.join(FAMILIES)} there are")
+    return FAMILIES[family]
+
+
+def _shape(names: Names, config: Mapping[str, Any], path: Path) -> Shape:
+    try:
+        shape = names.shape(config)
+    except KeyError as error:
+        raise WeightsError(f"{path}: has no field {error}; give the file as it was published") from error
+    except (TypeError, ZeroDivisionError) as error:
+        raise WeightsError(f"{path}: a number of it is none that a model can have ({error})") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    for field in fields(shape):
+        value = getattr(shape, field.name)
+        if field.type in ("int", int) and (type(value) is not int or not 1 <= value <= 2**24):
+            raise WeightsError(f"{path}: makes the model's {field.name} {value!r}; it must be a whole number from 1 to 2^24")
+    return shape
+
+
+def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
+    """Before as many are made: a model has more weights than layers."""
+    for field in fields(shape):
+        if "layers" in field.name and getattr(shape, field.name) > weights:
+            raise WeightsError(
+                f"{path}: makes the model's {field.name} {getattr(shape, field.name)}, but there are {weights} weights"
+            )
+
+
+def _with_todays_names(found: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:
+    """Weights that were saved without a head, or by the first releases, under the names of today."""
+    known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
+
+    def name_today(name: str) -> str:
+        for old, new in _OLD_ENDINGS:
+            if name.endswith(old):
+                name = name.removesuffix(old) + new
+        return prefix + name if name not in known and prefix + name in known else name
+
+    return {name_today(name): tensor for name, tensor in found.items()}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    files.write_text(str(path), json.dumps(content, indent=2) + "\n")

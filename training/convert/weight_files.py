@@ -1,0 +1,181 @@
+"""Files of weights: safetensors, several of them with an index, and what torch.save wrote, of which nothing is executed.
+
+model.safetensors                    all weights, or
+model-00001-of-00002.safetensors     some of them each, and
+model.safetensors.index.json         which weight is in which file
+pytorch_model.bin                    a pickle (also several, with pytorch_model.bin.index.json)
+"""
+
+import json
+import os
+import pickle
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from pipelines.contract import files
+from training.convert.rules import WeightsError
+
+INDEX = ".index.json"
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+NAMES = (SAFETENSORS, SAFETENSORS + INDEX, PICKLE, PICKLE + INDEX)  # the first that is there is read
+SHARD_BYTES = 5_000_000_000  # Hugging Face's max_shard_size, to its release 4
+_METADATA = {"format": "pt"}  # transformers refuses a file without it
+_FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index")
+_ZIP = b"PK\x03\x04"  # how torch.save begins files since torch 1.6
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """The weights of a folder by name, on the CPU, and the file (or index) that they are of.
+
+    They lie in the mapped files: copy what is to stay. Raises WeightsError, with the file and the fix, for what is missing,
+    not whole, or more than weights.
+    """
+    path = next((folder / name for name in NAMES if (folder / name).exists()), None)
+    if path is None:
+        foreign = next(
+            (f"; {name} is TensorFlow's or Flax's, save it with PyTorch" for name in _FOREIGN if (folder / name).exists()), ""
+        )
+        raise WeightsError(f"{folder}: has none of {', '.join(NAMES)}{foreign}")
+    return (_read_indexed(path) if path.name.endswith(INDEX) else _read_file(path)), str(path)
+
+
+def write(folder: Path, weights: Mapping[str, Tensor], shard_bytes: int = SHARD_BYTES) -> None:
+    """Write model.safetensors, or several files and their index where all would be larger than `shard_bytes`.
+
+    A file holds at least one weight, in the order of the names given. The same weights give the same bytes.
+    Raises WeightsError when the files cannot be written (a full disk).
+    """
+    shards = _shards(weights, shard_bytes)
+    if len(shards) == 1:
+        _write_file(folder / SAFETENSORS, shards[0], weights)
+        return
+    stem, ending = SAFETENSORS.split(".")
+    places: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = f"{stem}-{number:05d}-of-{len(shards):05d}.{ending}"
+        _write_file(folder / file, names, weights)
+        places.update(dict.fromkeys(names, file))
+    index = {"metadata": {"total_size": sum(map(_bytes, weights.values()))}, "weight_map": places}
+    files.write_text(str(folder / (SAFETENSORS + INDEX)), json.dumps(index, indent=2) + "\n")
+
+
+def read_pickle(path: Path, allowed: Sequence[type] = ()) -> Any:
+    """What torch.save wrote, as far as it is tensors, numbers, texts, and lists and dicts of them: no code is executed.
+
+    `allowed` are more types that it may hold. Raises WeightsError that names what else the file asks for, or says that it is
+    not whole.
+    """
+    try:
+        with path.open("rb") as stream:
+            mapped = stream.read(len(_ZIP)) == _ZIP
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: there is no such file") from None
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted is None:
+            raise WeightsError(f"{path}: not a whole file of torch.save ({_line(error)}); fetch it again") from error
+        raise WeightsError(
+            f"{path}: a pickle that asks for {wanted[1]}, which might execute anything, so it is not read; "
+            "have whoever trusts it save the weights as model.safetensors"
+        ) from error
+    except Exception as error:  # whatever damaged bytes lead the unpickler into
+        raise WeightsError(f"{path}: not a whole file of torch.save ({_line(error)}); fetch it again") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).split("\n")[0]
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise WeightsError(f"{path}: not a whole file of safetensors ({_line(error)}); fetch it again") from error
+    found = read_pickle(path)
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path}: holds a {type(found).__name__}, not weights by name; save model.state_dict() there")
+    for name, tensor in cast(dict[Any, Any], found).items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise WeightsError(
+                f"{path}: holds a {type(tensor).__name__} named {name!r}, which is no weight; save model.state_dict() there"
+            )
+    return cast(dict[str, Tensor], found)
+
+
+def _read_indexed(index: Path) -> dict[str, Tensor]:
+    places = _places(index)
+    shards: dict[str, dict[str, Tensor]] = {}
+    for file in dict.fromkeys(places.values()):
+        if Path(file).name != file:
+            raise WeightsError(f"{index}: names a file outside of its folder, {file!r}; it is no index of Hugging Face's")
+        if not (index.parent / file).exists():
+            raise WeightsError(f"{index.parent / file}: is missing, and {index.name} names it; fetch it too")
+        shards[file] = _read_file(index.parent / file)
+    for name, file in places.items():
+        if name not in shards[file]:
+            raise WeightsError(f"{index.parent / file}: has no weight {name}, which {index.name} says it has; fetch both again")
+    return {name: shards[file][name] for name, file in places.items()}
+
+
+def _places(index: Path) -> dict[str, str]:
+    """Which weight is in which file."""
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(file, str) for file in cast(dict[str, Any], found).values()):
+        raise WeightsError(f"{index}: has no weight_map, a file by weight; fetch it again")
+    return cast(dict[str, str], found)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises WeightsError when it is missing or is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: is missing; give a folder with the files as they were published") from None
+    except ValueError as error:
+        raise WeightsError(f"{path}: not JSON ({error}); fetch it again") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path}: holds no JSON object; fetch it again")
+    return cast(dict[str, Any], found)
+
+
+def _shards(weights: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:
+    """Names by file."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for name, tensor in weights.items():
+        size = _bytes(tensor)
+        if shards[-1] and filled + size > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    return shards
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _write_file(path: Path, names: Iterable[str], weights: Mapping[str, Tensor]) -> None:
+    """Write some of the weights; the file gets its name when it is whole and on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        safetensors.torch.save_file({name: weights[name].detach().cpu().contiguous() for name in names}, temporary, _METADATA)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: cannot be written ({error}); free some space, or name another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
