@@ -1,0 +1,110 @@
+"""Our T5 and Hugging Face's `T5ForConditionalGeneration`, 1.0 and 1.1."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.contract.families import Specials
+from training.convert.rules import Rule
+from training.models.t5 import NORM_EPSILON, T5Shape
+
+ARCHITECTURE = "T5ForConditionalGeneration"
+IGNORED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)  # old checkpoints have it; it is not used
+_NUMBERS = {
+    "encoder_layers": "num_layers",
+    "decoder_layers": "num_decoder_layers",
+    "heads": "num_heads",
+    "head_width": "d_kv",
+    "width": "d_model",
+    "inner": "d_ff",
+    "vocabulary": "vocab_size",
+    "buckets": "relative_attention_num_buckets",
+    "max_distance": "relative_attention_max_distance",
+}
+_WHEN_ABSENT = {"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128}  # the first T5 configs
+
+
+def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
+    """config.json of a model of this shape.
+
+    Hugging Face reads of `tie_word_embeddings` whether what the head reads is scaled (since release 5, that alone); the head
+    itself stays apart because the weights have one of its own.
+    """
+    numbers = {theirs: getattr(shape, ours) for ours, theirs in _NUMBERS.items()}
+    return {
+        "model_type": "t5",
+        "architectures": [ARCHITECTURE],
+        **numbers,
+        "feed_forward_proj": "gated-gelu" if shape.gated else "relu",
+        "dropout_rate": shape.dropout,
+        "layer_norm_epsilon": NORM_EPSILON,
+        "initializer_factor": 1.0,
+        "pad_token_id": specials.pad,
+        "eos_token_id": specials.end,
+        "decoder_start_token_id": specials.decoder_start,
+        "is_encoder_decoder": True,
+        "tie_word_embeddings": shape.tied,
+    }
+
+
+def shape(config: Mapping[str, Any]) -> T5Shape:
+    """The shape of a config.json of T5, Flan-T5 or mT5. Raises ValueError, naming the field, for another model."""
+    kind = config.get("model_type", "t5")
+    if kind not in ("t5", "mt5"):
+        raise ValueError(f"model_type is {kind!r}; this is no T5")
+    if config.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON:
+        raise ValueError(f"layer_norm_epsilon is {config['layer_norm_epsilon']}; this program knows only {NORM_EPSILON}, T5's")
+    feed_forward = config.get("feed_forward_proj", "gated-gelu" if kind == "mt5" else "relu")
+    if feed_forward not in ("relu", "gated-gelu"):
+        raise ValueError(f"feed_forward_proj is {feed_forward!r}; this program knows 'relu' (T5 1.0) and 'gated-gelu' (1.1)")
+    found: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
+    missing = [theirs for theirs in _NUMBERS.values() if not isinstance(found.get(theirs), int)]
+    if missing:
+        raise ValueError(f"{missing[0]} must be a whole number, and is {found.get(missing[0])!r}; give the config.json of a T5")
+    numbers = {ours: found[theirs] for ours, theirs in _NUMBERS.items()}
+    return T5Shape(**numbers, gated=feed_forward != "relu", tied=_tied(config, kind), dropout=config.get("dropout_rate", 0.1))
+
+
+def _tied(config: Mapping[str, Any], kind: str) -> bool:
+    """Whether the head is the token embedding, and what it reads scaled.
+
+    A model that transformers 5 wrote says it in `scale_decoder_outputs`; its `tie_word_embeddings` is always true.
+    """
+    return bool(config.get("scale_decoder_outputs", config.get("tie_word_embeddings", kind == "t5")))
+
+
+def rules(shape: T5Shape) -> list[Rule]:
+    """What every weight is called in `T5ForConditionalGeneration`'s state dict."""
+    tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+    head = [] if shape.tied else [Rule("head.weight", ("lm_head.weight",))]
+    found = [Rule("embeddings.tokens.weight", ("shared.weight",), also=(*tied, "lm_head.weight") if shape.tied else tied), *head]
+    for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+        bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        found.append(Rule(f"{stack}.relative_bias.weight", (bias,)))
+        for n in range(layers):
+            found += _layer_rules(f"{stack}.layers.{n}", f"{stack}.block.{n}.layer", shape, of_decoder=stack == "decoder")
+        found.append(Rule(f"{stack}.norm.weight", (f"{stack}.final_layer_norm.weight",)))
+    return found
+
+
+def _layer_rules(ours: str, theirs: str, shape: T5Shape, *, of_decoder: bool) -> list[Rule]:
+    own, memory, last = f"{theirs}.0.SelfAttention", f"{theirs}.1.EncDecAttention", f"{theirs}.{2 if of_decoder else 1}"
+    names = {
+        "attention_norm": (f"{theirs}.0.layer_norm",),
+        "attention.query_key_value": (f"{own}.q", f"{own}.k", f"{own}.v"),
+        "attention.output": (f"{own}.o",),
+    }
+    if of_decoder:
+        names |= {
+            "memory_attention_norm": (f"{theirs}.1.layer_norm",),
+            "memory_attention.query": (f"{memory}.q",),
+            "memory_attention.key_value": (f"{memory}.k", f"{memory}.v"),
+            "memory_attention.output": (f"{memory}.o",),
+        }
+    dense = f"{last}.DenseReluDense"
+    inner = (
+        {"feed_forward.gate_inner": (f"{dense}.wi_0", f"{dense}.wi_1")}
+        if shape.gated
+        else {"feed_forward.inner": (f"{dense}.wi",)}
+    )
+    names |= {"feed_forward_norm": (f"{last}.layer_norm",), **inner, "feed_forward.output": (f"{dense}.wo",)}
+    return [Rule(f"{ours}.{name}.weight", tuple(f"{part}.weight" for part in parts)) for name, parts in names.items()]
