@@ -109,6 +109,16 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
     return family, shape, {name: tensor.float() for name, tensor in ours.items()}
 
 
+def other_ids(folder: Path, family: str, shape: Shape, specials: Specials) -> list[str]:
+    """Where the ids in a folder's config.json are not those of a tokenizer's special pieces, a line each."""
+    theirs, ours = weight_files.read_json(folder / CONFIG), _of_family(family).config(shape, specials)
+    return [
+        f"{folder / CONFIG}: {name} is {theirs[name]}, and the tokenizer's is {ours[name]}, which is taken"
+        for name in _GENERATION
+        if theirs.get(name) is not None and ours.get(name) is not None and theirs[name] != ours[name]
+    ]
+
+
 def shapes_of(shape: Shape) -> dict[str, torch.Size]:
     """The shapes of a model's weights by name, without their memory."""
     with torch.device("meta"):
