@@ -2,9 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contract.settings import read, validated
 from training.config import ConfigError, load
-from training.data.config import FeedConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,15 +15,6 @@ def test_every_config_that_comes_along_is_valid() -> None:
         first = path.read_text().splitlines()[0]
         assert first == f"# corpusmill pretrain {path.relative_to(ROOT)}"
         assert not Path(config.data.tokens).is_absolute()
-
-
-def test_every_config_of_a_feed_is_valid() -> None:
-    paths = sorted((ROOT / "configs" / "feed").rglob("*.toml"))
-    assert [path.stem for path in paths] == ["bart", "bert", "t5"]
-    for path in paths:
-        config = validated(FeedConfig, read(path), str(path))
-        assert path.read_text().splitlines()[0] == f"# corpusmill trace {path.relative_to(ROOT)} --step 0 --row 0"
-        assert not Path(config.data.tokens).is_absolute() and config.data.rows is not None
 
 
 @pytest.mark.parametrize(
