@@ -1,0 +1,1 @@
+"""Tokens after tokens: what the models make of a prompt."""

@@ -1,0 +1,39 @@
+"""One token after another: greedy decoding and sampling."""
+
+from collections.abc import Sequence
+
+import torch
+
+from training.generation.choose import Choice, drawn
+from training.generation.limits import Limits
+from training.generation.steps import Steps
+
+
+@torch.inference_mode()
+def decode(steps: Steps, limits: Limits, choice: Choice, seeds: Sequence[int] | None = None) -> list[list[int]]:
+    """The ids that follow each row, its end included where it came to one.
+
+    `seeds`: one a row, for choices that draw; a row's answer follows from its own alone. A row that has ended leaves the batch.
+    """
+    seeds = list(seeds) if seeds is not None else [0] * steps.rows
+    assert len(seeds) == steps.rows
+    answers: list[list[int]] = [[] for _ in seeds]
+    live = list(range(steps.rows))  # which answer each row of the batch makes
+    draws = drawn(seeds, limits.tokens) if choice.temperature else None
+    scores = steps.next(None)
+    for step in range(limits.tokens):
+        scores = limits.apply(scores, step)
+        chosen = choice(scores, scores if draws is None else draws[live, step])
+        ids = chosen.tolist()
+        for row, i in zip(live, ids, strict=True):
+            answers[row].append(i)
+        going = [place for place, i in enumerate(ids) if i not in limits.ends]
+        if not going or step + 1 == limits.tokens:
+            break
+        if len(going) < len(ids):
+            live = [live[place] for place in going]
+            kept = torch.tensor(going, device=chosen.device)
+            steps.select(kept)
+            chosen = chosen[kept]
+        scores = steps.next(chosen)
+    return answers

@@ -1,0 +1,48 @@
+"""When an answer ends, and the tokens of it that are not the model's to choose."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The same for all rows. Steps count from 0; an end is a token of the answer.
+
+    Raises ValueError, naming the number, where they contradict.
+    """
+
+    tokens: int  # of an answer, at most
+    ends: tuple[int, ...] = ()  # ids that end it
+    least: int = 0  # no end among so many first tokens
+    first: int | None = None  # the id at step 0
+    last: int | None = None  # the id at step tokens - 1: BART's answers end with </s>, cut off or not
+    vocabulary: int | None = None  # ids from here on are never chosen: a model's vocabulary may be padded
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise ValueError(f"tokens: must be 1 or more, not {self.tokens}")
+        if not 0 <= self.least <= self.tokens:
+            raise ValueError(f"least: must be from 0 to tokens ({self.tokens}), not {self.least}")
+
+    def within(self, positions: int | None) -> "Limits":
+        """No more tokens than a decoder has positions."""
+        tokens = self.tokens if positions is None else min(self.tokens, positions)
+        return replace(self, tokens=tokens, least=min(self.least, tokens))
+
+    def apply(self, scores: Tensor, step: int) -> Tensor:
+        """Scores of the next token (…, V): -inf for those that may not be chosen, 0 for one that must be; a new tensor or the same.
+
+        As Hugging Face's processors, which change log-probabilities without normalising them again.
+        """
+        if self.vocabulary is not None:
+            scores = scores[..., : self.vocabulary]
+        forced = self.first if step == 0 and self.first is not None else self.last if step == self.tokens - 1 else None
+        if forced is not None:
+            scores = torch.full_like(scores, -torch.inf)
+            scores[..., forced] = 0
+        elif step < self.least and self.ends:
+            scores = scores.clone()
+            scores[..., list(self.ends)] = -torch.inf
+        return scores
