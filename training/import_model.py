@@ -92,7 +92,9 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
 
 def _read(path: Path, tokenizer: str | None) -> tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]:
     """Whose files they are, and what is in them."""
-    if not path.exists() and not path.parent.is_dir():
+    if not path.exists() and not any(
+        path.parent.glob(f"{path.name}.*")
+    ):  # of a TensorFlow checkpoint, its files' common name will do
         raise ImportingError(f"{path}: there is no such folder")
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (folder / huggingface.CONFIG).exists():
