@@ -1,0 +1,183 @@
+"""What each block is worth: every config of configs/pretrain/ablations trained on one corpus, one after the other.
+
+    make bench-ablations
+    make bench-ablations OPTIONS="--steps 480 --seeds 3"
+    make bench-ablations OPTIONS="--only baseline,rotary,llama"
+
+All have the data, order of rows, learning rate and steps of configs/pretrain/gpt_demo.toml, and differ from the baseline in
+what their first lines say. The loss is that of the same rows of the validation split after the last step. With --seeds, each
+is trained with that many initial weights; the mean counts, and `noise` is the standard deviation between seeds of one config.
+A difference to the baseline, below it better, is worth something from about twice its noise on.
+
+Speed is measured apart: whole steps (forward, backward, clip, AdamW) on one batch in turns, and each one's best turn counts, so
+that whoever else uses the machine slows down all. Runs lie in build/bench-ablations, which is made anew.
+"""
+
+import argparse
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from training import optim
+from training.config import PretrainConfig, load
+from training.device import prepare
+from training.models.families import make, parameters
+from training.pretrain import prepare_job, pretrain
+from training.trainer import TrainingError, update
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs" / "pretrain" / "ablations"
+OUT = Path("build") / "bench-ablations"
+BASELINE = "baseline"
+ROUNDS, STEPS_PER_ROUND = 9, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What came of one config; losses by seed, in nats per token."""
+
+    name: str
+    parameters: int
+    losses: tuple[float, ...]  # of the seeds that did not diverge
+    bits_per_byte: float  # mean of those
+    diverged: tuple[str, ...]  # what the trainer said of the others
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=300, help="of each run")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each config, with different initial weights")
+    parser.add_argument("--only", help="names of configs with commas between them; the baseline is always there")
+    given = parser.parse_args(arguments)
+    paths = chosen(given.only)
+    need_corpus(load(paths[0]))
+    shutil.rmtree(OUT, ignore_errors=True)
+    done = [ablation(path, given.steps, given.seeds) for path in paths]
+    report(done, speeds(paths), given.steps)
+
+
+def chosen(only: str | None) -> list[Path]:
+    """The configs, the baseline first. Raises ValueError for a name that is none."""
+    known = {path.stem: path for path in sorted(CONFIGS.glob("*.toml"))}
+    wanted = list(known) if only is None else only.split(",")
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"--only: there is no {unknown[0]} in {CONFIGS.relative_to(ROOT)}, but {', '.join(known)}")
+    return [known[name] for name in (BASELINE, *(name for name in wanted if name != BASELINE))]
+
+
+def need_corpus(config: PretrainConfig) -> None:
+    """Raise ValueError with the command that makes the corpus, unless it is there."""
+    if not Path(config.data.tokens).exists():
+        raise ValueError(f"{config.data.tokens} is not there; `make demo` makes it (some minutes)")
+
+
+def overrides(name: str, steps: int, seed: int) -> tuple[str, ...]:
+    """One evaluation and one save at the end; rows are indexed once for all."""
+    run = {"steps": steps, "eval_every": steps, "save_every": steps, "keep": 1, "seed": seed}
+    return (
+        *(f"train.{key}={value}" for key, value in run.items()),
+        f'run.out="{OUT / f"{name}-{seed}"}"',
+        f'data.rows="{OUT / "rows"}"',
+    )
+
+
+def ablation(path: Path, steps: int, seeds: int) -> Ablation:
+    """Train a config with every seed; what the trainer prints goes to train.log beside the runs."""
+    losses: list[float] = []
+    bits: list[float] = []
+    diverged: list[str] = []
+    for seed in range(1, seeds + 1):
+        began = time.monotonic()
+        try:
+            with logged():
+                found = pretrain(path, overrides(path.stem, steps, seed))
+        except TrainingError as error:  # a loss that is no number any more is a result here
+            diverged.append(str(error))
+            said = f"diverged: {error}"
+        else:
+            assert found.last_bits_per_byte is not None, "causal_lm predicts every token"
+            losses.append(found.last_validation_loss)
+            bits.append(found.last_bits_per_byte)
+            said = f"validation loss {found.last_validation_loss:.4f}"
+        print(f"{path.stem}, seed {seed}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
+    config = load(path)
+    with logged():
+        job = prepare_job(load(path, overrides(path.stem, steps, 1)), prepare("cpu", "float32", config.train.threads))
+    count = parameters(make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), 1))
+    return Ablation(path.stem, count, tuple(losses), fmean(bits) if bits else float("nan"), tuple(diverged))
+
+
+@contextlib.contextmanager
+def logged() -> Generator[None]:
+    """What is printed goes to a file."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (OUT / "train.log").open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        yield
+
+
+def speeds(paths: Sequence[Path]) -> dict[str, float]:
+    """Tokens per second of whole training steps: the configs take turns, each one's best turn counts."""
+    steps = {path.stem: stepper(path) for path in paths}
+    best: dict[str, float] = {}
+    for turn in range(ROUNDS + 1):
+        for name, step in steps.items():
+            began, tokens = time.perf_counter(), sum(step() for _ in range(STEPS_PER_ROUND))
+            if turn:  # the first warms up
+                best[name] = max(best.get(name, 0.0), tokens / (time.perf_counter() - began))
+    return best
+
+
+def stepper(path: Path) -> Callable[[], int]:
+    """A function that trains a new model on one batch by one step, and returns its tokens."""
+    config = load(path, (f'data.rows="{OUT / "rows"}"',))
+    settings = config.train
+    device = prepare(settings.device, settings.dtype, settings.threads)
+    job = prepare_job(config, device)
+    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), settings.seed).to(device.name)
+    optimizer = optim.adamw(
+        model,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=settings.betas,
+        epsilon=settings.epsilon,
+    )
+    batch = job.feed.batch(0)
+    return lambda: int(update(job, model, optimizer, device, 0, [batch])["batch_tokens"])
+
+
+def report(done: Sequence[Ablation], rates: dict[str, float], steps: int) -> None:
+    """A table, the best first, and the figures."""
+    base = next(of for of in done if of.name == BASELINE)
+    ground = mean(base)
+    print(
+        f"\n{'':22}{'loss':>8}{'- baseline':>12}{'noise':>8}{'bits/byte':>11}{'parameters':>12}{'speed':>8}   after {steps} steps"
+    )
+    for of in sorted(done, key=lambda of: (not of.losses, mean(of))):
+        noise = f"{stdev(of.losses):.4f}" if len(of.losses) > 1 else "-"
+        ended = f"   {len(of.diverged)} diverged" if of.diverged else ""
+        print(
+            f"{of.name:22}{mean(of):8.4f}{mean(of) - ground:+12.4f}{noise:>8}{of.bits_per_byte:11.4f}{of.parameters:12,}"
+            f"{rates[of.name] / rates[BASELINE]:7.2f}x{ended}"
+        )
+    for of in done:
+        print(f"RESULT\tablation_{of.name}_loss\t{mean(of):.4f}\tnats/token\t-")
+        if of is not base:
+            print(f"RESULT\tablation_{of.name}_speed\t{rates[of.name] / rates[BASELINE]:.2f}\tx baseline\t-")
+
+
+def mean(of: Ablation) -> float:
+    """Of the seeds that did not diverge; not a number when all did."""
+    return fmean(of.losses) if of.losses else float("nan")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))
