@@ -47,7 +47,7 @@ SIZES: Mapping[str, BERTShape] = {
     "small": BERTShape(layers=4, heads=8, width=512),  # 29.1 M
     "medium": BERTShape(layers=8, heads=8, width=512),  # 41.7 M
     "base": BERTShape(layers=12, heads=12, width=768),  # 110 M; the paper, 3
-    "large": BERTShape(layers=24, heads=16, width=1024),  # 340 M
+    "large": BERTShape(layers=24, heads=16, width=1024),  # 336 M, 340 M there
 }
 
 
@@ -80,9 +80,10 @@ class Layer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
-        """(B, T, D) -> (B, T, D)."""
+    def forward(self, x: Tensor, sees: Tensor | None, read: Tensor | None = None) -> Tensor:
+        """(B, T, D) -> (B, T, D), or at the positions `read` (B, P) of each row only: (B, P, D)."""
         x = self.attention_norm(x + self.dropout(self.attention(x, sees)))
+        x = x if read is None else at_positions(x, read)
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
@@ -114,16 +115,20 @@ class BERT(nn.Module):
         self.pair_head = nn.Linear(shape.width, 2)
         init(self)
 
-    def hidden(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> Tensor:
+    def hidden(
+        self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None, *, read: Tensor | None = None
+    ) -> Tensor:
         """Token ids (B, T) -> (B, T, D), what the heads see.
 
         segments (B, T): 0 in A, 1 in B, by default 0. real (B, T) bool: which tokens are no padding, by default all.
+        read (B, P): positions of each row; the answer is (B, P, D), and the last feed-forward is spared the others.
         """
         x = self.embeddings(inputs, segments)
         sees = None if real is None else attention.sees_real(real)
-        for layer in self.layers:
+        *before, last = self.layers
+        for layer in before:
             x = layer(x, sees)
-        return x
+        return last(x, sees, read)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, D) -> (…, V): which token stands there."""
@@ -141,15 +146,17 @@ class BERT(nn.Module):
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `masked_lm` -> sums of the loss in nats: over masked tokens and, where there are pairs, over the rows.
 
-        The token head sees masked positions only, about 15 % of the row.
+        Only [CLS] and the masked positions are read, about 15 % of a row.
         """
-        real = attention.real_tokens(examples["lengths"], examples["inputs"].shape[1])
-        hidden = self.hidden(examples["inputs"], examples["segments"], real)
-        masked = self.token_head(at_positions(hidden, examples["masked_positions"]))
+        inputs, masked = examples["inputs"], examples["masked_positions"]
+        read = torch.cat([torch.zeros_like(masked[:, :1]), masked], dim=1)
+        real = attention.real_tokens(examples["lengths"], inputs.shape[1])
+        hidden = self.hidden(inputs, examples["segments"], real, read=read)
         weight, bias = self.embeddings.tokens.weight, self.token_head.bias
-        found = {"tokens": cross_entropy(masked, weight, examples["targets"], bias)}
+        found = {"tokens": cross_entropy(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)}
         if "next_sentence" in examples:
-            pairs = self.pair_logits(hidden).float()
+            pairs = self.pair_logits(hidden)
+            pairs = pairs.to(torch.promote_types(pairs.dtype, torch.float32))
             found["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
         return found
 
