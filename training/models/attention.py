@@ -9,6 +9,7 @@ Shapes: B batch, T queries, S keys, D width of the model, H heads, K width of a 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,50 @@ def attend(
     queries, keys = query.shape[2], key.shape[2]
     if causal and queries != keys:  # the library aligns the first query with the first key
         sees, causal = (None if queries == 1 else past(queries, keys, query.device)), False
+    if sees is not None and sees.requires_grad and dropout == 0 and query.device.type == "cpu" and query.dtype == sees.dtype:
+        mixed = _LearntBias.apply(query, key, value, sees, query.shape[3] ** -0.5 if scale is None else scale)
+        assert isinstance(mixed, Tensor)
+        return mixed
     return functional.scaled_dot_product_attention(
         query, key, value, attn_mask=sees, dropout_p=dropout, is_causal=causal, scale=scale
     )
+
+
+class _LearntBias(torch.autograd.Function):
+    """Attention on the CPU whose bias has a gradient: the library's kernel there has none, and falls back to slower steps.
+
+    It keeps the shares that queries give to keys, (B, H, T, S). A row that sees no key must not be hidden by -inf.
+    """
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float
+    ) -> Tensor:
+        batch, heads = query.shape[:2]
+        query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+        logits = torch.bmm(query, key.transpose(1, 2))
+        if scale != 1:
+            logits *= scale
+        logits.unflatten(0, (batch, heads)).add_(bias)
+        shares = torch.softmax(logits, -1, out=logits)
+        mixed = torch.bmm(shares, value)
+        ctx.save_for_backward(query, key, value, shares, mixed)
+        ctx.scale, ctx.bias_shape = scale, bias.shape
+        return mixed.unflatten(0, (batch, heads))
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        query, key, value, shares, mixed = ctx.saved_tensors
+        batch_and_heads, grad = grad_output.shape[:2], grad_output.flatten(0, 1)
+        of_value = torch.bmm(shares.transpose(1, 2), grad)
+        slope = torch.bmm(grad, value.transpose(1, 2))
+        slope -= (grad * mixed).sum(-1, keepdim=True)
+        slope *= shares
+        of_bias = slope.unflatten(0, batch_and_heads).sum_to_size(ctx.bias_shape) if ctx.needs_input_grad[3] else None
+        if ctx.scale != 1:
+            slope = slope * ctx.scale
+        of_query, of_key = torch.bmm(slope, key), torch.bmm(slope.transpose(1, 2), query)
+        return *(part.unflatten(0, batch_and_heads) for part in (of_query, of_key, of_value)), of_bias, None
 
 
 @dataclass(slots=True)
@@ -147,8 +189,7 @@ class CrossAttention(nn.Module):
 
 def _heads(joined: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
     """(B, T, parts * H * K) -> that many (B, H, T, K)."""
-    batch, length, width = joined.shape
-    return joined.view(batch, length, parts, heads, width // (parts * heads)).permute(2, 0, 3, 1, 4).unbind(0)
+    return tuple(part.unflatten(2, (heads, -1)).transpose(1, 2) for part in joined.chunk(parts, dim=2))
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:

@@ -39,11 +39,14 @@ class RelativeBias(nn.Module):
         self.weight = nn.Parameter(torch.zeros(buckets, heads))
 
     def forward(self, queries: int, keys: int, sees: Tensor | None = None) -> Tensor:
-        """The biases of the last T of S positions (1, H, T, S); with `sees` (B | 1, 1, T | 1, S), -inf hides what is not seen."""
+        """The biases of the last T of S positions (1, H, T, S), very low where `sees` (B | 1, 1, T | 1, S) hides a key.
+
+        Not -inf: a padding token in front that sees no key at all would be NaN, and make NaN of those that give it no weight.
+        """
         distances = torch.arange(1 - keys, queries, device=self.weight.device)
         by_distance = self.weight[self.bucket(distances)].t()  # (H, S + T - 1): all that there are
         biases = by_distance.unfold(1, keys, 1).flip(1)[None]  # the last query's window stands first
-        return biases if sees is None else biases.masked_fill(~sees, float("-inf"))
+        return biases if sees is None else biases.masked_fill(~sees, torch.finfo(biases.dtype).min / 2)
 
     def bucket(self, distance: Tensor) -> Tensor:
         """Place of the key minus place of the query (…) -> its bucket (…)."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
-from training.models.blocks import FeedForward, GatedFeedForward
+from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm
 from training.models.loss import cross_entropy
 from training.models.positions import RelativeBias
 
@@ -89,9 +89,9 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.attention = _self_attention(shape, causal=False)
-        self.feed_forward_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.feed_forward = _feed_forward(shape)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -106,13 +106,13 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
-        self.attention_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.attention = _self_attention(shape, causal=True)
-        self.memory_attention_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.memory_attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.memory_attention = CrossAttention(
             shape.width, shape.heads, head_width=shape.head_width, bias=False, scale=1.0, dropout=shape.dropout
         )
-        self.feed_forward_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.feed_forward = _feed_forward(shape)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -144,7 +144,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.relative_bias = RelativeBias(shape.heads, bidirectional=True, buckets=shape.buckets, max_distance=shape.max_distance)
         self.layers = nn.ModuleList([EncoderLayer(shape) for _ in range(shape.encoder_layers)])
-        self.norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
@@ -164,7 +164,7 @@ class Decoder(nn.Module):
             shape.heads, bidirectional=False, buckets=shape.buckets, max_distance=shape.max_distance
         )
         self.layers = nn.ModuleList([DecoderLayer(shape) for _ in range(shape.decoder_layers)])
-        self.norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = RMSNorm(shape.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None, memory: Tensor, sees_memory: Tensor | None, cache: Cache | None) -> Tensor:
@@ -228,7 +228,7 @@ class T5(nn.Module):
 
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `span_corruption` -> the sum of the loss over all targets, in nats."""
-        real = attention.real_tokens(examples["lengths"], examples["inputs"].shape[1])
+        real = _real_tokens(examples["lengths"], examples["inputs"].shape[1])
         hidden = self.decode(examples["decoder_inputs"], self.encode(examples["inputs"], real=real), real=real)
         return {"tokens": cross_entropy(*self._head(hidden), examples["targets"])}
 
@@ -237,6 +237,13 @@ class T5(nn.Module):
         if self.head is None:
             return hidden * self.shape.width**-0.5, self.embeddings.tokens.weight
         return hidden, self.head.weight
+
+
+def _real_tokens(lengths: Tensor, width: int) -> Tensor | None:
+    """(B,) -> (B, S) bool, or None where nothing is padding: one bias then serves all rows. A GPU is not asked, as it would wait."""
+    if lengths.device.type == "cpu" and bool((lengths == width).all()):
+        return None
+    return attention.real_tokens(lengths, width)
 
 
 def init(model: T5) -> None:
