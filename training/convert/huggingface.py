@@ -142,8 +142,10 @@ def _shape(names: Names, config: Mapping[str, Any], path: Path) -> Shape:
         raise WeightsError(f"{path}: {error}") from error
     for field in fields(shape):
         value = getattr(shape, field.name)
-        if field.type in ("int", int) and (type(value) is not int or not 1 <= value <= 2**24):
+        if field.type is int and (type(value) is not int or not 1 <= value <= 2**24):
             raise WeightsError(f"{path}: makes the model's {field.name} {value!r}; it must be a whole number from 1 to 2^24")
+        if field.type is float and (type(value) not in (int, float) or not 0 <= value < 1):
+            raise WeightsError(f"{path}: makes the model's {field.name} {value!r}; it must be a number from 0 to less than 1")
     return shape
 
 

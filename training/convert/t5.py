@@ -1,7 +1,10 @@
 """Our T5 and Hugging Face's `T5ForConditionalGeneration`, 1.0 and 1.1."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
 
 from pipelines.contract.families import Specials
 from training.convert.rules import Rule
@@ -9,6 +12,7 @@ from training.models.t5 import NORM_EPSILON, T5Shape
 
 ARCHITECTURE = "T5ForConditionalGeneration"
 IGNORED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)  # old checkpoints have it; it is not used
+_TOKENS, _HEAD = "shared.weight", "lm_head.weight"
 _NUMBERS = {
     "encoder_layers": "num_layers",
     "decoder_layers": "num_decoder_layers",
@@ -67,16 +71,18 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
 def _tied(config: Mapping[str, Any], kind: str) -> bool:
     """Whether the head is the token embedding, and what it reads scaled.
 
-    A model that transformers 5 wrote says it in `scale_decoder_outputs`; its `tie_word_embeddings` is always true.
+    A model that transformers 5 wrote says it in `scale_decoder_outputs`; its `tie_word_embeddings` is always true. mT5 is 1.1.
     """
-    return bool(config.get("scale_decoder_outputs", config.get("tie_word_embeddings", kind == "t5")))
+    if kind == "mt5":
+        return False
+    return bool(config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)))
 
 
 def rules(shape: T5Shape) -> list[Rule]:
     """What every weight is called in `T5ForConditionalGeneration`'s state dict."""
     tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-    head = [] if shape.tied else [Rule("head.weight", ("lm_head.weight",))]
-    found = [Rule("embeddings.tokens.weight", ("shared.weight",), also=(*tied, "lm_head.weight") if shape.tied else tied), *head]
+    head = [] if shape.tied else [Rule("head.weight", (_HEAD,))]
+    found = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*tied, _HEAD) if shape.tied else tied), *head]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
         bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         found.append(Rule(f"{stack}.relative_bias.weight", (bias,)))
@@ -84,6 +90,18 @@ def rules(shape: T5Shape) -> list[Rule]:
             found += _layer_rules(f"{stack}.layers.{n}", f"{stack}.block.{n}.layer", shape, of_decoder=stack == "decoder")
         found.append(Rule(f"{stack}.norm.weight", (f"{stack}.final_layer_norm.weight",)))
     return found
+
+
+def complete(shape: T5Shape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Their weights, with a head, and the names of those that were drawn: none.
+
+    A 1.1 that transformers 5 made, and did not read, has the token embedding for a head and writes it once (its config says that
+    they are one whatever they are): so does this one until it is trained, and a warning says it.
+    """
+    if shape.tied or _HEAD in theirs or _TOKENS not in theirs:
+        return dict(theirs), []
+    warnings.warn(f"there is no {_HEAD}: it begins as {_TOKENS}, as transformers 5 takes it", stacklevel=3)
+    return {**theirs, _HEAD: theirs[_TOKENS]}, []
 
 
 def _layer_rules(ours: str, theirs: str, shape: T5Shape, *, of_decoder: bool) -> list[Rule]:

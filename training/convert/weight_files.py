@@ -117,8 +117,10 @@ def _read_indexed(index: Path) -> dict[str, Tensor]:
     places = _places(index)
     shards: dict[str, dict[str, Tensor]] = {}
     for file in dict.fromkeys(places.values()):
-        if Path(file).name != file:
-            raise WeightsError(f"{index}: names a file outside of its folder, {file!r}; it is no index of Hugging Face's")
+        if Path(file).name != file or not file.endswith((".safetensors", ".bin")):
+            raise WeightsError(
+                f"{index}: names {file!r}, which is no file of weights beside it; it is no index of Hugging Face's"
+            )
         if not (index.parent / file).exists():
             raise WeightsError(f"{index.parent / file}: is missing, and {index.name} names it; fetch it too")
         shards[file] = _read_file(index.parent / file)
