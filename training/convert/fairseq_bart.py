@@ -27,13 +27,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import NoneType
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from pipelines.contract.existing import load_existing
-from pipelines.contract.families import FAMILIES
+from pipelines.contract.families import END_OF_TEXT, FAMILIES
 from pipelines.contract.tokenizer import Tokenizer, TokenizerError
 from training.convert import bart, weight_files
 from training.convert.rules import Rule, WeightsError, to_ours
@@ -132,9 +133,12 @@ def _content(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 
 
 def _fields(settings: Any) -> Mapping[str, Any] | None:
-    if isinstance(settings, Namespace):
-        return vars(settings)
-    return cast(Mapping[str, Any], settings) if isinstance(settings, dict) else None
+    """Settings by name, as far as they are plain values or settings themselves; None when there are none."""
+    found = vars(settings) if isinstance(settings, Namespace) else settings
+    if not isinstance(found, dict):
+        return None
+    plain = (int, float, str, NoneType, Namespace, dict)
+    return {name: value for name, value in cast(dict[str, Any], found).items() if isinstance(value, plain)}
 
 
 def _todays_weights(found: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
@@ -180,10 +184,14 @@ def _shape(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Pat
     for field, number in numbers.items():
         if number > len(weights):  # before as many are made
             raise WeightsError(f"{file}: {field} is {number}, but there are {len(weights)} weights; it is not whole")
-    vocabulary, dropout = weights[_TOKENS].shape[0], settings.get("dropout", 0.1)
+    dropout = settings.get("dropout", 0.1)
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise WeightsError(f"{file}: dropout is {dropout!r}; it must be a number from 0 to less than 1")
     try:
-        return BARTShape(**numbers, heads=heads, width=width, vocabulary=vocabulary, length=length, dropout=float(dropout))
-    except (TypeError, ValueError) as error:
+        return BARTShape(
+            **numbers, heads=heads, width=width, vocabulary=weights[_TOKENS].shape[0], length=length, dropout=float(dropout)
+        )
+    except ValueError as error:
         raise WeightsError(f"{file}: {error}") from error
 
 
@@ -211,7 +219,7 @@ def _has_mask(symbols: list[str], weights: Mapping[str, Tensor], file: Path) -> 
     """Whether the model has a row for <mask>: in the dictionary, or behind it, where the denoising task puts it."""
     if _TOKENS not in weights:
         raise WeightsError(f"{file}: has no weight {_TOKENS}; it is another model, or not whole")
-    rows = weights[_TOKENS].shape[0]
+    rows = len(weights[_TOKENS]) if weights[_TOKENS].dim() else 0
     if rows == len(symbols):
         return "<mask>" in symbols
     if rows == len(symbols) + 1 and "<mask>" not in symbols:
@@ -246,17 +254,25 @@ def _tokenizer(symbols: list[str], folder: Path) -> Tokenizer:
                 "only BARTs over GPT-2's byte-level BPE are known, with the files that belong together"
             )
         vocabulary[piece] = i
-    return _byte_bpe(vocabulary, merges_file)
+    missing = [piece for piece in pieces if piece not in vocabulary and piece != END_OF_TEXT]
+    if missing:
+        raise TokenizerError(
+            f"{folder / DICTIONARY}: has no line for {pieces[missing[0]]}, {missing[0]!r} in {pieces_file.name}; "
+            "give the dictionary that was published for GPT-2's BPE"
+        )
+    return _byte_bpe(vocabulary, pieces_file, merges_file)
 
 
-def _byte_bpe(vocabulary: Mapping[str, int], merges_file: Path) -> Tokenizer:
+def _byte_bpe(vocabulary: Mapping[str, int], pieces_file: Path, merges_file: Path) -> Tokenizer:
     with TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-        (Path(folder) / "merges.txt").write_bytes(merges_file.read_bytes())
+        ids, merges = Path(folder) / "vocab.json", Path(folder) / "merges.txt"
+        ids.write_text(json.dumps(vocabulary), encoding="utf-8")
+        merges.write_bytes(merges_file.read_bytes())
         try:
             return load_existing(folder, ["bart"])
         except TokenizerError as error:
-            raise TokenizerError(f"{merges_file}: {str(error).partition(': ')[2]}") from error
+            said = str(error).replace(str(ids), str(pieces_file)).replace(str(merges), str(merges_file))
+            raise TokenizerError(said) from error
 
 
 def _beside(folder: Path, names: tuple[str, ...]) -> Path:
