@@ -18,7 +18,7 @@ from training.config import PretrainConfig, load
 from training.device import Device, prepare
 from training.evaluate import unigram_entropy, validation
 from training.feed import Feed, open_feed
-from training.generate import continue_text
+from training.generate import sample_text
 from training.models.families import Model, layers, make, parameters
 from training.progress import clock, read_metrics
 from training.trainer import METRICS, Job, train
@@ -113,7 +113,7 @@ def _report(job: Job, model: Model) -> Report:
     sample = job.config.sample
     text = ""
     if sample.tokens:
-        text = continue_text(
+        text = sample_text(
             model,
             job.feed.dataset.tokenizer,
             sample.prompt,

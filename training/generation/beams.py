@@ -28,13 +28,10 @@ class Beams:
     early_stopping: Literal[True, False, "never"] = False
     """When a row is done that has `number` answers. True: at once. False: when its best beam would score no better than its worst
     answer if it ended now. "never": … if it ended now or, with a positive penalty, at the last step."""
-    best: int = 1  # answers to be returned of each row
 
     def __post_init__(self) -> None:
         if self.number < 1:
             raise ValueError(f"beams: must be 1 or more, not {self.number}")
-        if not 1 <= self.best <= self.number:
-            raise ValueError(f"best: must be from 1 to the number of beams ({self.number}), not {self.best}")
 
 
 class Hypothesis(NamedTuple):
@@ -63,8 +60,8 @@ class _Candidate(NamedTuple):
 
 @torch.inference_mode()
 def search(steps: Steps, limits: Limits, beams: Beams) -> list[list[Hypothesis]]:
-    """The best answers of each row, the best first. A row that is done leaves the batch."""
-    number, device = beams.number, None
+    """The answers of each row, as many as there are beams, the best first. A row that is done leaves the batch."""
+    limits, number = limits.within(steps.most), beams.number
     rows = [_Row([[] for _ in range(number)]) for _ in range(steps.rows)]
     live = rows
     scores = steps.next(None)  # (B, V): the beams of a row are still the same
@@ -92,7 +89,7 @@ def search(steps: Steps, limits: Limits, beams: Beams) -> list[list[Hypothesis]]
         origins = [place * number + candidate.beam for place, of in zip(kept, going, strict=True) for candidate in of]
         steps.select(torch.tensor(origins, device=device))
         scores = steps.next(chosen)
-    return [row.answers[: beams.best] for row in rows]
+    return [row.answers for row in rows]
 
 
 def _candidates(scores: Sequence[float], places: Sequence[int], vocabulary: int) -> list[_Candidate]:

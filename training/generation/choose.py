@@ -46,14 +46,15 @@ class Choice:
 
 
 def keep_top_k(scores: Tensor, k: int) -> Tensor:
-    """-inf for all of (B, V) but the k highest of a row, and those as high as the k-th (Fan et al. 2018, arXiv 1805.04833, 5.4)."""
+    """-inf for all of (B, V) but the k highest of a row and those as high as the k-th (Fan et al. 2018, arXiv 1805.04833)."""
     least = scores.topk(min(k, scores.shape[-1])).values[:, -1:]
     return scores.masked_fill(scores < least, -torch.inf)
 
 
 def keep_nucleus(scores: Tensor, p: float) -> Tensor:
-    """-inf for all of (B, V) but the smallest set of a row whose probability reaches p (Holtzman et al. 2020, arXiv 1904.09751, 3.1).
+    """-inf for all of (B, V) but the smallest set of a row whose probability reaches p, its nucleus.
 
+    Holtzman et al. 2020, arXiv 1904.09751, 3.1.
     Probabilities [.5 .3 .15 .05] and p = .6: [.5 .3] stay, as .5 is not enough. Among equals lower ids come first.
     """
     ranked, order = scores.sort(descending=True, stable=True)

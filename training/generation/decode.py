@@ -15,6 +15,7 @@ def decode(steps: Steps, limits: Limits, choice: Choice, seeds: Sequence[int] | 
 
     `seeds`: one a row, for choices that draw; a row's answer follows from its own alone. A row that has ended leaves the batch.
     """
+    limits = limits.within(steps.most)
     seeds = list(seeds) if seeds is not None else [0] * steps.rows
     assert len(seeds) == steps.rows
     answers: list[list[int]] = [[] for _ in seeds]

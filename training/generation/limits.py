@@ -32,7 +32,7 @@ class Limits:
         return replace(self, tokens=tokens, least=min(self.least, tokens))
 
     def apply(self, scores: Tensor, step: int) -> Tensor:
-        """Scores of the next token (…, V): -inf for those that may not be chosen, 0 for one that must be; a new tensor or the same.
+        """Scores of the next token (…, V): -inf for those that may not be chosen, 0 for one that must be.
 
         As Hugging Face's processors, which change log-probabilities without normalising them again.
         """

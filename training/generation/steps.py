@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.models.attention import Cache, real_tokens
+from training.models.bart import BART
+from training.models.composed import Composed
+from training.models.gpt import GPT
+from training.models.t5 import T5
 
 
 class Steps(Protocol):
     """What the loops over steps need of a model and its prompts."""
 
     rows: int
+    most: int | None  # tokens that a row can get
 
     def next(self, chosen: Tensor | None) -> Tensor:
         """Scores of the next token (B, V) float32, when these (B,) were chosen; the first time none were."""
@@ -26,49 +31,24 @@ class Steps(Protocol):
         ...
 
 
-class Decoder(Protocol):
-    """A model that continues its own row: GPT and the composed ones."""
-
-    def empty_cache(self) -> Cache: ...
-    def hidden(
-        self, inputs: Tensor, *, real: Tensor | None = None, positions: Tensor | None = None, cache: Cache | None = None
-    ) -> Tensor: ...
-    def logits(self, hidden: Tensor) -> Tensor: ...
-
-
-class EncoderDecoder(Protocol):
-    """A model that answers a row by another: BART and T5."""
-
-    def empty_cache(self) -> Cache: ...
-    def encode(self, inputs: Tensor, *, real: Tensor | None = None) -> Tensor: ...
-    def decode(
-        self, decoder_inputs: Tensor, memory: Tensor, *, real: Tensor | None = None, cache: Cache | None = None
-    ) -> Tensor: ...
-    def logits(self, hidden: Tensor) -> Tensor: ...
-
-
 class Continuation:
     """Prompts that go on, of any lengths: padding stands before the shorter ones, and no token sees it.
 
-    A model may have a number of `positions`. When a row grows beyond it, its older half falls out of sight, and the row is read
-    anew from there, so that a token past the end costs one token most of the time. Rows of a batch do so one by one: what follows
-    a prompt does not depend on those beside it.
+    When a row grows beyond the model's positions, its older half falls out of sight, and the row is read anew from there, so
+    that a token past the end costs one token most of the time. Rows of a batch do so one by one: what follows a prompt does not
+    depend on those beside it.
 
-        positions 4    [5 6 7 8] -> 9    [8 9] -> 3    [8 9 3] -> 1    [8 9 3 1] -> 2    [1 2] -> …
+        4 positions    [5 6 7 8] -> 9    [8 9] -> 3    [8 9 3] -> 1    [8 9 3 1] -> 2    [1 2] -> …
+
+    Raises ValueError for an empty prompt, or one that is longer than the positions.
     """
 
-    def __init__(
-        self,
-        model: Decoder,
-        prompts: Sequence[Sequence[int]],
-        *,
-        device: torch.device,
-        positions: int | None,
-        cached: bool = True,
-    ) -> None:
-        self.model, self.positions, self.cached = model, positions, cached
+    most: int | None = None
+
+    def __init__(self, model: GPT | Composed, prompts: Sequence[Sequence[int]], *, cached: bool = True) -> None:
+        self.model, self.cached = model, cached
         self.lengths = [len(prompt) for prompt in prompts]  # what is in sight of each row
-        self.ids, self.real = padded(prompts, device, left=True)
+        self.ids, self.real = padded(prompts, device_of(model), left=True, positions=model.shape.length)
         self.rows = len(prompts)
         self.cache: Cache | None = None
 
@@ -102,8 +82,8 @@ class Continuation:
         if self.real is not None:
             self.real = torch.cat([self.real, self.real.new_ones(self.rows, 1)], dim=1)
         self.lengths = [length + 1 for length in self.lengths]
-        if self.positions is not None and max(self.lengths) > self.positions:
-            self._forget(self.positions)
+        if max(self.lengths) > self.model.shape.length:
+            self._forget(self.model.shape.length)
 
     def _forget(self, positions: int) -> None:
         """Read anew, rows beyond the positions without their older half."""
@@ -114,16 +94,19 @@ class Continuation:
 
 
 class Answer:
-    """Rows that a decoder makes of what an encoder read; padding stands behind the shorter inputs, and no token sees it."""
+    """Rows that a decoder makes of what an encoder read; padding stands behind the shorter inputs, and no token sees it.
 
-    def __init__(
-        self, model: EncoderDecoder, inputs: Sequence[Sequence[int]], *, device: torch.device, start: int, cached: bool = True
-    ) -> None:
+    A decoder with positions stops when they are used up. Raises ValueError for empty inputs, or some longer than the positions.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: BART | T5, inputs: Sequence[Sequence[int]], *, start: int, cached: bool = True) -> None:
         self.model = model
-        ids, self.real = padded(inputs, device, left=False)
+        self.most = model.shape.length if isinstance(model, BART) else None
+        ids, self.real = padded(inputs, device_of(model), left=False, positions=self.most)
         self.memory = model.encode(ids, real=self.real)
         self.rows = len(inputs)
-        self.ids = torch.full((self.rows, 1), start, device=device)
+        self.ids = torch.full((self.rows, 1), start, device=ids.device)
         self.cache = model.empty_cache() if cached else None
 
     def next(self, chosen: Tensor | None) -> Tensor:
@@ -144,18 +127,26 @@ class Answer:
             self.cache.select(rows)
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device, *, left: bool) -> tuple[Tensor, Tensor | None]:
-    """Rows of uneven lengths -> ids (B, S), and which are no padding (B, S), None where none is. Padding is id 0: nothing sees it.
+def padded(
+    rows: Sequence[Sequence[int]], device: torch.device, *, left: bool, positions: int | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Rows of uneven lengths -> ids (B, S), and which of them are no padding (B, S), None where none is padding.
 
-    Raises ValueError for no rows, or an empty one.
+    Padding is id 0, as nothing sees it. Raises ValueError for no rows, an empty one, or one that is longer than the positions.
     """
     if not rows or not all(rows):
         raise ValueError("the prompt is empty: the model needs at least one token")
-    lengths = torch.tensor([len(row) for row in rows], device=device)
     width = max(map(len, rows))
+    if positions is not None and width > positions:
+        raise ValueError(f"the prompt has {width:,} tokens, and the model {positions:,} positions; give a shorter one")
     ids = [[0] * (width - len(row)) + [*row] if left else [*row] + [0] * (width - len(row)) for row in rows]
     real = None
     if min(map(len, rows)) < width:
-        real = real_tokens(lengths, width)
+        real = real_tokens(torch.tensor([len(row) for row in rows], device=device), width)
         real = real.flip(1) if left else real
     return torch.tensor(ids, device=device), real
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights are."""
+    return next(model.parameters()).device

@@ -1,0 +1,44 @@
+"""What stands at a mask: the likeliest pieces, by BERT.
+
+Shapes: B rows, S tokens of a row, M masks of all rows, D width, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from training.generation.steps import device_of, padded
+from training.models.bert import BERT
+
+
+class Guess(NamedTuple):
+    """A piece and its probability at a mask, given all that is no mask."""
+
+    id: int
+    probability: float
+
+
+@torch.inference_mode()
+def fill(
+    model: BERT, rows: Sequence[Sequence[int]], mask: int, *, best: int = 5, vocabulary: int | None = None
+) -> list[list[list[Guess]]]:
+    """The likeliest ids at each mask of each row, the likeliest first. Masks do not know of each other's guesses.
+
+    Rows are whole, [CLS] and [SEP] included, all of segment 0. `vocabulary`: ids from there on are never guessed (padding of a
+    vocabulary). Raises ValueError for a row without a mask, or one that is longer than the model's positions.
+    """
+    if best < 1:
+        raise ValueError(f"best: must be 1 or more, not {best}")
+    if not all(mask in row for row in rows):
+        raise ValueError("the text has no mask, so there is nothing to fill")
+    ids, real = padded(rows, device_of(model), left=False, positions=model.shape.length)
+    masks = ids == mask if real is None else (ids == mask) & real
+    logits = model.logits(model.hidden(ids, real=real)[masks])[:, :vocabulary]  # (M, V)
+    probabilities, places = logits.float().softmax(-1).topk(min(best, logits.shape[-1]))
+    guesses = [
+        [Guess(i, p) for i, p in zip(of_ids, of_p, strict=True)]
+        for of_ids, of_p in zip(places.tolist(), probabilities.tolist(), strict=True)
+    ]
+    counts = masks.sum(1).tolist()
+    return [guesses[sum(counts[:row]) : sum(counts[: row + 1])] for row in range(len(rows))]

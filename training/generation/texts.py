@@ -1,0 +1,115 @@
+"""Texts with masks in them: their ids, and what stands in the masks' places put back.
+
+    BERT  "the [MASK] house"                       each mask is a piece
+    BART  "the <mask> by the river"                each mask is any number of words; the answer is the whole text
+    T5    "the <extra_id_0> by <extra_id_1> river" likewise; the answer is "<extra_id_0> old house <extra_id_1> the"
+
+A mask that is spelled in a text is a mask here, as for users of Hugging Face; all other special pieces that it spells are text.
+White space about masks counts for nothing where pieces begin with their space: see pipelines/exports/tokenizer.py.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.contract.families import FAMILIES, SENTINELS, Family, Specials, sentinel, specials
+from pipelines.contract.tokenizer import Tokenizer
+from training.models.bart import BART
+from training.models.bert import BERT
+from training.models.families import Model
+from training.models.t5 import T5
+
+_SPACE = (
+    r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"  # the library tokenizers' \s: Unicode's White_Space
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Speller:
+    """A family's pieces in a tokenizer: texts to the rows that its model reads."""
+
+    family: Family
+    tokenizer: Tokenizer
+    specials: Specials
+
+    @property
+    def masks(self) -> Mapping[str, int]:
+        """The names of what may stand in a text in the place of words, and their ids."""
+        if self.family == "t5":
+            return {sentinel(n): self.specials.sentinels[n] for n in range(SENTINELS)}
+        name = FAMILIES[self.family].mask
+        return {} if name is None or self.specials.mask is None else {name: self.specials.mask}
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text and the masks in it, without what stands about a text."""
+        masks = self.masks
+        if not masks:
+            return self.tokenizer.encode(text)
+        ids: list[int] = []
+        for part in re.split(self._cut(), text):
+            ids += [masks[part]] if part in masks else self.tokenizer.encode(part) if part else []
+        return ids
+
+    def row(self, text: str) -> list[int]:
+        """What the model reads of a text: GPT's stands at the beginning of a document, the others' between begin and end."""
+        ids = self.encode(text)
+        begin = [] if self.specials.begin is None else [self.specials.begin]
+        return [*begin, *ids] if self.family == "gpt" else [*begin, *ids, self.specials.end]
+
+    def has_mask(self, text: str) -> bool:
+        """Whether there is anything to fill or restore."""
+        return re.search(self._cut(), text) is not None if self.masks else False
+
+    def with_mask(self, text: str) -> str:
+        """The text, with a mask at its end if it has none and the family knows masks."""
+        return text if not self.masks or self.has_mask(text) else f"{text} {next(iter(self.masks))}".strip()
+
+    def restored(self, text: str, answer: Sequence[int]) -> str:
+        """The text with the spans of T5's answer in the places of its sentinels; one that the answer lacks stays.
+
+        A span runs from its sentinel to the next; of several of the same sentinel the first counts.
+        """
+        names = {i: name for name, i in self.masks.items()}
+        spans = spans_of(answer, {*names, self.specials.end})
+        parts: list[str] = []
+        run: list[int] = []
+        for i in self.encode(text):
+            if i in names and i not in spans:
+                parts += [self.tokenizer.decode(run), names[i]]
+                run = []
+            else:
+                run += spans.get(i, [i])
+        parts.append(self.tokenizer.decode(run))
+        return " ".join(part for part in parts if part)
+
+    def _cut(self) -> str:
+        """A pattern that matches a mask with the white space that belongs to it, the mask as its group."""
+        begins_with_space = self.tokenizer.library == "sentencepiece" and self.tokenizer.line_prefix_bytes == 1
+        before = _SPACE if begins_with_space or self.family == "bart" else ""
+        name = r"(<extra_id_(?:0|[1-9]\d?)>)" if self.family == "t5" else f"({re.escape(next(iter(self.masks)))})"
+        return before + name + (_SPACE if begins_with_space else "")
+
+
+def speller(model: Model, tokenizer: Tokenizer) -> Speller:
+    """The texts of a model. Raises SpecialsError when the tokenizer has not the pieces of its family."""
+    family: Family = "gpt"  # and the composed ones
+    if isinstance(model, BERT):
+        family = "bert"
+    elif isinstance(model, BART):
+        family = "bart"
+    elif isinstance(model, T5):
+        family = "t5"
+    return Speller(family, tokenizer, specials(family, tokenizer.special_ids, "the model"))
+
+
+def spans_of(answer: Sequence[int], marks: set[int]) -> dict[int, list[int]]:
+    """What stands behind each of the marks, up to the next: marks {90 89}, [90 6 89 10 11] -> {90: [6], 89: [10 11]}."""
+    spans: dict[int, list[int]] = {}
+    span: list[int] = []  # before the first mark: dropped
+    for i in answer:
+        if i in marks:
+            span = []
+            spans.setdefault(i, span)
+        else:
+            span.append(i)
+    return spans
