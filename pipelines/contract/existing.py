@@ -4,6 +4,7 @@
     a tokenizer.json          of the library tokenizers
     a vocab.txt               BERT's WordPiece
     vocab.json, merges.txt    the byte-level BPE of GPT-2, BART, RoBERTa, by their folder
+    encoder.json, vocab.bpe   the same files under OpenAI's names
     a folder                  with one of these; if there are several, the first of this list
 
 A vocabulary that has not all special pieces of a family (T5's file has no sentinels) gets the missing ones behind its last
@@ -22,19 +23,20 @@ from pipelines.contract.families import FAMILIES, Family
 from pipelines.contract.tokenizer import Kind, Tokenizer, TokenizerError, from_bytes
 
 _MODELS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
-_JSON, _VOCAB_TXT, _VOCAB_JSON, _MERGES, _CONFIG = (
-    "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json",
-)  # fmt: skip
+_JSON, _VOCAB_TXT, _CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
+_MERGES = {"vocab.json": "merges.txt", "encoder.json": "vocab.bpe"}  # beside the pieces: Hugging Face's names, OpenAI's
 _KNOWN = "a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or the folder of vocab.json and merges.txt"
 _UNKNOWN = ("[UNK]", "<unk>")  # how families spell the unknown piece
 
 
-def load_existing(path: str, families: Sequence[Family] = (), control_pieces: Sequence[str] = ()) -> Tokenizer:
+def load_existing(
+    path: str, families: Sequence[Family] = (), control_pieces: Sequence[str] = (), *, lower_case: bool | None = None
+) -> Tokenizer:
     """The tokenizer that lies at a path or URI (see the module), which no text can make yield a special id.
 
     Special pieces of `families` and `control_pieces` that it has not are added behind its last piece. BERT's vocab.txt
-    is cased when `do_lower_case` of a tokenizer_config.json beside it says so; without one, when a piece of it has a
-    capital letter.
+    is cased when `do_lower_case` of a tokenizer_config.json beside it says so; without one, unless `lower_case` says it, when
+    a piece of it has a capital letter.
 
     Raises TokenizerError, with the file and the fix, for what is missing or cannot be read.
     """
@@ -44,10 +46,10 @@ def load_existing(path: str, families: Sequence[Family] = (), control_pieces: Se
         return _sentencepiece(file, wanted)
     name = file.rsplit("/", 1)[-1]
     try:
-        if name == _VOCAB_JSON:
+        if name in _MERGES:
             model = _byte_bpe(file)
         elif name.endswith(".txt"):
-            model = _wordpiece(file)
+            model = _wordpiece(file, lower_case)
         elif name.endswith(".json"):
             model = _text(file)
         else:
@@ -63,9 +65,10 @@ def load_existing(path: str, families: Sequence[Family] = (), control_pieces: Se
 def _file(path: str) -> str:
     """The file that stands for a path: itself, or the first known one of a folder."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
-    if name == _MERGES:
-        return files.join(path.rstrip("/").removesuffix(_MERGES), _VOCAB_JSON)
-    for known in (*_MODELS, _JSON, _VOCAB_JSON, _VOCAB_TXT):
+    for pieces, merges in _MERGES.items():
+        if name == merges:
+            return files.join(path.rstrip("/").removesuffix(merges), pieces)
+    for known in (*_MODELS, _JSON, *_MERGES, _VOCAB_TXT):
         if files.exists(files.join(path, known)):
             return files.join(path, known)
     if not files.exists(path):
@@ -99,7 +102,7 @@ def _sentencepiece(file: str, wanted: Sequence[str]) -> Tokenizer:
     return from_bytes(sentencepiece_proto.with_control_pieces(model, missing), cast(Kind, kind), where=file)
 
 
-def _wordpiece(file: str) -> str:
+def _wordpiece(file: str, lower_case: bool | None) -> str:
     """BERT's tokenizer.json, by its vocab.txt: one piece a line."""
     lines = [line.rstrip("\r\n") for line in _text(file).removesuffix("\n").split("\n")]
     vocab = {line: i for i, line in enumerate(lines)}
@@ -112,7 +115,7 @@ def _wordpiece(file: str) -> str:
     if "[UNK]" not in vocab:
         raise TokenizerError(f"{file}: it has no piece [UNK], so it is not BERT's WordPiece; give {_KNOWN}")
     config = _config(file)
-    lower = config.get("do_lower_case")
+    lower = config.get("do_lower_case", lower_case)
     made: Any = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -126,15 +129,16 @@ def _wordpiece(file: str) -> str:
 
 
 def _has_capitals(pieces: Iterable[str]) -> bool:
-    """Whether a piece, but for names such as [CLS] and [unused1], has a letter that lower-casing would change."""
-    plain = (piece for piece in pieces if not (piece.startswith("[") and piece.endswith("]")))
+    """Whether a piece, but for names such as [CLS], [unused1] and <S>, has a letter that lower-casing would change."""
+    plain = (piece for piece in pieces if piece[:1] + piece[-1:] not in ("[]", "<>"))
     return any(character.isupper() and character.lower() != character for piece in plain for character in piece)
 
 
 def _byte_bpe(file: str) -> str:
-    """GPT-2's or BART's tokenizer.json, by vocab.json and the merges.txt beside it."""
+    """GPT-2's or BART's tokenizer.json, by vocab.json and the merges.txt beside it (or both under OpenAI's names)."""
     vocab = _json(file)
-    merges_file = files.join(file.removesuffix(f"/{_VOCAB_JSON}"), _MERGES)
+    folder, _, name = file.rpartition("/")
+    merges_file = files.join(folder or ".", _MERGES[name])
     if not all(isinstance(i, int) for i in vocab.values()):
         raise TokenizerError(f"{file}: not a vocabulary: it should give an id for every piece; give GPT-2's or BART's vocab.json")
     merges = _merges(merges_file)
