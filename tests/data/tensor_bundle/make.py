@@ -23,7 +23,7 @@ import tensorflow as tf
 v1 = tf.compat.v1
 HERE = Path(__file__).resolve().parent
 LAYERS, WIDTH, HEADS, LENGTH = 2, 8, 2, 12
-BERT_PIECES = """[PAD] [UNK] [CLS] [SEP] [MASK] the a river miller wheel turn ##s ##ed old ford by , . 水 ##er""".split()
+BERT_PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] the a river miller wheel turn ##s ##ed old ford by , . 水 ##er".split()  # noqa: SIM905
 GPT_MERGES = ["Ġ t", "h e", "Ġt he", "r i", "v e", "ri ve", "Ġ rive", "Ġrive r"]
 
 
@@ -203,7 +203,7 @@ def make_numbers() -> None:
 
 
 def make_slices() -> None:
-    """slices/: variables in parts along either dimension; the long one has slices that begin, or are longer, than one byte of a key can spell."""
+    """slices/: variables in parts along either dimension; of the long one numbers need 1, 2 and 3 bytes in the keys of slices."""
     folder = fresh("slices")
 
     def build() -> list[tf.Tensor]:
