@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from training.models import attention
 from training.models.attention import Cache, LayerCache, SelfAttention
-from training.models.blocks import FeedForward, GatedFeedForward
+from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm
 from training.models.loss import cross_entropy
 from training.models.positions import RelativeBias, rotation, sinusoids
 
@@ -141,7 +141,7 @@ class PostNormLayer(PreNormLayer):
 def norm(shape: ComposedShape) -> nn.Module:
     """The shape's norm."""
     if shape.norm == "rms":
-        return nn.RMSNorm(shape.width, eps=RMS_NORM_EPSILON)
+        return RMSNorm(shape.width, eps=RMS_NORM_EPSILON)
     return nn.LayerNorm(shape.width, eps=LAYER_NORM_EPSILON, bias=shape.biases)
 
 
@@ -205,9 +205,10 @@ class Composed(nn.Module):
             sees = within if sees is None else within & sees
         if self.relative is None:
             return sees
-        if sees is None:
-            sees = attention.past(queries, keys, self.relative.weight.device)
-        return self.relative(queries, keys, sees)
+        before = attention.past(queries, keys, self.relative.weight.device)
+        if sees is not None:
+            before = sees | before.triu(keys - queries)  # padding at least itself: -inf alone has no softmax
+        return self.relative(queries, keys, before)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, V)."""
