@@ -6,9 +6,8 @@ a folder of OpenAI's GPT-2       hparams.json, model.ckpt.*, encoder.json, vocab
 a folder of fairseq's BART       model.pt (or the .pt file itself), dict.txt, encoder.json, vocab.bpe
 """
 
-import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,16 +19,20 @@ from pipelines.contract.existing import load_existing
 from pipelines.contract.families import Family, specials
 from pipelines.contract.tokenizer import Tokenizer, TokenizerError
 from training import trained
-from training.convert import huggingface
+from training.convert import fairseq_bart, google_bert, huggingface, openai_gpt2, weight_files
 from training.models import families
 from training.models.families import Shape, parameters
 
-HUGGING_FACE = "Hugging Face"
-_ORIGINALS: Mapping[str, tuple[str, Family]] = {  # a file of a folder -> the module that reads it, and the family
-    "bert_config.json": ("google_bert", "bert"),
-    "hparams.json": ("openai_gpt2", "gpt"),
-    "*.pt": ("fairseq_bart", "bart"),
+_Reader = Callable[[str], tuple[Shape, dict[str, Tensor], Tokenizer]]
+_ORIGINALS: Mapping[str, tuple[str, Family, _Reader]] = {  # by a file of the folder: whose model it is, and its reader
+    "bert_config.json": ("Google's BERT", "bert", google_bert.load),
+    "hparams.json": ("OpenAI's GPT-2", "gpt", openai_gpt2.load),
+    "*.pt": ("fairseq's BART", "bart", fairseq_bart.load),
 }
+_KNOWN = (
+    "config.json with model.safetensors or pytorch_model.bin (Hugging Face), bert_config.json (Google's BERT), hparams.json "
+    "(OpenAI's GPT-2) or a .pt file (fairseq's BART)"
+)
 
 
 class ImportingError(ValueError):
@@ -41,7 +44,7 @@ class ImportReport:
     """What was imported."""
 
     source: str
-    kind: str  # whose files they were, and the family
+    kind: str  # whose model it was
     family: str
     parameters: int
     vocabulary: int  # pieces of the tokenizer
@@ -65,7 +68,10 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
         raise ImportingError(f"{out}: is not an empty folder; name another, or remove it")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        whose, family, shape, weights, found = _read(path, tokenizer)
+        original = _original(path)
+        whose, family, shape, weights, found = (
+            _hugging_face(path, tokenizer) if original is None else _of(original, path, tokenizer)
+        )
     special_ids = specials(family, found.special_ids, str(source))
     if found.size > shape.vocabulary:
         raise ImportingError(
@@ -73,15 +79,15 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
             f"{shape.vocabulary}; they do not belong together: name the model's own with --tokenizer"
         )
     remarks = [str(warning.message) for warning in told if warning.category is UserWarning]
-    if whose == HUGGING_FACE:
-        remarks += huggingface.other_ids(path, family, shape, special_ids)
+    if original is None:
+        remarks += huggingface.other_ids(path if path.is_dir() else path.parent, family, shape, special_ids)
     with torch.device("meta"):  # nothing is drawn that is replaced at once
         model = families.build(shape)
     model.load_state_dict(weights, assign=True)
     checkpoint = trained.save(target, model, family, found, {"source": str(source), "kind": whose})
     return ImportReport(
         source=str(source),
-        kind=f"{whose}, {family}",
+        kind=whose,
         family=family,
         parameters=parameters(model),
         vocabulary=found.size,
@@ -90,27 +96,36 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     )
 
 
-def _read(path: Path, tokenizer: str | None) -> tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]:
-    """Whose files they are, and what is in them."""
-    if not path.exists() and not any(
-        path.parent.glob(f"{path.name}.*")
-    ):  # of a TensorFlow checkpoint, its files' common name will do
-        raise ImportingError(f"{path}: there is no such folder")
+_Read = tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and what was in its files
+
+
+def _original(path: Path) -> str | None:
+    """Which file of the originals' is there; None: it is a folder of Hugging Face's."""
+    if not path.exists() and not any(path.parent.glob(f"{path.name}.*")):  # of TensorFlow's files, their common name will do
+        raise ImportingError(f"{path}: there is no such folder; there should be {_KNOWN} in it")
     folder = path if path.is_dir() else path.parent
-    if path.is_dir() and (folder / huggingface.CONFIG).exists():
-        name, shape, weights = huggingface.read(folder)
-        family = cast(Family, name)
-        return HUGGING_FACE, family, shape, weights, _tokenizer(tokenizer or str(folder), family, given=tokenizer is not None)
-    for pattern, (module, family) in _ORIGINALS.items():
-        if path.suffix == ".pt" if pattern == "*.pt" and not path.is_dir() else any(folder.glob(pattern)):
-            if tokenizer is not None:
-                raise ImportingError(f"--tokenizer is of folders of Hugging Face's; put the tokenizer's files into {folder}")
-            shape, weights, found = importlib.import_module(f"training.convert.{module}").load(str(path))
-            return module.replace("_", " "), family, shape, weights, found
-    raise ImportingError(
-        f"{path}: no model is known by its files; there should be {huggingface.CONFIG} (Hugging Face), bert_config.json "
-        "(Google's BERT), hparams.json (OpenAI's GPT-2) or a .pt file (fairseq's BART)"
-    )
+    if path.is_dir() and (folder / huggingface.CONFIG).exists() and any((folder / name).exists() for name in weight_files.NAMES):
+        return None
+    found = next((pattern for pattern in _ORIGINALS if any(folder.glob(pattern))), None)
+    if found is None and not (folder / huggingface.CONFIG).exists():
+        raise ImportingError(f"{path}: no model is known by its files; there should be {_KNOWN}")
+    return found
+
+
+def _of(original: str, path: Path, tokenizer: str | None) -> _Read:
+    whose, family, load = _ORIGINALS[original]
+    if tokenizer is not None:
+        raise ImportingError(f"{path}: --tokenizer is of folders of Hugging Face's; put the files of {whose} beside its weights")
+    shape, weights, found = load(str(path))
+    return whose, family, shape, weights, found
+
+
+def _hugging_face(path: Path, tokenizer: str | None) -> _Read:
+    folder = path if path.is_dir() else path.parent
+    name, shape, weights = huggingface.read(folder)
+    family = cast(Family, name)
+    whose = f"Hugging Face's {huggingface.FAMILIES[family].ARCHITECTURE}"
+    return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), family, given=tokenizer is not None)
 
 
 def _tokenizer(path: str, family: Family, *, given: bool) -> Tokenizer:

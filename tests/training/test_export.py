@@ -291,7 +291,7 @@ def test_imports_that_cannot_be(exported: Exported, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ImportingError, match="nowhere: there is no such folder"):
         import_model(tmp_path / "nowhere", out)
-    with pytest.raises(ImportingError, match=r"no model is known by its files; there should be config\.json"):
+    with pytest.raises(ImportingError, match=r"no model is known by its files; there should be config\.json .* or a \.pt file"):
         import_model(tmp_path, out)
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -305,6 +305,35 @@ def test_imports_that_cannot_be(exported: Exported, tmp_path: Path) -> None:
     assert report.vocabulary == exported.tokenizer.size
     with pytest.raises(ValueError, match="there is no such file"):
         import_model(bare, tmp_path / "other", str(tmp_path / "none"))
+
+
+ORIGINALS = Path(__file__).resolve().parents[1] / "data" / "tensor_bundle"
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "kind", "family"),
+    [
+        ("bert", "", "Google's BERT", "bert"),
+        ("bert", "bert_model.ckpt", "Google's BERT", "bert"),
+        ("gpt2", "", "OpenAI's GPT-2", "gpt"),
+        ("gpt2", "model.ckpt", "OpenAI's GPT-2", "gpt"),
+    ],
+)
+def test_originals_become_hugging_faces(name: str, source: str, kind: str, family: Family, tmp_path: Path) -> None:
+    report = import_model(ORIGINALS / name / source, tmp_path / "ours")
+    assert (report.kind, report.family, report.remarks) == (kind, family, ())
+    with pytest.raises(ImportingError, match="--tokenizer is of folders of Hugging Face's; put the files of"):
+        import_model(ORIGINALS / name, tmp_path / "other", str(ORIGINALS / name))
+    export(tmp_path / "ours", tmp_path / "theirs", export_huggingface)
+    model = trained.load(tmp_path / "ours").model
+    theirs, told = CLASSES[family].from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert not any(told.values()), told
+    row = torch.arange(9)[None] % 7
+    with torch.no_grad():
+        ours, other = model(row), theirs.eval()(row)
+    ours, other = (ours, other.logits) if family == "gpt" else (ours[0], other.prediction_logits)
+    assert (ours - other).abs().max() < 1e-5
+    assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "theirs")) == report.vocabulary
 
 
 @pytest.mark.parametrize("exported", ["bart"], indirect=True)

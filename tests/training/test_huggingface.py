@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import struct
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,7 @@ def test_quantised_weights_are_an_error(folder: Path) -> None:
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     weights["transformer.h.0.mlp.c_fc.weight"] = weights["transformer.h.0.mlp.c_fc.weight"].to(torch.int8)
     safetensors.torch.save_file(weights, folder / "model.safetensors")
-    refused(folder, r"transformer\.h\.0\.mlp\.c_fc\.weight holds torch\.int8, not real numbers")
+    refused(folder, r"transformer\.h\.0\.mlp\.c_fc\.weight holds torch\.int8, not plain real numbers")
 
 
 def test_no_weights_or_somebody_elses(folder: Path) -> None:
@@ -357,6 +358,25 @@ def test_a_pickle_of_something_else_is_an_error(folder: Path) -> None:
     ):
         torch.save(content, folder / "pytorch_model.bin")
         refused(folder, message)
+
+
+@pytest.mark.parametrize("content", [b"", b"some text", b"PK\x03\x04 and no archive", pickle.dumps({"a": 1})])
+def test_what_torch_did_not_save_is_an_error_without_advice_to_trust_it(folder: Path, content: bytes) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(
+        WeightsError, match=r"pytorch_model\.bin: not a whole file of torch\.save \([^()]*\); fetch it again$"
+    ) as error:
+        huggingface.read(folder)
+    assert "weights_only" not in str(error.value)
+
+
+def test_a_program_is_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is on its way out
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(folder / "pytorch_model.bin"))
+        refused(folder, r"pytorch_model\.bin: holds a program \(TorchScript\), not weights")
 
 
 # What is written

@@ -73,7 +73,8 @@ def test_a_tied_weight_may_stand_under_any_of_its_names() -> None:
         ({"q__b": torch.tensor(1.0)}, r"q\.b has the shape \(\)"),
         ({"head": torch.ones(3, 2)}, r"head differs from wte, and this model has one weight for both"),
         ({"wte": None, "head": torch.ones(3, 2), "decoder__tokens": torch.zeros(3, 2)}, r"decoder\.tokens differs from head"),
-        ({"ln": torch.ones(2, dtype=torch.int8)}, r"ln holds torch\.int8, not real numbers; .* before quantisation"),
+        ({"ln": torch.ones(2, dtype=torch.int8)}, r"ln holds torch\.int8, not plain real numbers;"),
+        ({"head": torch.ones(3, 2).to_sparse()}, r"head holds torch\.sparse_coo, not plain real numbers;"),
         ({"version": torch.ones(1)}, "version is not zero, and the model has no such weight"),
     ],
 )

@@ -92,11 +92,12 @@ def _ours(rule: Rule, theirs: Mapping[str, Tensor], shape: torch.Size, where: st
     if len(rule.theirs) > 1:
         wanted = torch.Size([shape[0] // len(rule.theirs), *shape[1:]])
         return torch.cat([_part(theirs[name], name, rule, wanted, where) for name in rule.theirs])
-    first, *others = _names(rule, theirs)
-    for name in others:
-        if not torch.equal(theirs[name], theirs[first]):
+    parts = {name: _part(theirs[name], name, rule, shape, where) for name in _names(rule, theirs)}
+    first = next(iter(parts))
+    for name, part in parts.items():
+        if not torch.equal(part, parts[first]):
             raise WeightsError(f"{where}: {name} differs from {first}, and this model has one weight for both")
-    return _part(theirs[first], first, rule, shape, where).clone(memory_format=torch.contiguous_format)
+    return parts[first].clone(memory_format=torch.contiguous_format)
 
 
 def _part(found: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) -> Tensor:
@@ -104,10 +105,9 @@ def _part(found: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) 
     told = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
     if tuple(found.shape) != told:
         raise WeightsError(f"{where}: {name} has the shape {tuple(found.shape)}, by the numbers of the config it is {told}")
-    if not found.is_floating_point():
-        raise WeightsError(
-            f"{where}: {name} holds {found.dtype}, not real numbers; give the weights as they were before quantisation"
-        )
+    if not found.is_floating_point() or found.layout != torch.strided:
+        held = found.dtype if found.layout == torch.strided else found.layout
+        raise WeightsError(f"{where}: {name} holds {held}, not plain real numbers; give the weights as they were published first")
     return found.t() if rule.transposed else found
 
 

@@ -8,9 +8,9 @@ pytorch_model.bin                    a pickle (also several, with pytorch_model.
 
 import json
 import os
-import pickle
 import re
 import secrets
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -76,24 +76,27 @@ def read_pickle(path: Path, allowed: Sequence[type] = ()) -> Any:
     try:
         with path.open("rb") as stream:
             mapped = stream.read(len(_ZIP)) == _ZIP
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of protocols and TorchScript: what is not read is an error below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
-    except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted is None:
-            raise WeightsError(f"{path}: not a whole file of torch.save ({_line(error)}); fetch it again") from error
-        raise WeightsError(
-            f"{path}: a pickle that asks for {wanted[1]}, which might execute anything, so it is not read; "
-            "have whoever trusts it save the weights as model.safetensors"
-        ) from error
-    except Exception as error:  # whatever damaged bytes lead the unpickler into
-        raise WeightsError(f"{path}: not a whole file of torch.save ({_line(error)}); fetch it again") from error
+    except Exception as error:  # damaged bytes lead the unpickler into any
+        if wanted := re.search(r"GLOBAL (\S+)", str(error)):
+            raise WeightsError(
+                f"{path}: a pickle that asks for {wanted[1]}, which might execute anything, so it is not read; "
+                "have whoever trusts it save the weights as model.safetensors"
+            ) from error
+        if "TorchScript" in str(error):
+            raise WeightsError(f"{path}: holds a program (TorchScript), not weights; save model.state_dict() there") from error
+        raise WeightsError(f"{path}: not a whole file of torch.save ({_reason(error)}); fetch it again") from error
 
 
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0]
+def _reason(error: Exception) -> str:
+    """The first sentence, without torch's advice to trust the file."""
+    found = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    reason = re.split(r"\.\s|\n", found[1] if found else str(error))[0]
+    return type(error).__name__ if not reason or "load failed" in reason else reason
 
 
 def _read_file(path: Path) -> dict[str, Tensor]:
@@ -101,7 +104,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         try:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsError(f"{path}: not a whole file of safetensors ({_line(error)}); fetch it again") from error
+            raise WeightsError(f"{path}: not a whole file of safetensors ({_reason(error)}); fetch it again") from error
     found = read_pickle(path)
     if not isinstance(found, dict):
         raise WeightsError(f"{path}: holds a {type(found).__name__}, not weights by name; save model.state_dict() there")
