@@ -60,6 +60,11 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
     feed_forward = config.get("feed_forward_proj", "gated-gelu" if kind == "mt5" else "relu")
     if feed_forward not in ("relu", "gated-gelu"):
         raise ValueError(f"feed_forward_proj is {feed_forward!r}; this program knows 'relu' (T5 1.0) and 'gated-gelu' (1.1)")
+    activation = "relu" if feed_forward == "relu" else "gelu_new"
+    if config.get("dense_act_fn", activation) != activation:
+        raise ValueError(
+            f"dense_act_fn is {config['dense_act_fn']!r}; this program knows only {activation!r} in a {feed_forward!r}"
+        )
     found: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(found.get(theirs), int)]
     if missing:

@@ -240,7 +240,10 @@ class T5(nn.Module):
 
 
 def _real_tokens(lengths: Tensor, width: int) -> Tensor | None:
-    """(B,) -> (B, S) bool, or None where nothing is padding: one bias then serves all rows. A GPU is not asked, as it would wait."""
+    """(B,) -> (B, S) bool, or None where nothing is padding: one bias then serves all rows.
+
+    Only on the CPU: to ask a GPU is to wait for it.
+    """
     if lengths.device.type == "cpu" and bool((lengths == width).all()):
         return None
     return attention.real_tokens(lengths, width)
