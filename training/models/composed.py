@@ -205,10 +205,9 @@ class Composed(nn.Module):
             sees = within if sees is None else within & sees
         if self.relative is None:
             return sees
-        before = attention.past(queries, keys, self.relative.weight.device)
-        if sees is not None:
-            before = sees | before.triu(keys - queries)  # padding at least itself: -inf alone has no softmax
-        return self.relative(queries, keys, before)
+        if sees is None:
+            sees = attention.past(queries, keys, self.relative.weight.device)
+        return self.relative(queries, keys, sees)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, V)."""
