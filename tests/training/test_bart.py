@@ -277,7 +277,8 @@ def test_losses_and_gradients_are_hugging_faces(feed: Feed) -> None:
     made = feed.batch(3)
     examples = {name: torch.from_numpy(array) for name, array in made.items()}
     lengths, targets = examples["lengths"], examples["targets"]
-    assert len(set(lengths.tolist())) > 1 and bool((targets == IGNORE).any())  # padded on both sides
+    assert len(set(lengths.tolist())) > 1 and bool((targets == IGNORE).any())  # padded in both stacks
+    assert int(lengths.max()) < examples["inputs"].shape[1]  # all rows are, in the encoder
     model = redrawn(replace(TINY, vocabulary=feed.dataset.tokenizer.size, length=32))
     other = hugging_face(model, specials=specials("bart", feed.dataset.tokenizer.special_ids, "the dataset"))
     mask = torch.arange(examples["inputs"].shape[1]) < lengths[:, None]
@@ -292,6 +293,19 @@ def test_losses_and_gradients_are_hugging_faces(feed: Feed) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None
         assert (parameter.grad - gradients[name]).abs().max() < 1e-6, name
+
+
+def test_padding_changes_no_loss() -> None:
+    model, generator = redrawn(), torch.Generator().manual_seed(6)
+    inputs, targets = torch.randint(3, TINY.vocabulary, (2, 3, 12), generator=generator)
+    decoder_inputs = functional.pad(targets[:, :-1], (1, 0), value=2)
+    plain = {"inputs": inputs, "lengths": torch.full((3,), 12), "decoder_inputs": decoder_inputs, "targets": targets}
+    padded = {name: functional.pad(tensor, (0, 5), value=1) for name, tensor in plain.items() if name != "lengths"}
+    padded |= {"lengths": plain["lengths"], "targets": functional.pad(targets, (0, 5), value=IGNORE)}
+    with torch.no_grad():
+        wanted = functional.cross_entropy(model(inputs, decoder_inputs).flatten(0, 1), targets.flatten(), reduction="sum")
+        for examples in (plain, padded):
+            assert float(model.losses(examples)["tokens"]) == pytest.approx(float(wanted), rel=1e-6)
 
 
 def test_a_run_learns_to_restore_what_was_masked(config_file: Path) -> None:

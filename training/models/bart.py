@@ -6,13 +6,14 @@ Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, V v
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
 from training.models.blocks import FeedForward
-from training.models.loss import cross_entropy
+from training.models.loss import IGNORE, cross_entropy
 
 NORM_EPSILON = 1e-5  # fairseq modules/layer_norm.py
 INIT_STD = 0.02  # fairseq models/bart: init_bert_params
@@ -182,9 +183,26 @@ class BART(nn.Module):
 
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `text_infilling` -> the sum of the loss over all targets, in nats."""
-        real = attention.real_tokens(examples["lengths"], examples["inputs"].shape[1])
-        hidden = self.decode(examples["decoder_inputs"], self.encode(examples["inputs"], real=real), real=real)
-        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
+        inputs, decoder_inputs, targets, real = _without_common_padding(examples)
+        hidden = self.decode(decoder_inputs, self.encode(inputs, real=real), real=real)
+        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, targets)}
+
+
+def _without_common_padding(examples: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Inputs, decoder inputs, targets, and which inputs are real (None: all); on the CPU no wider than the longest rows.
+
+    Infilling makes inputs a fifth shorter than the row that they are padded to. Elsewhere nothing is cut: to ask for a length
+    would stop the device, and other shapes are compiled anew.
+    """
+    inputs, lengths, targets = examples["inputs"], examples["lengths"], examples["targets"]
+    decoder_inputs = examples["decoder_inputs"]
+    if inputs.device.type == "cpu" and not torch.compiler.is_compiling():
+        inputs = inputs[:, : int(lengths.max())]
+        last = int((targets != IGNORE).sum(dim=1).max())
+        decoder_inputs, targets = decoder_inputs[:, :last], targets[:, :last]
+        if int(lengths.min()) == inputs.shape[1]:
+            return inputs, decoder_inputs, targets, None
+    return inputs, decoder_inputs, targets, attention.real_tokens(lengths, inputs.shape[1])
 
 
 def init(model: BART) -> None:
