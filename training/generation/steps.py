@@ -52,6 +52,7 @@ class Continuation:
         self.rows = len(prompts)
         self.cache: Cache | None = None
 
+    @torch.inference_mode()
     def next(self, chosen: Tensor | None) -> Tensor:
         """As in Steps."""
         if chosen is not None:
@@ -109,6 +110,7 @@ class Answer:
         self.ids = torch.full((self.rows, 1), start, device=ids.device)
         self.cache = model.empty_cache() if cached else None
 
+    @torch.inference_mode()
     def next(self, chosen: Tensor | None) -> Tensor:
         """As in Steps."""
         if chosen is not None:
