@@ -118,6 +118,14 @@ def test_the_name_of_the_archive_says_whether_it_is_cased(tmp_path: Path) -> Non
         assert tokenizer.encode("The") == [the]
 
 
+def test_names_in_angle_brackets_make_no_vocabulary_cased(folder: Path) -> None:
+    """Google's Chinese vocabulary is lower-cased, and has <S> and <T>."""
+    file = folder / "vocab.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("old", "<S>"), encoding="utf-8")
+    _, _, tokenizer = google_bert.load(str(folder))
+    assert tokenizer.encode("The") == [5]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
