@@ -6,23 +6,31 @@ Shapes: B batch, T queries, S keys, D width of the model, H heads, K width of a 
 
     bool (B | 1, 1 | H, T | 1, S)     True: the query sees the key
     float, same shapes                added to the logits before the softmax: -inf hides a key, another number is T5's bias
+    BlockMask                         on a GPU: which blocks of 128 x 128 are looked at, and by what rule
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+Sees = Tensor | BlockMask
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, *, sees: Tensor | None, causal: bool, scale: float | None, dropout: float
+    query: Tensor, key: Tensor, value: Tensor, *, sees: Sees | None, causal: bool, scale: float | None, dropout: float
 ) -> Tensor:
     """Scaled dot-product attention (Vaswani et al. 2017, 3.2.1): query (B, H, T, K), key, value (B, H, S, K) -> (B, H, T, K).
 
     `causal`: a query sees its own key and those before it, the last query the last key. `scale` None is 1 / sqrt(K), T5's is 1.
     """
+    if isinstance(sees, BlockMask):
+        return _attend_in_blocks(query, key, value, sees, scale, dropout)
     queries, keys = query.shape[2], key.shape[2]
     if causal and queries != keys:  # the library aligns the first query with the first key
         sees, causal = (None if queries == 1 else past(queries, keys, query.device)), False
@@ -33,6 +41,21 @@ def attend(
     return functional.scaled_dot_product_attention(
         query, key, value, attn_mask=sees, dropout_p=dropout, is_causal=causal, scale=scale
     )
+
+
+def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, sees: BlockMask, scale: float | None, dropout: float) -> Tensor:
+    """FlexAttention (Dong et al. 2024, arXiv 2412.05496), which skips the blocks that nobody sees."""
+    assert dropout == 0, "FlexAttention drops nothing out: make the mask with document_mask, which knows the dropout"
+    flex = flex_attention if query.device.type == "cpu" or torch.compiler.is_compiling() else _compiled_flex_attention()
+    mixed = flex(query, key, value, block_mask=sees, scale=scale)
+    assert isinstance(mixed, Tensor)
+    return mixed
+
+
+@functools.cache
+def _compiled_flex_attention() -> Callable[..., Any]:
+    """Not compiled, it would hold all logits."""
+    return torch.compile(flex_attention)
 
 
 class _LearntBias(torch.autograd.Function):
@@ -139,7 +162,7 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(inner, width, bias=bias)
 
     def forward(
-        self, x: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None, rotation: Tensor | None = None
+        self, x: Tensor, sees: Sees | None = None, cache: KeysValues | None = None, rotation: Tensor | None = None
     ) -> Tensor:
         """(B, T, D) -> (B, T, D). With a cache, its tokens stand before these. `rotation`: see positions.rotation."""
         query, key, value = _heads(self.query_key_value(x), self.heads, 3)
@@ -223,3 +246,25 @@ def within_documents(documents: Tensor) -> Tensor:
     """Numbers of documents (B, T) -> (B, 1, T, T): a token sees itself and those before it in its document."""
     length = documents.shape[1]
     return (documents[:, None, :, None] == documents[:, None, None, :]) & past(length, length, documents.device)
+
+
+def document_mask(documents: Tensor, sees: Tensor | None, dropout: float) -> Sees:
+    """`within_documents`, and of those keys only the ones that `sees` allows, in the form that is fastest on the device.
+
+    That is blocks on a GPU (a row of T tokens costs the sum of its documents' squares, not T squared). They know neither dropout
+    nor another mask: with these the mask is dense, as it is on the CPU, where blocks have no gradient.
+    """
+    if documents.device.type == "cuda" and sees is None and dropout == 0:
+        return document_blocks(documents)
+    within = within_documents(documents)
+    return within if sees is None else within & sees
+
+
+def document_blocks(documents: Tensor) -> BlockMask:
+    """Numbers of documents (B, T) -> what `within_documents` says, by blocks."""
+
+    def sees(row: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (documents[row, query] == documents[row, key]) & (query >= key)
+
+    batch, length = documents.shape
+    return create_block_mask(sees, batch, None, length, length, device=documents.device)

@@ -110,8 +110,7 @@ class GPT(nn.Module):
         x = self.embeddings(inputs, positions, cache.length if cache else 0)
         sees = None if real is None else attention.sees_past(real, inputs.shape[1])
         if documents is not None:
-            within = attention.within_documents(documents)
-            sees = within if sees is None else within & sees
+            sees = attention.document_mask(documents, sees, self.shape.dropout if self.training else 0.0)
         for number, layer in enumerate(self.layers):
             x = layer(x, sees, cache and cache.layers[number])
         return self.norm(x)
