@@ -223,5 +223,6 @@ def test_an_import_becomes_a_checkpoint_with_the_same_logits(tmp_path: Path, exp
     report = import_model(DATA, tmp_path / "out")
     assert (report.family, report.vocabulary) == ("bert", 20)
     found = trained.load(tmp_path / "out")
+    assert isinstance(found.model.shape, BERTShape)
     assert far(run(found.model.shape, found.model.state_dict(), expected), expected) < 5e-6
     assert found.tokenizer.special_ids["[MASK]"] == 4

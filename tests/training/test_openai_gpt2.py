@@ -154,4 +154,5 @@ def test_a_vocabulary_of_another_model_is_refused(folder: Path) -> None:
 def test_an_import_becomes_a_checkpoint_with_the_same_logits(tmp_path: Path, expected: Mapping[str, NDArray[Any]]) -> None:
     assert import_model(DATA, tmp_path / "out").family == "gpt"
     found = trained.load(tmp_path / "out")
+    assert isinstance(found.model.shape, GPTShape)
     assert far(found.model.shape, found.model.state_dict(), expected) < 5e-6
