@@ -403,6 +403,8 @@ def test_one_file_is_enough_and_says_whose_it_is(tmp_path: Path) -> None:
     )  # weights that share memory, and one that does not lie in order
     weight_files.write(tmp_path, {"q": cut[0], "k": cut[1], "v": cut[2].t()})
     (file,) = tmp_path.iterdir()
+    (tmp_path / "other").touch()
+    assert file.stat().st_mode == (tmp_path / "other").stat().st_mode  # may be read by whom umask lets
     with safetensors.safe_open(file, "pt") as found:
         assert found.metadata() == {"format": "pt"}
         assert found.get_tensor("v").tolist() == [[8.0, 10.0], [9.0, 11.0]]

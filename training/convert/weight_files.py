@@ -176,7 +176,10 @@ def _write_file(path: Path, names: Iterable[str], weights: Mapping[str, Tensor])
     """Write some of the weights; the file gets its name when it is whole and on the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         safetensors.torch.save_file({name: weights[name].detach().cpu().contiguous() for name in names}, temporary, _METADATA)
+        temporary.chmod(mode)  # the library's files are the owner's alone, whatever umask says
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
