@@ -2,7 +2,7 @@
 
     make bench-ablations
     make bench-ablations OPTIONS="--steps 480 --seeds 3"
-    make bench-ablations OPTIONS="--only baseline,rotary,llama"
+    make bench-ablations OPTIONS="--only rotary,llama --set train.threads=1"
 
 All have the data, order of rows, learning rate and steps of configs/pretrain/gpt_demo.toml, and differ from the baseline in
 what their first lines say. The loss is that of the same rows of the validation split after the last step. With --seeds, each
@@ -25,6 +25,7 @@ from statistics import fmean, stdev
 
 from training import optim
 from training.config import PretrainConfig, load
+from training.data.shards import open_dataset
 from training.device import prepare
 from training.models.families import make, parameters
 from training.pretrain import prepare_job, pretrain
@@ -54,12 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=300, help="of each run")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each config, with different initial weights")
     parser.add_argument("--only", help="names of configs with commas between them; the baseline is always there")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all configs")
     given = parser.parse_args(arguments)
     paths = chosen(given.only)
     need_corpus(load(paths[0]))
     shutil.rmtree(OUT, ignore_errors=True)
-    done = [ablation(path, given.steps, given.seeds) for path in paths]
-    report(done, speeds(paths), given.steps)
+    changed = (*given.set, f'data.rows="{OUT / "rows"}"')  # rows are indexed once for all
+    done = [ablation(path, given.steps, given.seeds, changed) for path in paths]
+    report(done, speeds(paths, changed), given.steps)
 
 
 def chosen(only: str | None) -> list[Path]:
@@ -78,16 +81,12 @@ def need_corpus(config: PretrainConfig) -> None:
 
 
 def overrides(name: str, steps: int, seed: int) -> tuple[str, ...]:
-    """One evaluation and one save at the end; rows are indexed once for all."""
+    """One evaluation and one save at the end."""
     run = {"steps": steps, "eval_every": steps, "save_every": steps, "keep": 1, "seed": seed}
-    return (
-        *(f"train.{key}={value}" for key, value in run.items()),
-        f'run.out="{OUT / f"{name}-{seed}"}"',
-        f'data.rows="{OUT / "rows"}"',
-    )
+    return (*(f"train.{key}={value}" for key, value in run.items()), f'run.out="{OUT / f"{name}-{seed}"}"')
 
 
-def ablation(path: Path, steps: int, seeds: int) -> Ablation:
+def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ablation:
     """Train a config with every seed; what the trainer prints goes to train.log beside the runs."""
     losses: list[float] = []
     bits: list[float] = []
@@ -96,7 +95,7 @@ def ablation(path: Path, steps: int, seeds: int) -> Ablation:
         began = time.monotonic()
         try:
             with logged():
-                found = pretrain(path, overrides(path.stem, steps, seed))
+                found = pretrain(path, (*changed, *overrides(path.stem, steps, seed)))
         except TrainingError as error:  # a loss that is no number any more is a result here
             diverged.append(str(error))
             said = f"diverged: {error}"
@@ -107,10 +106,13 @@ def ablation(path: Path, steps: int, seeds: int) -> Ablation:
             said = f"validation loss {found.last_validation_loss:.4f}"
         print(f"{path.stem}, seed {seed}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
     config = load(path)
-    with logged():
-        job = prepare_job(load(path, overrides(path.stem, steps, 1)), prepare("cpu", "float32", config.train.threads))
-    count = parameters(make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), 1))
+    count = parameters(make(config.model.shape(vocabulary(config), config.positions), 1))
     return Ablation(path.stem, count, tuple(losses), fmean(bits) if bits else float("nan"), tuple(diverged))
+
+
+def vocabulary(config: PretrainConfig) -> int:
+    """Pieces of the corpus's tokenizer."""
+    return open_dataset(config.data.tokens, config.data.name).tokenizer.size
 
 
 @contextlib.contextmanager
@@ -121,9 +123,9 @@ def logged() -> Generator[None]:
         yield
 
 
-def speeds(paths: Sequence[Path]) -> dict[str, float]:
+def speeds(paths: Sequence[Path], changed: tuple[str, ...]) -> dict[str, float]:
     """Tokens per second of whole training steps: the configs take turns, each one's best turn counts."""
-    steps = {path.stem: stepper(path) for path in paths}
+    steps = {path.stem: stepper(path, changed) for path in paths}
     best: dict[str, float] = {}
     for turn in range(ROUNDS + 1):
         for name, step in steps.items():
@@ -133,9 +135,9 @@ def speeds(paths: Sequence[Path]) -> dict[str, float]:
     return best
 
 
-def stepper(path: Path) -> Callable[[], int]:
+def stepper(path: Path, changed: tuple[str, ...]) -> Callable[[], int]:
     """A function that trains a new model on one batch by one step, and returns its tokens."""
-    config = load(path, (f'data.rows="{OUT / "rows"}"',))
+    config = load(path, changed)
     settings = config.train
     device = prepare(settings.device, settings.dtype, settings.threads)
     job = prepare_job(config, device)
