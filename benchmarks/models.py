@@ -37,7 +37,7 @@ from training.models.t5 import T5Shape
 
 VOCABULARY, WIDTH, HEADS = 8192, 256, 4
 BATCH, LENGTH = 16, 128
-SPANS_TARGETS = 29  # of 128 inputs: TRAINING_FACTS.md B2, computed from T5's random_spans_helper
+SPANS_TARGETS = 29  # of 128 inputs: t5 preprocessors.py, random_spans_helper
 GOALS = {"bert": 1.5, "gpt": 1.15, "bart": 1.15, "t5": 1.15, "t5_spans": 1.15}  # times Hugging Face's steps
 LOCKSTEP_GOAL = 1e-3  # nats between the losses, over all steps
 Batch = dict[str, Tensor]
