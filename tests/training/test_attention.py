@@ -174,7 +174,7 @@ class TestDocuments:
             assert (wanted[:1, first:last] - torch.autograd.grad(mixed.square().sum(), alone)[0]).abs().max() < 1e-12
         assert (packed[:1] - layer(x[:1])).abs().max() > 1e-3  # without the mask it sees other documents
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=15, deadline=None)
     @given(st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=1, max_size=3))
     def test_blocks_say_the_same_as_the_dense_mask(self, numbers: list[list[int]]) -> None:
         documents = torch.tensor(numbers)
@@ -230,4 +230,4 @@ class TestLearntBias:
         def mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
             return attend(query, key, value, sees=bias, causal=False, scale=scale, dropout=0.0)
 
-        assert torch.autograd.gradcheck(mixed, (*parts, bias))
+        assert torch.autograd.gradcheck(mixed, (*parts, bias), fast_mode=True)

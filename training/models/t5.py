@@ -242,9 +242,9 @@ class T5(nn.Module):
 def _real_tokens(lengths: Tensor, width: int) -> Tensor | None:
     """(B,) -> (B, S) bool, or None where nothing is padding: one bias then serves all rows.
 
-    Only on the CPU: to ask a GPU is to wait for it.
+    Only on the CPU: to ask a GPU is to wait for it, and a compiled graph has no answer.
     """
-    if lengths.device.type == "cpu" and bool((lengths == width).all()):
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == width).all()):
         return None
     return attention.real_tokens(lengths, width)
 

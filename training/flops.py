@@ -1,0 +1,87 @@
+"""Floating-point operations of a training step, by which MFU (model FLOPs utilisation) is counted.
+
+Of an example, forward and backward, a multiplication and an addition as two (PaLM, Chowdhery et al. 2022, arXiv 2204.02311,
+appendix B): 6 for every number of a matrix and token that passes through it, and 12 T S D for every attention of T queries to S
+keys, the keys that a mask hides included. Norms, biases, softmax, activations, lookups and the optimiser count nothing, nor does
+what is computed twice. BERT's heads of the pair are left out (under 0.01 %).
+
+GPT's figures are commonly given otherwise: nanoGPT counts all weights but the positions (norms and biases, too), llm.c all
+weights and half of the attention. Both are here by name; always name the convention beside an MFU.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+
+from training.models.bart import BARTShape
+from training.models.bert import BERTShape
+from training.models.families import build, parameters
+from training.models.gpt import GPTShape
+from training.models.t5 import T5Shape
+
+H100_BF16 = 989e12  # FLOP/s, dense, of an H100 SXM and an H200 (NVIDIA's data sheet, without sparsity)
+
+
+def bert(shape: BERTShape, length: int, predictions: float) -> float:
+    """Of a row with so many masked tokens (in the mean), which alone the head reads; the last feed-forward counts for all."""
+    layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
+    return layers + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
+
+
+def gpt(shape: GPTShape, length: int) -> int:
+    """Of a row: its matrices, the head included, and its attention."""
+    layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
+    return layers + 6 * length * shape.vocabulary * shape.width
+
+
+def gpt_nanogpt(shape: GPTShape, length: int) -> int:
+    """Of a row, as nanoGPT's `estimate_mfu` counts."""
+    weights = _weights(shape) - shape.length * shape.width
+    return 6 * weights * length + shape.layers * _attention(length, length, shape.width)
+
+
+def gpt_llm_c(shape: GPTShape, length: int) -> int:
+    """Of a row, as llm.c's `gpt2_estimate_mfu` counts."""
+    return 6 * _weights(shape) * length + shape.layers * _attention(length, length, shape.width) // 2
+
+
+GPT_CONVENTIONS: Mapping[str, Callable[[GPTShape, int], int]] = {"matrices": gpt, "nanoGPT": gpt_nanogpt, "llm.c": gpt_llm_c}
+
+
+def bart(shape: BARTShape, inputs: int, targets: int) -> int:
+    """Of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
+    feed_forward = 8 * shape.width**2
+    layers = shape.encoder_layers, shape.decoder_layers
+    return _two_stacks(layers, shape.width, shape.width, feed_forward, shape.vocabulary, inputs, targets)
+
+
+def t5(shape: T5Shape, inputs: int, targets: int) -> int:
+    """Of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
+    feed_forward = (3 if shape.gated else 2) * shape.width * shape.inner
+    layers, inside = (shape.encoder_layers, shape.decoder_layers), shape.heads * shape.head_width
+    return _two_stacks(layers, shape.width, inside, feed_forward, shape.vocabulary, inputs, targets)
+
+
+def _two_stacks(
+    layers: tuple[int, int], width: int, inside: int, feed_forward: int, vocabulary: int, inputs: int, targets: int
+) -> int:
+    """`inside`: the width of all heads together, `feed_forward`: numbers of its matrices."""
+    square = width * inside
+    encoder = (4 * square + feed_forward) * 6 * inputs + _attention(inputs, inputs, inside)
+    decoder = (6 * square + feed_forward) * 6 * targets + 2 * square * 6 * inputs  # keys and values of the memory
+    decoder += _attention(targets, targets, inside) + _attention(targets, inputs, inside)
+    return layers[0] * encoder + layers[1] * decoder + 6 * targets * vocabulary * width
+
+
+def _matrices(width: int) -> int:
+    """Of a layer with heads as wide as the model together, and four times as wide inside."""
+    return 12 * width**2
+
+
+def _attention(queries: int, keys: int, width: int) -> int:
+    return 12 * queries * keys * width
+
+
+def _weights(shape: GPTShape) -> int:
+    with torch.device("meta"):
+        return parameters(build(shape))
