@@ -89,6 +89,10 @@ bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model o
 bench-ablations: $(READY)  ## norms, positions and feed-forwards beside each other on the demo corpus (after make demo)
 	$(BIN)/python benchmarks/ablations.py $(OPTIONS)
 
+.PHONY: bench-gpu
+bench-gpu: $(READY)  ## tokens/s and MFU of a family on a GPU (FAMILY=bert|gpt|bart|t5, OPTIONS="--device cpu --size demo …" to try it)
+	$(BIN)/python benchmarks/gpu/$(FAMILY).py $(OPTIONS)
+
 .PHONY: bench-dedup
 bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, rensa and datasketch (OPTIONS="--documents 3400 --large 0")
 	$(BIN)/python benchmarks/dedup.py $(OPTIONS)
