@@ -2,9 +2,10 @@
 
     checkpoints/
         LATEST                      name of the newest one, for people and scripts
+        BEST                        name of the one with the lowest validation loss, where the run keeps it
         step-00000300/
             model.pt                weights, by name
-            optimizer.pt            state of the optimiser; an imported model has none
+            optimizer.pt            what the optimiser knows, by weight; an imported model has none
             tokenizer.model         or tokenizer.json: what makes its ids
             state.json              the step, the model's shape, and what the run was made of
             manifest.json           size and sha256 of the files above, written last
@@ -27,9 +28,9 @@ import torch
 
 from pipelines.contract import files
 
-FORMAT = 2
+FORMAT = 3
 CHECKPOINTS = "checkpoints"  # of a run: the folder of its checkpoints
-LATEST = "LATEST"
+LATEST, BEST = "LATEST", "BEST"
 MANIFEST = "manifest.json"
 _STATE = "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -74,8 +75,10 @@ class Content:
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # to lie beside them, by name
 
 
-def save(folder: Path, step: int, content: Content, keep: int) -> Path:
-    """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep`.
+def save(folder: Path, step: int, content: Content, keep: int, *, best: bool = False) -> Path:
+    """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep` and the best.
+
+    `best` makes it the best so far, which stays however many follow.
 
     Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
     """
@@ -85,8 +88,11 @@ def save(folder: Path, step: int, content: Content, keep: int) -> Path:
         _write(temporary, step, content)
         _publish(temporary, target)
         files.write_text(str(folder / LATEST), target.name + "\n")
+        if best:
+            files.write_text(str(folder / BEST), target.name + "\n")
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
-        raise CheckpointError(f"{target}: cannot write the checkpoint ({error}); earlier ones are untouched") from error
+        advice = "earlier ones are untouched; free some space and run the same command again"
+        raise CheckpointError(f"{target}: cannot write the checkpoint ({error}); {advice}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _remove_old(folder, step, keep)
@@ -101,6 +107,12 @@ def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
         except CheckpointError as error:
             say(f"{error}; taking an earlier one")
     return None
+
+
+def best(folder: Path) -> Checkpoint | None:
+    """The checkpoint with the lowest validation loss, or None when the run keeps none. Raises CheckpointError, as `read`."""
+    name = _best_name(folder)
+    return None if name is None else read(folder / name)
 
 
 def read(path: Path) -> Checkpoint:
@@ -163,13 +175,22 @@ def _existing(folder: Path) -> list[Path]:
     return sorted(named, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
 
+def _best_name(folder: Path) -> str | None:
+    try:
+        name = (folder / BEST).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    return name if _NAME.fullmatch(name) else None
+
+
 def _remove_old(folder: Path, step: int, keep: int) -> None:
-    """Keep the newest `keep` up to this step: a later one was broken, else the run had gone on from it.
+    """Keep the best and the newest `keep` up to this step: a later one was broken, else the run had gone on from it.
 
     What killed processes left behind goes too.
     """
     existing = _existing(folder)
     later = [path for path in existing if int(path.name.removeprefix("step-")) > step]
     earlier = [path for path in existing if path not in later]
-    for path in (*later, *earlier[keep:], *folder.glob(".step-*")):
+    too_old = [path for path in earlier[keep:] if path.name != _best_name(folder)]
+    for path in (*later, *too_old, *folder.glob(".step-*")):
         shutil.rmtree(path, ignore_errors=True)

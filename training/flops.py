@@ -11,15 +11,81 @@ weights and half of the attention. Both are here by name; always name the conven
 
 from collections.abc import Callable, Mapping
 
+import time
+
 import torch
 
 from training.models.bart import BARTShape
 from training.models.bert import BERTShape
-from training.models.families import build, parameters
+from training.models.composed import ComposedShape
+from training.models.families import Shape, build, layers, parameters
 from training.models.gpt import GPTShape
 from training.models.t5 import T5Shape
+from training.objectives.configured import Objective
+from training.objectives.masked_lm import MaskedLM
+from training.objectives.span_corruption import SpanCorruption
 
 H100_BF16 = 989e12  # FLOP/s, dense, of an H100 SXM and an H200 (NVIDIA's data sheet, without sparsity)
+# By a part of the name: bfloat16 (of a V100, float16) and float32 without TF32, as in the makers' data sheets, without sparsity.
+_GPUS = {
+    "H200": (H100_BF16, 67e12),
+    "H100": (H100_BF16, 67e12),
+    "A100": (312e12, 19.5e12),
+    "L40S": (362e12, 91.6e12),
+    "L4": (121e12, 30.3e12),
+    "A10": (125e12, 31.2e12),
+    "4090": (165e12, 82.6e12),
+    "V100": (125e12, 15.7e12),
+}
+_MEASURED_SIZE, _MEASURED_TIMES = 1024, 8  # of the multiplications that tell what a CPU can do
+
+
+def row(shape: Shape, objective: Objective, length: int) -> float:
+    """Of a training row of so many tokens, of whatever family; GPT's by its matrices."""
+    match shape:
+        case BERTShape():
+            assert isinstance(objective, MaskedLM)
+            return bert(shape, length, length * objective.share)
+        case GPTShape():
+            return gpt(shape, length)
+        case BARTShape():
+            return bart(shape, length, length)
+        case T5Shape():
+            assert isinstance(objective, SpanCorruption)
+            return t5(shape, length, objective.target_length)
+        case ComposedShape():
+            return _composed(shape, length)
+
+
+def peak(device: str, dtype: str, given: float | None) -> float | None:
+    """FLOP/s that a device could do at best: `given` 10^12 of them, what is known of a GPU, or what a CPU just did.
+
+    A CPU is measured: the fastest of a few float32 multiplications of matrices, in a fraction of a second. None: unknown.
+    """
+    if given is not None:
+        return given * 1e12
+    if device == "cpu":
+        return _measured()
+    name = torch.cuda.get_device_name()
+    return next((peaks[dtype == "float32"] for known, peaks in _GPUS.items() if known in name), None)
+
+
+def _measured() -> float:
+    left, right = (torch.ones(_MEASURED_SIZE, _MEASURED_SIZE) for _ in range(2))
+    best = float("inf")
+    for _ in range(_MEASURED_TIMES):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - began)
+    return 2 * _MEASURED_SIZE**3 / best
+
+
+def _composed(shape: ComposedShape, length: int) -> float:
+    with torch.device("meta"):
+        model = build(shape)
+    matrices = sum(w.numel() for layer in layers(model) for w in layer.parameters() if w.ndim == 2)
+    attention = shape.layers * _attention(length, length, shape.width)
+    return 6 * length * (matrices + shape.vocabulary * shape.width) + attention
 
 
 def bert(shape: BERTShape, length: int, predictions: float) -> float:

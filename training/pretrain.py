@@ -14,14 +14,19 @@ from pathlib import Path
 import torch
 
 from pipelines.contract import files
+from training import flops
 from training.config import PretrainConfig, load
 from training.device import Device, prepare
+from training.distributed import World, join
 from training.evaluate import unigram_entropy, validation
-from training.feed import Feed, open_feed
-from training.generate import sample_text
-from training.models.families import Model, layers, make, parameters
+from training.feed import open_feed
+from training.models.families import Model, layers, make
+from training.phases import open_course, with_steps
+from training.plan import does_not_fit, lines, plan, refuse_if_too_large
 from training.progress import clock, read_metrics
-from training.trainer import METRICS, Job, train
+from training.recompute import recompute
+from training.trained import start_from
+from training.trainer import METRICS, Job, TrainingError, sample, train
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 REPORT = "report.json"
@@ -34,103 +39,121 @@ class Report:
 
     out: str
     steps: int
-    tokens: int
+    tokens: int  # that were predicted
+    bytes: int  # UTF-8, of the text that was seen
     first_validation_loss: float
     last_validation_loss: float
+    best_validation_loss: float
     unigram_entropy: float
     first_bits_per_byte: float | None  # of causal_lm
     last_bits_per_byte: float | None
+    skipped: int  # updates
     sample: str
 
 
-def pretrain(config_path: str | Path, overrides: tuple[str, ...] = ()) -> Report:
-    """Train what the config says, or go on with it, and report.
+def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_run: bool = False) -> Report | None:
+    """Train what the config says, or go on with it, and report; with `dry_run`, only say what would be trained.
 
-    Raises ValueError (ConfigError, DatasetError, FeedError, CheckpointError, TrainingError) with one line that names the file or
-    field and the fix; SystemExit with 143 or 130 after SIGTERM or SIGINT, when the run is saved.
+    Started by torchrun, this is one of its processes; only the first one reports. Raises ValueError (ConfigError,
+    DatasetError, FeedError, CheckpointError, TrainingError, SpikeError) with one line that names the file or field and the fix;
+    SystemExit with 143 or 130 after SIGTERM or SIGINT, when the run is saved.
     """
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
-    job = prepare_job(config, device)
-    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), config.train.seed)
-    _introduce(job, model, device)
-    if config.train.compile:
+    with join(device.name) as world:
+        job = _prepared(config, device, world)
+        config = job.config
+        model = make(config.model.shape(job.course.last.dataset.tokenizer.size, config.positions), config.train.seed)
+        if config.train.init_from is not None:
+            start_from(config.train.init_from, model, job.course.last.dataset.tokenizer)
+        planned = plan(job, model, world.size)
+        if world.rank == 0:
+            for line in lines(planned):
+                print(line, flush=True)
+        if dry_run:
+            return None
+        refuse_if_too_large(planned)
+        return _run(job, model, device, world)
+
+
+def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
+    """The job; the first process builds what is missing of row indexes, the others then find it."""
+    if world.rank == 0:
+        job = prepare_job(config, device, world)
+        files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
+    world.barrier()
+    return job if world.rank == 0 else prepare_job(config, device, world)
+
+
+def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
+    settings = job.config.train
+    if settings.activation_checkpointing:
+        recompute(layers(model))
+    if settings.compile:
         for layer in layers(model):
             layer.compile()
     began = time.monotonic()
-    train(job, model, device)
-    report = _report(job, model)
+    feed = job.course.last
+    peak = flops.peak(device.name, device.dtype, settings.peak_tflops)
+    try:
+        train(
+            job,
+            model,
+            device,
+            world,
+            flops_per_row=flops.row(model.shape, feed.objective, feed.config.rows.length),
+            peak=None if peak is None else peak * world.size,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if advice := does_not_fit(error, job.config):
+            raise TrainingError(f"{job.out}: {advice}") from error
+        raise
+    text = sample(job, model) if job.config.sample.tokens else ""
+    if world.rank:
+        return None
+    report = _report(job, text)
     _print(report, time.monotonic() - began)
     return report
 
 
-def prepare_job(config: PretrainConfig, device: Device) -> Job:
+def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
     """Open the rows of both splits and put together what the loop needs.
 
     Raises ValueError, as `open_feed`, for data that cannot be trained on.
     """
     folder = config.data.rows or Path(config.run.out) / "rows"
+    config = with_steps(config, folder)
     held_out = open_feed(config, folder=folder, split=VALIDATION)
     return Job(
         config=config,
-        feed=open_feed(config, folder=folder, steps=config.train.steps),
+        course=open_course(config, folder),
         validation=validation(held_out, VALIDATION, config.train.eval_rows),
-        circumstances={"torch": torch.__version__, "device": device.name, "threads": torch.get_num_threads()},
+        circumstances={
+            "torch": torch.__version__,
+            "device": device.name,
+            "threads": torch.get_num_threads(),
+            "processes": world.size,
+            "strategy": config.train.strategy if world.size > 1 else None,
+            "accumulate": config.train.accumulate,
+        },
     )
 
 
-def _introduce(job: Job, model: Model, device: Device) -> None:
-    """Say what is about to be trained on what, and keep the resolved config beside the run."""
-    config, feed = job.config, job.feed
-    files.write_text(str(job.out / CONFIG), json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
-    totals = feed.dataset.totals("train")
-    rows, places = config.train.steps * feed.batch_rows, config.train.steps * feed.batch_rows * config.rows.length
-    print(f"data    {feed.dataset.uri}: {totals['rows']:,} documents, {totals['tokens']:,} tokens, {len(feed.index):,} rows")
-    for line in feed_lines(feed):
-        print(line)
-    print(
-        f"model   {config.model.family}, {parameters(model):,} parameters, vocabulary {feed.dataset.tokenizer.size:,}, "
-        f"on {device.name} ({torch.get_num_threads()} threads, {device.dtype})"
-    )
-    epochs = rows / len(feed.index)
-    print(
-        f"train   {config.train.steps:,} steps of {feed.batch_rows} rows: {places:,} tokens at most, {epochs:.2f} epochs",
-        flush=True,
-    )
-
-
-def feed_lines(feed: Feed) -> list[str]:
-    """What each source gives, for a person."""
-    return [
-        f"        {of.source}: {of.rows:,} rows, {of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
-        + ("" if of.draws is None else f"; {of.draws:,} are drawn, {of.epochs:.2f} epochs")
-        for of in feed.figures()
-    ]
-
-
-def _report(job: Job, model: Model) -> Report:
-    lines = [line for line in read_metrics(job.out / METRICS) if "validation_loss" in line]
-    sample = job.config.sample
-    text = ""
-    if sample.tokens:
-        text = sample_text(
-            model,
-            job.feed.dataset.tokenizer,
-            sample.prompt,
-            sample.tokens,
-            temperature=sample.temperature,
-            top_k=sample.top_k,
-            seed=job.config.train.seed,
-        )
+def _report(job: Job, text: str) -> Report:
+    metrics = read_metrics(job.out / METRICS)
+    lines = [line for line in metrics if "validation_loss" in line]
     report = Report(
         out=str(job.out),
         steps=lines[-1]["step"],
         tokens=lines[-1]["tokens"],
+        bytes=lines[-1]["bytes"],
         first_validation_loss=lines[0]["validation_loss"],
         last_validation_loss=lines[-1]["validation_loss"],
-        unigram_entropy=unigram_entropy(job.feed, job.validation),
+        best_validation_loss=min(line["validation_loss"] for line in lines),
+        unigram_entropy=unigram_entropy(job.course.last, job.validation),
         first_bits_per_byte=lines[0].get("validation_bits_per_byte"),
         last_bits_per_byte=lines[-1].get("validation_bits_per_byte"),
+        skipped=sum("skipped" in line for line in metrics),
         sample=text,
     )
     files.write_text(str(job.out / REPORT), json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
@@ -154,8 +177,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__)
     parser.add_argument("config", help="TOML file, e.g. configs/pretrain/gpt_demo.toml")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replaces a value of the config")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained: memory, steps, epochs; train nothing")
     given = parser.parse_args(arguments)
-    pretrain(given.config, tuple(given.set))
+    pretrain(given.config, tuple(given.set), dry_run=given.dry_run)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,39 @@ class Metrics:
         """Have the disk keep what was written."""
         os.fsync(self._stream.fileno())
 
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._stream.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
+        self.close()
+
+
+class Tensorboard:
+    """The same numbers for TensorBoard: `tensorboard --logdir RUN`."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Continue after this step: what was written of later ones is not shown."""
+        from torch.utils.tensorboard import SummaryWriter  # its import takes a quarter of a second
+
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+
+    def write(self, metrics: Mapping[str, Any]) -> None:
+        """Every number of a step, under its name."""
+        for name, value in metrics.items():
+            if name != "step" and isinstance(value, int | float):
+                self._writer.add_scalar(name, value, metrics["step"])
+
+    def sample(self, step: int, text: str) -> None:
+        """What the model wrote after this step."""
+        self._writer.add_text("sample", text, step)
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        self._writer.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -70,15 +98,9 @@ class ProgressLine:
     def show(self, metrics: Mapping[str, Any], seconds_left: float) -> None:
         """Tell of a finished step."""
         step = metrics["step"]
-        if not self._in_place and step % self._every and step != self._steps:
+        if not self._in_place and step % self._every and step != self._steps and "skipped" not in metrics:
             return
-        text = (
-            f"step {step:>{len(str(self._steps))}}/{self._steps}  loss {metrics['loss']:.4f}  "
-            f"{metrics['tokens_per_second']:,.0f} tokens/s  lr {metrics['learning_rate']:.2e}  "
-            f"grad norm {metrics['gradient_norm']:.2f}  {clock(seconds_left)} left"
-        )
-        if "validation_loss" in metrics:
-            text += f"  validation {metrics['validation_loss']:.4f}"
+        text = "  ".join(_parts(metrics, self._steps, seconds_left))
         self._stream.write(f"\r\x1b[2K{text}" if self._in_place else text + "\n")
         self._stream.flush()
 
@@ -91,6 +113,21 @@ class ProgressLine:
         """End the line in place."""
         if self._in_place:
             self._stream.write("\n")
+
+
+def _parts(metrics: Mapping[str, Any], steps: int, seconds_left: float) -> list[str]:
+    parts = [
+        f"step {metrics['step']:>{len(str(steps))}}/{steps}",
+        f"loss {metrics['loss']:.4f}",
+        f"{metrics['tokens_per_second']:,.0f} tokens/s",
+        f"MFU {metrics['mfu']:.0%}" if "mfu" in metrics else "",
+        f"lr {metrics['learning_rate']:.2e}",
+        f"grad norm {metrics['gradient_norm']:.2f}",
+        f"{clock(seconds_left)} left",
+        f"validation {metrics['validation_loss']:.4f}" if "validation_loss" in metrics else "",
+        f"skipped ({metrics['skipped']})" if "skipped" in metrics else "",
+    ]
+    return [part for part in parts if part]
 
 
 def clock(seconds: float) -> str:

@@ -82,6 +82,21 @@ def restore(model: Model, found: Checkpoint, device: str = "cpu") -> None:
     model.load_state_dict(weights)
 
 
+def start_from(path: str | Path, model: Model, tokenizer: Tokenizer) -> None:
+    """Give a new model the weights of a run's newest checkpoint, or of a checkpoint (train.init_from).
+
+    Raises CheckpointError when there is none, it is of another tokenizer (its ids mean other pieces), or of another shape.
+    """
+    found = find(Path(path))
+    theirs = _tokenizer(found)
+    if theirs.sha256 != tokenizer.sha256:
+        raise CheckpointError(
+            f"{found.path}: was trained with another tokenizer ({theirs.size:,} pieces) than the data's ({tokenizer.size:,}); "
+            "tokenize the data with it, or remove train.init_from"
+        )
+    restore(model, found)
+
+
 def _model(found: Checkpoint) -> Model:
     try:
         facts = found.state["model"]

@@ -1,37 +1,54 @@
 """The training loop, to be read from top to bottom.
 
-Nothing but the weights, the optimiser and one integer is carried from step to step: the batch of step k, its learning
-rate and its dropout are functions of (data, seed, k). So a run that was killed at any moment and resumed ends with the
-same losses and weights, bit for bit, as one that was not (same machine, threads and torch).
+Nothing but the weights, the optimiser, a few recent losses and one integer is carried from step to step: the batch of step
+k, its learning rate and its dropout are functions of (data, seed, k). So a run that was killed at any moment and resumed ends
+with the same losses and weights, bit for bit, as one that was not (same machine, threads, processes and torch).
 """
 
 import fcntl
 import math
-import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training import checkpoint, optim, trained
-from training.checkpoint import CHECKPOINTS
+from training import checkpoint, evaluate, optim, trained
+from training.checkpoint import CHECKPOINTS, CheckpointError
 from training.config import PretrainConfig
 from training.data.draws import key
 from training.data.row_batch import Examples
 from training.device import Device
-from training.evaluate import Validation, validation_loss
+from training.distributed import (
+    Learner,
+    World,
+    learner,
+    load_model_state,
+    load_optimizer_state,
+    model_state,
+    optimizer_state,
+)
+from training.evaluate import Validation
 from training.feed import Feed
+from training.generate import sample_text
 from training.models.families import Model
-from training.progress import Metrics, ProgressLine, StopRequest
+from training.pace import Pace
+from training.phases import Course
+from training.progress import Metrics, ProgressLine, StopRequest, Tensorboard
+from training.spikes import Spikes
 
 METRICS = "metrics.jsonl"
-# What may differ between a checkpoint and the run that goes on from it: it changes no loss and no weight.
+SAMPLES = "samples.jsonl"
+TENSORBOARD = "tensorboard"
+# What may differ between a checkpoint and the run that goes on from it: it changes no loss and no weight but for last bits.
 _FREE_FIELDS = {
     "data": {"tokens", "name", "rows", "verify"},  # the dataset's fingerprint is compared instead
-    "train": {"workers", "eval_every", "eval_rows", "save_every", "keep", "log_every", "threads", "device", "compile"},
+    "train": {
+        *("workers", "eval_every", "eval_rows", "sample_every", "save_every", "keep", "keep_best", "log_every", "tensorboard"),
+        *("threads", "device", "compile", "accumulate", "activation_checkpointing", "strategy", "peak_tflops", "max_skipped"),
+    },
 }
 _COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 
@@ -45,9 +62,9 @@ class Job:
     """Everything that a run is made of."""
 
     config: PretrainConfig
-    feed: Feed
+    course: Course
     validation: Validation
-    circumstances: dict[str, Any]  # torch, threads, device: another one warns
+    circumstances: dict[str, Any]  # torch, threads, device, processes: another one warns
 
     @property
     def out(self) -> Path:
@@ -55,190 +72,254 @@ class Job:
         return Path(self.config.run.out)
 
 
-def train(job: Job, model: Model, device: Device) -> None:
+@dataclass(slots=True)
+class Learning:
+    """What changes while a run goes on; all of it is in a checkpoint."""
+
+    learner: Learner
+    optimizers: list[torch.optim.Optimizer]
+    spikes: Spikes
+    step: int = 0  # updates done, those that were skipped included
+    tokens: int = 0  # predicted up to here
+    best: float = math.inf  # lowest validation loss so far
+
+
+def train(job: Job, model: Model, device: Device, world: World, *, flops_per_row: float | None, peak: float | None) -> None:
     """Train to the last step, from the newest complete checkpoint if there is one.
 
     After SIGTERM or SIGINT the step is finished and saved, and SystemExit carries 143 or 130.
     """
-    settings = job.config.train
-    progress = ProgressLine(settings.steps, settings.log_every)
-    optimizer = optim.adamw(
-        model.to(device.name),
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=settings.betas,
-        epsilon=settings.epsilon,
-    )
-    with _locked(job.out), StopRequest() as stop:
-        step, tokens = resume(job, model, optimizer, device, progress.say)
-        pace = _Pace(settings.steps)
-        batches = job.feed.batches(step, workers=settings.workers, micro_batches=settings.accumulate)
-        with Metrics(job.out / METRICS, step) as metrics, closing(batches):
-            if step == 0:
-                metrics.write({"step": 0, "tokens": 0, **_evaluate(job, model, device)})
-            for number, examples in batches:
-                line = update(job, model, optimizer, device, number, examples)
-                step, tokens = number + 1, tokens + line["batch_tokens"]
-                line |= {"tokens": tokens, "tokens_per_second": round(pace.step(line["batch_tokens"]), 1)}
+    settings, first = job.config.train, world.rank == 0
+    learning = start(job, model, device, world)
+    progress = ProgressLine(settings.steps, settings.log_every if first else settings.steps + 1)
+    with _locked(job.out, world), StopRequest() as stop:
+        resume(job, learning, device, progress.say)
+        pace = Pace(settings.steps, flops_per_row, peak)
+        batches = job.course.batches(
+            learning.step, rank=world.rank, world=world.size, workers=settings.workers, micro_batches=settings.accumulate
+        )
+        with _Record(job, learning.step, on=first) as record, closing(batches):
+            if learning.step == 0:
+                record.write({"step": 0, "tokens": 0, "bytes": 0, **evaluate.measure(learning.learner, job.validation, device, world)})
+            for step, feed, examples in batches:
+                line = update(job, learning, feed, device, world, step, examples, stopping=bool(stop.signal))
+                stopping = bool(line.pop("stopping")) or (world.size == 1 and bool(stop.signal))
+                speed = pace.step(line["batch_tokens"], feed.batch_rows)
+                line |= {"tokens": learning.tokens, "bytes": job.course.bytes(learning.step), **speed.as_metrics()}
                 with pace.paused():
-                    if step % settings.eval_every == 0 or step == settings.steps:
-                        line |= _evaluate(job, model, device)
-                    metrics.write(line)
-                    progress.show(line, pace.left(step))
-                    if step % settings.save_every == 0 or step == settings.steps or stop.signal:
-                        metrics.sync()
-                        save(job, model, optimizer, step, tokens)
-                if stop.signal and step < settings.steps:
-                    progress.say(f"stopped by a signal after step {step}; saved, the same command goes on from here")
+                    better = False
+                    if _due(learning.step, settings.eval_every, settings.steps):
+                        line |= evaluate.measure(learning.learner, job.validation, device, world)
+                        better = line["validation_loss"] < learning.best
+                        learning.best = min(learning.best, line["validation_loss"])
+                    if settings.sample_every and _due(learning.step, settings.sample_every, settings.steps):
+                        record.sample(learning.step, sample(job, model))
+                    record.write(line)
+                    if first:
+                        progress.show(line, pace.left(learning.step))
+                    keep_best = settings.keep_best and better
+                    if _due(learning.step, settings.save_every, settings.steps) or stopping or keep_best:
+                        record.sync()
+                        save(job, learning, world, best=keep_best)
+                if stopping and learning.step < settings.steps:
+                    if first:
+                        progress.say(f"stopped by a signal after step {learning.step}; saved, the same command goes on from here")
                     raise SystemExit(stop.exit_code)
         progress.close()
 
 
-def update(
-    job: Job, model: Model, optimizer: torch.optim.Optimizer, device: Device, step: int, batches: Sequence[Examples]
-) -> dict[str, Any]:  # fmt: skip
-    """One step: the gradient of the mean loss over all targets of the global batch (in pieces), clipped, and AdamW."""
+def start(job: Job, model: Model, device: Device, world: World) -> Learning:
+    """A model that has learnt nothing yet, spread over the processes, and its optimisers."""
     settings = job.config.train
-    rate = optim.learning_rate(
-        step,
-        peak=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        steps=settings.steps,
-        min_share=settings.min_share,
-    )
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    counted = [job.feed.counts(batch) for batch in batches]
-    totals = {term: sum(counts[term] for counts in counted) for term in counted[0]}
+    made = learner(model.to(device.name), world, device, settings.strategy)
+    optimizers = optim.optimizers(made.model, settings, job.course.last.batch_rows)
+    return Learning(made, optimizers, Spikes(settings.spike_window, settings.skip_above, settings.max_skipped))
+
+
+def update(
+    job: Job,
+    learning: Learning,
+    feed: Feed,
+    device: Device,
+    world: World,
+    step: int,
+    batches: Sequence[Examples],
+    *,
+    stopping: bool = False,
+) -> dict[str, Any]:
+    """One step: the gradient of the mean loss over all targets of the global batch (in pieces), clipped, and the update.
+
+    Its line for metrics.jsonl; "stopping" in it says whether any process was asked to stop.
+    """
+    settings = job.config.train
+    counted = [feed.counts(batch) for batch in batches]
+    totals = world.sums({term: sum(counts[term] for counts in counted) for term in counted[0]})
     loss = torch.zeros((), device=device.name)
     for number, batch in enumerate(batches):
-        _seed_dropout(settings.seed, step, number)
-        with device.autocast():
-            sums = model.losses(device.tensors(batch))
-        # divided by the counts of the whole step, so that micro-batches of any size add up to the same gradient
-        share = torch.stack([sums[term] / totals[term] for term in sums]).sum()
-        share.backward()
+        _seed_dropout(settings.seed, step, number, world.rank)
+        with learning.learner.accumulating(last=number == len(batches) - 1):
+            with device.autocast():
+                sums = learning.learner.losses(device.tensors(batch))
+            # divided by the counts of the whole step, so that micro-batches of any size add up to the same gradient
+            share = torch.stack([sums[term] / max(1, totals[term]) for term in sums]).sum()
+            share.backward()
         loss += share.detach()
-    norm = optim.clip(model.parameters(), settings.clip)
+    norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
+    told = world.sums({"loss": float(loss), "stopping": float(stopping)})
+    verdict = learning.spikes.judge(told["loss"], norm)
     line = {
         "step": step + 1,
-        "loss": float(loss),
-        "learning_rate": rate,
-        "gradient_norm": float(norm),
-        "batch_tokens": totals["tokens"],
+        "loss": told["loss"],
+        "learning_rate": optim.set_learning_rates(learning.optimizers, optim.share(step, settings)),
+        "gradient_norm": norm,
+        "loss_z": verdict.loss_z,
+        "gradient_norm_z": verdict.gradient_norm_z,
+        "batch_tokens": int(totals["tokens"]),
+        "stopping": told["stopping"],
     }
-    _check_finite(line, job.out)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in learning.optimizers:
+        if verdict.reason is None:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    if verdict.reason is not None:
+        line["skipped"] = verdict.reason
+    learning.step, learning.tokens = step + 1, learning.tokens + line["batch_tokens"]
     return line
 
 
-def save(job: Job, model: Model, optimizer: torch.optim.Optimizer, step: int, tokens: int) -> Path:
-    """Write the checkpoint of this step, up to which so many tokens were predicted."""
-    state = {
-        **trained.described(model, job.config.model.family, job.feed.dataset.tokenizer),
-        "config": job.config.model_dump(mode="json"),
-        "tokens": tokens,
-        "identity": job.feed.identity(),
-        "circumstances": job.circumstances,
+def save(job: Job, learning: Learning, world: World, *, best: bool = False) -> None:
+    """Write the checkpoint of this step: the same files whatever the number of processes. All of them take part."""
+    tensors = {
+        "model": model_state(learning.learner),
+        "optimizer": optimizer_state(learning.learner, learning.optimizers),
     }
-    tensors = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    content = checkpoint.Content(tensors, state, trained.tokenizer_files(job.feed.dataset.tokenizer))
-    return checkpoint.save(job.out / CHECKPOINTS, step, content, job.config.train.keep)
+    if world.rank == 0:
+        tokenizer = job.course.last.dataset.tokenizer
+        state = {
+            **trained.described(learning.learner.model, job.config.model.family, tokenizer),
+            "config": job.config.model_dump(mode="json"),
+            "tokens": learning.tokens,
+            "best_validation_loss": learning.best if math.isfinite(learning.best) else None,
+            "spikes": learning.spikes.state(),
+            "identity": job.course.identity(),
+            "circumstances": job.circumstances,
+        }
+        content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
+        checkpoint.save(job.out / CHECKPOINTS, learning.step, content, job.config.train.keep, best=best)
+    world.barrier()
 
 
-def resume(
-    job: Job, model: Model, optimizer: torch.optim.Optimizer, device: Device, say: Callable[[str], None]
-) -> tuple[int, int]:
-    """Load the newest complete checkpoint; returns its step and the tokens predicted up to it, 0 when there is none.
+def resume(job: Job, learning: Learning, device: Device, say: Callable[[str], None]) -> None:
+    """Load the newest complete checkpoint, if there is one.
 
     Raises CheckpointError when it was made with another config or dataset, naming the field.
     """
     found = checkpoint.newest(job.out / CHECKPOINTS, say)
     if found is None:
-        return 0, 0
+        return
     refuse_other(found, job)
     for name, value in job.circumstances.items():
-        if found.state["circumstances"].get(name) != value:
-            was = found.state["circumstances"].get(name)
+        if (was := found.state["circumstances"].get(name)) != value:
             say(f"the checkpoint was made with {name} {was}, this is {value}: losses may differ in their last bits")
-    trained.restore(model, found, device.name)
-    optimizer.load_state_dict(found.load("optimizer", device.name))
+    load_model_state(learning.learner, found.load("model", device.name))
+    load_optimizer_state(learning.learner, learning.optimizers, found.load("optimizer", device.name))
+    learning.spikes.restore(found.state["spikes"])
+    learning.step, learning.tokens = found.step, int(found.state["tokens"])
+    best = found.state["best_validation_loss"]
+    learning.best = math.inf if best is None else float(best)
     say(f"resumed from {found.path} (step {found.step})")
-    return found.step, int(found.state["tokens"])
 
 
 def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
     """Raise CheckpointError, naming the field, when the checkpoint belongs to another run."""
     advice = "set it back, or name another folder in run.out"
     here = job.config.model_dump(mode="json")
+    then = found.state.get("config", {})
     for section in _COMPARED_SECTIONS:
-        then = found.state["config"].get(section, {})
         for field, value in here[section].items():
-            if field not in _FREE_FIELDS.get(section, set()) and then.get(field) != value:
-                raise checkpoint.CheckpointError(
-                    f"{found.path}: {section}.{field} was {then.get(field)!r}, and is {value!r} here; {advice}"
-                )
-    for name, value in job.feed.identity().items():
+            was = then.get(section, {}).get(field)
+            if field not in _FREE_FIELDS.get(section, set()) and was != value:
+                raise CheckpointError(f"{found.path}: {section}.{field} was {was!r}, and is {value!r} here; {advice}")
+    for name, value in job.course.identity().items():
         if (was := found.state["identity"].get(name)) != value:
-            raise checkpoint.CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
+            raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
 
 
-def _evaluate(job: Job, model: Model, device: Device) -> dict[str, float]:
-    loss = validation_loss(model, job.validation, device)
-    bits = job.validation.bits_per_byte(loss)
-    return {"validation_loss": loss, **({} if bits is None else {"validation_bits_per_byte": bits})}
+def sample(job: Job, model: Model) -> str:
+    """What the model makes of the config's prompt now."""
+    asked = job.config.sample
+    tokenizer = job.course.last.dataset.tokenizer
+    model.eval()
+    text = sample_text(
+        model,
+        tokenizer,
+        asked.prompt,
+        asked.tokens,
+        temperature=asked.temperature,
+        top_k=asked.top_k,
+        seed=job.config.train.seed,
+    )
+    model.train()
+    return text
 
 
-def _seed_dropout(seed: int, step: int, micro_batch: int) -> None:
+def _due(step: int, every: int, steps: int) -> bool:
+    return step % every == 0 or step == steps
+
+
+def _seed_dropout(seed: int, step: int, micro_batch: int, rank: int) -> None:
     """Dropout of a step does not depend on what was drawn before: there is no generator state to save."""
-    torch.manual_seed(int(key(seed, step, micro_batch)[0]) >> 1)
+    torch.manual_seed(int(key(seed, step, micro_batch, rank)[0]) >> 1)
 
 
-def _check_finite(line: dict[str, Any], out: Path) -> None:
-    for name in ("loss", "gradient_norm"):
-        if not math.isfinite(line[name]):
-            raise TrainingError(
-                f"{out}: the {name} of step {line['step']} is {line[name]}; lower train.learning_rate, or train.clip, "
-                "and start again from the last checkpoint"
-            )
+class _Record:
+    """All that a run writes while it goes on, by its first process: metrics, samples, TensorBoard's files."""
 
+    def __init__(self, job: Job, step: int, *, on: bool) -> None:
+        self._on = on
+        if not on:
+            return
+        self._prompt = job.config.sample.prompt
+        self._metrics = Metrics(job.out / METRICS, step)
+        self._samples = Metrics(job.out / SAMPLES, step)
+        self._tensorboard = Tensorboard(job.out / TENSORBOARD, step) if job.config.train.tensorboard else None
 
-class _Pace:
-    """Tokens a second and the time left; evaluations and saves are not counted as training."""
+    def write(self, line: dict[str, Any]) -> None:
+        if self._on:
+            self._metrics.write(line)
+            if self._tensorboard:
+                self._tensorboard.write(line)
 
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self._began = self._at = time.monotonic()
-        self._done = 0
-        self._rate: float | None = None
+    def sample(self, step: int, text: str) -> None:
+        if self._on:
+            self._samples.write({"step": step, "prompt": self._prompt, "text": text})
+            if self._tensorboard:
+                self._tensorboard.sample(step, text)
 
-    def step(self, tokens: int) -> float:
-        """Tokens per second, smoothed over about ten steps."""
-        seconds, self._at = time.monotonic() - self._at, time.monotonic()
-        now = tokens / max(seconds, 1e-9)
-        self._rate = now if self._rate is None else 0.9 * self._rate + 0.1 * now
-        self._done += 1
-        return self._rate
+    def sync(self) -> None:
+        if self._on:
+            self._metrics.sync()
+            self._samples.sync()
 
-    def left(self, step: int) -> float:
-        """Seconds to the last step, evaluations and saves included, at the pace so far."""
-        return (time.monotonic() - self._began) / self._done * (self._steps - step)
+    def __enter__(self) -> "_Record":
+        return self
 
-    @contextmanager
-    def paused(self) -> Generator[None]:
-        """What happens here does not slow down the next step."""
-        yield
-        self._at = time.monotonic()
+    def __exit__(self, *_: object) -> None:
+        if self._on:
+            self._metrics.close()
+            self._samples.close()
+            if self._tensorboard:
+                self._tensorboard.close()
 
 
 @contextmanager
-def _locked(out: Path) -> Generator[None]:
-    """Keep a second run out of the folder; the lock ends with the process, however it ends."""
+def _locked(out: Path, world: World) -> Generator[None]:
+    """Keep a second run out of the folder; the lock ends with the first process, however it ends."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(f"{out}: another run is writing here; wait for it, or name another folder in run.out") from None
+    with (out / ".lock").open("w") if world.rank == 0 else nullcontext() as stream:
+        if stream is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TrainingError(f"{out}: another run is writing here; wait for it, or name another folder in run.out") from None
         yield

@@ -1,0 +1,174 @@
+"""What a run would take, before it starts: `corpusmill pretrain CONFIG --dry-run`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from training.config import PretrainConfig
+from training.feed import Feed, SourceFigures
+from training.data.row_batch import Examples
+from training.device import Device
+from training.models.families import Model, layers, parameters
+from training.recompute import recomputing
+from training.trainer import Job, TrainingError
+
+# Numbers that an optimiser keeps for each weight; Adafactor's of a matrix are a row and a column, next to nothing.
+_MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The numbers of a run; memory in bytes, of one process."""
+
+    config: PretrainConfig
+    parameters: int
+    embeddings: int  # of them in tables of tokens, segments and positions
+    vocabulary: int
+    steps: int
+    rows: int
+    tokens: int  # places in all rows
+    text: int  # UTF-8 bytes of text in them
+    documents: int
+    dataset: str
+    row_index: int
+    sources: tuple[SourceFigures, ...]
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int  # of a micro-batch
+    machine: int | None  # what the device has
+
+    @property
+    def memory(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+    @property
+    def checkpoints(self) -> int:
+        """Bytes on the disk, of all that are kept, and the one that is being written."""
+        kept = self.config.train.keep + 1 + self.config.train.keep_best
+        return kept * (self.weights + self.optimizer)
+
+
+def plan(job: Job, model: Model, processes: int = 1) -> Plan:
+    """What the job would take with this model."""
+    config, feed = job.config, job.course.last
+    weights = 4 * parameters(model)
+    shared = processes if config.train.strategy == "fsdp" else 1
+    totals = feed.dataset.totals("train")
+    return Plan(
+        config=config,
+        parameters=parameters(model),
+        embeddings=parameters(model) - sum(parameters(layer) for layer in layers(model)),
+        vocabulary=feed.dataset.tokenizer.size,
+        steps=job.course.steps,
+        rows=job.course.rows(job.course.steps),
+        tokens=sum((p.end_step - p.first_step) * p.feed.batch_rows * p.feed.config.rows.length for p in job.course.phases),
+        text=job.course.bytes(job.course.steps),
+        documents=totals["rows"],
+        dataset=feed.dataset.uri,
+        row_index=len(feed.index),
+        sources=feed.figures(),
+        weights=weights // shared,
+        gradients=weights // shared,
+        optimizer=int(_MOMENTS[config.train.optimizer] * weights) // shared,
+        activations=max(_activations(config, phase.feed, model, processes) for phase in job.course.phases),
+        machine=_machine(config.train.device),
+    )
+
+
+def lines(planned: Plan) -> list[str]:
+    """For a person."""
+    config = planned.config
+    epochs = [f"{of.epochs:.2f}" for of in planned.sources if of.epochs is not None]
+    told = [f"data    {planned.dataset}: {planned.documents:,} documents, {planned.row_index:,} rows of {config.rows.length} tokens"]
+    for of in planned.sources:
+        shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
+        drawn = "" if of.draws is None else f"; {of.draws:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs:.2f} epochs"
+        told.append(f"        {of.source}: {of.rows:,} rows, {shares}{drawn}")
+    return [
+        *told,
+        f"model   {config.model.family}, {planned.parameters:,} parameters, {planned.embeddings:,} of them outside the layers, "
+        f"vocabulary {planned.vocabulary:,}",
+        f"train   {planned.steps:,} steps of {config.data.batch_rows} rows: {planned.tokens:,} tokens at most, "
+        f"{planned.text / 1e6:,.1f} MB of text" + (f", {min(epochs)} to {max(epochs)} epochs" if epochs else ""),
+        f"memory  {_gigabytes(planned.memory)}: weights {_gigabytes(planned.weights)}, gradients {_gigabytes(planned.gradients)}, "
+        f"{config.train.optimizer} {_gigabytes(planned.optimizer)}, activations {_gigabytes(planned.activations)}"
+        + ("" if planned.machine is None else f"; the {config.train.device} has {_gigabytes(planned.machine)}"),
+        f"disk    {_gigabytes(planned.checkpoints)} for checkpoints in {config.run.out}",
+    ]
+
+
+def refuse_if_too_large(planned: Plan) -> None:
+    """Raise TrainingError, naming the number to lower, when the run cannot fit: Linux would kill it without a word."""
+    if planned.machine is None or planned.memory <= planned.machine:
+        return
+    raise TrainingError(
+        f"{planned.config.run.out}: needs about {_gigabytes(planned.memory)} of memory, {_gigabytes(planned.activations)} of them for "
+        f"activations, and there are {_gigabytes(planned.machine)}; {_advice(planned.config)}"
+    )
+
+
+def does_not_fit(error: BaseException, config: PretrainConfig) -> str | None:
+    """What to do about an error of torch that says that memory is at its end; None for another error."""
+    said = str(error)
+    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in said:
+        return None
+    return f"out of memory; {_advice(config)} ({said.splitlines()[0] if said else type(error).__name__})"
+
+
+def _advice(config: PretrainConfig) -> str:
+    train, rows = config.train, config.data.batch_rows
+    more = min(rows, 2 * train.accumulate)
+    ways = [f"raise train.accumulate from {train.accumulate} to {more} (the same gradient)"] if more > train.accumulate else []
+    if not train.activation_checkpointing:
+        ways.append("set train.activation_checkpointing=true")
+    return ", ".join([*ways, f"or lower data.batch_rows ({rows}) or rows.length ({config.rows.length})"])
+
+
+def _activations(config: PretrainConfig, feed: Feed, model: Model, processes: int) -> int:
+    """Bytes that the forward pass of a micro-batch leaves for the backward pass.
+
+    Measured on one and on two rows, on the CPU, and drawn out to all: each row takes as much as the next.
+    """
+    rows = -(-feed.batch_rows // (processes * config.train.accumulate))
+    one, two = (_kept(config, model, feed.batch(0, 0, count)) for count in (1, min(2, feed.batch_rows)))
+    return one + (two - one) * (rows - 1)
+
+
+def _kept(config: PretrainConfig, model: Model, examples: Examples) -> int:
+    """Bytes that are kept for the backward pass over these examples."""
+    kept: dict[int, int] = {}
+    own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    alive: list[torch.Tensor] = []  # so that no two storages have the same address
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        alive.append(tensor)
+        return tensor
+
+    recomputed = layers(model) if config.train.activation_checkpointing else []
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    device = Device("cpu", config.train.dtype)
+    with torch.random.fork_rng(devices=[]), device.autocast(), hooks, recomputing(recomputed):
+        model.losses(device.tensors(examples))
+    return sum(size for storage, size in kept.items() if storage not in own)
+
+
+def _machine(device: str) -> int | None:
+    """Bytes of memory of the device, or of the machine within its control group's limit."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in map(Path, _CGROUP_LIMITS):
+        if path.exists() and (text := path.read_text().strip()).isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.2f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
