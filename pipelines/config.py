@@ -238,9 +238,11 @@ class VocabularySection(Section):
     """One tokenizer: a SentencePiece model, trained on a sample of the train split, or an existing one."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    kind: Literal["bpe", "unigram"] = "bpe"
+    kind: Literal["bpe", "unigram", "char"] = "bpe"
+    """char: every character is a piece, and so is "\\n"; to have those that are rare among them, too, set
+    character_coverage = 1."""
     size: int = Field(default=32_000, ge=300, le=2**20)
-    """Pieces, the special and byte pieces included."""
+    """Pieces, the special and byte pieces included; of char at most, where the rarest characters are left out."""
     families: tuple[Family, ...] = ("gpt",)
     """The vocabulary has the special pieces of each (see contract/families.py), the first family's first."""
     control_pieces: tuple[str, ...] = ()

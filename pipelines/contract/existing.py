@@ -90,8 +90,8 @@ def _sentencepiece(file: str, wanted: Sequence[str]) -> Tokenizer:
         kind = sentencepiece_proto.model_type(model)
     except sentencepiece_proto.ProtoError as error:
         raise TokenizerError(f"{file}: not a SentencePiece model: {error}") from error
-    if kind not in ("bpe", "unigram"):
-        raise TokenizerError(f"{file}: a SentencePiece model of the kind {kind}; this program knows bpe and unigram")
+    if kind not in ("bpe", "unigram", "char"):
+        raise TokenizerError(f"{file}: a SentencePiece model of the kind {kind}; this program knows bpe, unigram and char")
     tokenizer = from_bytes(model, cast(Kind, kind), where=file)
     missing = [piece for piece in wanted if piece not in tokenizer.special_ids]
     text = set(tokenizer.piece_names()) & set(missing)

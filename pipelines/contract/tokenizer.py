@@ -12,6 +12,7 @@ What a text is in ids, for the SentencePiece models that this program makes:
 So every line begins with "▁", and a word has the same pieces at the start of a line as in the middle of it. With the
 identity normaliser `decode(encode(text)) == text` for every text, with one exception that SentencePiece makes: U+2581
 ("▁") is its own mark of a space, and comes back as a space.
+A model of the kind "char" puts no "▁" before a line: there every character of a text is one id (or its bytes are).
 A model without the piece "\n" gets the text whole, unless a line end is nothing but a space to it (nmt_nfkc): then its
 lines too are encoded one by one, with nothing between them, which gives the same ids without the rounding that
 unigram's scores suffer along a whole book.
@@ -34,7 +35,7 @@ from pipelines.contract.pieces import pieces as pieces
 from pipelines.contract.pieces import word_starts as word_starts
 
 Library = Literal["sentencepiece", "tokenizers"]
-Kind = Literal["bpe", "unigram", "wordpiece", "byte_bpe"]
+Kind = Literal["bpe", "unigram", "char", "wordpiece", "byte_bpe"]
 
 FILE_NAMES: Mapping[Library, str] = {"sentencepiece": "tokenizer.model", "tokenizers": "tokenizer.json"}
 

@@ -146,7 +146,7 @@ def piece_names(processor: Any, special_ids: Mapping[str, int], size: int) -> li
     return names
 
 
-def piece_kinds(processor: Any, kind: _Kind, size: int) -> list[str]:
+def piece_kinds(processor: Any, kind: str, size: int) -> list[str]:
     """By id: "byte", "text" or "unused"; special pieces are not known here."""
     kinds = ["unused"] * size
     for name, i in processor.get_vocab(with_added_tokens=True).items():

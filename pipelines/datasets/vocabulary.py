@@ -64,7 +64,8 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
         _check_memory(section, {language: share.drawn_bytes for language, share in found.items()})
         sample = _draw(context, corpus, found)
         tokenizer = _train(section, sample)
-        warnings = [] if tokenizer.size == section.size else [_smaller(section, tokenizer)]
+        fewer = tokenizer.size < section.size and section.kind != "char"  # whose size is a limit
+        warnings = [_smaller(section, tokenizer)] if fewer else []
         facts = {"wanted_size": section.size, **_facts(tokenizer, sample, found, warnings)}
         return _assemble(context, uri, f"vocabulary/{section.name}", made_from, tokenizer, facts)
 

@@ -216,7 +216,8 @@ def _unigram(tokenizer: Tokenizer, names: list[str], types: list[int]) -> dict[s
     The library makes the unknown character's score from the least one, so it sinks too; that changes nothing where every
     character of a piece is a piece itself, as SentencePiece's trainer sees to.
     """
-    scores = [float(tokenizer.processor.get_score(i)) for i in range(tokenizer.size)]
+    alike = tokenizer.kind == "char"  # there is one way to cut a text, and a character that never occurred has the score -inf
+    scores = [-1.0 if alike else float(tokenizer.processor.get_score(i)) for i in range(tokenizer.size)]
     never = 1000 * min([score for score, kind in zip(scores, types, strict=True) if kind == NORMAL], default=-1.0)
     spelled = (NORMAL, USER_DEFINED)
     vocab = [[name, score if kind in spelled else never] for name, score, kind in zip(names, scores, types, strict=True)]

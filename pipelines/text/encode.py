@@ -11,7 +11,8 @@ A long word, such as a line of Chinese, is cut further: between two neighbouring
 piece, no piece can reach either.
 
 For BPE this is exact. For unigram it is but for words that can be cut in two almost equally good ways; these are cut
-anew with the sum that the line has come to (`unigram.py`). A model for which all this does not hold (another
+anew with the sum that the line has come to (`unigram.py`). Of a model of the kind char, every character is an id
+(`char.py`). A model for which all this does not hold (another
 normaliser, a piece with a space inside, no "\n") is used text by text.
 """
 
@@ -29,6 +30,7 @@ from pipelines.contract.sentencepiece_proto import BYTE, CONTROL, UNKNOWN, UNUSE
 from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
 from pipelines.text.bits import inner, load64, lowest_bit, store64
 from pipelines.text.bpe import Bpe, bpe, bpe_word
+from pipelines.text.char import char, encode_characters
 from pipelines.text.unigram import Unigram, unigram, unigram_word
 
 VERSION = 1
@@ -85,7 +87,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self._tables = _tables(tokenizer)
+        self._tables, self._characters = _tables(tokenizer), char(tokenizer)
         self._cache = _empty_cache() if self._tables is not None else np.empty(0, np.uint64)
         self._sums, self._places = np.empty((2, 0)), np.empty((4, 0), np.int64)
 
@@ -93,6 +95,8 @@ class Encoder:
         """The ids of a string column without nulls."""
         if len(texts) == 0:
             return Encoded(np.empty(0, np.int32), np.zeros(1, np.int64))
+        if self._characters is not None:
+            return Encoded(*encode_characters(self._characters, *text_bytes(spaces_marked_as_spaces(texts))))
         if self._tables is None:
             return _text_by_text(self.tokenizer, texts)
         data, offsets = text_bytes(spaces_marked_as_spaces(texts))

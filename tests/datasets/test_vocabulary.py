@@ -95,6 +95,15 @@ def test_a_vocabulary_is_a_sound_dataset_with_its_tokenizer(tmp_path: Path) -> N
     assert (facts["wanted_size"], facts["report"]["by_language"]["en"]["coverage"]) == (400, 1.0)
 
 
+def test_a_vocabulary_of_characters_is_as_large_as_the_text_asks(tmp_path: Path) -> None:
+    made = build(tmp_path, [list(range(100))], kind="char", size=1000, character_coverage=1.0, byte_fallback=False)
+    tokenizer = tokenizers.load(made.uri)
+    letters = set("".join(text(n) for n in range(100))) - {" ", "\n"}
+    assert tokenizer.size == len({"<|endoftext|>", "<unk>", " ", "\n"} | letters)
+    assert tokenizer.decode(tokenizer.encode(text(7))) == text(7)
+    assert (made.manifest.facts["wanted_size"], made.manifest.facts["report"]["warnings"]) == (1000, [])
+
+
 def test_the_order_of_the_documents_and_of_the_parts_does_not_matter(tmp_path: Path) -> None:
     first = build(tmp_path / "a", [list(range(300))])
     second = build(tmp_path / "b", [list(range(299, 149, -1)), list(range(150))])

@@ -101,11 +101,12 @@ TOKENIZERS: dict[str, Tokenizer] = {
     "whole": trained("bpe", **{**IDENTITY, "user_defined_symbols": []}),
     "reaching": trained("bpe", split_by_whitespace=False, **{**IDENTITY, "user_defined_symbols": []}),
     "no_prefix": trained("bpe", add_dummy_prefix=False, **IDENTITY),
+    "char": trained("char", add_dummy_prefix=False, **IDENTITY),
     "wordpiece": wordpiece(),
     "byte_bpe": byte_bpe(),
 }
 EACH = pytest.mark.parametrize("name", TOKENIZERS)
-EXACT = pytest.mark.parametrize("name", ["bpe", "unigram"])
+EXACT = pytest.mark.parametrize("name", ["bpe", "unigram", "char"])
 
 
 def loaded(tokenizer: Tokenizer, folder: Path, family: Family | None = None) -> Any:
