@@ -97,7 +97,7 @@ def _hidden(model: Model, batch: Sequence[Question]) -> Tensor:
     if isinstance(model, BART | T5):
         behind = [question.decoder_inputs for question in batch]
         decoder_inputs, _ = padded(behind, device_of(model), left=False, positions=positions)
-        return model.decode(decoder_inputs, model.encode(ids, real=real))
+        return model.decode(decoder_inputs, model.encode(ids, real=real), real=real)
     return model.hidden(ids)  # padding stands behind a row, where no token of it sees it
 
 
