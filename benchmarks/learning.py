@@ -67,7 +67,7 @@ def shakespeare(data: Path, seeds: int, changed: Sequence[str]) -> list[str]:
         return []
     corpus = OUT / "shakespeare"
     write_records(text, OUT / "shakespeare-text")
-    build(CONFIGS / "corpus" / "shakespeare.toml", corpus, f"sources.0.root={quoted(OUT / 'shakespeare-text')}")
+    build(CONFIGS / "corpus" / "shakespeare.toml", corpus, f"sources.0.root={quoted((OUT / 'shakespeare-text').resolve())}")
     check_split(corpus, text)
     reports = [shakespeare_run(corpus, seed, changed) for seed in range(1, seeds + 1)]
     losses = [report.last_validation_loss for report in reports]

@@ -29,7 +29,7 @@ from pipelines.contract.tokenizer import Tokenizer
 from training import trained
 from training.config import PretrainConfig, load
 from training.data.shards import TokenDataset, open_dataset, open_runs
-from training.generate import Request, fill_texts, generate_texts
+from training.generate import Piece, Request, fill_texts, generate_texts
 from training.models.bart import BART
 from training.models.bert import BERT
 from training.models.families import Model, parameters
@@ -42,7 +42,7 @@ COMPARISON = "comparison.json"  # in the folder of the runs: the table
 _WORDS = range(8, 19)  # of a sentence that is shown
 _GUESSES = 3  # of BERT, for a gap
 _CONTINUATION = 16  # tokens of GPT's answer
-_ANSWER = 60  # tokens of BART's and T5's answers, at most
+_ANSWER = 40  # tokens of BART's and T5's answers, at most
 
 
 class CompareError(ValueError):
@@ -201,12 +201,21 @@ def answers(model: Model, tokenizer: Tokenizer, asked: Sequence[Gap]) -> list[st
     if isinstance(model, BERT):
         texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in asked]
         filled = fill_texts(model, tokenizer, texts, best=_GUESSES)
-        return [f"{of.text}   ({', '.join(f'{guess.text} {guess.probability:.2f}' for guess in of.masks[0])})" for of in filled]
+        return [f"{_one_line(of.text)}   ({', '.join(map(_guess, of.masks[0]))})" for of in filled]
     if (mask := _mask(model)) is None:
         found = generate_texts(model, tokenizer, [gap.before for gap in asked], Request(_CONTINUATION))
     else:
         found = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in asked], Request(_ANSWER))
-    return [" ".join(of[0].text.split()) for of in found]
+    return [_one_line(of[0].text) for of in found]
+
+
+def _guess(piece: Piece) -> str:
+    """What BERT would put into a gap, and how likely: a piece may be a comma or a line end."""
+    return f"{piece.text!r} {piece.probability:.2f}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _mask(model: Model) -> str | None:
@@ -220,7 +229,7 @@ def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], asked
     """What each model makes of its config's prompt, and of the same sentences."""
     lines: list[str] = []
     for of in runs:
-        lines += [f"{of.name}: {configs[of.name].sample.prompt}", f"    {' '.join(of.report.sample.split())}"]
+        lines += [f"{of.name}: {configs[of.name].sample.prompt}", f"    {_one_line(of.report.sample)}"]
     made = {of.name: trained.load(of.report.out) for of in runs}
     said = {name: answers(of.model, of.tokenizer, asked) for name, of in made.items()}
     for number, gap in enumerate(asked):
