@@ -1,7 +1,7 @@
 """Do the models learn what they should: nanoGPT's Shakespeare, and the four families beside each other, with BLiMP.
 
     make bench-learning
-    make bench-learning OPTIONS="--data ~/inputs --only families --bytes 2_000_000"
+    make bench-learning OPTIONS="--data ~/inputs --only families --bytes 8_000_000"
 
 `shakespeare` builds a corpus of characters of tinyshakespeare (configs/corpus/shakespeare.toml: the first 90 % to learn from, the
 last 10 % held out, as nanoGPT) and trains configs/pretrain/shakespeare_char.toml with three seeds, which decide weights and
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real inputs: lm/, wikipedia/, books/, extraction/")
     parser.add_argument("--only", choices=("shakespeare", "families"))
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs on Shakespeare")
-    parser.add_argument("--bytes", type=int, default=4_000_000, help="UTF-8 bytes of text that each family sees")
+    parser.add_argument("--bytes", type=int, default=2_000_000, help="UTF-8 bytes of text that each family sees")
     parser.add_argument("--pairs", type=int, default=blimp.PAIRS, help="of each set of BLiMP")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all runs")
     given = parser.parse_args(arguments)
