@@ -76,14 +76,10 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """What JSON can hold: the fields, and of BLiMP the mean, its standard error and the number of pairs."""
-        facts = asdict(self)
+        facts = {**asdict(self), "sources": [asdict(of) for of in self.sources]}
         if self.blimp is not None:
-            facts["blimp"] = {
-                "mean": self.blimp.mean,
-                "standard_error": self.blimp.standard_error,
-                "pairs": self.blimp.pairs,
-                "sets": facts["blimp"]["sets"],
-            }
+            figures = {"mean": self.blimp.mean, "standard_error": self.blimp.standard_error, "pairs": self.blimp.pairs}
+            facts["blimp"] = {**figures, "sets": [asdict(of) for of in self.blimp.sets]}
         return facts
 
 
@@ -111,7 +107,7 @@ def evaluate(
     Raises ValueError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
     """
     folder = Path(run)
-    found = _find(folder, checkpoint)
+    found = find(folder, checkpoint)
     model = trained.load(found.path)
     config = _config(folder)
     settings = None if config is None else config.train
@@ -135,7 +131,10 @@ def evaluate(
 
 
 def save(run: str | Path, evaluation: Evaluation) -> Path | None:
-    """Write it as RUN/evaluations/<checkpoint>.json; a lone checkpoint, which nothing may be added to, has no such place."""
+    """Write it as RUN/evaluations/<checkpoint>.json, in the place of an earlier one.
+
+    Nothing is added to a lone checkpoint.
+    """
     if not (Path(run) / CHECKPOINTS).is_dir():
         return None
     path = Path(run) / EVALUATIONS / f"{Path(evaluation.checkpoint).name}.json"
@@ -161,8 +160,8 @@ def table(evaluation: Evaluation) -> str:
     return "\n\n".join(parts)
 
 
-def _find(folder: Path, which: str) -> Checkpoint:
-    """The checkpoint that is asked for. Raises CheckpointError, EvaluationError."""
+def find(folder: Path, which: str) -> Checkpoint:
+    """The newest checkpoint of a folder, the best, or one by its name or path. Raises CheckpointError, EvaluationError."""
     if which == NEWEST:
         return trained.find(folder)
     if which == BEST:

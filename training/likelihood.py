@@ -79,9 +79,9 @@ def _batches(questions: Sequence[Question], tokens: int) -> Iterator[list[int]]:
 def _answers(model: Model, batch: Sequence[Question], vocabulary: int) -> Iterator[Likelihood]:
     hidden = _hidden(model, batch)
     counts = [len(question.targets) for question in batch]
-    rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], device=hidden.device)
-    places = torch.tensor([q.first + n for q in batch for n in range(len(q.targets))], device=hidden.device)
-    targets = torch.tensor([target for question in batch for target in question.targets], device=hidden.device)
+    rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], dtype=torch.int64, device=hidden.device)
+    places = torch.tensor([q.first + n for q in batch for n in range(len(q.targets))], dtype=torch.int64, device=hidden.device)
+    targets = torch.tensor([target for question in batch for target in question.targets], dtype=torch.int64, device=hidden.device)
     found, likeliest = _predictions(model, hidden[rows, places], targets, vocabulary)
     sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), found)
     missed = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, rows.cpu(), (~likeliest).long())

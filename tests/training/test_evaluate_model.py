@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,6 @@ from training import checkpoint, evaluate_model, trained
 from training.blimp import BlimpReport, SetScore, score
 from training.checkpoint import CheckpointError
 from training.evaluate_model import Evaluation, EvaluationError, SourceScore, evaluate, save, table
-from training.models.families import make
-from training.models.gpt import GPTShape
 from training.pretrain import pretrain
 
 STEPS = ("train.steps=6", "train.save_every=3", "train.eval_every=3", "sample.tokens=0", "train.tensorboard=false")
@@ -71,7 +68,7 @@ def test_the_best_is_the_one_that_training_kept(run: Path) -> None:
     assert found.checkpoint == str(best.path) and found.validation is not None
     assert found.step == lowest["step"] and found.validation.loss == lowest["validation_loss"]
     (run / "checkpoints" / "BEST").unlink()
-    with pytest.raises(EvaluationError, match="keeps no best checkpoint; train with train.keep_best = true"):
+    with pytest.raises(EvaluationError, match=r"keeps no best checkpoint; train with train.keep_best = true"):
         evaluate(run, checkpoint="best")
     with pytest.raises(EvaluationError, match=r"step-00000009: is no checkpoint of .*; give newest, best, one of step-0000000"):
         evaluate(run, checkpoint="step-00000009")
@@ -97,15 +94,10 @@ def test_a_run_that_was_moved_is_read_where_it_is(run: Path, tmp_path: Path) -> 
     assert after.checkpoint == str(moved / "checkpoints" / "step-00000006")
 
 
-def test_what_cannot_be_evaluated_is_named(run: Path, tmp_path: Path, own_dataset: Path) -> None:
+def test_what_cannot_be_evaluated_is_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no complete checkpoint"):
         evaluate(tmp_path / "nowhere")
     settings = json.loads((run / "config.json").read_text())
-    model = trained.load(run)
-    other = make(GPTShape(1, 1, 16, vocabulary=model.tokenizer.size, length=16), 1)
-    shutil.rmtree(run / "checkpoints")
-    bert = trained.load(trained.save(run, other, "gpt", model.tokenizer, {}))
-    assert bert.family == "gpt"
     (run / "config.json").write_text(json.dumps(settings | {"train": {"stepz": 3}}))
     with pytest.raises(EvaluationError, match=r"config\.json: is no config of this release .*give rows = 0"):
         evaluate(run)
@@ -113,7 +105,7 @@ def test_what_cannot_be_evaluated_is_named(run: Path, tmp_path: Path, own_datase
 
 def test_another_tokenizer_is_refused(run: Path, tmp_path: Path, make_dataset: Any) -> None:
     texts = [["many other words make another vocabulary", "of pieces that mean something else " * 20]]
-    other = make_dataset(tmp_path / "other", {("train", "a", "en"): texts, ("validation", "a", "en"): texts}, vocabulary=280)
+    other = make_dataset(tmp_path / "other", {("train", "a", "en"): texts, ("validation", "a", "en"): texts}, vocabulary=290)
     settings = json.loads((run / "config.json").read_text())
     settings["data"]["tokens"] = str(other)
     (run / "config.json").write_text(json.dumps(settings))
@@ -153,7 +145,7 @@ def test_the_table_is_for_a_person() -> None:
 
 def test_json_has_the_mean_beside_the_sets() -> None:
     found = EVALUATION.as_json()
-    assert json.loads(json.dumps(found)) == json.loads(json.dumps(found | {}))
+    assert json.loads(json.dumps(found)) == found
     assert found["blimp"]["mean"] == 0.625 and found["blimp"]["pairs"] == 1_050
     assert found["blimp"]["sets"][1] == {"name": "agreement", "pairs": 1_000, "accuracy": 0.75}
     assert found["validation"]["bits_per_byte"] == 1.46875
@@ -166,7 +158,7 @@ def test_the_command_prints_and_keeps_what_it_found(run: Path, pairs: Path, caps
     found = evaluate(run, blimp=pairs, pairs=2, rows=3, device="cpu", threads=1)
     kept = run / "evaluations" / "step-00000006.json"
     assert printed == f"{table(found)}\n\nkept     {kept}\n"
-    assert json.loads(kept.read_text()) == found.as_json() | {"sources": [found.as_json()["sources"][0]]}
+    assert json.loads(kept.read_text()) == found.as_json()
     evaluate_model.main([str(run), "--rows", "3", "--json", "--device", "cpu"])
     assert json.loads(capsys.readouterr().out) == json.loads(kept.read_text())
     assert torch.get_num_threads() == 1  # the run's

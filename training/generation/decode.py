@@ -1,6 +1,6 @@
 """One token after another: greedy decoding and sampling."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -10,10 +10,17 @@ from training.generation.steps import Steps
 
 
 @torch.inference_mode()
-def decode(steps: Steps, limits: Limits, choice: Choice, seeds: Sequence[int] | None = None) -> list[list[int]]:
+def decode(
+    steps: Steps,
+    limits: Limits,
+    choice: Choice,
+    seeds: Sequence[int] | None = None,
+    done: Callable[[int, Sequence[int]], bool] | None = None,
+) -> list[list[int]]:
     """The ids that follow each row, its end included where it came to one.
 
     `seeds`: one a row, for choices that draw; a row's answer follows from its own alone. A row that has ended leaves the batch.
+    `done`: asked with a row's number and its answer so far, whether that is all of it.
     """
     limits = limits.within(steps.most)
     seeds = list(seeds) if seeds is not None else [0] * steps.rows
@@ -29,6 +36,8 @@ def decode(steps: Steps, limits: Limits, choice: Choice, seeds: Sequence[int] | 
         for row, i in zip(live, ids, strict=True):
             answers[row].append(i)
         going = [place for place, i in enumerate(ids) if i not in limits.ends]
+        if done is not None:
+            going = [place for place in going if not done(live[place], answers[live[place]])]
         if not going or step + 1 == limits.tokens:
             break
         if len(going) < len(ids):
