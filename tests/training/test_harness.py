@@ -244,7 +244,7 @@ dataset_kwargs: {{data_files: {{test: {data}}}}}
 test_split: test
 output_type: multiple_choice
 doc_to_text: "{{{{begin}}}}"
-doc_to_choice: ["{{{{one}}}}", "{{{{other}}}}"]
+doc_to_choice: "{{{{[one, other]}}}}"
 doc_to_target: 0
 metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 """
@@ -277,8 +277,15 @@ def tasks(tmp_path: Path, pieces: Tokenizer) -> tuple[Path, list[dict[str, str]]
     gpt = trained_of(GPTShape, pieces)
     begins = ["the old house", "the people of the town", "many stories"]
     said = Causal(gpt).generate_until([Asked((begin, {"until": ["\n"], "max_gen_toks": 6})) for begin in begins])
+    choices = ["stood near", "told"]
     docs = [
-        {"begin": begin, "one": "stood near", "other": "told", "text": f"{begin} every evening. " * n, "said": answer}
+        {
+            "begin": begin,
+            "one": choices[n % 2],
+            "other": choices[1 - n % 2],
+            "text": f"{begin} every evening. " * n,
+            "said": answer,
+        }
         for n, (begin, answer) in enumerate(zip(begins, [*said[:2], "something else"], strict=True), 1)
     ]
     data = tmp_path / "docs.jsonl"
