@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from training import optim
 from training.config import PretrainConfig, load
 from training.data.shards import open_dataset
 from training.device import prepare
+from training.distributed import World
 from training.models.families import make, parameters
 from training.pretrain import prepare_job, pretrain
-from training.trainer import TrainingError, update
+from training.spikes import SpikeError
+from training.trainer import start, update
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "pretrain" / "ablations"
@@ -96,7 +97,7 @@ def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ab
         try:
             with logged():
                 found = pretrain(path, (*changed, *overrides(path.stem, steps, seed)))
-        except TrainingError as error:  # a loss that is no number any more is a result here
+        except SpikeError as error:  # a loss that is no number any more is a result here
             diverged.append(str(error))
             said = f"diverged: {error}"
         else:
@@ -140,17 +141,11 @@ def stepper(path: Path, changed: tuple[str, ...]) -> Callable[[], int]:
     config = load(path, changed)
     settings = config.train
     device = prepare(settings.device, settings.dtype, settings.threads)
-    job = prepare_job(config, device)
-    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), settings.seed).to(device.name)
-    optimizer = optim.adamw(
-        model,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=settings.betas,
-        epsilon=settings.epsilon,
-    )
-    batch = job.feed.batch(0)
-    return lambda: int(update(job, model, optimizer, device, 0, [batch])["batch_tokens"])
+    job = prepare_job(config, device, World())
+    feed = job.course.last
+    learning = start(job, make(config.model.shape(feed.dataset.tokenizer.size, config.positions), settings.seed), device, World())
+    batch = feed.batch(0)
+    return lambda: int(update(job, learning, feed, device, World(), 0, [batch])["batch_tokens"])
 
 
 def report(done: Sequence[Ablation], rates: dict[str, float], steps: int) -> None:

@@ -26,6 +26,7 @@ from training.models import families
 from training.models.bert import BERT
 from training.models.families import Model
 
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "gloo")
 _TIMEOUT = timedelta(minutes=30)  # the first process may build row indexes while the others wait
 
 
@@ -76,6 +77,17 @@ def join(device: str) -> Generator[World]:
         yield World(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
+
+
+def lost(error: BaseException, world: World) -> str | None:
+    """What to do about an error that says that another process of the run is gone; None for another error."""
+    said = str(error)
+    if world.size == 1 or not (isinstance(error, dist.DistError) or any(word in said for word in _GONE)):
+        return None
+    return (
+        f"process {world.rank} of {world.size} can no longer reach the others: one of them was lost; "
+        f"the same command goes on from the last checkpoint ({said.splitlines()[0][:200]})"
+    )
 
 
 class Learner:
@@ -199,7 +211,7 @@ def load_optimizer_state(learner: Learner, optimizers: list[torch.optim.Optimize
                 optimizer.state[weight] = {key: _part(value, weight) for key, value in state[name].items()}
 
 
-def _sum(_: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+def _sum(_: object, bucket: Any) -> torch.futures.Future[Tensor]:
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     assert work is not None
     return work.get_future().then(lambda done: done.value()[0])

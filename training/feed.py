@@ -107,6 +107,10 @@ class Feed:
         """By how many predictions each term of the loss is divided, of these examples (of a step: summed over all ranks)."""
         return self.objective.counts(examples)
 
+    def tokens(self, examples: Examples) -> int:
+        """Tokens that a model reads of these examples; of an encoder-decoder those of the encoder."""
+        return int(examples["lengths"].sum()) if "lengths" in examples else self.counts(examples)["tokens"]
+
     def batches(
         self, first_step: int = 0, *, rank: int = 0, world: int = 1, workers: int = 0, micro_batches: int = 1, ahead: int = 2
     ) -> Generator[tuple[int, list[Examples]]]:

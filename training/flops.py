@@ -9,9 +9,8 @@ GPT's figures are commonly given otherwise: nanoGPT counts all weights but the p
 weights and half of the attention. Both are here by name; always name the convention beside an MFU.
 """
 
-from collections.abc import Callable, Mapping
-
 import time
+from collections.abc import Callable, Mapping
 
 import torch
 

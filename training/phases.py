@@ -119,8 +119,8 @@ def with_steps(config: PretrainConfig, folder: str | Path) -> PretrainConfig:
     steps = math.ceil(budget / (feed.batch_rows * bytes_per_row(feed)))
     if train.warmup_steps + train.cooldown_steps >= steps:
         raise FeedError(
-            f"train.bytes: {budget:,} bytes are {steps:,} steps here, too few for train.warmup_steps ({train.warmup_steps:,}) and "
-            f"train.cooldown_steps ({train.cooldown_steps:,}); raise it"
+            f"train.bytes: {budget:,} bytes are {steps:,} steps here, too few for train.warmup_steps ({train.warmup_steps:,}) "
+            f"and train.cooldown_steps ({train.cooldown_steps:,}); raise it"
         )
     return config.model_copy(update={"train": train.model_copy(update={"steps": steps, "bytes": None})})
 

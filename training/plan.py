@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from training.config import PretrainConfig
-from training.feed import Feed, SourceFigures
 from training.data.row_batch import Examples
 from training.device import Device
+from training.feed import Feed, SourceFigures
 from training.models.families import Model, layers, parameters
 from training.recompute import recomputing
 from training.trainer import Job, TrainingError
@@ -84,7 +84,9 @@ def lines(planned: Plan) -> list[str]:
     """For a person."""
     config = planned.config
     epochs = [f"{of.epochs:.2f}" for of in planned.sources if of.epochs is not None]
-    told = [f"data    {planned.dataset}: {planned.documents:,} documents, {planned.row_index:,} rows of {config.rows.length} tokens"]
+    told = [
+        f"data    {planned.dataset}: {planned.documents:,} documents, {planned.row_index:,} rows of {config.rows.length} tokens"
+    ]
     for of in planned.sources:
         shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
         drawn = "" if of.draws is None else f"; {of.draws:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs:.2f} epochs"
@@ -95,8 +97,9 @@ def lines(planned: Plan) -> list[str]:
         f"vocabulary {planned.vocabulary:,}",
         f"train   {planned.steps:,} steps of {config.data.batch_rows} rows: {planned.tokens:,} tokens at most, "
         f"{planned.text / 1e6:,.1f} MB of text" + (f", {min(epochs)} to {max(epochs)} epochs" if epochs else ""),
-        f"memory  {_gigabytes(planned.memory)}: weights {_gigabytes(planned.weights)}, gradients {_gigabytes(planned.gradients)}, "
-        f"{config.train.optimizer} {_gigabytes(planned.optimizer)}, activations {_gigabytes(planned.activations)}"
+        f"memory  {_gigabytes(planned.memory)}: weights {_gigabytes(planned.weights)}, "
+        f"gradients {_gigabytes(planned.gradients)}, {config.train.optimizer} {_gigabytes(planned.optimizer)}, "
+        f"activations {_gigabytes(planned.activations)}"
         + ("" if planned.machine is None else f"; the {config.train.device} has {_gigabytes(planned.machine)}"),
         f"disk    {_gigabytes(planned.checkpoints)} for checkpoints in {config.run.out}",
     ]
@@ -106,9 +109,9 @@ def refuse_if_too_large(planned: Plan) -> None:
     """Raise TrainingError, naming the number to lower, when the run cannot fit: Linux would kill it without a word."""
     if planned.machine is None or planned.memory <= planned.machine:
         return
+    needed = f"{_gigabytes(planned.memory)} of memory, {_gigabytes(planned.activations)} of them for activations"
     raise TrainingError(
-        f"{planned.config.run.out}: needs about {_gigabytes(planned.memory)} of memory, {_gigabytes(planned.activations)} of them for "
-        f"activations, and there are {_gigabytes(planned.machine)}; {_advice(planned.config)}"
+        f"{planned.config.run.out}: needs about {needed}, and there are {_gigabytes(planned.machine)}; {_advice(planned.config)}"
     )
 
 

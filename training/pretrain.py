@@ -17,7 +17,7 @@ from pipelines.contract import files
 from training import flops
 from training.config import PretrainConfig, load
 from training.device import Device, prepare
-from training.distributed import World, join
+from training.distributed import World, join, lost
 from training.evaluate import unigram_entropy, validation
 from training.feed import open_feed
 from training.models.families import Model, layers, make
@@ -39,7 +39,7 @@ class Report:
 
     out: str
     steps: int
-    tokens: int  # that were predicted
+    tokens: int  # that were read
     bytes: int  # UTF-8, of the text that was seen
     first_validation_loss: float
     last_validation_loss: float
@@ -61,28 +61,39 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_ru
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     with join(device.name) as world:
-        job = _prepared(config, device, world)
-        config = job.config
-        model = make(config.model.shape(job.course.last.dataset.tokenizer.size, config.positions), config.train.seed)
-        if config.train.init_from is not None:
-            start_from(config.train.init_from, model, job.course.last.dataset.tokenizer)
-        planned = plan(job, model, world.size)
-        if world.rank == 0:
-            for line in lines(planned):
-                print(line, flush=True)
-        if dry_run:
-            return None
-        refuse_if_too_large(planned)
-        return _run(job, model, device, world)
+        try:
+            return _pretrain(config, device, world, dry_run=dry_run)
+        except (RuntimeError, MemoryError) as error:
+            if advice := does_not_fit(error, config) or lost(error, world):
+                raise TrainingError(f"{config.run.out}: {advice}") from error
+            raise
+
+
+def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool) -> Report | None:
+    job = _prepared(config, device, world)
+    config, tokenizer = job.config, job.course.last.dataset.tokenizer
+    model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)
+    if config.train.init_from is not None:
+        start_from(config.train.init_from, model, tokenizer)
+    planned = plan(job, model, world.size)
+    if world.rank == 0:
+        for line in lines(planned):
+            print(line, flush=True)
+    if dry_run:
+        return None
+    refuse_if_too_large(planned)
+    return _run(job, model, device, world)
 
 
 def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
     """The job; the first process builds what is missing of row indexes, the others then find it."""
-    if world.rank == 0:
-        job = prepare_job(config, device, world)
-        files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
+    if world.rank:
+        world.barrier()
+        return prepare_job(config, device, world)
+    job = prepare_job(config, device, world)
+    files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
     world.barrier()
-    return job if world.rank == 0 else prepare_job(config, device, world)
+    return job
 
 
 def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
@@ -95,20 +106,15 @@ def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
     began = time.monotonic()
     feed = job.course.last
     peak = flops.peak(device.name, device.dtype, settings.peak_tflops)
-    try:
-        train(
-            job,
-            model,
-            device,
-            world,
-            flops_per_row=flops.row(model.shape, feed.objective, feed.config.rows.length),
-            peak=None if peak is None else peak * world.size,
-        )
-    except (RuntimeError, MemoryError) as error:
-        if advice := does_not_fit(error, job.config):
-            raise TrainingError(f"{job.out}: {advice}") from error
-        raise
-    text = sample(job, model) if job.config.sample.tokens else ""
+    learning = train(
+        job,
+        model,
+        device,
+        world,
+        flops_per_row=flops.row(model.shape, feed.objective, feed.config.rows.length),
+        peak=None if peak is None else peak * world.size,
+    )
+    text = sample(job, learning.learner, world) if job.config.sample.tokens else ""
     if world.rank:
         return None
     report = _report(job, text)

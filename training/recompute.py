@@ -1,5 +1,4 @@
-"""Activation checkpointing: what a layer computed is forgotten and computed again in the backward pass (Chen et al. 2016,
-arXiv 1604.06174)."""
+"""Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): layers compute twice instead of remembering."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager

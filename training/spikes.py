@@ -15,7 +15,7 @@ class SpikeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How far a loss and a gradient's norm lie above those before, in standard deviations; why the update is skipped, if it is."""
+    """Standard deviations of a loss and a gradient's norm above those before; why the update is skipped, if it is."""
 
     loss_z: float | None
     gradient_norm_z: float | None

@@ -50,6 +50,7 @@ _FREE_FIELDS = {
         *("threads", "device", "compile", "accumulate", "activation_checkpointing", "strategy", "peak_tflops", "max_skipped"),
     },
 }
+_READ = "tokens read"  # beside the terms of a loss
 _COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 
 
@@ -80,14 +81,17 @@ class Learning:
     optimizers: list[torch.optim.Optimizer]
     spikes: Spikes
     step: int = 0  # updates done, those that were skipped included
-    tokens: int = 0  # predicted up to here
+    tokens: int = 0  # read up to here
     best: float = math.inf  # lowest validation loss so far
 
 
-def train(job: Job, model: Model, device: Device, world: World, *, flops_per_row: float | None, peak: float | None) -> None:
+def train(
+    job: Job, model: Model, device: Device, world: World, *, flops_per_row: float | None = None, peak: float | None = None
+) -> Learning:
     """Train to the last step, from the newest complete checkpoint if there is one.
 
-    After SIGTERM or SIGINT the step is finished and saved, and SystemExit carries 143 or 130.
+    `flops_per_row` and `peak` (of all devices together, operations a second) are for MFU alone. After SIGTERM or SIGINT the
+    step is finished and saved, and SystemExit carries 143 or 130.
     """
     settings, first = job.config.train, world.rank == 0
     learning = start(job, model, device, world)
@@ -100,7 +104,8 @@ def train(job: Job, model: Model, device: Device, world: World, *, flops_per_row
         )
         with _Record(job, learning.step, on=first) as record, closing(batches):
             if learning.step == 0:
-                record.write({"step": 0, "tokens": 0, "bytes": 0, **evaluate.measure(learning.learner, job.validation, device, world)})
+                untrained = evaluate.measure(learning.learner, job.validation, device, world)
+                record.write({"step": 0, "tokens": 0, "bytes": 0, **untrained})
             for step, feed, examples in batches:
                 line = update(job, learning, feed, device, world, step, examples, stopping=bool(stop.signal))
                 stopping = bool(line.pop("stopping")) or (world.size == 1 and bool(stop.signal))
@@ -113,7 +118,7 @@ def train(job: Job, model: Model, device: Device, world: World, *, flops_per_row
                         better = line["validation_loss"] < learning.best
                         learning.best = min(learning.best, line["validation_loss"])
                     if settings.sample_every and _due(learning.step, settings.sample_every, settings.steps):
-                        record.sample(learning.step, sample(job, model))
+                        record.sample(learning.step, sample(job, learning.learner, world))
                     record.write(line)
                     if first:
                         progress.show(line, pace.left(learning.step))
@@ -126,11 +131,14 @@ def train(job: Job, model: Model, device: Device, world: World, *, flops_per_row
                         progress.say(f"stopped by a signal after step {learning.step}; saved, the same command goes on from here")
                     raise SystemExit(stop.exit_code)
         progress.close()
+    return learning
 
 
 def start(job: Job, model: Model, device: Device, world: World) -> Learning:
     """A model that has learnt nothing yet, spread over the processes, and its optimisers."""
     settings = job.config.train
+    if world.size > 1 and settings.strategy == "fsdp" and settings.optimizer == "adafactor":
+        raise TrainingError('train.optimizer: torch\'s Adafactor cannot work on shares of weights; use train.strategy="ddp"')
     made = learner(model.to(device.name), world, device, settings.strategy)
     optimizers = optim.optimizers(made.model, settings, job.course.last.batch_rows)
     return Learning(made, optimizers, Spikes(settings.spike_window, settings.skip_above, settings.max_skipped))
@@ -153,7 +161,9 @@ def update(
     """
     settings = job.config.train
     counted = [feed.counts(batch) for batch in batches]
-    totals = world.sums({term: sum(counts[term] for counts in counted) for term in counted[0]})
+    counts = {term: sum(of[term] for of in counted) for term in counted[0]}
+    totals = world.sums({**counts, _READ: sum(feed.tokens(batch) for batch in batches)})
+    tokens = int(totals[_READ])
     loss = torch.zeros((), device=device.name)
     for number, batch in enumerate(batches):
         _seed_dropout(settings.seed, step, number, world.rank)
@@ -167,14 +177,14 @@ def update(
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
     told = world.sums({"loss": float(loss), "stopping": float(stopping)})
     verdict = learning.spikes.judge(told["loss"], norm)
-    line = {
+    line: dict[str, Any] = {
         "step": step + 1,
         "loss": told["loss"],
         "learning_rate": optim.set_learning_rates(learning.optimizers, optim.share(step, settings)),
         "gradient_norm": norm,
         "loss_z": verdict.loss_z,
         "gradient_norm_z": verdict.gradient_norm_z,
-        "batch_tokens": int(totals["tokens"]),
+        "batch_tokens": tokens,
         "stopping": told["stopping"],
     }
     for optimizer in learning.optimizers:
@@ -183,7 +193,7 @@ def update(
         optimizer.zero_grad(set_to_none=True)
     if verdict.reason is not None:
         line["skipped"] = verdict.reason
-    learning.step, learning.tokens = step + 1, learning.tokens + line["batch_tokens"]
+    learning.step, learning.tokens = step + 1, learning.tokens + tokens
     return line
 
 
@@ -245,10 +255,13 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
             raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
 
 
-def sample(job: Job, model: Model) -> str:
-    """What the model makes of the config's prompt now."""
+def sample(job: Job, learner: Learner, world: World) -> str:
+    """What the model makes of the config's prompt now; all processes take part, the first one gets the text."""
     asked = job.config.sample
     tokenizer = job.course.last.dataset.tokenizer
+    model = learner.whole()
+    if world.rank:
+        return ""
     model.eval()
     text = sample_text(
         model,
@@ -321,5 +334,6 @@ def _locked(out: Path, world: World) -> Generator[None]:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise TrainingError(f"{out}: another run is writing here; wait for it, or name another folder in run.out") from None
+                advice = "wait for it, or name another folder in run.out"
+                raise TrainingError(f"{out}: another run is writing here; {advice}") from None
         yield

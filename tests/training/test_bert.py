@@ -22,6 +22,7 @@ from training.config import load
 from training.convert import bert as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
 from training.device import Device
+from training.distributed import World
 from training.feed import open_feed
 from training.models import attention, families
 from training.models.bert import BERT, GELUS, SIZES, BERTShape, Embeddings, at_positions
@@ -485,10 +486,10 @@ def test_the_trainer_lowers_both_terms(make_dataset: Callable[..., Path], docume
     }  # fmt: skip
     config = load(tiny_config, tuple(f"{name}={value}" for name, value in sets.items()))
     device = Device("cpu", "float32")
-    job = prepare_job(config, device)
-    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), seed=1)
+    job = prepare_job(config, device, World())
+    model = make(config.model.shape(job.course.last.dataset.tokenizer.size, config.positions), seed=1)
     assert isinstance(model, BERT)
-    train(job, model, device)
+    train(job, model, device, World())
     lines = read_metrics(job.out / METRICS)
     held_out = [line["validation_loss"] for line in lines if "validation_loss" in line]
     assert held_out[0] == pytest.approx(math.log(model.shape.vocabulary), abs=0.1)

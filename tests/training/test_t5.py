@@ -24,6 +24,7 @@ from training.convert import huggingface
 from training.convert import t5 as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
 from training.device import Device
+from training.distributed import World
 from training.models import attention, t5
 from training.models.blocks import ACTIVATIONS, RMSNorm
 from training.models.families import build, make, parameters, shape_of_dict
@@ -519,10 +520,10 @@ def test_the_trainer_lowers_the_loss(
     tiny_config.write_text(text)
     config = load(tiny_config, tuple(f"{name}={value}" for name, value in sets.items() if value))
     device = Device("cpu", "float32")
-    job = prepare_job(config, device)
-    model = make(config.model.shape(job.feed.dataset.tokenizer.size, config.positions), seed=1)
+    job = prepare_job(config, device, World())
+    model = make(config.model.shape(job.course.last.dataset.tokenizer.size, config.positions), seed=1)
     assert isinstance(model, T5)
-    train(job, model, device)
+    train(job, model, device, World())
     held_out = [line["validation_loss"] for line in read_metrics(job.out / METRICS) if "validation_loss" in line]
     assert held_out[0] == pytest.approx(math.log(model.shape.vocabulary) + 0.5, abs=0.5)
     assert held_out[-1] < held_out[0] - 0.7

@@ -1,9 +1,12 @@
 """A run that is killed, stopped and resumed ends exactly as one that is not; a run that cannot be refuses to start."""
 
 import fcntl
+import itertools
 import json
+import math
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +21,15 @@ import torch
 from pipelines.contract.manifest import DatasetError
 from training import checkpoint
 from training.checkpoint import CheckpointError
+from training.distributed import Learner
 from training.feed import FeedError
 from training.pretrain import Report, main, pretrain
 from training.progress import read_metrics
+from training.spikes import SpikeError
 from training.trainer import TrainingError
 
 ROOT = Path(__file__).resolve().parents[2]
+_DIVERGING = ("train.learning_rate=0.5", "train.warmup_steps=11")  # learns in the first steps, and is thrown about then
 EXACT = ("step", "loss", "gradient_norm", "learning_rate", "tokens", "validation_loss")
 
 # The program itself, slowed down (so that a signal finds it at work) or killed by itself at a place inside a save.
@@ -37,7 +43,7 @@ kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write = files.write_text
 if place == "slow":
     update = trainer.update
-    trainer.update = lambda *given: (time.sleep(0.03), update(*given))[1]
+    trainer.update = lambda *given, **named: (time.sleep(0.03), update(*given, **named))[1]
 elif place:
     files.write_text = lambda uri, text: kill() if uri.endswith(place) else write(uri, text)
 pretrain.pretrain(config, overrides)
@@ -130,6 +136,99 @@ def test_micro_batches_add_up_to_the_whole_batch(tiny_config: Path, tmp_path: Pa
         assert b.get("gradient_norm", 0) == pytest.approx(a.get("gradient_norm", 0), rel=1e-5)
 
 
+def test_an_injected_nan_is_survived_and_logged(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Learner.losses
+
+    def poisoned(learner: Learner, examples: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        sums = plain(learner, examples)
+        return sums if next(calls) != 10 else {term: value * math.nan for term, value in sums.items()}
+
+    calls = itertools.count()  # evaluations call it twice, a step in each of its two micro-batches
+    monkeypatch.setattr(Learner, "losses", poisoned)
+    run(tiny_config, tmp_path / "run")
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    (skipped,) = [line for line in lines if "skipped" in line]
+    assert skipped["skipped"] == "loss nan" and math.isnan(skipped["loss"]) and math.isnan(skipped["gradient_norm"])
+    assert skipped["step"] < 12 and lines[-1]["step"] == 12
+    assert all(math.isfinite(line["loss"]) for line in lines[1:] if line is not skipped)
+    assert all(bool(value.isfinite().all()) for value in weights(tmp_path / "run").values())
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["skipped"] == 1
+
+
+def test_the_best_checkpoint_stays(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "run", "train.keep_best=true", "train.eval_every=1", "train.keep=1", *_DIVERGING)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    lowest = min((line for line in lines if line["step"]), key=lambda line: line["validation_loss"])
+    best = checkpoint.best(tmp_path / "run" / "checkpoints")
+    assert best is not None and best.step == lowest["step"] < 12
+    assert best.state["best_validation_loss"] == lowest["validation_loss"]
+    assert sorted(path.name for path in best.path.parent.glob("step-*")) == [best.path.name, "step-00000012"]
+
+
+def test_samples_are_kept_as_it_goes(tiny_config: Path, tmp_path: Path) -> None:
+    report = run(tiny_config, tmp_path / "run", "train.sample_every=5")
+    samples = read_metrics(tmp_path / "run" / "samples.jsonl")
+    assert [line["step"] for line in samples] == [5, 10, 12]
+    assert all(line["prompt"] == "the old" and line["text"].startswith("the old") for line in samples)
+    assert samples[-1]["text"] == report.sample
+
+
+def test_recomputed_layers_give_the_same_losses(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "kept")
+    run(tiny_config, tmp_path / "twice", "train.activation_checkpointing=true")
+    assert losses(tmp_path / "twice") == losses(tmp_path / "kept")  # dropout draws the same again
+
+
+def test_a_run_starts_from_the_weights_of_another(tiny_config: Path, tmp_path: Path) -> None:
+    first = run(tiny_config, tmp_path / "first")
+    given = f'train.init_from="{tmp_path / "first"}"'
+    second = run(tiny_config, tmp_path / "second", given)
+    assert second.first_validation_loss == first.last_validation_loss
+    assert losses(tmp_path / "second")[1]["learning_rate"] == losses(tmp_path / "first")[1]["learning_rate"]  # a new warm-up
+    with pytest.raises(CheckpointError, match="it is another model's checkpoint"):
+        run(tiny_config, tmp_path / "third", given, "model.width=32")
+
+
+def test_a_budget_of_bytes_becomes_steps(tiny_config: Path, tmp_path: Path) -> None:
+    text = tiny_config.read_text().replace("steps = 12\n", "bytes = 5000\n")
+    tiny_config.write_text(text)
+    report = run(tiny_config, tmp_path / "run")
+    assert 5000 <= report.bytes < 5000 + report.bytes / report.steps
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["steps"] == report.steps
+    tiny_config.write_text(text.replace("bytes = 5000\n", "bytes = 9\n"))
+    with pytest.raises(FeedError, match=r"train\.bytes: 9 bytes are 1 steps here, too few for train\.warmup_steps"):
+        run(tiny_config, tmp_path / "short")
+
+
+def test_rows_of_another_length_come_first(tiny_config: Path, tmp_path: Path) -> None:
+    phases = "train.phases=[{until_step=5,length=8,batch_rows=16}]"
+    run(tiny_config, tmp_path / "run", phases)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["batch_tokens"] for line in lines[1:]] == [128] * 12  # 16 rows of 8 tokens, then 8 of 16
+    assert len(list((tmp_path / "run" / "rows").glob("*"))) == 3  # of 8 and 16 tokens, and of the validation split
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000012")
+    run(tiny_config, tmp_path / "run", phases)
+    assert losses(tmp_path / "run") == [{n: line[n] for n in EXACT if n in line} for line in lines]
+    with pytest.raises(CheckpointError, match=r"train\.phases was"):
+        run(tiny_config, tmp_path / "run")
+
+
+def test_a_dry_run_writes_no_checkpoint(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(tiny_config), "--dry-run"])
+    said = capsys.readouterr().out
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    for part in (
+        "data ",
+        "books: 256 rows",
+        "epochs",
+        "model   gpt, 11,648 parameters",
+        "train   12 steps of 8 rows",
+        "memory  ",
+        "disk ",
+    ):
+        assert part in said
+
+
 def test_dropout_and_seed_matter(tiny_config: Path, tmp_path: Path) -> None:
     seen = set()
     for number, override in enumerate(("train.seed=1", "train.seed=2", "model.dropout=0.0")):
@@ -208,16 +307,19 @@ def test_a_second_run_in_the_folder_is_refused(tiny_config: Path, tmp_path: Path
             run(tiny_config, tmp_path / "run")
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_the_weights_are_lost(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_model_that_computes_no_numbers_any_more_ends_the_run(tiny_config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run(tiny_config, out, "train.steps=3", "train.clip=1.0")
     found = checkpoint.read(out / "checkpoints" / "step-00000003")
     broken = found.load("model") | {"norm.weight": torch.full((16,), float("nan"))}
     state = {name: value for name, value in found.state.items() if name != "step"}
+    state["spikes"] = {"losses": [], "norms": [], "skipped": 0}
     content = checkpoint.Content({"model": broken, "optimizer": found.load("optimizer")}, state)
     checkpoint.save(out / "checkpoints", 2, content, keep=2)
-    with pytest.raises(TrainingError, match=r"the loss of step 3 is nan; lower train\.learning_rate"):
-        run(tiny_config, out, "train.steps=3", "train.clip=1.0")
+    with pytest.raises(
+        SpikeError, match=r"1 updates in a row were skipped \(train\.max_skipped\), the last one for its loss nan; lower"
+    ):
+        run(tiny_config, out, "train.steps=3", "train.clip=1.0", "train.max_skipped=1")
     assert not (out / "checkpoints" / "step-00000003").exists()
 
 
