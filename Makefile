@@ -31,11 +31,11 @@ lock:  ## write requirements.lock anew from pyproject.toml (needs uv on the PATH
 		--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA_PACKAGES)) --upgrade -o requirements.lock
 
 .PHONY: demo
-demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a small GPT on it
+demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a small BERT, GPT, BART and T5 on it
 	$(BIN)/python -m pipelines.sample build/sample
 	$(BIN)/corpusmill build configs/corpus/demo.toml --out build/demo
 	$(BIN)/corpusmill verify build/demo
-	$(BIN)/corpusmill pretrain configs/pretrain/gpt_demo.toml
+	$(BIN)/python -m training.compare $(foreach family,gpt bert bart t5,configs/pretrain/$(family)_demo.toml) --bytes 1_000_000 --out build/models
 
 .PHONY: test
 test: $(READY)  ## run all tests, with coverage
@@ -88,6 +88,10 @@ bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model o
 .PHONY: bench-ablations
 bench-ablations: $(READY)  ## norms, positions and feed-forwards beside each other on the demo corpus (after make demo)
 	$(BIN)/python benchmarks/ablations.py $(OPTIONS)
+
+.PHONY: bench-learning
+bench-learning: $(READY)  ## character-level Shakespeare with three seeds; the four families on the same bytes, with BLiMP
+	$(BIN)/python benchmarks/learning.py $(OPTIONS)
 
 .PHONY: bench-gpu
 bench-gpu: $(READY)  ## tokens/s and MFU of a family on a GPU (FAMILY=bert|gpt|bart|t5, OPTIONS="--device cpu --size demo …" to try it)

@@ -134,7 +134,14 @@ def _add_training_commands(commands: Commands) -> None:
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     pretrain.add_argument("config", help="a TOML file, e.g. configs/pretrain/gpt_demo.toml")
     pretrain.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
+    pretrain.add_argument("--dry-run", action="store_true", help="say what it would take: memory, steps, epochs; train nothing")
     pretrain.set_defaults(run=_pretrain)
+
+    evaluate = commands.add_parser(
+        "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
+    )
+    evaluate.add_argument("arguments", nargs=argparse.REMAINDER, help="as of python -m training.evaluate_model")
+    evaluate.set_defaults(run=_evaluate)
 
     trace = commands.add_parser("trace", help="the documents behind the rows of a training step")
     trace.add_argument(
@@ -331,7 +338,15 @@ def _pretrain(arguments: argparse.Namespace) -> int:
     _need_torch()
     from training.pretrain import pretrain
 
-    pretrain(arguments.config, tuple(arguments.set))
+    pretrain(arguments.config, tuple(arguments.set), dry_run=arguments.dry_run)
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _need_torch()
+    from training.evaluate_model import main as evaluate
+
+    evaluate(arguments.arguments)
     return 0
 
 

@@ -128,7 +128,7 @@ class Replicated(Learner):
         self._together = DistributedDataParallel(
             _Losses(model),
             device_ids=[torch.cuda.current_device()] if device.name == "cuda" else None,
-            broadcast_buffers=False,
+            forward_sync_buffers=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=isinstance(model, BERT),  # without pairs, their head has no gradient
         )
@@ -211,7 +211,7 @@ def load_optimizer_state(learner: Learner, optimizers: list[torch.optim.Optimize
                 optimizer.state[weight] = {key: _part(value, weight) for key, value in state[name].items()}
 
 
-def _sum(_: object, bucket: Any) -> torch.futures.Future[Tensor]:
+def _sum(_: object, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # pyright: ignore[reportPrivateImportUsage]
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     assert work is not None
     return work.get_future().then(lambda done: done.value()[0])

@@ -100,13 +100,16 @@ def trace(run_or_config: str | Path, step: int, row: int | None = None, override
     steps = data.get("train", {}).get("steps")
     if step < 0 or (steps is not None and step >= steps):
         raise TraceError(f"{path}: there is no step {step}" + (f"; the steps are 0 to {steps - 1}" if steps else ""))
+    folder = _row_folder(path, data, chosen)
+    phase = _phase(data, step)
+    chosen = phase.of(chosen)
+    feed = open_feed(chosen, folder=folder, steps=None if steps is None else (phase.end or steps) - phase.first)
+    if path.name == CONFIG:
+        _refuse_other(path.parent, feed, phase.named)
     if row is not None and not 0 <= row < chosen.data.batch_rows:
         raise TraceError(f"{path}: a batch has the rows 0 to {chosen.data.batch_rows - 1} (data.batch_rows), and no row {row}")
-    feed = open_feed(chosen, folder=_row_folder(path, data, chosen), steps=steps)
-    if path.name == CONFIG:
-        _refuse_other(path.parent, feed)
     first, count = (0, chosen.data.batch_rows) if row is None else (row, 1)
-    found = _rows(feed, step, first, count)
+    found = _rows(feed, step - phase.first, first, count)
     corpus, notes = _corpus(feed)
     if corpus:
         found, notes = _with_columns(found, corpus)
@@ -157,7 +160,32 @@ def _row_folder(path: Path, data: dict[str, Any], chosen: FeedConfig) -> Path:
     return Path(out) / "rows"
 
 
-def _refuse_other(run: Path, feed: Feed) -> None:
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """Where a step lies among train.phases."""
+
+    first: int  # its first step
+    end: int | None  # the first step behind it; None: the last of the run
+    changes: dict[str, Any]  # length, and batch_rows if it has rows of its own
+    named: str  # what the names of its identity end with, as in training/phases.py
+
+    def of(self, config: FeedConfig) -> FeedConfig:
+        """The config of the phase's batches."""
+        rows = config.rows.model_copy(update={"length": self.changes.get("length", config.rows.length)})
+        data = config.data.model_copy(update={"batch_rows": self.changes.get("batch_rows") or config.data.batch_rows})
+        return config.model_copy(update={"rows": rows, "data": data})
+
+
+def _phase(data: dict[str, Any], step: int) -> _Phase:
+    first, phases = 0, data.get("train", {}).get("phases") or []
+    for number, phase in enumerate(phases, start=1):
+        if step < phase["until_step"]:
+            return _Phase(first, phase["until_step"], phase, f" (phase {number})")
+        first = phase["until_step"]
+    return _Phase(first, None, {}, f" (phase {len(phases) + 1})" if phases else "")
+
+
+def _refuse_other(run: Path, feed: Feed, named: str) -> None:
     """Raise TraceError when the run's last checkpoint was trained on other batches than these."""
     latest = run / "checkpoints" / "LATEST"
     if not latest.exists():
@@ -165,8 +193,8 @@ def _refuse_other(run: Path, feed: Feed) -> None:
     state = latest.parent / latest.read_text(encoding="utf-8").strip() / "state.json"
     was = dict(json.loads(state.read_text(encoding="utf-8")).get("identity", {})) if state.exists() else {}
     for name, value in feed.identity().items():
-        if name in was and was[name] != value:
-            raise TraceError(f"{run}: was trained on another {name} ({was[name]}, here {value}); put back what it was trained on")
+        if (then := was.get(name + named, value)) != value:
+            raise TraceError(f"{run}: was trained on another {name} ({then}, here {value}); put back what it was trained on")
 
 
 def _rows(feed: Feed, step: int, first: int, count: int) -> tuple[Row, ...]:

@@ -213,6 +213,17 @@ def test_rows_of_another_length_come_first(tiny_config: Path, tmp_path: Path) ->
         run(tiny_config, tmp_path / "run")
 
 
+@pytest.mark.parametrize("optimizer", ["google_adam", "adafactor", "rms_adamw", "muon"])
+def test_every_optimizer_goes_on_where_it_was(tiny_config: Path, tmp_path: Path, optimizer: str) -> None:
+    given = (f'train.optimizer="{optimizer}"', "train.tensorboard=false")
+    run(tiny_config, tmp_path / "run", *given)
+    expected, ended = losses(tmp_path / "run"), weights(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000012")
+    run(tiny_config, tmp_path / "run", *given)
+    assert losses(tmp_path / "run") == expected
+    assert all(torch.equal(value, ended[name]) for name, value in weights(tmp_path / "run").items())
+
+
 def test_a_dry_run_writes_no_checkpoint(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(tiny_config), "--dry-run"])
     said = capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""What a run takes is said before it starts, and refused where it cannot fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.config import load
+from training.device import Device
+from training.distributed import World
+from training.models.families import make, parameters
+from training.plan import Plan, does_not_fit, lines, plan, refuse_if_too_large
+from training.pretrain import prepare_job
+from training.trainer import TrainingError
+
+
+def planned(config: Path, *overrides: str, processes: int = 1) -> Plan:
+    chosen = load(config, overrides)
+    job = prepare_job(chosen, Device("cpu", chosen.train.dtype), World())
+    model = make(chosen.model.shape(job.course.last.dataset.tokenizer.size, chosen.positions), 1)
+    found = plan(job, model, processes)
+    assert found.parameters == parameters(model)
+    return found
+
+
+def test_memory_is_counted(tiny_config: Path) -> None:
+    found = planned(tiny_config)
+    assert found.weights == found.gradients == 4 * 11_648
+    assert found.optimizer == 2 * found.weights
+    assert planned(tiny_config, 'train.optimizer="muon"').optimizer == found.weights
+    assert found.memory == found.weights + found.gradients + found.optimizer + found.activations
+    shared = planned(tiny_config, 'train.strategy="fsdp"', processes=2)
+    assert (shared.weights, shared.optimizer) == (found.weights // 2, found.optimizer // 2)
+
+
+def test_activations_grow_with_the_rows_and_shrink_when_recomputed(tiny_config: Path) -> None:
+    one, four = (planned(tiny_config, f"train.accumulate={n}").activations for n in (1, 4))
+    assert 3 * four < one <= 4 * four
+    assert planned(tiny_config, "train.activation_checkpointing=true").activations < planned(tiny_config).activations
+    assert planned(tiny_config, processes=2).activations < planned(tiny_config).activations
+
+
+def test_epochs_and_tokens_are_said_by_source(tiny_config: Path) -> None:
+    found = planned(tiny_config)
+    assert (found.steps, found.rows, found.tokens) == (12, 96, 96 * 16)
+    assert {of.source: of.draws for of in found.sources} == {"books": 60, "wiki": 36} or sum(
+        of.draws or 0 for of in found.sources
+    ) == 96
+    told = "\n".join(lines(found))
+    assert "model   gpt, 11,648 parameters" in told and "train   12 steps of 8 rows: 1,536 tokens at most" in told
+    assert "books: 256 rows" in told and "epochs" in told
+
+
+def test_what_cannot_fit_is_refused_with_the_number_to_lower(tiny_config: Path) -> None:
+    found = planned(tiny_config, "train.accumulate=2")
+    refuse_if_too_large(found)
+    small = Plan(**{name: getattr(found, name) for name in Plan.__slots__} | {"machine": found.memory - 1})
+    with pytest.raises(
+        TrainingError, match=r"needs about .* raise train\.accumulate from 2 to 4 .* or lower data\.batch_rows \(8\)"
+    ):
+        refuse_if_too_large(small)
+
+
+def test_torchs_word_for_no_memory_is_translated(tiny_config: Path) -> None:
+    config = load(tiny_config)
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    advice = does_not_fit(caught.value, config)
+    assert advice is not None and advice.startswith("out of memory; raise train.accumulate from 2 to 4 (the same gradient)")
+    assert does_not_fit(MemoryError(), config) is not None
+    assert does_not_fit(RuntimeError("shapes do not match"), config) is None
