@@ -72,9 +72,17 @@ def read_deployments(path: Path) -> list[Any]:
             parameters=entry.get("parameters"),
             description=entry.get("description"),
             tags=entry.get("tags"),
+            schedules=[_schedule(schedule) for schedule in entry.get("schedules") or []],
         )
         for entry in entries
     ]
+
+
+def _schedule(entry: dict[str, Any]) -> Any:
+    """A cron schedule as prefect.yaml writes it; without `active: false` it runs (prefect.schedules.Schedule)."""
+    from prefect.schedules import Cron
+
+    return Cron(entry["cron"], timezone=entry.get("timezone"), active=entry.get("active", True))
 
 
 @contextmanager

@@ -1,0 +1,192 @@
+"""The Prefect flow `retrain`: what is new at the sources → trained on, beside the old → better or kept aside.
+
+    build      incremental: what earlier builds have published is not taken again; the model's own tokenizer
+    join       the tokens that the model was trained on and the new ones, as one dataset
+    train      from the current model's newest checkpoint, in a run of its own; old and new mixed by `new_share`
+    judge      candidate and current model on the same held-out rows
+    promote    only if the candidate is not worse; flows/promotion.py says what lies where
+
+One at a time: a second one fails at once. One that was stopped or failed goes on at the stage where it was.
+
+A new run with `train.init_from`, not the same run resumed: a run is bound to its data, and its learning rate has come down.
+The new one warms up and comes down again, and replays a share of the old data (Ibrahim et al., arXiv 2403.08763: both are what
+it takes; 5 % of old data for texts of the same kind, 25 to 50 % for others).
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from pydantic import Field
+
+from flows import promotion
+from flows.corpus_build import corpus_build
+from flows.lock import locked
+from flows.pretrain import placed, train
+from flows.process import process
+from flows.promotion import Retrain, RetrainError, Verdict
+from pipelines import config as corpora_config
+from pipelines.contract import manifest, shards
+from pipelines.contract import tokenizer as tokenizers
+from pipelines.contract.settings import read
+from pipelines.datasets import joined_tokens
+
+TRAIN = "train"
+NOT_PROMOTED = "Not promoted"  # name of the state of a flow run that went well and left the current model as it was
+
+
+@flow(name="retrain", flow_run_name="{out}", validate_parameters=True)
+def retrain(
+    corpus_config: str = "configs/corpus/demo.toml",
+    pretrain_config: str = "configs/pretrain/gpt_demo.toml",
+    start: str = "build/demo-gpt",
+    out: str = "build/retrain",
+    when: str | None = None,
+    new_share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    tolerance: Annotated[float, Field(ge=0)] = 0.0,
+    corpora: list[str] | None = None,
+    workers: int | None = None,
+    corpus_overrides: list[str] | None = None,
+    pretrain_overrides: list[str] | None = None,
+) -> "State[Any]":
+    """Retrain the current model on what is new; the state says in its message whether the candidate was promoted, and why.
+
+    Args:
+        corpus_config: The sources, as they are now: a new snapshot in the folders that it names, or a config that names others.
+        pretrain_config: How to go on: the family and size of the model, and steps and learning rate for the new data.
+        start: The run that is the current model as long as none was promoted in `out`.
+        out: The folder of all retrainings of this model.
+        when: Name of this one, e.g. 2026-12; by default the time for which the flow run was scheduled. One that is not
+            finished is gone on with first.
+        new_share: Of the rows that are trained on, those of new documents; the others are of what the model has seen.
+        tolerance: So much more loss (nats per target) than the current model's is not worse.
+        corpora: Output folders of the builds that `start` was trained on; by default the one that its data.tokens names.
+        workers: Processes of the build; by default one a core.
+        corpus_overrides: Values of the corpus' config to change, as `section.key=value`.
+        pretrain_overrides: And of the training's.
+
+    Raises LockedError when another retraining of the folder is under way, RetrainError, and what `corpus_build` raises.
+    """
+    folder = Path(out).resolve()
+    with locked(str(folder)):
+        scheduled = flow_run.scheduled_start_time
+        this = promotion.begin(folder, start, corpora, when, f"{scheduled:%Y-%m-%dT%H%M%S}")
+        get_run_logger().info("%s, from %s", this.folder, this.base)
+        if (done := this.verdict()) is not None:
+            this.finish(done)
+            return _state(done)
+        if not this.is_built():
+            _build(this, corpus_config, workers, corpus_overrides or [])
+        return _trained(this, pretrain_config, new_share, tolerance, pretrain_overrides or [])
+
+
+def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]) -> None:
+    """The flow `corpus-build`, of what no earlier build has published, with the model's tokenizer."""
+    tokens = promotion.tokens_folder(this.base)
+    tokenizer = f"{tokens}/{tokenizers.load(tokens, manifest.read(tokens)).file_name}"
+    number = vocabulary_number(config, overrides, _name(tokens))
+    fixed = [f"deduplicate.against={json.dumps(this.corpora)}", f"vocabularies.{number}.path={json.dumps(tokenizer)}"]
+    corpus_build(config=config, out=str(this.build), workers=workers, overrides=[*overrides, *fixed])
+
+
+def _trained(this: Retrain, config: str, new_share: float, tolerance: float, overrides: list[str]) -> "State[Any]":
+    """The stages after the build."""
+    earlier = promotion.tokens_folder(this.base)
+    old, new = _tokens(earlier), _tokens(shards.find(str(this.build), _name(earlier)))
+    least = int(read(config, tuple(overrides))["rows"]["length"])  # of a source with a single row
+    if not any(tokens >= least for tokens in new.values()):
+        reason = f"there is no new text: {sum(new.values()):,} tokens in sources of fewer than {least:,}"
+        return _promote(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base))
+    joined = _join(this, earlier)
+    named = {joined_tokens.labelled(source, this.when): tokens for source, tokens in new.items()}
+    weights = mixture(*({s: n for s, n in group.items() if n >= least} for group in (old, named)), new_share)
+    changed = [
+        *placed(joined, str(this.run)),
+        f"train.init_from={json.dumps(str(this.base))}",
+        f"data.mixture={as_toml(weights)}",
+    ]
+    state = train("train the candidate", config, [*overrides, *changed])
+    if not state.is_completed():
+        return state
+    judge = [sys.executable, "-m", "training.judge", str(this.run), str(this.base), "--out", str(this.losses)]
+    state = process("judge both", judge)
+    if not state.is_completed():
+        return state
+    losses = json.loads(this.losses.read_text(encoding="utf-8"))
+    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, sum(new.values()))
+    return _promote(this, verdict, losses["sources"])
+
+
+@task(name="join", task_run_name="join", cache_policy=NO_CACHE)
+def _join(this: Retrain, earlier: str) -> str:
+    """The folder of old and new tokens as one dataset."""
+    return joined_tokens.join(str(this.folder), earlier, shards.find(str(this.build), _name(earlier)), this.when)
+
+
+@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
+def _promote(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]] | None = None) -> "State[Any]":
+    """Write the verdict and do what it says."""
+    create_markdown_artifact(as_markdown(verdict, sources or {}), key="retrain", description=f"{this.folder}: {verdict.reason}")
+    this.decide(verdict)
+    return _state(verdict)
+
+
+def mixture(earlier: Mapping[str, int], new: Mapping[str, int], new_share: float) -> dict[str, float]:
+    """The weight of each source: new ones share `new_share`, old ones the rest, both in proportion to their tokens.
+
+    >>> mixture({"wiki": 300, "books": 100}, {"wiki@2": 50}, 0.2)
+    {'wiki': 0.6000000000000001, 'books': 0.2, 'wiki@2': 0.2}
+    """
+    return {
+        source: share * tokens / sum(group.values())
+        for group, share in ((earlier, 1 - new_share), (new, new_share))
+        for source, tokens in group.items()
+    }
+
+
+def vocabulary_number(config: str, overrides: list[str], name: str) -> int:
+    """The place of a vocabulary among those of a corpus' config. Raises RetrainError when there is none of this name."""
+    names = [section.name for section in corpora_config.load(config, tuple(overrides)).vocabularies]
+    if name not in names:
+        raise RetrainError(f"{config}: vocabularies: the model's is called {name!r}, here there are {names}; add or rename one")
+    return names.index(name)
+
+
+def as_toml(weights: Mapping[str, float]) -> str:
+    """A table of numbers on one line."""
+    return "{" + ", ".join(f"{json.dumps(name)} = {weight!r}" for name, weight in weights.items()) + "}"
+
+
+def as_markdown(verdict: Verdict, sources: Mapping[str, list[float | None]]) -> str:
+    """What a person reads of it in Prefect's pages."""
+    lines = [f"# {verdict.when}: {'promoted' if verdict.promoted else 'not promoted'}", "", verdict.reason, ""]
+    if sources:
+        lines += [f"{verdict.new_tokens:,} new tokens; before: `{verdict.base}`", "", "| held out | candidate | before |"]
+        rows = [*sources.items(), ("all", [verdict.candidate_loss, verdict.current_loss])]
+        shown = [[name, *("none" if loss is None else f"{loss:.4f}" for loss in losses)] for name, losses in rows]
+        lines += ["|---|---:|---:|", *(f"| {' | '.join(cells)} |" for cells in shown)]
+    return "\n".join(lines) + "\n"
+
+
+def _state(verdict: Verdict) -> "State[Any]":
+    name = "Completed" if verdict.promoted else NOT_PROMOTED
+    return Completed(name=name, message=verdict.reason, data=verdict.model_dump(mode="json"))
+
+
+def _name(tokens: str) -> str:
+    """Of the vocabulary of a tokens dataset."""
+    return manifest.read(tokens).dataset.split("/", 1)[1]
+
+
+def _tokens(folder: str) -> dict[str, int]:
+    """Tokens of the train split by source."""
+    found = manifest.read(folder).facts["tokens"].get(TRAIN, {})
+    return {source: sum(int(counts["tokens"]) for counts in languages.values()) for source, languages in found.items()}

@@ -1,0 +1,103 @@
+"""Two tokens datasets of one tokenizer as one, so that training can mix what is new with what it was trained on.
+
+    retrains/2026-12/tokens/demo/5c01d3f2a9be/
+        manifest.json                                 facts: as of a tokens dataset, and joined (the fingerprints of both)
+        tokenizer.model, pieces.arrow                 of the earlier dataset
+        tokens/train/enwiki/en/<unit>.arrow           of the earlier dataset, unchanged
+        tokens/train/enwiki@2026-12/en/<unit>.arrow   of the new one: its sources are told apart by a label
+
+Shards are linked, not copied, where the file system can: they are never written to again. Both keep their splits, so that
+a document of an earlier validation split is not trained on.
+
+Limits: `corpusmill trace` finds the documents' ids and shards, but no titles: there is no single corpus behind them.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.contract import files, manifest, shards
+from pipelines.contract.manifest import DatasetError, Manifest, Part
+from pipelines.datasets.vocabulary import TABLE as TOKENIZER
+
+VERSION = 1
+
+
+def join(out: str, earlier: str, new: str, label: str) -> str:
+    """The folder, below `out`, of a dataset that holds what both hold; `label` is put behind the names of the new sources.
+
+    `earlier` and `new` are folders of tokens datasets; what is joined already is not joined again. Raises DatasetError when
+    the tokenizers are not the same (ids would mean other pieces), or a source is there under the new name.
+    """
+    first, second = manifest.read(earlier), manifest.read(new)
+    _refuse_other_tokenizer(earlier, first, new, second)
+    made_from = {"versions": {"joined_tokens": VERSION}, "datasets": [first.fingerprint, second.fingerprint], "label": label}
+    uri = manifest.folder(out, first.dataset, manifest.fingerprint(made_from))
+    if manifest.is_complete(uri):
+        return uri
+    shared = [part for part in first.parts if part.table == TOKENIZER]
+    old = [part for part in first.parts if part.table.startswith(f"{shards.TOKENS}/")]
+    added = [(part, _labelled(part, label)) for part in second.parts if part.table.startswith(f"{shards.TOKENS}/")]
+    for part in (*shared, *old):
+        _link(files.join(earlier, part.path), files.join(uri, part.path))
+    for part, renamed in added:
+        _link(files.join(new, part.path), files.join(uri, renamed.path))
+    facts = {
+        **{name: first.facts[name] for name in ("tokenizer", "pieces", "dtype") if name in first.facts},
+        "tokens": _counts(earlier, first.facts["tokens"], second.facts["tokens"], label),
+        "joined": [first.fingerprint, second.fingerprint],
+    }
+    parts = [*old, *(renamed for _, renamed in added), *shared]
+    manifest.write(uri, manifest.assemble(first.dataset, made_from, [], facts=facts, parts=parts))
+    return uri
+
+
+def labelled(source: str, label: str) -> str:
+    """The name of a new source in the joined dataset."""
+    return f"{source}@{label}"
+
+
+def _labelled(part: Part, label: str) -> Part:
+    """The part under its new name: table and path both begin with tokens/<split>/<source>/."""
+    kind, split, source, *rest = part.table.split("/")
+    table = "/".join((kind, split, labelled(source, label), *rest))
+    assert part.path.startswith(part.table + "/"), "shards lie below the name of their table"
+    return part.model_copy(update={"table": table, "path": table + part.path.removeprefix(part.table)})
+
+
+def _counts(earlier: str, first: Mapping[str, Any], second: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Rows, tokens and bytes by split, source and language, of both."""
+    out: dict[str, Any] = {}
+    for split in sorted({*first, *second}):
+        old = dict(first.get(split, {}))
+        new = {labelled(source, label): counts for source, counts in second.get(split, {}).items()}
+        if twice := sorted(set(old) & set(new)):
+            raise DatasetError(f"{earlier}: has a source {twice[0]} already; take another label than {label!r}")
+        out[split] = {**old, **new}
+    return out
+
+
+def _refuse_other_tokenizer(earlier: str, first: Manifest, new: str, second: Manifest) -> None:
+    for uri, found in ((earlier, first), (new, second)):
+        if "tokens" not in found.facts or "tokenizer" not in found.facts:
+            raise DatasetError(f"{uri}: is the dataset {found.dataset!r}, which holds no tokens; name a tokens dataset")
+    was, now = first.facts["tokenizer"]["sha256"], second.facts["tokenizer"]["sha256"]
+    if was != now:
+        raise DatasetError(
+            f"{new}: has another tokenizer ({now[:12]}) than {earlier} ({was[:12]}): ids mean other pieces; "
+            "build it with vocabularies.0.path = the tokenizer of the first"
+        )
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name; a copy where there are no links (another disk, an object store)."""
+    if not (files.is_local(source) and files.is_local(target)):
+        files.copy(source, target)
+        return
+    path = files.local_path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of a join that was killed
+    try:
+        os.link(files.local_path(source), path)
+    except OSError:
+        files.copy(source, target)
