@@ -89,6 +89,10 @@ bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model o
 bench-ablations: $(READY)  ## norms, positions and feed-forwards beside each other on the demo corpus (after make demo)
 	$(BIN)/python benchmarks/ablations.py $(OPTIONS)
 
+.PHONY: bench-kill
+bench-kill: $(READY)  ## a run killed 20 times, some inside a save, against one that was not: bitwise (after make demo)
+	$(BIN)/python benchmarks/kill.py $(OPTIONS)
+
 .PHONY: bench-learning
 bench-learning: $(READY)  ## character-level Shakespeare with three seeds; the four families on the same bytes, with BLiMP
 	$(BIN)/python benchmarks/learning.py $(OPTIONS)

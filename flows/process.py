@@ -34,7 +34,7 @@ class Ended:
 
 
 def process(name: str, command: Sequence[str]) -> "State[Any]":
-    """Inside a flow: a task that runs the command; its state.
+    """Inside a flow: a task that runs the command; its state, for the flow to return.
 
     Completed; Failed with the last line of the output; Cancelled when the program was asked to stop (it ended with 143 or
     130), Crashed when another signal killed it. The same command goes on where a program left off that can.
@@ -44,7 +44,10 @@ def process(name: str, command: Sequence[str]) -> "State[Any]":
     def run() -> "State[Any]":
         return as_state(run_logged(command, get_run_logger().info))
 
-    return run(return_state=True)
+    ended = run(return_state=True)
+    # A flow that returns a task's own state gets one that counts states, without the message: this is a flow's.
+    data = ProcessError(ended.message or "") if ended.is_failed() else None
+    return State(type=ended.type, name=ended.name, message=ended.message, data=data)
 
 
 def run_logged(command: Sequence[str], say: Callable[[str], object]) -> Ended:

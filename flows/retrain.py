@@ -102,12 +102,12 @@ def _trained(this: Retrain, config: str, new_share: float, tolerance: float, ove
     earlier = promotion.tokens_folder(this.base)
     old, new = _tokens(earlier), _tokens(shards.find(str(this.build), _name(earlier)))
     least = int(read(config, tuple(overrides))["rows"]["length"])  # of a source with a single row
-    if not any(tokens >= least for tokens in new.values()):
+    if not _of_rows(new, least):
         reason = f"there is no new text: {sum(new.values()):,} tokens in sources of fewer than {least:,}"
         return _promote(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base))
     joined = _join(this, earlier)
     named = {joined_tokens.labelled(source, this.when): tokens for source, tokens in new.items()}
-    weights = mixture(*({s: n for s, n in group.items() if n >= least} for group in (old, named)), new_share)
+    weights = mixture(_of_rows(old, least), _of_rows(named, least), new_share)
     changed = [
         *placed(joined, str(this.run)),
         f"train.init_from={json.dumps(str(this.base))}",
@@ -184,6 +184,11 @@ def _state(verdict: Verdict) -> "State[Any]":
 def _name(tokens: str) -> str:
     """Of the vocabulary of a tokens dataset."""
     return manifest.read(tokens).dataset.split("/", 1)[1]
+
+
+def _of_rows(tokens: Mapping[str, int], least: int) -> dict[str, int]:
+    """The sources that have so many tokens."""
+    return {source: number for source, number in tokens.items() if number >= least}
 
 
 def _tokens(folder: str) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +10,6 @@ from prefect import flow
 from prefect.artifacts import Artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
-from prefect.testing.utilities import prefect_test_harness
 
 from flows import artifacts, corpus_build, drive, serve
 from flows.lock import LockedError, locked
@@ -31,12 +29,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def context(out: Path, events: list[str], **expectations: object) -> Context:
@@ -166,9 +158,13 @@ def test_a_second_build_into_the_same_folder_is_refused_and_a_killed_one_holds_n
 
 def test_the_deployments_of_the_repository_can_be_served(server, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    (local,) = serve.read_deployments(serve.DEPLOYMENTS)
-    assert (local.flow_name, local.name) == ("corpus-build", "local")
-    assert local.parameters == {"config": "configs/corpus/demo.toml", "out": "build/demo"}
+    found = {deployment.flow_name: deployment for deployment in serve.read_deployments(serve.DEPLOYMENTS)}
+    assert list(found) == ["corpus-build", "pretrain", "corpus-to-model", "retrain"]
+    assert {deployment.name for deployment in found.values()} == {"local"}
+    assert found["corpus-build"].parameters == {"config": "configs/corpus/demo.toml", "out": "build/demo"}
+    (schedule,) = found.pop("retrain").schedules
+    assert (schedule.active, schedule.schedule.cron, schedule.schedule.timezone) == (False, "0 3 1 * *", "UTC")
+    assert not any(deployment.schedules for deployment in found.values())
     with pytest.raises(serve.ServeError, match=r"does not exist here; run this in the repository's root"):
         serve.read_deployments(Path("no.yaml"))
 

@@ -1,6 +1,7 @@
 """Optimisers against their definitions in NumPy; schedules at the steps that matter."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert found[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert found[8] == pytest.approx(0.55)  # half way: the mean of peak and end
     assert found[12] == pytest.approx(0.1)
-    assert all(a > b for a, b in zip(found[4:], found[5:], strict=False))
+    assert all(a > b for a, b in pairwise(found[4:]))
 
 
 def test_the_rate_falls_along_a_line() -> None:
@@ -42,7 +43,7 @@ def test_the_rate_falls_along_a_line() -> None:
 def test_the_rate_falls_as_the_root_of_the_step() -> None:
     found = shares(schedule="inverse_sqrt", min_share=0.0, steps=101)
     assert (found[4], found[16], found[100]) == pytest.approx((1.0, 0.5, 0.2))
-    assert min(shares(schedule="inverse_sqrt", min_share=0.3, steps=101)) == 0.3
+    assert min(shares(schedule="inverse_sqrt", min_share=0.3, steps=101)[4:]) == 0.3
 
 
 @pytest.mark.parametrize(("shape", "last"), [("linear", [0.775, 0.55, 0.325, 0.1]), ("sqrt", [0.55, 0.3636039, 0.2205771, 0.1])])

@@ -82,6 +82,18 @@ def feed_of(run: Path) -> Any:
     return open_feed(FeedConfig.model_validate(sections), folder=run / "rows", steps=5)
 
 
+def test_a_step_is_looked_for_in_its_phase(build: Path, tmp_path: Path) -> None:
+    phases = [{"until_step": 2, "length": 12, "batch_rows": 4}]
+    run = config(build, tmp_path / "run", train={"steps": 5, "phases": phases})
+    short = config(build, tmp_path / "short", rows={"length": 12}, data={"batch_rows": 4}, train={"steps": 2})
+    plain = config(build, tmp_path / "plain", train={"steps": 3})
+    assert trace(run, 1).rows == trace(short, 1).rows
+    assert trace(run, 2).rows == trace(plain, 0).rows
+    assert trace(run, 4).rows == trace(plain, 2).rows
+    with pytest.raises(TraceError, match="a batch has the rows 0 to 3"):
+        trace(run, 1, row=4)
+
+
 def test_every_row_of_a_step_is_made_of_the_documents_that_are_named(build: Path, tmp_path: Path) -> None:
     run = config(build, tmp_path / "run")
     traced = trace(run, 3)

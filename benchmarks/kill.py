@@ -1,0 +1,164 @@
+"""Kill a training run without warning, again and again: `make bench-kill`.
+
+A run of the demo's GPT (dropout, two micro-batches, a save every three steps) is trained once undisturbed and then again, in
+a process that is ended by SIGKILL, started by the same command, killed again, and so on; the last start reaches the end.
+Some kills come at random moments, some while a checkpoint is being written: when its temporary folder is seen, after
+a random part of the time that a save takes. The losses of all steps, the weights and the optimiser's state must be
+those of the undisturbed run, bit for bit.
+
+Needs the demo corpus (`make demo`).
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import checkpoint
+from training.progress import read_metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "build" / "bench-kill"
+CONFIG = ROOT / "configs" / "pretrain" / "gpt_demo.toml"
+EXACT = ("step", "loss", "loss_z", "gradient_norm", "gradient_norm_z", "learning_rate", "tokens", "bytes", "validation_loss")
+RESTART_S = 120  # longest that a start may take to come to its first step
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="of one run")
+    parser.add_argument("--in-saves", type=int, default=8, help="of them aimed at a save")
+    parser.add_argument("--steps", type=int, default=400, help="of the run")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of both runs")
+    given = parser.parse_args(arguments)
+    shutil.rmtree(OUT, ignore_errors=True)
+    finish(command("undisturbed", given.steps, given.set), "undisturbed")
+    draw = random.Random(given.seed)
+    aims = ["save"] * given.in_saves + ["any"] * (given.kills - given.in_saves)
+    draw.shuffle(aims)
+    inside = 0
+    for number, aim in enumerate(aims, start=1):
+        was_inside, step = kill(command("killed", given.steps, given.set), aim, draw)
+        inside += was_inside
+        print(f"kill {number:2} after step {step}{', inside a save' if was_inside else ''}", flush=True)
+    finish(command("killed", given.steps, given.set), "killed")
+    report(given.kills, inside, differences())
+
+
+def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
+    """The same for every start of a run."""
+    fixed = {
+        "run.out": f'"{OUT / name}"',
+        "data.rows": f'"{OUT / "rows"}"',
+        "model.dropout": "0.1",
+        "train.accumulate": "2",
+        "train.steps": str(steps),
+        "train.save_every": "3",
+        "train.eval_every": "100",
+        "train.eval_rows": "32",
+        "train.tensorboard": "false",
+        "sample.tokens": "0",
+    }
+    sets = [f"{key}={value}" for key, value in fixed.items()] + list(changed)
+    config = OUT / "gpt.toml"
+    if not config.exists():  # the demo counts bytes; here steps are counted
+        OUT.mkdir(parents=True, exist_ok=True)
+        lines = CONFIG.read_text(encoding="utf-8").splitlines()
+        config.write_text("\n".join(line for line in lines if not line.startswith("bytes")) + "\n", encoding="utf-8")
+    return [sys.executable, "-m", "training.pretrain", str(config), *(word for one in sets for word in ("--set", one))]
+
+
+def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":
+    """What the process prints goes to a log beside the runs."""
+    with (OUT / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(run, cwd=ROOT, stdout=log, stderr=log)
+
+
+def finish(run: Sequence[str], name: str) -> None:
+    """Run to the end."""
+    if code := start(run, name).wait():
+        sys.exit(f"{OUT / name}.log: the run ended with exit status {code}")
+
+
+def kill(run: Sequence[str], aim: str, draw: random.Random) -> tuple[bool, int]:
+    """Start, wait for a moment of this kind, kill; whether a save was under way, and the last step in metrics.jsonl."""
+    process, folder = start(run, "killed"), OUT / "killed"
+    before = steps(folder)
+    deadline = time.monotonic() + RESTART_S
+    while (done := steps(folder)) == before or done < 1:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            sys.exit(f"{OUT}/killed.log: the run ended before it could be killed; raise --steps")
+        time.sleep(0.005)
+        before = min(before, done)  # a resume cuts off what was after the checkpoint
+    if aim == "save":
+        while not saving(folder) and process.poll() is None:
+            pass
+        time.sleep(draw.random() * 0.03)
+    else:
+        time.sleep(draw.random() * 0.6)
+    process.send_signal(signal.SIGKILL)
+    if process.wait() != -signal.SIGKILL:
+        sys.exit(f"{OUT}/killed.log: the run was finished before it could be killed; raise --steps")
+    return saving(folder), steps(folder)
+
+
+def saving(folder: Path) -> bool:
+    """Whether a checkpoint is (or was, when the process ended) being written."""
+    return any(folder.glob("checkpoints/.step-*.tmp"))
+
+
+def steps(folder: Path) -> int:
+    """The last one in metrics.jsonl."""
+    lines = read_metrics(folder / "metrics.jsonl")
+    return lines[-1]["step"] if lines else 0
+
+
+def differences() -> list[str]:
+    """What of the killed run is not as in the undisturbed one; nothing, one hopes."""
+    found: list[str] = []
+    one, other = (numbers(OUT / name) for name in ("undisturbed", "killed"))
+    if one != other:
+        found.append("metrics.jsonl")
+    first, second = (checkpoint.newest(OUT / name / "checkpoints", found.append) for name in ("undisturbed", "killed"))
+    assert first is not None and second is not None
+    for part in ("model", "optimizer"):
+        if not same(first.load(part), second.load(part)):
+            found.append(part)
+    return found
+
+
+def numbers(folder: Path) -> list[str]:
+    """The lines without speeds; JSON keeps every bit of a float."""
+    return [json.dumps({name: line.get(name) for name in EXACT}) for line in read_metrics(folder / "metrics.jsonl")]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether both are equal, tensors bit for bit."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def report(kills: int, inside: int, found: list[str]) -> None:
+    """The figures; exit status 1 when a difference was found."""
+    print(f"RESULT\tkills\t{kills}\tkills\t20")
+    print(f"RESULT\tkills_inside_a_save\t{inside}\tkills\t5")
+    print(f"RESULT\tequal_runs\t{int(not found)}\truns of 1, bitwise\t1")
+    if found:
+        sys.exit(f"not as in the undisturbed run: {', '.join(found)}")
+
+
+if __name__ == "__main__":
+    main()
