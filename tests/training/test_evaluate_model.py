@@ -90,7 +90,7 @@ def test_a_run_that_was_moved_is_read_where_it_is(run: Path, tmp_path: Path) -> 
     before = evaluate(run, device="cpu")
     moved = run.rename(tmp_path / "moved")
     after = evaluate(moved, device="cpu")
-    assert after.validation == before.validation
+    assert after.validation == before.validation and not run.exists()
     assert after.checkpoint == str(moved / "checkpoints" / "step-00000006")
 
 

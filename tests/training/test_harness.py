@@ -13,9 +13,11 @@ from pipelines.contract import manifest, tokenizer
 from pipelines.contract.tokenizer import Tokenizer
 from training import harness, trained
 from training.blimp import sentence_scores
+from training.generate import GREEDY, generate_texts, steps_of
 from training.generate import Request as Generate
-from training.generate import generate_texts
 from training.generation.choose import Choice
+from training.generation.decode import decode
+from training.generation.limits import Limits
 from training.harness import Causal, HarnessError, Wanted, harness_class, wanted, windows
 from training.likelihood import Question
 from training.models.bert import BERTShape
@@ -186,6 +188,29 @@ def test_a_stop_string_ends_the_computation(pieces: Tokenizer, monkeypatch: pyte
     monkeypatch.setattr(gpt.model, "logits", lambda hidden: counted.append(1) or logits(hidden))  # type: ignore[func-returns-value]
     found.generate_until([Asked(("the old", {"max_gen_toks": 40, "until": free[4:6]}))])
     assert len(counted) < 15
+
+
+def test_an_answer_has_the_space_it_begins_with(pieces: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Causal(trained_of(GPTShape, pieces))
+    behind = pieces.encode("the old house")[len(pieces.encode("the old")) :]
+    monkeypatch.setattr(harness, "decode", lambda *_, **__: [[*behind, found.end]])
+    assert found.generate_until([Asked(("the old", {}))]) == [" house"]
+    assert found.generate_until([Asked(("", {}))]) == ["house"]
+
+
+def test_who_says_that_an_answer_is_done_is_told_whose_it_is(gpt: Trained) -> None:
+    prompts = [[0, 5], [0, 6, 7], [0, 8]]
+    model: Any = gpt.model.eval()
+    free = decode(steps_of(model, prompts), Limits(7), GREEDY)
+    asked: list[int] = []
+
+    def done(row: int, answer: Sequence[int]) -> bool:
+        assert list(answer) == free[row][: len(answer)]
+        asked.append(row)
+        return len(answer) == (2, 5, 9)[row]
+
+    assert decode(steps_of(model, prompts), Limits(7), GREEDY, done=done) == [free[0][:2], free[1][:5], free[2]]
+    assert [asked.count(row) for row in range(3)] == [2, 5, 7]
 
 
 def test_a_context_of_any_length_is_continued(gpt: Trained) -> None:
