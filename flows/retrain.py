@@ -52,6 +52,7 @@ def retrain(
     when: str | None = None,
     new_share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     tolerance: Annotated[float, Field(ge=0)] = 0.0,
+    held_out_rows: Annotated[int, Field(gt=0)] = 4096,
     corpora: list[str] | None = None,
     workers: int | None = None,
     corpus_overrides: list[str] | None = None,
@@ -68,6 +69,7 @@ def retrain(
             finished is gone on with first.
         new_share: Of the rows that are trained on, those of new documents; the others are of what the model has seen.
         tolerance: So much more loss (nats per target) than the current model's is not worse.
+        held_out_rows: Of both validation splits, on which the models are judged; all when there are fewer.
         corpora: Output folders of the builds that `start` was trained on; by default the one that its data.tokens names.
         workers: Processes of the build; by default one a core.
         corpus_overrides: Values of the corpus' config to change, as `section.key=value`.
@@ -85,7 +87,8 @@ def retrain(
             return _state(done)
         if not this.is_built():
             _build(this, corpus_config, workers, corpus_overrides or [])
-        return _trained(this, pretrain_config, new_share, tolerance, pretrain_overrides or [])
+        state = _candidate(this, pretrain_config, new_share, pretrain_overrides or [])
+        return state or _judged(this, tolerance, held_out_rows)
 
 
 def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]) -> None:
@@ -97,14 +100,14 @@ def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]
     corpus_build(config=config, out=str(this.build), workers=workers, overrides=[*overrides, *fixed])
 
 
-def _trained(this: Retrain, config: str, new_share: float, tolerance: float, overrides: list[str]) -> "State[Any]":
-    """The stages after the build."""
+def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str]) -> "State[Any] | None":
+    """Join old and new tokens and train on them; a state where the flow ends here: nothing is new, or the training failed."""
     earlier = promotion.tokens_folder(this.base)
-    old, new = _tokens(earlier), _tokens(shards.find(str(this.build), _name(earlier)))
+    old, new = _tokens(earlier), _tokens(_new(this, earlier))
     least = int(read(config, tuple(overrides))["rows"]["length"])  # of a source with a single row
     if not _of_rows(new, least):
         reason = f"there is no new text: {sum(new.values()):,} tokens in sources of fewer than {least:,}"
-        return _promote(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base))
+        return _promoted(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base), {})
     joined = _join(this, earlier)
     named = {joined_tokens.labelled(source, this.when): tokens for source, tokens in new.items()}
     weights = mixture(_of_rows(old, least), _of_rows(named, least), new_share)
@@ -114,29 +117,38 @@ def _trained(this: Retrain, config: str, new_share: float, tolerance: float, ove
         f"data.mixture={as_toml(weights)}",
     ]
     state = train("train the candidate", config, [*overrides, *changed])
-    if not state.is_completed():
-        return state
-    judge = [sys.executable, "-m", "training.judge", str(this.run), str(this.base), "--out", str(this.losses)]
-    state = process("judge both", judge)
+    return None if state.is_completed() else state
+
+
+def _judged(this: Retrain, tolerance: float, rows: int) -> "State[Any]":
+    """Measure both models, and promote the better one."""
+    names = [str(this.run), str(this.base), "--rows", str(rows), "--out", str(this.losses)]
+    state = process("judge both", [sys.executable, "-m", "training.judge", *names])
     if not state.is_completed():
         return state
     losses = json.loads(this.losses.read_text(encoding="utf-8"))
-    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, sum(new.values()))
-    return _promote(this, verdict, losses["sources"])
+    new_tokens = sum(_tokens(_new(this, promotion.tokens_folder(this.base))).values())
+    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, new_tokens)
+    return _promoted(this, verdict, losses["sources"])
+
+
+def _promoted(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]]) -> "State[Any]":
+    """Write the verdict and do what it says; the state of the flow."""
+    _promote(this, verdict, sources)
+    return _state(verdict)
 
 
 @task(name="join", task_run_name="join", cache_policy=NO_CACHE)
 def _join(this: Retrain, earlier: str) -> str:
     """The folder of old and new tokens as one dataset."""
-    return joined_tokens.join(str(this.folder), earlier, shards.find(str(this.build), _name(earlier)), this.when)
+    return joined_tokens.join(str(this.folder), earlier, _new(this, earlier), this.when)
 
 
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
-def _promote(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]] | None = None) -> "State[Any]":
+def _promote(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]]) -> None:
     """Write the verdict and do what it says."""
-    create_markdown_artifact(as_markdown(verdict, sources or {}), key="retrain", description=f"{this.folder}: {verdict.reason}")
+    create_markdown_artifact(as_markdown(verdict, sources), key="retrain", description=f"{this.folder}: {verdict.reason}")
     this.decide(verdict)
-    return _state(verdict)
 
 
 def mixture(earlier: Mapping[str, int], new: Mapping[str, int], new_share: float) -> dict[str, float]:
@@ -179,6 +191,11 @@ def as_markdown(verdict: Verdict, sources: Mapping[str, list[float | None]]) -> 
 def _state(verdict: Verdict) -> "State[Any]":
     name = "Completed" if verdict.promoted else NOT_PROMOTED
     return Completed(name=name, message=verdict.reason, data=verdict.model_dump(mode="json"))
+
+
+def _new(this: Retrain, earlier: str) -> str:
+    """The folder of the new tokens, of the same vocabulary as the earlier ones."""
+    return shards.find(str(this.build), _name(earlier))
 
 
 def _name(tokens: str) -> str:
