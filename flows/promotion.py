@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.contract import files, shards
+from pipelines.contract import files, manifest, shards
 from pipelines.contract.manifest import DatasetError
 from pipelines.release import RELEASE
 
@@ -109,6 +109,11 @@ class Retrain:
     def is_built(self) -> bool:
         """Whether the new documents are published; they are not read again then, whatever lies at the sources."""
         return (self.build / RELEASE).exists()
+
+    def has_nothing_new(self) -> bool:
+        """Whether the build got as far as its corpus, and earlier builds have published every document."""
+        found = [manifest.read(str(path)) for path in self.build.glob(f"corpus/*/{manifest.MANIFEST}")]
+        return bool(found) and not any(corpus.rows("documents") for corpus in found)
 
     def verdict(self) -> Verdict | None:
         """What came of it; None: it is not finished."""

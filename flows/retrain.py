@@ -86,7 +86,12 @@ def retrain(
             this.finish(done)
             return _state(done)
         if not this.is_built():
-            _build(this, corpus_config, workers, corpus_overrides or [])
+            try:
+                _build(this, corpus_config, workers, corpus_overrides or [])
+            except ValueError:
+                if not this.has_nothing_new():
+                    raise
+                return _unchanged(this, "there is no new document")  # so no vocabulary and no gate could be content
         state = _candidate(this, pretrain_config, new_share, pretrain_overrides or [])
         return state or _judged(this, tolerance, held_out_rows)
 
@@ -106,8 +111,7 @@ def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str
     old, new = _tokens(earlier), _tokens(_new(this, earlier))
     least = int(read(config, tuple(overrides))["rows"]["length"])  # of a source with a single row
     if not _of_rows(new, least):
-        reason = f"there is no new text: {sum(new.values()):,} tokens in sources of fewer than {least:,}"
-        return _promoted(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base), {})
+        return _unchanged(this, f"there is no new text: {sum(new.values()):,} tokens, and no source has {least:,}")
     joined = _join(this, earlier)
     named = {joined_tokens.labelled(source, this.when): tokens for source, tokens in new.items()}
     weights = mixture(_of_rows(old, least), _of_rows(named, least), new_share)
@@ -130,6 +134,11 @@ def _judged(this: Retrain, tolerance: float, rows: int) -> "State[Any]":
     new_tokens = sum(_tokens(_new(this, promotion.tokens_folder(this.base))).values())
     verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, new_tokens)
     return _promoted(this, verdict, losses["sources"])
+
+
+def _unchanged(this: Retrain, reason: str) -> "State[Any]":
+    """Nothing was trained, and the current model stays."""
+    return _promoted(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base), {})
 
 
 def _promoted(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]]) -> "State[Any]":
