@@ -42,9 +42,10 @@ def overview(
     return document(title, "".join(body))
 
 
-def document(title: str, body: str, style: str = "") -> str:
-    """A whole page with the style of this program's pages; `title` and `body` are HTML, escaped already."""
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}{style}</style>'
+def document(title: str, body: str, style: str = "", meta: str = "") -> str:
+    """A whole page with the style of this program's pages; `title`, `body` and `meta` (of its head) are HTML, escaped already."""
+    width = '<meta name="viewport" content="width=device-width,initial-scale=1">'
+    head = f'<meta charset="utf-8">{meta}{width}<title>{title}</title><style>{_STYLE}{style}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 

@@ -28,17 +28,17 @@ p.note{color:#555;max-width:60rem}
 
 def report_page(report: Report) -> str:
     """The page as HTML; a function of the report alone."""
-    name = _text(report["corpus"])
+    name = text(report["corpus"])
     sample = f" A sample build: about {report['limit']:,} documents of each source." if report.get("limit") else ""
     parts = [
         f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
-        _section("The funnel", _funnel(report), _FUNNEL_NOTE),
-        _section("What was cut out of documents that stay", _cuts(report), "Characters by stage and reason."),
-        _section("Deduplication", _deduplication(report)),
-        _section("Largest clusters", _largest(report)),
-        _section("Repeated lines and paragraphs", _repeated(report)),
-        _section("Tokens", _tokens(report)),
-        _section("Made from", _fingerprints(report)),
+        section("The funnel", _funnel(report), _FUNNEL_NOTE),
+        section("What was cut out of documents that stay", _cuts(report), "Characters by stage and reason."),
+        section("Deduplication", _deduplication(report)),
+        section("Largest clusters", _largest(report)),
+        section("Repeated lines and paragraphs", _repeated(report)),
+        section("Tokens", _tokens(report)),
+        section("Made from", _fingerprints(report)),
     ]
     return page.document(f"Corpus {escape(visible(report['corpus']))}", f"<main>{''.join(parts)}</main>", _STYLE)
 
@@ -49,8 +49,8 @@ def _totals(report: Report) -> str:
     return f"{rows['documents']:,} documents, {rows['characters']:,} characters, from {found:,} documents found."
 
 
-def _section(title: str, content: str, note: str = "") -> str:
-    """Nothing when there is nothing to show."""
+def section(title: str, content: str, note: str = "") -> str:
+    """A part of a page with its heading; nothing when there is nothing to show."""
     if not content:
         return ""
     return f"<section><h2>{title}</h2>{f'<p class=note>{note}</p>' if note else ''}{content}</section>"
@@ -58,16 +58,16 @@ def _section(title: str, content: str, note: str = "") -> str:
 
 def _funnel(report: Report) -> str:
     rows = figures.funnel(report)
-    names = ["stage", "", *map(_text, report["funnel"]), "all"]
+    names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, what, *map(_number, counts), f"{sum(counts):,}"] for stage, what, counts in rows]
-    return _table(names, cells, numbers=range(2, len(names)), totals=2)
+    return table(names, cells, numbers=range(2, len(names)), totals=2)
 
 
 def _cuts(report: Report) -> str:
     rows = figures.cuts(report)
-    names = ["stage", "", *map(_text, report["funnel"]), "all"]
+    names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, change, *map(_number, counts), f"{sum(counts):,}"] for stage, change, counts in rows]
-    return _table(names, cells, numbers=range(2, len(names)))
+    return table(names, cells, numbers=range(2, len(names)))
 
 
 def _deduplication(report: Report) -> str:
@@ -75,13 +75,13 @@ def _deduplication(report: Report) -> str:
     if not rows:
         return "<p>Deduplication is off.</p>"
     cells = [
-        [_text(row.source), f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}"] for row in rows
+        [text(row.source), f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}"] for row in rows
     ]
     names = ("source", "documents", "exact", "near", "same URL", "removed", "share")
-    tables = [_table(names, cells, numbers=range(1, 7), totals=1)]
+    tables = [table(names, cells, numbers=range(1, 7), totals=1)]
     if earlier := figures.earlier(report):
-        cells = [[_text(name), f"{documents:,}", f"{removed:,}"] for name, documents, removed in earlier]
-        tables.append(_table(("earlier corpus", "published", "removed for it"), cells, numbers=(1, 2)))
+        cells = [[text(name), f"{documents:,}", f"{removed:,}"] for name, documents, removed in earlier]
+        tables.append(table(("earlier corpus", "published", "removed for it"), cells, numbers=(1, 2)))
     sizes, similarities = figures.sizes(report), figures.similarities(report)
     tables.append(
         '<div class="pair">'
@@ -90,8 +90,8 @@ def _deduplication(report: Report) -> str:
         + "</div>"
     )
     cells = [[name, f"{count:,}", meaning] for name, count, meaning in figures.notes(report)]
-    tables.append(_table(("verification", "how many", "which are"), cells, numbers=(1,)) if cells else "")
-    return "".join(f"<p></p>{table}" for table in tables if table)
+    tables.append(table(("verification", "how many", "which are"), cells, numbers=(1,)) if cells else "")
+    return "".join(f"<p></p>{made}" for made in tables if made)
 
 
 def _bars(caption: str, names: tuple[str, str], bars: Sequence[Bar]) -> str:
@@ -108,7 +108,7 @@ def _bars(caption: str, names: tuple[str, str], bars: Sequence[Bar]) -> str:
 
 
 def _largest(report: Report) -> str:
-    return _table(
+    return table(
         ("members", "removed", "similarity", "survivor of most"),
         [
             [f"{entry['members']:,}", f"{entry['removed']:,}", figures.alike(entry), _excerpt(entry)]
@@ -121,35 +121,35 @@ def _largest(report: Report) -> str:
 def _excerpt(cluster: Mapping[str, Any]) -> str:
     excerpt = cluster["excerpt"]
     if excerpt is None:
-        return f'<span class="id">{_text(cluster["survivor"] or cluster["cluster"])}</span> in an earlier corpus'
-    title = f"<b>{_text(excerpt['title'])}</b> " if excerpt["title"] else ""
+        return f'<span class="id">{text(cluster["survivor"] or cluster["cluster"])}</span> in an earlier corpus'
+    title = f"<b>{text(excerpt['title'])}</b> " if excerpt["title"] else ""
     # An address of a stranger is shown and not linked.
-    url = f"{_text(excerpt['url'])}<br>" if excerpt["url"] else ""
-    named = f'<span class="id">{_text(excerpt["source"])} {_text(cluster["survivor"])}</span><br>{title}{url}'
-    return f'<div class="excerpt">{named}{_text(figures.begins(cluster))}</div>'
+    url = f"{text(excerpt['url'])}<br>" if excerpt["url"] else ""
+    named = f'<span class="id">{text(excerpt["source"])} {text(cluster["survivor"])}</span><br>{title}{url}'
+    return f'<div class="excerpt">{named}{text(figures.begins(cluster))}</div>'
 
 
 def _repeated(report: Report) -> str:
     rows = figures.repeated(report, _SHOWN_REPEATS)
-    cells = [[row.kind, f"{row.documents:,}", f'<div class="excerpt">{_text(row.text)}</div>'] for row in rows]
-    return _table(("", "documents", "text"), cells, numbers=(1,)) if cells else ""
+    cells = [[row.kind, f"{row.documents:,}", f'<div class="excerpt">{text(row.text)}</div>'] for row in rows]
+    return table(("", "documents", "text"), cells, numbers=(1,)) if cells else ""
 
 
 def _tokens(report: Report) -> str:
     cells = [
-        [*map(_text, row[:3]), f"{row.documents:,}", f"{row.tokens:,}", f"{row.utf8_bytes / max(1, row.tokens):.2f}"]
+        [*map(text, row[:3]), f"{row.documents:,}", f"{row.tokens:,}", f"{row.utf8_bytes / max(1, row.tokens):.2f}"]
         for row in figures.tokens(report)
     ]
     names = ("vocabulary", "split", "source", "documents", "tokens", "bytes a token")
-    return _table(names, cells, numbers=range(3, 6)) if cells else ""
+    return table(names, cells, numbers=range(3, 6)) if cells else ""
 
 
 def _fingerprints(report: Report) -> str:
-    cells = [[_text(name), f'<span class="id">{_text(value)}</span>'] for name, value in report["fingerprints"].items()]
-    return _table(("dataset", "fingerprint"), cells)
+    cells = [[text(name), f'<span class="id">{text(value)}</span>'] for name, value in report["fingerprints"].items()]
+    return table(("dataset", "fingerprint"), cells)
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), totals: int = 0) -> str:
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), totals: int = 0) -> str:
     """A table of cells that are HTML already; the last `totals` rows are sums."""
     right = set(numbers)
     classes = [' class="number"' if column in right else "" for column in range(len(names))]
@@ -164,6 +164,6 @@ def _number(count: int) -> str:
     return f"{count:,}" if count else "·"
 
 
-def _text(value: str) -> str:
-    """Text of strangers: escaped, without controls, and kept to its own direction."""
+def text(value: object) -> str:
+    """Text of strangers as HTML: escaped, without controls, and kept to its own direction."""
     return f"<bdi>{escape(visible(str(value)))}</bdi>"

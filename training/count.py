@@ -1,0 +1,14 @@
+"""How many weights a model of a shape has, without making them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from training.models import families
+
+
+def parameters(family: str, shape: Mapping[str, Any]) -> int:
+    """Of a model as a checkpoint's state describes it; shared weights count once. Raises ValueError."""
+    with torch.device("meta"):
+        return families.parameters(families.build(families.shape_of_dict(family, shape)))
