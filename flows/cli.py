@@ -1,4 +1,4 @@
-"""The command line: `corpusmill build | explain | verify | gc | export | import | pretrain | trace`.
+"""The command line: `corpusmill build | explain | verify | gc | export | import | pretrain | evaluate | runs | trace`.
 
 Heavy packages are imported in the command that needs them: `corpusmill --help` answers at once.
 """
@@ -140,8 +140,20 @@ def _add_training_commands(commands: Commands) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
-    evaluate.add_argument("arguments", nargs=argparse.REMAINDER, help="as of python -m training.evaluate_model")
+    evaluate.add_argument("folder", metavar="run", help="of a pretraining run, of an import, or of a checkpoint")
+    evaluate.add_argument("--blimp", metavar="PATH", help="a folder of BLiMP's sets, one NAME.jsonl or NAME.jsonl.gz a set")
+    evaluate.add_argument("--pairs", type=_count, default=50, help="of each set of BLiMP, 50 by default; 0 takes all")
+    evaluate.add_argument("--checkpoint", default="newest", help="newest (by default), best, a name (step-00000300), or a folder")
+    evaluate.add_argument("--rows", type=_count, help="of the validation split; by default as in training; 0 looks at none")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto", help="where the model runs")
+    evaluate.add_argument("--threads", type=_count, help="of the CPU; by default the run's, or one a core")
     evaluate.set_defaults(run=_evaluate)
+
+    runs = commands.add_parser("runs", help="a page that compares pretraining runs: curves, numbers, samples, configs, data")
+    runs.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining run; it may still go on")
+    runs.add_argument("--out", default="runs.html", help="the page, runs.html by default; it needs no network and no server")
+    runs.set_defaults(run=_runs)
 
     trace = commands.add_parser("trace", help="the documents behind the rows of a training step")
     trace.add_argument(
@@ -344,9 +356,18 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     _need_torch()
-    from training.evaluate_model import main as evaluate
+    from training.evaluate_model import run
 
-    evaluate(arguments.arguments)
+    run(argparse.Namespace(**{**vars(arguments), "run": arguments.folder}))
+    return 0
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from flows.runs import write_runs
+
+    print(write_runs([Path(folder) for folder in arguments.folder], Path(arguments.out)))
     return 0
 
 

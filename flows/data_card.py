@@ -40,6 +40,7 @@ class DataCard:
     fingerprint: str | None = None
     facts: tuple[tuple[str, str], ...] = ()  # name and value, for a reader
     sources: tuple[SourceCard, ...] = ()
+    vocabulary: int | None = None  # pieces of the tokenizer
     problem: str | None = None
 
 
@@ -67,7 +68,8 @@ def _card(uri: str, tokens: Manifest) -> DataCard:
     counted = tokens.facts["tokens"]
     names = sorted({name for split in counted.values() for name in split} | set(corpus.ledgers if corpus else ()))
     sources = tuple(_source(name, described.get(name, {}), counted, corpus) for name in names)
-    return DataCard(uri, tokens.fingerprint, tuple(_facts(uri, tokens, corpus)), sources)
+    size = int(tokens.facts["tokenizer"]["size"])
+    return DataCard(uri, tokens.fingerprint, tuple(_facts(uri, tokens, corpus)), sources, size)
 
 
 def _root(uri: str, tokens: Manifest) -> str | None:

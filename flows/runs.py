@@ -69,7 +69,7 @@ def read_run(folder: Path, name: str) -> Run:
         name=name,
         folder=folder,
         config=config,
-        numbers={**_numbers(lines, report, int(config["train"]["steps"])), "parameters": _parameters(report, state)},
+        numbers={**_numbers(lines, report, int(config["train"]["steps"])), "parameters": _parameters(config, state, card)},
         curves=curves(lines),
         samples=_samples(folder, config, report),
         card=card,
@@ -112,15 +112,18 @@ def _started_in(folder: Path, out: str) -> Path | None:
     return Path(*folder.parts[: -len(tail.parts)])
 
 
-def _parameters(report: Mapping[str, Any], state: Mapping[str, Any]) -> int | None:
-    """None where there is no checkpoint yet, or no PyTorch here."""
-    if "parameters" in report:
-        return int(report["parameters"])
-    if "model" not in state or importlib.util.find_spec("torch") is None:
+def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataCard) -> int | None:
+    """By the checkpoint, else by the config and its data; None where these are gone, or PyTorch is not here."""
+    if importlib.util.find_spec("torch") is None:
         return None
-    from training.count import parameters
+    from training.count import parameters, planned_parameters
 
-    return parameters(state["model"]["family"], state["model"]["shape"])
+    if "model" in state:
+        return parameters(state["model"]["family"], state["model"]["shape"])
+    if card.vocabulary is None:
+        return None
+    lengths = [config["rows"]["length"], *(phase["length"] for phase in config["train"].get("phases", []))]
+    return planned_parameters(config["model"], card.vocabulary, config["model"].get("length") or max(lengths))
 
 
 def _numbers(lines: Sequence[Line], report: Mapping[str, Any], steps: int) -> dict[str, Any]:

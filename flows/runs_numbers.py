@@ -43,15 +43,15 @@ def _losses(runs: Sequence[Run]) -> list[list[str]]:
     ]
     rows = [
         ["validation loss, first", *_row(runs, [line.get("validation_loss") for line in first])],
-        ["last", *_row(runs, [line.get("validation_loss") for line in last], min)],
-        ["best", *_row(runs, [line.get("validation_loss") for line in best], min)],
-        ["at step", *(count(line.get("step")) for line in best)],
-        *([f"last, {text(key.split('/', 1)[1])}", *_row(runs, [line.get(key) for line in last], min)] for key in sources),
+        ["validation loss, last", *_row(runs, [line.get("validation_loss") for line in last], min)],
+        ["validation loss, best", *_row(runs, [line.get("validation_loss") for line in best], min)],
+        ["… at step", *(count(line.get("step")) for line in best)],
+        *([f"… last, {text(key.split('/', 1)[1])}", *_row(runs, [line.get(key) for line in last], min)] for key in sources),
         ["unigram entropy", *_row(runs, entropy)],
-        ["best is below it by", *_row(runs, below, max)],
+        ["… best is below it by", *_row(runs, below, max)],
         ["bits per byte, first", *_row(runs, [line.get(bits) for line in first])],
-        ["last", *_row(runs, [line.get(bits) for line in last], min)],
-        ["best", *_row(runs, [line.get(bits) for line in bits_of], min)],
+        ["bits per byte, last", *_row(runs, [line.get(bits) for line in last], min)],
+        ["bits per byte, best", *_row(runs, [line.get(bits) for line in bits_of], min)],
     ]
     return [row for row in rows if any(cell != NOTHING for cell in row[1:])]
 
@@ -87,7 +87,7 @@ def _state(run: Run) -> str:
 
 def _machine(run: Run) -> str:
     known = run.state.get("circumstances", {})
-    processes, threads = known.get("processes", 1), known.get("threads")
+    processes, threads = known.get("processes", 1), known.get("threads", run.config["train"].get("threads"))
     said = [
         str(known.get("device", run.config["train"].get("device", ""))),
         str(run.config["train"].get("dtype", "")),

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -165,24 +165,28 @@ def _lines(value: str) -> str:
 
 
 def _config(runs: Sequence[Run]) -> str:
-    """What differs first; then everything, with what differs marked."""
+    """What differs first; then everything."""
     configs = [_flat(run.config) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     differing = [key for key in keys if len({config.get(key) for config in configs}) > 1 and key != "run.out"]
-    everything = _settings(runs, configs, keys, differing)
+    everything = _settings(runs, configs, keys)
     if len(runs) == 1:
         return everything
-    differences = _settings(runs, configs, differing, differing) if differing else "<p>The configs are the same.</p>"
+    if not differing:
+        return f"<p>The configs are the same.</p><details><summary>The whole config</summary>{everything}</details>"
+    note = f"<p class=note>What is not as in {named(0, runs[0])} is marked.</p>"
+    differences = note + _settings(runs, configs, differing)
     return f"<h3>What differs</h3>{differences}<details><summary>The whole configs</summary>{everything}</details>"
 
 
-def _settings(runs: Sequence[Run], configs: Sequence[Mapping[str, str]], keys: Sequence[str], marked: Iterable[str]) -> str:
-    differs = set(marked)
+def _settings(runs: Sequence[Run], configs: Sequence[Mapping[str, str]], keys: Sequence[str]) -> str:
+    """A row a key; what is not as in the first run is marked."""
     rows: list[list[str]] = []
     for key in keys:
-        cells = [text(config[key]) if key in config else NOTHING for config in configs]
-        if key in differs:
-            cells = [f"<mark>{cell}</mark>" for cell in cells]
+        values = [config.get(key) for config in configs]
+        cells = [NOTHING if value is None else text(value) for value in values]
+        if key != "run.out":
+            cells = [f"<mark>{cell}</mark>" if value != values[0] else cell for cell, value in zip(cells, values, strict=True)]
         rows.append([f"<code>{text(key)}</code>", *cells])
     return f'<div class="config">{table(["", *names(runs)], rows)}</div>'
 

@@ -57,29 +57,29 @@
     return linearTicks(low, high, about);
   }
 
-  // A debiased running mean; the slider is its half-life, in hundredths of the curve.
-  function smoothed(values) {
+  // A debiased running mean (of logarithms where they are drawn); the slider is its half-life, in hundredths of the curve.
+  function smoothed(values, log) {
     const halfLife = (state.smoothing / 100) * values.length;
     if (halfLife <= 0) return values;
     const keep = 0.5 ** (1 / halfLife);
     let sum = 0, weight = 0;
     return values.map((value) => {
-      if (!finite(value)) return null;
-      sum = keep * sum + (1 - keep) * value;
+      if (!finite(value) || (log && value <= 0)) return null;
+      sum = keep * sum + (1 - keep) * (log ? Math.log(value) : value);
       weight = keep * weight + (1 - keep);
-      return sum / weight;
+      return log ? Math.exp(sum / weight) : sum / weight;
     });
   }
 
   const partOf = (run, key) => (key in run.training.series ? run.training : key in run.evaluations.series ? run.evaluations : null);
 
   // The curves of a chart that are not hidden.
-  function curvesOf(chart) {
+  function curvesOf(chart, log) {
     return runs.flatMap((run, number) => {
       const part = partOf(run, chart.key);
       if (!part || state.hidden.has(number)) return [];
       const series = part.series[chart.key];
-      const line = chart.smooth ? smoothed(series.mean) : series.mean;
+      const line = chart.smooth ? smoothed(series.mean, log) : series.mean;
       return [{ run, number, x: part.x[state.axis], line, ...series, evaluated: part === run.evaluations }];
     });
   }
@@ -111,7 +111,8 @@
     if (!found) return null;
     const [low, high] = found;
     if (log) return [low / (high / low) ** 0.04 / 1.02, high * (high / low) ** 0.04 * 1.02];
-    const room = (high - low) * 0.05 || Math.abs(high) * 0.05 || 1;
+    // a constant's running mean differs in its last digit: no ticks can be told apart there
+    const room = (high - low > Math.abs(high) * 1e-9 ? high - low : Math.abs(high)) * 0.05 || 1;
     return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
   }
 
@@ -213,7 +214,7 @@
     drawn.delete(figure);
     svg.replaceChildren();
     if (!size.width) return; // folded
-    const log = figure.querySelector("input.log").checked, curves = curvesOf(chart);
+    const log = figure.querySelector("input.log").checked, curves = curvesOf(chart, log);
     const limits = { x: limitsX(curves), y: limitsY(chart, curves, log) };
     svg.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
     svg.setAttribute("aria-label", `${chart.title} over ${state.axis}: ${curves.map((curve) => curve.run.name).join(", ")}`);

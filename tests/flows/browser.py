@@ -58,6 +58,13 @@ class Page:
             self.requests.append(told["request"]["url"])
         return message
 
+    def close(self) -> None:
+        """End the browser."""
+        self._session = ""
+        self.ask("Browser.close")
+        self._out.close()
+        self._in.close()
+
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """Of the window, in CSS pixels."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
@@ -130,8 +137,5 @@ def chromium() -> Generator[Page]:
         try:
             yield page
         finally:
-            page._session = ""
-            page.ask("Browser.close")
-            page._out.close()
-            page._in.close()
+            page.close()
             browser.wait(20)
