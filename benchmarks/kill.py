@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20, help="of one run")
     parser.add_argument("--in-saves", type=int, default=8, help="of them aimed at a save")
-    parser.add_argument("--steps", type=int, default=400, help="of the run")
+    parser.add_argument("--steps", type=int, default=100, help="of the run")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of both runs")
     given = parser.parse_args(arguments)

@@ -30,7 +30,7 @@ from training.data import sampler as samplers
 from training.data.ahead import in_order
 from training.data.config import FeedConfig, SpanCorruption
 from training.data.draws import Words, key
-from training.data.layout import Stream
+from training.data.layout import Figures, Stream
 from training.data.mixture import Stage, stages
 from training.data.row_batch import Examples
 from training.data.rows import RowIndex, open_rows
@@ -57,9 +57,9 @@ class SourceFigures:
     rows: int
     padding_share: float | None  # of the places in its rows
     cropped_share: float | None  # of its tokens (of a task: of its examples) that are cut off
-    draws: int | None = None  # over the steps that are planned
-    epochs: float | None = None
-    tokens: int | None = None  # of the draws
+    draws: int | None = None  # rows, over the steps that are planned
+    epochs: float | None = None  # times that its text is read by them: of pairs, each row is one of several cuts of it
+    tokens: int | None = None  # of text, that they read
 
 
 @dataclass(frozen=True)
@@ -138,17 +138,26 @@ class Feed:
     def figures(self) -> tuple[SourceFigures, ...]:
         """By source (tasks last): rows, padding, what is cut off and, where steps are planned, draws and epochs."""
         plan = {} if self.steps is None else {s.source: s for s in self.sampler.plan(self.steps * self.batch_rows)}
-        shown = [(f.source or "", f.rows, f.padding_share, f.cropped_share) for f in self.index.figures() if f.source is not None]
+        nothing = (None, None, None) if self.steps is None else (0, 0.0, 0)
+        shown: list[SourceFigures] = []
+        for of in self.index.figures()[:-1]:  # the last one is of all
+            drawn, share = nothing, plan.get(str(of.source))
+            if share is not None:
+                tokens = round(share.epochs * self.text_tokens(of))
+                drawn = (share.draws, tokens / of.tokens if self.index.layout.packing == "pairs" else share.epochs, tokens)
+            shown.append(SourceFigures(str(of.source), of.rows, of.padding_share, of.cropped_share, *drawn))
         if self.tasks:
             index, text_to_text = self.tasks
             cropped = text_to_text.cropped(index)
-            shown += [(s.source, s.rows, None, cropped[s.source] / s.rows) for s in index.streams]
-        planned = [plan.get(source) for source, *_ in shown]
-        nothing = (None, None, None) if self.steps is None else (0, 0.0, 0)
-        return tuple(
-            SourceFigures(*known, *((share.draws, share.epochs, share.tokens) if share else nothing))
-            for known, share in zip(shown, planned, strict=True)
-        )
+            for stream in index.streams:
+                share = plan.get(stream.source)
+                drawn = (share.draws, share.epochs, share.tokens) if share else nothing
+                shown.append(SourceFigures(stream.source, stream.rows, None, cropped[stream.source] / stream.rows, *drawn))
+        return tuple(shown)
+
+    def text_tokens(self, of: Figures) -> int:
+        """Tokens of text that all rows of a source read together: what neighbours share is read once, pairs read it again."""
+        return of.tokens_in_rows if self.index.layout.packing == "pairs" else of.tokens - of.cropped
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the batches, for a checkpoint to compare; JSON."""

@@ -14,8 +14,6 @@ from training.config import PretrainConfig
 from training.data.row_batch import Examples
 from training.feed import TRAIN, Feed, FeedError, open_feed
 
-_SPECIALS_OF_A_PAIR = 3  # [CLS] A [SEP] B [SEP]
-
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -51,10 +49,6 @@ class Course:
         """The phase of a step (from 0)."""
         assert 0 <= step < self.steps
         return next(phase for phase in self.phases if step < phase.end_step)
-
-    def rows(self, steps: int) -> int:
-        """Rows that the first so many steps have."""
-        return sum(_steps_of(phase, steps) * phase.feed.batch_rows for phase in self.phases)
 
     def bytes(self, steps: int) -> int:
         """UTF-8 bytes of text in the rows of the first so many steps, by the mean row of each phase."""
@@ -126,18 +120,10 @@ def with_steps(config: PretrainConfig, folder: str | Path) -> PretrainConfig:
 
 
 def bytes_per_row(feed: Feed) -> float:
-    """UTF-8 bytes of text in a row of the train split, in the mean."""
+    """UTF-8 bytes of text in a row of the train split, in the mean; what a pair repeats is counted again."""
     totals = feed.dataset.totals(TRAIN)
-    return _tokens_per_row(feed) * totals["utf8_bytes"] / totals["tokens"]
-
-
-def _tokens_per_row(feed: Feed) -> float:
-    """Tokens of text that a row reads; a pair may repeat documents, so that its rows are counted by what fills them."""
-    rows = feed.index.streams
-    if feed.index.layout.packing != "pairs":
-        return sum(stream.tokens for stream in rows) / len(feed.index)
-    filled = sum(of.rows * (1 - (of.padding_share or 0)) for of in feed.figures()) / len(feed.index)
-    return filled * feed.index.layout.tokens - _SPECIALS_OF_A_PAIR
+    tokens_per_row = feed.text_tokens(feed.index.figures()[-1]) / len(feed.index)
+    return tokens_per_row * totals["utf8_bytes"] / totals["tokens"]
 
 
 def _steps_of(phase: Phase, steps: int) -> int:

@@ -1,5 +1,6 @@
 """What a run would take, before it starts: `corpusmill pretrain CONFIG --dry-run`."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,26 @@ from training.data.row_batch import Examples
 from training.device import Device
 from training.feed import Feed, SourceFigures
 from training.models.families import Model, layers, parameters
+from training.phases import Phase
 from training.recompute import recomputing
 from training.trainer import Job, TrainingError
 
 # Numbers that an optimiser keeps for each weight; Adafactor's of a matrix are a row and a column, next to nothing.
 _MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPhase:
+    """What is read in a phase of a run (training/phases.py); most runs have one."""
+
+    steps: int
+    end_step: int
+    batch_rows: int
+    length: int  # of a row
+    rows: int  # in the row index
+    sources: tuple[SourceFigures, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +42,33 @@ class Plan:
     parameters: int
     embeddings: int  # of them in tables of tokens, segments and positions
     vocabulary: int
-    steps: int
-    rows: int
-    tokens: int  # places in all rows
-    text: int  # UTF-8 bytes of text in them
-    documents: int
     dataset: str
-    row_index: int
-    sources: tuple[SourceFigures, ...]
+    documents: int
+    phases: tuple[PlannedPhase, ...]
+    text: int  # UTF-8 bytes of text in all rows that are read
     weights: int
     gradients: int
     optimizer: int
     activations: int  # of a micro-batch
     machine: int | None  # what the device has
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return self.phases[-1].end_step
+
+    @property
+    def tokens(self) -> int:
+        """Places in all rows that are read."""
+        return sum(phase.steps * phase.batch_rows * phase.length for phase in self.phases)
+
+    @property
+    def epochs(self) -> dict[str, float]:
+        """By source, times that its text is read in all phases."""
+        found: dict[str, float] = {}
+        for of in (source for phase in self.phases for source in phase.sources):
+            found[of.source] = found.get(of.source, 0.0) + (of.epochs or 0.0)
+        return found
 
     @property
     def memory(self) -> int:
@@ -64,14 +93,10 @@ def plan(job: Job, model: Model, processes: int = 1) -> Plan:
         parameters=parameters(model),
         embeddings=parameters(model) - sum(parameters(layer) for layer in layers(model)),
         vocabulary=feed.dataset.tokenizer.size,
-        steps=job.course.steps,
-        rows=job.course.rows(job.course.steps),
-        tokens=sum((p.end_step - p.first_step) * p.feed.batch_rows * p.feed.config.rows.length for p in job.course.phases),
-        text=job.course.bytes(job.course.steps),
-        documents=totals["rows"],
         dataset=feed.dataset.uri,
-        row_index=len(feed.index),
-        sources=feed.figures(),
+        documents=totals["rows"],
+        phases=tuple(map(_phase, job.course.phases)),
+        text=job.course.bytes(job.course.steps),
         weights=weights // shared,
         gradients=weights // shared,
         optimizer=int(_MOMENTS[config.train.optimizer] * weights) // shared,
@@ -82,27 +107,39 @@ def plan(job: Job, model: Model, processes: int = 1) -> Plan:
 
 def lines(planned: Plan) -> list[str]:
     """For a person."""
-    config = planned.config
-    epochs = [f"{of.epochs:.2f}" for of in planned.sources if of.epochs is not None]
-    told = [
-        f"data    {planned.dataset}: {planned.documents:,} documents, {planned.row_index:,} rows of {config.rows.length} tokens"
-    ]
-    for of in planned.sources:
-        shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
-        drawn = "" if of.draws is None else f"; {of.draws:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs:.2f} epochs"
-        told.append(f"        {of.source}: {of.rows:,} rows, {shares}{drawn}")
+    config, epochs = planned.config, planned.epochs.values()
+    told = [f"data    {planned.dataset}: {planned.documents:,} documents"]
+    for phase in planned.phases:
+        until = f", up to step {phase.end_step:,}" if len(planned.phases) > 1 else ""
+        told.append(f"rows    {phase.rows:,} of {phase.length} tokens, {phase.batch_rows:,} a step{until}")
+        for of in phase.sources:
+            shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
+            drawn = f"{of.draws or 0:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs or 0:.2f} epochs"
+            told.append(f"        {of.source}: {of.rows:,} rows, {shares}; {drawn}")
     return [
         *told,
         f"model   {config.model.family}, {planned.parameters:,} parameters, {planned.embeddings:,} of them outside the layers, "
         f"vocabulary {planned.vocabulary:,}",
-        f"train   {planned.steps:,} steps of {config.data.batch_rows} rows: {planned.tokens:,} tokens at most, "
-        f"{planned.text / 1e6:,.1f} MB of text" + (f", {min(epochs)} to {max(epochs)} epochs" if epochs else ""),
+        f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {planned.text / 1e6:,.1f} MB of text, "
+        f"{min(epochs):.2f} to {max(epochs):.2f} epochs",
         f"memory  {_gigabytes(planned.memory)}: weights {_gigabytes(planned.weights)}, "
         f"gradients {_gigabytes(planned.gradients)}, {config.train.optimizer} {_gigabytes(planned.optimizer)}, "
         f"activations {_gigabytes(planned.activations)}"
         + ("" if planned.machine is None else f"; the {config.train.device} has {_gigabytes(planned.machine)}"),
         f"disk    {_gigabytes(planned.checkpoints)} for checkpoints in {config.run.out}",
     ]
+
+
+def _phase(phase: Phase) -> PlannedPhase:
+    feed = phase.feed
+    return PlannedPhase(
+        steps=phase.end_step - phase.first_step,
+        end_step=phase.end_step,
+        batch_rows=feed.batch_rows,
+        length=feed.config.rows.length,
+        rows=len(feed.index),
+        sources=feed.figures(),
+    )
 
 
 def refuse_if_too_large(planned: Plan) -> None:
@@ -121,6 +158,13 @@ def does_not_fit(error: BaseException, config: PretrainConfig) -> str | None:
     if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in said:
         return None
     return f"out of memory; {_advice(config)} ({said.splitlines()[0] if said else type(error).__name__})"
+
+
+def no_space(error: BaseException) -> str | None:
+    """What to do about an error that says that a disk is full, or a quota or a limit reached; None for another error."""
+    if not isinstance(error, OSError) or error.errno not in _FULL:
+        return None
+    return f"cannot write ({error}); what is saved is whole: free some space, and the same command goes on from there"
 
 
 def _advice(config: PretrainConfig) -> str:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from pipelines.contract import files
 from training import flops
+from training.circumstances import circumstances
 from training.config import PretrainConfig, load
 from training.device import Device, prepare
 from training.distributed import World, join, lost
@@ -22,7 +21,7 @@ from training.evaluate import unigram_entropy, validation
 from training.feed import open_feed
 from training.models.families import Model, layers, make
 from training.phases import open_course, with_steps
-from training.plan import does_not_fit, lines, plan, refuse_if_too_large
+from training.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.progress import clock, read_metrics
 from training.recompute import recompute
 from training.trained import start_from
@@ -63,8 +62,8 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_ru
     with join(device.name) as world:
         try:
             return _pretrain(config, device, world, dry_run=dry_run)
-        except (RuntimeError, MemoryError) as error:
-            if advice := does_not_fit(error, config) or lost(error, world):
+        except (RuntimeError, MemoryError, OSError) as error:
+            if advice := does_not_fit(error, config) or no_space(error) or lost(error, world):
                 raise TrainingError(f"{config.run.out}: {advice}") from error
             raise
 
@@ -134,14 +133,7 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
         config=config,
         course=open_course(config, folder),
         validation=validation(held_out, VALIDATION, config.train.eval_rows),
-        circumstances={
-            "torch": torch.__version__,
-            "device": device.name,
-            "threads": torch.get_num_threads(),
-            "processes": world.size,
-            "strategy": config.train.strategy if world.size > 1 else None,
-            "accumulate": config.train.accumulate,
-        },
+        circumstances=circumstances(config.train, device, world),
     )
 
 

@@ -65,7 +65,7 @@ class Job:
     config: PretrainConfig
     course: Course
     validation: Validation
-    circumstances: dict[str, Any]  # torch, threads, device, processes: another one warns
+    circumstances: dict[str, Any]  # see training/circumstances.py; another one warns
 
     @property
     def out(self) -> Path:

@@ -260,6 +260,23 @@ def test_figures_say_what_each_source_gives_and_what_packing_costs(place: Path) 
         assert found[name].epochs == (found[name].draws or 0) / stream.rows
     assert found["task:next"].rows == 40
     assert all((figures.epochs or 0) <= 3 for figures in found.values())
+
+
+@pytest.mark.parametrize(("name", "specials"), [("masked_lm", 3), ("masked_lm of whole words", 2)])
+def test_figures_count_the_text_that_rows_read(place: Path, name: str, specials: int) -> None:
+    """Of pairs, which are cut ten times and stand beside other documents, too: all that is read is counted."""
+    opened = feed(place, name)
+    numbers = np.arange(len(opened.index))
+    read = opened.examples(numbers, numbers.astype(np.uint64))["lengths"] - specials
+    of_streams = [int(read[stream.first : stream.first + stream.rows].sum()) for stream in opened.index.streams]
+    assert [opened.text_tokens(of) for of in opened.index.figures()] == [*of_streams, sum(of_streams)]
+    for figures, stream, tokens in zip(opened.figures(), opened.index.streams, of_streams, strict=True):
+        share = (figures.draws or 0) / stream.rows
+        assert figures.tokens == round(share * tokens)
+        assert figures.epochs == pytest.approx(share * (tokens / stream.tokens if name == "masked_lm" else 1), rel=0.01)
+
+
+def test_without_planned_steps_nothing_is_drawn(place: Path) -> None:
     assert open_feed(config(place), folder=place / "rows").figures()[0].draws is None
 
 

@@ -42,11 +42,22 @@ def test_activations_grow_with_the_rows_and_shrink_when_recomputed(tiny_config: 
 
 def test_epochs_and_tokens_are_said_by_source(tiny_config: Path) -> None:
     found = planned(tiny_config)
-    assert (found.steps, found.rows, found.tokens) == (12, 96, 96 * 16)
-    assert {of.source: of.draws for of in found.sources} == {"books": 60, "wiki": 35}  # whole rows of 60.98 and 35.02
+    assert (found.steps, found.tokens) == (12, 96 * 16)
+    (phase,) = found.phases
+    assert {of.source: of.draws for of in phase.sources} == {"books": 60, "wiki": 35}  # whole rows of 60.98 and 35.02
     told = "\n".join(lines(found))
-    assert "model   gpt, 11,648 parameters" in told and "train   12 steps of 8 rows: 1,536 tokens at most" in told
-    assert "books: 256 rows" in told and "epochs" in told
+    assert "model   gpt, 11,648 parameters" in told and "train   12 steps: 1,536 tokens at most" in told
+    assert "\nrows    403 of 16 tokens, 8 a step\n        books: 256 rows, " in told and "60 are drawn, " in told
+
+
+def test_every_phase_is_said_and_epochs_add_up(tiny_config: Path) -> None:
+    found = planned(tiny_config, "train.phases=[{until_step=5,length=8,batch_rows=16}]")
+    assert [(of.steps, of.end_step, of.batch_rows, of.length) for of in found.phases] == [(5, 5, 16, 8), (7, 12, 8, 16)]
+    assert found.tokens == 5 * 16 * 8 + 7 * 8 * 16
+    for source, epochs in found.epochs.items():
+        assert epochs == sum(of.epochs or 0 for phase in found.phases for of in phase.sources if of.source == source)
+    told = "\n".join(lines(found))
+    assert ", 16 a step, up to step 5\n" in told and ", 8 a step, up to step 12\n" in told
 
 
 def test_what_cannot_fit_is_refused_with_the_number_to_lower(tiny_config: Path) -> None:

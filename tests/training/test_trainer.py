@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,12 +20,12 @@ import pytest
 import torch
 
 from pipelines.contract.manifest import DatasetError
-from training import checkpoint
+from training import checkpoint, circumstances
 from training.checkpoint import CheckpointError
 from training.distributed import Learner
 from training.feed import FeedError
 from training.pretrain import Report, main, pretrain
-from training.progress import read_metrics
+from training.progress import Metrics, read_metrics
 from training.spikes import SpikeError
 from training.trainer import TrainingError
 
@@ -233,7 +234,7 @@ def test_a_dry_run_writes_no_checkpoint(tiny_config: Path, tmp_path: Path, capsy
         "books: 256 rows",
         "epochs",
         "model   gpt, 11,648 parameters",
-        "train   12 steps of 8 rows",
+        "train   12 steps: 1,536 tokens",
         "memory  ",
         "disk ",
     ):
@@ -269,9 +270,99 @@ def test_other_circumstances_warn(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(tiny_config, tmp_path / "run")
-    monkeypatch.setattr(torch, "__version__", "99.0")
     run(tiny_config, tmp_path / "run")
-    assert "was made with torch 2." in (errors := capsys.readouterr().err) and "this is 99.0" in errors
+    assert "the checkpoint was made with" not in capsys.readouterr().err
+    monkeypatch.setattr(torch, "__version__", "99.0")
+    monkeypatch.setattr(circumstances, "code", lambda: "f" * 64)
+    monkeypatch.setattr(circumstances, "machine", lambda _device: "a slide rule")
+    run(tiny_config, tmp_path / "run", "train.accumulate=4", "train.activation_checkpointing=true")
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("the checkpoint was made with")]
+    assert [line.split()[5] for line in told] == ["code", "torch", "machine", "accumulate", "activation_checkpointing"]
+    assert all(line.endswith("losses may differ in their last bits") for line in told)
+    assert "(ffffffffffff)" in told[0] and "this is 99.0" in told[1] and "this is a slide rule" in told[2]
+
+
+def test_the_code_is_known_by_its_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("training/loop.py", "a = 1"), ("pipelines/contract/parts.py", "b = 2"), ("pipelines/other.py", "c = 3")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(circumstances, "_ROOT", tmp_path)
+    found = []
+    for name, text in (("README", ""), ("pipelines/other.py", "c = 4"), ("training/loop.py", "a = 2"), ("training/new.py", "")):
+        (tmp_path / name).write_text(text)
+        circumstances.code.cache_clear()
+        found.append(circumstances.code())
+    circumstances.code.cache_clear()
+    assert found[0] == found[1] and len(set(found)) == 3  # what no training runs does not count
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=600k none "$disk" || exit 77
+"$python" -m training.pretrain "$config" "$@"; echo $? > "$kept/code"
+(cd "$disk/run/checkpoints" && ls -A) > "$kept/listing"
+mount -o remount,size=8m "$disk"
+"$python" -m training.pretrain "$config" "$@" && cp -r "$disk/run" "$kept"
+"""
+
+
+def test_a_disk_that_is_full_loses_nothing(tiny_config: Path, tmp_path: Path) -> None:
+    """On a real one of 600 kB, in a namespace of its own: a few saves fit, and then one does not."""
+    given = ("train.save_every=2", "train.keep=9", "train.tensorboard=false")
+    run(tiny_config, tmp_path / "undisturbed", *given)
+    disk, kept = tmp_path / "disk", tmp_path / "kept"
+    disk.mkdir()
+    kept.mkdir()
+    places = {"disk": disk, "kept": kept, "config": tiny_config, "python": sys.executable}
+    sets = [word for one in (f"run.out={disk / 'run'}", *given) for word in ("--set", one)]
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh", *sets],
+        cwd=ROOT,
+        env={**os.environ, **{name: str(path) for name, path in places.items()}},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 77 or "unshare failed" in done.stderr:
+        pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
+    assert (kept / "code").read_text() == "1\n", done.stderr
+    assert re.search(r"cannot write the checkpoint \(.*\); earlier ones are untouched; free some space", done.stderr)
+    *saved, latest = sorted((kept / "listing").read_text().split(), key=lambda name: name == "LATEST")
+    assert latest == "LATEST" and 1 <= len(saved) < 6 and saved == [f"step-{2 * n:08}" for n in range(1, len(saved) + 1)]
+    assert f"(step {2 * len(saved)})" in done.stderr and done.returncode == 0, done.stderr
+    assert losses(kept / "run") == losses(tmp_path / "undisturbed")
+    assert all(torch.equal(value, weights(kept / "run")[name]) for name, value in weights(tmp_path / "undisturbed").items())
+
+
+def test_a_disk_that_is_full_between_saves_is_told(tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Metrics, "write", lambda *_: os.write(os.open("/dev/full", os.O_WRONLY), b"a line"))
+    with pytest.raises(TrainingError, match=r"run: cannot write \(.*No space left on device\); what is saved is whole"):
+        run(tiny_config, tmp_path / "run")
+
+
+def test_bfloat16_learns_as_float32_does(tiny_config: Path, tmp_path: Path) -> None:
+    given = ("train.steps=40", "train.eval_every=40", "model.dropout=0.0", "train.tensorboard=false")
+    exact = run(tiny_config, tmp_path / "float32", *given)
+    rough = run(tiny_config, tmp_path / "bfloat16", *given, 'train.dtype="bfloat16"')
+    assert rough.last_validation_loss != exact.last_validation_loss
+    assert rough.last_validation_loss == pytest.approx(exact.last_validation_loss, abs=0.02)
+    assert {value.dtype for value in weights(tmp_path / "bfloat16").values()} == {torch.float32}
+    with pytest.raises(CheckpointError, match=r"train\.dtype was 'bfloat16', and is 'float32' here"):
+        run(tiny_config, tmp_path / "bfloat16", *given)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
+def test_compiled_layers_learn_the_same(tiny_config: Path, tmp_path: Path) -> None:
+    given = ("train.steps=4", "model.layers=1", "model.dropout=0.0", "train.tensorboard=false", "train.save_every=2")
+    run(tiny_config, tmp_path / "eager", *given)
+    compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    run(tiny_config, tmp_path / "compiled", *given, "train.compile=true")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > compiled
+    for one, other in zip(losses(tmp_path / "eager"), losses(tmp_path / "compiled"), strict=True):
+        for name in ("loss", "validation_loss"):
+            assert other.get(name, 0) == pytest.approx(one.get(name, 0), rel=1e-5)
+    assert weights(tmp_path / "eager").keys() == weights(tmp_path / "compiled").keys()  # a checkpoint does not tell
+    shutil.rmtree(tmp_path / "compiled" / "checkpoints" / "step-00000004")
+    run(tiny_config, tmp_path / "compiled", *given)  # and goes on without
 
 
 @pytest.mark.parametrize(
