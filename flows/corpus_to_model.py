@@ -15,7 +15,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
 from flows.corpus_build import corpus_build
-from flows.pretrain import CONFIGS, DEMO, REPORT, Family, base_config, placed, train
+from flows.pretrain import CONFIGS, DEMO, REPORT, Family, config_of, placed, train
 from pipelines import config as corpus_config
 
 FAMILIES: tuple[Family, ...] = ("gpt", "bert", "bart", "t5")
@@ -41,22 +41,23 @@ def corpus_to_model(
         out: Output folder of the build; finished datasets in it are not built again.
         models: The run of a family lies in <models>/<family>; finished ones are not trained again.
         families: What is trained, in this order.
-        size: Of each family, as in the flow `pretrain`.
+        size: Of each family, as in the flow `pretrain`; all of them need a config of this size.
         budget: UTF-8 bytes of text that each family sees, instead of its config's steps: then losses are of equal work.
         workers: Processes of the build; by default one a core.
         limit: A sample build: about so many documents of each source.
         corpus_overrides: Values of the corpus' config to change, as `section.key=value`.
         pretrain_overrides: And of every family's.
 
-    Raises what `corpus_build` raises: nothing is trained then.
+    Raises ConfigError for a size without a config, before anything is built, and what `corpus_build` raises: nothing is
+    trained then.
     """
+    configs = {family: config_of(CONFIGS, family, size) for family in families}
     corpus_build(config=config, out=out, workers=workers, limit=limit, overrides=corpus_overrides)
     equal = [] if budget is None else ["train.steps=0", f"train.bytes={budget}"]
     rows: list[dict[str, Any]] = []
-    for family in families:
-        base, sized = base_config(CONFIGS, family, size)
+    for family, base in configs.items():
         run = Path(models) / family
-        state = train(f"train {family}", base, [*sized, *equal, *placed(out, str(run)), *(pretrain_overrides or ())])
+        state = train(f"train {family}", base, [*equal, *placed(out, str(run)), *(pretrain_overrides or ())])
         if not state.is_completed():
             return state
         rows.append(figures(family, json.loads((run / REPORT).read_text(encoding="utf-8"))))

@@ -14,6 +14,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.process import process
+from pipelines.contract.settings import ConfigError
 
 CONFIGS = Path("configs/pretrain")  # in the folder where the flow runs, as all paths
 REPORT = "report.json"  # of a finished run
@@ -35,14 +36,14 @@ def pretrain(
 
     Args:
         family: gpt, bert, bart or t5.
-        size: A size of the family. Its config is configs/pretrain/<family>_<size>.toml, or that of the demo with this size.
+        size: A size of the family that has a config: configs/pretrain/<family>_<size>.toml.
         tokens: A tokens dataset: its folder, its manifest.json, or the folder of a build that has one.
         out: Folder of the run; the same one goes on with it.
         config: Another TOML file, whatever the family and the size are called in it.
         overrides: Values of the config to change, as `section.key=value`.
     """
-    base, sized = (config, []) if config else base_config(CONFIGS, family, size)
-    state = train(f"train {family}", base, [*sized, *placed(tokens, out), *(overrides or ())])
+    base = config or config_of(CONFIGS, family, size)
+    state = train(f"train {family}", base, [*placed(tokens, out), *(overrides or ())])
     return str(Path(out) / REPORT) if state.is_completed() else state
 
 
@@ -52,15 +53,13 @@ def train(name: str, config: str, overrides: Sequence[str]) -> "State[Any]":
     return process(name, [sys.executable, "-m", "training.pretrain", config, *settings])
 
 
-def base_config(folder: Path, family: str, size: str) -> tuple[str, list[str]]:
-    """The config file of a size, and what has to be changed in it: where it has none, the demo's with this size.
-
-    `gpt2_small.toml` is of the family gpt and the size small, too.
-    """
-    own = [folder / f"{family}_{size}.toml", *sorted(folder.glob(f"{family}[0-9]_{size}.toml"))]
-    if found := [path for path in own if path.exists()]:
-        return str(found[0]), []
-    return str(folder / f"{family}_{DEMO}.toml"), [f"model.size={json.dumps(size)}"]
+def config_of(folder: Path, family: str, size: str) -> str:
+    """The config file of a size. Raises ConfigError where it has none: another one's learning rate and steps would be wrong."""
+    path = folder / f"{family}_{size}.toml"
+    if not path.exists():
+        there = ", ".join(sorted(found.stem.removeprefix(f"{family}_") for found in folder.glob(f"{family}_*.toml"))) or "none"
+        raise ConfigError(f"{path}: no such file; sizes of {family} with a config: {there}. Write one, or name it in `config`")
+    return str(path)
 
 
 def placed(tokens: str, out: str) -> list[str]:

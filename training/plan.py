@@ -76,6 +76,11 @@ class Plan:
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
+    def fits(self) -> bool:
+        """Whether the device has as much memory, as far as that is known."""
+        return self.machine is None or self.memory <= self.machine
+
+    @property
     def checkpoints(self) -> int:
         """Bytes on the disk, of all that are kept, and the one that is being written."""
         kept = self.config.train.keep + 1 + self.config.train.keep_best
@@ -114,19 +119,20 @@ def lines(planned: Plan) -> list[str]:
         told.append(f"rows    {phase.rows:,} of {phase.length} tokens, {phase.batch_rows:,} a step{until}")
         for of in phase.sources:
             shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
-            drawn = f"{of.draws or 0:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs or 0:.2f} epochs"
+            drawn = f"{of.draws or 0:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs or 0:,.2f} epochs"
             told.append(f"        {of.source}: {of.rows:,} rows, {shares}; {drawn}")
     return [
         *told,
         f"model   {config.model.family}, {planned.parameters:,} parameters, {planned.embeddings:,} of them outside the layers, "
         f"vocabulary {planned.vocabulary:,}",
-        f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {planned.text / 1e6:,.1f} MB of text, "
-        f"{min(epochs):.2f} to {max(epochs):.2f} epochs",
-        f"memory  {_gigabytes(planned.memory)}: weights {_gigabytes(planned.weights)}, "
-        f"gradients {_gigabytes(planned.gradients)}, {config.train.optimizer} {_gigabytes(planned.optimizer)}, "
-        f"activations {_gigabytes(planned.activations)}"
-        + ("" if planned.machine is None else f"; the {config.train.device} has {_gigabytes(planned.machine)}"),
-        f"disk    {_gigabytes(planned.checkpoints)} for checkpoints in {config.run.out}",
+        f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {_bytes(planned.text)} of text, "
+        f"{min(epochs):,.2f} to {max(epochs):,.2f} epochs",
+        f"memory  {_bytes(planned.memory)}: weights {_bytes(planned.weights)}, "
+        f"gradients {_bytes(planned.gradients)}, {config.train.optimizer} {_bytes(planned.optimizer)}, "
+        f"activations {_bytes(planned.activations)}"
+        + ("" if planned.machine is None else f"; there are {_bytes(planned.machine)}")
+        + ("" if planned.fits else f", too few: {_advice(config)}"),
+        f"disk    {_bytes(planned.checkpoints)} for checkpoints in {config.run.out}",
     ]
 
 
@@ -144,11 +150,12 @@ def _phase(phase: Phase) -> PlannedPhase:
 
 def refuse_if_too_large(planned: Plan) -> None:
     """Raise TrainingError, naming the number to lower, when the run cannot fit: Linux would kill it without a word."""
-    if planned.machine is None or planned.memory <= planned.machine:
+    if planned.fits:
         return
-    needed = f"{_gigabytes(planned.memory)} of memory, {_gigabytes(planned.activations)} of them for activations"
+    assert planned.machine is not None
+    needed = f"{_bytes(planned.memory)} of memory, {_bytes(planned.activations)} of them for activations"
     raise TrainingError(
-        f"{planned.config.run.out}: needs about {needed}, and there are {_gigabytes(planned.machine)}; {_advice(planned.config)}"
+        f"{planned.config.run.out}: needs about {needed}, and there are {_bytes(planned.machine)}; {_advice(planned.config)}"
     )
 
 
@@ -217,5 +224,5 @@ def _machine(device: str) -> int | None:
     return min(limits)
 
 
-def _gigabytes(size: float) -> str:
+def _bytes(size: float) -> str:
     return f"{size / 1e9:,.2f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

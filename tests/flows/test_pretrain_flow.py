@@ -14,7 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
 from flows import process
-from flows.pretrain import base_config, pretrain
+from flows.pretrain import config_of, pretrain
+from pipelines.contract.settings import ConfigError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed <socket:ResourceWarning",
@@ -71,13 +72,14 @@ def test_an_exception_asks_the_program_to_stop_and_waits_until_it_has_saved(tmp_
     assert (tmp_path / "saved").exists()
 
 
-def test_the_config_of_a_size_is_its_own_or_the_demos(tmp_path):
-    for name in ("gpt_demo", "gpt2_small", "bert_base"):
+def test_a_size_has_a_config_of_its_own_or_is_refused(tmp_path):
+    for name in ("gpt_demo", "gpt_small", "bert_base", "bert_demo"):
         (tmp_path / f"{name}.toml").touch()
-    assert base_config(tmp_path, "gpt", "demo") == (f"{tmp_path}/gpt_demo.toml", [])
-    assert base_config(tmp_path, "gpt", "small") == (f"{tmp_path}/gpt2_small.toml", [])
-    assert base_config(tmp_path, "bert", "base") == (f"{tmp_path}/bert_base.toml", [])
-    assert base_config(tmp_path, "bert", "mini") == (f"{tmp_path}/bert_demo.toml", ['model.size="mini"'])
+    assert config_of(tmp_path, "gpt", "small") == f"{tmp_path}/gpt_small.toml"
+    with pytest.raises(ConfigError, match=r"bert_mini\.toml: no such file; sizes of bert with a config: base, demo\. Write one"):
+        config_of(tmp_path, "bert", "mini")
+    for family, size in (("gpt", "small"), ("bert", "base"), ("bart", "base"), ("t5", "v1.1-base")):
+        assert Path(config_of(REPOSITORY / "configs" / "pretrain", family, size)).is_file()
 
 
 def test_a_run_is_trained_reported_and_not_trained_again(server, tiny, tiny_run, tmp_path, monkeypatch):
