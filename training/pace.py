@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Speed(NamedTuple):
     """Smoothed over about ten steps."""
 
-    tokens_per_second: float  # that are predicted
+    tokens_per_second: float  # that are read
     mfu: float | None  # model FLOPs utilisation: of what the devices could compute at best, by training/flops.py
 
     def as_metrics(self) -> dict[str, float]:

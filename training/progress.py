@@ -18,9 +18,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Metrics:
     """metrics.jsonl: one line a step, no step twice, whatever was killed and resumed."""
 
-    def __init__(self, path: Path, step: int) -> None:
-        """Continue the file after this step: lines of later steps, and a torn last one, are cut off."""
-        kept = [line for line in read_metrics(path) if line["step"] <= step]
+    def __init__(self, path: Path, step: int | None) -> None:
+        """Continue the file after this step (None: begin it): lines of later steps, and a torn last one, are cut off."""
+        kept = [] if step is None else [line for line in read_metrics(path) if line["step"] <= step]
         files.write_text(str(path), "".join(_line(metrics) for metrics in kept))
         self._stream = path.open("a", encoding="utf-8")
 
@@ -47,11 +47,11 @@ class Metrics:
 class Tensorboard:
     """The same numbers for TensorBoard: `tensorboard --logdir RUN`."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """Continue after this step: what was written of later ones is not shown."""
+    def __init__(self, folder: Path, step: int | None) -> None:
+        """Continue after this step (None: begin): what was written of later ones is not shown."""
         from torch.utils.tensorboard import SummaryWriter  # its import takes a quarter of a second
 
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(folder), purge_step=0 if step is None else step + 1)
 
     def write(self, metrics: Mapping[str, Any]) -> None:
         """Every number of a step, under its name."""

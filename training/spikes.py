@@ -49,7 +49,8 @@ class Spikes:
         if self._skipped >= self._max_skipped:
             raise SpikeError(
                 f"{self._skipped} updates in a row were skipped (train.max_skipped), the last one for its {verdict.reason}; "
-                "lower train.learning_rate or train.clip, or raise train.skip_above, and start again from a checkpoint"
+                "train on in another run.out, from the last checkpoint (train.init_from), with a lower train.learning_rate or "
+                "train.clip, or with a higher train.skip_above"
             )
         return verdict
 

@@ -102,7 +102,7 @@ def train(
         batches = job.course.batches(
             learning.step, rank=world.rank, world=world.size, workers=settings.workers, micro_batches=settings.accumulate
         )
-        with _Record(job, learning.step, on=first) as record, closing(batches):
+        with _Record(job, learning.step or None, on=first) as record, closing(batches):
             if learning.step == 0:
                 untrained = evaluate.measure(learning.learner, job.validation, device, world)
                 record.write({"step": 0, "tokens": 0, "bytes": 0, **untrained})
@@ -288,7 +288,8 @@ def _seed_dropout(seed: int, step: int, micro_batch: int, rank: int) -> None:
 class _Record:
     """All that a run writes while it goes on, by its first process: metrics, samples, TensorBoard's files."""
 
-    def __init__(self, job: Job, step: int, *, on: bool) -> None:
+    def __init__(self, job: Job, step: int | None, *, on: bool) -> None:
+        """Go on after this step; None: from the beginning, even if a run that was killed before its first save got further."""
         self._on = on
         if not on:
             return

@@ -50,7 +50,9 @@ def test_too_many_in_a_row_end_the_run() -> None:
     spikes = calm()
     spikes.judge(9.0, 1.0)
     spikes.judge(9.0, 1.0)
-    with pytest.raises(SpikeError, match=r"3 updates in a row were skipped \(train\.max_skipped\).* lower train\.learning_rate"):
+    with pytest.raises(
+        SpikeError, match=r"3 updates in a row were skipped \(train\.max_skipped\).* with a lower train\.learning_rate"
+    ):
         spikes.judge(9.0, 1.0)
 
 
