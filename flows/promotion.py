@@ -196,10 +196,14 @@ def tokens_of(run: Path) -> tuple[str, str | None]:
 
 
 def tokens_folder(run: Path) -> str:
-    """The folder of the tokens dataset that a run was trained on. Raises RetrainError when it is not there any more."""
+    """The folder of the tokens dataset that a run was trained on, from the root of the file system or as a URI.
+
+    Raises RetrainError when it is not there any more.
+    """
     tokens, name = tokens_of(run)
     try:
-        return shards.find(tokens, name)
+        folder = shards.find(tokens, name)
+        return os.path.abspath(folder) if files.is_local(folder) else folder
     except DatasetError as error:
         raise RetrainError(f"{run}: was trained on {tokens}, and what is new is joined with that: {error}") from None
 

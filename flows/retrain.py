@@ -41,6 +41,13 @@ from pipelines.datasets import joined_tokens
 
 TRAIN = "train"
 NOT_PROMOTED = "Not promoted"  # name of the state of a flow run that went well and left the current model as it was
+# Most of a snapshot, or all of a source, was published before: here no alarm. `corpus_overrides` may set limits again.
+MOSTLY_OLD = (
+    "deduplicate.removed_share_limit=1",
+    "expectations.min_documents_per_source=0",
+    "expectations.min_tokens_per_source=0",
+    "expectations.dropped_share_limit=1",
+)
 
 
 @flow(name="retrain", flow_run_name="{out}", validate_parameters=True)
@@ -102,7 +109,7 @@ def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]
     tokenizer = f"{tokens}/{tokenizers.load(tokens, manifest.read(tokens)).file_name}"
     number = vocabulary_number(config, overrides, _name(tokens))
     fixed = [f"deduplicate.against={json.dumps(this.corpora)}", f"vocabularies.{number}.path={json.dumps(tokenizer)}"]
-    corpus_build(config=config, out=str(this.build), workers=workers, overrides=[*overrides, *fixed])
+    corpus_build(config=config, out=str(this.build), workers=workers, overrides=[*MOSTLY_OLD, *overrides, *fixed])
 
 
 def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str]) -> "State[Any] | None":

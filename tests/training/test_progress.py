@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.progress import Metrics, ProgressLine, StopRequest, clock, read_metrics
+from training.progress import Metrics, ProgressLine, StopRequest, Tensorboard, clock, read_metrics
 
 
 class Terminal(io.StringIO):
@@ -73,3 +73,25 @@ def test_a_signal_is_noted_once_and_what_stood_before_comes_back(number: signal.
         assert (stop.signal, stop.exit_code) == (number, code)
         assert signal.getsignal(number) is before  # so that a second signal ends the process
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorboard's own imports
+def test_tensorboard_shows_no_step_twice(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator  # as its pages read
+    from tensorboard.util.tensor_util import make_ndarray
+
+    def written(after: int | None, steps: range, loss: float) -> list[tuple[int, float]]:
+        board = Tensorboard(tmp_path, after)
+        for step in steps:
+            board.write({"step": step, "loss": loss, "skipped": "loss nan"})
+            board.sample(step, f"a text of {loss}")
+        board.close()
+        found = EventAccumulator(str(tmp_path))
+        found.Reload()
+        assert found.Tags()["tensors"] == ["loss", "sample/text_summary"]  # what is no number is none
+        assert [event.step for event in found.Tensors("sample/text_summary")] == [e.step for e in found.Tensors("loss")]
+        return [(event.step, float(make_ndarray(event.tensor_proto))) for event in found.Tensors("loss")]
+
+    assert written(None, range(3), 3.0) == [(0, 3.0), (1, 3.0), (2, 3.0)]
+    assert written(None, range(4), 2.0) == [(0, 2.0), (1, 2.0), (2, 2.0), (3, 2.0)]  # killed before its first save
+    assert written(1, range(2, 4), 1.0) == [(0, 2.0), (1, 2.0), (2, 1.0), (3, 1.0)]
