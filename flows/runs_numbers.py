@@ -26,7 +26,7 @@ def numbers(runs: Sequence[Run]) -> str:
         ["updates skipped", *(count(run.numbers["skipped"]) for run in runs)],
         ["tokens/s, median", *(decimal(run.numbers["tokens_per_second"], 0) for run in runs)],
         ["MFU, median", *(share(run.numbers["mfu"]) for run in runs)],
-        ["trained on", *(text(_machine(run)) for run in runs)],
+        ["trained on", *("<br>".join(map(text, _circumstances(run))) or NOTHING for run in runs)],
     ]
     shown = [row for row in rows if any(cell != NOTHING for cell in row[1:])]
     return table(["", *names(runs)], shown, numbers=range(1, len(runs) + 1))
@@ -85,14 +85,16 @@ def _state(run: Run) -> str:
     return f"step {reached['step']:,} of {reached['steps']:,}"
 
 
-def _machine(run: Run) -> str:
-    known = run.state.get("circumstances", {})
-    processes, threads = known.get("processes", 1), known.get("threads", run.config["train"].get("threads"))
+def _circumstances(run: Run) -> list[str]:
+    """A line each: what the run's last bits depend on, by its newest checkpoint, else by its config."""
+    known, config = run.state.get("circumstances", {}), run.config["train"]
+    processes, threads = known.get("processes", 1), known.get("threads", config.get("threads"))
     said = [
-        str(known.get("device", run.config["train"].get("device", ""))),
-        str(run.config["train"].get("dtype", "")),
+        ", ".join(str(part) for part in (known.get("device", config.get("device")), config.get("dtype")) if part),
+        str(known.get("machine", "")),
         f"{processes} processes ({known.get('strategy')})" if processes and processes > 1 else "",
         f"{threads} thread{'s' if threads > 1 else ''}" if threads else "",
         f"torch {known['torch']}" if "torch" in known else "",
+        f"corpusmill {known['code']}" if "code" in known else "",
     ]
-    return ", ".join(part for part in said if part) or NOTHING
+    return [line for line in said if line]

@@ -50,6 +50,7 @@ class Plan:
     gradients: int
     optimizer: int
     activations: int  # of a micro-batch
+    checkpoints: int  # on the disk: of all that are kept, and the one that is being written; they are whole
     machine: int | None  # what the device has
 
     @property
@@ -80,17 +81,12 @@ class Plan:
         """Whether the device has as much memory, as far as that is known."""
         return self.machine is None or self.memory <= self.machine
 
-    @property
-    def checkpoints(self) -> int:
-        """Bytes on the disk, of all that are kept, and the one that is being written."""
-        kept = self.config.train.keep + 1 + self.config.train.keep_best
-        return kept * (self.weights + self.optimizer)
-
 
 def plan(job: Job, model: Model, processes: int = 1) -> Plan:
     """What the job would take with this model."""
     config, feed = job.config, job.course.last
     weights = 4 * parameters(model)
+    optimizer = int(_MOMENTS[config.train.optimizer] * weights)
     shared = processes if config.train.strategy == "fsdp" else 1
     totals = feed.dataset.totals("train")
     return Plan(
@@ -104,8 +100,9 @@ def plan(job: Job, model: Model, processes: int = 1) -> Plan:
         text=job.course.bytes(job.course.steps),
         weights=weights // shared,
         gradients=weights // shared,
-        optimizer=int(_MOMENTS[config.train.optimizer] * weights) // shared,
+        optimizer=optimizer // shared,
         activations=max(_activations(config, phase.feed, model, processes) for phase in job.course.phases),
+        checkpoints=(config.train.keep + 1 + config.train.keep_best) * (weights + optimizer),
         machine=_machine(config.train.device),
     )
 

@@ -24,7 +24,7 @@ from training.phases import open_course, with_steps
 from training.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.progress import clock, read_metrics
 from training.recompute import recompute
-from training.trained import start_from
+from training.trained import first_weights
 from training.trainer import METRICS, Job, TrainingError, sample, train
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
@@ -72,13 +72,13 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     job = _prepared(config, device, world)
     config, tokenizer = job.config, job.course.last.dataset.tokenizer
     model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)
-    if config.train.init_from is not None:
-        start_from(config.train.init_from, model, tokenizer)
     planned = plan(job, model, world.size)
     if world.rank == 0:
         for line in lines(planned):
             print(line, flush=True)
     if dry_run:
+        if config.train.init_from is not None:
+            first_weights(config.train.init_from, model, tokenizer)
         return None
     refuse_if_too_large(planned)
     return _run(job, model, device, world)

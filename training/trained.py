@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.tokenizer import Tokenizer
 from training import checkpoint
@@ -66,7 +68,12 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def restore(model: Model, found: Checkpoint, device: str = "cpu") -> None:
-    """Give a model the weights of a checkpoint.
+    """Give a model the weights of a checkpoint. Raises CheckpointError, as `weights_for`."""
+    model.load_state_dict(weights_for(model, found, device))
+
+
+def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[str, Tensor]:
+    """The weights of a checkpoint, which fit this model (whose own may be shared among processes).
 
     Raises CheckpointError that names the first weight which is missing, too many, or of another shape.
     """
@@ -79,11 +86,11 @@ def restore(model: Model, found: Checkpoint, device: str = "cpu") -> None:
             raise CheckpointError(f"{found.path}: the weight {name} has the shape {shapes}; it is another model's checkpoint")
     if extra := sorted(set(weights) - set(wanted)):
         raise CheckpointError(f"{found.path}: has a weight {extra[0]} that the model has not; it is another model's checkpoint")
-    model.load_state_dict(weights)
+    return weights
 
 
-def start_from(path: str | Path, model: Model, tokenizer: Tokenizer) -> None:
-    """Give a new model the weights of a run's newest checkpoint, or of a checkpoint (train.init_from).
+def first_weights(path: str | Path, model: Model, tokenizer: Tokenizer) -> dict[str, Tensor]:
+    """What a new model starts with: the weights of a run's newest checkpoint, or of a checkpoint (train.init_from).
 
     Raises CheckpointError when there is none, it is of another tokenizer (its ids mean other pieces), or of another shape.
     """
@@ -94,7 +101,7 @@ def start_from(path: str | Path, model: Model, tokenizer: Tokenizer) -> None:
             f"{found.path}: was trained with another tokenizer ({theirs.size:,} pieces) than the data's ({tokenizer.size:,}); "
             "tokenize the data with it, or remove train.init_from"
         )
-    restore(model, found)
+    return weights_for(model, found)
 
 
 def _model(found: Checkpoint) -> Model:

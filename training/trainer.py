@@ -220,12 +220,15 @@ def save(job: Job, learning: Learning, world: World, *, best: bool = False) -> N
 
 
 def resume(job: Job, learning: Learning, device: Device, say: Callable[[str], None]) -> None:
-    """Load the newest complete checkpoint, if there is one.
+    """Load the newest complete checkpoint, if there is one; else the weights to begin with, if the config names some.
 
     Raises CheckpointError when it was made with another config or dataset, naming the field.
     """
     found = checkpoint.newest(job.out / CHECKPOINTS, say)
     if found is None:
+        if (begin := job.config.train.init_from) is not None:
+            weights = trained.first_weights(begin, learning.learner.model, job.course.last.dataset.tokenizer)
+            load_model_state(learning.learner, weights)
         return
     refuse_other(found, job)
     for name, value in job.circumstances.items():

@@ -215,6 +215,16 @@ def test_adafactor_is_refused_on_shares(tiny_config: Path, tmp_path: Path) -> No
     assert 'use train.strategy="ddp"' in said(tmp_path / "run", 2)
 
 
+def test_two_processes_begin_with_given_weights(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, tmp_path / "first", 1)
+    given = (f'train.init_from="{tmp_path / "first"}"', "train.epsilon=1e-6")
+    run(tiny_config, tmp_path / "one", 1, *given)
+    run(tiny_config, tmp_path / "two", 2, *given, 'train.strategy="fsdp"')
+    close(tmp_path / "one", tmp_path / "two")
+    first, last = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("two", "first"))
+    assert first[0]["validation_loss"] == pytest.approx(last[-1]["validation_loss"], rel=1e-6)
+
+
 def test_only_the_first_process_writes(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, tmp_path / "run", 2)
     assert "done    12 steps" in Path(f"{tmp_path / 'run'}.0.log").read_text()

@@ -31,6 +31,7 @@ def test_memory_is_counted(tiny_config: Path) -> None:
     assert found.memory == found.weights + found.gradients + found.optimizer + found.activations
     shared = planned(tiny_config, 'train.strategy="fsdp"', processes=2)
     assert (shared.weights, shared.optimizer) == (found.weights // 2, found.optimizer // 2)
+    assert shared.checkpoints == found.checkpoints == 3 * (found.weights + found.optimizer)  # two are kept, one is written
 
 
 def test_activations_grow_with_the_rows_and_shrink_when_recomputed(tiny_config: Path) -> None:

@@ -186,8 +186,15 @@ def test_a_run_starts_from_the_weights_of_another(tiny_config: Path, tmp_path: P
     second = run(tiny_config, tmp_path / "second", given)
     assert second.first_validation_loss == first.last_validation_loss
     assert losses(tmp_path / "second")[1]["learning_rate"] == losses(tmp_path / "first")[1]["learning_rate"]  # a new warm-up
-    with pytest.raises(CheckpointError, match="it is another model's checkpoint"):
-        run(tiny_config, tmp_path / "third", given, "model.width=32")
+    for how in ((), ("--dry-run",)):
+        sets = [word for one in (f"run.out={tmp_path / 'third'}", given, "model.width=32") for word in ("--set", one)]
+        with pytest.raises(CheckpointError, match="it is another model's checkpoint"):
+            main([str(tiny_config), *sets, *how])
+    expected = losses(tmp_path / "second")
+    shutil.rmtree(tmp_path / "second" / "checkpoints" / "step-00000012")
+    (tmp_path / "first").rename(tmp_path / "elsewhere")  # a run that has a checkpoint does not need it any more
+    run(tiny_config, tmp_path / "second", given)
+    assert losses(tmp_path / "second") == expected
 
 
 def test_a_budget_of_bytes_becomes_steps(tiny_config: Path, tmp_path: Path) -> None:
