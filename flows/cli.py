@@ -13,6 +13,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from training.command_line import add_evaluate_arguments, count
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
 
@@ -140,14 +142,7 @@ def _add_training_commands(commands: Commands) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
-    evaluate.add_argument("folder", metavar="run", help="of a pretraining run, of an import, or of a checkpoint")
-    evaluate.add_argument("--blimp", metavar="PATH", help="a folder of BLiMP's sets, one NAME.jsonl or NAME.jsonl.gz a set")
-    evaluate.add_argument("--pairs", type=_count, default=50, help="of each set of BLiMP, 50 by default; 0 takes all")
-    evaluate.add_argument("--checkpoint", default="newest", help="newest (by default), best, a name (step-00000300), or a folder")
-    evaluate.add_argument("--rows", type=_count, help="of the validation split; by default as in training; 0 looks at none")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
-    evaluate.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto", help="where the model runs")
-    evaluate.add_argument("--threads", type=_count, help="of the CPU; by default the run's, or one a core")
+    add_evaluate_arguments(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     runs = commands.add_parser("runs", help="a page that compares pretraining runs: curves, numbers, samples, configs, data")
@@ -159,8 +154,8 @@ def _add_training_commands(commands: Commands) -> None:
     trace.add_argument(
         "config", metavar="run", help="the folder of a pretraining run, or a TOML file with [data], [rows] and [objective]"
     )
-    trace.add_argument("--step", type=_count, required=True, help="from 0")
-    trace.add_argument("--row", type=_count, help="its place in the global batch, from 0; all rows by default")
+    trace.add_argument("--step", type=count, required=True, help="from 0")
+    trace.add_argument("--row", type=count, help="its place in the global batch, from 0; all rows by default")
     trace.add_argument("--json", action="store_true", help="as JSON")
     trace.set_defaults(run=_trace)
 
@@ -169,13 +164,6 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
     return value
 
 
@@ -358,7 +346,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     _need_torch()
     from training.evaluate_model import run
 
-    run(argparse.Namespace(**{**vars(arguments), "run": arguments.folder}))
+    run(arguments)
     return 0
 
 

@@ -35,11 +35,11 @@ import numpy as np
 
 from pipelines.contract.families import Specials
 from pipelines.contract.pieces import pieces, word_starts
+from training.command_line import PAIRS
 from training.generation.texts import Speller, speller
 from training.likelihood import Question, likelihoods
 from training.trained import Trained
 
-PAIRS = 50  # of each set: then the choice of pairs moves the mean of 34 sets by about a point (its standard error)
 GOOD, BAD = "sentence_good", "sentence_bad"
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 

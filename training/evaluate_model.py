@@ -29,8 +29,9 @@ from pipelines.contract import files
 from training import blimp as minimal_pairs
 from training import checkpoint as checkpoints
 from training import trained
-from training.blimp import PAIRS, BlimpReport
+from training.blimp import BlimpReport
 from training.checkpoint import CHECKPOINTS, MANIFEST, Checkpoint
+from training.command_line import BEST, NEWEST, PAIRS, add_evaluate_arguments
 from training.config import PretrainConfig
 from training.device import Device, prepare
 from training.distributed import Learner, World
@@ -41,7 +42,6 @@ from training.pretrain import CONFIG, VALIDATION
 from training.trained import Trained
 
 EVALUATIONS = "evaluations"  # of a run or an import: the folder of what is known of its checkpoints, <checkpoint's name>.json
-NEWEST, BEST = "newest", "best"
 
 
 class EvaluationError(ValueError):
@@ -231,22 +231,10 @@ def _columns(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of this command, wherever it is called from."""
-    parser.add_argument("run", help="folder of a pretraining run, of an import, or of a checkpoint")
-    parser.add_argument("--blimp", metavar="PATH", help="a folder of BLiMP's sets, one NAME.jsonl or NAME.jsonl.gz a set")
-    parser.add_argument("--pairs", type=_count, default=PAIRS, help=f"of each set of BLiMP, {PAIRS} by default; 0 takes all")
-    parser.add_argument("--checkpoint", default=NEWEST, help="newest (by default), best, a name (step-00000300), or a folder")
-    parser.add_argument("--rows", type=_count, help="of the validation split; by default as in training; 0 looks at none")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto", help="where the model runs")
-    parser.add_argument("--threads", type=_count, help="of the CPU; by default the run's, or one a core")
-
-
 def run(given: argparse.Namespace) -> None:
     """Evaluate what the command line says, print it, and keep it with the run."""
     found = evaluate(
-        given.run,
+        given.folder,
         blimp=given.blimp,
         pairs=given.pairs or None,
         checkpoint=given.checkpoint,
@@ -254,7 +242,7 @@ def run(given: argparse.Namespace) -> None:
         device=given.device,
         threads=given.threads or None,
     )
-    kept = save(given.run, found)
+    kept = save(given.folder, found)
     print(json.dumps(found.as_json(), indent=1, ensure_ascii=False) if given.json else table(found))
     if found.validation is None and found.blimp is None:
         print(
@@ -264,19 +252,12 @@ def run(given: argparse.Namespace) -> None:
         print(f"\nkept     {kept}")
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is below 0")
-    return value
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate_model", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_arguments(parser)
+    add_evaluate_arguments(parser)
     run(parser.parse_args(arguments))
 
 

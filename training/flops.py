@@ -36,7 +36,7 @@ _GPUS = {
     "4090": (165e12, 82.6e12),
     "V100": (125e12, 15.7e12),
 }
-_MEASURED_SIZE, _MEASURED_TIMES = 1024, 8  # of the multiplications that tell what a CPU can do
+_MEASURED_SIZE, _MEASURED_TIMES = 1024, 24  # of the multiplications that tell what a CPU can do, if it is let
 
 
 def row(shape: Shape, objective: Objective, length: int) -> float:

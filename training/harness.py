@@ -39,8 +39,9 @@ from typing import Any, Literal, Protocol, cast
 
 from pipelines.contract import files
 from training import trained
+from training.command_line import NEWEST
 from training.device import prepare
-from training.evaluate_model import NEWEST, find
+from training.evaluate_model import find
 from training.generate import GREEDY, PROMPTS_AT_ONCE, evaluated, steps_of
 from training.generation.choose import Choice
 from training.generation.decode import decode
