@@ -75,21 +75,20 @@ class Content:
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # to lie beside them, by name
 
 
-def save(folder: Path, step: int, content: Content, keep: int, *, best: bool = False) -> Path:
+def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int | None = None) -> Path:
     """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep` and the best.
 
-    `best` makes it the best so far, which stays however many follow.
+    `best_step` is that of the best so far, which may be this one; it stays however many follow.
 
     Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
     """
-    target = folder / f"step-{step:08d}"
+    target = folder / _name(step)
     temporary = folder / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
     try:
         _write(temporary, step, content)
         _publish(temporary, target)
         files.write_text(str(folder / LATEST), target.name + "\n")
-        if best:
-            files.write_text(str(folder / BEST), target.name + "\n")
+        name_best(folder, best_step)
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
         advice = "earlier ones are untouched; free some space and run the same command again"
         raise CheckpointError(f"{target}: cannot write the checkpoint ({error}); {advice}") from error
@@ -107,6 +106,12 @@ def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
         except CheckpointError as error:
             say(f"{error}; taking an earlier one")
     return None
+
+
+def name_best(folder: Path, best_step: int | None) -> None:
+    """Have BEST name the checkpoint of this step, if any; a run that goes on does it anew, since it may have been killed before."""
+    if best_step is not None:
+        files.write_text(str(folder / BEST), _name(best_step) + "\n")
 
 
 def best(folder: Path) -> Checkpoint | None:
@@ -165,6 +170,10 @@ def _publish(temporary: Path, target: Path) -> None:
         target.rename(temporary.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.old"))
     temporary.rename(target)
     files.flush_folder(target.parent)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _existing(folder: Path) -> list[Path]:

@@ -83,6 +83,7 @@ class Learning:
     step: int = 0  # updates done, those that were skipped included
     tokens: int = 0  # read up to here
     best: float = math.inf  # lowest validation loss so far
+    best_step: int | None = None  # of the checkpoint that is kept for it (train.keep_best)
 
 
 def train(
@@ -97,7 +98,7 @@ def train(
     learning = start(job, model, device, world)
     progress = ProgressLine(settings.steps, settings.log_every if first else settings.steps + 1)
     with _locked(job.out, world), StopRequest() as stop:
-        resume(job, learning, device, progress.say)
+        resume(job, learning, device, world, progress.say)
         pace = Pace(settings.steps, flops_per_row, peak)
         batches = job.course.batches(
             learning.step, rank=world.rank, world=world.size, workers=settings.workers, micro_batches=settings.accumulate
@@ -112,20 +113,20 @@ def train(
                 speed = pace.step(line["batch_tokens"], feed.batch_rows)
                 line |= {"tokens": learning.tokens, "bytes": job.course.bytes(learning.step), **speed.as_metrics()}
                 with pace.paused():
-                    better = False
+                    is_best = False
                     if _due(learning.step, settings.eval_every, settings.steps):
                         line |= evaluate.measure(learning.learner, job.validation, device, world)
-                        better = line["validation_loss"] < learning.best
+                        is_best = settings.keep_best and line["validation_loss"] < learning.best
                         learning.best = min(learning.best, line["validation_loss"])
+                        learning.best_step = learning.step if is_best else learning.best_step
                     if settings.sample_every and _due(learning.step, settings.sample_every, settings.steps):
                         record.sample(learning.step, sample(job, learning.learner, world))
                     record.write(line)
                     if first:
                         progress.show(line, pace.left(learning.step))
-                    keep_best = settings.keep_best and better
-                    if _due(learning.step, settings.save_every, settings.steps) or stopping or keep_best:
+                    if _due(learning.step, settings.save_every, settings.steps) or stopping or is_best:
                         record.sync()
-                        save(job, learning, world, best=keep_best)
+                        save(job, learning, world)
                 if stopping and learning.step < settings.steps:
                     if first:
                         progress.say(f"stopped by a signal after step {learning.step}; saved, the same command goes on from here")
@@ -197,7 +198,7 @@ def update(
     return line
 
 
-def save(job: Job, learning: Learning, world: World, *, best: bool = False) -> None:
+def save(job: Job, learning: Learning, world: World) -> None:
     """Write the checkpoint of this step: the same files whatever the number of processes. All of them take part."""
     tensors = {
         "model": model_state(learning.learner),
@@ -210,16 +211,17 @@ def save(job: Job, learning: Learning, world: World, *, best: bool = False) -> N
             "config": job.config.model_dump(mode="json"),
             "tokens": learning.tokens,
             "best_validation_loss": learning.best if math.isfinite(learning.best) else None,
+            "best_step": learning.best_step,
             "spikes": learning.spikes.state(),
             "identity": job.course.identity(),
             "circumstances": job.circumstances,
         }
         content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
-        checkpoint.save(job.out / CHECKPOINTS, learning.step, content, job.config.train.keep, best=best)
+        checkpoint.save(job.out / CHECKPOINTS, learning.step, content, job.config.train.keep, best_step=learning.best_step)
     world.barrier()
 
 
-def resume(job: Job, learning: Learning, device: Device, say: Callable[[str], None]) -> None:
+def resume(job: Job, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
     """Load the newest complete checkpoint, if there is one; else the weights to begin with, if the config names some.
 
     Raises CheckpointError when it was made with another config or dataset, naming the field.
@@ -239,7 +241,9 @@ def resume(job: Job, learning: Learning, device: Device, say: Callable[[str], No
     learning.spikes.restore(found.state["spikes"])
     learning.step, learning.tokens = found.step, int(found.state["tokens"])
     best = found.state["best_validation_loss"]
-    learning.best = math.inf if best is None else float(best)
+    learning.best, learning.best_step = math.inf if best is None else float(best), found.state["best_step"]
+    if world.rank == 0:
+        checkpoint.name_best(job.out / CHECKPOINTS, learning.best_step)
     say(f"resumed from {found.path} (step {found.step})")
 
 

@@ -46,7 +46,7 @@ if place == "slow":
     update = trainer.update
     trainer.update = lambda *given, **named: (time.sleep(0.03), update(*given, **named))[1]
 elif place:
-    files.write_text = lambda uri, text: kill() if uri.endswith(place) else write(uri, text)
+    files.write_text = lambda uri, text: kill() if uri.endswith(place) and wording in text else write(uri, text)
 pretrain.pretrain(config, overrides)
 """
 _PROCESSES = multiprocessing.get_context("forkserver")  # its server imports torch once, and runs nothing itself
@@ -67,9 +67,10 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return found.load("model")
 
 
-def start(config: Path, out: Path, place: str, *overrides: str) -> ForkServerProcess:
-    """Train in a process of its own; what it prints goes to `<out>.log`."""
-    given = {"config": str(config), "place": place, "overrides": (f"run.out={out}", *overrides), "log": f"{out}.log"}
+def start(config: Path, out: Path, place: str, *overrides: str, wording: str = "") -> ForkServerProcess:
+    """Train in a process of its own; what it prints goes to `<out>.log`. `wording` is of the file at whose place it is killed."""
+    given = {"config": str(config), "overrides": (f"run.out={out}", *overrides), "log": f"{out}.log"}
+    given |= {"place": place, "wording": wording}
     process = _PROCESSES.Process(target=exec, args=(DRIVER, given))
     process.start()
     return process
@@ -164,6 +165,23 @@ def test_the_best_checkpoint_stays(tiny_config: Path, tmp_path: Path) -> None:
     assert best is not None and best.step == lowest["step"] < 12
     assert best.state["best_validation_loss"] == lowest["validation_loss"]
     assert sorted(path.name for path in best.path.parent.glob("step-*")) == [best.path.name, "step-00000012"]
+
+
+def test_the_best_checkpoint_stays_when_it_was_written_and_not_yet_named(tiny_config: Path, tmp_path: Path) -> None:
+    given = ("train.keep_best=true", "train.eval_every=1", "train.keep=1", *_DIVERGING)
+    run(tiny_config, tmp_path / "undisturbed", *given)
+    expected = checkpoint.best(tmp_path / "undisturbed" / "checkpoints")
+    assert expected is not None and expected.step < 12
+    process = start(tiny_config, tmp_path / "run", "BEST", *given, wording=expected.path.name)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL, Path(f"{tmp_path / 'run'}.log").read_text()
+    found = checkpoint.newest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert found is not None and found.step == expected.step
+    assert (found.path.parent / "BEST").read_text().strip() != found.path.name
+    run(tiny_config, tmp_path / "run", *given)
+    again = checkpoint.best(tmp_path / "run" / "checkpoints")
+    assert again is not None and again.step == expected.step
+    assert all(torch.equal(value, again.load("model")[name]) for name, value in expected.load("model").items())
 
 
 def test_samples_are_kept_as_it_goes(tiny_config: Path, tmp_path: Path) -> None:
