@@ -109,7 +109,7 @@ def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
 
 
 def name_best(folder: Path, best_step: int | None) -> None:
-    """Have BEST name the checkpoint of this step, if any; a run that goes on does it anew, since it may have been killed before."""
+    """Have BEST name the checkpoint of this step, if any. A run that goes on does it anew: it may have been killed before."""
     if best_step is not None:
         files.write_text(str(folder / BEST), _name(best_step) + "\n")
 
