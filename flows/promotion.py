@@ -162,14 +162,21 @@ def begin(out: Path, start: str, corpora: list[str] | None, when: str | None, de
     return retrain
 
 
-def compare(when: str, base: str, losses: dict[str, Any], tolerance: float, new_tokens: int) -> Verdict:
-    """The verdict on a candidate from what training.judge wrote: promoted only if its loss is not worse, and finite."""
+def compare(
+    when: str, base: str, losses: dict[str, Any], tolerance: float, new_tokens: int, source_tolerance: float | None = None
+) -> Verdict:
+    """The verdict on a candidate from what training.judge wrote: promoted only if its loss is finite and not worse.
+
+    With `source_tolerance`, nor that of any single source: new text may not be paid for with what was known of the old.
+    """
     mine, theirs = losses["candidate"], losses["current"]
-    promoted = mine is not None and (theirs is None or mine <= theirs + tolerance)
-    shown = [f"{loss:.4f}" if loss is not None else "no finite number" for loss in (mine, theirs)]
-    allowed = f" + {tolerance:g}" if tolerance else ""
-    how = "is not above" if promoted else "is not within"
-    reason = f"its loss on {losses['rows']:,} held-out rows, {shown[0]}, {how} the current model's, {shown[1]}{allowed}"
+    promoted = _within(mine, theirs, tolerance)
+    reason = f"its loss on {losses['rows']:,} held-out rows, {_against(mine, theirs, tolerance, promoted)}"
+    if promoted and source_tolerance is not None:
+        for source, (of_mine, of_theirs) in losses["sources"].items():
+            if not _within(of_mine, of_theirs, source_tolerance):
+                promoted = False
+                reason = f"its loss on held-out rows of {source}, {_against(of_mine, of_theirs, source_tolerance, False)}"
     return Verdict(
         when=when,
         promoted=promoted,
@@ -181,6 +188,17 @@ def compare(when: str, base: str, losses: dict[str, Any], tolerance: float, new_
         rows=losses["rows"],
         new_tokens=new_tokens,
     )
+
+
+def _within(mine: float | None, theirs: float | None, tolerance: float) -> bool:
+    """Whether a loss is not worse; None is one that is not finite."""
+    return mine is not None and (theirs is None or mine <= theirs + tolerance)
+
+
+def _against(mine: float | None, theirs: float | None, tolerance: float, within: bool) -> str:
+    shown = [f"{loss:.4f}" if loss is not None else "no finite number" for loss in (mine, theirs)]
+    allowed = f" + {tolerance:g}" if tolerance else ""
+    return f"{shown[0]}, {'is not above' if within else 'is not within'} the current model's, {shown[1]}{allowed}"
 
 
 def tokens_of(run: Path) -> tuple[str, str | None]:

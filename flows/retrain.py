@@ -59,6 +59,7 @@ def retrain(
     when: str | None = None,
     new_share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     tolerance: Annotated[float, Field(ge=0)] = 0.0,
+    source_tolerance: Annotated[float, Field(ge=0)] | None = None,
     held_out_rows: Annotated[int, Field(gt=0)] = 4096,
     corpora: list[str] | None = None,
     workers: int | None = None,
@@ -76,6 +77,7 @@ def retrain(
             finished is gone on with first.
         new_share: Of the rows that are trained on, those of new documents; the others are of what the model has seen.
         tolerance: So much more loss (nats per target) than the current model's is not worse.
+        source_tolerance: The same for each source by itself, old and new; by default only all of them together count.
         held_out_rows: Of both validation splits, on which the models are judged; all when there are fewer.
         corpora: Output folders of the builds that `start` was trained on; by default the one that its data.tokens names.
         workers: Processes of the build; by default one a core.
@@ -100,7 +102,7 @@ def retrain(
                     raise
                 return _unchanged(this, "there is no new document")  # so no vocabulary and no gate could be content
         state = _candidate(this, pretrain_config, new_share, pretrain_overrides or [])
-        return state or _judged(this, tolerance, held_out_rows)
+        return state or _judged(this, tolerance, source_tolerance, held_out_rows)
 
 
 def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]) -> None:
@@ -131,7 +133,7 @@ def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str
     return None if state.is_completed() else state
 
 
-def _judged(this: Retrain, tolerance: float, rows: int) -> "State[Any]":
+def _judged(this: Retrain, tolerance: float, source_tolerance: float | None, rows: int) -> "State[Any]":
     """Measure both models, and promote the better one."""
     names = [str(this.run), str(this.base), "--rows", str(rows), "--out", str(this.losses)]
     state = process("judge both", [sys.executable, "-m", "training.judge", *names])
@@ -139,7 +141,7 @@ def _judged(this: Retrain, tolerance: float, rows: int) -> "State[Any]":
         return state
     losses = json.loads(this.losses.read_text(encoding="utf-8"))
     new_tokens = sum(_tokens(_new(this, promotion.tokens_folder(this.base))).values())
-    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, new_tokens)
+    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, new_tokens, source_tolerance)
     return _promoted(this, verdict, losses["sources"])
 
 

@@ -266,6 +266,17 @@ def test_only_a_loss_that_is_finite_and_not_worse_is_promoted(candidate, current
     assert (found.promoted, found.rows, found.new_tokens) == (promoted, 16, 7)
 
 
+@pytest.mark.parametrize(("allowed", "promoted"), [(None, True), (0.3, True), (0.2, False)])
+def test_no_source_may_become_worse_where_that_is_asked_for(allowed, promoted):
+    losses = {"candidate": 4.0, "current": 4.5, "rows": 9, "sources": {"old": [3.25, 3.0], "new": [4.2, 5.5]}}
+    found = promotion.compare("1", "base", losses, 0.0, 7, allowed)
+    assert found.promoted is promoted
+    if not promoted:
+        assert found.reason == "its loss on held-out rows of old, 3.2500, is not within the current model's, 3.0000 + 0.2"
+    unknown = losses | {"sources": {"old": [None, 3.0]}}
+    assert promotion.compare("1", "base", unknown, 0.0, 7, allowed).promoted is (allowed is None)
+
+
 def run_in(folder: Path) -> Path:
     """What promotion.py looks at of a run."""
     folder.mkdir(parents=True)
