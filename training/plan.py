@@ -211,14 +211,14 @@ def _kept(config: PretrainConfig, model: Model, examples: Examples) -> int:
 
 
 def _machine(device: str) -> int | None:
-    """Bytes of memory of the device, or of the machine within its control group's limit."""
+    """Bytes of memory of a GPU, or of this process' share of the machine (torchrun says how many there are) and its limit."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in map(Path, _CGROUP_LIMITS):
         if path.exists() and (text := path.read_text().strip()).isdigit():
             limits.append(int(text))
-    return min(limits)
+    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _bytes(size: float) -> str:

@@ -61,6 +61,12 @@ def test_every_phase_is_said_and_epochs_add_up(tiny_config: Path) -> None:
     assert ", 16 a step, up to step 5\n" in told and ", 8 a step, up to step 12\n" in told
 
 
+def test_processes_of_a_machine_share_its_memory(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = planned(tiny_config).machine
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert alone is not None and planned(tiny_config).machine == alone // 4
+
+
 def test_what_cannot_fit_is_refused_with_the_number_to_lower(tiny_config: Path) -> None:
     found = planned(tiny_config, "train.accumulate=2")
     refuse_if_too_large(found)
