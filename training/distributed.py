@@ -7,6 +7,7 @@ already). States leave this module whole, on the CPU and under the plain model's
 many processes wrote it.
 """
 
+import gc
 import os
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -76,6 +77,7 @@ def join(device: str) -> Generator[World]:
     try:
         yield World(dist.get_rank(), size, device)
     finally:
+        gc.collect()  # FSDP's modules are cycles that hold the group: its threads, left to Python's end, sometimes crash there
         dist.destroy_process_group()
 
 

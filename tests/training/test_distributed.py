@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
@@ -66,18 +68,51 @@ _PROCESSES.set_forkserver_preload(["training.pretrain", "torch.optim.adamw", "to
 SPECIALS = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption"}
 
 
+# Shares of a small model, as Python itself ends them: a process that multiprocessing started is ended in another way.
+ENDING = """
+import sys, torch, weakref
+from torch.distributed.fsdp import fully_shard
+from training.distributed import join
+
+def work(world):
+    layers = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(4)])
+    for part in (*layers, layers):
+        fully_shard(part)
+    for _ in range(3):
+        layers(torch.randn(4, 64)).sum().backward()
+    for weight in layers.parameters():
+        weight.full_tensor()
+    world.barrier()
+    return weakref.ref(layers)
+
+torch.set_num_threads(1)
+with join("cpu") as world:
+    model = work(world)
+if model() is not None:
+    sys.exit("the model, and with it the group and its threads, lives until Python ends")
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def of_rank(rank: int, size: int, port: int) -> dict[str, str]:
+    """What torchrun tells a process."""
+    told = {"WORLD_SIZE": size, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return {name: str(value) for name, value in told.items()}
+
+
 def start(
     config: Path, out: Path, size: int, *overrides: str, slow: bool = False, gradients: Path | None = None
 ) -> list[ForkServerProcess]:
     """All processes of a run; what process r prints goes to `<out>.<r>.log`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = list[ForkServerProcess]()
+    port, made = free_port(), list[ForkServerProcess]()
     for rank in range(size):
-        environment = {"WORLD_SIZE": size, "RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         given = {
-            "environment": {name: str(value) for name, value in environment.items()},
+            "environment": of_rank(rank, size, port),
             "config": str(config),
             "overrides": (f"run.out={out}", "model.dropout=0.0", "train.tensorboard=false", *overrides),
             "log": f"{out}.{rank}.log",
@@ -223,6 +258,17 @@ def test_two_processes_begin_with_given_weights(tiny_config: Path, tmp_path: Pat
     close(tmp_path / "one", tmp_path / "two")
     first, last = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("two", "first"))
     assert first[0]["validation_loss"] == pytest.approx(last[-1]["validation_loss"], rel=1e-6)
+
+
+def test_processes_that_shared_weights_end_well() -> None:
+    """Where the group's threads lived until Python ended, one process in ten crashed there (torch 2.13)."""
+    port = free_port()
+    made = [
+        subprocess.Popen([sys.executable, "-c", ENDING], env=os.environ | of_rank(rank, 2, port), stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1].decode() for process in made]
+    assert [process.returncode for process in made] == [0, 0], errors
 
 
 def test_only_the_first_process_writes(tiny_config: Path, tmp_path: Path) -> None:
