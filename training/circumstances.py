@@ -20,7 +20,7 @@ _CODE = ("training", "pipelines/contract")  # all of ours that a training runs
 def circumstances(settings: TrainSection, device: Device, world: World) -> dict[str, Any]:
     """By name, what JSON can hold. Where all of it is the same, a resumed run is the undisturbed one, bit for bit."""
     return {
-        "code": f"{metadata.version('corpusmill')} ({code()[:12]})",
+        "code": f"{_version()} ({code()[:12]})",
         "torch": torch.__version__,
         "machine": machine(device),
         "device": device.name,
@@ -31,6 +31,13 @@ def circumstances(settings: TrainSection, device: Device, world: World) -> dict[
         "compile": settings.compile,
         "activation_checkpointing": settings.activation_checkpointing,
     }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("corpusmill")
+    except metadata.PackageNotFoundError:  # it runs from a folder of sources
+        return "not installed"
 
 
 @cache
