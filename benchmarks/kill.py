@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of both runs")
     given = parser.parse_args(arguments)
     shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir(parents=True)
     finish(command("undisturbed", given.steps, given.set), "undisturbed")
     draw = random.Random(given.seed)
     aims = [True] * given.in_saves + [False] * (given.kills - given.in_saves)
@@ -74,12 +75,7 @@ def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
         "sample.tokens": "0",
     }
     sets = [f"{key}={value}" for key, value in fixed.items()] + list(changed)
-    config = OUT / "gpt.toml"
-    if not config.exists():  # the demo counts bytes; here steps are counted
-        OUT.mkdir(parents=True, exist_ok=True)
-        lines = CONFIG.read_text(encoding="utf-8").splitlines()
-        config.write_text("\n".join(line for line in lines if not line.startswith("bytes")) + "\n", encoding="utf-8")
-    return [sys.executable, "-m", "training.pretrain", str(config), *(word for one in sets for word in ("--set", one))]
+    return [sys.executable, "-m", "training.pretrain", str(CONFIG), *(word for one in sets for word in ("--set", one))]
 
 
 def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":

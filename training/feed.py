@@ -34,7 +34,7 @@ from training.data.layout import Figures, Stream
 from training.data.mixture import Stage, stages
 from training.data.row_batch import Examples
 from training.data.rows import RowIndex, open_rows
-from training.data.sampler import Sampler, sampler
+from training.data.sampler import Sampler, Share, sampler
 from training.data.shards import TokenDataset, open_dataset
 from training.data.tasks import TaskIndex, open_tasks, task_mixture
 from training.objectives import span_corruption, text_to_text
@@ -137,23 +137,25 @@ class Feed:
 
     def figures(self) -> tuple[SourceFigures, ...]:
         """By source (tasks last): rows, padding, what is cut off and, where steps are planned, draws and epochs."""
-        plan = {} if self.steps is None else {s.source: s for s in self.sampler.plan(self.steps * self.batch_rows)}
+        drawn = {} if self.steps is None else {s.source: s for s in self.sampler.plan(self.steps * self.batch_rows)}
         nothing = (None, None, None) if self.steps is None else (0, 0.0, 0)
         shown: list[SourceFigures] = []
         for of in self.index.figures()[:-1]:  # the last one is of all
-            drawn, share = nothing, plan.get(str(of.source))
-            if share is not None:
-                tokens = round(share.epochs * self.text_tokens(of))
-                drawn = (share.draws, tokens / of.tokens if self.index.layout.packing == "pairs" else share.epochs, tokens)
-            shown.append(SourceFigures(str(of.source), of.rows, of.padding_share, of.cropped_share, *drawn))
+            known = (str(of.source), of.rows, of.padding_share, of.cropped_share)
+            shown.append(SourceFigures(*known, *(self._drawn(of, drawn[known[0]]) if known[0] in drawn else nothing)))
         if self.tasks:
             index, text_to_text = self.tasks
             cropped = text_to_text.cropped(index)
             for stream in index.streams:
-                share = plan.get(stream.source)
-                drawn = (share.draws, share.epochs, share.tokens) if share else nothing
-                shown.append(SourceFigures(stream.source, stream.rows, None, cropped[stream.source] / stream.rows, *drawn))
+                share = drawn.get(stream.source)
+                known = (stream.source, stream.rows, None, cropped[stream.source] / stream.rows)
+                shown.append(SourceFigures(*known, *((share.draws, share.epochs, share.tokens) if share else nothing)))
         return tuple(shown)
+
+    def _drawn(self, of: Figures, share: Share) -> tuple[int, float, int]:
+        """Rows of text that are drawn of a source, the times that they read it, and their tokens."""
+        tokens = round(share.epochs * self.text_tokens(of))
+        return share.draws, tokens / of.tokens if self.index.layout.packing == "pairs" else share.epochs, tokens
 
     def text_tokens(self, of: Figures) -> int:
         """Tokens of text that all rows of a source read together: what neighbours share is read once, pairs read it again."""
