@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from training.config import PretrainConfig, load
 from training.data.shards import open_dataset
-from training.device import prepare
-from training.distributed import World
 from training.models.families import make, parameters
-from training.pretrain import prepare_job, pretrain
-from training.spikes import SpikeError
-from training.trainer import start, update
+from training.run.config import PretrainConfig, load
+from training.run.device import prepare
+from training.run.pretrain import prepare_job, pretrain
+from training.run.processes import World
+from training.run.spikes import SpikeError
+from training.run.trainer import start, update
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "pretrain" / "ablations"

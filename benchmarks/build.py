@@ -126,7 +126,7 @@ def warc_record(number: str, url: str, body: bytes) -> bytes:
 
 def build(config: Path, out: Path, *, workers: int, prefix: list[str] | None = None) -> dict[str, float]:
     """Run the command line; seconds by dataset."""
-    command = [sys.executable, "-m", "flows.cli", "build", str(config), "--out", str(out), "--workers", str(workers)]
+    command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out), "--workers", str(workers)]
     subprocess.run([*(prefix or []), *command], check=True, cwd=ROOT, env=os.environ | {"GX_ANALYTICS_ENABLED": "false"})
     lines = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
     return {line["dataset"]: line["seconds"] for line in lines}

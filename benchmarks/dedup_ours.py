@@ -38,10 +38,10 @@ classifier = false
 def build(root: str, out: str, workers: int) -> dict[str, object]:
     """Documents, clusters, corpus; seconds by step, from the end of the imports on."""
     from pipelines import config
-    from pipelines.build import Context, Dataset, RunnerOptions
     from pipelines.corpus import plan
+    from pipelines.units.context import Context, Dataset, RunnerOptions
 
-    gc.freeze()  # as flows/cli.py does
+    gc.freeze()  # as flows/commands/main.py does
     imported = time.perf_counter()
     path = Path(out) / "bench.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def signatures(root: str, documents: int) -> dict[str, object]:
     """Seconds for the signatures of some documents, on one core, once the kernels are compiled."""
     import pyarrow as pa
 
-    from pipelines.text import minhash, shingles
+    from pipelines.text.copies import minhash, shingles
 
     lines = (line for path in sorted(Path(root).glob("*.jsonl")) for line in path.open(encoding="utf-8"))
     texts = [json.loads(line)["text"] for line, _ in zip(lines, range(documents), strict=False)]

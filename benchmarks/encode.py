@@ -33,11 +33,12 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer as PeerTokenizer
 
-from pipelines.contract import tokenizer as tokenizers
-from pipelines.contract.tokenizer import SPACE_MARK, Tokenizer
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.loading import Tokenizer
+from pipelines.contract.tokenizers.spelling import SPACE_MARK
 from pipelines.exports.tokenizer import export_huggingface
-from pipelines.text.encode import Encoder
-from pipelines.text.vocabulary import train, training_lines
+from pipelines.text.tokenization.encode import Encoder
+from pipelines.text.tokenization.vocabulary import train, training_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -98,7 +99,7 @@ def groups() -> list[list[str]]:
         return [group for group in map(list, map(documents, _real())) if group]
     sample = ROOT / "build" / "sample"
     if not sample.is_dir():
-        sys.exit(f"neither {DATA} nor {sample} is here; run: python -m pipelines.sample build/sample")
+        sys.exit(f"neither {DATA} nor {sample} is here; run: python -m pipelines.fetching.demo_sample build/sample")
     folders = sorted({path.parent for path in sample.rglob("*") if path.is_file()})
     return [group for group in (list(documents(sorted(f.glob("*.*")))) for f in folders) if group]
 
@@ -163,7 +164,7 @@ def model(folder: Path, kind: Literal["bpe", "unigram"], pieces: int, texts: lis
         say(f"training {path.name}")
         lines = training_lines([pa.array(texts[::TRAINING_SHARE])])
         path.write_bytes(train(lines, kind, pieces, ("<|endoftext|>",), 2))
-    return tokenizers.from_bytes(path.read_bytes(), kind)
+    return loading.from_bytes(path.read_bytes(), kind)
 
 
 # Encoders

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 
-from training import checkpoint
-from training.progress import read_metrics
+from training.checkpoints import store as checkpoint
+from training.run.progress import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "bench-kill"
@@ -75,7 +75,7 @@ def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
         "sample.tokens": "0",
     }
     sets = [f"{key}={value}" for key, value in fixed.items()] + list(changed)
-    return [sys.executable, "-m", "training.pretrain", str(CONFIG), *(word for one in sets for word in ("--set", one))]
+    return [sys.executable, "-m", "training.run.pretrain", str(CONFIG), *(word for one in sets for word in ("--set", one))]
 
 
 def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":

@@ -12,9 +12,9 @@ replacement; and the vocabulary has 258 pieces more (bytes of characters that do
 target.
 
 `families` builds a corpus of English Wikipedia, novels and web pages (benchmarks/learning_corpus.toml), trains GPT, BERT, BART
-and T5 at demo size on the same number of bytes (training/compare.py) and asks each for BLiMP's minimal pairs (training/blimp.py;
-chance is 0.5, and after 2 MB of text all are near it: a goal is set for the losses only). Without the folder of real inputs it
-takes the demo's corpus, and leaves out what is not there.
+and T5 at demo size on the same number of bytes (training/evaluation/compare.py) and asks each for BLiMP's minimal pairs
+(training/evaluation/blimp.py; chance is 0.5, and after 2 MB of text all are near it: a goal is set for the losses only).
+Without the folder of real inputs it takes the demo's corpus, and leaves out what is not there.
 
 Runs lie in build/bench-learning; a benchmark that was cut off goes on where it was. Remove the folder to start anew.
 """
@@ -28,10 +28,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from training import blimp, trained
-from training.compare import Compared, compare, table
+from training.checkpoints import trained
 from training.data.shards import open_dataset
-from training.pretrain import Report, pretrain
+from training.evaluation import blimp
+from training.evaluation.compare import Compared, compare, table
+from training.run.pretrain import Report, pretrain
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -170,7 +171,7 @@ def print_table(runs: Sequence[Compared], scores: dict[str, blimp.BlimpReport]) 
 
 def build(config: Path, out: Path, *changed: str) -> None:
     """`corpusmill build`, which does nothing where all of it is there."""
-    command = [sys.executable, "-m", "flows.cli", "build", str(config), "--out", str(out)]
+    command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out)]
     for change in changed:
         command += ["--set", change]
     log = out.with_suffix(".log")

@@ -25,8 +25,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from pipelines.contract.families import Specials
-from training import optim
+from pipelines.contract.tokenizers.families import Specials
 from training.convert.huggingface import FAMILIES
 from training.convert.rules import to_theirs
 from training.models.bart import BARTShape
@@ -34,6 +33,7 @@ from training.models.bert import BERTShape
 from training.models.families import Model, Shape, make, parameters
 from training.models.gpt import GPTShape
 from training.models.t5 import T5Shape
+from training.run import optimizers as optim
 
 VOCABULARY, WIDTH, HEADS = 8192, 256, 4
 BATCH, LENGTH = 16, 128

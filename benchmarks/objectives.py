@@ -31,14 +31,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.contract import manifest, schema, tokenizer
-from pipelines.contract.families import FAMILIES, Specials, specials
+from pipelines.contract import manifest, schema
 from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.families import FAMILIES, Specials, specials
 from training.data.config import FeedConfig
 from training.data.draws import key
-from training.data.row_batch import RowBatch
-from training.data.rows import RowIndex, open_rows
-from training.data.sampler import Sampler, sampler
+from training.data.order.sampler import Sampler, sampler
+from training.data.rows.batch import RowBatch
+from training.data.rows.index import RowIndex, open_rows
 from training.data.shards import TokenDataset, open_dataset
 from training.objectives.configured import Objective, layout, objective
 from training.objectives.masked_lm import MaskedLM
@@ -285,7 +286,7 @@ def zipf(rng: np.random.Generator, count: int) -> NDArray[np.uint16]:
 def write_dataset(folder: Path, tokens: int) -> None:
     """Two sources of four parts each, and a manifest, as the data side writes them."""
     folder.mkdir(parents=True)
-    made = tokenizer.from_bytes(made_model(), "bpe")
+    made = loading.from_bytes(made_model(), "bpe")
     (folder / "tokenizer.model").write_bytes(made.model)
     parts = [part(folder, "tokenizer", "tokenizer", "tokenizer.model", 1)]
     counts: dict[str, Any] = {}

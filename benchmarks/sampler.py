@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from training.data.layout import Stream
-from training.data.mixture import Stage
-from training.data.sampler import Sampler, sampler
+from training.data.order.mixture import Stage
+from training.data.order.sampler import Sampler, sampler
+from training.data.rows.layout import Stream
 
 SOURCES = 20
 

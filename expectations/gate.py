@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from expectations import suites
 from expectations.suites import REPORT, Expectation, Limits
 from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class GateResult:
     cached: bool  # passed before: nothing was read
 
 
-class GateError(ValueError):
+class GateError(UserError):
     """A dataset does not hold what its suite says. `failures` names each expectation in a line."""
 
     def __init__(self, dataset: str, uri: str, failures: Sequence[str], expectations: int, docs: str) -> None:

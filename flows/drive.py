@@ -1,6 +1,6 @@
 """Walks a build's plan: one dataset after the other, a gate behind each that is handed over, then the release.
 
-The command line (`build`) and the Prefect flow (flows/corpus_build.py) use the same three functions: `make` a
+The command line (`build`) and the Prefect flow (flows/deployments/corpus_build.py) use the same three functions: `make` a
 dataset, `guard` it, `publish` all of them.
 """
 
@@ -10,12 +10,12 @@ from typing import Any
 from expectations import gate
 from expectations.gate import GateResult
 from flows.lock import locked
-from flows.page import report_page
+from flows.pages.report import report_page
 from pipelines import release
-from pipelines.build import Context, Dataset
 from pipelines.contract import files, manifest
 from pipelines.corpus import Step, plan
 from pipelines.release import Published
+from pipelines.units.context import Context, Dataset
 
 Plan = Callable[[Context], Sequence[Step]]
 

@@ -13,11 +13,12 @@ except ImportError:  # Windows has no flock
     fcntl = None
 
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 
 LOCK = ".lock"
 
 
-class LockedError(ValueError):
+class LockedError(UserError):
     """Another build writes into the output folder."""
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.contract.families import Family
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
-from pipelines.text.lsh import optimal_bands
+from pipelines.contract.tokenizers.families import Family
+from pipelines.text.copies.lsh import optimal_bands
 
 # What says where things lie or how much room there is: no part of what a dataset is made from.
 MACHINE: dict[str, Any] = {
@@ -244,7 +244,7 @@ class VocabularySection(Section):
     size: int = Field(default=32_000, ge=300, le=2**20)
     """Pieces, the special and byte pieces included; of char at most, where the rarest characters are left out."""
     families: tuple[Family, ...] = ("gpt",)
-    """The vocabulary has the special pieces of each (see contract/families.py), the first family's first."""
+    """The vocabulary has the special pieces of each (see contract/tokenizers/families.py), the first family's first."""
     control_pieces: tuple[str, ...] = ()
     """More special pieces: control pieces, which no text can spell."""
     normalizer: Literal["identity", "nfkc", "nfkc_lower"] = "identity"

@@ -12,10 +12,10 @@ that is handed over, and `publish` last.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipelines.build import Context, Dataset
+from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, reference, repeats, tokens, vocabulary
-from pipelines.datasets.earlier import earlier
+from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
 

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.build import Context, Dataset
 from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger
+from pipelines.units.context import Context, Dataset
 
 MARK = "corpusmill.json"
 RELEASE = "release.json"
@@ -26,7 +27,7 @@ PAGE = "report.html"
 DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
-class OutputError(ValueError):
+class OutputError(UserError):
     """The output folder cannot be used."""
 
 

@@ -12,7 +12,7 @@ import torch
 from measure import Case, main, parser
 from torch import Tensor
 
-from training import flops
+from training.run import flops
 
 
 def case(length: int, targets: int) -> Case:

@@ -15,7 +15,7 @@ import torch
 from measure import Case, main, parser
 from torch import Tensor
 
-from training import flops
+from training.run import flops
 
 VOCABULARY = 50304  # 50,257 padded to a multiple of 128, which matrix products want
 

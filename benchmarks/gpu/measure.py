@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from training import flops, optim
 from training.models.families import SIZES, Model, Shape, make, parameters
 from training.models.loss import LOGITS_PER_CHUNK
+from training.run import flops
+from training.run import optimizers as optim
 
 ATTENTIONS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,

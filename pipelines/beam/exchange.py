@@ -15,8 +15,8 @@ import apache_beam as beam
 
 from pipelines.beam import runners
 from pipelines.beam.claims import Claims
-from pipelines.build import RunnerOptions
 from pipelines.contract import files
+from pipelines.units.context import RunnerOptions
 
 Input = tuple[str, str, int]  # a name that is safe in file names, a descriptor, the bytes it stands for
 Keyed = Iterable[tuple[int, str]]  # keys and the URIs of their files

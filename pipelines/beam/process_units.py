@@ -12,12 +12,12 @@ import apache_beam as beam
 
 from pipelines.beam import runners
 from pipelines.beam.claims import Claim, Claims, Stopped
-from pipelines.build import Context
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.manifest import Sidecar
-from pipelines.parts import read_sidecar, write_unit
-from pipelines.unit import Unit
+from pipelines.units.context import Context
+from pipelines.units.descriptor import Unit
+from pipelines.units.parts import read_sidecar, write_unit
 
 ReadUnit = Callable[[Unit], Iterator[Batch]]
 

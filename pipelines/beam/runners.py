@@ -23,7 +23,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from pipelines.beam.claims import Claim, Claims
-from pipelines.build import RunnerOptions
+from pipelines.contract.errors import UserError
+from pipelines.units.context import RunnerOptions
 
 POLL_SECONDS = 0.25
 WORKER_DIED = 70  # exit status of the child process
@@ -37,11 +38,11 @@ Construct = Callable[[beam.Pipeline, Claims], None]
 OnProgress = Callable[[Sequence[Claim]], None]
 
 
-class WorkerError(RuntimeError):
+class WorkerError(UserError):
     """The run ended because of one unit: its worker died, or its work raised an error."""
 
 
-class InputError(ValueError):
+class InputError(UserError):
     """The run ended because of a mistake in the input or the config; the message is that of the unit's own error."""
 
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.beam.exchange import exchange
-from pipelines.build import Context
 from pipelines.clustering.signatures import Piece, evidence_of
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
-from pipelines.spill import batches_of, read_all, read_columns, write_columns
-from pipelines.text import clusters as science
-from pipelines.text import minhash
-from pipelines.text.clusters import Edges, Ranks
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies import minhash
+from pipelines.text.copies.clusters import Edges, Ranks
+from pipelines.units.context import Context
+from pipelines.units.spill import batches_of, read_all, read_columns, write_columns
 
 BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
 BYTES_PER_ROW = 12  # a hash and a rank

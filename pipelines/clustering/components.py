@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import spill
-from pipelines.build import Context
 from pipelines.clustering.plan import BYTES_PER_EDGE, Chain, Plan
 from pipelines.contract import files
-from pipelines.text import clusters as science
-from pipelines.text.clusters import Ranks
-from pipelines.text.components import both_directions, large_star, range_of, small_star
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies.clusters import Ranks
+from pipelines.text.copies.components import both_directions, large_star, range_of, small_star
+from pipelines.units import spill
+from pipelines.units.context import Context
 
 MAX_ROUNDS = 300  # seen: log2 of the longest path; 2^32 documents in one path would take about 40
 ROUNDS_AT_ONCE = 3  # in one pipeline: starting workers takes as long as a few rounds

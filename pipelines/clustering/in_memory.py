@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.build import Context
 from pipelines.clustering import removals
 from pipelines.clustering.candidates import candidates
 from pipelines.clustering.plan import fits
@@ -16,8 +15,9 @@ from pipelines.clustering.removals import Deduplicated, Members
 from pipelines.clustering.signatures import Piece, SignatureStore
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.contract import files
-from pipelines.text import clusters as science
-from pipelines.text.clusters import Likeness, Ranks
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies.clusters import Likeness, Ranks
+from pipelines.units.context import Context
 
 
 def deduplicate_in_memory(context: Context, pieces: Sequence[Piece], spill: str, uri: str) -> Deduplicated:

@@ -15,18 +15,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines import spill
 from pipelines.beam.exchange import Step
-from pipelines.build import Context
 from pipelines.clustering.candidates import EDGES, BandRows
 from pipelines.clustering.plan import Chain, Plan
 from pipelines.clustering.ranks import Segments, ranks_uri
 from pipelines.clustering.signatures import Piece, SignatureStore, evidence_of, likeness
 from pipelines.contract import files
-from pipelines.spill import Rows
-from pipelines.text import clusters as science
-from pipelines.text.clusters import Counts, Edges, Ranks, distinct
-from pipelines.text.components import range_of
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies.clusters import Counts, Edges, Ranks, distinct
+from pipelines.text.copies.components import range_of
+from pipelines.units import spill
+from pipelines.units.context import Context
+from pipelines.units.spill import Rows
 
 ROUNDS_AT_ONCE = 4  # in one pipeline: most end by then, and a pipeline takes seconds to start its workers, minutes on a cluster
 _RANK_BITS = np.uint64(32)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.beam.exchange import Input, MapFunction, Step, exchange
-from pipelines.build import Context
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
+from pipelines.units.context import Context
 
 MIB = 2**20
 RANK_BYTES_PER_DOCUMENT = 120  # in one process: see `fits`

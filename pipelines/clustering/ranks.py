@@ -15,15 +15,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines import spill
-from pipelines.build import Context
 from pipelines.clustering.plan import Chain, Plan
 from pipelines.clustering.signatures import Piece
 from pipelines.contract import files
-from pipelines.spill import Rows
 from pipelines.stages import signatures
-from pipelines.text import clusters as science
-from pipelines.text.clusters import Ranks
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies.clusters import Ranks
+from pipelines.units import spill
+from pipelines.units.context import Context
+from pipelines.units.spill import Rows
 
 DOCUMENTS_PER_SAMPLE = 256  # one of so many is looked at for the splitters
 _PLACE_BITS, _CHARACTER_BITS, _ID_BITS = 16, 24, 22  # with the two flags: 64

@@ -14,17 +14,18 @@ from pipelines.clustering import report
 from pipelines.clustering.signatures import Piece, SignatureStore
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Part
 from pipelines.contract.schema import CLUSTERS, Grain
-from pipelines.spill import batches_of, id_pairs
-from pipelines.text import clusters as science
-from pipelines.text.clusters import Counts, Likeness, Ranks, distinct
+from pipelines.text.copies import clusters as science
+from pipelines.text.copies.clusters import Counts, Likeness, Ranks, distinct
+from pipelines.units.spill import batches_of, id_pairs
 
 TABLE = "clusters"
 LARGEST = 10  # clusters that the report shows
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """The input or the config has to be mended before duplicates can be removed."""
 
 

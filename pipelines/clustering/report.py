@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import lookup
-from pipelines.build import Dataset
 from pipelines.contract import files
 from pipelines.contract.schema import Grain
+from pipelines.lookup import find as lookup
+from pipelines.units.context import Dataset
 
 BIN = 50  # of similarity, in thousandths
 EXCERPT_CHARACTERS = 200

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.build import Dataset
+from pipelines.clustering import earlier
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
-from pipelines.datasets import earlier
-from pipelines.spill import batches_of, id_pairs
 from pipelines.stages import signatures
-from pipelines.text import minhash, similarity
-from pipelines.text.clusters import Likeness
-from pipelines.text.minhash import Signatures
-from pipelines.text.similarity import Sequences
+from pipelines.text.copies import minhash, similarity
+from pipelines.text.copies.clusters import Likeness
+from pipelines.text.copies.minhash import Signatures
+from pipelines.text.copies.similarity import Sequences
+from pipelines.units.context import Dataset
+from pipelines.units.spill import batches_of, id_pairs
 
 PAIRS_AT_ONCE = 2**16  # whose signatures are in memory: 2 × 28 MiB at 112 permutations
 WORDS_AT_ONCE = 2**24  # that two columns of documents hold, but for a pair that has more: 64 MiB

@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines import spill
-from pipelines.build import Context
 from pipelines.clustering import removals
 from pipelines.clustering.plan import Chain, Plan, parts_of
 from pipelines.clustering.ranks import Segments
@@ -20,9 +18,11 @@ from pipelines.clustering.removals import Figures, Members
 from pipelines.clustering.signatures import Piece, SignatureStore
 from pipelines.contract import files
 from pipelines.contract.manifest import Part
-from pipelines.spill import Rows
-from pipelines.text.clusters import Ranks
-from pipelines.text.components import range_of
+from pipelines.text.copies.clusters import Ranks
+from pipelines.text.copies.components import range_of
+from pipelines.units import spill
+from pipelines.units.context import Context
+from pipelines.units.spill import Rows
 
 
 def survivors(

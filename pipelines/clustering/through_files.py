@@ -11,7 +11,6 @@ component as deduplicate.cluster_limit allows: these two must fit the budget.
 
 from collections.abc import Sequence
 
-from pipelines.build import Context
 from pipelines.clustering.candidates import groups_of
 from pipelines.clustering.components import label
 from pipelines.clustering.pairs import verdict_uris, verify
@@ -21,6 +20,7 @@ from pipelines.clustering.removals import Deduplicated
 from pipelines.clustering.signatures import Piece
 from pipelines.clustering.survivors import survivors
 from pipelines.contract import files
+from pipelines.units.context import Context
 
 
 def deduplicate_through_files(

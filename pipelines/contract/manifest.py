@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger, add
 
 FORMAT = 1
@@ -25,7 +26,7 @@ MANIFEST = "manifest.json"
 FINGERPRINT_CHARACTERS = 12  # of the folder's name
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A dataset is not what its manifest says, or is no dataset."""
 
 

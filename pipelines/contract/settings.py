@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.contract.errors import UserError
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 _EXTENDS = "extends"
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that cannot be used; the message names the file, the field and the fix."""
 
 

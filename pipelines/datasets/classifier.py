@@ -24,14 +24,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.build import Context, Dataset, ensure
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import is_validation, sampling_key
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
 from pipelines.stages.signatures import passes
-from pipelines.text import quality
+from pipelines.text.judgement import classifier as quality
+from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "classifier"
 VERSION = 1

@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.build import Context, Dataset, ensure
 from pipelines.clustering import removals, report
 from pipelines.clustering.in_memory import deduplicate_in_memory
 from pipelines.clustering.plan import fits
@@ -23,7 +22,8 @@ from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.stages import signatures
-from pipelines.text import clusters as science
+from pipelines.text.copies import clusters as science
+from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "clusters"
 VERSION = 4

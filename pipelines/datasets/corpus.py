@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.beam.process_units import ReadUnit, process_units
-from pipelines.build import Context, Dataset, ensure
 from pipelines.config import CorpusConfig
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, Stage
@@ -23,11 +22,12 @@ from pipelines.datasets.classifier import Classifier
 from pipelines.datasets.clusters import removals_for
 from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import Repeats
-from pipelines.parts import part_path, read_sidecar
 from pipelines.stages import decontaminate, deduplicate, language, quality
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.decontaminate import Benchmarks
-from pipelines.unit import Unit, grouped
+from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.descriptor import Unit, grouped
+from pipelines.units.parts import part_path, read_sidecar
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.beam.process_units import ReadUnit, process_units
-from pipelines.build import Context, Dataset, ensure
 from pipelines.config import CorpusConfig, SourceSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, Stage, born
@@ -21,13 +20,14 @@ from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.tables import read_batches
-from pipelines.fetch import lid_model
+from pipelines.fetching.cache import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError
 from pipelines.stages import exclude, judge, lines, normalize, signatures, split
-from pipelines.text.langid import LID_176_FTZ_SHA256, LanguageModelError
-from pipelines.unit import Unit
+from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModelError
+from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.descriptor import Unit
 
 UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
 BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)

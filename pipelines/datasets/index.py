@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.beam.process_units import ReadUnit, process_units
-from pipelines.build import Context, Dataset, ensure
+from pipelines.clustering.earlier import INDEX, scheme
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
@@ -30,11 +30,11 @@ from pipelines.contract.manifest import DatasetError, Manifest
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import corpus as corpora
-from pipelines.datasets.earlier import INDEX, scheme
-from pipelines.parts import part_path, read_sidecar
-from pipelines.spill import batches_of
 from pipelines.stages import signatures
-from pipelines.unit import Unit
+from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.descriptor import Unit
+from pipelines.units.parts import part_path, read_sidecar
+from pipelines.units.spill import batches_of
 
 VERSION = 1
 # What tells two documents of a unit apart: the id alone, unless two records of different files have one key.

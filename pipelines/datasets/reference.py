@@ -27,14 +27,15 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pipelines.build import Context, Dataset, ensure
 from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.sources.listing import matches
 from pipelines.stages.decontaminate import Benchmarks
-from pipelines.text import containment
-from pipelines.text.containment import Windows
+from pipelines.text.copies import containment
+from pipelines.text.copies.containment import Windows
+from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "reference"
 VERSION = 1
@@ -44,7 +45,7 @@ _BUFFER_BYTES = 2**18
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(UserError):
     """A benchmark's file that cannot be used; the message names the file, the line and the fix."""
 
 

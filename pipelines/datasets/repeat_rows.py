@@ -19,17 +19,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.build import Dataset
 from pipelines.config import LanguageSection, RepeatsSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.spill import read_columns, write_by_key, write_columns, write_note
 from pipelines.stages.repeats import RUNS
 from pipelines.stages.signatures import passes
-from pipelines.text import repeats, substrings, word_spans
-from pipelines.text.repeats import Hashes
+from pipelines.text.characters import word_spans
+from pipelines.text.copies import repeats, substrings
+from pipelines.text.copies.repeats import Hashes
+from pipelines.units.context import Dataset
+from pipelines.units.spill import read_columns, write_by_key, write_columns, write_note
 
 LINES, PARAGRAPHS, WINDOWS, RUNS_TABLE = "lines", "paragraphs", "windows", "substrings"
 CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; what has more rows takes more passes

@@ -24,7 +24,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.beam.exchange import exchange
-from pipelines.build import Context, Dataset, ensure
 from pipelines.config import RepeatsSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Stage
@@ -32,10 +31,12 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
 from pipelines.datasets.repeat_rows import LINES, PARAGRAPHS, RUNS_TABLE, WINDOWS, Piece, Search, TextRows, UnitRuns, WhatRepeats
-from pipelines.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
 from pipelines.stages import repeats as stage
-from pipelines.text import repeats as science
-from pipelines.text import substrings, word_spans
+from pipelines.text.characters import word_spans
+from pipelines.text.copies import repeats as science
+from pipelines.text.copies import substrings
+from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
 
 NAME = "repeats"
 VERSION = 1

@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines import parts
 from pipelines.beam.process_units import process_units
-from pipelines.build import Context, Dataset, ensure
 from pipelines.contract import files, manifest, schema
-from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.batch import Batch, born
 from pipelines.contract.manifest import DatasetError, Manifest, Sidecar
 from pipelines.contract.tables import read_batches
-from pipelines.contract.tokenizer import Tokenizer
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.datasets import vocabulary as vocabularies
 from pipelines.stages import tokens as stage
-from pipelines.text import encode, sentences
-from pipelines.unit import Unit, grouped
+from pipelines.text.characters import sentences
+from pipelines.text.tokenization import encode
+from pipelines.units import parts
+from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.descriptor import Unit, grouped
 
 VERSION = 1
 
@@ -40,9 +41,9 @@ class TokensJob:
 
     def open(self) -> Callable[[Unit], Iterator[Batch]]:
         """Load the tokenizer; the function reads a unit of corpus parts."""
-        tokenizer = tokenizers.load(self.vocabulary_uri)
+        tokenizer = loading.load(self.vocabulary_uri)
         if tokenizer.sha256 != self.sha256:
-            raise tokenizers.TokenizerError(f"{self.vocabulary_uri}: another tokenizer than when the build began; build it again")
+            raise loading.TokenizerError(f"{self.vocabulary_uri}: another tokenizer than when the build began; build it again")
         encoded = stage.stage(tokenizer, self.validation_share)
 
         def process(unit: Unit) -> Iterator[Batch]:
@@ -66,7 +67,7 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
     }
 
     def make(uri: str) -> Manifest:
-        tokenizer = tokenizers.load(vocabulary.uri, vocabulary.manifest)
+        tokenizer = loading.load(vocabulary.uri, vocabulary.manifest)
         job = TokensJob(vocabulary.uri, tokenizer.sha256, share)
         sidecars = process_units(context, uri, job, units(corpus, section.text_bytes_per_unit), documents=False)
         return manifest.assemble(

@@ -1,14 +1,15 @@
 """The vocabulary dataset: a SentencePiece model trained on a sample of the train split, or an existing tokenizer.
 
     vocabulary/gpt/3f9a1c20b77e/
-        manifest.json     facts: tokenizer (see contract/tokenizer.py), wanted_size, sample, report
+        manifest.json     facts: tokenizer (see contract/tokenizers/loading.py), wanted_size, sample, report
         tokenizer.model   the SentencePiece model; tokenizer.json for a tokenizer of another library
-        pieces.arrow      one row a piece (see contract/pieces.py)
+        pieces.arrow      one row a piece (see contract/tokenizers/pieces.py)
 
 `facts["sample"]["languages"][language]` says how many bytes of a language there are, which share of the sample the
-rule gives it (text/shares.py) and how many bytes were drawn. `facts["report"]` is that of text/vocabulary_report.py, on
-the whole sample up to _REPORT_BYTES; its `warnings` are for a person.
-Memory: see vocabulary_sample.py for the sample, text/vocabulary.py for the trainer, which runs in a process of its own.
+rule gives it (text/tokenization/shares.py) and how many bytes were drawn. `facts["report"]` is that of
+text/tokenization/report.py, on the whole sample up to _REPORT_BYTES; its `warnings` are for a person.
+Memory: see vocabulary_sample.py for the sample, text/tokenization/vocabulary.py for the trainer, which runs in a process of its
+own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,18 +20,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sentencepiece
 
-from pipelines import memory
-from pipelines.build import Context, Dataset, ensure
 from pipelines.config import VocabularySection
-from pipelines.contract import existing, files, manifest
-from pipelines.contract import tokenizer as tokenizers
+from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
-from pipelines.contract.tokenizer import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers import published as existing
+from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.pieces import piece_table
 from pipelines.datasets import vocabulary_sample
-from pipelines.text import vocabulary as text_vocabulary
-from pipelines.text import vocabulary_report
-from pipelines.text.shares import Share, shares
+from pipelines.text.tokenization import report as vocabulary_report
+from pipelines.text.tokenization import vocabulary as text_vocabulary
+from pipelines.text.tokenization.shares import Share, shares
+from pipelines.units import memory
+from pipelines.units.context import Context, Dataset, ensure
 
 VERSION = 3
 
@@ -113,7 +116,7 @@ def write_tokenizer(dataset_uri: str, tokenizer: Tokenizer) -> list[Part]:
     """Write the tokenizer's file and the table of its pieces into a dataset's folder."""
     with files.writing(files.join(dataset_uri, tokenizer.file_name)) as model:
         model.write(tokenizer.model)
-    table = tokenizers.pieces(tokenizer).combine_chunks()
+    table = piece_table(tokenizer).combine_chunks()
     with files.writing(files.join(dataset_uri, PIECES_PATH)) as stream, pa.ipc.new_file(_sink(stream), table.schema) as writer:
         writer.write_table(table)
     written = [(tokenizer.file_name, model), (PIECES_PATH, stream)]
@@ -182,7 +185,7 @@ def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
         model = text_vocabulary.train(lines, section.kind, section.size, special, section.threads, recipe)
     except ValueError as error:
         raise ValueError(f"vocabularies.{section.name}.{error}") from error
-    return tokenizers.from_bytes(model, section.kind)
+    return loading.from_bytes(model, section.kind)
 
 
 def _smaller(section: VocabularySection, tokenizer: Tokenizer) -> str:

@@ -1,6 +1,6 @@
 """The sample that a vocabulary is trained on: passages of the train split, so many bytes of each language.
 
-Documents are cut into passages (text/passages.py), as a few novels would be a vocabulary of their heroes' names. A
+Documents are cut into passages (text/tokenization/passages.py), as a few novels would be a vocabulary of their heroes' names. A
 language's passages are those with the smallest sampling keys (hashes of their documents' ids and their numbers), in
 their order, until they hold its bytes; the last is cut off there. So the sample does not depend on the order of the
 parts or of the rows.
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract import schema
-from pipelines.text.passages import Passages, passage_keys, passages
+from pipelines.text.tokenization.passages import Passages, passage_keys, passages
 
 COUNTED_COLUMNS = ("work", "language", "text")
 DRAWN_COLUMNS = ("id", "work", "source", "language", "text")

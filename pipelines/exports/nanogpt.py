@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.contract import files, shards, tokenizer
-from pipelines.contract.pieces import SPACE_MARK
+from pipelines.contract import files, shards
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.spelling import SPACE_MARK
 from pipelines.exports.streams import ExportError, TokenStreams, joined
 
 _FILES = {"train": "train.bin", "validation": "val.bin"}
@@ -40,7 +41,7 @@ def write(streams: TokenStreams, splits: Sequence[str], out: str) -> None:
 
 
 def _meta(streams: TokenStreams) -> bytes:
-    made = tokenizer.load(streams.uri, streams.manifest)
+    made = loading.load(streams.uri, streams.manifest)
     pieces = [piece.replace(SPACE_MARK, " ") for piece in made.piece_names()]
     stoi = {piece: number for number, piece in reversed(list(enumerate(pieces)))}  # of equal ones, the first
     meta = {"vocab_size": streams.vocabulary_size, "itos": dict(enumerate(pieces)), "stoi": stoi}

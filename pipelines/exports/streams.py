@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import schema, shards
-from pipelines.contract.families import END_OF_TEXT
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.tokenizers.families import END_OF_TEXT
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """The dataset, the format and the place to write to do not fit; the message says what to change."""
 
 

@@ -23,11 +23,13 @@ import base64
 import json
 from typing import Any
 
-from pipelines.contract import files, sentencepiece_proto, tokenizer_json
-from pipelines.contract.families import FAMILIES, Family, specials
-from pipelines.contract.pieces import NEWLINE, SPACE_MARK
-from pipelines.contract.sentencepiece_proto import NORMAL, USER_DEFINED
-from pipelines.contract.tokenizer import Tokenizer, TokenizerError
+from pipelines.contract import files
+from pipelines.contract.tokenizers import json_file as tokenizer_json
+from pipelines.contract.tokenizers import sentencepiece_proto
+from pipelines.contract.tokenizers.families import FAMILIES, Family, specials
+from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED
+from pipelines.contract.tokenizers.spelling import NEWLINE, SPACE_MARK
 
 _ROLES: dict[Family, dict[str, str]] = {  # Hugging Face's names of roles, by the field of FamilyPieces
     "bert": {"pad": "pad_token", "begin": "cls_token", "end": "sep_token", "mask": "mask_token"},

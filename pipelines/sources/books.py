@@ -15,13 +15,13 @@ from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, file_units
-from pipelines.text.aozora import strip_aozora
-from pipelines.text.encoding import decode, python_encoding
-from pipelines.text.gutenberg import strip_gutenberg
-from pipelines.text.html import ExtractionError, all_text, decode_html
-from pipelines.text.tei import NotTeiError, TeiError, tei_text
-from pipelines.text.wrapping import unwrap
-from pipelines.unit import Unit, unit_name
+from pipelines.text.characters.encodings import decode, python_encoding
+from pipelines.text.extraction.aozora import strip_aozora
+from pipelines.text.extraction.gutenberg import strip_gutenberg
+from pipelines.text.extraction.html import ExtractionError, all_text, decode_html
+from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
+from pipelines.text.extraction.wrapping import unwrap
+from pipelines.units.descriptor import Unit, unit_name
 
 VERSION = 4
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored

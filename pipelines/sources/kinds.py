@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from pipelines.config import SourceSection
 from pipelines.contract.batch import Batch
-from pipelines.sources import books, common_crawl, records, wikipedia
-from pipelines.unit import Unit
+from pipelines.sources import books, wikipedia
+from pipelines.sources.records import reader as records
+from pipelines.sources.web import common_crawl
+from pipelines.units.descriptor import Unit
 
 
 @dataclass(frozen=True, slots=True)

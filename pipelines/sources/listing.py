@@ -9,11 +9,12 @@ import pyarrow.fs as pafs
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
-from pipelines.fetch import cache_folder
-from pipelines.unit import Unit, unit_name
+from pipelines.contract.errors import UserError
+from pipelines.fetching.cache import cache_folder
+from pipelines.units.descriptor import Unit, unit_name
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """An input that cannot be read at all; the message names the file, the place and the fix."""
 
 

@@ -21,8 +21,8 @@ from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, file_units, full_uri
-from pipelines.text.wikitext import Wiki, extract
-from pipelines.unit import Unit
+from pipelines.text.extraction.wikitext.prose import Wiki, extract
+from pipelines.units.descriptor import Unit
 
 VERSION = 4
 

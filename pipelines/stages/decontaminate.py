@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pipelines.config import DecontaminateSection
 from pipelines.contract.batch import Batch, Stage, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
-from pipelines.text import containment, cuts
-from pipelines.text.containment import Index, Matches
-from pipelines.text.substrings import covered
+from pipelines.text.copies import containment, cuts
+from pipelines.text.copies.containment import Index, Matches
+from pipelines.text.copies.substrings import covered
 
 VERSION = f"1/containment-{containment.VERSION}/cuts-{cuts.VERSION}"
 NAME = "decontaminate"

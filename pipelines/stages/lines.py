@@ -3,7 +3,7 @@
 from pipelines.config import LinesSection
 from pipelines.contract.batch import Batch, Stage, rewrite
 from pipelines.contract.reasons import Change
-from pipelines.text.lines import main_lines
+from pipelines.text.extraction.main_lines import main_lines
 
 VERSION = 1
 NAME = "lines"

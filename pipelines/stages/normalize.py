@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from pipelines.config import NormalizeSection
 from pipelines.contract.batch import Batch, Stage, rewrite, sift
 from pipelines.contract.reasons import DropReason
-from pipelines.text import normalize
+from pipelines.text.characters import normalize
 
 VERSION = 1
 NAME = "normalize"

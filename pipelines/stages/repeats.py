@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from pipelines.contract.batch import Batch, Stage, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
-from pipelines.text import cuts, repeats, substrings, word_spans
-from pipelines.text.cuts import without_words
-from pipelines.text.repeats import Hashes
+from pipelines.text.characters import word_spans
+from pipelines.text.copies import cuts, repeats, substrings
+from pipelines.text.copies.cuts import without_words
+from pipelines.text.copies.repeats import Hashes
 
 VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
 NAME = "repeats"
 
-# Runs of words to cut, sorted by document and place; words are counted as `pipelines.text.word_spans` finds them.
+# Runs of words to cut, sorted by document and place; words are counted as `pipelines.text.characters.word_spans` finds them.
 RUNS = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),

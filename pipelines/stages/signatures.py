@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from pipelines.config import DeduplicateSection, LanguageSection
 from pipelines.contract import schema
 from pipelines.contract.batch import Batch, Stage
-from pipelines.text import minhash, shingles, urls
+from pipelines.text.copies import minhash, shingles, urls
 
 VERSION = f"2/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
 TABLE = "signatures"

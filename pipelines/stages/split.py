@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.contract import batch as batches
 from pipelines.contract.batch import Batch, Stage, with_columns
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
-from pipelines.text.pieces import pieces
+from pipelines.text.characters.splitting import pieces
 
 VERSION = 1
 NAME = "split"

@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract import schema
-from pipelines.contract import tokenizer as tokenizers
 from pipelines.contract.batch import Batch, Stage, sift
-from pipelines.contract.pieces import BYTE_LEVEL_SPACE, SPACE_MARK
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.tokenizer import Tokenizer
-from pipelines.text.encode import Encoded, Encoder, as_lists, spaces_marked_as_spaces, text_bytes
-from pipelines.text.sentences import sentence_starts
+from pipelines.contract.tokenizers.loading import Tokenizer
+from pipelines.contract.tokenizers.pieces import piece_table
+from pipelines.contract.tokenizers.spelling import BYTE_LEVEL_SPACE, SPACE_MARK
+from pipelines.text.characters.sentences import sentence_starts
+from pipelines.text.tokenization.encode import Encoded, Encoder, as_lists, spaces_marked_as_spaces, text_bytes
 
 VERSION = 2
 STAGE = "tokens"
@@ -101,7 +101,7 @@ def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: f
 def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
     """For tokenizers whose pieces' bytes are the text: the sizes of the pieces say where a token begins."""
     encoder = Encoder(tokenizer)
-    piece_bytes = tokenizers.pieces(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
+    piece_bytes = piece_table(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
     newline = -1 if tokenizer.newline_id is None else tokenizer.newline_id
     mark, prefix = _space_piece(tokenizer), tokenizer.line_prefix_bytes
     marks_spaces = tokenizer.library == "sentencepiece"

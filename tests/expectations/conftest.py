@@ -9,8 +9,8 @@ import pytest
 from pipelines.contract import manifest, schema
 from pipelines.contract.batch import Batch, born, documents_from, sift
 from pipelines.contract.manifest import Manifest
-from pipelines.parts import write_unit
-from pipelines.unit import Unit
+from pipelines.units.descriptor import Unit
+from pipelines.units.parts import write_unit
 
 VOCABULARY = {"tokenizer": {"size": 300, "special_ids": {"<unk>": 0, "<|endoftext|>": 1}}}
 

@@ -12,8 +12,8 @@ from expectations.gate import GateError
 from pipelines.contract import manifest, schema
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
-from pipelines.parts import write_unit
-from pipelines.unit import Unit
+from pipelines.units.descriptor import Unit
+from pipelines.units.parts import write_unit
 
 HASHES = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
 RUNS = pa.schema(

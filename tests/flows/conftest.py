@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from places import ROOT
 from prefect.testing.utilities import prefect_test_harness
 
-from pipelines.fetch import FetchError, lid_model
+from pipelines.fetching.cache import FetchError, lid_model
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = ROOT
 TINY = REPOSITORY / "tests" / "data" / "tiny.toml"
 _SHARED_MODEL = REPOSITORY / ".." / "shared" / "data" / "langid" / "lid.176.ftz"
 # What may differ between two builds of the same: seconds, the gate's pages (they name the folder), who held the lock.
@@ -71,7 +72,7 @@ def command() -> Run:
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, "-m", "flows.commands.main", *arguments],
             cwd=REPOSITORY,
             env=os.environ | environment,
             capture_output=True,

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 
-from pipelines.contract import manifest, schema, tokenizer
-from pipelines.contract.families import END_OF_TEXT, FAMILIES, Family
+from pipelines.contract import manifest, schema
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.shards import Run
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.families import END_OF_TEXT, FAMILIES, Family
 from training.data.maps import RUN, Maps, PartOfStream, line_of, maps_of_table
 
 Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
@@ -57,7 +58,7 @@ def write_dataset(
     """
     texts = [text for parts in documents.values() for part in parts for text in part]
     control = dict.fromkeys(p for name in families for p in (*FAMILIES[name].pieces, *FAMILIES[name].last) if p != "<unk>")
-    made = tokenizer.from_bytes(train_tokenizer(texts, vocabulary + len(control) - 1, list(control)), "bpe")
+    made = loading.from_bytes(train_tokenizer(texts, vocabulary + len(control) - 1, list(control)), "bpe")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(made.model)
     parts = [_file(folder, "tokenizer", "tokenizer", "tokenizer.model", rows=1)]
@@ -91,7 +92,7 @@ def write_dataset(
 
 
 def _write_shard(
-    path: Path, made: tokenizer.Tokenizer, texts: Sequence[str], rows_per_batch: int, sentence_tokens: int | None
+    path: Path, made: loading.Tokenizer, texts: Sequence[str], rows_per_batch: int, sentence_tokens: int | None
 ) -> list[list[int]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     ids = [made.encode(text) for text in texts]

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
 

@@ -33,10 +33,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from pipelines.contract.existing import load_existing
-from pipelines.contract.families import END_OF_TEXT, FAMILIES
-from pipelines.contract.tokenizer import Tokenizer, TokenizerError
-from training.convert import bart, weight_files
+from pipelines.contract.tokenizers.families import END_OF_TEXT, FAMILIES
+from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.published import load_existing
+from training.convert import bart
+from training.convert.formats import weight_files
 from training.convert.rules import Rule, WeightsError, to_ours
 from training.models.bart import BART, BARTShape
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipelines.contract.existing import load_existing
-from pipelines.contract.tokenizer import Tokenizer, TokenizerError
-from training.convert import bert, tensor_bundle, weight_files
+from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.published import load_existing
+from training.convert import bert
+from training.convert.formats import tensor_bundle, weight_files
 from training.convert.rules import Rule, WeightsError, to_ours
 from training.models.bert import BERT, BERTShape
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.gpt import NORM_EPSILON, GPTShape
 

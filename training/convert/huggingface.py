@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from pipelines.contract import files
-from pipelines.contract.families import Specials
-from training.convert import bart, bert, gpt, t5, weight_files
+from pipelines.contract.tokenizers.families import Specials
+from training.convert import bart, bert, gpt, t5
+from training.convert.formats import weight_files
+from training.convert.formats.weight_files import SHARD_BYTES
 from training.convert.rules import Rule, WeightsError, to_ours, to_theirs
-from training.convert.weight_files import SHARD_BYTES
 from training.models import families
 from training.models.families import Model, Shape
 
@@ -84,7 +85,7 @@ def write(
 
 
 def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
-    """Family, shape and weights (float32, under our names) of a folder. Its tokenizer: `pipelines.contract.existing`.
+    """Family, shape and weights (float32, under our names) of a folder. Its tokenizer: `pipelines.contract.tokenizers.published`.
 
     Raises WeightsError, with the file and the field or weight, for a model that is none of ours, or not whole.
     """

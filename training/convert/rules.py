@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipelines.contract.errors import UserError
 
-class WeightsError(ValueError):
+
+class WeightsError(UserError):
     """Weights are not those of the model; the message names the file, the weight and the fix."""
 
 

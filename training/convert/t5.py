@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.t5 import NORM_EPSILON, T5Shape
 

@@ -10,11 +10,12 @@ How a shard is mapped and checked is in `pipelines.contract.shards`, which the e
 
 from dataclasses import dataclass
 
-from pipelines.contract import manifest, shards, tokenizer
-from pipelines.contract.families import END_OF_TEXT
+from pipelines.contract import manifest, shards
 from pipelines.contract.manifest import DatasetError, Manifest, Part
 from pipelines.contract.shards import Run, ShardError
-from pipelines.contract.tokenizer import Tokenizer
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.families import END_OF_TEXT
+from pipelines.contract.tokenizers.loading import Tokenizer
 
 __all__ = ["END_OF_TEXT", "Run", "ShardError", "TokenDataset", "open_dataset", "open_runs"]
 
@@ -73,7 +74,7 @@ def open_dataset(uri: str, name: str | None = None) -> TokenDataset:
     found = manifest.read(uri)
     if "tokens" not in found.facts or "tokenizer" not in found.facts:
         raise DatasetError(f"{uri}: is the dataset {found.dataset!r}, which holds no tokens; name a tokens dataset")
-    return TokenDataset(uri, found, tokenizer.load(uri, found))
+    return TokenDataset(uri, found, loading.load(uri, found))
 
 
 def open_runs(dataset: TokenDataset, split: str, source: str, *, verify: bool = False) -> list[Run]:

@@ -29,10 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import files, manifest
-from pipelines.contract.tokenizer import Tokenizer
+from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.config import TaskSection
-from training.data.index_files import INDEX, Appender, creating, damaged, read_json, write_json
-from training.data.layout import Stream
+from training.data.rows.files import INDEX, Appender, creating, damaged, read_json, write_json
+from training.data.rows.layout import Stream
 
 VERSION = 1  # of the encoding and of the files
 
@@ -51,7 +52,7 @@ EXAMPLE = np.dtype(
 Numbers = NDArray[np.int64]
 
 
-class TaskError(ValueError):
+class TaskError(UserError):
     """The file of a task cannot be used; the message names the file, the line and the fix."""
 
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.contract.families import FAMILIES, SENTINELS, Family, Specials, sentinel, specials
-from pipelines.contract.tokenizer import Tokenizer
+from pipelines.contract.tokenizers.families import FAMILIES, SENTINELS, Family, Specials, sentinel, specials
+from pipelines.contract.tokenizers.loading import Tokenizer
 from training.models.bart import BART
 from training.models.bert import BERT
 from training.models.families import Model

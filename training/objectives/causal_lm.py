@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.row_batch import Examples, RowBatch
+from training.data.rows.batch import Examples, RowBatch
 from training.objectives import IGNORE
 
 VERSION = 1

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pipelines.contract import pieces
-from pipelines.contract.families import Family, specials
+from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers import pieces
+from pipelines.contract.tokenizers.families import Family, specials
 from training.data import config
 from training.data.config import FeedConfig, Packing
-from training.data.layout import SEPARATED, Layout
+from training.data.rows.layout import SEPARATED, Layout
 from training.data.shards import TokenDataset
 from training.objectives import causal_lm, masked_lm, span_corruption, text_infilling
 
@@ -30,7 +31,7 @@ KINDS: Mapping[str, Kind] = {
 Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilling | span_corruption.SpanCorruption
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(UserError):
     """Sections of a config that do not go together; the message names the fields and the fix."""
 
 
@@ -83,5 +84,5 @@ def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layo
 
 def _words(dataset: TokenDataset) -> dict[str, Any]:
     """Which pieces begin a word, and behind which one begins."""
-    table = pieces.pieces(dataset.tokenizer)
+    table = pieces.piece_table(dataset.tokenizer)
     return {name: table[name].to_numpy() for name in ("word_start", "opens_word")}

@@ -22,8 +22,8 @@ the candidates) takes draw i of the row's key; the piece at position p takes dra
 (under .5: as it is), then T + 3p + 2 (which piece), with T = `length`.
 
 Words: a piece of `word_start` begins one, and so does what comes behind a piece of `opens_word` (a lone "▁"; both are columns
-of contract/pieces.py). As in Google's code a word runs on over a [SEP]: a piece at the front of B that begins no word belongs
-to the last word of A.
+of contract/tokenizers/pieces.py). As in Google's code a word runs on over a [SEP]: a piece at the front of B that begins no
+word belongs to the last word of A.
 """
 
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
-from training.data.row_batch import Examples, RowBatch
+from training.data.rows.batch import Examples, RowBatch
 from training.objectives import IGNORE
 
 VERSION = 1

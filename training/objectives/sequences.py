@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.row_batch import Examples
+from training.data.rows.batch import Examples
 from training.objectives import IGNORE
 
 Ids = NDArray[np.int64]

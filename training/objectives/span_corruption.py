@@ -31,9 +31,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, word
-from training.data.row_batch import Examples, RowBatch
+from training.data.rows.batch import Examples, RowBatch
 from training.objectives.sequences import count_targets, padded
 
 VERSION = 1

@@ -23,7 +23,7 @@ Draws of a row, numbered on from one to the next. "k of n in random order" is k 
 
 Other than fairseq's, on purpose:
 - Sentences are those of the token shards, not what full stops delimit.
-- What comes behind a lone "▁" begins a word, as in contract/pieces.py.
+- What comes behind a lone "▁" begins a word, as in contract/tokenizers/pieces.py.
 - What begins a word is decided before sentences change places.
 - Products are in float64, where fairseq's float32 budget is one word larger for some word counts; the masks of empty spans
   are exactly as many as those (fairseq takes ceil(n * (k / n)), at times k + 1), but no more than the width has room for.
@@ -40,9 +40,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.contract.families import Specials
+from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
-from training.data.row_batch import Examples, RowBatch
+from training.data.rows.batch import Examples, RowBatch
 from training.objectives.sequences import count_targets, padded
 
 VERSION = 1

@@ -15,8 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from pipelines.contract.families import Specials
-from training.data.row_batch import Examples
+from pipelines.contract.tokenizers.families import Specials
+from training.data.rows.batch import Examples
 from training.data.tasks import TaskBatch, TaskIndex
 from training.objectives.sequences import count_targets, padded
 

@@ -1,0 +1,210 @@
+"""What a person sees of a build: a progress line while it runs, the closing table at the end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.pages import figures
+from flows.pages.shown import visible
+from pipelines.beam.claims import Claim
+from pipelines.contract import files
+from pipelines.release import PAGE, RELEASE, REPORT
+
+SHOWN_REPEATS = 10  # lines, and as many paragraphs
+
+
+def plain_console() -> Console:
+    """Standard output; where that is no terminal, wide enough that no table and no path is broken."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
+
+
+class BuildConsole:
+    """Takes a build's events; shows a bar on a terminal and a line a dataset elsewhere. A context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or plain_console()
+        self.seconds: dict[str, float] = {}  # by dataset that was built in this run
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[documents]:>10,} documents  {task.fields[rate]:>6.1f} MB/s of text"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._started = 0.0
+
+    def __enter__(self) -> "BuildConsole":
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def on_event(self, name: str, facts: Mapping[str, Any]) -> None:
+        """One event of pipelines.units.context.Context."""
+        if name == "dataset_found":
+            self.console.print(f"{facts['dataset']:<22} found, not built again: {facts['uri']}")
+        elif name == "dataset_started":
+            self._started = time.monotonic()
+            self._task = self._progress.add_task(facts["dataset"], total=None, documents=0, rate=0.0)
+        elif name == "units" and self._task is not None:
+            self._progress.update(self._task, total=facts["bytes"] or None)
+        elif name == "gate_passed":
+            again = ", as before" if facts["cached"] else ""
+            self.console.print(f"  gate: {facts['expectations']} expectations hold{again}")
+        elif name == "warning":
+            self.console.print(f"  warning: {facts['text']}")
+        elif name == "progress" and self._task is not None:
+            self._show(facts["claims"])
+        elif name == "dataset_finished":
+            self.seconds[facts["dataset"]] = facts["seconds"]
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+                self._task = None
+            self.console.print(f"{facts['dataset']:<22} {facts['seconds']:8.1f} s  {facts['uri']}")
+
+    def _show(self, claims: Sequence[Claim]) -> None:
+        assert self._task is not None
+        text = sum(claim.text_bytes for claim in claims)
+        self._progress.update(
+            self._task,
+            completed=sum(claim.stored_bytes for claim in claims),
+            documents=sum(claim.documents for claim in claims),
+            rate=text / 1e6 / max(1e-3, time.monotonic() - self._started),
+        )
+
+
+def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | Text | str]:
+    """The funnel, what was removed as copies, the tokens, the seconds, and where everything lies."""
+    places = [
+        f"published  {files.join(out, RELEASE)}",
+        f"report     {files.join(out, PAGE)}, and as {REPORT}",
+        f"gates      {files.join(out, 'gates')}",
+    ]
+    tables = [
+        _funnel_table(report),
+        _removed_table(report),
+        _clusters_notes(report),
+        _largest_table(report),
+        _repeated_table(report),
+        _tokens_table(report),
+        _notes(report),
+        _seconds(seconds),
+        "\n".join(places),
+    ]
+    return [table for table in tables if table]
+
+
+def _funnel_table(report: Mapping[str, Any]) -> Table:
+    """A row a stage and reason, a column a source, in documents; the last row in characters."""
+    table = Table(title=Text(f"{visible(report['corpus'])}: the funnel (documents)"), title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("reason", no_wrap=True)
+    for name in [*report["funnel"], "all"]:
+        table.add_column(name, justify="right")
+    rows = figures.funnel(report)
+    for number, (stage, counted, counts) in enumerate(rows):
+        if number == len(rows) - 2:
+            table.add_section()
+        table.add_row(stage, counted, *map(_number, counts), f"{sum(counts):,}")
+    return table
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else "·"
+
+
+def _removed_table(report: Mapping[str, Any]) -> Table | str:
+    """What deduplication removed, by source and grain."""
+    rows = figures.removed_by_source(report)
+    if not rows:
+        return "deduplication is off"
+    table = Table(title="deduplication (documents)", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("source", "compared", "exact", "near", "same URL", "removed", "share"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for row in rows:
+        table.add_row(row.source, f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}")
+    return table
+
+
+def _clusters_notes(report: Mapping[str, Any]) -> Text:
+    """The histograms on a line each, what was capped, what earlier corpora have."""
+    if not report["clusters"].get("enabled"):
+        return Text()
+    sizes = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.sizes(report) if bar.number)
+    alike = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.similarities(report) if bar.number)
+    lines = [f"{report['clusters']['clusters']:,} clusters" + (f", by members  {sizes}" if sizes else "")]
+    lines += [f"removed, by similarity  {alike}"] if alike else []
+    lines += [f"{name} {number:,} ({meaning})" for name, number, meaning in figures.notes(report) if not name.startswith("edges")]
+    for corpus, published, removed in figures.earlier(report):
+        lines.append(f"earlier corpus {visible(corpus)}: {published:,} documents, {removed:,} of this build's are there already")
+    return Text("\n".join(lines))
+
+
+def _largest_table(report: Mapping[str, Any]) -> Table | str:
+    clusters = figures.largest(report)
+    if not clusters:
+        return ""
+    table = Table(title="largest clusters", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("members", "removed", "similarity", "survivor of most", "begins"):
+        table.add_column(name, justify="right" if name in ("members", "removed") else "left", no_wrap=True, overflow="ellipsis")
+    for entry in clusters:
+        text = visible(figures.begins(entry))
+        counts = (f"{entry['members']:,}", f"{entry['removed']:,}", figures.alike(entry))
+        table.add_row(*counts, *(Text(value[:50]) for value in (visible(figures.name_of(entry)), text)))
+    return table
+
+
+def _repeated_table(report: Mapping[str, Any]) -> Table | str:
+    rows = figures.repeated(report, SHOWN_REPEATS)
+    if not rows:
+        return ""
+    table = Table(title="what stands in most documents", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("", "documents", "text"):
+        table.add_column(name, justify="right" if name == "documents" else "left", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(row.kind, f"{row.documents:,}", Text(visible(row.text)[:100]))
+    return table
+
+
+def _tokens_table(report: Mapping[str, Any]) -> Table | str:
+    rows = figures.tokens(report)
+    if not rows:
+        return "no vocabulary is configured, so there are no token shards"
+    table = Table(title="tokens", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("vocabulary", "split", "source", "documents", "tokens", "bytes a token"):
+        table.add_column(name, justify="left" if name in ("vocabulary", "split", "source") else "right")
+    for row in rows:
+        rate = row.utf8_bytes / max(1, row.tokens)
+        table.add_row(row.vocabulary, row.split, row.source, f"{row.documents:,}", f"{row.tokens:,}", f"{rate:.2f}")
+    return table
+
+
+def _notes(report: Mapping[str, Any]) -> str:
+    classifier = report["classifier"]
+    if not classifier.get("on"):
+        return f"quality classifier: off ({classifier.get('why', 'not configured')})"
+    held_out = classifier["held_out"]
+    return (
+        f"quality classifier: threshold {classifier['threshold']:.3f},"
+        f" held-out precision {held_out['precision']:.3f}, recall {held_out['recall']:.3f},"
+        f" area under the curve {held_out['area_under_curve']:.3f}"
+    )
+
+
+def _seconds(seconds: Mapping[str, float]) -> str:
+    if not seconds:
+        return "nothing had to be built: every dataset was there"
+    return "seconds: " + "  ".join(f"{name} {value:.1f}" for name, value in seconds.items())

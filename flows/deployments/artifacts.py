@@ -1,0 +1,72 @@
+"""What a flow leaves for a person to read in Prefect's pages: markdown."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flows.pages import figures
+from flows.pages.shown import visible
+
+
+def key(corpus: str) -> str:
+    """The name under which Prefect keeps all funnels of a corpus: lower case letters, digits and dashes."""
+    return "funnel-" + re.sub(r"[^a-z0-9-]+", "-", corpus.lower())
+
+
+def funnel(report: Mapping[str, Any], uri: str) -> str:
+    """The closing report (pipelines.release.closing_report) in markdown: the funnel, the copies removed, the tokens by source."""
+    lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
+    lines += _deduplication(report)
+    for name, facts in report["tokens"].items():
+        lines += ["", f"## Tokens of the vocabulary {name}", "", *_tokens(facts["tokens"])]
+    return "\n".join(lines) + "\n"
+
+
+def _deduplication(report: Mapping[str, Any]) -> list[str]:
+    """By source and grain, the two histograms, the largest clusters."""
+    rows = figures.removed_by_source(report)
+    if not rows:
+        return []
+    lines = ["", "## Deduplication", "", "| source | compared | exact | near | same URL | removed | share |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    for row in rows:
+        counts = " | ".join(f"{count:,}" for count in (*row[1:], row.removed))
+        lines.append(f"| {_cell(row.source)} | {counts} | {row.share:.1%} |")
+    for name, bars in (("members", figures.sizes(report)), ("similarity", figures.similarities(report))):
+        lines += ["", f"| {name} | {'clusters' if name == 'members' else 'removed'} |", "|---|---:|"]
+        lines += [f"| {bar.label} | {bar.number:,} |" for bar in bars]
+    for corpus, published, removed in figures.earlier(report):
+        lines += ["", f"Earlier corpus {_cell(corpus)}: {published:,} documents, {removed:,} of this build's are there already."]
+    lines += ["", "| largest clusters: members | removed | similarity | survivor of most | begins |", "|---:|---:|---|---|---|"]
+    for entry in figures.largest(report):
+        shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {_cell(figures.begins(entry))}"
+        lines.append(f"| {entry['members']:,} | {entry['removed']:,} | {shown} |")
+    return lines
+
+
+def _cell(text: str) -> str:
+    """Text of strangers, so that it is neither markdown nor HTML."""
+    return re.sub(r"([\\`*_\[\]<>|~&#])", r"\\\1", visible(text))
+
+
+def _funnel(funnel: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
+    lines = ["| source | stage | documents in | dropped | documents out | dropped by reason |", "|---|---|---:|---:|---:|---|"]
+    for source, stages in funnel.items():
+        for line in stages:
+            dropped = line["documents_dropped"]
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(dropped.items(), key=lambda r: (-r[1], r[0])))
+            taken = line["documents_in"] + line["documents_split"]
+            lines.append(
+                f"| {source} | {line['stage']} | {taken:,} | {sum(dropped.values()):,} | {line['documents_out']:,} | {reasons} |"
+            )
+    return lines
+
+
+def _tokens(splits: Mapping[str, Mapping[str, Mapping[str, Mapping[str, int]]]]) -> list[str]:
+    lines = ["| split | source | language | documents | tokens | bytes a token |", "|---|---|---|---:|---:|---:|"]
+    for split, sources in splits.items():
+        for source, languages in sources.items():
+            for language, counts in languages.items():
+                rate = counts["utf8_bytes"] / counts["tokens"] if counts["tokens"] else 0.0
+                lines.append(f"| {split} | {source} | {language} | {counts['rows']:,} | {counts['tokens']:,} | {rate:.2f} |")
+    return lines

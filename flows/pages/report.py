@@ -1,0 +1,169 @@
+"""report.html: the closing report as one page that needs no network. Every number in it is one of report.json."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from expectations import page
+from flows.pages import figures
+from flows.pages.figures import Bar, Report
+from flows.pages.shown import visible
+
+_SHOWN_REPEATS = 20
+_FUNNEL_NOTE = (
+    "Documents by stage and reason. What is dropped lies in the corpus' table of drops;"
+    " <code>corpusmill explain</code> shows one of them."
+)
+_STYLE = """
+main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
+td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
+tr.total td{font-weight:600} .pair{display:flex;flex-wrap:wrap;gap:2.5rem;align-items:flex-start}
+caption{text-align:left;font-weight:600;padding:.3rem 0} td.bar{width:14rem;padding:.3rem 0;vertical-align:middle}
+td.bar i{display:block;height:.8em;background:#4a78b0;min-width:1px} td.bar i.none{background:none}
+.wide .excerpt{white-space:normal;width:44rem;max-width:80vw;overflow-wrap:anywhere;color:#444}
+.id{font:12px ui-monospace,monospace;color:#666}
+p.note{color:#555;max-width:60rem}
+"""
+
+
+def report_page(report: Report) -> str:
+    """The page as HTML; a function of the report alone."""
+    name = text(report["corpus"])
+    sample = f" A sample build: about {report['limit']:,} documents of each source." if report.get("limit") else ""
+    parts = [
+        f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
+        section("The funnel", _funnel(report), _FUNNEL_NOTE),
+        section("What was cut out of documents that stay", _cuts(report), "Characters by stage and reason."),
+        section("Deduplication", _deduplication(report)),
+        section("Largest clusters", _largest(report)),
+        section("Repeated lines and paragraphs", _repeated(report)),
+        section("Tokens", _tokens(report)),
+        section("Made from", _fingerprints(report)),
+    ]
+    return page.document(f"Corpus {escape(visible(report['corpus']))}", f"<main>{''.join(parts)}</main>", _STYLE)
+
+
+def _totals(report: Report) -> str:
+    rows = {what: sum(counts) for stage, what, counts in figures.funnel(report) if stage == "corpus"}
+    found = next(sum(counts) for _, what, counts in figures.funnel(report) if what == "documents found")
+    return f"{rows['documents']:,} documents, {rows['characters']:,} characters, from {found:,} documents found."
+
+
+def section(title: str, content: str, note: str = "") -> str:
+    """A part of a page with its heading; nothing when there is nothing to show."""
+    if not content:
+        return ""
+    return f"<section><h2>{title}</h2>{f'<p class=note>{note}</p>' if note else ''}{content}</section>"
+
+
+def _funnel(report: Report) -> str:
+    rows = figures.funnel(report)
+    names = ["stage", "", *map(text, report["funnel"]), "all"]
+    cells = [[stage, what, *map(_number, counts), f"{sum(counts):,}"] for stage, what, counts in rows]
+    return table(names, cells, numbers=range(2, len(names)), totals=2)
+
+
+def _cuts(report: Report) -> str:
+    rows = figures.cuts(report)
+    names = ["stage", "", *map(text, report["funnel"]), "all"]
+    cells = [[stage, change, *map(_number, counts), f"{sum(counts):,}"] for stage, change, counts in rows]
+    return table(names, cells, numbers=range(2, len(names)))
+
+
+def _deduplication(report: Report) -> str:
+    rows = figures.removed_by_source(report)
+    if not rows:
+        return "<p>Deduplication is off.</p>"
+    cells = [
+        [text(row.source), f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}"] for row in rows
+    ]
+    names = ("source", "documents", "exact", "near", "same URL", "removed", "share")
+    tables = [table(names, cells, numbers=range(1, 7), totals=1)]
+    if earlier := figures.earlier(report):
+        cells = [[text(name), f"{documents:,}", f"{removed:,}"] for name, documents, removed in earlier]
+        tables.append(table(("earlier corpus", "published", "removed for it"), cells, numbers=(1, 2)))
+    sizes, similarities = figures.sizes(report), figures.similarities(report)
+    tables.append(
+        '<div class="pair">'
+        + _bars(f"{report['clusters']['clusters']:,} clusters by members", ("members", "clusters"), sizes)
+        + _bars("removed documents by similarity to the survivor", ("similarity", "removed"), similarities)
+        + "</div>"
+    )
+    cells = [[name, f"{count:,}", meaning] for name, count, meaning in figures.notes(report)]
+    tables.append(table(("verification", "how many", "which are"), cells, numbers=(1,)) if cells else "")
+    return "".join(f"<p></p>{made}" for made in tables if made)
+
+
+def _bars(caption: str, names: tuple[str, str], bars: Sequence[Bar]) -> str:
+    if not bars:
+        return ""
+    highest = max(1, *(bar.number for bar in bars))
+    rows = "".join(
+        f'<tr><td>{bar.label}</td><td class="number">{bar.number:,}</td>'
+        f'<td class="bar"><i{"" if bar.number else " class=none"} style="width:{100 * bar.number / highest:.1f}%"></i></td></tr>'
+        for bar in bars
+    )
+    head = f'<tr><th>{names[0]}</th><th class="number">{names[1]}</th><th></th></tr>'
+    return f"<table><caption>{caption}</caption>{head}{rows}</table>"
+
+
+def _largest(report: Report) -> str:
+    return table(
+        ("members", "removed", "similarity", "survivor of most"),
+        [
+            [f"{entry['members']:,}", f"{entry['removed']:,}", figures.alike(entry), _excerpt(entry)]
+            for entry in figures.largest(report)
+        ],
+        numbers=(0, 1),
+    )
+
+
+def _excerpt(cluster: Mapping[str, Any]) -> str:
+    excerpt = cluster["excerpt"]
+    if excerpt is None:
+        return f'<span class="id">{text(cluster["survivor"] or cluster["cluster"])}</span> in an earlier corpus'
+    title = f"<b>{text(excerpt['title'])}</b> " if excerpt["title"] else ""
+    # An address of a stranger is shown and not linked.
+    url = f"{text(excerpt['url'])}<br>" if excerpt["url"] else ""
+    named = f'<span class="id">{text(excerpt["source"])} {text(cluster["survivor"])}</span><br>{title}{url}'
+    return f'<div class="excerpt">{named}{text(figures.begins(cluster))}</div>'
+
+
+def _repeated(report: Report) -> str:
+    rows = figures.repeated(report, _SHOWN_REPEATS)
+    cells = [[row.kind, f"{row.documents:,}", f'<div class="excerpt">{text(row.text)}</div>'] for row in rows]
+    return table(("", "documents", "text"), cells, numbers=(1,)) if cells else ""
+
+
+def _tokens(report: Report) -> str:
+    cells = [
+        [*map(text, row[:3]), f"{row.documents:,}", f"{row.tokens:,}", f"{row.utf8_bytes / max(1, row.tokens):.2f}"]
+        for row in figures.tokens(report)
+    ]
+    names = ("vocabulary", "split", "source", "documents", "tokens", "bytes a token")
+    return table(names, cells, numbers=range(3, 6)) if cells else ""
+
+
+def _fingerprints(report: Report) -> str:
+    cells = [[text(name), f'<span class="id">{text(value)}</span>'] for name, value in report["fingerprints"].items()]
+    return table(("dataset", "fingerprint"), cells)
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), totals: int = 0) -> str:
+    """A table of cells that are HTML already; the last `totals` rows are sums."""
+    right = set(numbers)
+    classes = [' class="number"' if column in right else "" for column in range(len(names))]
+    head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(classes, names, strict=True))
+    cells = ["".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(classes, row, strict=True)) for row in rows]
+    plain, sums = (cells[:-totals], cells[-totals:]) if totals else (cells, [])
+    body = "".join(f"<tr>{row}</tr>" for row in plain) + "".join(f'<tr class="total">{row}</tr>' for row in sums)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>' if cells else ""
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else "·"
+
+
+def text(value: object) -> str:
+    """Text of strangers as HTML: escaped, without controls, and kept to its own direction."""
+    return f"<bdi>{escape(visible(str(value)))}</bdi>"

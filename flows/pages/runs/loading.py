@@ -1,0 +1,146 @@
+"""Reads the folder of a pretraining run: its config, numbers, curves, samples and data."""
+
+import importlib.util
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from flows.pages.runs.curves import Line, column, curves
+from flows.pages.runs.data_card import DataCard, data_card
+from pipelines.contract.errors import UserError
+from training.run.progress import read_metrics
+
+CONFIG, METRICS, SAMPLES, REPORT = "config.json", "metrics.jsonl", "samples.jsonl", "report.json"  # of a run's folder
+_SECTIONS = ("data", "rows", "objective", "model", "train", "run")
+
+
+class RunsError(UserError):
+    """A folder is no run, or a file of it cannot be read; the message names it and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it lies on the disk, finished or not."""
+
+    name: str  # of its folder, with as many of its parents as set it apart from the other runs
+    folder: Path
+    config: dict[str, Any]
+    numbers: dict[str, Any]  # see `_numbers`
+    curves: dict[str, Any]  # see flows.pages.runs.curves
+    samples: list[dict[str, Any]]  # step, prompt, text; the last one is that of the report
+    card: DataCard
+    state: dict[str, Any]  # of its last checkpoint: what the model is, what it was trained on, where
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Everything that the page shows of a run. Raises RunsError."""
+    config = _config(folder)
+    lines, report = read_metrics(folder / METRICS), _json(folder / REPORT)
+    state = _state(folder)
+    card = data_card(config["data"], _started_in(folder, config["run"]["out"]))
+    return Run(
+        name=name,
+        folder=folder,
+        config=config,
+        numbers={**_numbers(lines, report, int(config["train"]["steps"])), "parameters": _parameters(config, state, card)},
+        curves=curves(lines),
+        samples=_samples(folder, config, report),
+        card=card,
+        state=state,
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    advice = "name the folder that run.out of a pretraining config names"
+    if not path.is_file():
+        raise RunsError(f"{folder}: is no pretraining run: there is no {CONFIG} in it; {advice}")
+    config = _json(path)
+    if missing := [name for name in _SECTIONS if not isinstance(config.get(name), dict)]:
+        raise RunsError(f"{path}: is not the config of a pretraining run: it has no section {missing[0]!r}; {advice}")
+    return config
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a file, empty if there is no file. Raises RunsError."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RunsError(f"{path}: holds no JSON object ({error}); start the run again, which writes it anew") from None
+
+
+def _state(folder: Path) -> dict[str, Any]:
+    """What the newest checkpoint says of itself; empty when there is none yet."""
+    states = sorted(folder.glob("checkpoints/step-*/state.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    return _json(states[-1]) if states else {}
+
+
+def _started_in(folder: Path, out: str) -> Path | None:
+    """The folder from which relative paths of the config are meant."""
+    tail = Path(out)
+    if tail.is_absolute() or folder.parts[-len(tail.parts) :] != tail.parts:
+        return None
+    return Path(*folder.parts[: -len(tail.parts)])
+
+
+def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataCard) -> int | None:
+    """By the checkpoint, else by the config and its data; None where these are gone, or PyTorch is not here."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    from training.run.count import parameters, planned_parameters
+
+    if "model" in state:
+        return parameters(state["model"]["family"], state["model"]["shape"])
+    if card.vocabulary is None:
+        return None
+    lengths = [config["rows"]["length"], *(phase["length"] for phase in config["train"].get("phases", []))]
+    return planned_parameters(config["model"], card.vocabulary, config["model"].get("length") or max(lengths))
+
+
+def _numbers(lines: Sequence[Line], report: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """What the run came to so far; None where there is nothing yet."""
+    evaluated = [line for line in lines if "validation_loss" in line]
+    last = lines[-1] if lines else {}
+    best = _least(evaluated, "validation_loss")
+    return {
+        "finished": bool(report) and report.get("steps") == last.get("step"),
+        "step": last.get("step", 0),
+        "steps": steps,
+        "tokens": last.get("tokens"),
+        "bytes": last.get("bytes"),
+        "first": evaluated[0] if evaluated else {},
+        "last": evaluated[-1] if evaluated else {},
+        "best": best,
+        "best_bits": _least(evaluated, "validation_bits_per_byte"),
+        "unigram_entropy": report.get("unigram_entropy"),
+        "skipped": sum("skipped" in line for line in lines),
+        "tokens_per_second": _typical(lines, "tokens_per_second"),
+        "mfu": _typical(lines, "mfu"),
+    }
+
+
+def _least(lines: Sequence[Line], key: str) -> Line:
+    finite = [line for line in lines if math.isfinite(line.get(key, math.nan))]
+    return min(finite, key=lambda line: line[key], default={})
+
+
+def _typical(lines: Sequence[Line], key: str) -> float | None:
+    """The median, which no slow first step moves."""
+    finite = [value for value in column(lines, key).tolist() if math.isfinite(value)]
+    return median(finite) if finite else None
+
+
+def _samples(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """By step; the report's, which is of the last step, at the end."""
+    found = read_metrics(folder / SAMPLES)
+    if report.get("sample"):
+        found = [line for line in found if line["step"] != report["steps"]]
+        prompt = config.get("sample", {}).get("prompt", "")
+        found.append({"step": report["steps"], "prompt": prompt, "text": report["sample"]})
+    return found

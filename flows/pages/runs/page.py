@@ -1,0 +1,230 @@
+"""The page that compares pretraining runs: its numbers and texts are HTML, its curves are drawn by runs.js from its data."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from expectations import page
+from flows.pages.report import section, table, text
+from flows.pages.runs.cells import NOTHING, colour, named, names
+from flows.pages.runs.data import cards
+from flows.pages.runs.loading import Run, RunsError, read_run
+from flows.pages.runs.numbers import NUMBERS_NOTE, numbers
+from flows.pages.shown import visible
+from pipelines.contract import files
+
+_ASSETS = Path(__file__).parent / "assets"
+_SHOWN_SAMPLES = 40  # of a run, spread over its steps
+_SAMPLE_CHARACTERS = 2000
+_CURVES_NOTE = (
+    "Choose runs in the bar, and what the curves run over. Training losses are smoothed; behind them are the steps themselves"
+    " (of long runs each column's mean and range). A cross is an update that was skipped, a triangle a spike that was not."
+)
+
+
+def write_runs(runs: Sequence[Path], out: Path) -> Path:
+    """Write the page that compares these runs; the path of it. Runs that still go on are shown as far as they are.
+
+    Raises RunsError (a ValueError) for a folder that is no run, or when none is named.
+    """
+    folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
+    if not folders:
+        raise RunsError("no run is named; name the folders that run.out of their configs names")
+    files.write_text(str(out), runs_page([read_run(*named) for named in zip(folders, _names(folders), strict=True)]))
+    return out
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' own names, with parents where two are alike."""
+    for parts in range(1, max(len(folder.parts) for folder in folders)):
+        names = ["/".join(folder.parts[-parts:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]
+
+
+def runs_page(runs: Sequence[Run]) -> str:
+    """The page as HTML; a function of the runs alone, with nothing in it that loads anything."""
+    script = (_ASSETS / "runs.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # Strangers' text is escaped; were some of it not, the browser would still run no other script than this one.
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    listed = ", ".join(run.name for run in runs)
+    parts = [
+        f"<h1>{'Pretraining runs' if len(runs) > 1 else 'A pretraining run'}</h1><p>{_summary(runs)}</p>",
+        section("Numbers", numbers(runs), NUMBERS_NOTE),
+        section("Curves", _curves(runs), _CURVES_NOTE),
+        section("Samples", _samples(runs)),
+        section("Config", _config(runs)),
+        section("Data", cards(runs)),
+    ]
+    body = (
+        f'<main>{"".join(parts)}</main><script type="application/json" id="data">{_data(runs)}</script><script>{script}</script>'
+    )
+    style = (_ASSETS / "runs.css").read_text(encoding="utf-8")
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    return page.document(f"Runs: {escape(visible(listed, 120))}", body, style, meta)
+
+
+def _summary(runs: Sequence[Run]) -> str:
+    finished = sum(run.numbers["finished"] for run in runs)
+    going = f"; {len(runs) - finished} of {len(runs)} not finished" if finished < len(runs) else ""
+    return f"{', '.join(named(number, run) for number, run in enumerate(runs))}{going}"
+
+
+def _curves(runs: Sequence[Run]) -> str:
+    """The bar, and a place for every chart; runs.js draws them."""
+    runs_shown = "".join(
+        f'<label class="run {colour(number)}"><input type="checkbox" data-run="{number}" checked>'
+        f'<svg viewBox="0 0 22 8"><line class="line" x2="22" y1="4" y2="4"/></svg>{text(run.name)}</label>'
+        for number, run in enumerate(runs)
+    )
+    axes = "".join(
+        f'<label><input type="radio" name="axis" value="{axis}"{" checked" if axis == "steps" else ""}>{axis}</label>'
+        for axis in ("steps", "tokens", "bytes")
+    )
+    bar = (
+        f'<form class="bar" autocomplete="off"><div class="legend">{runs_shown}</div><div class="controls">'
+        f'<fieldset class="axis"><legend>over</legend>{axes}</fieldset>'
+        '<label><input type="checkbox" id="log-x">log</label>'
+        '<label>smoothing <input type="range" id="smoothing" min="0" max="20" step="0.5" value="2"></label>'
+        '<label><input type="checkbox" id="raw" checked>raw</label></div></form>'
+    )
+    charts = _charts(runs)
+    main = "".join(_chart(chart) for chart in charts if "/" not in chart["key"])
+    by_source = "".join(_chart(chart) for chart in charts if "/" in chart["key"])
+    folded = f'<details open><summary>By source</summary><div class="charts">{by_source}</div></details>' if by_source else ""
+    return f'<noscript><p>Curves need JavaScript.</p></noscript>{bar}<div class="charts">{main}</div>{folded}'
+
+
+def _chart(chart: Mapping[str, Any]) -> str:
+    key, title = escape(chart["key"]), text(chart["title"])
+    checked = " checked" if chart["log"] else ""
+    log = f'<label><input type="checkbox" class="log"{checked}>log</label>'
+    caption = f'<figcaption><b>{title}</b> <span class="unit">{text(chart["unit"])}</span>{log}</figcaption>'
+    plot = '<svg class="plot" tabindex="0" role="img"></svg><div class="tip" hidden></div>'
+    return f'<figure data-chart="{key}">{caption}{plot}</figure>'
+
+
+_CHARTS = (
+    # key, title, unit, whether it starts logarithmic, whether it is smoothed
+    ("loss", "Training loss", "nats per target", False, True),
+    ("validation_loss", "Validation loss", "nats per target", False, False),
+    ("validation_bits_per_byte", "Validation, bits per byte", "", False, False),
+    ("learning_rate", "Learning rate", "", False, False),
+    ("gradient_norm", "Gradient norm", "before clipping", True, True),
+    ("tokens_per_second", "Speed", "tokens/s", False, True),
+    ("mfu", "MFU", "share of the peak", False, True),
+)
+
+
+def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The charts for which any run has a curve, those of single sources last."""
+    keys = sorted({key for run in runs for part in ("training", "evaluations") for key in run.curves[part]["series"]})
+    known = [chart for chart in _CHARTS if chart[0] in keys]
+    for key in (key for key in keys if "/" in key):
+        metric, source = key.split("/", 1)
+        what = ("Loss", "nats per target") if metric == "validation_loss" else ("Bits per byte", "")
+        known.append((key, f"{what[0]}, {source}", what[1], False, False))
+    fields = ("key", "title", "unit", "log", "smooth")
+    return [dict(zip(fields, chart, strict=True)) for chart in known]
+
+
+def _data(runs: Sequence[Run]) -> str:
+    """The curves for runs.js; escaped so that no text in it can end the element that holds it."""
+    described = [
+        {
+            "name": visible(run.name),
+            "colour": colour(number),
+            "references": {} if (entropy := run.numbers["unigram_entropy"]) is None else {"validation_loss": entropy},
+            **run.curves,
+        }
+        for number, run in enumerate(runs)
+    ]
+    data = {"runs": described, "charts": [{**chart, "title": visible(chart["title"])} for chart in _charts(runs)]}
+    plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _samples(runs: Sequence[Run]) -> str:
+    """What each run wrote last, and before that."""
+    shown = "".join(_samples_of(number, run) for number, run in enumerate(runs) if run.samples)
+    return f'<div class="samples">{shown}</div>' if shown else ""
+
+
+def _samples_of(number: int, run: Run) -> str:
+    *earlier, last = run.samples
+    kept = _spread(earlier, _SHOWN_SAMPLES - 1)
+    left = f", {len(kept)} of {len(earlier)}" if len(kept) < len(earlier) else ""
+    before = "".join(map(_sample, reversed(kept)))
+    folded = f"<details><summary>{len(earlier)} before it{left}</summary>{before}</details>" if earlier else ""
+    return f"<article><h3>{named(number, run)}</h3>{_sample(last)}{folded}</article>"
+
+
+def _spread(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """At most so many, the first among them."""
+    return list(samples) if len(samples) <= most else [samples[number * len(samples) // most] for number in range(most)]
+
+
+def _sample(sample: Mapping[str, Any]) -> str:
+    prompt, answer = str(sample.get("prompt", "")), str(sample.get("text", ""))
+    if prompt and answer.startswith(prompt):
+        shown = f"<b>{_lines(prompt)}</b>{_lines(answer[len(prompt) :])}"
+    else:
+        shown = (f"<b>{_lines(prompt)}</b>\n→ " if prompt else "") + _lines(answer)
+    return f'<p class="step">after step {sample["step"]:,}</p><blockquote dir="auto">{shown}</blockquote>'
+
+
+def _lines(value: str) -> str:
+    """Text of strangers that keeps its lines."""
+    cut = value[:_SAMPLE_CHARACTERS]
+    more = f" … ({len(value) - len(cut):,} characters more)" if len(cut) < len(value) else ""
+    return "\n".join(escape(visible(line)) for line in cut.split("\n")) + more
+
+
+def _config(runs: Sequence[Run]) -> str:
+    """What differs first; then everything."""
+    configs = [_flat(run.config) for run in runs]
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    differing = [key for key in keys if len({config.get(key) for config in configs}) > 1 and key != "run.out"]
+    everything = _settings(runs, configs, keys)
+    if len(runs) == 1:
+        return everything
+    if not differing:
+        return f"<p>The configs are the same.</p><details><summary>The whole config</summary>{everything}</details>"
+    note = f"<p class=note>What is not as in {named(0, runs[0])} is marked.</p>"
+    differences = note + _settings(runs, configs, differing)
+    return f"<h3>What differs</h3>{differences}<details><summary>The whole configs</summary>{everything}</details>"
+
+
+def _settings(runs: Sequence[Run], configs: Sequence[Mapping[str, str]], keys: Sequence[str]) -> str:
+    """A row a key; what is not as in the first run is marked."""
+    rows: list[list[str]] = []
+    for key in keys:
+        values = [config.get(key) for config in configs]
+        cells = [NOTHING if value is None else text(value) for value in values]
+        if key != "run.out":
+            cells = [f"<mark>{cell}</mark>" if value != values[0] else cell for cell, value in zip(cells, values, strict=True)]
+        rows.append([f"<code>{text(key)}</code>", *cells])
+    return f'<div class="config">{table(["", *names(runs)], rows)}</div>'
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Values by dotted name, as they stand in a TOML file or nearly so."""
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = _value(value)
+    return flat
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

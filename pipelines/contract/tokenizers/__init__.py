@@ -1,0 +1,1 @@
+"""Tokenizers, loaded by the manifest that describes them."""

@@ -1,0 +1,96 @@
+"""The special pieces of each model family: their names, their roles, and the order of their ids in the published vocabularies.
+
+    >>> FAMILIES["t5"].pieces[:4]
+    ('<pad>', '</s>', '<unk>', '<extra_id_99>')
+
+A vocabulary that several families share has the pieces of each; `Specials` finds a family's ids in it by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.contract.errors import UserError
+
+Family = Literal["bert", "gpt", "bart", "t5"]
+
+SENTINELS = 100  # of T5 (Raffel et al. 2020, arXiv 1910.10683, 3.1.4)
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's name
+
+
+class SpecialsError(UserError):
+    """A vocabulary has not the special pieces of a family; the message names them and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPieces:
+    """Special pieces by role. A family without a role has None; `begin` of a decoder is in `decoder_start`."""
+
+    pieces: tuple[str, ...]  # the first ids of a vocabulary of this family alone, in their order
+    unknown: str | None
+    pad: str
+    begin: str | None  # before a text: [CLS], <s>
+    end: str  # behind a text: [SEP], </s>, <|endoftext|>
+    mask: str | None
+    decoder_start: str | None
+    last: tuple[str, ...] = ()  # stand behind all others in the published vocabulary
+
+
+def sentinel(number: int) -> str:
+    """T5's name of a sentinel: they are used from 0 up, and their ids descend."""
+    return f"<extra_id_{number}>"
+
+
+FAMILIES: Mapping[Family, FamilyPieces] = {
+    "bert": FamilyPieces(
+        ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"), unknown="[UNK]", pad="[PAD]", begin="[CLS]", end="[SEP]", mask="[MASK]",
+        decoder_start=None,
+    ),
+    "gpt": FamilyPieces(
+        (END_OF_TEXT,), unknown=None, pad=END_OF_TEXT, begin=END_OF_TEXT, end=END_OF_TEXT, mask=None, decoder_start=None
+    ),
+    "bart": FamilyPieces(
+        ("<s>", "<pad>", "</s>", "<unk>"), unknown="<unk>", pad="<pad>", begin="<s>", end="</s>", mask="<mask>",
+        decoder_start="</s>", last=("<mask>",),
+    ),
+    "t5": FamilyPieces(
+        ("<pad>", "</s>", "<unk>", *(sentinel(n) for n in reversed(range(SENTINELS)))), unknown="<unk>", pad="<pad>", begin=None,
+        end="</s>", mask=None, decoder_start="<pad>",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Specials:
+    """Ids of a family's special pieces in one vocabulary."""
+
+    pad: int
+    begin: int | None
+    end: int
+    mask: int | None
+    decoder_start: int | None
+    sentinels: tuple[int, ...]  # by number; empty but for T5
+
+
+def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Specials:
+    """The ids of a family's special pieces.
+
+    `special_ids` is that of the tokenizer, `where` the dataset for the message. Raises SpecialsError when one is missing.
+    """
+    wanted = FAMILIES[family]
+    needed = [*wanted.pieces, *wanted.last]
+    missing = [piece for piece in needed if piece not in special_ids and piece != wanted.unknown]
+    if missing:
+        more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
+        raise SpecialsError(
+            f"{where}: its tokenizer has no piece {', '.join(missing[:3])}{more}, which {family} needs; "
+            f'add "{family}" to the families of its [[vocabularies]] section and build again'
+        )
+    return Specials(
+        pad=special_ids[wanted.pad],
+        begin=special_ids[wanted.begin] if wanted.begin else None,
+        end=special_ids[wanted.end],
+        mask=special_ids[wanted.mask] if wanted.mask else None,
+        decoder_start=special_ids[wanted.decoder_start] if wanted.decoder_start else None,
+        sentinels=tuple(special_ids[sentinel(n)] for n in range(SENTINELS)) if family == "t5" else (),
+    )

@@ -1,0 +1,209 @@
+"""Tokenizers of the library `tokenizers`, by their tokenizer.json, as this program uses them.
+
+The library finds special pieces in any text ("[MASK]" becomes the mask's id), and its post-processors add some. Here
+neither happens: a tokenizer is built from its JSON without post-processor, truncation and padding, and with its special
+pieces under names that no text holds. The file itself stays as it is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from pipelines.contract.tokenizers.spelling import byte_of_character
+
+# A noncharacter (Unicode 23.7) about the names of special pieces; in texts it is replaced.
+_HIDDEN = "\U0010ffff"
+_OTHER = "\U0010fffe"  # a noncharacter like it
+
+_EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}  # how a special piece is looked for
+
+_Kind = Literal["bpe", "unigram", "wordpiece", "byte_bpe"]
+
+
+class JsonError(ValueError):
+    """A tokenizer.json that cannot be used; the message says why and what to do, without the file's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is made of a tokenizer.json."""
+
+    processor: Any  # tokenizers.Tokenizer
+    kind: _Kind
+    size: int
+    special_ids: dict[str, int]
+    unknown_id: int | None
+    keeps_text: bool
+
+
+def read(model: bytes) -> Made:
+    """The tokenizer of a tokenizer.json. Raises JsonError."""
+    data = parsed(model)
+    special_ids = special_pieces(data)
+    processor = _built(_hidden(data, special_ids))
+    ids = processor.get_vocab(with_added_tokens=True).values()
+    if len(set(ids)) != len(ids):
+        raise JsonError("two pieces have the same id; export the tokenizer again")
+    kind = kind_of(data)
+    size = max(ids, default=-1) + 1
+    if size == 0:
+        raise JsonError("its vocabulary is empty; export the tokenizer again")
+    return Made(
+        processor, kind, size, special_ids, special_ids.get(unknown_piece(data) or ""), _keeps_text(data, kind, processor)
+    )
+
+
+def parsed(model: bytes) -> dict[str, Any]:
+    """The JSON of a tokenizer. Raises JsonError when it is none."""
+    try:
+        data = json.loads(model)
+    except ValueError as error:
+        raise JsonError(f"not a tokenizer.json: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("model"), dict) or "vocab" not in data["model"]:
+        raise JsonError('not a tokenizer.json: it has no "model" with a "vocab"; give the file that the library tokenizers saves')
+    return data
+
+
+def kind_of(data: Mapping[str, Any]) -> _Kind:
+    """The kind of tokenizer that a tokenizer.json holds. Raises JsonError for one that this program does not know."""
+    model = data["model"]
+    name = model.get("type") or ("Unigram" if isinstance(model["vocab"], list) else "BPE" if "merges" in model else "WordPiece")
+    if name == "BPE":
+        return "byte_bpe" if _stage(data, "pre_tokenizer", "ByteLevel") else "bpe"
+    kinds: dict[str, _Kind] = {"Unigram": "unigram", "WordPiece": "wordpiece"}
+    if name not in kinds:
+        raise JsonError(f"its model is of type {name}; this program knows BPE, Unigram and WordPiece")
+    return kinds[name]
+
+
+def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
+    """The special pieces and the unknown piece, in the order of their ids."""
+    found = {str(token["content"]): int(token["id"]) for token in data.get("added_tokens") or [] if token.get("special")}
+    unknown, vocab = unknown_piece(data), data["model"]["vocab"]
+    if unknown is not None:
+        found[unknown] = data["model"]["unk_id"] if isinstance(vocab, list) else vocab[unknown]
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def with_special_pieces(data: Mapping[str, Any], pieces: Sequence[str]) -> str | None:
+    """The JSON with those special pieces that it has not behind its last piece; None if it has them all.
+
+    A piece that is in the vocabulary but not special (published files often say of some only in another file what they
+    are) becomes special where it is.
+    """
+    vocab = data["model"]["vocab"]
+    known = {name: i for i, (name, _) in enumerate(vocab)} if isinstance(vocab, list) else dict(vocab)
+    added = list(data.get("added_tokens") or [])
+    special = {token["content"] for token in added if token.get("special")}
+    missing = [piece for piece in pieces if piece not in special]
+    if not missing:
+        return None
+    last = max([*known.values(), *(token["id"] for token in added)], default=-1)
+    kept = [token for token in added if token["content"] not in missing]
+    known |= {token["content"]: token["id"] for token in added}
+    for piece in missing:
+        if piece not in known:
+            last = known[piece] = last + 1
+        kept.append({"id": known[piece], "content": piece, "special": True, **_EXACT})
+    return json.dumps({**data, "added_tokens": sorted(kept, key=lambda token: token["id"])}, ensure_ascii=False)
+
+
+def unknown_piece(data: Mapping[str, Any]) -> str | None:
+    """The piece that stands for what cannot be spelled, or None."""
+    model = data["model"]
+    if not isinstance(model["vocab"], list):
+        return model.get("unk_token") if model.get("unk_token") in model["vocab"] else None
+    return None if model.get("unk_id") is None else str(model["vocab"][model["unk_id"]][0])
+
+
+def encode(processor: Any, text: str) -> Any:
+    """The library's Encoding of a text: `ids`, `offsets` (in characters)."""
+    return processor.encode(text, add_special_tokens=False)
+
+
+def encode_with_offsets(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+    """The ids, and the bytes of the text at which each begins and ends; these never descend."""
+    found = encode(processor, text)
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
+    byte_at = np.concatenate([[0], np.cumsum(sizes)])
+    begins, ends = byte_at[np.asarray(found.offsets, np.int64).reshape(-1, 2).T]
+    return list(found.ids), np.maximum.accumulate(begins), np.maximum.accumulate(ends)
+
+
+def piece_names(processor: Any, special_ids: Mapping[str, int], size: int) -> list[str]:
+    """The pieces by id; an id that no piece has is empty."""
+    names = [""] * size
+    for name, i in processor.get_vocab(with_added_tokens=True).items():
+        names[i] = name
+    for name, i in special_ids.items():
+        names[i] = name
+    return names
+
+
+def piece_kinds(processor: Any, kind: str, size: int) -> list[str]:
+    """By id: "byte", "text" or "unused"; special pieces are not known here."""
+    kinds = ["unused"] * size
+    for name, i in processor.get_vocab(with_added_tokens=True).items():
+        kinds[i] = "byte" if kind in ("bpe", "unigram") and _is_byte(name) else "text"
+    return kinds
+
+
+def _is_byte(name: str) -> bool:
+    return len(name) == 6 and name.startswith("<0x") and name.endswith(">")
+
+
+def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str, Any]:
+    """The JSON with its special pieces under names that no text holds, and nothing that adds or cuts ids."""
+    names = {name: f"{_HIDDEN}{name}{_HIDDEN}" for name in special_ids}
+    model = dict(data["model"])
+    if isinstance(model["vocab"], list):
+        model["vocab"] = [[names.get(name, name), score] for name, score in model["vocab"]]
+    else:
+        model["vocab"] = {names.get(name, name): i for name, i in model["vocab"].items()}
+    if model.get("unk_token") in names:
+        model["unk_token"] = names[model["unk_token"]]
+    added = [{**token, "content": names.get(token["content"], token["content"])} for token in data.get("added_tokens") or []]
+    made = {**data, "model": model, "added_tokens": added, "post_processor": None, "truncation": None, "padding": None}
+    return made if kind_of(data) == "byte_bpe" else {**made, "normalizer": _without_mark(data.get("normalizer"))}
+
+
+def _without_mark(normalizer: Any) -> dict[str, Any]:
+    """A normaliser that first replaces the mark of hidden names (to byte-level pieces it is but four bytes)."""
+    replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": _OTHER}
+    return {"type": "Sequence", "normalizers": [replace, *([normalizer] if normalizer else [])]}
+
+
+def _built(data: Mapping[str, Any]) -> Any:
+    try:
+        processor: Any = tokenizers.Tokenizer.from_str(json.dumps(data))
+    except Exception as error:  # the library raises Exception itself
+        raise JsonError(f"the library tokenizers {tokenizers.__version__} cannot read it: {error}") from error
+    processor.encode_special_tokens = True
+    return processor
+
+
+def _keeps_text(data: Mapping[str, Any], kind: _Kind, processor: Any) -> bool:
+    """Whether the bytes of the pieces are the text: byte-level, nothing before it, every byte a piece."""
+    level = _stage(data, "pre_tokenizer", "ByteLevel")
+    if kind != "byte_bpe" or level is None or level.get("add_prefix_space", True) or data.get("normalizer") is not None:
+        return False
+    plain = [token for token in data.get("added_tokens") or [] if not token.get("special")]
+    if any(token.get("lstrip") or token.get("rstrip") or not token["content"].isascii() for token in plain):
+        return False  # such a piece is text as it is, not in the alphabet of bytes
+    vocab = processor.get_vocab(with_added_tokens=True)
+    return all(character in vocab for character in byte_of_character())
+
+
+def _stage(data: Mapping[str, Any], field: str, kind: str) -> dict[str, Any] | None:
+    """The normaliser or pre-tokenizer of this type, alone or in a sequence."""
+    stage = data.get(field)
+    if stage is None:
+        return None
+    inner = stage.get("pretokenizers") or stage.get("normalizers") or [stage]
+    return next((one for one in inner if one.get("type") == kind), None)

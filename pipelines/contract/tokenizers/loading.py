@@ -1,0 +1,268 @@
+r"""Load a tokenizer by the manifest that describes it, and use it: encode, decode, special ids.
+
+Two libraries stand behind one type: `sentencepiece` (the models that `datasets/vocabulary.py` makes, T5's, Llama's) and
+`tokenizers` (BERT's WordPiece, the byte-level BPE of GPT-2 and BART, any tokenizer.json; see `tokenizer_json.py`).
+Ids are those of the text alone: no tokenizer adds special ids by itself, and no text spells one.
+
+What a text is in ids, for the SentencePiece models that this program makes:
+
+    the text is cut at "\n"; every line that is not empty is encoded by SentencePiece by itself; between two lines
+    stands the piece "\n".
+
+So every line begins with "▁", and a word has the same pieces at the start of a line as in the middle of it. With the
+identity normaliser `decode(encode(text)) == text` for every text, with one exception that SentencePiece makes: U+2581
+("▁") is its own mark of a space, and comes back as a space.
+A model of the kind "char" puts no "▁" before a line: there every character of a text is one id (or its bytes are).
+A model without the piece "\n" gets the text whole, unless a line end is nothing but a space to it (nmt_nfkc): then its
+lines too are encoded one by one, with nothing between them, which gives the same ids without the rounding that
+unigram's scores suffer along a whole book.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, Literal
+
+import numpy as np
+import sentencepiece
+from numpy.typing import NDArray
+
+from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
+from pipelines.contract.manifest import Manifest
+from pipelines.contract.tokenizers import json_file as tokenizer_json
+from pipelines.contract.tokenizers.spelling import NEWLINE, SPACE_MARK
+
+Library = Literal["sentencepiece", "tokenizers"]
+Kind = Literal["bpe", "unigram", "char", "wordpiece", "byte_bpe"]
+
+FILE_NAMES: Mapping[Library, str] = {"sentencepiece": "tokenizer.model", "tokenizers": "tokenizer.json"}
+
+
+class TokenizerError(UserError):
+    """A tokenizer file is missing, is another one than its manifest says, or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer and what is known of it. Two tokenizers are the same when their sha256 is."""
+
+    model: bytes = field(repr=False)  # the file: a SentencePiece model, or a tokenizer.json
+    kind: Kind
+    sha256: str
+    processor: Any = field(repr=False, compare=False)  # sentencepiece.SentencePieceProcessor or tokenizers.Tokenizer
+    size: int  # ids: pieces, the special ones included
+    special_ids: Mapping[str, int]  # control pieces and the unknown piece, by piece, in the order of their ids
+    newline_id: int | None  # of the piece between lines; None: there is none
+    unknown_id: int | None = None  # one of special_ids; stands for text that cannot be spelled
+    library: Library = "sentencepiece"
+    by_lines: bool = True  # SentencePiece gets a text line by line
+    keeps_text: bool = True  # the bytes of a text's pieces are the text: see line_prefix_bytes
+    line_prefix_bytes: int = 1  # bytes of the first piece of a line that are no bytes of the text: 1 for the "▁"
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called in a dataset's folder."""
+        return FILE_NAMES[self.library]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; a special piece that is spelled in it is text like any other.
+
+        Texts of a batch are encoded some times faster by `pipelines.text.tokenization.encode.Encoder`, with the same ids.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts, on one thread; the library is called once."""
+        if self.library == "tokenizers":
+            return [tokenizer_json.encode(self.processor, text).ids for text in texts]
+        if not self.by_lines:
+            return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
+        lines = [text.split(NEWLINE) for text in texts]
+        encoded = iter(self.processor.encode(list(chain.from_iterable(lines)), num_threads=1))
+        return [self._joined(islice(encoded, len(of))) for of in lines]
+
+    def _joined(self, lines: Iterable[list[int]]) -> list[int]:
+        """The ids of a text's lines as those of the text."""
+        if self.newline_id is None:
+            return list(chain.from_iterable(lines))
+        ids: list[int] = []
+        for number, line in enumerate(lines):
+            if number:
+                ids.append(self.newline_id)
+            ids.extend(line)
+        return ids
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+        """The ids of a text, and for each where what it stands for begins and ends, in bytes (UTF-8) of the text.
+
+        Neither begins nor ends ever descend. For tokenizers that change the text; where `keeps_text`, `utf8_bytes` of the
+        table of pieces says it at less cost.
+        """
+        if self.library == "tokenizers":
+            return tokenizer_json.encode_with_offsets(self.processor, text)
+        ids: list[int] = []
+        offsets: list[tuple[int, int]] = []
+        begin = 0
+        for number, line in enumerate(text.split(NEWLINE) if self.by_lines else [text]):
+            if number and self.newline_id is not None:
+                ids.append(self.newline_id)
+                offsets.append((begin - 1, begin))
+            found = self.processor.encode(line, out_type="offset_mapping", return_bytes=True)
+            ids.extend(found["ids"])
+            offsets.extend((begin + first, begin + behind) for first, behind in found["offsets"])
+            begin += len(line.encode()) + 1
+        begins, ends = np.asarray(offsets, np.int64).reshape(-1, 2).T
+        return ids, np.maximum.accumulate(begins), np.maximum.accumulate(ends)
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
+        """The text of ids; special ids are left out (but the unknown piece of a SentencePiece model, which is " ⁇ ")."""
+        known = [int(i) for i in ids]
+        if self.library == "tokenizers":
+            special = set(self.special_ids.values())
+            return str(self.processor.decode([i for i in known if i not in special], skip_special_tokens=False))
+        if self.newline_id is None:
+            return str(self.processor.decode(known))
+        lines: list[list[int]] = [[]]
+        for i in known:
+            if i == self.newline_id:
+                lines.append([])
+            else:
+                lines[-1].append(i)
+        return NEWLINE.join(self.processor.decode(line) if line else "" for line in lines)
+
+    def piece_names(self) -> list[str]:
+        """The pieces as they are spelled, by id; an id that no piece has is empty."""
+        if self.library == "tokenizers":
+            return tokenizer_json.piece_names(self.processor, self.special_ids, self.size)
+        return [str(self.processor.id_to_piece(i)) for i in range(self.size)]
+
+    def piece_kinds(self) -> list[str]:
+        """By id: "special", "byte" (of a character that is no piece), "text" or "unused"."""
+        special = set(self.special_ids.values())
+        if self.library == "tokenizers":
+            kinds = tokenizer_json.piece_kinds(self.processor, self.kind, self.size)
+        else:
+            processor = self.processor
+            kinds = ["byte" if processor.is_byte(i) else "unused" if processor.is_unused(i) else "text" for i in range(self.size)]
+        return ["special" if i in special else kind for i, kind in enumerate(kinds)]
+
+    def facts(self, path: str) -> dict[str, Any]:
+        """What a manifest says of this tokenizer, which lies at `path` in the dataset's folder."""
+        return {
+            "sha256": self.sha256,
+            "library": self.library,
+            "kind": self.kind,
+            "size": self.size,
+            "special_ids": dict(self.special_ids),
+            "path": path,
+        }
+
+
+def load(dataset_uri: str, made: Manifest | None = None) -> Tokenizer:
+    """The tokenizer of a vocabulary or tokens dataset, by `facts["tokenizer"]` of its manifest.
+
+    Raises TokenizerError, with the file, when it is missing or is not the one of the manifest.
+    """
+    made = made or manifest.read(dataset_uri)
+    facts = made.facts.get("tokenizer")
+    if facts is None:
+        raise TokenizerError(
+            f"{dataset_uri}: the manifest of {made.dataset} names no tokenizer; name a vocabulary or tokens dataset"
+        )
+    library = facts.get("library", "sentencepiece")
+    tokenizer = load_file(files.join(dataset_uri, facts["path"]), facts["kind"], facts["sha256"], library)
+    for name in ("size", "special_ids"):
+        if facts[name] != tokenizer.facts("")[name]:
+            raise TokenizerError(
+                f"{dataset_uri}: the manifest's facts.tokenizer.{name} is not that of {facts['path']}; build it again"
+            )
+    return tokenizer
+
+
+def load_file(uri: str, kind: Kind, sha256: str | None = None, library: Library = "sentencepiece") -> Tokenizer:
+    """The tokenizer in a .model file or a tokenizer.json, which must have this sha256 (hex) if one is given."""
+    try:
+        with files.reading(uri) as stream:
+            model = stream.read()
+    except FileNotFoundError:
+        raise TokenizerError(f"{uri}: the tokenizer is missing; build the dataset again") from None
+    found = hashlib.sha256(model).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise TokenizerError(
+            f"{uri}: this is another tokenizer than the manifest's (sha256 {found[:12]}…, expected {sha256[:12]}…);"
+            " put the right file back, or build the dataset again"
+        )
+    return from_bytes(model, kind, library, uri)
+
+
+def from_bytes(model: bytes, kind: Kind, library: Library = "sentencepiece", where: str = "a model in memory") -> Tokenizer:
+    """The tokenizer of a serialised SentencePiece model or a tokenizer.json; `where` it was, for the message of an error."""
+    try:
+        return _of_tokenizers(model, kind) if library == "tokenizers" else _of_sentencepiece(model, kind)
+    except RuntimeError as error:
+        raise TokenizerError(f"{where}: not a SentencePiece model: {error}") from error
+    except tokenizer_json.JsonError as error:
+        raise TokenizerError(f"{where}: {error}") from error
+
+
+def _of_tokenizers(model: bytes, kind: Kind) -> Tokenizer:
+    made = tokenizer_json.read(model)
+    if made.kind != kind:
+        raise tokenizer_json.JsonError(f"holds a tokenizer of kind {made.kind}, not {kind}; build the dataset again")
+    return Tokenizer(
+        model=model,
+        kind=kind,
+        sha256=hashlib.sha256(model).hexdigest(),
+        processor=made.processor,
+        size=made.size,
+        special_ids=made.special_ids,
+        newline_id=None,
+        unknown_id=made.unknown_id,
+        library="tokenizers",
+        by_lines=False,
+        keeps_text=made.keeps_text,
+        line_prefix_bytes=0,
+    )
+
+
+def _of_sentencepiece(model: bytes, kind: Kind) -> Tokenizer:
+    processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
+    size = int(processor.get_piece_size())
+    special = [i for i in range(size) if processor.is_control(i) or processor.is_unknown(i)]
+    newline = int(processor.piece_to_id(NEWLINE))
+    newline_id = newline if processor.id_to_piece(newline) == NEWLINE else None
+    prefix = int(str(processor.normalize("a")).startswith(SPACE_MARK))
+    return Tokenizer(
+        model=model,
+        kind=kind,
+        sha256=hashlib.sha256(model).hexdigest(),
+        processor=processor,
+        size=size,
+        special_ids={str(processor.id_to_piece(i)): i for i in special},
+        newline_id=newline_id,
+        unknown_id=int(processor.unk_id()),
+        by_lines=newline_id is not None or _newline_is_space(processor, size),
+        keeps_text=_keeps_text(processor, prefix, newline_id is None),
+        line_prefix_bytes=prefix,
+    )
+
+
+def _keeps_text(processor: Any, prefix: int, newlines: bool) -> bool:
+    """Whether nothing is normalised, by every character of the first plane, and every character can be spelled."""
+    characters = "".join(map(chr, chain(range(1, 0xD800), range(0xE000, 0x10000))))
+    characters = characters if newlines else characters.replace(NEWLINE, "")
+    probe = f" a  {characters} ".replace(SPACE_MARK, " ")
+    spelled = all(processor.is_byte(processor.piece_to_id(f"<0x{byte:02X}>")) for byte in range(256))
+    return spelled and str(processor.normalize(probe)) == SPACE_MARK * prefix + probe.replace(" ", SPACE_MARK)
+
+
+def _newline_is_space(processor: Any, size: int) -> bool:
+    """Whether a line end is a space to the model, which takes it off the ends of texts, and no piece reaches over it."""
+    if (
+        processor.normalize(" a\n \nb ") != f"{SPACE_MARK}a{SPACE_MARK}b"
+        or processor.piece_to_id(SPACE_MARK) == processor.unk_id()
+    ):
+        return False
+    return not any(SPACE_MARK in str(processor.id_to_piece(i))[1:] for i in range(size))

@@ -1,0 +1,196 @@
+"""Why a document is in the corpus or not, put together from a published build (and from earlier ones)."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.contract.reasons import DropReason
+from pipelines.lookup.find import Build, Document, Found, Place, Removal, read, read_without_text
+from pipelines.text.copies.differences import Stretch, differences
+
+SHOWN_COPIES = 20  # of those that were dropped for one document
+SHOWN_DOCUMENTS = 40  # of those that one key stands for
+
+# What stages.deduplicate writes beside a copy; read where the clusters were not retained.
+_DETAIL = re.compile(
+    r"of (?P<survivor>[0-9a-f]{32})(?: in corpus (?P<corpus>.*))?, similarity (?P<similarity>[0-9.]+)", re.DOTALL
+)
+_GRAINS = {DropReason.EXACT_DUPLICATE: "exact", DropReason.NEAR_DUPLICATE: "near", DropReason.SAME_URL: "url"}
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """The document that another one is a copy of."""
+
+    document: Document
+    text: str  # as it was compared: before lines or words were cut out of it
+    corpus: str | None  # the earlier corpus that it lies in; None: this one
+    part: str  # its part, below the output folder
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A document that was dropped for another one."""
+
+    removal: Removal
+    document: Document | None  # without its text
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that is known of one row of documents or drops."""
+
+    document: Document
+    part: str  # below the output folder
+    split: str | None = None  # of a kept document
+    threshold: float | None = None  # of the quality classifier
+    removal: Removal | None = None  # of a copy
+    survivor: Survivor | None = None  # None: no copy, or not found
+    differences: Sequence[Stretch] = ()  # from the document to its survivor
+    cuts: Sequence[Stretch] = ()  # from the text before stages of the corpus cut it to the published one
+    copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
+    copies_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one key stands for."""
+
+    key: str
+    how: str  # "id", "work", "url", …; "" when nobody knows the key
+    count: int  # of rows
+    explanations: Sequence[Explanation] = ()  # when it stands for one document
+    documents: Sequence[tuple[Document, str]] = ()  # when it stands for several: without text, each with its part
+    near: Sequence[str] = field(default=())  # ids beside an unknown one
+
+
+def explain(build: Build, keys: Sequence[str], against: Sequence[Build] = ()) -> list[Answer]:
+    """An answer for each key; `against` are earlier builds in which survivors may lie.
+
+    Raises ValueError for a key that cannot be one.
+    """
+    return [_answer(build, found, against) for found in build.find(keys)]
+
+
+def _answer(build: Build, found: Found, against: Sequence[Build]) -> Answer:
+    if not found.count:
+        return Answer(found.key, "", 0, near=found.near)
+    if len(set(found.ids)) > 1:
+        documents = read_without_text(found.places[:SHOWN_DOCUMENTS])
+        listed = [(document, build.relative(document.place)) for document in documents]
+        return Answer(found.key, found.how, found.count, documents=listed)
+    explanations = [_explanation(build, place, against) for place in found.places]
+    return Answer(found.key, found.how, found.count, explanations)
+
+
+def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explanation:
+    document = read(place)
+    part, threshold = build.relative(place), build.quality_threshold()
+    if not document.is_dropped:
+        copies, count = _copies(build, document)
+        before = build.before_cuts(document)
+        cuts = differences(before, document.text) if before is not None else []
+        return Explanation(document, part, build.split(document), threshold, cuts=cuts, copies=copies, copies_count=count)
+    removal = _removal(build, document)
+    survivor = _survivor(build, removal, against) if removal is not None else None
+    different = differences(document.text, survivor.text) if survivor is not None else []
+    return Explanation(document, part, None, threshold, removal, survivor, different)
+
+
+def _removal(build: Build, document: Document) -> Removal | None:
+    if document.columns["stage"] != "deduplicate":
+        return None
+    found = [removal for removal in build.removals(removed=[document.id]) if removal.id == document.id]
+    if found:
+        return found[0]
+    said = _DETAIL.fullmatch(document.columns["detail"] or "")
+    if said is None:
+        return None
+    grain = _GRAINS.get(document.columns["reason"], "")
+    return Removal(document.id, "", said["survivor"], float(said["similarity"]), grain, said["corpus"])
+
+
+def _survivor(build: Build, removal: Removal, against: Sequence[Build]) -> Survivor | None:
+    candidates = (
+        [build] if removal.corpus is None else sorted(against, key=lambda earlier: not _is_named(earlier, str(removal.corpus)))
+    )
+    for candidate in candidates:
+        place = candidate.by_id([removal.survivor]).get(removal.survivor)
+        if place is not None:
+            document = read(place)
+            text = candidate.before_cuts(document) if not document.is_dropped else None
+            corpus = None if candidate is build else candidate.name
+            return Survivor(document, document.text if text is None else text, corpus, candidate.relative(place))
+    return None
+
+
+def _is_named(build: Build, corpus: str) -> bool:
+    """Corpora of one name are told apart by their index's fingerprint: "news/3f9a1c20b77e"."""
+    return corpus in (build.name, f"{build.name}/{build.index_fingerprint()}")
+
+
+def _copies(build: Build, document: Document) -> tuple[list[Copy], int]:
+    removals = build.removals(survivors=[document.id])
+    shown = removals[:SHOWN_COPIES]
+    places = build.by_id(removal.id for removal in shown)
+    return [Copy(r, read_without_text([places[r.id]])[0] if r.id in places else None) for r in shown], len(removals)
+
+
+# For machines
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """The answer as plain values."""
+    return {
+        "asked": answer.key,
+        "found_as": answer.how or None,
+        "rows": answer.count,
+        "near": list(answer.near),
+        "documents": [_explanation_json(entry) for entry in answer.explanations]
+        or [_document_json(document, part) for document, part in answer.documents],
+    }
+
+
+def _document_json(document: Document, part: str) -> dict[str, Any]:
+    columns = dict(document.columns)
+    characters = {"characters": len(document.text)} if "text" in columns else {}
+    fate = "dropped" if document.is_dropped else "kept"
+    return {"fate": fate, "dataset": document.place.dataset, "part": part, "row": document.place.row, **columns, **characters}
+
+
+def _explanation_json(entry: Explanation) -> dict[str, Any]:
+    found: dict[str, Any] = _document_json(entry.document, entry.part)
+    found |= {"split": entry.split, "quality_threshold": entry.threshold, "copy_of": None}
+    if entry.removal is not None:
+        survivor = entry.survivor
+        found["copy_of"] = {
+            **_removal_json(entry.removal),
+            "document": _document_json(survivor.document, survivor.part) if survivor is not None else None,
+            "differences": _stretches_json(entry.differences),
+        }
+    if not entry.document.is_dropped:
+        found["cut"] = _stretches_json(entry.cuts)
+        found["copies"] = [_removal_json(copy.removal) for copy in entry.copies]
+        found["copies_count"] = entry.copies_count
+    return found
+
+
+def _removal_json(removal: Removal) -> Mapping[str, Any]:
+    return {
+        "id": removal.id,
+        "survivor": removal.survivor,
+        "similarity": round(removal.similarity, 6),
+        "grain": removal.grain,
+        "cluster": removal.cluster or None,
+        "others_removed_from_cluster": removal.others,
+        "corpus": removal.corpus,
+    }
+
+
+def _stretches_json(stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
+    """Equal stretches without their text, which stands in the document."""
+    return [
+        {"kind": stretch.kind, "words": stretch.words, **({} if stretch.kind == "equal" else {"text": stretch.text})}
+        for stretch in stretches
+    ]

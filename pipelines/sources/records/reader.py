@@ -1,0 +1,233 @@
+"""Records: documents that are text already, as JSON Lines (plain, gzip, zstd) or Parquet.
+
+Which fields of a record hold its text, its id, its address, its title and its date is said in the config; "a.b" is the field b
+of the object a. A record without an id goes by its place: the file, and the offset of its line or the number of its row. A
+large file is several units: ranges of lines or of row groups. Everything is read in columns.
+
+Limits: a repeated id is noticed within a unit. A compressed JSON Lines file is one unit.
+"""
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+
+from pipelines.config import SourceSection
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources.listing import SourceError, file_units, full_uri, part_of
+from pipelines.sources.records import json_lines, parquet
+from pipelines.sources.records.columns import Gathered, fields_of
+from pipelines.sources.records.json_lines import Block
+from pipelines.units.descriptor import Unit
+
+VERSION = 1
+BAD_LINES_AT_THE_BEGINNING = 1000  # after so many, and no record, a file is no JSON Lines
+
+_BYTES_PER_READ = 2**18  # of a compressed file
+_BROKEN_STREAM = (OSError, EOFError, zlib.error)
+
+
+def units(section: SourceSection) -> list[Unit]:
+    """One unit a file; of a large one that can be cut, units of about 64 MB. A file of another type is a unit, to be counted.
+
+    Raises SourceError for a Parquet file that cannot be opened.
+    """
+    found = [part for file in file_units(section) for part in _cut(section, file)]
+    return sorted(found, key=lambda unit: unit.name)
+
+
+def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
+    """The documents of one unit.
+
+    Raises SourceError when the file has another format than its name says, or no record has the field of the text.
+    """
+    gathered = Gathered(section, unit)
+    name = unit.uri.lower()
+    if name.endswith(".parquet"):
+        yield from parquet.read(section, unit, gathered)
+    elif _is_json_lines(name):
+        yield from _JsonLines(section, unit, gathered).read()
+    else:
+        gathered.skipped[SkipReason.FILE_TYPE] += 1
+    yield gathered.rest()
+
+
+# Units
+
+
+def _is_json_lines(name: str) -> bool:
+    return _uncompressed_name(name).endswith((".jsonl", ".ndjson", ".json"))
+
+
+def _uncompressed_name(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd")
+
+
+def _cut(section: SourceSection, file: Unit) -> list[Unit]:
+    name = file.uri.lower()
+    if name.endswith(".parquet"):
+        return parquet.units(section, file)
+    if not _is_json_lines(name) or _uncompressed_name(name) != name:
+        return [file]
+    parts = max(1, round(file.bytes / parquet.TARGET_BYTES_PER_UNIT))
+    places = [file.bytes * part // parts for part in range(parts + 1)]
+    return [part_of(file, "bytes", a, b, b - a) for a, b in itertools.pairwise(places)]
+
+
+# JSON Lines
+
+
+class _JsonLines:
+    """Reads the lines of one unit, and knows what to say of bad ones."""
+
+    def __init__(self, section: SourceSection, unit: Unit, gathered: Gathered) -> None:
+        self._section, self._unit, self._gathered = section, unit, gathered
+        self._fields = fields_of(section)
+        self._lines = 0  # of the unit so far
+        self._lines_before: int | None = None  # of the file, before the unit; counted when a message needs it
+        self._records = 0
+        self._first_bad = ""
+        self._names: list[str] | None = None  # of a record's fields, when the first one has no text
+
+    def read(self) -> Iterator[Batch]:
+        """The batches but the last."""
+        with files.reading(full_uri(self._unit)) as stream:
+            if self._unit.parameters:
+                yield from self._take_range(stream)
+            else:
+                yield from self._take_compressed(stream)
+        self._check(at_the_end=True)
+
+    def _take_range(self, stream: BinaryIO) -> Iterator[Batch]:
+        start, end = self._unit.parameters["bytes"]
+        begin = 0 if start == 0 else _next_line(stream, start)
+        if begin >= end:
+            return
+        stream.seek(begin)
+        for block in json_lines.blocks(stream.read, begin, end):
+            self._gathered.bytes_read += block.size
+            self._take(block)
+            yield from self._gathered.full()
+
+    def _take_compressed(self, stream: BinaryIO) -> Iterator[Batch]:
+        stored = _Counted(stream)
+        blocks = json_lines.blocks(_decompressed(stored, self._unit.uri.lower()))
+        counted = 0
+        while True:
+            try:
+                block = next(blocks, None)
+            except _BROKEN_STREAM as error:
+                self._break_off(f"by byte {stored.count:,} of the file: the compressed stream is broken: {error}")
+                block = None
+            self._gathered.bytes_read += stored.count - counted
+            counted = stored.count
+            if block is None:
+                return
+            self._take(block)
+            yield from self._gathered.full()
+
+    def _take(self, block: Block) -> None:
+        parsed = json_lines.parse(block, self._fields)
+        for bad in parsed.bad:
+            place = f"line {self._line(bad.line):,}: {bad.detail}"
+            self._gathered.drop(bad.offset, bad.reason, place)
+            self._first_bad = self._first_bad or place
+        if not self._records and len(parsed.offsets) and parsed.columns["text"].null_count == len(parsed.offsets):
+            self._names = json_lines.first_fields(block)
+        elif len(parsed.offsets):
+            self._names = None
+        self._gathered.add(parsed.columns, parsed.offsets)
+        self._records += len(parsed.offsets)
+        self._lines += parsed.lines
+        self._check(at_the_end=False)
+
+    def _check(self, *, at_the_end: bool) -> None:
+        """Raise SourceError when this is no JSON Lines file, or not with these fields."""
+        if self._first_bad and not self._records and (at_the_end or self._gathered.broken >= BAD_LINES_AT_THE_BEGINNING):
+            raise SourceError(
+                f"source {self._section.name}: {full_uri(self._unit)} is no JSON Lines file: {self._first_bad}; write one"
+                " JSON object a line, or leave it out of sources.paths in the config"
+            )
+        if self._names is not None and self._fields["text"][0] not in self._names:
+            raise SourceError(
+                f"source {self._section.name}: {full_uri(self._unit)}: no record has a field {self._section.text_field!r}; its"
+                f" fields are {', '.join(self._names)}: name the one with the text in sources.text_field"
+            )
+
+    def _break_off(self, why: str) -> None:
+        place = f"after line {self._line(0) - 1:,}, {why}"
+        self._gathered.drop("broken", DropReason.CUT_OFF, place)
+        self._first_bad = self._first_bad or place
+
+    def _line(self, within_block: int) -> int:
+        """The number of a line in the file, from 1."""
+        if self._lines_before is None:
+            self._lines_before = _lines_before(self._unit)
+        return self._lines_before + self._lines + within_block + 1
+
+
+def _next_line(stream: BinaryIO, start: int) -> int:
+    """Where the first line begins that begins at `start` or later."""
+    place = start - 1
+    stream.seek(place)
+    while piece := stream.read(2**16):
+        end = piece.find(b"\n") + 1
+        if end:
+            return place + end
+        place += len(piece)
+    return place
+
+
+def _lines_before(unit: Unit) -> int:
+    """Line ends before the first line of a unit."""
+    if not unit.parameters or not unit.parameters["bytes"][0]:
+        return 0
+    with files.reading(full_uri(unit)) as stream:
+        left = _next_line(stream, unit.parameters["bytes"][0])
+        stream.seek(0)
+        lines = 0
+        while left and (piece := stream.read(min(left, json_lines.BYTES_PER_BLOCK))):
+            lines += piece.count(b"\n")
+            left -= len(piece)
+    return lines
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A stream that counts the bytes that were read of it."""
+
+    stream: BinaryIO
+    count: int = 0
+    closed: bool = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.count += len(data)
+        return data
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _decompressed(stored: _Counted, name: str) -> Callable[[int], bytes]:
+    """Reads of the content, which give what there is before they raise."""
+    if name.endswith(".gz"):
+        member: Any = gzip.GzipFile(fileobj=cast(Any, stored))
+        return lambda _size: member.read1(_BYTES_PER_READ)
+    frame: Any = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd")
+    return lambda _size: frame.read(_BYTES_PER_READ)

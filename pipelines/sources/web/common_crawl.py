@@ -1,0 +1,166 @@
+"""Common Crawl and other web archives: WARC files (responses) and WET files (text that was extracted already).
+
+One unit a file. A response with HTTP status 200 that holds HTML or plain text is a document, and so is a WET file's
+conversion record. Everything else is counted; a record that is broken is a drop that says where.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from fastwarc.warc import WarcRecordType
+
+from pipelines.config import SourceSection
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources.collector import Collector, Record
+from pipelines.sources.listing import SourceError, file_units, full_uri
+from pipelines.sources.web import http_message, warc
+from pipelines.sources.web.http_message import Head, MessageError
+from pipelines.sources.web.warc import Broken, Found
+from pipelines.text.characters.encodings import decode
+from pipelines.text.extraction import html
+from pipelines.text.extraction.html import ExtractionError
+from pipelines.units.descriptor import Unit
+
+VERSION = 4
+
+_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_PLAIN = "text/plain"
+_UNSAID = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that say nothing of the content
+
+
+def units(section: SourceSection) -> list[Unit]:
+    """One unit a file; also files that will be skipped, so that they are counted."""
+    return file_units(section)
+
+
+def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
+    """The documents of one file.
+
+    Raises SourceError when the file holds no WARC record at all.
+    """
+    collector = Collector(section)
+    if not unit.uri.endswith(_SUFFIXES):
+        collector.skip(SkipReason.FILE_TYPE)
+        yield collector.rest()
+        return
+    counted = 0
+    any_record, first_problem = False, "holds no record"
+    with files.reading(full_uri(unit)) as stream:
+        for item in warc.records(stream, unit.bytes):
+            if isinstance(item, Broken):
+                any_record |= item.record_id is not None
+                first_problem = item.detail if not any_record else first_problem
+                _drop_broken(collector, unit, item)
+            else:
+                any_record = True
+                _take(collector, unit, item)
+            if item.offset is not None and item.offset > counted:
+                collector.read(item.offset - counted)
+                counted = item.offset
+            if any_record:
+                yield from collector.full()
+    if not any_record:
+        raise SourceError(
+            f"{full_uri(unit)}: byte 0: not a WARC file ({first_problem}); remove it, fetch it again, or correct sources.paths"
+        )
+    collector.read(unit.bytes - counted)
+    yield collector.rest()
+
+
+def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:
+    place = f"{unit.uri}#{broken.offset if broken.offset is not None else 'end'}"
+    record = Record(key=broken.record_id or place, origin=place, text="")
+    reason = DropReason.CUT_OFF if broken.is_end else DropReason.UNREADABLE
+    collector.drop(record, reason, f"{place}: {broken.detail}")
+
+
+def _take(collector: Collector, unit: Unit, found: Found) -> None:
+    """Keep, drop or skip one whole record."""
+    if found.kind == WarcRecordType.conversion:
+        _take_text(collector, _record(unit, found), found.block, "utf-8", found.length)
+    elif found.kind == WarcRecordType.response:
+        _take_response(collector, unit, found)
+    else:
+        collector.skip(SkipReason.REVISIT if found.kind == WarcRecordType.revisit else SkipReason.RECORD_TYPE)
+
+
+def _record(unit: Unit, found: Found) -> Record:
+    place = f"{unit.uri}#{found.offset if found.offset is not None else found.record_id}"
+    return Record(
+        key=found.record_id or place,
+        origin=place,
+        text="",
+        url=found.headers.get("warc-target-uri", "").strip("<> ") or None,
+        date=_iso(found.headers.get("warc-date")),
+    )
+
+
+def _take_response(collector: Collector, unit: Unit, found: Found) -> None:
+    record = _record(unit, found)
+    if "msgtype=request" in found.headers.get("content-type", "") or record.url is None or record.url.startswith("dns:"):
+        collector.skip(SkipReason.RECORD_TYPE)
+        return
+    try:
+        head = http_message.parse_head(found.block)
+        if head.status != 200:
+            collector.skip(SkipReason.HTTP_STATUS)
+        elif (media_type := _media_type(head, found)) not in _HTML and media_type != _PLAIN:
+            collector.skip(SkipReason.CONTENT_TYPE)
+        elif not found.is_kept:
+            collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {found.length:,} bytes")
+        else:
+            body = http_message.body(found.block, head, html.MAX_BYTES)
+            if media_type == _PLAIN:
+                _take_text(collector, record, body, head.charset, len(body))
+            else:
+                _take_page(collector, record, body, head.charset)
+    except MessageError as error:
+        collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
+
+
+def _media_type(head: Head, found: Found) -> str:
+    """What the server says; what the crawler found out, when the server says nothing or what is found out is no text."""
+    identified = found.headers.get("warc-identified-payload-type", "").split(";")[0].strip().lower()
+    if head.media_type in _UNSAID or (identified not in _UNSAID and not _may_be_text(identified)):
+        return identified
+    return head.media_type
+
+
+def _may_be_text(media_type: str) -> bool:
+    return media_type.startswith("text/") or media_type.endswith(("xml", "json", "javascript"))
+
+
+def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None) -> None:
+    try:
+        markup = html.decode_html(body, charset)
+        if markup is None:
+            collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
+            return
+        page = html.main_text(markup)
+    except ExtractionError as error:
+        collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
+        return
+    record.text, record.title = page.text, page.title
+    collector.keep(record)
+
+
+def _take_text(collector: Collector, record: Record, data: bytes, charset: str | None, length: int) -> None:
+    if length > html.MAX_BYTES:
+        collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a text of {length:,} bytes or more")
+    elif decoded := decode(data, charset):
+        record.text = decoded.text.strip()
+        collector.keep(record)
+    else:
+        collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
+
+
+def _iso(date: str | None) -> str | None:
+    """The date, if it is one (ClueWeb's have three digits for the day)."""
+    try:
+        datetime.fromisoformat(date or "")
+    except ValueError:
+        return None
+    return date

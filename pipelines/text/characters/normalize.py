@@ -1,0 +1,187 @@
+r"""Characters: mojibake repaired, one kind of line end and of space, nothing invisible, NFC.
+
+Every function maps a StringArray to a StringArray of equal length and returns the very same object when no row changes;
+rows that have nothing to change are found by one RE2 scan and are not touched.
+
+What is decided here:
+
+- Line ends: CR LF, CR, VT, FF, NEL, U+2028 and U+2029 become "\n".
+- Removed: C0 and C1 controls, DEL, soft hyphens, zero-width spaces and joiners that carry no meaning (U+200B, U+2060 to
+  U+2064, U+FEFF), all bidi controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F: they steer a display,
+  and text is stored in reading order anyway), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
+  characters, private-use characters and noncharacters.
+- Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, U+FFFD (it is counted: `garbled_share`).
+- Spaces: every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
+  columns); lines are stripped on both sides; more than one blank line becomes one; the text is stripped.
+
+Limits: the indentation of code is lost. `pyarrow.compute.utf8_normalize` is not used: in pyarrow 25.0 its NFC and NFKC
+decompose and do not compose again.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+
+import ftfy
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from ftfy.badness import BADNESS_RE
+from numpy.typing import NDArray
+
+from pipelines.contract.reasons import Change
+from pipelines.text.characters.code_points import (
+    INVISIBLE,
+    buffers,
+    from_buffers,
+    kinds,
+    untidy,
+    with_unified_whitespace,
+    without_kind,
+)
+
+_ROUNDS_LIMIT = 8  # a mojibake of a mojibake of … ; real text settles in two
+
+# Every character that NFC may change, alone or beside another: all marks, and those that Unicode's NFC_Quick_Check calls
+# No or Maybe and that are no marks (a test goes through all code points).
+_NOT_SURELY_NFC = (
+    r"[\pM\x{374}\x{37e}\x{387}\x{958}-\x{95f}\x{9dc}-\x{9df}\x{a33}-\x{a36}\x{a59}-\x{a5e}\x{b5c}\x{b5d}\x{f43}-\x{f69}"
+    r"\x{1161}-\x{1175}\x{11a8}-\x{11c2}\x{1f71}-\x{1fef}\x{1ff9}-\x{1ffd}\x{2000}\x{2001}\x{2126}\x{212a}\x{212b}"
+    r"\x{2329}\x{232a}\x{2adc}\x{f900}-\x{fad9}\x{fb1d}-\x{fb4e}\x{1d15e}-\x{1d164}\x{1d1bb}-\x{1d1c0}\x{2f800}-\x{2fa1d}]"
+)
+
+
+def normalize(texts: pa.Array, *, repair: bool = True) -> pa.Array:
+    r"""All steps at once; idempotent.
+
+    >>> normalize(pa.array(["cafe\u0301 \r\n\r\n\r\n  cafÃ©\u00a0!"])).to_pylist()
+    ['café\n\ncafé !']
+    """
+    for _, changed in steps(texts, repair=repair):
+        texts = changed
+    return texts
+
+
+def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.Array]]:
+    """The texts after each step that changed any of them, with the name of what it changed.
+
+    A removed character may bring two others together that now read as mojibake, so with `repair` the steps start over
+    until there is nothing to repair.
+    """
+    repaired = repair_encoding(texts) if repair else texts
+    for _ in range(_ROUNDS_LIMIT):
+        if repaired is not texts:
+            yield Change.ENCODING, repaired
+        texts = repaired
+        for change, cleaned in _cleaned(texts):
+            texts = cleaned
+            yield change, texts
+        # What is still suspicious and has not changed since its repair was found to be no mojibake.
+        repaired = _where(texts, pc.not_equal(texts, repaired), repair_encoding) if repair else texts
+        if repaired is texts:
+            return
+
+
+def suspicious(texts: pa.Array) -> pa.Array:
+    """Which texts hold a sequence that ftfy takes for mojibake (ftfy.badness, as one RE2 scan)."""
+    return _matches_beyond_ascii(texts, _BADNESS)
+
+
+def repair_encoding(texts: pa.Array) -> pa.Array:
+    """Undo mojibake, line by line, in the lines that ftfy finds bad."""
+    return _where(texts, suspicious(texts), _repair_lines)
+
+
+def compose(texts: pa.Array) -> pa.Array:
+    """Unicode NFC (of the Unicode version of the Python that runs)."""
+    mask = _matches_beyond_ascii(texts, _NOT_SURELY_NFC)
+    return _where(texts, mask, lambda rows: pa.array((unicodedata.normalize("NFC", t) for t in rows.to_pylist()), rows.type))
+
+
+def garbled_share(texts: pa.Array) -> pa.Array:
+    """The share of U+FFFD among each text's characters (float64; 0 for an empty text)."""
+    data, _ = buffers(texts)
+    if not (data == 0xEF).any():  # the first of the three bytes of U+FFFD
+        return pa.array(np.zeros(len(texts)))
+    lengths = pc.max_element_wise(pc.utf8_length(texts), 1)
+    return pc.divide(pc.count_substring(texts, "\ufffd").cast(pa.float64()), lengths.cast(pa.float64()))
+
+
+def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
+    """Which texts a pattern matches that matches no ASCII text: those are found by a look seven times as fast."""
+    is_ascii = np.asarray(pc.string_is_ascii(texts))
+    if not is_ascii.any():
+        return pc.match_substring_regex(texts, pattern)
+    matches = np.zeros(len(texts), np.bool_)
+    matches[~is_ascii] = np.asarray(pc.match_substring_regex(texts.filter(pa.array(~is_ascii)), pattern))
+    return pa.array(matches)
+
+
+def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
+    """The texts after each of the steps that follow the repair, which reads C1 controls as what they were in Windows-1252.
+
+    Composition comes after the removal, which may bring a letter and its accent together, and leaves nothing to remove and
+    no whitespace to unify. Most texts need no removal: then one look finds what either step has to do.
+    """
+    invisible, whitespace = untidy(*buffers(texts), kinds())
+    changed = _without_invisible(texts, invisible)
+    if changed is not texts:
+        texts = changed
+        yield Change.CONTROL, texts
+        _, whitespace[invisible] = untidy(*buffers(texts.filter(pa.array(invisible))), kinds())
+    changed = _with_unified_whitespace(texts, whitespace)
+    if changed is not texts:
+        texts = changed
+        yield Change.WHITESPACE, texts
+    changed = compose(texts)
+    if changed is not texts:
+        yield Change.COMPOSITION, changed
+
+
+def _without_invisible(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*without_kind(*buffers(rows), kinds(), INVISIBLE)))
+
+
+def _with_unified_whitespace(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*with_unified_whitespace(*buffers(rows), kinds())))
+
+
+def _repair_lines(texts: pa.Array) -> pa.Array:
+    lines = pc.split_pattern(texts, "\n")
+    repaired = _where(lines.flatten(), suspicious(lines.flatten()), _repair_each)
+    return pc.binary_join(pa.ListArray.from_arrays(lines.offsets, repaired), "\n")
+
+
+def _repair_each(lines: pa.Array) -> pa.Array:
+    return pa.array([ftfy.fix_encoding(line) for line in lines.to_pylist()], lines.type)
+
+
+def _unless_equal(texts: pa.Array, changed: pa.Array) -> pa.Array:
+    return texts if changed.equals(texts) else changed
+
+
+def _where(texts: pa.Array, mask: pa.Array | NDArray[np.bool_], change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Apply `change` to the rows under the mask; the same object when it changes none."""
+    hits = np.asarray(mask)
+    if not hits.any():
+        return texts
+    if 2 * np.count_nonzero(hits) > len(hits):  # `change` leaves the others as they are: that costs less than to pick rows
+        return _unless_equal(texts, change(texts))
+    rows = texts.filter(pa.array(hits))
+    changed = change(rows)
+    if changed.equals(rows):
+        return texts
+    order = np.arange(len(texts))
+    order[hits] = len(texts) + np.arange(len(rows))
+    return pa.concat_arrays([texts, changed]).take(pa.array(order))
+
+
+def _as_re2(pattern: str) -> str:
+    r"""A Python regex in verbose mode as RE2 writes it: no blanks, no comments, \w and \s for all of Unicode."""
+    spaces = r"[\s\v\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+    classes = {r"\w": r"[\pL\pN_]", r"\s": spaces}
+    tokens: list[str] = re.findall(r"\\.|\[(?:\\.|[^\]\\])+\]|#[^\n]*|\s+|[^\s]", pattern, re.DOTALL)
+    return "".join(classes.get(token) or token for token in tokens if not token.startswith("#") and not token.isspace())
+
+
+_BADNESS = _as_re2(BADNESS_RE.pattern)

@@ -1,0 +1,1 @@
+"""Copies: signatures, similarity, clusters; repeats, containment and cuts."""

@@ -1,0 +1,178 @@
+r"""Texts without some of their words, which read as if these had never been there.
+
+Whatever is cut out of texts (lines and runs that repeat, texts of benchmarks) is cut here, by a flag a word:
+
+- what stands between two words that stay is not touched, and a text that loses no word keeps its bytes;
+- punctuation goes with the word that it touches: `he said [“Go home.”] Then` loses its quotes as well;
+- the text goes on in a new paragraph or line if there was the end of one at or in the gap, else behind one space (none,
+  where there was none: Chinese);
+- lines of symbols only ("* * *"), and what stands before the first word of a line ("- ", "> "), stay with what stays.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.text.characters.code_points import buffers, from_buffers
+from pipelines.text.characters.word_spans import Words
+
+VERSION = 2
+
+_SPACE, _NEWLINE, _TAB = 0x20, 0x0A, 0x09
+
+
+def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.Array:
+    r"""The texts (a StringArray without nulls) without the words that go; the very same array when none does.
+
+    >>> texts = pa.array(["Home | News\nA text.\n\nHome | News"])
+    >>> without_words(texts, words_of(texts), np.array([1, 1, 0, 0, 1, 1], np.bool_)).to_pylist()
+    ['A text.']
+    """
+    if not goes.any():
+        return texts
+    data, offsets = buffers(texts)
+    return from_buffers(*_without(data, offsets, words.starts, words.ends, words.offsets, words.is_character, goes))
+
+
+def _jit(function: Any) -> Any:
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+@_jit
+def most_newlines(data: Any, begin: int, end: int) -> int:
+    """The most newlines in a row with only blanks between them: 0 within a line, 1 between lines, 2 between paragraphs."""
+    most, run = 0, 0
+    for i in range(begin, end):
+        if data[i] == _NEWLINE:
+            run += 1
+            most = max(most, run)
+        elif not _is_blank(data[i]):
+            run = 0
+    return min(most, 2)
+
+
+@_jit
+def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, goes: Any) -> Any:
+    # A seam writes at most what it replaces: a newline for a newline or a word, a space for a space.
+    out = np.empty(texts[-1] - texts[0], np.uint8)
+    out_ends = np.zeros(len(texts), np.int32)
+    at = 0
+    for row in range(len(texts) - 1):
+        base, place, begin = texts[row], texts[row], at  # `place` is the byte that is read next
+        word, behind = offsets[row], offsets[row + 1]
+        is_cut, is_kept = False, False
+        while word < behind:
+            run = _behind_run(starts, ends, goes, word, behind)
+            if run == word:
+                is_kept, word = True, _behind_overlap(starts, ends, word, behind)
+                continue
+            left = base + ends[word - 1] if word > offsets[row] else base
+            right = base + starts[run] if run < behind else texts[row + 1]
+            at = _copy(data, place, left, out, at)
+            kept_left = _end_of_left(data, left, base + starts[word], word == offsets[row])
+            kept_right = _begin_of_right(data, base + ends[run - 1], right, run == behind)
+            at = _copy(data, left, kept_left, out, at)
+            if at > begin and kept_right < texts[row + 1]:
+                is_apart = is_kept and run < behind and not (is_character[word - 1] and is_character[run])
+                cut = base + starts[word], base + ends[run - 1]
+                at = _seam(data, kept_left, kept_right, cut, is_apart, out, at)
+            is_cut, place, word = True, kept_right, run
+        at = _copy(data, place, texts[row + 1], out, at)
+        if is_cut:
+            at = _stripped(out, begin, at) if is_kept else begin
+        out_ends[row + 1] = at
+    return out[:at], out_ends
+
+
+@_jit
+def _behind_overlap(starts: Any, ends: Any, word: int, behind: int) -> int:
+    """The first word behind this one that shares no byte with the one before it: "½" is two words of one character."""
+    word += 1
+    while word < behind and starts[word] < ends[word - 1]:
+        word += 1
+    return word
+
+
+@_jit
+def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> int:
+    """The first word from this one on that stays; words that share bytes go together or not at all."""
+    while word < behind:
+        group = _behind_overlap(starts, ends, word, behind)
+        for i in range(word, group):
+            if not goes[i]:
+                return word
+        word = group
+    return word
+
+
+@_jit
+def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, at: int) -> int:
+    """Write what separates the sides of a gap: data[begin:end] goes, the words in it are data[cut[0]:cut[1]]."""
+    newlines = most_newlines(data, begin, end)
+    for _ in range(newlines):
+        out[at] = _NEWLINE
+        at += 1
+    for i in range(begin, end):
+        is_apart |= (i < cut[0] or i >= cut[1]) and _is_blank(data[i])
+    if is_apart and not newlines:
+        out[at] = _SPACE
+        at += 1
+    return at
+
+
+@_jit
+def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
+    """Where the text before a cut ends: behind its last whole line, else behind what touches the word before."""
+    stays = begin
+    for i in range(end - 1, begin - 1, -1):
+        if data[i] == _NEWLINE:
+            stays = i
+            break
+    else:
+        while stays < end and not is_first and not _is_blank(data[stays]):
+            stays += 1
+    while stays > begin and (_is_blank(data[stays - 1]) or data[stays - 1] == _NEWLINE):
+        stays -= 1
+    return stays
+
+
+@_jit
+def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
+    """Where the text behind a cut begins: with its first whole line, else with what touches the word behind."""
+    for i in range(begin, end):
+        if data[i] == _NEWLINE:
+            stays = i + 1
+            for j in range(i, end):
+                if data[j] == _NEWLINE:
+                    stays = j + 1
+                elif not _is_blank(data[j]):
+                    break
+            return stays
+    stays = end
+    if not is_last:
+        for i in range(begin, end):
+            if _is_blank(data[i]):
+                stays = i + 1
+    return stays
+
+
+@_jit
+def _is_blank(byte: Any) -> bool:
+    return byte in (_SPACE, _TAB)
+
+
+@_jit
+def _stripped(out: Any, begin: int, at: int) -> int:
+    while at > begin and (_is_blank(out[at - 1]) or out[at - 1] == _NEWLINE):
+        at -= 1
+    return at
+
+
+@_jit
+def _copy(data: Any, begin: int, end: int, out: Any, at: int) -> int:
+    for i in range(begin, end):
+        out[at + i - begin] = data[i]
+    return at + end - begin

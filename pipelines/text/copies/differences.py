@@ -1,0 +1,276 @@
+"""Where two texts differ, word by word, in bounded time however long they are.
+
+Word n-grams that stand once in each text are anchors (the longest run of them that is in the same order in both, as in
+patience diff); what lies between two anchors is searched again for shorter ones, and what is short enough then is compared by
+difflib, which is quadratic.
+
+Limits: a stretch without anchors with too many equal words is called different as a whole; words are compared as they
+are written.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+NGRAMS = (12, 5, 2, 1)  # words in an anchor, one after the other
+PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to look at: some 50 ms
+_MOST_STEPS = 100  # words by which a border between two stretches is moved
+PAIRS = 1_000_000  # of all gaps together: some seconds
+
+# A character of a script written without spaces is a word, as in pipelines/text/characters/comparison.py.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Burmese; Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+Kind = Literal["equal", "removed", "added"]
+Words = NDArray[np.int64]  # numbers that stand for words
+Block = tuple[int, int, int]  # first word in the one, in the other, equal words
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive words of one kind; `text` as it is written in the first text, of what was added in the second."""
+
+    kind: Kind
+    text: str  # up to the next word: the texts of "equal" and "removed" joined are the first text
+    words: int
+
+
+def differences(first: str, second: str) -> list[Stretch]:
+    """What has to be removed from and added to the first text to get the second.
+
+    >>> [(stretch.kind, stretch.text) for stretch in differences("the old mill stands", "the tide mill stands")]
+    [('equal', 'the '), ('removed', 'old '), ('added', 'tide '), ('equal', 'mill stands')]
+    """
+    a, b = _Tokens(first), _Tokens(second)
+    known: dict[str, int] = {}
+    numbers, others = a.numbers(known), b.numbers(known)
+    blocks = _to_line_starts(a, b, numbers, others, _blocks(numbers, others))
+    stretches: list[Stretch] = []
+    i = j = 0
+    for start, other, words in [*blocks, (len(a), len(b), 0)]:
+        if start > i:
+            stretches.append(Stretch("removed", a.text(i, start), start - i))
+        if other > j:
+            stretches.append(Stretch("added", b.text(j, other), other - j))
+        if words:
+            stretches.append(Stretch("equal", a.text(start, start + words), words))
+        i, j = start + words, other + words
+    return stretches
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Words of one kind that are not shown."""
+
+    kind: Kind
+    words: int
+
+
+def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -> list[Stretch | Fold]:
+    """What a person reads of differences: of what is equal, `context` words beside each difference; of the rest, `longest`.
+
+    >>> folded(differences("a b c d e f x", "a b c d e f y"), context=1)[:2]
+    [Fold(kind='equal', words=5), Stretch(kind='equal', text='f ', words=1)]
+    """
+    shown: list[Stretch | Fold] = []
+    for number, stretch in enumerate(stretches):
+        is_equal = stretch.kind == "equal"
+        head = 0 if is_equal and number == 0 and len(stretches) > 1 else context if is_equal else longest
+        tail = context if is_equal and number < len(stretches) - 1 else 0
+        if stretch.words <= head + tail + (3 if is_equal else longest // 2):  # a fold takes room itself
+            shown.append(stretch)
+            continue
+        starts = [match.start() for match in _WORD.finditer(stretch.text)]
+        if head:
+            shown.append(Stretch(stretch.kind, stretch.text[: starts[head]], head))
+        shown.append(Fold(stretch.kind, stretch.words - head - tail))
+        if tail:
+            shown.append(Stretch(stretch.kind, stretch.text[starts[-tail] :], tail))
+    return shown
+
+
+class _Tokens:
+    """A text as words, each with where it starts."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        found = list(_WORD.finditer(text))
+        self._words = [match[0] for match in found]
+        self._starts = [0, *(match.start() for match in found[1:]), len(text)]
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def numbers(self, known: dict[str, int]) -> Words:
+        return np.fromiter((known.setdefault(word, len(known)) for word in self._words), np.int64, len(self._words))
+
+    def starts_line(self, word: int) -> bool:
+        return word == 0 or "\n" in self._text[self._starts[word - 1] + len(self._words[word - 1]) : self._starts[word]]
+
+    def text(self, start: int, end: int) -> str:
+        return self._text[self._starts[start] : self._starts[end]]
+
+
+def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, blocks: Sequence[Block]) -> list[Block]:
+    """The same blocks, the border between two moved where that makes a cut or an insertion begin at a line's start.
+
+    "x / y z / y w" without "y z" is also one without "z / y": both leave "x / y w", but lines are what was cut.
+    """
+    moved = list(blocks)
+    for index in range(1, len(moved)):
+        (i, j, size), (k, m, length) = moved[index - 1], moved[index]
+        is_cut = m == j + size
+        if is_cut == (k == i + size):  # both changed: a replacement has its place
+            continue
+        text, words, start, end = (a, numbers, i + size, k) if is_cut else (b, others, j + size, m)
+        for steps in range(min(size - 1, _MOST_STEPS)):
+            if text.starts_line(start - steps):
+                moved[index - 1], moved[index] = (i, j, size - steps), (k - steps, m - steps, length + steps)
+                break
+            if words[start - steps - 1] != words[end - steps - 1]:
+                break
+    return moved
+
+
+def _blocks(a: Words, b: Words) -> list[Block]:
+    """Equal blocks in the same order in both, none touching the next in both."""
+    gaps: list[tuple[int, int, int, int]] = [(0, len(a), 0, len(b))]
+    blocks: list[Block] = []
+    for ngram in NGRAMS:
+        left: list[tuple[int, int, int, int]] = []
+        for gap in gaps:
+            found = _anchored(a, b, gap, ngram)
+            blocks += found
+            left += _between(found, gap)
+        gaps = left
+    budget = PAIRS
+    for i, i_end, j, j_end in gaps:
+        pairs = _equal_pairs(a[i:i_end], b[j:j_end])
+        if 0 < pairs <= min(PAIRS_PER_GAP, budget):
+            budget -= pairs
+            matcher = SequenceMatcher(None, a[i:i_end].tolist(), b[j:j_end].tolist(), autojunk=False)
+            blocks += [(i + match.a, j + match.b, match.size) for match in matcher.get_matching_blocks() if match.size]
+    return list(_joined(sorted(blocks)))
+
+
+def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) -> list[Block]:
+    """Equal blocks of a gap: what it starts and ends with, and the anchors between, grown as far as they go."""
+    i, i_end, j, j_end = gap
+    blocks: list[Block] = []
+    if same := _common(a[i:i_end], b[j:j_end]):
+        blocks.append((i, j, same))
+        i, j = i + same, j + same
+    if tail := _common(a[i:i_end][::-1], b[j:j_end][::-1]):
+        i_end, j_end = i_end - tail, j_end - tail
+        blocks.append((i_end, j_end, tail))
+    first, second = i, j
+    for start, other in _anchors(a[i:i_end], b[j:j_end], ngram):
+        start, other = start + first, other + second
+        if start < i or other < j:
+            continue  # the block before has grown over it
+        grown = _common(a[start:i_end], b[other:j_end])
+        back = _common(a[i:start][::-1], b[j:other][::-1])
+        blocks.append((start - back, other - back, grown + back))
+        i, j = start + grown, other + grown
+    return sorted(blocks)
+
+
+def _anchors(a: Words, b: Words, ngram: int) -> list[tuple[int, int]]:
+    """Places of n-grams that stand once in each, as many as are in the same order in both."""
+    once_a, place_a = _once(_ngram_hashes(a, ngram))
+    once_b, place_b = _once(_ngram_hashes(b, ngram))
+    _, in_a, in_b = np.intersect1d(once_a, once_b, assume_unique=True, return_indices=True)
+    first, second = place_a[in_a], place_b[in_b]
+    order = np.argsort(first)
+    first, second = first[order], second[order]
+    chosen = _longest_increasing(second.tolist())
+    pairs = zip(first[chosen].tolist(), second[chosen].tolist(), strict=True)
+    return [(i, j) for i, j in pairs if (a[i : i + ngram] == b[j : j + ngram]).all()]  # hashes may collide
+
+
+def _ngram_hashes(words: Words, ngram: int) -> NDArray[np.uint64]:
+    count = len(words) - ngram + 1
+    if count <= 0:
+        return np.empty(0, np.uint64)
+    hashes = np.zeros(count, np.uint64)
+    for offset in range(ngram):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + words[offset : offset + count].astype(np.uint64) + np.uint64(1)
+    return hashes
+
+
+def _once(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Those that occur once, and where."""
+    values, places, counts = np.unique(hashes, return_index=True, return_counts=True)
+    return values[counts == 1], places[counts == 1]
+
+
+def _longest_increasing(values: Sequence[int]) -> list[int]:
+    """Indices of a longest increasing subsequence."""
+    tails: list[int] = []  # the least last value of a run of each length, and whose it is
+    last: list[int] = []
+    before: list[int] = []
+    for index, value in enumerate(values):
+        length = bisect_left(tails, value)
+        before.append(last[length - 1] if length else -1)
+        if length == len(tails):
+            tails.append(value)
+            last.append(index)
+        else:
+            tails[length], last[length] = value, index
+    chosen: list[int] = []
+    index = last[-1] if last else -1
+    while index >= 0:
+        chosen.append(index)
+        index = before[index]
+    return chosen[::-1]
+
+
+def _common(a: Words, b: Words) -> int:
+    """How many words both start with; looks at twice as many at a time, so that the cost is that of the answer."""
+    length, step, limit = 0, 16, min(len(a), len(b))
+    while length < limit:
+        end = min(limit, length + step)
+        unequal = np.flatnonzero(a[length:end] != b[length:end])
+        if len(unequal):
+            return length + int(unequal[0])
+        length, step = end, step * 2
+    return length
+
+
+def _between(blocks: Sequence[Block], gap: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """What lies between blocks and has words on both sides."""
+    i, i_end, j, j_end = gap
+    for start, other, words in [*blocks, (i_end, j_end, 0)]:
+        if start > i and other > j:
+            yield i, start, j, other
+        i, j = start + words, other + words
+
+
+def _equal_pairs(a: Words, b: Words) -> int:
+    values_a, counts_a = np.unique(a, return_counts=True)
+    values_b, counts_b = np.unique(b, return_counts=True)
+    _, in_a, in_b = np.intersect1d(values_a, values_b, assume_unique=True, return_indices=True)
+    return int((counts_a[in_a] * counts_b[in_b]).sum())
+
+
+def _joined(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Blocks that touch in both texts become one."""
+    current: Block | None = None
+    for block in blocks:
+        if current is not None and (block[0], block[1]) == (current[0] + current[2], current[1] + current[2]):
+            current = (current[0], current[1], current[2] + block[2])
+            continue
+        if current is not None:
+            yield current
+        current = block
+    if current is not None:
+        yield current

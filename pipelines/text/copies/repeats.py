@@ -1,0 +1,149 @@
+r"""Lines and paragraphs as hashes of their words, and texts without some of their words.
+
+What is compared are words as `pipelines.text.copies.shingles` sees them (case, diacritics and punctuation are forgotten, digits
+count), so "Read more »" and "READ MORE" are one line. A line ends at "\n"; a paragraph ends at a line that holds whitespace
+only. What has no word is neither, and is never looked up.
+
+What repeats is cut by `pipelines.text.copies.cuts`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.text.characters.code_points import buffers
+from pipelines.text.characters.comparison import WINDOW_BASE, mix
+from pipelines.text.characters.word_spans import Words
+from pipelines.text.copies.cuts import most_newlines
+
+VERSION = 1
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The lines or the paragraphs of some texts, without those that have no word."""
+
+    hashes: Hashes  # of the words, one a piece
+    first: NDArray[np.int64]  # [pieces + 1], the number of a piece's first word; the next one's is where it ends
+    offsets: NDArray[np.int64]  # [rows + 1], the pieces of each text
+    half_words: NDArray[np.int64]  # how long each is: a character of a script that is written without spaces is half a word
+
+    def words(self) -> NDArray[np.int64]:
+        """How many words each piece has."""
+        return np.diff(self.first)
+
+    def at_least(self, words: int) -> NDArray[np.bool_]:
+        """Which pieces are as long as so many words."""
+        return self.half_words >= 2 * words
+
+    def rows(self) -> NDArray[np.int64]:
+        """The text that each piece is of."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def lines(texts: pa.Array, words: Words) -> Pieces:
+    r"""The lines of texts (a StringArray without nulls), given their words.
+
+    >>> texts = pa.array(["Read more!\n\n- READ MORE"])
+    >>> found = lines(texts, words_of(texts))
+    >>> found.words().tolist(), bool(found.hashes[0] == found.hashes[1])
+    ([2, 2], True)
+    """
+    return _pieces(texts, words, newlines=1)
+
+
+def paragraphs(texts: pa.Array, words: Words) -> Pieces:
+    """The paragraphs of texts: what stands between two blank lines."""
+    return _pieces(texts, words, newlines=2)
+
+
+def distinct(pieces: Pieces, min_words: int) -> Hashes:
+    """The hashes of the pieces that are at least so long, each once for every text that has it, sorted."""
+    long_enough = pieces.at_least(min_words)
+    hashes, rows = pieces.hashes[long_enough], pieces.rows()[long_enough]
+    order = np.lexsort((rows, hashes))
+    hashes, rows = hashes[order], rows[order]
+    is_first = np.ones(len(hashes), np.bool_)
+    is_first[1:] = (hashes[1:] != hashes[:-1]) | (rows[1:] != rows[:-1])
+    return hashes[is_first]
+
+
+def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Hashes, NDArray[np.int64]]:
+    """Every hash once, sorted, with the sum of its counts (1 each when there are none).
+
+    >>> [column.tolist() for column in counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))]
+    [[5, 7], [2, 4]]
+    """
+    order = np.argsort(hashes, kind="stable")
+    hashes = hashes[order]
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(hashes)), np.bool_), hashes[1:] != hashes[:-1]]))
+    if counts is None:
+        return hashes[starts], np.diff(starts, append=len(hashes))
+    return hashes[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts[:0]
+
+
+def among(wanted: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
+    """Which of the hashes are known; `known` are sorted arrays, each beyond the one before (mapped from a file, perhaps).
+
+    >>> among(np.array([9, 2, 3, 9], np.uint64), [np.array([1, 2], np.uint64), np.array([9], np.uint64)]).tolist()
+    [True, True, False, True]
+    """
+    unique, inverse = np.unique(wanted, return_inverse=True)
+    found = np.zeros(len(unique), np.bool_)
+    known = [part for part in known if len(part)]
+    bounds = np.searchsorted(unique, np.array([part[0] for part in known[1:]], np.uint64))
+    for part, asked, out in zip(known, np.split(unique, bounds), np.split(found, bounds), strict=False):
+        places = np.minimum(np.searchsorted(part, asked), len(part) - 1)
+        out[:] = part[places] == asked
+    return found[inverse]
+
+
+def words_of_pieces(pieces: Pieces, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A flag a word: whether it lies in a piece that is chosen."""
+    return np.repeat(chosen, pieces.words())
+
+
+def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
+    data, offsets = buffers(texts)
+    begins = _begins(data, offsets, words.starts, words.ends, words.offsets, newlines)
+    first = np.append(np.flatnonzero(begins), len(begins))
+    halves = np.concatenate([np.zeros(1, np.int64), np.cumsum(2 - words.is_character.astype(np.int64))])
+    return Pieces(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets), np.diff(halves[first]))
+
+
+# The passes over bytes and words
+
+
+def _jit(function: Any) -> Any:
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+@_jit
+def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
+    """Whether each word begins a piece: its text, or what follows so many newlines with nothing but blanks between them."""
+    begins = np.zeros(len(starts), np.bool_)
+    for row in range(len(offsets) - 1):
+        for word in range(offsets[row], offsets[row + 1]):
+            begins[word] = (
+                word == offsets[row] or most_newlines(data, texts[row] + ends[word - 1], texts[row] + starts[word]) >= newlines
+            )
+    return begins
+
+
+@_jit
+def _hashed(hashes: Any, first: Any) -> Any:
+    """A hash of the words of each piece, in their order."""
+    out = np.empty(len(first) - 1, np.uint64)
+    for piece in range(len(first) - 1):
+        rolling = np.uint64(0)
+        for word in range(first[piece], first[piece + 1]):
+            rolling = rolling * WINDOW_BASE + hashes[word]
+        out[piece] = mix(rolling)
+    return out

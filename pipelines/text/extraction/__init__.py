@@ -1,0 +1,1 @@
+"""Source formats to plain text: HTML, wikitext, TEI, Gutenberg, Aozora."""

@@ -1,0 +1,259 @@
+r"""Wikitext to plain prose.
+
+Comments, references, tables, files and unknown templates go; what a known template says (`wikitext_templates`), link texts,
+headings and list items stay. mwparserfromhell, which is slow, sees only the templates whose text is kept, each of a bounded
+size; everything else is scanned (`wikitext_markup`).
+
+>>> plain_text("'''Oslo''' is the [[Capital city|capital]].<ref>A</ref> {{Infobox}}\n\n== Places ==\n* [[Alna]], a river")
+'Oslo is the capital.\n\nPlaces\n\n- Alna, a river'
+
+Limits: tables are dropped whole, prose in them too; a template that is not known says nothing.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.text.extraction.wikitext.markup import (
+    ANY_WIKI,
+    BREAK,
+    GONE,
+    LINK,
+    LINK_END,
+    NONCHARACTERS,
+    PROTECTED,
+    UNPROTECT,
+    WEB,
+    Wiki,
+    without_markup,
+)
+
+__all__ = ["ANY_WIKI", "Page", "Wiki", "extract", "plain_text"]
+
+PROSE_CHARACTERS = 60  # a paragraph this long is prose even without a full stop (Thai has none)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a page says."""
+
+    text: str
+    prose: bool  # False: a disambiguation page, a list of links
+
+
+@dataclass(slots=True)
+class _Line:
+    """A heading, a list item or a paragraph."""
+
+    kind: str  # "heading", "item" or "text"
+    text: str
+    level: int  # of a heading
+    linked: float  # share of the characters that are the text of links
+    web: bool  # holds a link to the web
+
+
+def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
+    """The prose of a page: paragraphs, headings and lists separated by blank lines, a line an item; "" if there is none."""
+    return extract(wikitext, wiki).text
+
+
+def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
+    """The prose of a page, and whether it is prose."""
+    marked = without_markup(wikitext, wiki)
+    lines = list(_lines(marked))
+    if PROTECTED.search(marked):
+        lines = _unprotected(lines)
+    lines = _without_empty_sections(_without_tail(lines))
+    prose = any(map(_is_prose, lines)) and _DISAMBIGUATION.search(wikitext) is None
+    return Page(_joined(lines), prose)
+
+
+def _unprotected(lines: list[_Line]) -> list[_Line]:
+    for line in lines:
+        line.text = line.text.translate(UNPROTECT).strip()
+    return [line for line in lines if line.text]
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+_HEADING = re.compile(r"(={1,6})(.+?)\1[\s\ufdd2]*")
+_UNCLOSED_HEADING = re.compile(r"^={2,6} ?(?=\w)")
+_ITEM = re.compile(r"[*#:;]+")
+_RULE = re.compile(r"-{4,}")
+_WRITTEN_WITHOUT_SPACES = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef"
+_WRAP = re.compile(rf"(?<=[{_WRITTEN_WITHOUT_SPACES}])\n(?=[{_WRITTEN_WITHOUT_SPACES}])")
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    """Headings, items and paragraphs, in order; lines of one paragraph are joined as a browser would."""
+    paragraph: list[str] = []
+    for raw in text.split("\n"):
+        stripped = raw.strip()
+        if stripped[:1] == GONE and not stripped.strip(GONE + " "):
+            stripped = ""  # where a table or a box stood
+        if stripped and stripped[0] not in "=*#:;|" and raw[0] != " " and not stripped.startswith("----"):
+            paragraph.append(stripped)
+            continue
+        if paragraph:
+            yield from _paragraph(paragraph)
+            paragraph = []
+        if stripped:
+            yield from _single(stripped)
+    yield from _paragraph(paragraph)
+
+
+def _paragraph(lines: list[str]) -> Iterator[_Line]:
+    joined = "\n".join(_without_quotes(line) for line in lines)
+    return _line("text", _WRAP.sub("", joined).replace("\n", " "))
+
+
+def _single(stripped: str) -> Iterator[_Line]:
+    heading = _HEADING.fullmatch(stripped) if stripped[0] == "=" else None
+    if heading:
+        return _line("heading", _without_quotes(heading[2].strip("= ")), len(heading[1]))
+    if stripped[0] == "=":  # a heading that is not closed
+        stripped = _UNCLOSED_HEADING.sub("", stripped)
+    if stripped[0] == "|":  # a row of a table that a template opened
+        return iter(())
+    marks = _ITEM.match(stripped)
+    if marks is None:
+        return _line("text", _without_quotes(_RULE.sub("", stripped, count=1)))
+    kind = "item" if "*" in marks[0] or "#" in marks[0] else "text"
+    return _line(kind, _without_quotes(stripped[marks.end() :]))
+
+
+_QUOTES = re.compile(r"'{2,}")
+
+
+def _without_quotes(line: str) -> str:
+    """Bold and italics go, by MediaWiki's rules: of four quotes one is text, and one of an odd three may be an apostrophe."""
+    if "''" not in line:
+        return line
+    runs = list(_QUOTES.finditer(line))
+    widths = [{2: 2, 3: 3, 4: 3}.get(len(run[0]), 5) for run in runs]
+    bold, italic = sum(width != 2 for width in widths), sum(width != 3 for width in widths)
+    demoted = _demoted(line, runs, widths) if bold % 2 and italic % 2 else None
+    out: list[str] = []
+    place = 0
+    for index, (run, width) in enumerate(zip(runs, widths, strict=True)):
+        out += [line[place : run.start()], "'" * (len(run[0]) - width + (index == demoted))]
+        place = run.end()
+    return "".join([*out, line[place:]])
+
+
+def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | None:
+    """Which three quotes are an apostrophe and italics: after a word of one letter, else a longer one, else a space.
+
+    MediaWiki, Parser::doQuotes.
+    """
+    best: tuple[int, int] | None = None
+    for index, (run, width) in enumerate(zip(runs, widths, strict=True)):
+        before = line[max(0, run.start() - 2) : run.start()]
+        preference = 2 if before[-1:] == " " else 0 if before[:1] == " " and len(before) == 2 else 1
+        if width == 3 and (best is None or preference < best[0]):
+            best = (preference, index)
+    return best[1] if best else None
+
+
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # a lone space stays: to replace it by itself would cost most of the time
+_LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
+_EMPTY_BRACKETS = re.compile(r" ?[(（\[](?:[ ,;:、，；/]|\ufdd2)*[)）\]]")
+_AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]*")
+_BEFORE_BRACKET = re.compile(r"(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]{0,4}(?=[)）])")  # bounded, so that it is linear
+_GONE_TWICE = re.compile("\ufdd2(?: ?\ufdd2)+")
+_BEFORE_MARK = re.compile(r" ?\ufdd2(?= ?[,.;:!?、。，；）)])")
+_MARK_BEFORE_MARK = re.compile("[,;:、，；] ?\ufdd2(?= ?[,.;!?。，；])")  # "2013, {{ISBN|…}}." ends in one mark
+_FIRST_MARK = re.compile(r"^(?: ?\ufdd2)+[ ,;:.–—-]+")
+_NOTHING = re.compile(r"[\W_]*")
+
+
+def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
+    """The finished line; none if nothing but signs is left."""
+    text = marked
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: NONCHARACTERS.sub("", html.unescape(match[0])), text)
+    text = _SPACE.sub(" ", text)
+    if GONE in text:
+        text = _tidied(text)
+    linked = sum(len(shown) for shown in _LINKED.findall(text)) if LINK in text else 0
+    web = WEB in text
+    for mark in (LINK, LINK_END, GONE, WEB):
+        text = text.replace(mark, "")
+    text = _SPACE.sub(" ", text)
+    text = "\n".join(part.strip() for part in text.split(BREAK) if part.strip()) if BREAK in text else text.strip()
+    if not _NOTHING.fullmatch(text):
+        yield _Line(kind, text, level, linked / len(text), web)
+
+
+def _tidied(text: str) -> str:
+    """Without the brackets, commas and spaces that something which is gone has left behind."""
+    text = _GONE_TWICE.sub(GONE, text)
+    if "(" in text or "（" in text or "[" in text:
+        text = _EMPTY_BRACKETS.sub(lambda match: "" if GONE in match[0] else match[0], text)
+        text = _BEFORE_BRACKET.sub("", _AFTER_BRACKET.sub("", text))
+    return _FIRST_MARK.sub("", _BEFORE_MARK.sub("", _MARK_BEFORE_MARK.sub("", text)))
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+_SENTENCE_END = re.compile(r"[.!?…。！？｡।؟۔։።][\"'”’»）)\]」』]*$")
+_BIBLIOGRAPHIC = re.compile(r"\b(?:ISBN|ISSN|OCLC|doi|PMID|LCCN)\b")
+_DISAMBIGUATION = re.compile(
+    r"__DISAMBIG__|\{\{\s*(?:disambig|disambiguation|dab|hndis|geodis|begriffsklärung|homonymie|homonymes|desambiguación|desambigua"
+    r"|desambiguação|disambigua|неоднозначность|пояснение|багатозначність|曖昧さ回避|aimai|消歧义|消歧義|disamb|동음이의|توضيح"
+    r"|định hướng|trang định hướng|ujednoznacznienie|doorverwijspagina|dp|olika betydelser|förgrening|rozcestník)\s*[|}]",
+    re.IGNORECASE,
+)
+
+
+def _is_prose(line: _Line) -> bool:
+    long = len(line.text) >= PROSE_CHARACTERS
+    if line.kind == "text":
+        return (long and line.linked < 0.6) or (line.linked < 0.9 and _SENTENCE_END.search(line.text) is not None)
+    return line.kind == "item" and long and not _is_reference(line)
+
+
+def _is_reference(line: _Line) -> bool:
+    """A line that only leads elsewhere: a link, a web address, a book."""
+    return line.linked > 0.5 or line.web or _BIBLIOGRAPHIC.search(line.text) is not None
+
+
+def _without_tail(lines: list[_Line]) -> list[_Line]:
+    """Without the last sections that only lead elsewhere (see also, literature, web links), whatever the wiki calls them."""
+    while True:
+        last = max((index for index, line in enumerate(lines) if line.kind == "heading"), default=0)
+        if last == 0 or not _leads_elsewhere(lines[last + 1 :]):
+            return lines
+        lines = lines[:last]
+
+
+def _leads_elsewhere(section: list[_Line]) -> bool:
+    said = [line for line in section if line.kind == "item" or _is_prose(line) or _is_reference(line)]  # no mere labels
+    if any(line.kind == "text" and not _is_reference(line) for line in said):
+        return False
+    return 2 * sum(map(_is_reference, said)) >= len(said)
+
+
+def _without_empty_sections(lines: list[_Line]) -> list[_Line]:
+    """Without the headings under which there is no line, neither their own nor one of a deeper heading."""
+    kept: list[_Line] = []
+    next_level = 0  # of the heading that follows; 7, deeper than any, when a line does
+    for line in reversed(lines):
+        if line.kind == "heading" and line.level >= next_level:
+            continue
+        next_level = line.level if line.kind == "heading" else 7
+        kept.append(line)
+    return kept[::-1]
+
+
+def _joined(lines: list[_Line]) -> str:
+    out: list[str] = []
+    previous = ""
+    for line in lines:
+        if out:
+            out.append("\n" if previous == line.kind == "item" else "\n\n")
+        out.append(f"- {line.text}" if line.kind == "item" else line.text)
+        previous = line.kind
+    return "".join(out)

@@ -1,0 +1,1 @@
+"""Language, page rules, repetition and the quality classifier."""

@@ -1,0 +1,95 @@
+"""Language identification with fastText's lid.176 on a bounded sample of each text.
+
+Limits: one language a document; a page that mixes two gets the one that most of its sample is written in.
+"""
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contract.errors import UserError
+
+LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # fasttext.cc, 938,013 bytes
+_LABEL = "__label__"
+_UNSURE = 0.8  # below this, a long text is looked at a second time
+_LONG = 4  # times the characters that are judged
+
+
+class LanguageModelError(UserError):
+    """The model file is missing or is another file."""
+
+
+class LanguageModel:
+    """A loaded lid.176; not picklable: load it in the worker."""
+
+    def __init__(self, path: str | Path, sha256: str = LID_176_FTZ_SHA256) -> None:
+        """Load and check the file; the same file is loaded once a process.
+
+        Raises:
+            LanguageModelError: with the path and what to do.
+        """
+        self._model = _load(str(path), sha256)
+
+    def identify(self, texts: pa.Array, prefix_characters: int) -> tuple[pa.Array, pa.Array]:
+        """The most probable language of each text (ISO 639, as lid.176 names it) and its probability (float32, 0 to 1).
+
+        A text without a word gets null and 0. The beginning is judged; of a long text about whose beginning the model is not
+        sure (a book's contents in capitals, a list of names) also the middle: the surer answer holds.
+        """
+        names, scores = self._judged(sample(texts, prefix_characters))
+        long = pc.greater_equal(pc.utf8_length(texts), _LONG * prefix_characters)
+        again = pc.and_(pc.less(scores, _UNSURE), long)
+        if not pc.any(again).as_py():
+            return names, scores
+        others, surer = self._judged(middle(texts.filter(again), prefix_characters))
+        second = pc.replace_with_mask(pa.nulls(len(texts), pa.float32()), again, surer)
+        better = pc.fill_null(pc.greater(second, scores), False)
+        replaced = pc.replace_with_mask(names, again, others)
+        return pc.if_else(better, replaced, names), pc.if_else(better, second, scores)
+
+    def _judged(self, lines: pa.Array) -> tuple[pa.Array, pa.Array]:
+        labels, scores = self._model.f.multilinePredict([f"{line}\n" for line in lines.to_pylist()], 1, 0.0, "strict")
+        names = pa.array([label[0].removeprefix(_LABEL) if label else None for label in labels], pa.string())
+        values = np.array([score[0] if len(score) else 0.0 for score in scores], np.float32)
+        wordless = pc.equal(pc.utf8_trim_whitespace(lines), "")
+        # A softmax in float32 may end a little above 1.
+        return pc.if_else(wordless, _NONE, names), pc.if_else(wordless, _ZERO, pa.array(np.minimum(values, 1)))
+
+
+def sample(texts: pa.Array, characters: int) -> pa.Array:
+    """What is judged of each text: its first characters, on one line."""
+    return pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, characters), "\n", " ")
+
+
+def middle(texts: pa.Array, characters: int) -> pa.Array:
+    """As many characters from where the second half of each text begins, on one line."""
+    halves = [text[len(text) // 2 :][:characters] for text in texts.to_pylist()]  # of few texts
+    return pc.replace_substring(pa.array(halves, pa.string()), "\n", " ")
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, sha256: str) -> Any:
+    from fasttext.FastText import _FastText  # pyright: ignore[reportPrivateUsage] # load_model prints a warning, this does not
+
+    try:
+        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise LanguageModelError(
+            f"{path}: the language model cannot be read ({os.strerror(error.errno or 0)}); set language.model to a copy of "
+            "lid.176.ftz, or leave it out to have it fetched"
+        ) from None
+    if found != sha256:
+        raise LanguageModelError(
+            f"{path}: is not the language model (sha256 {found[:12]}…, wanted {sha256[:12]}…); delete it, and it is fetched again"
+        )
+    return _FastText(model_path=path)
+
+
+_NONE = pa.scalar(None, pa.string())
+_ZERO = pa.scalar(0, pa.float32())

@@ -1,0 +1,260 @@
+r"""Gopher's measures of repetition (arXiv 2112.11446, A1.1): duplicate lines and paragraphs, frequent and duplicate n-grams.
+
+How the paper's words are read here:
+
+- A line or paragraph is a duplicate when the same one stands before it; the first one is none. Runs of whitespace count as
+  one space. Blank lines are not lines; they separate paragraphs.
+- The top n-gram is the most frequent one (the longest of those); its share is occurrences times its characters. One that
+  occurs once has the share 0.
+- Duplicate n-grams are found from left to right: an n-gram that was there before counts, and the search goes on behind it,
+  so no character counts twice.
+- n-grams are of tokens as pipelines.text.characters.counts finds them; characters are those of the tokens, without whitespace.
+- Where most tokens are letters of a script without spaces, n is half as large again (2 to 10 become 3, 5, 6, 8, 9, 11, 12,
+  14, 15), for a Chinese word has about one and a half characters: five characters recur in any text that says the name
+  of an institution twice.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.text.characters.code_points import buffers, decode
+from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
+
+TOP = tuple(range(2, 5))  # words of the n-grams whose most frequent one counts; the kernels spell these numbers out
+DUPLICATE = tuple(range(5, 11))
+
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """Shares of each text, 0 to 1."""
+
+    lines: NDArray[np.float64]  # [rows] duplicates among lines
+    line_characters: NDArray[np.float64]  # [rows] characters in them
+    paragraphs: NDArray[np.float64]  # [rows]
+    paragraph_characters: NDArray[np.float64]  # [rows]
+    top: NDArray[np.float64]  # [rows, 3] characters in the top 2-, 3- and 4-gram
+    duplicate: NDArray[np.float64]  # [rows, 6] characters in duplicate 5- to 10-grams
+
+
+def measure(texts: pa.Array) -> Repetition:
+    """Measure all texts of a StringArray without nulls."""
+    data, offsets = buffers(texts)
+    out = _measure(data, offsets, table())
+    return Repetition(out[:, 0], out[:, 1], out[:, 2], out[:, 3], out[:, 4:7], out[:, 7:13])
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(value: Any) -> Any:
+    """A bijection of 64 bits whose output looks random (the finaliser of MurmurHash3)."""
+    value ^= value >> np.uint64(33)
+    value *= np.uint64(0xFF51AFD7ED558CCD)
+    value ^= value >> np.uint64(33)
+    value *= np.uint64(0xC4CEB9FE1A85EC53)
+    return value ^ (value >> np.uint64(33))
+
+
+# A hash table is a matrix uint64[2^bits, 4], so that a look-up touches one cache line: key, stamp, count, first place. A
+# slot is empty unless it bears the stamp of this use: nothing has to be cleared between documents.
+@numba.njit(cache=True, nogil=True)
+def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
+    """Where the key is, or would be."""
+    mask = (1 << bits) - 1
+    slot: Any = np.int64((key * _BASE) >> np.uint64(64 - bits))  # int() would stay unsigned in numba
+    while slots[slot, 1] == stamp and slots[slot, 0] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@numba.njit(cache=True, nogil=True)
+def _put(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
+    slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = key, stamp, 1, place
+
+
+@numba.njit(cache=True, nogil=True)
+def _bits_for(items: int) -> int:
+    bits = 4
+    while (1 << bits) < 2 * items:
+        bits += 1
+    return bits
+
+
+@numba.njit(cache=True, nogil=True)
+def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
+    """The share of items that are duplicates of an earlier one, and of their characters."""
+    if size == 0:
+        return 0.0, 0.0
+    bits = _bits_for(size)
+    items, characters, total = 0, 0, 0
+    for i in range(size):
+        slot = _slot(slots, stamp, hashes[i], bits)
+        total += lengths[i]
+        if slots[slot, 1] == stamp:
+            items += 1
+            characters += lengths[i]
+        else:
+            _put(slots, slot, stamp, hashes[i], i)
+    return items / size, characters / total
+
+
+@numba.njit(cache=True, nogil=True)
+def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
+    """The share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
+
+    `repeated` says where an (n-1)-gram begins that occurs twice or more: only there can such an n-gram begin, and most places
+    need no look-up. It is narrowed to the n-grams of which this is true.
+    """
+    bits = _bits_for(size)
+    power = _power(n)
+    best, length = 1, 0
+    for i in range(size):
+        if not repeated[i]:
+            continue
+        repeated[i] = False
+        if i > size - n:
+            continue
+        key = _mix(prefix[i + n] - prefix[i] * power)
+        slot = _slot(slots, stamp, key, bits)
+        if slots[slot, 1] != stamp:
+            _put(slots, slot, stamp, key, i)
+            continue
+        slots[slot, 2] += np.uint64(1)
+        repeated[i] = repeated[slots[slot, 3]] = True
+        times, characters = np.int64(slots[slot, 2]), ends[i + n] - ends[i]
+        if times > best or (times == best and characters > length):
+            best, length = times, characters
+    return min(1.0, best * length / ends[size]) if best > 1 else 0.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
+    """The share of characters in n-grams that were there before; `repeated` as in `_top`, for some length below n."""
+    bits = _bits_for(size)
+    power = _power(n)
+    found, i = 0, 0
+    while i <= size - n:
+        if not repeated[i]:
+            i += 1
+            continue
+        key = _mix(prefix[i + n] - prefix[i] * power)
+        slot = _slot(slots, stamp, key, bits)
+        if slots[slot, 1] == stamp:
+            found += ends[i + n] - ends[i]
+            i += n
+        else:
+            _put(slots, slot, stamp, key, i)
+            i += 1
+    return found / max(1, ends[size])
+
+
+@numba.njit(cache=True, nogil=True)
+def _stretched(n: int, spaceless: bool) -> int:
+    return (3 * n + 1) // 2 if spaceless else n
+
+
+@numba.njit(cache=True, nogil=True)
+def _power(n: int) -> Any:
+    power = np.uint64(1)
+    for _ in range(n):
+        power *= _BASE
+    return power
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(data: Any, offsets: Any, table: Any) -> Any:
+    rows = offsets.size - 1
+    out = np.zeros((rows, 13), np.float64)
+    most = 0
+    for row in range(rows):
+        most = max(most, offsets[row + 1] - offsets[row])
+    prefix, ends = np.zeros(most + 2, np.uint64), np.zeros(most + 2, np.int64)  # over tokens
+    line, line_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
+    paragraph, paragraph_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
+    slots = np.zeros((1 << _bits_for(most + 1), 4), np.uint64)
+    repeated = np.empty(most + 1, np.bool_)
+    stamp = 0
+    for row in range(rows):
+        tokens, spaceless, lines, paragraphs = _split(
+            data, offsets[row], offsets[row + 1], table, prefix, ends, line, line_length, paragraph, paragraph_length
+        )
+        out[row, 0], out[row, 1] = _duplicates(line, line_length, lines, slots, stamp + 1)
+        out[row, 2], out[row, 3] = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
+        stamp += 2
+        repeated[:tokens] = True
+        for n in range(2, 5):
+            stamp += 1
+            out[row, n + 2] = _top(prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp)
+        for n in range(5, 11):
+            stamp += 1
+            out[row, n + 2] = _duplicate_ngrams(
+                prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp
+            )
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(
+    data: Any,
+    at: int,
+    end: int,
+    table: Any,
+    prefix: Any,
+    ends: Any,
+    line: Any,
+    line_length: Any,
+    paragraph: Any,
+    paragraph_length: Any,
+) -> tuple[int, int, int, int]:
+    """Hashes and lengths of one text's tokens (as running sums), lines and paragraphs.
+
+    Returns how many tokens there are, how many of them in scripts without spaces, how many lines, how many paragraphs.
+    """
+    tokens, spaceless_tokens, lines, paragraphs = 0, 0, 0, 0
+    in_token, has_alnum, spaceless = False, False, False
+    token_hash, line_hash, paragraph_hash = np.uint64(0), np.uint64(0), np.uint64(0)
+    token_characters, line_characters, paragraph_characters = 0, 0, 0
+    gap = False
+    while at <= end:
+        code, size = (10, 1) if at == end else decode(data, at)
+        at += size
+        bits = int(table[code])
+        blank = bits & BLANK != 0
+        if in_token and (blank or begins_token(bits, True, has_alnum, spaceless)):
+            prefix[tokens + 1] = prefix[tokens] * _BASE + _mix(token_hash)
+            ends[tokens + 1] = ends[tokens] + token_characters
+            tokens += 1
+            spaceless_tokens += spaceless
+            in_token = False
+        if blank and not bits & NEWLINE:
+            gap = line_characters > 0
+        elif blank:
+            if line_characters:
+                line[lines], line_length[lines] = _mix(line_hash), line_characters
+                paragraph_hash = paragraph_hash * _BASE + line[lines]
+                paragraph_characters += line_characters
+                lines += 1
+            if paragraph_characters and (line_characters == 0 or at > end):
+                paragraph[paragraphs], paragraph_length[paragraphs] = _mix(paragraph_hash), paragraph_characters
+                paragraph_hash, paragraph_characters = np.uint64(0), 0
+                paragraphs += 1
+            line_hash, line_characters, gap = np.uint64(0), 0, False
+        else:
+            if not in_token:
+                in_token, has_alnum, spaceless, token_hash, token_characters = True, False, False, np.uint64(0), 0
+            has_alnum |= bits & (LETTER | DIGIT) != 0
+            spaceless |= bits & SPACELESS != 0
+            token_hash = token_hash * _BASE + np.uint64(code + 1)
+            token_characters += 1
+            if gap:
+                line_hash = line_hash * _BASE + np.uint64(33)
+                line_characters += 1
+                gap = False
+            line_hash = line_hash * _BASE + np.uint64(code + 1)
+            line_characters += 1
+    return tokens, spaceless_tokens, lines, paragraphs

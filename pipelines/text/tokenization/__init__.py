@@ -1,0 +1,1 @@
+"""Vocabularies: training them, reporting on them, encoding with them."""

@@ -1,0 +1,118 @@
+"""Writes the batches of one unit as parts.
+
+One part per table and unit; the batches are its row groups. Tables that training or deduplication map into memory
+(`tokens…`, `signatures`, `index`) are Arrow IPC files without compression, the others Parquet with zstd.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.contract.ledger import Ledger, add
+from pipelines.contract.manifest import Part, Sidecar
+from pipelines.units.descriptor import Unit
+
+_DISTINCT = ("id", "work", "origin", "url", "title", "text", "detail", "survivor")
+_MEMORY_MAPPED = ("tokens", "signatures", "index")
+
+
+def sidecar_uri(dataset_uri: str, unit: str) -> str:
+    """Where the sidecar of a unit lies."""
+    return files.join(dataset_uri, "units", f"{unit}.json")
+
+
+def read_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
+    """The sidecar of a finished unit; None while it is not finished."""
+    uri = sidecar_uri(dataset_uri, unit)
+    return Sidecar.model_validate_json(files.read_text(uri)) if files.exists(uri) else None
+
+
+def part_path(table: str, unit: str) -> str:
+    """The path of a part below its dataset's folder."""
+    return f"{table}/{unit}.{'arrow' if table.startswith(_MEMORY_MAPPED) else 'parquet'}"
+
+
+def write_unit(dataset_uri: str, unit: Unit, batches: Iterable[Batch], *, documents: bool = True) -> Sidecar:
+    """Write all tables of a unit, then its sidecar.
+
+    `documents=False` leaves the documents themselves out (a dataset that holds only what was made from them). Parts
+    become visible when the unit is done; a unit that is written again writes the same bytes.
+    """
+    ledgers: list[Ledger] = []
+    with ExitStack() as stack:
+        writers: dict[str, _PartWriter] = {}
+        for batch in batches:
+            ledgers.append(batch.ledger)
+            for table, rows in _tables(batch, documents):
+                if table not in writers:
+                    writers[table] = stack.enter_context(_PartWriter(dataset_uri, table, unit.name, rows.schema))
+                writers[table].write(rows)
+    ledger = add(ledgers)
+    ledger.check()
+    parts = tuple(writers[table].part() for table in sorted(writers))
+    sidecar = Sidecar(unit=unit.name, source=unit.source, parts=parts, ledger=ledger)
+    files.write_text(sidecar_uri(dataset_uri, unit.name), sidecar.model_dump_json())
+    return sidecar
+
+
+def _tables(batch: Batch, documents: bool) -> Iterator[tuple[str, pa.RecordBatch]]:
+    if documents and batch.documents.num_rows:
+        yield "documents", batch.documents
+    for rows in batch.drops:
+        yield "drops", rows
+    for name, rows in batch.tables.items():
+        if rows.num_rows:
+            yield name, rows
+
+
+class _PartWriter:
+    """One open part; a context manager."""
+
+    def __init__(self, dataset_uri: str, table: str, unit: str, schema: pa.Schema) -> None:
+        self._table, self._unit, self._path, self._rows = table, unit, part_path(table, unit), 0
+        self._schema, self._uri = schema, files.join(dataset_uri, part_path(table, unit))
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "_PartWriter":
+        self._stream = self._stack.enter_context(files.writing(self._uri))
+        sink = pa.PythonFile(self._stream, mode="w")
+        if self._path.endswith(".arrow"):
+            self._writer: Any = self._stack.enter_context(pa.ipc.new_file(sink, self._schema))
+        else:
+            self._writer = self._stack.enter_context(
+                pq.ParquetWriter(sink, self._schema, compression="zstd", use_dictionary=self._repeating())
+            )
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def _repeating(self) -> list[str]:
+        """The columns that a dictionary makes smaller; Parquet would try one on the texts, too."""
+        return [name for name in self._schema.names if name not in _DISTINCT]
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self._rows += rows.num_rows
+        # A sliced or filtered batch of equal rows serialises differently to Arrow IPC: rebuild it.
+        self._writer.write_batch(_rebuilt(rows) if self._path.endswith(".arrow") else rows)
+
+    def part(self) -> Part:
+        """The finished part; call it after the block."""
+        return Part(
+            table=self._table,
+            unit=self._unit,
+            path=self._path,
+            rows=self._rows,
+            bytes=self._stream.bytes_written,
+            sha256=self._stream.sha256,
+        )
+
+
+def _rebuilt(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.take(pa.array(np.arange(rows.num_rows)))

@@ -1,0 +1,142 @@
+"""The closing report as a page, as tables, in Prefect: the numbers are those of report.json, strangers' text stays text."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from flows.commands.console import closing_tables
+from flows.deployments import artifacts
+from flows.pages.report import report_page
+from flows.pages.shown import visible
+
+
+class Tables(HTMLParser):
+    """The rows of all tables of a page, as texts; and whatever loads or runs something."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.active: list[str] = []
+        self._cell = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "img", "iframe", "link", "a", "object") or any(
+            n in ("src", "href") or n[:2] == "on" for n, _ in attrs
+        ):
+            self.active.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self._cell = True
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._cell:
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture
+def report(tiny) -> dict[str, Any]:
+    return json.loads((tiny.out / "report.json").read_text())
+
+
+def test_the_page_says_what_the_report_says(tiny, report) -> None:
+    page = (tiny.out / "report.html").read_text()
+    assert page == report_page(report)
+    tables = Tables(page)
+    assert tables.active == []
+    rows = {tuple(row[:2]): row[2:] for row in tables.rows}
+    last = {source: lines[-1] for source, lines in report["funnel"].items()}
+    documents = [last[source]["documents_out"] for source in ("crawl", "novels", "tinywiki")]
+    assert rows["corpus", "documents"] == [*map(str, documents), "14"]
+    assert rows["corpus", "characters"][-1] == f"{sum(line['characters_out'] for line in last.values()):,}"
+    for source, lines in report["funnel"].items():
+        column = list(report["funnel"]).index(source)
+        for line in lines:
+            for reason, count in line["documents_dropped"].items():
+                assert rows[line["stage"], f"- {reason}"][column] == str(count)
+    removed = {
+        (line["stage"], change): 0
+        for lines in report["funnel"].values()
+        for line in lines
+        for change in line["characters_removed"]
+    }
+    for lines in report["funnel"].values():
+        for line in lines:
+            for change, count in line["characters_removed"].items():
+                removed[line["stage"], change] += count
+    assert removed and all(rows[key][-1] == f"{count:,}" for key, count in removed.items() if count)
+    assert rows["crawl", "16"] == ["2", "1", "·", "3", "18.8%"]  # deduplication
+    assert rows["all", "24"] == ["2", "1", "·", "3", "12.5%"]
+    assert rows["0.9 to 0.95", "1"] == [""] and rows["1", "2"] == [""] and rows["2", "3"] == [""]
+    largest = [row for row in tables.rows if len(row) == 4 and row[:2] == ["2", "1"]]
+    assert [row[2] for row in largest] == ["1.00", "1.00", "0.90"]
+    assert "Lantern Fair" in largest[0][3] and "The Lantern Fair is held in Merrin" in largest[0][3]
+    for split, sources in report["tokens"]["tiny"]["tokens"].items():
+        for source, languages in sources.items():
+            tokens = sum(counts["tokens"] for counts in languages.values())
+            assert any(row[:3] == ["tiny", split, source] and row[4] == f"{tokens:,}" for row in tables.rows)
+    assert all(any(row == [name, value] for row in tables.rows) for name, value in report["fingerprints"].items())
+
+
+def told(report: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=160, highlight=False, soft_wrap=True)  # as plain_console
+    for table in closing_tables(report, {}, "out"):
+        console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_tables_and_the_artifact_say_the_same(report) -> None:
+    lines = [re.split(r" {2,}", line.strip()) for line in told(report).splitlines()]
+    assert ["crawl", "16", "2", "1", "·", "3", "18.8%"] in lines
+    assert ["3 clusters, by members", "2: 3"] in lines
+    assert ["removed, by similarity", "0.9 to 0.95: 1", "1: 2"] in lines
+    (rye,) = [line for line in lines if "Rye bread for patient people" in line]
+    assert rye[:4] == ["2", "1", "0.90", "Rye bread for patient people"] and rye[4].startswith("People write to me")
+    markdown = artifacts.funnel(report, "out/release.json").splitlines()
+    assert "| crawl | 16 | 2 | 1 | 0 | 3 | 18.8% |" in markdown
+    assert "| 0.9 to 0.95 | 1 |" in markdown and "| 2 | 3 |" in markdown
+
+
+HOSTILE = "</td><script>alert(1)</script><img src=x onerror=y> \x1b[2J \u202eevil & | `[a](http://b)`\n\n# top"
+
+
+def hostile(report: dict[str, Any]) -> dict[str, Any]:
+    """The same report with every text that strangers write."""
+    cluster = {**report["clusters"]["largest_clusters"][0]}
+    cluster["excerpt"] = {"source": "web", "title": HOSTILE, "url": HOSTILE, "text": HOSTILE}
+    earlier = {"documents": 9, "removed": 4}
+    clusters = {**report["clusters"], "largest_clusters": [cluster], "earlier": {HOSTILE: earlier}, "capped_buckets": 5}
+    repeats = {"enabled": True, "lines": {"found": 1, "repeated": 1, "most": [{"documents": 77, "text": HOSTILE}]}}
+    return {**report, "corpus": HOSTILE, "clusters": clusters, "repeats": repeats}
+
+
+def test_texts_of_strangers_are_only_text(report) -> None:
+    bad = hostile(report)
+    page = report_page(bad)
+    tables = Tables(page)
+    assert tables.active == [] and "<script" not in page
+    assert ["line", "77", visible(HOSTILE)] in tables.rows
+    assert [visible(HOSTILE), "9", "4"] in tables.rows
+    assert ["capped buckets", "5", "buckets beyond deduplicate.bucket_limit"] in tables.rows
+    markdown = artifacts.funnel(bad, "out/release.json")
+    assert "<script" not in markdown.replace("\\<script", "") and "[a](" not in markdown
+    for shown in (page, told(bad), markdown):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
+    assert f"earlier corpus {visible(HOSTILE)}: 9 documents, 4 of this build's are there already" in told(bad).replace("\n", " ")
+
+
+def test_without_deduplication_and_tokens_the_page_is_still_one(report) -> None:
+    bare = {**report, "clusters": {"enabled": False}, "tokens": {}, "index": {"enabled": False}}
+    page = report_page(bare)
+    assert "Deduplication is off." in page and "Largest clusters" not in page and "Tokens" not in page
+    assert "deduplication is off" in told(bare) and "Deduplication" not in artifacts.funnel(bare, "x")

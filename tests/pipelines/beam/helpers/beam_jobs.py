@@ -1,0 +1,61 @@
+"""Jobs for the tests of process_units, in a module that worker processes can import."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.contract.batch import Batch, born, documents_from
+from pipelines.contract.schema import document_id
+from pipelines.units.descriptor import Unit
+
+
+@dataclass(frozen=True)
+class LinesJob:
+    """A document a line; a line of commands is obeyed.
+
+    `die` kills the worker, `fail` raises, `sleep N` waits, `kill FILE` kills the process whose number the file holds,
+    `pid FILE` writes this one's.
+    """
+
+    trace: str | None = None  # a folder: each unit leaves a file named by the unit and its process
+
+    def open(self) -> Callable[[Unit], Iterator[Batch]]:
+        def read(unit: Unit) -> Iterator[Batch]:
+            if self.trace:
+                (Path(self.trace) / f"{unit.name}.{os.getpid()}.{time.monotonic_ns()}").touch()
+            lines = (Path(unit.root) / unit.uri).read_text().splitlines()
+            for line in lines:
+                _obey(line)
+            ids = [document_id(unit.source, f"{unit.uri}#{i}") for i in range(len(lines))]
+            yield born(
+                "read",
+                documents_from(
+                    {
+                        "id": ids,
+                        "work": ids,
+                        "source": [unit.source] * len(lines),
+                        "snapshot": ["1"] * len(lines),
+                        "origin": [f"{unit.uri}#{i}" for i in range(len(lines))],
+                        "text": lines,
+                    }
+                ),
+            )
+
+        return read
+
+
+def _obey(line: str) -> None:
+    if line == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if line == "fail":
+        raise ValueError("this line says so")
+    command, _, argument = line.partition(" ")
+    if command == "sleep":
+        time.sleep(float(argument))
+    if command == "pid":
+        Path(argument).write_text(str(os.getpid()))
+    if command == "kill":
+        os.kill(int(Path(argument).read_text()), signal.SIGKILL)

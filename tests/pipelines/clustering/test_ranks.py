@@ -1,0 +1,66 @@
+"""Ranks through files are those of one sort, ties and extreme keys included."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.clustering import ranks
+from pipelines.clustering.in_memory import rank_order
+from pipelines.clustering.plan import plan
+from pipelines.clustering.ranks import Segments, rank, ranks_uri, write_tasks
+from pipelines.clustering.removals import binary_ids
+from pipelines.clustering.signatures import Piece, SignatureStore
+from pipelines.config import CorpusConfig
+from pipelines.contract.schema import signatures
+from pipelines.units import spill
+from pipelines.units.context import Context
+
+CONFIG = CorpusConfig.model_validate(
+    {
+        "corpus": {"name": "t"},
+        "sources": [
+            {"name": name, "kind": "books", "root": "/nowhere", "snapshot": "1", "priority": priority}
+            for name, priority in {"web": -3, "books": 5}.items()
+        ],
+        "deduplicate": {"bands": 2, "rows": 2},
+    }
+)
+
+
+def write_part(path: str, generator: np.random.Generator, rows: int) -> None:
+    """Keys that are often equal, up to the whole id."""
+    ids = generator.choice(np.array([0, 1, 2**42, 2**42 - 1, 2**63, 2**64 - 1], np.uint64), (rows, 2))
+    schema = signatures(4)
+    columns = [
+        binary_ids(ids),
+        binary_ids(ids),
+        pa.array(np.zeros(rows, np.uint64)),
+        pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(4 * rows, np.uint32)), type=schema.field("minhash").type),
+        pa.array(generator.choice([1, 2, 300, 2**20, 2**24, 2**24 + 1, 2**40], rows)),
+        pa.array(generator.random(rows) < 0.5),
+    ]
+    batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+    spill.write_batches(path, schema, [batch.slice(0, rows // 3), batch.slice(rows // 3)])
+
+
+def test_ranks_are_those_of_one_sort(tmp_path, monkeypatch):
+    monkeypatch.setattr(ranks, "DOCUMENTS_PER_SAMPLE", 4)
+    generator, pieces = np.random.default_rng(0), []
+    for number, (source, corpus) in enumerate([("web", None), ("books", None), ("web", None), ("", "older")]):
+        uri, rows = str(tmp_path / f"{number}.arrow"), 100 + 50 * number
+        write_part(uri, generator, rows)
+        pieces.append(Piece(f"documents/{source}", source, "u", uri, sum(piece.rows for piece in pieces), rows, corpus))
+    context, documents = Context(CONFIG, str(tmp_path)), sum(piece.rows for piece in pieces)
+    made = replace(plan(CONFIG.deduplicate, str(tmp_path / "spill"), documents, 250, 60 * documents, 2**20), segments=5)
+    groups = [pieces[:1], pieces[1:3], pieces[3:]]
+    write_tasks(context, made, groups)
+    rank(context, made, groups)
+    order = rank_order(context, pieces, SignatureStore([piece.uri for piece in pieces], CONFIG.deduplicate))
+    found = [spill.read_columns(ranks_uri(made, group))["rank"] for group in range(3)]
+    assert np.argsort(np.concatenate(found)).tolist() == order.tolist()
+    segments = Segments(made)
+    by_rank = [batch for segment in range(5) for batch in spill.batches_of(segments.uri(segment))]
+    assert np.concatenate([batch["number"].to_numpy() for batch in by_rank]).tolist() == order.tolist()
+    assert segments.of(segments.bases.astype(np.uint32)).tolist() == [0, 1, 2, 3, 4]
+    assert max(np.diff(segments.bases)) < 400

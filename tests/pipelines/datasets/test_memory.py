@@ -1,0 +1,45 @@
+"""What is left is the least of what the machine and the container leave."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.units import memory
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    groups = tuple((tmp_path / folder, limit, used) for folder, (_, limit, used) in zip("ab", memory._CGROUPS, strict=True))
+    monkeypatch.setattr(memory, "_CGROUPS", groups)
+    return tmp_path
+
+
+def group(folder: Path, limit: str, used: str, limits: tuple[str, str], statistics: str) -> None:
+    folder.mkdir()
+    for name, value in ((limit, limits[0]), (used, limits[1]), ("memory.stat", statistics)):
+        (folder / name).write_text(value + "\n")
+
+
+def test_a_machine_that_says_nothing_has_no_answer(machine: Path) -> None:
+    assert memory.available_bytes() is None
+
+
+def test_the_machines_free_memory_counts(machine: Path) -> None:
+    (machine / "meminfo").write_text("MemTotal:       9000 kB\nMemFree:         100 kB\nMemAvailable:    2000 kB\n")
+    assert memory.available_bytes() == 2000 * 1024
+    group(machine / "a", "memory.max", "memory.current", ("max", "5"), "inactive_file 1")
+    assert memory.available_bytes() == 2000 * 1024
+
+
+def test_a_containers_limit_counts_without_the_pages_of_files(machine: Path) -> None:
+    (machine / "meminfo").write_text("MemAvailable:    2000 kB\n")
+    group(machine / "a", "memory.max", "memory.current", ("1000", "700"), "anon 400\ninactive_file 50")
+    assert memory.available_bytes() == 350
+    group(machine / "b", "memory.limit_in_bytes", "memory.usage_in_bytes", ("100", "90"), "total_inactive_file 20")
+    assert memory.available_bytes() == 30
+
+
+def test_this_machine_has_some() -> None:
+    found = memory.available_bytes()
+    assert found is None or found > 2**20

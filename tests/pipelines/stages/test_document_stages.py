@@ -1,0 +1,194 @@
+"""The stages of the documents dataset, and the two of the corpus that read their verdicts."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from places import SHARED
+
+from pipelines.config import ExcludeSection, LanguageSection, LinesSection, NormalizeSection, QualitySection
+from pipelines.contract.batch import Batch, born, documents_from, with_columns
+from pipelines.contract.schema import document_id
+from pipelines.stages import exclude, judge, language, lines, normalize, quality, split
+
+MODEL = SHARED / "langid" / "lid.176.ftz"
+
+
+def batch(*texts: str, **columns: Any) -> Batch:
+    ids = [document_id("s", str(i)) for i in range(len(texts))]
+    defaults = {"source": ["s"] * len(texts), "snapshot": ["1"] * len(texts), "origin": [f"f#{i}" for i in range(len(texts))]}
+    return born("read", documents_from({"id": ids, "work": ids, **defaults, "text": list(texts), **columns}))
+
+
+def dropped(result: Batch) -> list[tuple[str, str, str | None]]:
+    result.ledger.check()
+    return [(row["text"], row["reason"], row["detail"]) for drops in result.drops for row in drops.to_pylist()]
+
+
+def texts(result: Batch) -> list[str]:
+    result.ledger.check()
+    return result.documents["text"].to_pylist()
+
+
+def test_exclude_by_id_work_address_and_host() -> None:
+    urls = [
+        None,
+        None,
+        "https://a.org/x",
+        "http://u:p@EXAMPLE.com:80/",
+        "https://news.example.com./y",
+        "https://notexample.com/?q=example.com",
+        "//example.com",
+        "example.com/page",
+    ]
+    given = batch(*"01234567", url=urls, work=[document_id("s", "book")] + [document_id("s", str(i)) for i in range(1, 8)])
+    ids = (document_id("s", "book").hex(), document_id("s", "1").hex().upper())
+    result = exclude.stage(ExcludeSection(ids=ids, urls=("https://a.org/x",), hosts=("example.com",)))(given)
+    assert texts(result) == ["5"]
+    assert [detail for _, _, detail in dropped(result)] == ["id", "id", "url", "host", "host", "host", "host"]
+    assert {reason for _, reason, _ in dropped(result)} == {"excluded"}
+
+
+def test_exclude_nothing_keeps_everything() -> None:
+    assert texts(exclude.stage(ExcludeSection())(batch("a", "b"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("wrong", ["xyz", "ab", "00" * 17])
+def test_exclude_names_an_id_that_is_none(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"exclude\.ids"):
+        exclude.stage(ExcludeSection(ids=(wrong,)))
+
+
+def test_normalize_counts_by_change_and_drops_what_is_left_empty_or_garbled() -> None:
+    result = normalize.stage(NormalizeSection(garbled_share_limit=0.25))(
+        batch("a\r\nb", "\u200b \n", "\ufffd\ufffdab", "\ufffdabc", "e\u0301\x00")
+    )
+    assert texts(result) == ["a\nb", "\ufffdabc", "é"]
+    assert dropped(result) == [("", "empty", None), ("\ufffd\ufffdab", "garbled", "0.5")]
+    line = result.ledger.lines["normalize"]
+    assert dict(line.characters_removed) == {"control": 2, "whitespace": 3, "composition": 1}
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"])), min_size=1, max_size=5))
+def test_normalize_and_split_conserve(given: list[str]) -> None:
+    result = split.stage(limit=7)(normalize.stage(NormalizeSection())(batch(*given)))
+    result.ledger.check()
+    assert all(0 < len(text) <= 7 for text in result.documents["text"].to_pylist())
+
+
+def test_split_numbers_the_pieces_of_a_work() -> None:
+    given = batch("short", "One two. Three four.\n\nFive six.", "last", title=["a", "b", "c"])
+    result = split.stage(limit=24)(given)
+    assert texts(result) == ["short", "One two. Three four.\n\n", "Five six.", "last"]
+    assert result.documents["title"].to_pylist() == ["a", "b", "b", "c"]
+    before, works, ids = (
+        given.documents["id"].to_pylist(),
+        result.documents["work"].to_pylist(),
+        result.documents["id"].to_pylist(),
+    )
+    assert works == [before[0], before[1], before[1], before[2]]
+    assert ids == [before[0], split.piece_id(before[1], 0), split.piece_id(before[1], 1), before[2]]
+    assert result.ledger.lines["split"].documents_split == 1
+
+
+def test_split_leaves_short_texts_as_they_are() -> None:
+    given = batch("a", "b")
+    result = split.stage()(given)
+    assert result.documents.equals(given.documents)
+    assert result.ledger.lines["split"].documents_out == 2
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="../shared/data/langid/lid.176.ftz is not here")
+def test_judge_fills_columns_and_drops_nothing() -> None:
+    given = batch("This is an English text {", "Это русский текст о погоде.")
+    result = judge.stage(LanguageSection(), QualitySection(), str(MODEL), apply_rules=True)(given)
+    assert result.documents["language"].to_pylist() == ["en", "ru"]
+    assert result.documents["rule"].to_pylist() == ["c4_curly_bracket", "c4_few_sentences"]
+    assert result.documents["rule_value"].to_pylist() == [1.0, 1.0]
+    assert result.documents.num_rows == 2 and not result.drops
+    unjudged = judge.stage(LanguageSection(), QualitySection(), str(MODEL), apply_rules=False)(given)
+    assert unjudged.documents["rule"].null_count == 2
+
+
+def test_judge_without_a_model_leaves_the_language_open() -> None:
+    result = judge.stage(LanguageSection(enabled=False), QualitySection(rules=("c4",)), None, apply_rules=True)(batch("{"))
+    assert result.documents["language"].to_pylist() == [None]
+    assert result.documents["rule"].to_pylist() == ["c4_curly_bracket"]
+
+
+def test_language_drops_the_unwanted_and_the_uncertain() -> None:
+    given = batch("a", "b", "c", "d", language=["en", "de", "en", None], language_score=[0.9, 0.9, 0.5, 0.0])
+    result = language.stage(LanguageSection(keep=("en",)))(given)
+    assert texts(result) == ["a"]
+    assert dropped(result) == [
+        ("b", "language_unwanted", "de 0.9"),
+        ("c", "language_uncertain", "en 0.5"),
+        ("d", "language_unwanted", "? 0"),
+    ]
+    assert texts(language.stage(LanguageSection())(given)) == ["a", "b"]
+
+
+def test_language_refuses_what_was_not_judged() -> None:
+    with pytest.raises(ValueError, match="were not judged"):
+        language.stage(LanguageSection())(batch("a"))
+
+
+@dataclass(frozen=True)
+class ByWord:
+    """A classifier: 0.75 for "good", 0.25 for everything else."""
+
+    languages: frozenset[str]
+    threshold: float = 0.5
+
+    def score(self, texts: pa.StringArray) -> pa.Array:
+        return pa.array([0.75 if text == "good" else 0.25 for text in texts.to_pylist()], pa.float32())
+
+
+def with_language(given: Batch, language: str) -> Batch:
+    rows = given.documents.num_rows
+    return replace(given, documents=with_columns(given.documents, language=pa.repeat(language, rows)))
+
+
+def test_quality_drops_by_rule_then_by_classifier() -> None:
+    given = batch("good", "bad", "poor", rule=[None, "gopher_symbols", None], rule_value=[None, 0.25, None])
+    assert texts(quality.stage(None)(given)) == ["good", "poor"]
+    result = quality.stage(ByWord(frozenset({"en"})))(with_language(given, "en"))
+    assert texts(result) == ["good"]
+    assert result.documents["quality_score"].to_pylist() == [0.75]
+    assert dropped(result) == [("bad", "gopher_symbols", "0.25"), ("poor", "low_quality", "0.25")]
+
+
+def test_a_language_that_the_classifier_has_not_learned_is_not_scored() -> None:
+    result = quality.stage(ByWord(frozenset({"de"})))(with_language(batch("good", "poor"), "en"))
+    assert texts(result) == ["good", "poor"]
+    assert result.documents["quality_score"].to_pylist() == [None, None]
+
+
+def test_stages_take_an_empty_batch() -> None:
+    result = batch()
+    for stage in (
+        exclude.stage(ExcludeSection(hosts=("a.org",))),
+        normalize.stage(NormalizeSection()),
+        split.stage(),
+        judge.stage(LanguageSection(), QualitySection(), None, apply_rules=True),
+        language.stage(LanguageSection()),
+        quality.stage(None),
+    ):
+        result = stage(result)
+    assert result.documents.num_rows == 0
+    result.ledger.check()
+
+
+def test_lines_are_cut_and_counted() -> None:
+    prose = "The old bridge over the river was closed on Monday for repairs that take a year."
+    given = batch(f"Home\nBridge closed\n{prose}\nShare", "short", title=["Bridge closed", None])
+    result = lines.stage(LinesSection())(given)
+    assert texts(result) == [f"Bridge closed\n{prose}", "short"]
+    assert result.ledger.lines["lines"].characters_removed == {"lines": len("Home\n\nShare")}
+    untouched = lines.stage(LinesSection())(batch("short"))
+    assert texts(untouched) == ["short"]
+    assert untouched.ledger.lines["lines"].documents_in == 1  # the stage is in the ledger of every batch

@@ -1,0 +1,25 @@
+from typing import Any
+
+import pytest
+
+from pipelines.config import CorpusConfig
+from pipelines.corpus import plan
+from pipelines.units.context import Context
+
+DATA: dict[str, Any] = {
+    "corpus": {"name": "t"},
+    "sources": [{"name": "s", "kind": "books", "root": ".", "snapshot": "1"}],
+    "vocabularies": [{"name": "gpt"}, {"name": "bert", "families": ["bert"], "normalizer": "nfkc_lower"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"),
+    [({}, ["tokens/gpt", "tokens/bert"]), ({"vocabularies": ["bert"]}, ["tokens/bert"])],
+)
+def test_every_vocabulary_has_its_shards_unless_some_are_named(tokens: dict[str, Any], wanted: list[str]) -> None:
+    steps = plan(Context(CorpusConfig.model_validate({**DATA, "tokens": tokens}), "out"))
+    assert [step.name for step in steps if step.name.startswith("vocabulary/")] == ["vocabulary/gpt", "vocabulary/bert"]
+    found = [step for step in steps if step.name.startswith("tokens/")]
+    assert [step.name for step in found] == wanted
+    assert all(step.needs == ("corpus", step.name.replace("tokens", "vocabulary")) for step in found)

@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.text.characters.splitting import pieces
+
+_PARTS = st.lists(st.sampled_from(["a", "word ", "s. ", "。", "\n\n", "e\u0301", "\u200d", "xyz", "\n", "👍🏽"]), max_size=60)
+
+
+@given(_PARTS.map("".join), st.integers(1, 30))
+def test_no_character_is_lost_and_no_piece_is_too_long(text: str, limit: int) -> None:
+    got = pieces(text, limit)
+    assert "".join(got) == text
+    assert all(0 < len(piece) <= limit for piece in got) or got == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "wanted"),
+    [
+        ("short", 5, ["short"]),
+        ("", 5, [""]),
+        ("One two. Three four.\n\nFive six.", 24, ["One two. Three four.\n\n", "Five six."]),
+        ("Aa bb cc. Dd ee ff. Gg", 18, ["Aa bb cc. ", "Dd ee ff. Gg"]),
+        ("天地玄黃。宇宙洪荒。日", 8, ["天地玄黃。", "宇宙洪荒。日"]),
+        ("aaaa bbbb cccc", 10, ["aaaa ", "bbbb cccc"]),
+        ("abcdefghij", 4, ["abcd", "efg", "hij"]),  # hard, and nearly equal: not 4, 4, 2
+        ("abcde\u0301\u0301fg", 5, ["abcd", "e\u0301\u0301fg"]),
+    ],
+)
+def test_where_texts_are_cut(text: str, limit: int, wanted: list[str]) -> None:
+    assert pieces(text, limit) == wanted
+
+
+def test_pieces_are_of_nearly_equal_size() -> None:
+    text = "".join(f"Sentence number {i} is here.\n\n" for i in range(1000))
+    sizes = [len(piece) for piece in pieces(text, 10_000)]
+    assert len(sizes) == 3 + (len(text) > 30_000)
+    assert max(sizes) - min(sizes) < 60

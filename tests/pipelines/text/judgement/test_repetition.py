@@ -1,0 +1,87 @@
+"""Each measure against a few lines of plain Python that say the same."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.text.judgement.repetition import DUPLICATE, TOP, measure
+
+
+def duplicates(items: Sequence[str]) -> tuple[float, float]:
+    extra = [item for i, item in enumerate(items) if item in items[:i]]
+    return len(extra) / max(1, len(items)), sum(map(len, extra)) / max(1, sum(map(len, items)))
+
+
+def top(tokens: Sequence[str], n: int) -> float:
+    counts = Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+    times, length = max(((times, sum(map(len, gram))) for gram, times in counts.items()), default=(1, 0))
+    return min(1.0, times * length / sum(map(len, tokens))) if times > 1 else 0.0
+
+
+def duplicate_ngrams(tokens: Sequence[str], n: int) -> float:
+    seen: set[tuple[str, ...]] = set()
+    found = i = 0
+    while i <= len(tokens) - n:
+        gram = tuple(tokens[i : i + n])
+        if gram in seen:
+            found += sum(map(len, gram))
+            i += n
+        else:
+            seen.add(gram)
+            i += 1
+    return found / max(1, sum(map(len, tokens)))
+
+
+def check(text: str) -> None:
+    """`text` has scripts with spaces only, so that its tokens are those of str.split."""
+    got = measure(pa.array(["before", text, "after"]))
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    paragraphs = [p.strip("\n") for p in re.split(r"\n\n+", "\n".join(lines))]
+    tokens = text.split()
+    assert (got.lines[1], got.line_characters[1]) == duplicates([line for line in lines if line])
+    paragraphs = [p for p in paragraphs if p]
+    shares = duplicates(paragraphs)
+    assert got.paragraphs[1] == shares[0]
+    without_newlines = [p.replace("\n", "") for p in paragraphs]
+    extra = sum(len(w) for i, (p, w) in enumerate(zip(paragraphs, without_newlines, strict=True)) if p in paragraphs[:i])
+    assert got.paragraph_characters[1] == extra / max(1, sum(map(len, without_newlines)))
+    assert got.top[1].tolist() == [top(tokens, n) for n in TOP]
+    assert got.duplicate[1].tolist() == [duplicate_ngrams(tokens, n) for n in DUPLICATE]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(["a", "bb", "é", "word,", "#", "x1", "\n", "\n\n", "the same line\n", " \t"]), max_size=120))
+def test_all_measures_are_those_of_the_definition(parts: list[str]) -> None:
+    check(" ".join(parts))
+    check("".join(parts))
+
+
+def test_known_text() -> None:
+    got = measure(pa.array(["same line\nother one\nsame line\n\nlast\n\nlast"]))
+    assert got.lines[0] == 2 / 5  # the second "same line" and the second "last"
+    assert got.line_characters[0] == 13 / 35
+    assert got.paragraphs[0] == 1 / 3
+    assert got.top[0, 0] == pytest.approx(16 / 32)  # "same line" twice
+
+
+def test_characters_are_tokens_where_no_spaces_are_written() -> None:
+    got = measure(pa.array(["天地玄黃。天地玄黃。天地玄黃。"]))  # 12 tokens, n half as large again
+    assert got.top[0, 0] == pytest.approx(12 / 15)  # "地玄黃。", three times
+    assert got.duplicate[0, 0] == 10 / 15  # the 8-gram of the first two sentences begins again at the fifth token
+
+
+def test_nothing_to_measure() -> None:
+    got = measure(pa.array(["", " \n ", "one"]))
+    assert got.lines.tolist() == [0, 0, 0]
+    assert got.top.tolist() == [[0, 0, 0]] * 3
+    assert measure(pa.array([], pa.string())).duplicate.shape == (0, 6)
+
+
+def test_a_slice_is_measured_like_its_copy() -> None:
+    texts = pa.array(["a a a a", "b b b", "c d c d c d"])
+    assert measure(texts.slice(1)).top.tolist() == measure(texts).top[1:].tolist()

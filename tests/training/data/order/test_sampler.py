@@ -1,0 +1,293 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.data.config import DataSection
+from training.data.draws import key
+from training.data.order.mixture import BLOCK_SLOTS, MixtureError, Quotas, Stage, quotas, stages
+from training.data.order.sampler import MAX_SLOT, Sampler, permute, sampler
+from training.data.rows.layout import Stream
+
+
+def streams(*sizes: int) -> list[Stream]:
+    first, made = 0, []
+    for number, size in enumerate(sizes):
+        made.append(Stream(f"source{number}", first, size, size * 10))
+        first += size
+    return made
+
+
+def test_every_size_up_to_2000_is_permuted_one_to_one() -> None:
+    for size in range(1, 2001):
+        image = permute(np.arange(size), size, key(7, size))
+        assert np.array_equal(np.sort(image), np.arange(size)), size
+
+
+@given(st.integers(2, 10**12), st.integers(0, 2**64 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_large_permutation_stays_inside_and_never_meets(size: int, seed: int) -> None:
+    positions = np.unique(np.random.default_rng(seed).integers(0, size, 1000))
+    image = permute(positions, size, key(seed))
+    assert image.min() >= 0 and image.max() < size
+    assert len(np.unique(image)) == len(positions)
+
+
+def test_a_large_permutation_looks_random() -> None:
+    size = 1_000_003
+    image = permute(np.arange(size), size, key(3))
+    first = image[:100_000] / size
+    assert abs(first.mean() - 0.5) < 4 * (1 / 12 / 100_000) ** 0.5  # four standard errors
+    assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 4 / 100_000**0.5
+    assert np.histogram(first, bins=100, range=(0, 1))[0].std() < 1.5 * 1000**0.5
+    assert (np.diff(image) == 1).sum() < 10  # neighbours are torn apart: about one pair stays in a random permutation
+    assert (image == np.arange(size)).sum() < 10
+
+
+def test_the_order_is_this_order_for_ever() -> None:
+    """Another answer needs another VERSION: a resumed run would see other rows."""
+    assert permute(np.arange(10), 10, key(1, 2)).tolist() == [2, 4, 3, 7, 1, 6, 9, 0, 8, 5]
+    assert sampler(streams(60, 40), 5).rows(95, 10).tolist() == [18, 64, 0, 33, 29, 60, 55, 68, 52, 47]
+    mixed = sampler(streams(60, 40), 5, {"source0": 1, "source1": 2})
+    assert mixed.rows(5000, 10).tolist() == [76, 40, 16, 71, 36, 81, 65, 52, 69, 63]
+
+
+def test_every_row_comes_once_an_epoch_in_another_order_each() -> None:
+    drawn = sampler(streams(60, 0, 40), seed=5).rows(0, 300).reshape(3, 100)
+    for epoch in drawn:
+        assert np.array_equal(np.sort(epoch), np.arange(100))
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(0, 200))
+@settings(max_examples=50, deadline=None)
+def test_a_batch_is_a_piece_of_the_slots_whatever_was_asked_before(size: int, rows: int, step: int) -> None:
+    for mixture in (None, {"source0": 1.0, "source1": 2.5}):
+        made = sampler(streams(size, 7), 9, mixture)
+        whole = made.rows(0, (step + 1) * rows)
+        assert np.array_equal(made.batch(step, rows), whole[step * rows :])
+
+
+def test_a_mixture_gives_every_block_its_quotas_and_every_source_its_epochs() -> None:
+    made = sampler(streams(100, 3000, 50), 11, {"source0": 3, "source1": 1})
+    drawn = made.rows(0, 4 * BLOCK_SLOTS)
+    of_first = drawn < 100
+    assert of_first.reshape(4, BLOCK_SLOTS).sum(axis=1).tolist() == [768] * 4
+    assert drawn.max() < 3100  # source2 has no weight
+    assert np.unique(drawn[~of_first], return_counts=True)[1].max() == 1  # 1,024 draws of 3,000: none twice
+    counts = np.bincount(drawn[of_first], minlength=100)  # 3,072 draws of 100 rows: 30 or 31 epochs
+    assert set(counts.tolist()) == {30, 31}
+    assert not np.array_equal(of_first[:BLOCK_SLOTS], of_first[BLOCK_SLOTS : 2 * BLOCK_SLOTS])  # a new order each block
+
+
+def test_quotas_are_exact() -> None:
+    assert quotas([1]).tolist() == [1024]
+    assert quotas([1, 1, 1]).tolist() == [342, 341, 341]
+    assert quotas([1e-9, 1]).tolist() == [1, 1023]
+    assert quotas([1.0] * 1024).tolist() == [1] * 1024
+
+
+@pytest.mark.parametrize("weights", [[], [0.0, 1.0], [1.0] * 1025])
+def test_impossible_weights_are_refused(weights: list[float]) -> None:
+    with pytest.raises(MixtureError, match="a mixture needs"):
+        quotas(weights)
+
+
+def test_slots_beyond_int64_are_refused_and_the_last_ones_are_drawn() -> None:
+    for made in (sampler(streams(2**62, 5), 1), sampler(streams(2**62, 5), 1, {"source0": 1, "source1": 9})):
+        last = made.rows(MAX_SLOT - 3000, 3000)
+        assert last.min() >= 0 and last.max() < 2**62 + 5
+        with pytest.raises(ValueError, match="this training has the slots"):
+            made.rows(MAX_SLOT, 1)
+        with pytest.raises(ValueError, match="this training has the slots"):
+            made.batch(2**60, 512)
+    assert permute(np.array([2**63 - 2]), 2**63 - 1, key(1))[0] >= 0
+
+
+# Mixtures that change during the training
+
+
+@st.composite
+def staged(draw: st.DrawFn) -> tuple[list[Stream], list[Stage]]:
+    """Up to four sources of 1 to 3,000 rows, up to four stages of 1 to 3,000 slots, each with some of the sources."""
+    sizes = draw(st.lists(st.integers(1, 3000), min_size=1, max_size=4))
+    lengths = draw(st.lists(st.integers(1, 3000), max_size=3))
+    names = st.sampled_from([f"source{n}" for n in range(len(sizes))])
+    weights = st.dictionaries(names, st.floats(0.001, 10), min_size=1)
+    ends = [*np.cumsum(lengths).tolist(), None]
+    return streams(*sizes), [Stage(f"data.stages.{n}.mixture", end, draw(weights)) for n, end in enumerate(ends)]
+
+
+def by_source(made: Sampler, rows: np.ndarray) -> list[int]:
+    return [int(((rows >= stream.first) & (rows < stream.first + stream.rows)).sum()) for stream in made.streams]
+
+
+def edges(found: list[Stage], blocks: int) -> list[tuple[int, int, Stage]]:
+    """Where each block begins and ends, cut where its stage ends; and its stage."""
+    out: list[tuple[int, int, Stage]] = []
+    begin = 0
+    for stage in found:
+        end = stage.until_slot or begin + blocks * BLOCK_SLOTS
+        out.extend((at, min(at + BLOCK_SLOTS, end), stage) for at in range(begin, end, BLOCK_SLOTS))
+        begin = end
+    return out
+
+
+@given(staged(), st.integers(0, 2**63))
+@settings(max_examples=40, deadline=None)
+def test_blocks_have_their_quotas_and_every_epoch_of_every_source_is_a_permutation_across_stages(
+    mixture: tuple[list[Stream], list[Stage]], seed: int
+) -> None:
+    given_streams, found = mixture
+    made = sampler(given_streams, seed, found)
+    blocks = edges(found, 2)
+    drawn = made.rows(0, blocks[-1][1])
+    counts = np.zeros(sum(stream.rows for stream in given_streams), dtype=np.int64)
+    for begin, end, stage in blocks:
+        named = sorted(stage.weights)
+        wanted = dict(zip(named, quotas([stage.weights[name] for name in named]).tolist(), strict=True))
+        got = by_source(made, drawn[begin:end])
+        for stream, count in zip(made.streams, got, strict=True):
+            quota = wanted.get(stream.source, 0)
+            assert count == quota if end - begin == BLOCK_SLOTS else count <= quota
+        counts += np.bincount(drawn[begin:end], minlength=len(counts))
+        for stream in made.streams:  # so far: every row once an epoch, those of this epoch at most once more
+            mine = counts[stream.first : stream.first + stream.rows]
+            assert mine.max() - mine.min() <= 1
+        assert made.draws(end).tolist() == by_source(made, drawn[:end])
+
+
+@given(staged(), st.integers(0, 12_000), st.lists(st.integers(0, 700), min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_slots_give_the_same_rows_however_they_are_asked_for(
+    mixture: tuple[list[Stream], list[Stage]], first: int, sizes: list[int]
+) -> None:
+    for found in (mixture[1], None):
+        made = sampler(mixture[0], 3, found)
+        whole = made.rows(first, sum(sizes))
+        begins = np.cumsum([0, *sizes[:-1]]) + first
+        again = {at: made.rows(int(begins[at]), sizes[at]) for at in reversed(range(len(sizes)))}
+        assert np.array_equal(np.concatenate([again[at] for at in range(len(sizes))]), whole)
+
+
+@given(staged(), st.integers(1, 60_000), st.floats(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_no_source_is_seen_more_often_than_max_epochs(
+    mixture: tuple[list[Stream], list[Stage]], slots: int, max_epochs: float
+) -> None:
+    try:
+        made = sampler(*mixture[:1], 3, mixture[1], max_epochs=max_epochs, slots=slots)
+    except MixtureError as error:
+        assert "train.steps" in str(error) and "data.max_epochs" in str(error)
+        return
+    drawn = made.rows(0, slots)
+    shares = made.plan(slots)
+    assert [share.draws for share in shares] == by_source(made, drawn)
+    assert all(share.draws <= max_epochs * share.rows for share in shares)
+    assert sum(share.draws for share in shares) == slots
+    for stream in made.streams:
+        mine = drawn[(drawn >= stream.first) & (drawn < stream.first + stream.rows)]
+        counts = np.bincount(mine - stream.first, minlength=stream.rows)
+        assert counts.max() <= np.ceil(max_epochs) and counts.max() - counts.min() <= 1
+    with pytest.raises(ValueError, match="this training has the slots"):
+        made.rows(slots, 1)
+
+
+def test_a_stage_begins_with_a_block_of_its_own_and_goes_on_in_the_same_epoch() -> None:
+    one = {"source0": 1.0, "source1": 3.0}
+    made = sampler(streams(700, 5000), 4, [Stage("a", 1500, one), Stage("b", None, one)])
+    drawn = made.rows(0, 1500 + 2 * BLOCK_SLOTS)
+    assert by_source(made, drawn[1500 : 1500 + BLOCK_SLOTS]) == [256, 768]
+    counts = np.bincount(drawn[drawn < 700], minlength=700)
+    assert counts.sum() == made.draws(len(drawn))[0] == 877 and set(counts.tolist()) == {1, 2}
+
+
+def test_what_a_bounded_source_loses_goes_to_the_others_in_proportion() -> None:
+    names = {"source0": 8.0, "source1": 1.0, "source2": 1.0}
+    slots = 100 * BLOCK_SLOTS
+    free = sampler(streams(100, 10**6, 10**6), 1, names, slots=slots)
+    assert [share.draws for share in free.plan(slots)] == [81900, 10300, 10200]  # of 1,024: 819, 103, 102
+    made = sampler(streams(10_000, 10**6, 10**6), 1, names, max_epochs=4, slots=slots)
+    assert [share.draws for share in made.plan(slots)] == [40_000, 31_200, 31_200]  # 400 a block
+    assert [share.epochs for share in made.plan(slots)] == [4, 0.0312, 0.0312]
+    assert [share.tokens for share in made.plan(slots)] == [400_000, 312_000, 312_000]
+
+
+def test_what_goes_to_the_others_may_take_one_of_them_to_its_bound_too() -> None:
+    slots = 100 * BLOCK_SLOTS
+    names = {"source0": 8.0, "source1": 1.0, "source2": 1.0}
+    made = sampler(streams(10_000, 5000, 10**6), 1, names, max_epochs=4, slots=slots)
+    assert [share.draws for share in made.plan(slots)] == [40_000, 20_000, 42_400]  # 400 and 200 a block, the rest
+
+
+def test_a_source_of_less_than_one_slot_a_block_has_one_in_every_nth_block() -> None:
+    names = {"source0": 1.0, "source1": 1.0, "source2": 1.0, "source3": 1.0}
+    slots = 100 * BLOCK_SLOTS
+    made = sampler(streams(10, 7, 10**6, 4000), 1, names, max_epochs=2, slots=slots)
+    quota = made.segments[0].quotas
+    assert quota == Quotas((1, 1, 942, 80), (5, 8, 1, 1), heir=2)
+    assert [share.draws for share in made.plan(slots)] == [20, 13, 94_367, 8000]
+    drawn = made.rows(0, slots)
+    assert np.flatnonzero([by_source(made, drawn[at : at + BLOCK_SLOTS])[1] for at in range(0, slots, BLOCK_SLOTS)]).tolist() == [
+        *range(0, 100, 8)
+    ]
+    heirs = drawn[(drawn >= 17) & (drawn < 17 + 10**6)]
+    assert len(heirs) == len(np.unique(heirs)) == 94_367  # under one epoch: no draw of the heir comes twice
+
+
+_ONE = {"source0": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"mixture": {"books": 1}},
+            r"data\.mixture: there is no source 'books'; the sources with rows are \['source0', 'source2'",
+        ),
+        ({"mixture": {"source1": 1}}, r"data\.mixture: 'source1' has no rows; the sources with rows are \['source0', 'source2'"),
+        ({"mixture": {"source0": 0.0}}, r"data\.mixture: the weight of 'source0' is 0\.0; weights are above 0"),
+        ({"mixture": {"source0": float("nan")}}, "the weight of 'source0' is nan"),
+        ({"mixture": [Stage("data.stages.1.mixture", None, {"x": 1})]}, r"data\.stages\.1\.mixture: there is no source 'x'"),
+        ({"mixture": [Stage("s", 5, _ONE)]}, r"data\.stages: stages need a growing until_step each"),
+        ({"mixture": [Stage("s", 5, _ONE), Stage("s", 5, _ONE), Stage("s", None, _ONE)]}, "growing"),
+        ({"max_epochs": 3.0}, r"data\.max_epochs: needs the number of steps"),
+        (
+            {"max_epochs": 3.0, "slots": 46},
+            r"train\.steps: 46 rows are to be drawn, more than data\.max_epochs = 3 gives of the 15 rows of source0, source2",
+        ),
+        (
+            {"mixture": _ONE, "max_epochs": 3.0, "slots": 16},
+            "16 rows are to be drawn, more than data.max_epochs = 3 gives of the 5",
+        ),
+    ],
+)
+def test_a_mixture_that_cannot_be_drawn_is_refused_with_field_and_fix(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(MixtureError, match=message):
+        sampler(streams(5, 0, 10), 1, **arguments)
+
+
+def test_a_stage_whose_sources_are_exhausted_is_named() -> None:
+    found = [Stage("data.stages.0.mixture", 2048, {"source0": 1}), Stage("data.stages.1.mixture", None, {"source1": 1})]
+    with pytest.raises(
+        MixtureError, match=r"data\.stages\.1\.mixture: with data\.max_epochs its sources \['source1'\] have fewer"
+    ):
+        sampler(streams(100_000, 10), 1, found, max_epochs=2, slots=4096)
+
+
+def test_stages_of_a_config() -> None:
+    rows = {"a": 1000, "b": 10, "empty": 0}
+    common = {"tokens": "t", "batch_rows": 8}
+    assert stages(DataSection.model_validate(common), rows) == ()
+    warm = DataSection.model_validate({**common, "temperature": 3})
+    (stage,) = stages(warm, rows)
+    assert stage.until_slot is None and stage.weights == pytest.approx({"a": 10, "b": 10 ** (1 / 3)})
+    followed = {**common, "stages": [{"until_step": 5, "mixture": {"a": 1}}, {"mixture": {"b": 2}}]}
+    assert stages(DataSection.model_validate(followed), rows) == (
+        Stage("data.stages.0.mixture", 40, {"a": 1}),
+        Stage("data.stages.1.mixture", None, {"b": 2}),
+    )
+    with pytest.raises(MixtureError, match=r"data\.stages\.0\.mixture: 'empty' has no rows"):
+        stages(DataSection.model_validate({**common, "stages": [{"mixture": {"empty": 1}}]}), rows)

@@ -1,0 +1,36 @@
+"""FLOPs of published shapes; the figures were computed apart, from the papers' conventions (see training/run/flops.py)."""
+
+import pytest
+
+from training.models import bart, bert, gpt, t5
+from training.run import flops
+
+
+def test_gpt_by_each_convention() -> None:
+    small = gpt.SIZES["small"]
+    by_token = {name: of(small, 1024) / 1024 / 1e6 for name, of in flops.GPT_CONVENTIONS.items()}
+    assert by_token["nanoGPT"] == pytest.approx(855.2, abs=0.05)
+    assert by_token["llm.c"] == pytest.approx(803.3, abs=0.05)
+    assert by_token["matrices"] == pytest.approx(854.4, abs=0.05)
+
+
+@pytest.mark.parametrize(("length", "share", "by_token"), [(512, 0.15, 587.9), (512, 1.0, 710.4), (128, 0.15, 545.4)])
+def test_bert_base(length: int, share: float, by_token: float) -> None:
+    found = flops.bert(bert.SIZES["base"], length, share * length)
+    assert found / length / 1e6 == pytest.approx(by_token, abs=0.05)
+
+
+def test_t5_base_of_both_kinds() -> None:
+    for size in ("base", "v1.1-base"):  # two matrices of 3072 are as much as three of 2048
+        assert flops.t5(t5.SIZES[size], 512, 114) / 1e9 == pytest.approx(425.9, abs=0.05)
+
+
+@pytest.mark.parametrize(("inputs", "of_example"), [(512, 466.5), (410, 428.1)])
+def test_bart_base(inputs: int, of_example: float) -> None:
+    assert flops.bart(bart.SIZES["base"], inputs, 512) / 1e9 == pytest.approx(of_example, abs=0.05)
+
+
+def test_of_a_model_that_can_be_counted_by_hand() -> None:
+    shape = gpt.GPTShape(layers=1, heads=1, width=2, vocabulary=3, length=4)
+    # 12 * 4 numbers in the layer's matrices, 3 * 2 in the head's; 4 x 4 pairs of 2 channels, twice two operations, thrice
+    assert flops.gpt(shape, 4) == 6 * 4 * (48 + 6) + 12 * 4 * 4 * 2

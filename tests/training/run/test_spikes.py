@@ -1,0 +1,66 @@
+import json
+import math
+import statistics
+
+import pytest
+
+from training.run.spikes import SpikeError, Spikes
+
+
+def calm(limit: float | None = 3.0, updates: int = 32, max_skipped: int = 3) -> Spikes:
+    """After losses and norms that go up and down by 0.1 around 5 and 1."""
+    made = Spikes(window=32, limit=limit, max_skipped=max_skipped)
+    for number in range(updates):
+        assert made.judge(5 + 0.1 * (-1) ** number, 1 - 0.1 * (-1) ** number).reason is None
+    return made
+
+
+def test_a_score_tells_how_far_above_the_last_ones_a_loss_lies() -> None:
+    verdict = calm().judge(5.2, 1.05)
+    before = [5 + 0.1 * (-1) ** number for number in range(32)]
+    assert verdict.loss_z == pytest.approx((5.2 - 5.0) / statistics.pstdev(before))
+    assert verdict.gradient_norm_z == pytest.approx(0.5)
+    assert calm(updates=15).judge(9.0, 9.0).loss_z is None  # too few to tell
+    assert calm(updates=16).judge(5.2, 1.0).loss_z == pytest.approx(2.0)
+
+
+def test_what_lies_too_far_above_is_skipped() -> None:
+    assert calm().judge(5.5, 1.0).reason == "loss's z-score of 5.0"
+    assert calm().judge(5.0, 2.0).reason == "gradient norm's z-score of 10.0"
+    assert calm().judge(1.0, 0.1).reason is None  # far below harms nobody
+    assert calm(limit=None).judge(50.0, 10.0).reason is None
+
+
+@pytest.mark.parametrize(("loss", "norm", "reason"), [(math.nan, 1.0, "loss nan"), (5.0, math.inf, "gradient norm inf")])
+def test_what_is_not_finite_is_always_skipped(loss: float, norm: float, reason: str) -> None:
+    verdict = calm(limit=None).judge(loss, norm)
+    assert (verdict.reason, verdict.loss_z, verdict.gradient_norm_z) == (reason, None, None)
+
+
+def test_what_was_skipped_is_not_remembered() -> None:
+    spikes = calm()
+    before = spikes.state()
+    assert spikes.judge(9.0, 1.0).reason is not None
+    assert spikes.state() == before | {"skipped": 1}
+    assert spikes.judge(5.0, 1.0).reason is None
+    assert spikes.state()["skipped"] == 0
+
+
+def test_too_many_in_a_row_end_the_run() -> None:
+    spikes = calm()
+    spikes.judge(9.0, 1.0)
+    spikes.judge(9.0, 1.0)
+    with pytest.raises(
+        SpikeError, match=r"3 updates in a row were skipped \(train\.max_skipped\).* with a lower train\.learning_rate"
+    ):
+        spikes.judge(9.0, 1.0)
+
+
+def test_a_restored_one_judges_alike() -> None:
+    spikes = calm()
+    spikes.judge(9.0, 1.0)
+    other = Spikes(window=32, limit=3.0, max_skipped=3)
+    other.restore(json.loads(json.dumps(spikes.state())))
+    for loss in (5.123456789, 5.3, 4.9):
+        assert other.judge(loss, loss / 5) == spikes.judge(loss, loss / 5)
+    assert other.state() == spikes.state()

@@ -1,0 +1,83 @@
+"""A trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers.families import Family, specials
+from pipelines.contract.tokenizers.loading import Tokenizer
+from training.checkpoints import trained
+from training.convert import huggingface
+from training.convert.formats.weight_files import SHARD_BYTES
+from training.models.families import parameters
+
+WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
+
+
+class ExportError(UserError):
+    """A model cannot be exported; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written."""
+
+    out: str
+    checkpoint: str
+    family: str
+    architecture: str  # Hugging Face's class
+    parameters: int
+    vocabulary: int
+    files: dict[str, int]  # bytes by name
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(self.files.values())
+
+
+def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, shard_bytes: int = SHARD_BYTES) -> ExportReport:
+    """Write the model of a run's newest checkpoint, or of a checkpoint, and its tokenizer, for Hugging Face.
+
+    Args:
+        path: the run's folder, or the checkpoint's.
+        out: a folder of this machine that is empty or does not exist; it appears when all of it is written.
+        write_tokenizer: writes a tokenizer's files into a folder.
+        shard_bytes: weights beyond that many go into several files.
+
+    Raises ValueError (CheckpointError, ExportError, SpecialsError, TokenizerError, WeightsError) that names the file and the fix.
+    """
+    target = Path(out).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{out}: is not an empty folder; name another, or remove it")
+    found = trained.load(path)
+    if found.family not in huggingface.FAMILIES:
+        raise ExportError(
+            f"{found.where}: {found.family} is no published model, so Hugging Face cannot load it; "
+            f"{', '.join(huggingface.FAMILIES)} can be exported"
+        )
+    family = cast(Family, found.family)
+    special_ids = specials(family, found.tokenizer.special_ids, found.where)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir()
+        write_tokenizer(found.tokenizer, str(temporary), family)
+        huggingface.write(temporary, found.model, family, special_ids, found.tokenizer.size, shard_bytes)
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return ExportReport(
+        out=str(out),
+        checkpoint=found.where,
+        family=family,
+        architecture=huggingface.FAMILIES[family].ARCHITECTURE,
+        parameters=parameters(found.model),
+        vocabulary=found.tokenizer.size,
+        files={file.name: file.stat().st_size for file in sorted(target.iterdir())},
+    )

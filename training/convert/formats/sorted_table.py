@@ -1,0 +1,122 @@
+"""LevelDB's sorted tables (leveldb doc/table_format.md), in which TensorFlow keeps what its checkpoints hold.
+
+blocks of entries; the block of the meta index; the block of the index; the footer (48 bytes)
+
+block   entries, restart points (uint32 each), their number (uint32); 1 byte: 0 as it is, 1 Snappy; masked CRC-32C (uint32)
+entry   bytes shared with the key before, other bytes of the key, bytes of the value (varints); those bytes; the value
+handle  offset and size of a block (varints); the values of the index are handles, the footer has the two of the indexes
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from training.convert.formats import crc32c
+from training.convert.rules import WeightsError
+
+_MAGIC = 0xDB4775248B80FB57
+_FOOTER_BYTES = 48
+_TRAILER_BYTES = 5
+_SNAPPY_RATIO = 64  # Snappy makes of 3 bytes at most 64 (google/snappy format_description.txt, copies); more is not believed
+AGAIN = "it is damaged or not whole; copy it again from where it was published"
+
+
+def read(data: bytes, where: str) -> dict[bytes, bytes]:
+    """All entries of a table, in the order of their keys; every block's sum is checked.
+
+    `where` is the file for messages. Raises WeightsError for what is no table, or is damaged.
+    """
+    if len(data) < _FOOTER_BYTES:
+        raise WeightsError(f"{where}: it has {len(data)} bytes, fewer than the footer of such a file; {AGAIN}")
+    if struct.unpack_from("<Q", data, len(data) - 8)[0] != _MAGIC:
+        raise WeightsError(f"{where}: it does not end as the index of a TensorFlow checkpoint does; {AGAIN}")
+    try:
+        return _entries(data)
+    except _BrokenError as error:
+        raise WeightsError(f"{where}: {error}; {AGAIN}") from error
+
+
+class _BrokenError(ValueError):
+    """A table that breaks its own rules; the message says where, without the file."""
+
+
+def _entries(data: bytes) -> dict[bytes, bytes]:
+    footer = len(data) - _FOOTER_BYTES
+    meta, position = _handle(data, footer)
+    index, _ = _handle(data, position)
+    for _ in _pairs(_block(data, meta), meta):  # nothing that is needed, but it too must be whole
+        pass
+    found: dict[bytes, bytes] = {}
+    last = None
+    for _, value in _pairs(_block(data, index), index):
+        handle, _ = _handle(value, 0)
+        for key, content in _pairs(_block(data, handle), handle):
+            if last is not None and key <= last:
+                raise _BrokenError(f"its key {key!r} is out of order")
+            found[key] = content
+            last = key
+    return found
+
+
+def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
+    offset, position = _varint(data, position)
+    size, position = _varint(data, position)
+    return (offset, size), position
+
+
+def _block(data: bytes, handle: tuple[int, int]) -> bytes:
+    """The content of a block."""
+    offset, size = handle
+    end = offset + size
+    if end + _TRAILER_BYTES + _FOOTER_BYTES > len(data):
+        raise _BrokenError(f"its block of bytes {offset} to {end} reaches beyond its end")
+    if struct.unpack_from("<I", data, end + 1)[0] != crc32c.masked(data[offset : end + 1]):
+        raise _BrokenError(f"the checksum of its block of bytes {offset} to {end} does not fit")
+    if data[end] == 0:
+        return data[offset:end]
+    if data[end] == 1:
+        return _without_snappy(data[offset:end], offset)
+    raise _BrokenError(f"its block at byte {offset} is compressed in a way (number {data[end]}) that no TensorFlow wrote")
+
+
+def _without_snappy(content: bytes, offset: int) -> bytes:
+    size, _ = _varint(content, 0)
+    if size > _SNAPPY_RATIO * len(content):
+        raise _BrokenError(f"its block at byte {offset} says that it holds {size} bytes, which Snappy could not")
+    codec: Any = pa.Codec("snappy")
+    try:
+        return codec.decompress(content, size, asbytes=True)
+    except OSError as error:
+        raise _BrokenError(f"its block at byte {offset} is not what Snappy makes: {error}") from error
+
+
+def _pairs(block: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block."""
+    restarts = struct.unpack_from("<I", block, len(block) - 4)[0] if len(block) >= 4 else 0
+    end = len(block) - 4 - 4 * restarts
+    if end < 0:
+        raise _BrokenError(f"its block at byte {handle[0]} is too short for its restart points")
+    key, position = b"", 0
+    while position < end:
+        shared, position = _varint(block, position)
+        other, position = _varint(block, position)
+        size, position = _varint(block, position)
+        if shared > len(key) or position + other + size > end:
+            raise _BrokenError(f"its block at byte {handle[0]} has an entry that is longer than the block")
+        key = key[:shared] + block[position : position + other]
+        position += other + size
+        yield key, block[position - size : position]
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """An unsigned number of at most 64 bits, 7 bits a byte from the lowest on, and the place behind it."""
+    value = shift = 0
+    while position < len(data) and shift < 64:
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+    raise _BrokenError(f"it has no number where one should be (byte {position} of a block)")

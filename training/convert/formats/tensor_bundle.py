@@ -1,0 +1,231 @@
+"""Checkpoints of TensorFlow, read without it: a "tensor bundle", the format V2 of TensorFlow 1 and the one of TensorFlow 2.
+
+    PREFIX.index                   a sorted table: "" -> BundleHeaderProto, a tensor's name -> BundleEntryProto
+    PREFIX.data-00000-of-00002 …   shards: the tensors' bytes, each where its entry says
+
+The table and its sums: sorted_table.py. The messages: bundle_entries.py. A partitioned variable has an entry without bytes
+that lists its slices; each slice lies under a key of its own, and `read` puts them together.
+
+Limits: no tensors of strings or of variants (they are listed, but are no weights), no checkpoints of the older format V1.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.convert.formats import bundle_entries, crc32c, sorted_table
+from training.convert.formats.bundle_entries import BFLOAT16, NUMBERS, Entry, Slice, kind_name
+from training.convert.formats.sorted_table import AGAIN
+from training.convert.rules import WeightsError
+
+_TRAINING = (  # ends of names that are an optimiser's: BERT's optimization.py, tf.train.AdamOptimizer, the step
+    "adam_m", "adam_v", "Adam", "Adam_1", "beta1_power", "beta2_power", "global_step",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A checkpoint whose index was read and checked; tensors are read when they are asked for."""
+
+    prefix: str
+    shards: int
+    big_endian: bool
+    entries: Mapping[bytes, Entry]  # tensors by name, slices by key
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensors, in the order of their bytes."""
+        return [key.decode() for key in self.entries if not bundle_entries.is_slice(key)]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by name."""
+        return {name: self.entries[name.encode()].shape for name in self.names}
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """NumPy's names of the dtypes by tensor's name; of those that NumPy has not ("bfloat16", "string"), TensorFlow's."""
+        return {name: kind_name(self.entries[name.encode()].kind) for name in self.names}
+
+    @property
+    def index(self) -> str:
+        """The file of the index."""
+        return f"{self.prefix}.index"
+
+    def shard(self, number: int) -> str:
+        """The file of a shard."""
+        return f"{self.prefix}.data-{number:05d}-of-{self.shards:05d}"
+
+    def read(self, name: str) -> NDArray[Any]:
+        """A tensor, as an array of its own in this machine's byte order; bfloat16 as float32, which holds it exactly.
+
+        Raises WeightsError when there is none of this name, it holds no numbers, or its bytes are not those that were written.
+        """
+        entry = self.entries.get(name.encode())
+        if entry is None or bundle_entries.is_slice(name.encode()):
+            raise WeightsError(f"{self.index}: has no tensor {name}; it is another model, or not whole")
+        if entry.kind not in NUMBERS:
+            raise WeightsError(f"{self.index}: {name} is of the dtype {kind_name(entry.kind)}, which is not read; leave it out")
+        if not entry.slices:
+            return _stored(self, name, entry)
+        found = np.empty(entry.shape, np.float32 if entry.kind == BFLOAT16 else NUMBERS[entry.kind])
+        for part in entry.slices:  # each element once: `open_bundle` saw to it
+            found[_region(part, entry.shape)] = _stored(self, name, self.entries[bundle_entries.slice_key(name.encode(), part)])
+        return found
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """All tensors but those of an optimiser. Raises WeightsError, as `read` does."""
+        return {name: self.read(name) for name in self.names if name.rsplit("/", 1)[-1] not in _TRAINING}
+
+
+def open_bundle(prefix: str) -> Bundle:
+    """A checkpoint, by the path of its files up to ".index".
+
+    Reads the index and checks it, and that the shards are there and long enough. Raises WeightsError, with file, tensor and fix.
+    """
+    prefix = prefix.removesuffix(".index")
+    where = f"{prefix}.index"
+    _check_index(prefix)
+    table = sorted_table.read(Path(where).read_bytes(), where)
+    if b"" not in table:
+        raise WeightsError(f"{where}: it is a table without the header of a checkpoint; {AGAIN}")
+    shards, big_endian = bundle_entries.header(table.pop(b""), where)
+    entries = {key: bundle_entries.entry(key, value, where) for key, value in table.items()}
+    bundle = Bundle(prefix, shards, big_endian, entries)
+    for key, entry in entries.items():
+        _check_place(bundle, key, entry)
+    _check_shards(bundle)
+    for key, entry in entries.items():
+        _check_slices(bundle, key, entry)
+    return bundle
+
+
+def find_prefix(path: str) -> str:
+    """The prefix of the checkpoint that a path means: itself, or what its folder's note "checkpoint" or only .index names.
+
+    Raises WeightsError when a folder has none, or several and no word on which.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return path.removesuffix(".index")
+    told = _told(folder / "checkpoint")
+    if told is not None:
+        return str(folder / told)
+    found = sorted(file.name.removesuffix(".index") for file in folder.glob("*.index"))
+    if len(found) > 1:
+        raise WeightsError(f"{path}: has several checkpoints ({', '.join(found)}); name the one that is meant, without .index")
+    if not found:
+        raise WeightsError(f"{path}: has no file *.index, so no TensorFlow checkpoint; name the folder of one, or its prefix")
+    return str(folder / found[0])
+
+
+def _told(file: Path) -> str | None:
+    """The newest checkpoint of a folder, by TensorFlow's note (a text protocol buffer): its name alone, for folders are moved."""
+    if not file.is_file():
+        return None
+    found = re.search(r'^\s*model_checkpoint_path:\s*"(.+)"\s*$', file.read_text("utf-8", errors="replace"), re.MULTILINE)
+    if found is None:
+        raise WeightsError(f"{file}: names no model_checkpoint_path; remove it, or name the checkpoint's prefix")
+    return found[1].replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _check_index(prefix: str) -> None:
+    """Raise WeightsError unless there is an index; an old checkpoint has none."""
+    if Path(f"{prefix}.index").is_file():
+        return
+    path = Path(prefix)
+    if path.is_file() or any(path.parent.glob(f"{path.name}-?????-of-?????")):
+        raise WeightsError(
+            f"{prefix}: a checkpoint of TensorFlow's old format V1, without .index, which is not read here; restore it in"
+            " TensorFlow and save it with tf.compat.v1.train.Saver(), which writes V2"
+        )
+    raise WeightsError(f"{prefix}.index: there is no such file; name the checkpoint's files up to .index")
+
+
+def _check_place(bundle: Bundle, key: bytes, entry: Entry) -> None:
+    """Raise WeightsError where an entry contradicts itself."""
+    told = bundle_entries.tell(key)
+    if entry.shard not in range(bundle.shards):
+        raise WeightsError(f"{bundle.index}: {told} lies in shard {entry.shard} of {bundle.shards}; {AGAIN}")
+    if entry.slices:
+        return
+    if entry.offset < 0 or entry.size < 0:
+        raise WeightsError(f"{bundle.index}: {told} has {entry.size} bytes from {entry.offset} on; {AGAIN}")
+    if entry.kind in NUMBERS and entry.size != math.prod(entry.shape) * NUMBERS[entry.kind].itemsize:
+        raise WeightsError(f"{bundle.index}: {told} of shape {entry.shape} cannot have {entry.size} bytes; {AGAIN}")
+
+
+def _check_slices(bundle: Bundle, key: bytes, entry: Entry) -> None:
+    """Raise WeightsError unless a tensor's slices are there, within it, apart from each other, and all of it."""
+    if not entry.slices:
+        return
+    told, held = bundle_entries.tell(key), 0
+    for part in entry.slices:
+        stored = bundle.entries.get(bundle_entries.slice_key(key, part))
+        if stored is None or stored.slices or stored.kind != entry.kind:
+            raise WeightsError(f"{bundle.index}: the slice {part} of {told} is missing; {AGAIN}")
+        if not _fits(part, stored, entry.shape):
+            raise WeightsError(f"{bundle.index}: the slice {part} does not fit {told} of shape {entry.shape}; {AGAIN}")
+        held += math.prod(stored.shape)
+    if held != math.prod(entry.shape) or _overlap(entry):
+        raise WeightsError(f"{bundle.index}: the slices of {told} are not all of it, each once; {AGAIN}")
+
+
+def _check_shards(bundle: Bundle) -> None:
+    """Raise WeightsError unless every shard that is used is there and long enough."""
+    ends: dict[int, tuple[int, bytes]] = {}
+    for key, entry in bundle.entries.items():
+        if not entry.slices:
+            ends[entry.shard] = max(ends.get(entry.shard, (0, key)), (entry.offset + entry.size, key))
+    for number, (end, key) in sorted(ends.items()):
+        file = Path(bundle.shard(number))
+        if not file.is_file():
+            raise WeightsError(f"{file}: this shard is missing, {bundle_entries.tell(key)} lies in it; put it beside the .index")
+        size = file.stat().st_size
+        if size < end:
+            raise WeightsError(f"{file}: has {size} bytes, but {bundle_entries.tell(key)} ends at {end}; {AGAIN}")
+
+
+def _stored(bundle: Bundle, name: str, entry: Entry) -> NDArray[Any]:
+    """The tensor of an entry with bytes of its own."""
+    file, dtype = bundle.shard(entry.shard), NUMBERS[entry.kind]
+    data = np.fromfile(file, np.uint8, entry.size, offset=entry.offset)
+    if len(data) != entry.size or crc32c.masked(data) != entry.sum:
+        raise WeightsError(f"{file}: the bytes of {name} are not those that were written (CRC-32C); {AGAIN}")
+    found = data.view(dtype.newbyteorder(">" if bundle.big_endian else "<")).reshape(entry.shape)
+    if entry.kind == BFLOAT16:
+        return (found.astype(np.uint32) << 16).view(np.float32)
+    return found.astype(dtype, copy=False)
+
+
+def _overlap(entry: Entry) -> bool:
+    """Whether two of a tensor's slices have an element in common."""
+    seen = np.zeros(entry.shape, np.bool_)
+    for part in entry.slices:
+        region = seen[_region(part, entry.shape)]
+        if region.any():
+            return True
+        region[...] = True
+    return False
+
+
+def _region(part: Slice, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Where a slice lies in its tensor."""
+    return tuple(
+        slice(start, start + (size if length is None else length)) for (start, length), size in zip(part, shape, strict=True)
+    )
+
+
+def _fits(part: Slice, stored: Entry, shape: tuple[int, ...]) -> bool:
+    """Whether a slice is within its tensor, and what is stored of it has its shape."""
+    if not len(part) == len(stored.shape) == len(shape):
+        return False
+    regions = _region(part, shape)
+    inside = all(0 <= region.start <= region.stop <= size for region, size in zip(regions, shape, strict=True))
+    return inside and stored.shape == tuple(region.stop - region.start for region in regions)

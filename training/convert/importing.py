@@ -1,0 +1,139 @@
+"""Models that others published, made checkpoints of ours: to be generated with, trained on, and exported.
+
+a folder of Hugging Face's       config.json, model.safetensors or pytorch_model.bin, and a tokenizer
+a folder of Google's BERT        bert_config.json, bert_model.ckpt.*, vocab.txt
+a folder of OpenAI's GPT-2       hparams.json, model.ckpt.*, encoder.json, vocab.bpe
+a folder of fairseq's BART       model.pt (or the .pt file itself), dict.txt, encoder.json, vocab.bpe
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers.families import Family, specials
+from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.published import load_existing
+from training.checkpoints import trained
+from training.convert import fairseq_bart, google_bert, huggingface, openai_gpt2
+from training.convert.formats import weight_files
+from training.models import families
+from training.models.families import Shape, parameters
+
+_Reader = Callable[[str], tuple[Shape, dict[str, Tensor], Tokenizer]]
+_ORIGINALS: Mapping[str, tuple[str, Family, _Reader]] = {  # by a file of the folder: whose model it is, and its reader
+    "bert_config.json": ("Google's BERT", "bert", google_bert.load),
+    "hparams.json": ("OpenAI's GPT-2", "gpt", openai_gpt2.load),
+    "*.pt": ("fairseq's BART", "bart", fairseq_bart.load),
+}
+_KNOWN = (
+    "config.json with model.safetensors or pytorch_model.bin (Hugging Face), bert_config.json (Google's BERT), hparams.json "
+    "(OpenAI's GPT-2) or a .pt file (fairseq's BART)"
+)
+
+
+class ImportingError(UserError):
+    """A model cannot be imported; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What was imported."""
+
+    source: str
+    kind: str  # whose model it was
+    family: str
+    parameters: int
+    vocabulary: int  # pieces of the tokenizer
+    checkpoint: str
+    remarks: tuple[str, ...]  # what a person should know: weights that are new, ids that differ
+
+
+def import_model(source: str | Path, out: str | Path, tokenizer: str | None = None) -> ImportReport:
+    """Write a checkpoint of somebody else's model and tokenizer into a folder.
+
+    Args:
+        source: where the files lie (see the module).
+        out: a folder that is empty or does not exist.
+        tokenizer: where the tokenizer lies, if not beside the weights; for folders of Hugging Face's.
+
+    Raises ValueError (ImportingError, WeightsError, TokenizerError, SpecialsError, CheckpointError) that names the file, the
+    field or weight, and the fix.
+    """
+    path, target = Path(source), Path(out)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ImportingError(f"{out}: is not an empty folder; name another, or remove it")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        original = _original(path)
+        whose, family, shape, weights, found = (
+            _hugging_face(path, tokenizer) if original is None else _of(original, path, tokenizer)
+        )
+    special_ids = specials(family, found.special_ids, str(source))
+    if found.size > shape.vocabulary:
+        raise ImportingError(
+            f"{source}: the tokenizer has {found.size} pieces, the special ones of {family} included, and the model "
+            f"{shape.vocabulary}; they do not belong together: name the model's own with --tokenizer"
+        )
+    remarks = [str(warning.message) for warning in told if warning.category is UserWarning]
+    if original is None:
+        remarks += huggingface.other_ids(path if path.is_dir() else path.parent, family, shape, special_ids)
+    with torch.device("meta"):  # nothing is drawn that is replaced at once
+        model = families.build(shape)
+    model.load_state_dict(weights, assign=True)
+    checkpoint = trained.save(target, model, family, found, {"source": str(source), "kind": whose})
+    return ImportReport(
+        source=str(source),
+        kind=whose,
+        family=family,
+        parameters=parameters(model),
+        vocabulary=found.size,
+        checkpoint=str(checkpoint),
+        remarks=tuple(remarks),
+    )
+
+
+_Read = tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and what was in its files
+
+
+def _original(path: Path) -> str | None:
+    """Which file of the originals' is there; None: it is a folder of Hugging Face's."""
+    if not path.exists() and not any(path.parent.glob(f"{path.name}.*")):  # of TensorFlow's files, their common name will do
+        raise ImportingError(f"{path}: there is no such folder; there should be {_KNOWN} in it")
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() and (folder / huggingface.CONFIG).exists() and any((folder / name).exists() for name in weight_files.NAMES):
+        return None
+    found = next((pattern for pattern in _ORIGINALS if any(folder.glob(pattern))), None)
+    if found is None and not (folder / huggingface.CONFIG).exists():
+        raise ImportingError(f"{path}: no model is known by its files; there should be {_KNOWN}")
+    return found
+
+
+def _of(original: str, path: Path, tokenizer: str | None) -> _Read:
+    whose, family, load = _ORIGINALS[original]
+    if tokenizer is not None:
+        raise ImportingError(f"{path}: --tokenizer is of folders of Hugging Face's; put the files of {whose} beside its weights")
+    shape, weights, found = load(str(path))
+    return whose, family, shape, weights, found
+
+
+def _hugging_face(path: Path, tokenizer: str | None) -> _Read:
+    folder = path if path.is_dir() else path.parent
+    name, shape, weights = huggingface.read(folder)
+    family = cast(Family, name)
+    whose = f"Hugging Face's {huggingface.FAMILIES[family].ARCHITECTURE}"
+    return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), family, given=tokenizer is not None)
+
+
+def _tokenizer(path: str, family: Family, *, given: bool) -> Tokenizer:
+    try:
+        return load_existing(path, [family])
+    except TokenizerError as error:
+        if given:
+            raise
+        raise TokenizerError(f"{error}; or name another place with --tokenizer") from error

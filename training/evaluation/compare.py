@@ -1,0 +1,264 @@
+r"""Families beside each other: train each on the same number of bytes, and show what it has learnt.
+
+    python -m training.evaluation.compare configs/pretrain/{gpt,bert}_demo.toml --bytes 1_000_000 --out build/models
+
+Every config is a run of training.run.pretrain in its own folder below --out, one after the other; the same command goes on with
+what is unfinished, and only reports what is finished. The budget is UTF-8 bytes of text, since families neither predict the
+same share of tokens nor have rows of the same size; so their losses are not alike, either: each stands beside the entropy of
+its own targets, what a model that knows only how frequent they are would lose.
+
+Then each is asked for the same: a word is taken out of a sentence of the validation split, and BERT fills the gap, BART and T5
+restore the text, GPT goes on with the text before the gap.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.contract import files
+from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers.families import FAMILIES, sentinel
+from pipelines.contract.tokenizers.loading import Tokenizer
+from training.checkpoints import trained
+from training.data.shards import TokenDataset, open_dataset, open_runs
+from training.generation.answers import Piece, Request, fill_texts, generate_texts
+from training.models.bart import BART
+from training.models.bert import BERT
+from training.models.families import Model, parameters
+from training.models.t5 import T5
+from training.run.config import PretrainConfig, load
+from training.run.pretrain import VALIDATION, Report, pretrain
+from training.run.progress import clock, read_metrics
+from training.run.trainer import METRICS
+
+COMPARISON = "comparison.json"  # in the folder of the runs: the table
+_WORDS = range(8, 19)  # of a sentence that is shown
+_GUESSES = 3  # of BERT, for a gap
+_CONTINUATION = 16  # tokens of GPT's answer
+_ANSWER = 40  # tokens of BART's and T5's answers, at most
+
+
+class CompareError(UserError):
+    """Runs cannot stand beside each other; the message names the config's field and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A finished run beside the others."""
+
+    name: str  # of its folder: the family, or its config's where two are of one family
+    family: str
+    parameters: int
+    seconds: float  # of training steps; evaluations, saves and the start apart
+    report: Report
+
+
+class Gap(NamedTuple):
+    """A sentence of the validation split without one of its words."""
+
+    source: str
+    before: str
+    word: str
+    behind: str
+
+    def with_mask(self, mask: str) -> str:
+        """The sentence with a mask in the word's place."""
+        return f"{self.before} {mask} {self.behind}"
+
+
+def compare(
+    paths: Sequence[str | Path], out: str | Path, overrides: Sequence[str] = (), budget: int | None = None
+) -> list[Compared]:
+    """Train what each config says on `budget` bytes (by default its own train.bytes), and write comparison.json.
+
+    Raises CompareError when they would not see the same bytes of the same data, and ValueError as `pretrain`.
+    """
+    runs = _runs(paths, Path(out), overrides, budget)
+    found: list[Compared] = []
+    for path, config, changed in runs:
+        folder = Path(config.run.out)
+        print(f"{folder.name:<8}{path}", flush=True)
+        report = pretrain(path, changed)
+        assert report is not None, "it is one process, and no dry run"
+        found.append(_compared(folder, report))
+        print(flush=True)
+    content = [asdict(of) for of in found]
+    files.write_text(str(Path(out) / COMPARISON), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return found
+
+
+def _runs(
+    paths: Sequence[str | Path], out: Path, overrides: Sequence[str], budget: int | None
+) -> list[tuple[Path, PretrainConfig, tuple[str, ...]]]:
+    """Config file, config and overrides of each run, checked before the first one starts."""
+    more = () if budget is None else ("train.steps=0", f"train.bytes={budget}")
+    configs = [(Path(path), load(path, (*overrides, *more))) for path in paths]
+    if not configs:
+        raise CompareError("there is nothing to compare; name configs")
+    names = [config.model.family for _, config in configs]
+    if len(set(names)) < len(names):
+        names = [path.stem for path, _ in configs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise CompareError(f"two configs are called {min(twice)}.toml, and would write to one folder; rename one")
+    _refuse_unequal(configs)
+    return [
+        (path, load(path, changed), changed)
+        for (path, _), name in zip(configs, names, strict=True)
+        for changed in [(*overrides, *more, f"run.out={json.dumps(str(out / name))}")]
+    ]
+
+
+def _refuse_unequal(configs: Sequence[tuple[Path, PretrainConfig]]) -> None:
+    """Raise CompareError, naming the field, where runs would not see the same number of bytes of the same data."""
+    first, wanted = configs[0]
+    for path, config in configs:
+        if config.train.bytes is None:
+            raise CompareError(
+                f"{path}: train.bytes: is missing; families are compared on the same number of bytes: give --bytes"
+            )
+        for field, was, value in (
+            ("train.bytes", wanted.train.bytes, config.train.bytes),
+            ("data.tokens", wanted.data.tokens, config.data.tokens),
+            ("data.name", wanted.data.name, config.data.name),
+        ):
+            if was != value:
+                raise CompareError(f"{path}: {field}: is {value!r} here and {was!r} in {first}; set it alike (--set {field}=…)")
+
+
+def _compared(folder: Path, report: Report) -> Compared:
+    found = trained.load(folder)
+    lines = [line for line in read_metrics(folder / METRICS) if "batch_tokens" in line]
+    seconds = sum(line["batch_tokens"] / line["tokens_per_second"] for line in lines)
+    return Compared(folder.name, found.family, parameters(found.model), seconds, report)
+
+
+def table(runs: Sequence[Compared]) -> list[str]:
+    """A line a run, below their heading. Losses are nats per target; `below`: how far the last is under the unigram entropy."""
+    width = max(8, *(len(of.name) + 2 for of in runs))
+    names = ["parameters", "steps", "bytes", "time", "validation loss", "unigram", "below"]
+    rows = [_figures(of) for of in runs]
+    sizes = [max(map(len, column)) + 2 for column in zip(names, *rows, strict=True)]
+    lines = [("family", names), *((of.name, row) for of, row in zip(runs, rows, strict=True))]
+    return [f"{name:<{width}}" + "".join(f"{text:>{size}}" for text, size in zip(row, sizes, strict=True)) for name, row in lines]
+
+
+def _figures(of: Compared) -> list[str]:
+    report = of.report
+    return [
+        f"{of.parameters:,}",
+        f"{report.steps:,}",
+        f"{report.bytes:,}",
+        clock(of.seconds),
+        f"{report.first_validation_loss:.3f} -> {report.last_validation_loss:.3f}",
+        f"{report.unigram_entropy:.3f}",
+        f"{report.unigram_entropy - report.last_validation_loss:.3f}",
+    ]
+
+
+def gaps(dataset: TokenDataset, of_each: int = 2) -> list[Gap]:
+    """So many sentences of each source's validation documents, the first ones that have a word to be taken out.
+
+    The word is the one nearest to the middle that has three letters or more, and that the tokenizer has as one piece, as BERT
+    fills a gap with one.
+    """
+    found: list[Gap] = []
+    for source in dataset.sources(VALIDATION):
+        made = (_gap(source, sentence, dataset.tokenizer) for sentence in _sentences(dataset, source))
+        found += islice((gap for gap in made if gap is not None), of_each)
+    return found
+
+
+def _sentences(dataset: TokenDataset, source: str) -> Iterator[str]:
+    """The sentences of a source's validation documents that are a good length to look at, on one line."""
+    for run in open_runs(dataset, VALIDATION, source):
+        for document in range(run.documents):
+            starts = run.sentences[run.sentence_offsets[document] : run.sentence_offsets[document + 1]].astype(np.int64)
+            bounds = [*(run.offsets[document] + starts).tolist(), int(run.offsets[document + 1])]
+            for first, end in pairwise(bounds):
+                text = dataset.tokenizer.decode(run.tokens[first:end]).strip()
+                if len(text.split(" ")) in _WORDS and "\n" not in text:
+                    yield text
+
+
+def _gap(source: str, sentence: str, tokenizer: Tokenizer) -> Gap | None:
+    words = sentence.split(" ")
+    for place in sorted(range(len(words) // 3, len(words) - 1), key=lambda at: abs(at - len(words) // 2)):
+        word = words[place]
+        if re.fullmatch(r"[^\W\d_]{3,}", word) and len(tokenizer.encode(word)) == 1:
+            return Gap(source, " ".join(words[:place]), word, " ".join(words[place + 1 :]))
+    return None
+
+
+def answers(model: Model, tokenizer: Tokenizer, asked: Sequence[Gap]) -> list[str]:
+    """What a model makes of each sentence, the likeliest at each step."""
+    if isinstance(model, BERT):
+        texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in asked]
+        filled = fill_texts(model, tokenizer, texts, best=_GUESSES)
+        return [f"{_one_line(of.text)}   ({', '.join(map(_guess, of.masks[0]))})" for of in filled]
+    if (mask := _mask(model)) is None:
+        found = generate_texts(model, tokenizer, [gap.before for gap in asked], Request(_CONTINUATION))
+    else:
+        found = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in asked], Request(_ANSWER))
+    return [_one_line(of[0].text) for of in found]
+
+
+def _guess(piece: Piece) -> str:
+    """What BERT would put into a gap, and how likely: a piece may be a comma or a line end."""
+    return f"{piece.text!r} {piece.probability:.2f}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _mask(model: Model) -> str | None:
+    """How a gap is written for a model that restores texts; None: it only goes on."""
+    if isinstance(model, T5):
+        return sentinel(0)
+    return FAMILIES["bart"].mask if isinstance(model, BART) else None
+
+
+def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], asked: Sequence[Gap]) -> list[str]:
+    """What each model makes of its config's prompt, and of the same sentences."""
+    lines: list[str] = []
+    for of in runs:
+        lines += [f"{of.name}: {configs[of.name].sample.prompt}", f"    {_one_line(of.report.sample)}"]
+    made = {of.name: trained.load(of.report.out) for of in runs}
+    said = {name: answers(of.model, of.tokenizer, asked) for name, of in made.items()}
+    for number, gap in enumerate(asked):
+        lines += ["", f"{gap.source}: {gap.with_mask(f'[{gap.word}]')}"]
+        lines += [f"    {name:<6}{texts[number]}" for name, texts in said.items()]
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("configs", nargs="+", help="TOML files, e.g. configs/pretrain/gpt_demo.toml")
+    parser.add_argument("--out", required=True, help="folder of the runs, each in one named by its family")
+    parser.add_argument("--bytes", type=int, help="UTF-8 bytes of text that each sees, instead of its steps or train.bytes")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replaces a value of all configs")
+    given = parser.parse_args(arguments)
+    runs = compare(given.configs, given.out, tuple(given.set), given.bytes)
+    configs = {of.name: load(path, tuple(given.set)) for of, path in zip(runs, given.configs, strict=True)}
+    data = configs[runs[0].name].data
+    print("\n".join(table(runs)))
+    print("\nBelow the unigram entropy, a model has learnt more than how frequent its targets are. Sentences were held out.\n")
+    print("\n".join(shown(runs, configs, gaps(open_dataset(data.tokens, data.name)))))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,341 @@
+"""EleutherAI's lm-evaluation-harness (extra `bench`) over causal models: `python -m training.evaluation.harness RUN`.
+
+    python -m training.evaluation.harness build/demo-gpt --tasks my_tasks/ --out r.json   # all tasks of a folder of YAML files
+    python -m training.evaluation.harness build/demo-gpt --tasks piqa lambada_openai   # by name; downloads data
+
+From Python, by the name that `harness_class` registers:
+
+    harness_class()
+    lm_eval.simple_evaluate(model="corpusmill", model_args={"run": "build/demo-gpt"}, tasks=[…])
+
+What the harness asks (lm_eval/api/model.py of 0.4.13), and what is answered:
+
+    loglikelihood            of a continuation behind a context. The model reads <|endoftext|>, the context and the continuation,
+                             as at the beginning of a document in training. Both are encoded as one text; pieces of the
+                             continuation are those behind what this text shares with the context encoded alone, spaces at the
+                             end of the context among them, as the harness does it. (Where a piece straddles the border, it
+                             counts whole; the harness' own models lose or split it.) What stands more than the model's
+                             positions before the end falls out of sight.
+    loglikelihood_rolling    of a whole text behind <|endoftext|>, in windows of all positions, each token once, the last window
+                             full: the harness' get_rolling_token_windows with context_len=1
+    generate_until           what follows a context up to a stop string, <|endoftext|> or max_gen_toks (256 by default): the
+                             likeliest tokens, or drawn with do_sample, temperature, top_k and top_p. A long context is cut at
+                             its beginning so that what is generated fits, down to half of the positions; beyond, the window
+                             slides (training/generation/steps.py).
+
+Batches are made by tokens (training/evaluation/likelihood.py): the harness' batch sizes change nothing.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+from pipelines.contract import files
+from pipelines.contract.errors import UserError
+from training.checkpoints import trained
+from training.checkpoints.trained import Trained
+from training.evaluation.arguments import NEWEST
+from training.evaluation.likelihood import Likelihood, Question, likelihoods
+from training.evaluation.summary import find
+from training.generation.answers import GREEDY, PROMPTS_AT_ONCE, evaluated, steps_of
+from training.generation.choose import Choice
+from training.generation.decode import decode
+from training.generation.limits import Limits
+from training.generation.texts import speller
+from training.models.composed import Composed
+from training.models.families import parameters
+from training.models.gpt import GPT
+from training.run.device import prepare
+
+NAME = "corpusmill"  # of the model in the harness' registry
+TOKENS = 256  # of what is generated, where a task does not say: the harness' default
+_TOKENS = (
+    "max_gen_toks",
+    "max_new_tokens",
+    "max_tokens",
+    "max_completion_tokens",
+)  # names of their number, the first that is there
+_KNOWN = {*_TOKENS, "until", "do_sample", "temperature", "top_k", "top_p"}
+_BEFORE = 4  # tokens before a piece of text that decide how its first one is spelled
+_KEPT = ("results", "groups", "versions", "n-shot", "n-samples", "higher_is_better", "config")  # of the harness' results
+
+
+class HarnessError(UserError):
+    """The harness cannot be run; the message names the field and the fix."""
+
+
+class Request(Protocol):
+    """The harness' Instance."""
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """What is asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an answer is made."""
+
+    tokens: int = TOKENS  # at most
+    until: tuple[str, ...] = ()
+    choice: Choice = GREEDY
+
+
+class Causal:
+    """Answers what the harness asks, by a causal model, where it is. Raises HarnessError for another family."""
+
+    def __init__(self, model: Trained) -> None:
+        super().__init__()
+        if not isinstance(model.model, GPT | Composed):
+            raise HarnessError(f"{model.where}: is a {model.family}; the harness asks causal models (gpt, composed)")
+        self.trained, self.model, self.tokenizer = model, model.model, model.tokenizer
+        self.end = speller(model.model, model.tokenizer).specials.end
+        self.positions = model.model.shape.length
+
+    def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
+        """(context, continuation) -> log-probability in nats, and whether the model would say the same."""
+        pairs = [_spaces_moved(*request.args) for request in requests]
+        wholes = self.tokenizer.encode_batch([context + continuation for context, continuation in pairs])
+        contexts = self.tokenizer.encode_batch([context for context, _ in pairs])
+        firsts = [_shared(context, whole) + 1 for context, whole in zip(contexts, wholes, strict=True)]
+        return [(of.log_probability, of.is_greedy) for of in self._likelihoods(wholes, firsts)]
+
+    def loglikelihood_rolling(self, requests: Sequence[Request]) -> list[float]:
+        """(text,) -> log-probability in nats."""
+        texts = self.tokenizer.encode_batch([request.args[0] for request in requests])
+        return [of.log_probability for of in self._likelihoods(texts, [1] * len(texts))]
+
+    def generate_until(self, requests: Sequence[Request]) -> list[str]:
+        """(context, settings) -> what follows it, without the stop string. Raises HarnessError for an unknown setting."""
+        groups: dict[Wanted, list[int]] = {}
+        for number, request in enumerate(requests):
+            groups.setdefault(wanted(request.args[1]), []).append(number)
+        contexts = self.tokenizer.encode_batch([request.args[0] for request in requests])
+        answers = [""] * len(requests)
+        for how, numbers in groups.items():
+            numbers.sort(key=lambda number: -len(contexts[number]))
+            for at in range(0, len(numbers), PROMPTS_AT_ONCE):
+                batch = numbers[at : at + PROMPTS_AT_ONCE]
+                texts = self._generated([contexts[number] for number in batch], how, seeds=batch)
+                for number, text in zip(batch, texts, strict=True):
+                    answers[number] = text
+        return answers
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the harness' results say of the model."""
+        of = self.trained
+        facts = {"checkpoint": of.where, "family": of.family, "parameters": parameters(of.model), "positions": self.positions}
+        return {**facts, "tokenizer_sha256": of.tokenizer.sha256}
+
+    def _likelihoods(self, texts: Sequence[Sequence[int]], firsts: Sequence[int]) -> list[Likelihood]:
+        """Of the tokens of each text behind <|endoftext|>, from its `first` on."""
+        asked = [list(windows([self.end, *ids], first, self.positions)) for ids, first in zip(texts, firsts, strict=True)]
+        answers = iter(likelihoods(self.model, [window for of in asked for window in of], self.tokenizer.size))
+        found: list[Likelihood] = []
+        for of in asked:
+            parts = [next(answers) for _ in of]
+            found.append(Likelihood(sum(part.log_probability for part in parts), all(part.is_greedy for part in parts)))
+        return found
+
+    def _generated(self, contexts: Sequence[Sequence[int]], how: Wanted, seeds: Sequence[int]) -> list[str]:
+        seen = max(self.positions - how.tokens, (self.positions + 1) // 2)
+        prompts = [[self.end, *ids][-seen:] for ids in contexts]
+        tail = max((len(stop.encode()) for stop in how.until), default=0) + 1  # a token stands for a byte, or for more
+
+        def is_done(row: int, answer: Sequence[int]) -> bool:
+            before = [*prompts[row], *answer[:-tail]][-_BEFORE:]
+            return _cut(self._behind(before, answer[-tail:]), how.until) is not None
+
+        limits = Limits(how.tokens, ends=(self.end,), vocabulary=self.tokenizer.size)
+        with evaluated(self.model):
+            steps = steps_of(self.model, prompts)
+            answers = decode(steps, limits, how.choice, seeds, done=is_done if how.until else None)
+        texts = [self._behind(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        return [text[: _cut(text, how.until)] for text in texts]
+
+    def _behind(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """The text of ids that follow others: the first of a text would lose its space."""
+        shown = [i for i in before if i != self.end]
+        whole = self.tokenizer.decode([*shown, *(i for i in ids if i != self.end)])
+        return whole[len(self.tokenizer.decode(shown)) :] if shown else whole
+
+
+def windows(tokens: Sequence[int], first: int, positions: int) -> Iterator[Question]:
+    """Questions that ask for each of tokens[first:] once, all that fit at a time, with as much before them as fits.
+
+        [e 0 1 2 3 4 5 6 7 8], first 1, 4 positions    e 0 1 2 -> 0 1 2 3    3 4 5 6 -> 4 5 6 7    4 5 6 7 -> 8
+
+    Without any token to ask for there is no question.
+    """
+    at = first
+    while at < len(tokens):
+        end = min(at + positions, len(tokens))
+        begin = max(0, end - 1 - positions)
+        yield Question(tokens[begin : end - 1], at - 1 - begin, tokens[at:end])
+        at = end
+
+
+def wanted(settings: Mapping[str, Any]) -> Wanted:
+    """What a task's generation_kwargs ask for. Raises HarnessError for one that is not known."""
+    if unknown := sorted(set(settings) - _KNOWN):
+        raise HarnessError(f"generation_kwargs: {unknown[0]} is not known here, but {', '.join(sorted(_KNOWN))}")
+    until = settings.get("until") or ()
+    stops = (until,) if isinstance(until, str) else tuple(until)
+    tokens = next((settings[name] for name in _TOKENS if settings.get(name) is not None), TOKENS)
+    is_drawn = settings.get("do_sample")
+    temperature = 0.0 if is_drawn is False else settings.get("temperature", 1.0 if is_drawn else 0.0)
+    try:
+        choice = Choice(float(temperature), settings.get("top_k") or None, settings.get("top_p"))
+        Limits(int(tokens))
+    except ValueError as error:
+        raise HarnessError(f"generation_kwargs: {error}") from None
+    return Wanted(int(tokens), tuple(stop for stop in stops if stop), choice if choice.temperature else GREEDY)
+
+
+def _spaces_moved(context: str, continuation: str) -> tuple[str, str]:
+    """Spaces at the end of a context belong to the word that follows."""
+    bare = context.rstrip()
+    return bare, context[len(bare) :] + continuation
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _cut(text: str, until: Sequence[str]) -> int | None:
+    """Where the first of the stop strings begins."""
+    return min((text.index(stop) for stop in until if stop in text), default=None)
+
+
+@cache
+def harness_class() -> type[Causal]:
+    """The harness' model of the name "corpusmill", registered. Raises HarnessError when the harness is not installed.
+
+    Its arguments: `run`, a folder as of training.evaluation.summary or a Trained; `checkpoint` (newest, best, a name or a path);
+    `device` (cpu, cuda, auto) and `threads`, of a run that is loaded.
+    """
+    base = _lm_eval("lm_eval.api.model").LM
+
+    class Corpusmill(Causal, base):
+        def __init__(
+            self,
+            run: str | Path | Trained,
+            checkpoint: str = NEWEST,
+            device: Literal["cpu", "cuda", "auto"] = "auto",
+            threads: int | None = None,
+            batch_size: object = None,
+            max_batch_size: object = None,
+        ) -> None:
+            super().__init__(run if isinstance(run, Trained) else _loaded(run, checkpoint, device, threads))
+
+    return _lm_eval("lm_eval.api.registry").register_model(NAME)(Corpusmill)
+
+
+def _loaded(run: str | Path, checkpoint: str, device: Literal["cpu", "cuda", "auto"], threads: int | None) -> Trained:
+    if device not in ("cpu", "cuda", "auto"):
+        raise HarnessError(f"device: must be cpu, cuda or auto, not {device!r}")
+    found = trained.load(find(Path(run), checkpoint).path)
+    found.model.to(prepare(device, "float32", threads).name)
+    return found
+
+
+def _lm_eval(module: str) -> Any:
+    """A module of the harness."""
+    try:
+        importlib.import_module("lm_eval")
+    except ModuleNotFoundError as error:
+        if error.name != "lm_eval":
+            raise
+        raise HarnessError(
+            "lm-evaluation-harness is not installed: install corpusmill with its extra `bench`, or lm-eval>=0.4.9,<0.5"
+        ) from None
+    return importlib.import_module(module)
+
+
+def evaluate(
+    model: Causal, tasks: Sequence[str], include: Sequence[str] = (), *, limit: int | None = None, shots: int | None = None
+) -> dict[str, Any]:
+    """The harness' results of a model on tasks.
+
+    Args:
+        model: of `harness_class`.
+        tasks: names of tasks, groups or tags, YAML files, or folders of them.
+        include: folders with YAML files of tasks that are named.
+        limit: documents of each task; None takes all.
+        shots: examples before each; by default the task's own.
+
+    Raises HarnessError for a task that is not found, and what the harness raises.
+    """
+    manager, names = _tasks(tasks, include)
+    run = _lm_eval("lm_eval").simple_evaluate
+    return run(model, tasks=names, task_manager=manager, limit=limit, num_fewshot=shots, log_samples=False)
+
+
+def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]]:
+    """A manager that knows these tasks, and their names for it; the harness' own thousands are read only if one is asked for."""
+    manager_of = _lm_eval("lm_eval.tasks").TaskManager
+    folders = [task for task in tasks if Path(task).is_dir()]
+    known = [str(Path(path).resolve()) for path in (*include, *folders)]
+    if missing := [path for path in known if not Path(path).is_dir()]:
+        raise HarnessError(f"{missing[0]}: is no folder; --include-path names folders of YAML files")
+    manager = manager_of(include_path=known, include_defaults=False)
+    names: list[str] = []
+    for task in tasks:
+        if task in folders:
+            found = list(manager_of(include_path=str(Path(task).resolve()), include_defaults=False).all_subtasks)
+        elif Path(task).is_file():
+            found = [str(Path(task).resolve())]
+        else:
+            found = manager.match_tasks([task])
+            if not found:
+                manager = manager_of(include_path=known, include_defaults=True)
+                found = manager.match_tasks([task])
+        if not found:
+            raise HarnessError(
+                f"{task}: is no task, no YAML file of one, and no folder of them; name its folder with --include-path"
+            )
+        names += [name for name in found if name not in names]
+    return manager, names
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.harness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="folder of a pretraining run, of an import, or of a checkpoint")
+    parser.add_argument("--tasks", nargs="+", required=True, help="names, YAML files, or folders of YAML files")
+    parser.add_argument("--include-path", action="append", default=[], help="a folder of YAML files of tasks that are named")
+    parser.add_argument("--checkpoint", default=NEWEST, help="newest (by default), best, a name (step-00000300), or a folder")
+    parser.add_argument("--limit", type=int, help="documents of each task")
+    parser.add_argument("--shots", type=int, help="examples before each document; by default the task's own")
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
+    parser.add_argument("--threads", type=int, help="of the CPU; by default one a core")
+    parser.add_argument("--out", help="a JSON file for the results")
+    given = parser.parse_args(arguments)
+    made = cast(Any, harness_class())(given.run, given.checkpoint, given.device, given.threads)
+    tasks = [task for of in given.tasks for task in of.split(",")]
+    results = evaluate(made, tasks, given.include_path, limit=given.limit, shots=given.shots)
+    utils = _lm_eval("lm_eval.utils")
+    print(utils.make_table(results))
+    if results.get("groups"):
+        print(utils.make_table(results, "groups"))
+    if given.out:
+        kept = {name: results[name] for name in _KEPT if name in results}
+        files.write_text(given.out, json.dumps(kept, indent=1, ensure_ascii=False, default=utils.handle_non_serializable) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

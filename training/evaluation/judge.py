@@ -1,0 +1,118 @@
+"""A candidate beside the model that it shall replace, on the same rows: `python -m training.evaluation.judge CANDIDATE CURRENT`.
+
+    held out          rows  candidate   current
+    enwiki              96      4.021     4.033
+    enwiki@2026-12      32      4.410     4.702
+    all                128      4.118     4.200
+
+Rows are those of the validation split that the candidate's run looked at, losses are nats per target. Both models are loaded
+from their newest checkpoints and measured by the same code, so that equal weights have equal losses.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.contract import files
+from pipelines.contract.errors import UserError
+from training.checkpoints import trained
+from training.run.config import PretrainConfig
+from training.run.device import prepare
+from training.run.feed import open_feed
+from training.run.pretrain import CONFIG, VALIDATION
+from training.run.processes import Learner, World
+from training.run.validation import LOSS, measure, validation
+
+
+class JudgeError(UserError):
+    """Two models cannot stand beside each other; the message names the folder and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The losses of both on the same rows, in nats per target; of all rows, and by source."""
+
+    rows: int
+    candidate: float
+    current: float
+    sources: dict[str, tuple[float, float]]  # candidate, current
+
+
+def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -> Judgement:
+    """Measure the newest checkpoint of two runs over the validation split of the first.
+
+    `rows` of it, all when there are fewer; by default those that the candidate's training looked at. Raises ValueError
+    (JudgeError, CheckpointError, DatasetError) that names the folder and the fix.
+    """
+    folder = Path(candidate)
+    config = _config(folder)
+    device = prepare(config.train.device, config.train.dtype, config.train.threads)
+    feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
+    held_out = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
+    figures: list[dict[str, float]] = []
+    for path in (folder, Path(current)):
+        found = trained.load(path)
+        if found.family != config.model.family or found.tokenizer.sha256 != feed.dataset.tokenizer.sha256:
+            raise JudgeError(
+                f"{found.where}: is a {found.family} of {found.tokenizer.size:,} pieces, which is not what {folder} was trained "
+                f"as ({config.model.family}, {feed.dataset.tokenizer.size:,} pieces, the same tokenizer); name another model"
+            )
+        found.model.to(device.name)
+        figures.append(measure(Learner(found.model), held_out, device, World(device=device.name)))
+    mine, theirs = figures
+    return Judgement(
+        rows=sum(len(next(iter(batch.examples.values()))) for batch in held_out.batches),
+        candidate=mine[LOSS],
+        current=theirs[LOSS],
+        sources={source: (mine[f"{LOSS}/{source}"], theirs[f"{LOSS}/{source}"]) for source in held_out.sources},
+    )
+
+
+def table(found: Judgement) -> list[str]:
+    """For a person to read; see the module."""
+    width = max(8, *(len(source) for source in found.sources))
+    lines = [f"{'held out':<{width}}  candidate    current"]
+    rows = [*found.sources.items(), ("all", (found.candidate, found.current))]
+    return lines + [f"{name:<{width}}  {mine:9.4f}  {theirs:9.4f}" for name, (mine, theirs) in rows]
+
+
+def as_json(found: Judgement) -> dict[str, Any]:
+    """The fields; a loss that is not finite is null."""
+    return json.loads(json.dumps(asdict(found)), parse_constant=lambda _name: None)
+
+
+def _config(folder: Path) -> PretrainConfig:
+    path = folder / CONFIG
+    try:
+        return PretrainConfig.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise JudgeError(f"{folder}: has no {CONFIG}; the candidate has to be a run of training.run.pretrain") from None
+    except ValueError as error:
+        raise JudgeError(f"{path}: is no config of this release ({' '.join(str(error).split())})") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.judge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("candidate", help="folder of a pretraining run")
+    parser.add_argument("current", help="folder of a run, or of a checkpoint, of the same tokenizer and family")
+    parser.add_argument("--rows", type=int, help="of the validation split; by default as in the candidate's training")
+    parser.add_argument("--out", help="a JSON file for the losses")
+    given = parser.parse_args(arguments)
+    found = judge(given.candidate, given.current, given.rows)
+    if given.out:
+        files.write_text(given.out, json.dumps(as_json(found), indent=1, ensure_ascii=False) + "\n")
+    print("\n".join(table(found)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

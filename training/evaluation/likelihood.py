@@ -1,0 +1,113 @@
+"""How likely a model finds given tokens: the sum of their log-probabilities, and whether each is its first choice.
+
+A question is a row and the tokens that are asked for: `targets` stand behind the places first, first + 1, … of what the model
+reads (of an encoder and a decoder: of what the decoder reads), which is where the model predicts them. The same text
+[5 6 7] with <|endoftext|> 0 for GPT, or for BART with its second word [6] asked for, <s> 1, </s> 2, <mask> 3:
+
+    Question([0, 5, 6], first=0, targets=[5, 6, 7])
+    Question([1, 5, 3, 7, 2], first=2, targets=[6], decoder_inputs=[2, 1, 5])
+
+An answer follows from its question alone; what else is in the batch moves its last bits only.
+Shapes: B rows of a batch, T tokens of a row, N tokens that are asked for, D width, V vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from training.generation.answers import evaluated
+from training.generation.steps import device_of, padded
+from training.models.bart import BART
+from training.models.bert import BERT
+from training.models.families import Model
+from training.models.loss import LOGITS_PER_CHUNK
+from training.models.t5 import T5
+
+TOKENS_PER_BATCH = {"cpu": 2**12, "cuda": 2**16}  # by device, padding included: of the wider of encoder and decoder
+
+
+class Question(NamedTuple):
+    """Which tokens are asked for, and what the model reads."""
+
+    inputs: Sequence[int]
+    first: int  # place that predicts the first target
+    targets: Sequence[int]
+    decoder_inputs: Sequence[int] = ()  # of BART and T5
+
+    @property
+    def tokens(self) -> int:
+        """Width of the question in a batch."""
+        return max(len(self.inputs), len(self.decoder_inputs))
+
+
+class Likelihood(NamedTuple):
+    """Of all targets of a question together."""
+
+    log_probability: float  # sum, in nats
+    is_greedy: bool  # whether each is the likeliest token at its place
+
+
+def likelihoods(model: Model, questions: Sequence[Question], vocabulary: int) -> list[Likelihood]:
+    """The answers in the order of the questions; probabilities are over the first `vocabulary` ids of a padded one.
+
+    The model runs where it is, without dropout. Raises ValueError for a question that is empty, or longer than the model's
+    positions.
+    """
+    answers: list[Likelihood] = [Likelihood(0.0, True)] * len(questions)
+    with evaluated(model), torch.inference_mode():
+        for numbers in _batches(questions, TOKENS_PER_BATCH[device_of(model).type]):
+            batch = [questions[number] for number in numbers]
+            for number, answer in zip(numbers, _answers(model, batch, vocabulary), strict=True):
+                answers[number] = answer
+    return answers
+
+
+def _batches(questions: Sequence[Question], tokens: int) -> Iterator[list[int]]:
+    """Numbers of questions of about the same length, the longest first, so that memory runs out at once if it does."""
+    batch: list[int] = []
+    for number in sorted(range(len(questions)), key=lambda number: -questions[number].tokens):
+        if batch and (len(batch) + 1) * questions[batch[0]].tokens > tokens:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _answers(model: Model, batch: Sequence[Question], vocabulary: int) -> Iterator[Likelihood]:
+    hidden = _hidden(model, batch)
+    counts = [len(question.targets) for question in batch]
+    rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], dtype=torch.int64, device=hidden.device)
+    places = torch.tensor([q.first + n for q in batch for n in range(len(q.targets))], dtype=torch.int64, device=hidden.device)
+    targets = torch.tensor([target for question in batch for target in question.targets], dtype=torch.int64, device=hidden.device)
+    found, likeliest = _predictions(model, hidden[rows, places], targets, vocabulary)
+    sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), found)
+    missed = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, rows.cpu(), (~likeliest).long())
+    return (Likelihood(total, misses == 0) for total, misses in zip(sums.tolist(), missed.tolist(), strict=True))
+
+
+def _hidden(model: Model, batch: Sequence[Question]) -> Tensor:
+    """What the head sees: (B, T, D)."""
+    positions = None if isinstance(model, T5) else model.shape.length
+    ids, real = padded([question.inputs for question in batch], device_of(model), left=False, positions=positions)
+    if isinstance(model, BERT):
+        return model.hidden(ids, real=real)
+    if isinstance(model, BART | T5):
+        behind = [question.decoder_inputs for question in batch]
+        decoder_inputs, _ = padded(behind, device_of(model), left=False, positions=positions)
+        return model.decode(decoder_inputs, model.encode(ids, real=real), real=real)
+    return model.hidden(ids)  # padding stands behind a row, where no token of it sees it
+
+
+def _predictions(model: Model, hidden: Tensor, targets: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """(N, D), (N,) -> log-probability of each target (N,) float64, and whether it is the likeliest (N,), on the CPU."""
+    rows = max(1, LOGITS_PER_CHUNK[hidden.device.type] // vocabulary)
+    found: list[Tensor] = []
+    likeliest: list[Tensor] = []
+    for some, of in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = model.logits(some)[:, :vocabulary].float()
+        found.append(logits.log_softmax(-1).gather(1, of[:, None])[:, 0])
+        likeliest.append(logits.argmax(-1) == of)
+    return torch.cat(found).double().cpu(), torch.cat(likeliest).cpu()

@@ -1,0 +1,269 @@
+"""What a trained or an imported model has learnt: `python -m training.evaluation.summary RUN --blimp PATH`.
+
+    model    gpt, 1,316,864 parameters, 4,096 pieces: build/demo-gpt/checkpoints/step-00000546
+
+    validation     rows  predictions      bytes  nats each  bits a byte
+    bible            52        6,655     25,401      4.021        1.520
+    …
+    all             128       16,384     68,904      4.512        1.548
+
+    BLiMP                              pairs  accuracy
+    adjunct_island                        50     0.540
+    …
+    mean of 34 sets                    1,700     0.561 ± 0.012
+
+Held-out text is the run's own: the validation split of its tokens dataset, the same rows that training looked at, so that the
+newest checkpoint has the figures of the last line of metrics.jsonl. An import has no data of its own; it is asked for BLiMP
+alone. What the figures are, training/run/validation.py and training/evaluation/blimp.py say.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.contract import files
+from pipelines.contract.errors import UserError
+from training.checkpoints import store as checkpoints
+from training.checkpoints import trained
+from training.checkpoints.store import CHECKPOINTS, MANIFEST, Checkpoint
+from training.checkpoints.trained import Trained
+from training.evaluation import blimp as minimal_pairs
+from training.evaluation.arguments import BEST, NEWEST, PAIRS, add_evaluate_arguments
+from training.evaluation.blimp import BlimpReport
+from training.models.families import parameters
+from training.run.config import PretrainConfig
+from training.run.device import Device, prepare
+from training.run.feed import open_feed
+from training.run.pretrain import CONFIG, VALIDATION
+from training.run.processes import Learner, World
+from training.run.validation import BITS, LOSS, Validation, measure, validation
+
+EVALUATIONS = "evaluations"  # of a run or an import: the folder of what is known of its checkpoints, <checkpoint's name>.json
+
+
+class EvaluationError(UserError):
+    """A model cannot be evaluated; the message names the folder and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceScore:
+    """What a model makes of held-out rows of a source."""
+
+    source: str
+    rows: int
+    predictions: int
+    utf8_bytes: float | None  # of text, that they stand for; of causal_lm
+    loss: float  # nats a prediction
+    bits_per_byte: float | None  # of causal_lm
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is known of a model."""
+
+    checkpoint: str  # its folder
+    step: int
+    family: str
+    parameters: int
+    vocabulary: int  # pieces of the tokenizer
+    tokens: str | None  # the dataset of the held-out text; None: it was not asked for
+    sources: tuple[SourceScore, ...]  # by name
+    validation: SourceScore | None  # of all of them; its source is "all"
+    blimp: BlimpReport | None  # None: it was not asked for
+
+    def as_json(self) -> dict[str, Any]:
+        """What JSON can hold: the fields, and of BLiMP the mean, its standard error and the number of pairs."""
+        facts = {**asdict(self), "sources": [asdict(of) for of in self.sources]}
+        if self.blimp is not None:
+            figures = {"mean": self.blimp.mean, "standard_error": self.blimp.standard_error, "pairs": self.blimp.pairs}
+            facts["blimp"] = {**figures, "sets": [asdict(of) for of in self.blimp.sets]}
+        return facts
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    blimp: str | Path | None = None,
+    pairs: int | None = PAIRS,
+    checkpoint: str = NEWEST,
+    rows: int | None = None,
+    device: Literal["cpu", "cuda", "auto"] = "auto",
+    threads: int | None = None,
+) -> Evaluation:
+    """Load a model and measure it.
+
+    Args:
+        run: folder of a pretraining run, of an import, or of a checkpoint; the last two have no held-out text.
+        blimp: a folder of BLiMP's sets (training/evaluation/blimp.py); None asks nothing of them.
+        pairs: of each set, the first ones; None takes all.
+        checkpoint: "newest", "best" (what train.keep_best kept), a name below the run's checkpoints, or a path.
+        rows: of the validation split, all when there are fewer; by default those that the run looked at; 0 looks at none.
+        device: where the model runs.
+        threads: of the CPU; by default the run's.
+
+    Raises ValueError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
+    """
+    folder = Path(run)
+    found = find(folder, checkpoint)
+    model = trained.load(found.path)
+    config = _config(folder)
+    settings = None if config is None else config.train
+    where = prepare(device, "float32" if settings is None else settings.dtype, threads or (settings and settings.threads))
+    if blimp is not None:  # a wrong folder is known before anything is computed
+        minimal_pairs.read_sets(blimp, pairs)
+    model.model.to(where.name)
+    wants_text = config is not None and rows != 0
+    sources, total = _held_out(folder, config, model, where, rows) if config is not None and wants_text else ((), None)
+    return Evaluation(
+        checkpoint=str(found.path),
+        step=found.step,
+        family=model.family,
+        parameters=parameters(model.model),
+        vocabulary=model.tokenizer.size,
+        tokens=config.data.tokens if config is not None and wants_text else None,
+        sources=sources,
+        validation=total,
+        blimp=None if blimp is None else minimal_pairs.score(model, blimp, pairs),
+    )
+
+
+def save(run: str | Path, evaluation: Evaluation) -> Path | None:
+    """Write it as RUN/evaluations/<checkpoint>.json, in the place of an earlier one.
+
+    Nothing is added to a lone checkpoint.
+    """
+    if not (Path(run) / CHECKPOINTS).is_dir():
+        return None
+    path = Path(run) / EVALUATIONS / f"{Path(evaluation.checkpoint).name}.json"
+    files.write_text(str(path), json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def table(evaluation: Evaluation) -> str:
+    """For a person to read; see the module."""
+    of = evaluation
+    parts = [f"model    {of.family}, {of.parameters:,} parameters, {of.vocabulary:,} pieces: {of.checkpoint}"]
+    if of.validation is not None:
+        names = ("validation", "rows", "predictions", "bytes", "nats each", "bits a byte")
+        shown = [_cells(score) for score in of.sources] + [_cells(of.validation)]
+        has_bytes = of.validation.bits_per_byte is not None
+        kept = range(6) if has_bytes else (0, 1, 2, 4)
+        parts.append(_columns([[line[n] for n in kept] for line in (names, *shown)]))
+    if of.blimp is not None:
+        lines = [("BLiMP", "pairs", "accuracy"), *((s.name, f"{s.pairs:,}", f"{s.accuracy:.3f}") for s in of.blimp.sets)]
+        sets = f"mean of {len(of.blimp.sets)} sets"
+        mean = (sets, f"{of.blimp.pairs:,}", f"{of.blimp.mean:.3f}")
+        parts.append(f"{_columns([*lines, mean])} ± {of.blimp.standard_error:.3f}")
+    return "\n\n".join(parts)
+
+
+def find(folder: Path, which: str) -> Checkpoint:
+    """The newest checkpoint of a folder, the best, or one by its name or path. Raises CheckpointError, EvaluationError."""
+    if which == NEWEST:
+        return trained.find(folder)
+    if which == BEST:
+        found = checkpoints.best(folder / CHECKPOINTS)
+        if found is None:
+            raise EvaluationError(f"{folder}: keeps no best checkpoint; train with train.keep_best = true, or take the newest")
+        return found
+    for path in (folder / CHECKPOINTS / which, Path(which)):
+        if path.is_dir():
+            return checkpoints.read(path)
+    raise EvaluationError(f"{which}: is no checkpoint of {folder}; give newest, best, one of {_names(folder)}, or a folder")
+
+
+def _names(folder: Path) -> str:
+    return ", ".join(sorted(path.parent.name for path in folder.glob(f"{CHECKPOINTS}/step-*/{MANIFEST}"))) or "none"
+
+
+def _config(folder: Path) -> PretrainConfig | None:
+    """The resolved config of a run; None: the folder is no run's. Raises EvaluationError for one that is not whole."""
+    path = folder / CONFIG
+    try:
+        return PretrainConfig.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # pydantic's has several lines
+        said = " ".join(str(error).split())
+        raise EvaluationError(
+            f"{path}: is no config of this release ({said}); give rows = 0 to do without held-out text"
+        ) from None
+
+
+def _held_out(
+    folder: Path, config: PretrainConfig, found: Trained, device: Device, rows: int | None
+) -> tuple[tuple[SourceScore, ...], SourceScore]:
+    """By source, and of all."""
+    feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
+    theirs = feed.dataset.tokenizer
+    if theirs.sha256 != found.tokenizer.sha256:
+        raise EvaluationError(
+            f"{feed.dataset.uri}: has another tokenizer ({theirs.size:,} pieces) than {found.where} ({found.tokenizer.size:,}); "
+            "it was built anew since the run. Build it as it was, or give rows = 0 to do without held-out text"
+        )
+    examples = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
+    figures = measure(Learner(found.model), examples, device, World(device=device.name))
+    by_source = tuple(_score(examples, (source,), source, figures, f"/{source}") for source in examples.sources)
+    return by_source, _score(examples, examples.sources, "all", figures, "")
+
+
+def _score(examples: Validation, sources: tuple[str, ...], name: str, figures: dict[str, float], behind: str) -> SourceScore:
+    rows = sum(len(next(iter(of.examples.values()))) for of in examples.batches if of.source in sources)
+    loss, bits = figures[LOSS + behind], figures.get(BITS + behind)
+    return SourceScore(name, rows, examples.targets_of(sources), examples.bytes_of(sources), loss, bits)
+
+
+def _cells(score: SourceScore) -> tuple[str, ...]:
+    size = "" if score.utf8_bytes is None else f"{score.utf8_bytes:,.0f}"
+    bits = "" if score.bits_per_byte is None else f"{score.bits_per_byte:.3f}"
+    return (score.source, f"{score.rows:,}", f"{score.predictions:,}", size, f"{score.loss:.3f}", bits)
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def run(given: argparse.Namespace) -> None:
+    """Evaluate what the command line says, print it, and keep it with the run."""
+    found = evaluate(
+        given.folder,
+        blimp=given.blimp,
+        pairs=given.pairs or None,
+        checkpoint=given.checkpoint,
+        rows=given.rows,
+        device=given.device,
+        threads=given.threads or None,
+    )
+    kept = save(given.folder, found)
+    print(json.dumps(found.as_json(), indent=1, ensure_ascii=False) if given.json else table(found))
+    if found.validation is None and found.blimp is None:
+        print(
+            "nothing was measured: a model that is no run has no held-out text; name BLiMP's folder with --blimp", file=sys.stderr
+        )
+    if kept is not None and not given.json:
+        print(f"\nkept     {kept}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluation.summary", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_evaluate_arguments(parser)
+    run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

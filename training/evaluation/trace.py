@@ -1,0 +1,310 @@
+r"""From a training row back to its documents: `corpusmill trace build/demo-gpt --step 7 --row 2`.
+
+    traced = trace("build/demo-gpt", step=7, row=2)      # a run's folder, or the TOML file of a run
+    traced.rows[0].documents[0].url
+    print(show(traced))
+
+Which documents stand in a row is arithmetic over the row index. Titles, addresses and origins lie in the corpus that the
+tokens were made of: it is looked for in the build around the tokens dataset, by the fingerprint in the manifest.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines.contract import files, manifest, settings
+from pipelines.contract.errors import UserError
+from pipelines.contract.manifest import DatasetError, Manifest, Sidecar
+from pipelines.contract.tables import read_batches
+from pipelines.contract.tokenizers.loading import Tokenizer
+from pipelines.contract.tokenizers.spelling import SPACE_MARK
+from training.data.config import FeedConfig
+from training.data.rows.batch import Examples
+from training.objectives import IGNORE
+from training.run.feed import Feed, open_feed
+
+CONFIG = "config.json"  # of a run's folder
+SHOWN_CHARACTERS = 1200  # of a text of a row
+_SECTIONS = tuple(FeedConfig.model_fields)
+_COLUMNS = ("url", "title", "origin", "snapshot", "license")  # of the corpus
+
+
+class TraceError(UserError):
+    """A row cannot be traced; the message names the file or the number and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that gives tokens to a row: first_token .. first_token + tokens of it. None: the corpus is not there."""
+
+    id: str  # hexadecimal
+    source: str
+    language: str
+    first_token: int
+    tokens: int
+    part: str  # the shard
+    document: int  # its number in the shard
+    url: str | None = None
+    title: str | None = None
+    origin: str | None = None
+    snapshot: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The line of a task's file that a row is made of."""
+
+    file: str
+    line: int  # from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch."""
+
+    row: int  # its place in the global batch, from 0
+    number: int  # in the row index; examples of tasks follow its last
+    documents: tuple[Document, ...]
+    task: Example | None
+    texts: dict[str, str]  # what the model sees and predicts, by name; special pieces are visible
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Rows of a step and where they come from."""
+
+    config: str
+    step: int
+    tokens: str  # folder of the tokens dataset
+    corpus: str | None  # folder of the corpus that it was made of
+    notes: tuple[str, ...]  # what could not be found
+    rows: tuple[Row, ...]
+
+
+def trace(run_or_config: str | Path, step: int, row: int | None = None, overrides: tuple[str, ...] = ()) -> Trace:
+    """The documents behind a row (from 0; None: all rows) of the batch of a step, counted from 0 as the sampler does.
+
+    `run_or_config` is a run's folder, whose config.json is read, or a config's TOML file with `overrides`.
+    Raises ValueError with the file, number or field and the fix.
+    """
+    path, data = _read(Path(run_or_config), overrides)
+    chosen = settings.validated(FeedConfig, {name: data[name] for name in _SECTIONS if name in data}, str(path))
+    steps = data.get("train", {}).get("steps")
+    if step < 0 or (steps is not None and step >= steps):
+        raise TraceError(f"{path}: there is no step {step}" + (f"; the steps are 0 to {steps - 1}" if steps else ""))
+    folder = _row_folder(path, data, chosen)
+    phase = _phase(data, step)
+    chosen = phase.of(chosen)
+    feed = open_feed(chosen, folder=folder, steps=None if steps is None else (phase.end or steps) - phase.first)
+    if path.name == CONFIG:
+        _refuse_other(path.parent, feed, phase.named)
+    if row is not None and not 0 <= row < chosen.data.batch_rows:
+        raise TraceError(f"{path}: a batch has the rows 0 to {chosen.data.batch_rows - 1} (data.batch_rows), and no row {row}")
+    first, count = (0, chosen.data.batch_rows) if row is None else (row, 1)
+    found = _rows(feed, step - phase.first, first, count)
+    corpus, notes = _corpus(feed)
+    if corpus:
+        found, notes = _with_columns(found, corpus)
+    return Trace(str(path), step, feed.dataset.uri, corpus[0] if corpus else None, notes, found)
+
+
+def show(traced: Trace) -> str:
+    """A trace for a person."""
+    lines = [f"step {traced.step} of {traced.config}", f"tokens  {traced.tokens}", f"corpus  {traced.corpus or '-'}"]
+    lines += [f"note    {note}" for note in traced.notes]
+    for row in traced.rows:
+        lines += ["", f"row {row.row} (number {row.number:,})"]
+        if row.task:
+            lines.append(f"  {row.task.file}, line {row.task.line}")
+        for document in row.documents:
+            end = document.first_token + document.tokens
+            lines.append(f"  {document.id}  {document.source} {document.language}  tokens {document.first_token:,} to {end:,}")
+            known = {name: getattr(document, name) for name in _COLUMNS}
+            lines += [f"    {name:9}{value}" for name, value in known.items() if value]
+        for name, text in row.texts.items():
+            cut = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} … ({len(text):,} characters)"
+            lines += [f"  {name}", *(f"    {line}" for line in cut.split("\n"))]
+    return "\n".join(lines)
+
+
+def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
+    """The config file and its content."""
+    if not path.is_dir() and path.suffix != ".json":
+        return path, settings.read(path, overrides)
+    path = path / CONFIG if path.is_dir() else path
+    if overrides:
+        raise TraceError(f"{path}: the config of a run is as it was; leave out --set, or name a TOML file")
+    try:
+        return path, dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise TraceError(f"{path.parent}: is no run (there is no {CONFIG}); name a run's folder or a TOML file") from None
+    except ValueError as error:
+        raise TraceError(f"{path}: is no JSON: {error}") from None
+
+
+def _row_folder(path: Path, data: dict[str, Any], chosen: FeedConfig) -> Path:
+    if chosen.data.rows:
+        return Path(chosen.data.rows)
+    if path.name == CONFIG:
+        return path.parent / "rows"  # the folder may have been moved since
+    if not (out := data.get("run", {}).get("out")):
+        raise TraceError(f"{path}: neither data.rows nor run.out says where the row indexes lie; add one")
+    return Path(out) / "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """Where a step lies among train.phases."""
+
+    first: int  # its first step
+    end: int | None  # the first step behind it; None: the last of the run
+    changes: dict[str, Any]  # length, and batch_rows if it has rows of its own
+    named: str  # what the names of its identity end with, as in training/run/phases.py
+
+    def of(self, config: FeedConfig) -> FeedConfig:
+        """The config of the phase's batches."""
+        rows = config.rows.model_copy(update={"length": self.changes.get("length", config.rows.length)})
+        data = config.data.model_copy(update={"batch_rows": self.changes.get("batch_rows") or config.data.batch_rows})
+        return config.model_copy(update={"rows": rows, "data": data})
+
+
+def _phase(data: dict[str, Any], step: int) -> _Phase:
+    first, phases = 0, data.get("train", {}).get("phases") or []
+    for number, phase in enumerate(phases, start=1):
+        if step < phase["until_step"]:
+            return _Phase(first, phase["until_step"], phase, f" (phase {number})")
+        first = phase["until_step"]
+    return _Phase(first, None, {}, f" (phase {len(phases) + 1})" if phases else "")
+
+
+def _refuse_other(run: Path, feed: Feed, named: str) -> None:
+    """Raise TraceError when the run's last checkpoint was trained on other batches than these."""
+    latest = run / "checkpoints" / "LATEST"
+    if not latest.exists():
+        return
+    state = latest.parent / latest.read_text(encoding="utf-8").strip() / "state.json"
+    was = dict(json.loads(state.read_text(encoding="utf-8")).get("identity", {})) if state.exists() else {}
+    for name, value in feed.identity().items():
+        if (then := was.get(name + named, value)) != value:
+            raise TraceError(f"{run}: was trained on another {name} ({then}, here {value}); put back what it was trained on")
+
+
+def _rows(feed: Feed, step: int, first: int, count: int) -> tuple[Row, ...]:
+    numbers = feed.rows(step, first, count)
+    examples = feed.batch(step, first, count)
+    names = feed.dataset.tokenizer.piece_names()
+    return tuple(_row(feed, names, examples, at, first + at, number) for at, number in enumerate(numbers.tolist()))
+
+
+def _row(feed: Feed, names: Sequence[str], examples: Examples, at: int, row: int, number: int) -> Row:
+    texts = _texts(feed.dataset.tokenizer, names, examples, at)
+    if feed.tasks and number >= len(feed.index):
+        return Row(row, number, (), Example(*feed.tasks[0].place(number - len(feed.index))), texts)
+    (places,) = feed.index.places(np.array([number]))
+    documents = tuple(Document(p.id.hex(), p.source, p.language, p.first_token, p.tokens, p.path, p.document) for p in places)
+    return Row(row, number, documents, None, texts)
+
+
+def _texts(tokenizer: Tokenizer, names: Sequence[str], examples: Examples, at: int) -> dict[str, str]:
+    """Inputs and targets of an example; where only some positions are predicted, each target with its position."""
+    inputs, targets = examples["inputs"][at], examples["targets"][at]
+    if "lengths" in examples:
+        inputs = inputs[: examples["lengths"][at]]
+    else:  # causal_lm: nothing behind the last target was read
+        inputs = inputs[: 1 + int(np.flatnonzero(targets != IGNORE).max(initial=-1))]
+    shown = {"inputs": decode(tokenizer, names, inputs)}
+    if "masked_positions" in examples:
+        pairs = zip(examples["masked_positions"][at].tolist(), targets.tolist(), strict=True)
+        shown["targets"] = "  ".join(f"{position}: {names[piece]}" for position, piece in pairs if piece != IGNORE)
+    else:
+        shown["targets"] = decode(tokenizer, names, targets[targets != IGNORE])
+    if "next_sentence" in examples:
+        shown["next_sentence"] = "a random one" if examples["next_sentence"][at] else "the one that follows"
+    return shown
+
+
+def decode(tokenizer: Tokenizer, names: Sequence[str], ids: NDArray[np.integer[Any]]) -> str:
+    """The text of ids with special pieces spelled out, "[MASK]×3" for three of them; `names` are those of all pieces."""
+    special = set(tokenizer.special_ids.values())
+    out: list[str] = []
+    for is_special, of_kind in groupby(ids.tolist(), key=special.__contains__):
+        run: list[int] = list(of_kind)
+        if not is_special:
+            leading = " " if out and names[run[0]].startswith(SPACE_MARK) else ""  # decode leaves out the first one
+            out.append(leading + tokenizer.decode(run))
+            continue
+        for piece, repeated in groupby(run):
+            times = len(list(repeated))
+            out.append(names[piece] + (f"×{times}" if times > 1 else ""))
+    return "".join(out)
+
+
+def _corpus(feed: Feed) -> tuple[tuple[str, Manifest] | None, tuple[str, ...]]:
+    """The corpus that the tokens were made of, and its manifest; or why it is not there."""
+    wanted = feed.dataset.manifest.facts.get("corpus")
+    if wanted is None:
+        return None, (f"{feed.dataset.uri}: its manifest names no corpus, so that only ids are known",)
+    out = Path(feed.dataset.uri).resolve()
+    for folder in islice(out.parents, 4):  # <out>/tokens/<name>/<fingerprint>
+        uri = manifest.folder(str(folder), "corpus", wanted)
+        if manifest.is_complete(uri) and (found := manifest.read(uri)).fingerprint == wanted:
+            return (uri, found), ()
+    name = f"corpus/{wanted[: manifest.FINGERPRINT_CHARACTERS]}"
+    return None, (f"{feed.dataset.uri}: there is no build with {name} around it, so that only ids are known",)
+
+
+def _with_columns(rows: Sequence[Row], corpus: tuple[str, Manifest]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """The rows with what the corpus says of their documents."""
+    documents = {document.id: document.source for row in rows for document in row.documents}
+    known = _look_up(corpus, documents)
+    notes = (f"{corpus[0]}: has no {', '.join(sorted(documents.keys() - known))}",) if documents.keys() - known else ()
+    return tuple(
+        replace(row, documents=tuple(replace(document, **known.get(document.id, {})) for document in row.documents))
+        for row in rows
+    ), notes
+
+
+def _look_up(corpus: tuple[str, Manifest], documents: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Id -> columns. Of the parts of a document's source the ids are read, then the row groups that have one of them."""
+    uri, made = corpus
+    missing = {bytes.fromhex(number) for number in documents}
+    found: dict[str, dict[str, Any]] = {}
+    for path in _parts_of(uri, made, set(documents.values())):
+        if not missing:
+            break
+        part = files.join(uri, path)
+        wanted = pa.array(sorted(missing), pa.binary(16))
+        groups = [n for n, ids in enumerate(read_batches(part, ["id"])) if pc.any(pc.is_in(ids["id"], wanted)).as_py()]
+        for batch in _groups(part, groups):
+            for line in batch.filter(pc.is_in(batch["id"], wanted)).to_pylist():
+                missing.discard(line["id"])
+                found[line.pop("id").hex()] = line
+    return found
+
+
+def _groups(part: str, numbers: Iterable[int]) -> Iterator[pa.RecordBatch]:
+    wanted = set(numbers)
+    if wanted:
+        batches = islice(read_batches(part, ["id", *_COLUMNS]), max(wanted) + 1)
+        yield from (batch for number, batch in enumerate(batches) if number in wanted)
+
+
+def _parts_of(uri: str, made: Manifest, sources: set[str]) -> Iterator[str]:
+    """Paths of the corpus' documents of these sources."""
+    for part in made.of("documents"):
+        sidecar = files.join(uri, "units", f"{part.unit}.json")
+        try:
+            source = Sidecar.model_validate_json(files.read_text(sidecar)).source
+        except FileNotFoundError:
+            raise DatasetError(f"{sidecar}: is missing; build the corpus again") from None
+        if source in sources:
+            yield part.path

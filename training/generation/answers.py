@@ -1,0 +1,263 @@
+"""Show what a model makes of texts: `python -m training.generation.answers RUN --prompt "Once upon a time"`.
+
+GPT continues a text. BERT fills masks ("the [MASK] house"); BART and T5 restore a text with masks ("the <mask> house", "the
+<extra_id_0> house"), and answer one without. Without --prompt, every line of the standard input is a prompt.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from torch import nn
+
+from pipelines.contract.tokenizers.families import FAMILIES
+from pipelines.contract.tokenizers.loading import Tokenizer
+from training.checkpoints import trained
+from training.generation.beams import Beams, search
+from training.generation.choose import Choice
+from training.generation.decode import decode
+from training.generation.fill import fill
+from training.generation.limits import Limits
+from training.generation.steps import Answer, Continuation, Steps
+from training.generation.texts import Speller, speller
+from training.models.bart import BART
+from training.models.bert import BERT
+from training.models.composed import Composed
+from training.models.families import Model
+from training.models.gpt import GPT
+from training.models.t5 import T5
+
+GREEDY = Choice()
+PROMPTS_AT_ONCE = 16  # an answer does not depend on those beside it
+
+
+class Text(NamedTuple):
+    """An answer to a prompt."""
+
+    text: str
+    score: float | None = None  # of a beam search
+
+
+class Piece(NamedTuple):
+    """A guess of what stands at a mask."""
+
+    id: int
+    text: str
+    probability: float
+
+
+class Filled(NamedTuple):
+    """A text with the likeliest piece at each mask, and the likeliest pieces of each mask, the likeliest first."""
+
+    text: str
+    masks: list[list[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model that generates. Raises ValueError, naming the number, where it makes no sense."""
+
+    tokens: int = 100  # of an answer, at most, its end included
+    least: int = 0  # tokens before an answer may end
+    how: Choice | Beams = GREEDY
+    number: int = 1  # answers to each prompt
+    seed: int = 1  # of the first answer to a prompt, whatever the other prompts; the next answer has the next
+
+    def __post_init__(self) -> None:
+        if self.number < 1:
+            raise ValueError(f"number: must be 1 or more, not {self.number}")
+        if isinstance(self.how, Beams):
+            if self.number > self.how.number:
+                raise ValueError(f"number: {self.how.number} beams make no {self.number} answers; give more beams")
+        elif self.how.temperature == 0 and self.number > 1:
+            raise ValueError(f"number: the likeliest tokens make one answer, not {self.number}; give a temperature, or beams")
+
+
+def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
+    """Answers to each prompt: GPT's begin with it, T5's to a prompt with sentinels are the prompt with its spans in their places.
+
+    Raises ValueError for BERT, a prompt that is longer than the model's positions, or a tokenizer of another family.
+    """
+    if isinstance(model, BERT):
+        raise ValueError("BERT does not generate: it fills masks, see fill_texts")
+    words = speller(model, tokenizer)
+    rows = [row for prompt in prompts for row in [words.row(prompt)] * _copies(request)]
+    ends = words.specials.end
+    limits = Limits(
+        request.tokens,
+        ends=(ends,),
+        least=request.least,
+        last=ends if words.family == "bart" else None,  # as Hugging Face's forced_eos_token_id
+        vocabulary=tokenizer.size,
+    )
+    with evaluated(model):
+        steps = steps_of(model, rows, words.specials.decoder_start)
+        if isinstance(request.how, Beams):
+            return [
+                [Text(_text(words, prompt, answer.ids), answer.score) for answer in answers[: request.number]]
+                for prompt, answers in zip(prompts, search(steps, limits, request.how), strict=True)
+            ]
+        seeds = [request.seed + n for _ in prompts for n in range(request.number)]
+        answers = iter(decode(steps, limits, request.how, seeds))
+    return [[Text(_text(words, prompt, ids)) for ids in islice(answers, request.number)] for prompt in prompts]
+
+
+def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best: int = 5) -> list[Filled]:
+    """The likeliest pieces at every [MASK] of each text, each mask by itself.
+
+    Raises ValueError for a text without one, or one that is longer than the model's positions.
+    """
+    words = speller(model, tokenizer)
+    assert words.specials.mask is not None
+    for text in texts:
+        if not words.has_mask(text):
+            raise ValueError(f"{text[:60]!r} has no mask to be filled; write {FAMILIES['bert'].mask} where a piece is wanted")
+    rows = [words.row(text) for text in texts]
+    with evaluated(model):
+        found = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)
+    filled: list[Filled] = []
+    for row, masks in zip(rows, found, strict=True):
+        likeliest = iter([guesses[0].id for guesses in masks])
+        ids = [next(likeliest) if i == words.specials.mask else i for i in row[1:-1]]
+        pieces = [[Piece(guess.id, tokenizer.decode([guess.id]), guess.probability) for guess in of] for of in masks]
+        filled.append(Filled(tokenizer.decode(ids), pieces))
+    return filled
+
+
+def sample_text(
+    model: Model,
+    tokenizer: Tokenizer,
+    prompt: str,
+    tokens: int,
+    *,
+    temperature: float = 0.8,
+    top_k: int | None = 50,
+    top_p: float | None = None,
+    seed: int = 1,
+) -> str:
+    """What a model makes of a prompt, for a person to see: GPT continues it, BERT fills its masks, BART and T5 restore it.
+
+    A prompt without a mask gets one at its end, where the family knows masks. Raises ValueError as the functions above.
+    """
+    prompt = speller(model, tokenizer).with_mask(prompt)
+    if isinstance(model, BERT):
+        return fill_texts(model, tokenizer, [prompt], best=1)[0].text
+    request = Request(tokens, how=Choice(temperature, top_k, top_p), seed=seed)
+    return generate_texts(model, tokenizer, [prompt], request)[0][0].text
+
+
+def steps_of(model: Model, rows: Sequence[Sequence[int]], decoder_start: int | None = None, *, cached: bool = True) -> Steps:
+    """What `decode` and `search` go over: rows that go on, or that an encoder reads and a decoder answers from its start on.
+
+    `cached=False` reads all of a row at each step, to the same result. Raises ValueError as Continuation and Answer.
+    """
+    if isinstance(model, GPT | Composed):
+        return Continuation(model, rows, cached=cached)
+    assert isinstance(model, BART | T5) and decoder_start is not None
+    return Answer(model, rows, start=decoder_start, cached=cached)
+
+
+@contextmanager
+def evaluated(model: nn.Module) -> Generator[None]:
+    """Without dropout; afterwards as before."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _copies(request: Request) -> int:
+    """Rows of each prompt: a search makes several answers of one."""
+    return 1 if isinstance(request.how, Beams) else request.number
+
+
+def _text(words: Speller, prompt: str, ids: Sequence[int]) -> str:
+    if words.family == "gpt":
+        ids = [*words.encode(prompt), *ids]
+    elif words.family == "t5" and words.has_mask(prompt):
+        return words.restored(prompt, ids)
+    return words.tokenizer.decode([i for i in ids if i != words.specials.end])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.generation.answers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="folder of a pretraining run, or of a checkpoint")
+    parser.add_argument("--prompt", action="append", help="a text; may be given several times")
+    parser.add_argument("--tokens", type=int, default=100, help="of an answer, at most")
+    parser.add_argument("--least", type=int, default=0, help="tokens before an answer may end")
+    parser.add_argument(
+        "--temperature", type=float, help="0, as BART and T5 by default: the likeliest token; GPT's default is 0.8"
+    )
+    parser.add_argument("--top-k", type=int, help="choose among so many tokens; GPT's default is 50 where --top-p is not given")
+    parser.add_argument("--top-p", type=float, help="choose among the likeliest tokens that have this probability together")
+    parser.add_argument("--beams", type=int, help="search for the best answer with so many beams")
+    parser.add_argument("--length-penalty", type=float, help="of the search: above 0 favours long answers; 1 by default")
+    parser.add_argument("--number", type=int, help="answers to each prompt, 1 by default; pieces for each mask, 5 by default")
+    parser.add_argument("--seed", type=int, default=1, help="decides what is drawn")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each prompt")
+    given = parser.parse_args(arguments)
+    found = trained.load(given.run)
+    how = _how(given, found.model)
+    lines = iter(given.prompt) if given.prompt else (line.rstrip("\n") for line in sys.stdin)
+    at_once = 1 if not given.prompt and sys.stdin.isatty() else PROMPTS_AT_ONCE
+    while prompts := list(islice(lines, at_once)):
+        if isinstance(found.model, BERT):
+            answers = fill_texts(found.model, found.tokenizer, prompts, best=5 if given.number is None else given.number)
+        else:
+            request = Request(given.tokens, given.least, how, 1 if given.number is None else given.number, given.seed)
+            answers = generate_texts(found.model, found.tokenizer, prompts, request)
+        for prompt, answer in zip(prompts, answers, strict=True):
+            _print(prompt, answer, given.json)
+
+
+def _how(given: argparse.Namespace, model: Model) -> Choice | Beams:
+    """The way of choosing that was asked for. Raises ValueError when two were."""
+    asked = {name: getattr(given, name) for name in ("temperature", "top_k", "top_p", "beams", "length_penalty")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if isinstance(model, BERT):
+        if asked:
+            raise ValueError(f"--{next(iter(asked)).replace('_', '-')}: BERT fills masks, and draws and searches nothing")
+        return GREEDY
+    if given.beams is None:
+        if given.length_penalty is not None:
+            raise ValueError("--length-penalty: is of a search; give --beams, too")
+        drawn = isinstance(model, GPT | Composed) or given.top_k is not None or given.top_p is not None
+        temperature = given.temperature if given.temperature is not None else 0.8 if drawn else 0.0
+        top_k = 50 if drawn and given.top_k is None and given.top_p is None else given.top_k
+        return Choice(temperature, top_k, given.top_p)
+    if drawing := [name for name in ("temperature", "top_k", "top_p") if name in asked]:
+        raise ValueError(f"--{drawing[0].replace('_', '-')}: a search with --beams draws nothing; give one or the other")
+    return Beams(given.beams, 1.0 if given.length_penalty is None else given.length_penalty)
+
+
+def _print(prompt: str, answer: list[Text] | Filled, as_json: bool) -> None:
+    if as_json:
+        if isinstance(answer, Filled):
+            said = {"text": answer.text, "masks": [[piece._asdict() for piece in pieces] for pieces in answer.masks]}
+        else:
+            said = {"answers": [text._asdict() for text in answer]}
+        print(json.dumps({"prompt": prompt, **said}, ensure_ascii=False), flush=True)
+    elif isinstance(answer, Filled):
+        print(answer.text)
+        for number, pieces in enumerate(answer.masks, 1):
+            print(f"  mask {number}: " + ", ".join(f"{piece.text} {piece.probability:.3f}" for piece in pieces), flush=True)
+    else:
+        for text in answer:
+            print(text.text if len(answer) == 1 or text.score is None else f"{text.score:.4f}  {text.text}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,1 @@
+"""A pretraining run: config, feed, trainer, plan, reports."""

@@ -1,0 +1,68 @@
+"""What a run's last bits depend on beside its config and its data: a checkpoint keeps it, and another one warns."""
+
+import hashlib
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.run.device import Device
+from training.run.processes import World
+from training.run.sections import TrainSection
+
+_ROOT = Path(__file__).resolve().parents[2]
+_CODE = ("training", "pipelines/contract")  # all of ours that a training runs
+
+
+def circumstances(settings: TrainSection, device: Device, world: World) -> dict[str, Any]:
+    """By name, what JSON can hold. Where all of it is the same, a resumed run is the undisturbed one, bit for bit."""
+    return {
+        "code": f"{_version()} ({code()[:12]})",
+        "torch": torch.__version__,
+        "machine": machine(device),
+        "device": device.name,
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+        "strategy": settings.strategy if world.size > 1 else None,
+        "accumulate": settings.accumulate,
+        "compile": settings.compile,
+        "activation_checkpointing": settings.activation_checkpointing,
+    }
+
+
+def _version() -> str:
+    try:
+        return metadata.version("corpusmill")
+    except metadata.PackageNotFoundError:  # it runs from a folder of sources
+        return "not installed"
+
+
+@cache
+def code() -> str:
+    """The sha256 (hex) of the sources that a training runs, by their names: releases are rare, commits are not."""
+    digest = hashlib.sha256()
+    for folder in _CODE:
+        for path in sorted((_ROOT / folder).rglob("*.py")):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(_ROOT).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def machine(device: Device) -> str:
+    """The kind of GPU, or of processor and the vector instructions that torch uses of it."""
+    if device.name == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _processor() -> str:
+    """Linux tells the model in /proc/cpuinfo (an Arm one does not), others by Python's platform."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())

@@ -1,0 +1,171 @@
+"""Optimisers and learning rates, each as its source defines it.
+
+    adamw         decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)
+    google_adam   BERT's: without bias correction (google-research/bert, optimization.py)
+    adafactor     torch's: second moments of a matrix from its rows and columns (Shazeer and Stern 2018, arXiv 1804.04235)
+    rms_adamw     AdamW whose steps are in proportion to the size of the weights, as Adafactor's are (nanoT5's AdamWScale)
+    muon          torch's: orthogonal updates of hidden matrices (Jordan 2024), with steps as large as AdamW's (Moonlight, arXiv
+                  2502.16982, 2.2), and AdamW for the rest
+
+Matrices and embeddings decay, norms and biases do not. A learning rate is the peak of its group times the schedule's share,
+so that it is a function of the step alone.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from training.models.families import layers
+from training.run.sections import TrainSection
+
+_SMALLEST_RMS = 1e-3  # of weights, below which a step is no longer made smaller (Adafactor's epsilon 2)
+
+
+class GoogleAdam(torch.optim.Optimizer):
+    """Adam without bias correction, with decoupled decay: w -= rate (m / (sqrt(v) + epsilon) + decay w)."""
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update all weights that have a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    mean, root = _moments(self.state[weight], weight.grad, group["betas"])
+                    change = mean / (root + group["eps"])
+                    weight.add_(change.add_(weight, alpha=group["weight_decay"]), alpha=-group["lr"])
+
+
+class RMSAdamW(torch.optim.Optimizer):
+    """AdamW whose rate is multiplied by the root mean square of the weights (at least 0.001)."""
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update all weights that have a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                state["step"] = state.get("step", 0) + 1
+                mean, root = _moments(state, weight.grad, group["betas"])
+                first, second = (1 - beta ** state["step"] for beta in group["betas"])
+                size = (weight.norm() / math.sqrt(weight.numel())).clamp(min=_SMALLEST_RMS)
+                change = mean / first / (root / math.sqrt(second) + group["eps"]) * size
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-group["lr"])
+
+
+def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> list[torch.optim.Optimizer]:
+    """What updates the weights: one optimiser, of muon two. Each group's "peak" is its learning rate at the peak."""
+    rate, betas, epsilon = peak(settings, batch_rows), settings.betas, settings.epsilon
+    made: list[torch.optim.Optimizer]
+    match settings.optimizer:
+        case "adamw":
+            made = [_adamw(_groups(model.parameters(), settings.weight_decay), settings, rate)]
+        case "google_adam":
+            made = [GoogleAdam(_groups(model.parameters(), settings.weight_decay), rate, betas, epsilon)]
+        case "rms_adamw":
+            made = [RMSAdamW(_groups(model.parameters(), settings.weight_decay), rate, betas, epsilon)]
+        case "adafactor":
+            made = [torch.optim.Adafactor(_groups(model.parameters(), settings.weight_decay), lr=rate)]
+        case "muon":
+            hidden = hidden_matrices(model)
+            chosen = {id(weight) for weight in hidden}
+            rest = [weight for weight in model.parameters() if id(weight) not in chosen]
+            muon = torch.optim.Muon(hidden, lr=rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+            made = [muon, _adamw(_groups(rest, settings.weight_decay), settings, rate)]
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["peak"] = rate
+    return made
+
+
+def hidden_matrices(model: nn.Module) -> list[Tensor]:
+    """The matrices of the layers: what Muon is for. Tables of positions (T5's relative bias) are none of them.
+
+    Queries, keys and values are one matrix here, and orthogonalised together.
+    """
+    return [
+        weight
+        for layer in layers(model)
+        for name, weight in layer.named_parameters()
+        if weight.ndim == 2 and name.endswith(".weight") and "bias" not in name
+    ]
+
+
+def peak(settings: TrainSection, batch_rows: int) -> float:
+    """The learning rate at the peak, scaled to the size of the batch.
+
+    Linear: k times the rows, k times the rate (Goyal et al. 2017, arXiv 1706.02677, 2.1; of SGD). Root: sqrt(k) times the rate
+    (Malladi et al. 2022, arXiv 2205.10330; of Adam and its kind).
+    """
+    more = batch_rows / (settings.base_batch_rows or batch_rows)
+    return settings.learning_rate * (math.sqrt(more) if settings.batch_scaling == "sqrt" else more)
+
+
+def share(step: int, settings: TrainSection) -> float:
+    """Of the peak, what update `step` (from 0) has.
+
+    A straight line up: the first update has 1 / warmup_steps (never 0), update `warmup_steps` all of it. Then a way down to
+    min_share, which the last update has; inverse_sqrt goes on for ever and never falls below min_share.
+    """
+    warmup, steps, least = settings.warmup_steps, settings.steps, settings.min_share
+    if step < warmup:
+        return (step + 1) / warmup
+    way = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
+    match settings.schedule:
+        case "cosine":
+            return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * way))
+        case "linear":
+            return 1 - (1 - least) * way
+        case "inverse_sqrt":
+            return max(least, math.sqrt(max(1, warmup) / max(1, step)))
+        case "wsd":
+            cooldown = settings.cooldown_steps or max(1, steps // 10)
+            gone = min(1.0, max(0, step + 1 - (steps - cooldown)) / cooldown)
+            return 1 - (1 - least) * (math.sqrt(gone) if settings.cooldown == "sqrt" else gone)
+
+
+def set_learning_rates(optimizers: Sequence[torch.optim.Optimizer], share: float) -> float:
+    """Give every group its peak times the share; returns the first group's rate."""
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    for group in groups:
+        group["lr"] = group["peak"] * share
+    return float(groups[0]["lr"])
+
+
+def clip(parameters: Iterable[Tensor], limit: float | None) -> Tensor:
+    """Scale all gradients so that their global norm is at most `limit`; returns the norm before, a scalar tensor."""
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+
+def _adamw(groups: list[dict[str, Any]], settings: TrainSection, rate: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(groups, lr=rate, betas=settings.betas, eps=settings.epsilon, fused=True)
+
+
+def _groups(weights: Iterable[Tensor], decay: float) -> list[dict[str, Any]]:
+    """Matrices and embeddings, which decay, and vectors (norms, biases), which do not."""
+    both = list(weights)
+    matrices, vectors = [w for w in both if w.ndim >= 2], [w for w in both if w.ndim < 2]
+    return [{"params": p, "weight_decay": d} for p, d in ((matrices, decay), (vectors, 0.0)) if p]
+
+
+def _moments(state: dict[str, Any], gradient: Tensor, betas: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Move both moments on; the first, and the root of the second."""
+    if "exp_avg" not in state:
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
+    mean: Tensor = state["exp_avg"].mul_(betas[0]).add_(gradient, alpha=1 - betas[0])
+    square: Tensor = state["exp_avg_sq"].mul_(betas[1]).addcmul_(gradient, gradient, value=1 - betas[1])
+    return mean, square.sqrt()

@@ -1,0 +1,50 @@
+"""How fast a run goes, and how much of the machine it uses."""
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class Speed(NamedTuple):
+    """Smoothed over about ten steps."""
+
+    tokens_per_second: float  # that are read
+    mfu: float | None  # model FLOPs utilisation: of what the devices could compute at best, by training/run/flops.py
+
+    def as_metrics(self) -> dict[str, float]:
+        """For metrics.jsonl."""
+        known = {"tokens_per_second": round(self.tokens_per_second, 1)}
+        return known if self.mfu is None else known | {"mfu": round(self.mfu, 4)}
+
+
+class Pace:
+    """Tokens a second and the time left; evaluations and saves are not counted as training."""
+
+    def __init__(self, steps: int, flops_per_row: float | None = None, peak: float | None = None) -> None:
+        self._steps = steps
+        self._share_per_row = None if flops_per_row is None or peak is None else flops_per_row / peak
+        self._began = self._at = time.monotonic()
+        self._done = 0
+        self._seconds = self._tokens = self._rows = 0.0  # smoothed
+
+    def step(self, tokens: int, rows: int) -> Speed:
+        """After a step over so many tokens and rows, of all processes."""
+        seconds, self._at = time.monotonic() - self._at, time.monotonic()
+        keep = 0.9 if self._done > 1 else 0.0  # the first step allocates and compiles: it tells nothing
+        self._seconds = keep * self._seconds + (1 - keep) * max(seconds, 1e-9)
+        self._tokens = keep * self._tokens + (1 - keep) * tokens
+        self._rows = keep * self._rows + (1 - keep) * rows
+        self._done += 1
+        mfu = None if self._share_per_row is None else self._share_per_row * self._rows / self._seconds
+        return Speed(self._tokens / self._seconds, mfu)
+
+    def left(self, step: int) -> float:
+        """Seconds to the last step, evaluations and saves included, at the pace so far."""
+        return (time.monotonic() - self._began) / max(1, self._done) * (self._steps - step)
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """What happens here does not slow down the next step."""
+        yield
+        self._at = time.monotonic()

@@ -1,0 +1,187 @@
+"""Pretrain a model on a tokens dataset: `python -m training.run.pretrain configs/pretrain/gpt_demo.toml`.
+
+The same command goes on after a crash, a kill or Ctrl-C, and only reports when the run is finished.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines.contract import files
+from training.checkpoints.trained import first_weights
+from training.models.families import Model, layers, make
+from training.models.recompute import recompute
+from training.run import flops
+from training.run.circumstances import circumstances
+from training.run.config import PretrainConfig, load
+from training.run.device import Device, prepare
+from training.run.feed import open_feed
+from training.run.phases import open_course, with_steps
+from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
+from training.run.processes import World, join, lost
+from training.run.progress import clock, read_metrics
+from training.run.trainer import METRICS, Job, TrainingError, sample, train
+from training.run.validation import unigram_entropy, validation
+
+CONFIG = "config.json"  # in the run's folder: the resolved config
+REPORT = "report.json"
+VALIDATION = "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a finished run came to. Losses are nats per target, over the same rows of the validation split."""
+
+    out: str
+    steps: int
+    tokens: int  # that were read
+    bytes: int  # UTF-8, of the text that was seen
+    first_validation_loss: float
+    last_validation_loss: float
+    best_validation_loss: float
+    unigram_entropy: float
+    first_bits_per_byte: float | None  # of causal_lm
+    last_bits_per_byte: float | None
+    skipped: int  # updates
+    sample: str
+
+
+def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_run: bool = False) -> Report | None:
+    """Train what the config says, or go on with it, and report; with `dry_run`, only say what would be trained.
+
+    Started by torchrun, this is one of its processes; only the first one reports. Raises ValueError (ConfigError,
+    DatasetError, FeedError, CheckpointError, TrainingError, SpikeError) with one line that names the file or field and the fix;
+    SystemExit with 143 or 130 after SIGTERM or SIGINT, when the run is saved.
+    """
+    config = load(config_path, overrides)
+    device = prepare(config.train.device, config.train.dtype, config.train.threads)
+    with join(device.name) as world:
+        try:
+            return _pretrain(config, device, world, dry_run=dry_run)
+        except (RuntimeError, MemoryError, OSError) as error:
+            if advice := does_not_fit(error, config) or no_space(error) or lost(error, world):
+                raise TrainingError(f"{config.run.out}: {advice}") from error
+            raise
+
+
+def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool) -> Report | None:
+    job = _prepared(config, device, world)
+    config, tokenizer = job.config, job.course.last.dataset.tokenizer
+    model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)
+    planned = plan(job, model, world.size)
+    if world.rank == 0:
+        for line in lines(planned):
+            print(line, flush=True)
+    if dry_run:
+        if config.train.init_from is not None:
+            first_weights(config.train.init_from, model, tokenizer)
+        return None
+    refuse_if_too_large(planned)
+    return _run(job, model, device, world)
+
+
+def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
+    """The job; the first process builds what is missing of row indexes, the others then find it."""
+    if world.rank:
+        world.barrier()
+        return prepare_job(config, device, world)
+    job = prepare_job(config, device, world)
+    files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
+    world.barrier()
+    return job
+
+
+def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
+    settings = job.config.train
+    if settings.activation_checkpointing:
+        recompute(layers(model))
+    if settings.compile:
+        for layer in layers(model):
+            layer.compile()
+    began = time.monotonic()
+    feed = job.course.last
+    peak = flops.peak(device.name, device.dtype, settings.peak_tflops)
+    learning = train(
+        job,
+        model,
+        device,
+        world,
+        flops_per_row=flops.row(model.shape, feed.objective, feed.config.rows.length),
+        peak=None if peak is None else peak * world.size,
+    )
+    text = sample(job, learning.learner, world) if job.config.sample.tokens else ""
+    if world.rank:
+        return None
+    report = _report(job, text)
+    _print(report, time.monotonic() - began)
+    return report
+
+
+def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
+    """Open the rows of both splits and put together what the loop needs.
+
+    Raises ValueError, as `open_feed`, for data that cannot be trained on.
+    """
+    folder = config.data.rows or Path(config.run.out) / "rows"
+    config = with_steps(config, folder)
+    held_out = open_feed(config, folder=folder, split=VALIDATION)
+    return Job(
+        config=config,
+        course=open_course(config, folder),
+        validation=validation(held_out, VALIDATION, config.train.eval_rows),
+        circumstances=circumstances(config.train, device, world),
+    )
+
+
+def _report(job: Job, text: str) -> Report:
+    metrics = read_metrics(job.out / METRICS)
+    lines = [line for line in metrics if "validation_loss" in line]
+    report = Report(
+        out=str(job.out),
+        steps=lines[-1]["step"],
+        tokens=lines[-1]["tokens"],
+        bytes=lines[-1]["bytes"],
+        first_validation_loss=lines[0]["validation_loss"],
+        last_validation_loss=lines[-1]["validation_loss"],
+        best_validation_loss=min(line["validation_loss"] for line in lines),
+        unigram_entropy=unigram_entropy(job.course.last, job.validation),
+        first_bits_per_byte=lines[0].get("validation_bits_per_byte"),
+        last_bits_per_byte=lines[-1].get("validation_bits_per_byte"),
+        skipped=sum("skipped" in line for line in metrics),
+        sample=text,
+    )
+    files.write_text(str(job.out / REPORT), json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
+    return report
+
+
+def _print(report: Report, seconds: float) -> None:
+    print(f"done    {report.steps:,} steps, {report.tokens:,} tokens, {clock(seconds)}; {report.out}")
+    print(
+        f"loss    validation {report.first_validation_loss:.3f} -> {report.last_validation_loss:.3f} nats per token; "
+        f"unigram entropy of the same targets {report.unigram_entropy:.3f}"
+    )
+    if report.last_bits_per_byte is not None:
+        print(f"        validation {report.first_bits_per_byte:.3f} -> {report.last_bits_per_byte:.3f} bits per byte")
+    if report.sample:
+        print(f"sample  {report.sample}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.run.pretrain", description=__doc__)
+    parser.add_argument("config", help="TOML file, e.g. configs/pretrain/gpt_demo.toml")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replaces a value of the config")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained: memory, steps, epochs; train nothing")
+    given = parser.parse_args(arguments)
+    pretrain(given.config, tuple(given.set), dry_run=given.dry_run)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))

@@ -1,0 +1,87 @@
+"""Updates that would do harm: losses and gradients that are not finite, or far above those before."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.contract.errors import UserError
+
+_HISTORY = 16  # updates that there must be before one is judged by them
+
+
+class SpikeError(UserError):
+    """Too many updates in a row were skipped; the message says which number to lower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Standard deviations of a loss and a gradient's norm above those before; why the update is skipped, if it is."""
+
+    loss_z: float | None
+    gradient_norm_z: float | None
+    reason: str | None
+
+
+class Spikes:
+    """Compares with the last `window` updates that were made; what was skipped does not count.
+
+    Only what is not finite is skipped unless `limit` is given; only what is above can be a spike.
+    """
+
+    def __init__(self, window: int, limit: float | None, max_skipped: int) -> None:
+        self._losses: deque[float] = deque(maxlen=window)
+        self._norms: deque[float] = deque(maxlen=window)
+        self._limit, self._max_skipped = limit, max_skipped
+        self._skipped = 0  # in a row
+
+    def judge(self, loss: float, norm: float) -> Verdict:
+        """Whether the update with this loss and this norm of the gradient is made; it is remembered if so.
+
+        Raises SpikeError at the `max_skipped`-th one in a row that is not.
+        """
+        verdict = self._verdict(loss, norm)
+        if verdict.reason is None:
+            self._losses.append(loss)
+            self._norms.append(norm)
+            self._skipped = 0
+            return verdict
+        self._skipped += 1
+        if self._skipped >= self._max_skipped:
+            raise SpikeError(
+                f"{self._skipped} updates in a row were skipped (train.max_skipped), the last one for its {verdict.reason}; "
+                "train on in another run.out, from the last checkpoint (train.init_from), with a lower train.learning_rate or "
+                "train.clip, or with a higher train.skip_above"
+            )
+        return verdict
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint; JSON keeps every bit of a float."""
+        return {"losses": list(self._losses), "norms": list(self._norms), "skipped": self._skipped}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._losses.extend(state["losses"])
+        self._norms.extend(state["norms"])
+        self._skipped = int(state["skipped"])
+
+    def _verdict(self, loss: float, norm: float) -> Verdict:
+        for name, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                return Verdict(None, None, f"{name} {value}")
+        loss_z, norm_z = _z(loss, self._losses), _z(norm, self._norms)
+        reason = None
+        for name, z in (("loss", loss_z), ("gradient norm", norm_z)):
+            if self._limit is not None and z is not None and z > self._limit:
+                reason = f"{name}'s z-score of {z:.1f}"
+        return Verdict(loss_z, norm_z, reason)
+
+
+def _z(value: float, before: deque[float]) -> float | None:
+    """Standard deviations above the mean; None while there are too few to tell."""
+    if len(before) < _HISTORY:
+        return None
+    mean = math.fsum(before) / len(before)
+    variance = math.fsum((one - mean) ** 2 for one in before) / len(before)
+    return (value - mean) / max(math.sqrt(variance), 1e-6 * abs(mean), 1e-12)
