@@ -76,13 +76,13 @@ class RowsSection(Section):
     """Of pairs: share of rows that are made shorter (BERT's short_seq_prob)."""
 
 
-class CausalLM(Section):
+class CausalLMSection(Section):
     """Every token from those before it (GPT)."""
 
     name: Literal["causal_lm"]
 
 
-class MaskedLM(Section):
+class MaskedLMSection(Section):
     """Masked tokens from both sides (BERT, google-research/bert create_pretraining_data.py)."""
 
     name: Literal["masked_lm"]
@@ -96,7 +96,7 @@ class MaskedLM(Section):
     """Rows are pairs; whether the second follows the first is predicted too."""
 
 
-class TextInfilling(Section):
+class TextInfillingSection(Section):
     """The text from one whose spans became one mask each and whose sentences are permuted (BART)."""
 
     name: Literal["text_infilling"]
@@ -112,7 +112,7 @@ class TextInfilling(Section):
     """Of masked spans, that become a random token instead of a mask (fairseq's mask_random; 0.1 in the community's recipe)."""
 
 
-class SpanCorruption(Section):
+class SpanCorruptionSection(Section):
     """The spans that sentinels stand for (T5, arXiv 1910.10683, 3.1.4)."""
 
     name: Literal["span_corruption"]
@@ -140,7 +140,9 @@ class TaskSection(Section):
     """Put before every input, e.g. "translate English to German: "."""
 
 
-ObjectiveSection = Annotated[CausalLM | MaskedLM | TextInfilling | SpanCorruption, Field(discriminator="name")]
+ObjectiveSection = Annotated[
+    CausalLMSection | MaskedLMSection | TextInfillingSection | SpanCorruptionSection, Field(discriminator="name")
+]
 
 
 class FeedConfig(Section):
@@ -148,4 +150,4 @@ class FeedConfig(Section):
 
     data: DataSection
     rows: RowsSection
-    objective: ObjectiveSection = CausalLM(name="causal_lm")
+    objective: ObjectiveSection = CausalLMSection(name="causal_lm")

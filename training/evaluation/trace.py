@@ -27,8 +27,7 @@ from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
 from training.data.config import FeedConfig
-from training.data.rows.batch import Examples
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, Examples
 from training.run.feed import Feed, open_feed
 
 CONFIG = "config.json"  # of a run's folder

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.data.rows.batch import IGNORE
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
 from training.models.blocks import FeedForward
-from training.models.loss import IGNORE, cross_entropy
+from training.models.loss import cross_entropy
 
 NORM_EPSILON = 1e-5  # fairseq modules/layer_norm.py
 INIT_STD = 0.02  # fairseq models/bart: init_bert_params

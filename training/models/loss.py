@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-IGNORE = -100  # a target that is not predicted
+from training.data.rows.batch import IGNORE
+
 # Logits that exist at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
 # A GPU wants products of thousands of rows: 1 GiB in float32, and no more than some dozen chunks to launch or to compile.
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}

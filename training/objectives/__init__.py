@@ -11,5 +11,3 @@ Ids and positions are int64, padding of `targets` is IGNORE, of ids the family's
 `inputs`. `counts(examples)` says by how many predictions each term of the loss is divided: {"tokens": …} and, with
 sentence pairs, {"pairs": …}. Draws are functions of the row's key: see training/data/draws.py.
 """
-
-IGNORE = -100  # a target that is not predicted (PyTorch's ignore_index)

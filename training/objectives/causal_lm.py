@@ -27,8 +27,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.rows.batch import Examples, RowBatch
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, Examples, RowBatch
 
 VERSION = 1
 
@@ -100,4 +99,4 @@ def _separate(
                 documents[row, token - first] = span - row_spans[row]
                 positions[row, token - first] = token - begin
             if begin < end <= last:
-                targets[row, end - 1 - first] = -100  # IGNORE: the next token is of another document
+                targets[row, end - 1 - first] = IGNORE  # the next token is of another document

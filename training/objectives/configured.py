@@ -45,13 +45,13 @@ def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
     if settings.rows.document_boundaries and chosen.name != "causal_lm":
         raise ObjectiveError(f"rows.document_boundaries: is of causal_lm, and the objective is {chosen.name}; remove it")
     size = dataset.tokenizer.size
-    if isinstance(chosen, config.CausalLM):
+    if isinstance(chosen, config.CausalLMSection):
         return causal_lm.CausalLM(length, found.pad, settings.rows.document_boundaries)
-    if isinstance(chosen, config.MaskedLM):
+    if isinstance(chosen, config.MaskedLMSection):
         words = _words(dataset) if chosen.whole_words else {}
         limits = {"share": chosen.share, "max_predictions": chosen.max_predictions, "pairs": chosen.next_sentence}
         return masked_lm.MaskedLM(length, found, size, **limits, **words)
-    if isinstance(chosen, config.TextInfilling):
+    if isinstance(chosen, config.TextInfillingSection):
         numbers = chosen.model_dump(exclude={"name"})
         return text_infilling.TextInfilling(length, found, size, **_words(dataset), **numbers)
     return span_corruption.SpanCorruption(length, found, chosen.share, chosen.mean_span, chosen.target_length or 0)
@@ -60,7 +60,7 @@ def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
 def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layout:
     """The rows that the objective is given. Raises ObjectiveError, or ValueError of Layout, for a packing that it cannot take."""
     chosen, rows = settings.objective, settings.rows
-    pairs = isinstance(chosen, config.MaskedLM) and chosen.next_sentence
+    pairs = isinstance(chosen, config.MaskedLMSection) and chosen.next_sentence
     usual = "document" if chosen.name == "masked_lm" and not pairs else KINDS[chosen.name].packing
     packing = rows.packing or usual
     if pairs != (packing == "pairs"):

@@ -35,8 +35,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
-from training.data.rows.batch import Examples, RowBatch
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, Examples, RowBatch
 
 VERSION = 1
 

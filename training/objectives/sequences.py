@@ -6,8 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.rows.batch import Examples
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, Examples
 
 Ids = NDArray[np.int64]
 
@@ -21,7 +20,7 @@ def padded(inputs: Ids, lengths: Ids, targets: Ids, target_lengths: Ids, *, pad:
         decoder_inputs  0 7 8 0
     """
     decoder_inputs = np.empty_like(targets)
-    _pad(inputs, lengths, targets, target_lengths, decoder_inputs, pad, start, IGNORE)
+    _pad(inputs, lengths, targets, target_lengths, decoder_inputs, pad, start)
     return {"inputs": inputs, "lengths": lengths, "decoder_inputs": decoder_inputs, "targets": targets}
 
 
@@ -32,7 +31,7 @@ def count_targets(examples: Examples) -> dict[str, int]:
 
 @numba.njit(cache=True, nogil=True)
 def _pad(  # pragma: no cover (compiled)
-    inputs: Any, lengths: Any, targets: Any, target_lengths: Any, decoder_inputs: Any, pad: int, start: int, ignore: int
+    inputs: Any, lengths: Any, targets: Any, target_lengths: Any, decoder_inputs: Any, pad: int, start: int
 ) -> None:
     for n in range(len(lengths)):
         for i in range(lengths[n], inputs.shape[1]):
@@ -41,5 +40,5 @@ def _pad(  # pragma: no cover (compiled)
         for i in range(1, target_lengths[n]):
             decoder_inputs[n, i] = targets[n, i - 1]
         for i in range(target_lengths[n], targets.shape[1]):
-            targets[n, i] = ignore
+            targets[n, i] = IGNORE
             decoder_inputs[n, i] = pad

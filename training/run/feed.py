@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pipelines.contract import manifest
 from pipelines.contract.errors import UserError
 from training.data.ahead import in_order
-from training.data.config import FeedConfig, SpanCorruption
+from training.data.config import FeedConfig, SpanCorruptionSection
 from training.data.draws import Words, key
 from training.data.order import sampler as samplers
 from training.data.order.mixture import Stage, stages
@@ -232,7 +232,7 @@ def digest(examples: Examples) -> str:
 
 
 def _tasks(config: FeedConfig, dataset: TokenDataset, made: Objective, folder: str | Path) -> tuple[TaskIndex, TextToText] | None:
-    if not isinstance(config.objective, SpanCorruption) or not config.objective.tasks:
+    if not isinstance(config.objective, SpanCorruptionSection) or not config.objective.tasks:
         return None
     assert isinstance(made, span_corruption.SpanCorruption)
     index = open_tasks(config.objective.tasks, dataset.tokenizer, folder)
@@ -252,7 +252,7 @@ def _mixture(config: FeedConfig, index: RowIndex, tasks: tuple[TaskIndex, TextTo
     if not tasks:
         return found
     chosen = config.objective
-    assert isinstance(chosen, SpanCorruption)
+    assert isinstance(chosen, SpanCorruptionSection)
     by_size = {source: float(n) for source, n in rows.items() if n}
     return tuple(
         Stage(

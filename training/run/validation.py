@@ -29,11 +29,10 @@ from torch import Tensor, nn
 from pipelines.contract.tokenizers import pieces
 from training.data.draws import key
 from training.data.order.sampler import permute
-from training.data.rows.batch import Examples
+from training.data.rows.batch import IGNORE, Examples
 from training.data.shards import TokenDataset
 from training.generation.answers import evaluated
 from training.models.families import Model
-from training.objectives import IGNORE
 from training.objectives.causal_lm import CausalLM
 from training.run.device import Device
 from training.run.feed import Feed

@@ -17,10 +17,10 @@ from transformers import BartConfig, BartForConditionalGeneration
 from pipelines.contract.tokenizers.families import Specials, specials
 from training.convert import bart as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
+from training.data.rows.batch import IGNORE
 from training.models import bart, blocks
 from training.models.bart import BART, SIZES, BARTShape
 from training.models.families import build, make, parameters
-from training.objectives import IGNORE
 from training.run.config import load
 from training.run.feed import Feed, open_feed
 from training.run.pretrain import pretrain

@@ -20,10 +20,10 @@ from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertMo
 from pipelines.contract.tokenizers.families import Specials
 from training.convert import bert as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
+from training.data.rows.batch import IGNORE
 from training.models import attention, families
 from training.models.bert import BERT, GELUS, SIZES, BERTShape, Embeddings, at_positions
 from training.models.families import make, parameters, shape_of_dict
-from training.objectives import IGNORE
 from training.run.config import load
 from training.run.device import Device
 from training.run.feed import open_feed

@@ -16,11 +16,11 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from training.checkpoints import trained
 from training.convert.rules import Rule, to_theirs
+from training.data.rows.batch import IGNORE
 from training.models import attention as attentions
 from training.models import families, gpt
 from training.models.attention import rotate
 from training.models.composed import SIZES, Composed, ComposedShape
-from training.models.loss import IGNORE
 from training.models.positions import rotation, sinusoids
 from training.run import config
 from training.run.pretrain import pretrain

@@ -15,11 +15,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model
 from pipelines.contract.tokenizers.families import Specials
 from training.convert import gpt as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
+from training.data.rows.batch import IGNORE
 from training.models import attention as attentions
 from training.models.blocks import ACTIVATIONS, FeedForward
 from training.models.families import make, parameters
 from training.models.gpt import GPT, SIZES, GPTShape
-from training.models.loss import IGNORE
 
 TINY = GPTShape(vocabulary=53, length=12, layers=3, heads=4, width=64)
 SPECIALS = Specials(pad=0, begin=0, end=0, mask=None, decoder_start=None, sentinels=())

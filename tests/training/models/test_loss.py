@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from training.data.rows.batch import IGNORE
 from training.models import loss as losses
-from training.models.loss import IGNORE, cross_entropy
+from training.models.loss import cross_entropy
 
 VOCABULARY, WIDTH = 29, 16
 

@@ -22,12 +22,12 @@ from pipelines.contract.tokenizers.families import Specials
 from training.convert import huggingface
 from training.convert import t5 as convert
 from training.convert.rules import WeightsError, to_ours, to_theirs
+from training.data.rows.batch import IGNORE
 from training.models import attention, t5
 from training.models.blocks import ACTIVATIONS, RMSNorm
 from training.models.families import build, make, parameters, shape_of_dict
 from training.models.positions import RelativeBias
 from training.models.t5 import SIZES, T5, T5Shape
-from training.objectives import IGNORE
 from training.run.config import load
 from training.run.device import Device
 from training.run.pretrain import prepare_job

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.rows.batch import RowBatch
-from training.objectives import IGNORE, causal_lm
+from training.data.rows.batch import IGNORE, RowBatch
+from training.objectives import causal_lm
 from training.objectives.causal_lm import CausalLM
 
 Rows = list[list[list[int]]]  # rows of spans of ids

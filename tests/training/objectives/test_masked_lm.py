@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data import draws
-from training.data.rows.batch import Examples, RowBatch
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, Examples, RowBatch
 from training.objectives.masked_lm import MaskedLM
 
 PAD, UNK, CLS, SEP, MASK = range(5)

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import key, words
-from training.data.rows.batch import RowBatch
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, RowBatch
 from training.objectives.span_corruption import SpanCorruption, noise_counts, widths
 
 SENTINELS = (90, 89, 70, *range(1000, 1400))  # ids in no order

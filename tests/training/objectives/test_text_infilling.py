@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import key, words
-from training.data.rows.batch import RowBatch
-from training.objectives import IGNORE
+from training.data.rows.batch import IGNORE, RowBatch
 from training.objectives.text_infilling import TextInfilling, _lengths, cumulative_probabilities
 
 BART = Specials(pad=1, begin=0, end=2, mask=99, decoder_start=2, sentinels=())

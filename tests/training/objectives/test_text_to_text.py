@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data.config import TaskSection
-from training.data.rows.batch import RowBatch
+from training.data.rows.batch import IGNORE, RowBatch
 from training.data.shards import open_dataset
 from training.data.tasks import TaskBatch, open_tasks
-from training.objectives import IGNORE
 from training.objectives.span_corruption import SpanCorruption
 from training.objectives.text_to_text import TextToText
 

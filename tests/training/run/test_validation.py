@@ -10,10 +10,10 @@ from torch import Tensor
 from training.data.config import FeedConfig
 from training.data.draws import key
 from training.data.order.sampler import permute
+from training.data.rows.batch import IGNORE
 from training.models.bert import BERTShape
 from training.models.families import Model, make
 from training.models.gpt import GPTShape
-from training.objectives import IGNORE
 from training.run.device import Device
 from training.run.feed import Feed, open_feed
 from training.run.validation import Validation, measure, unigram_counts, unigram_entropy, validation, validation_loss

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+IGNORE = -100  # a target that is not predicted (PyTorch's ignore_index)
+
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
