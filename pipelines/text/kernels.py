@@ -1,6 +1,6 @@
-"""Eight bytes at a time, for numba kernels: loads and stores at any byte, and the place of the lowest bit; `inner`.
+"""What numba kernels share: how they are compiled, and loads and stores of eight bytes at any address.
 
-NumPy's arrays of 64-bit words can be indexed at every eighth byte only.
+`load64` and `store64` exist because a NumPy array of 64-bit words can be indexed at every eighth byte only.
 """
 
 from typing import Any
@@ -13,15 +13,23 @@ from numba.extending import intrinsic
 
 _INT64 = ir.IntType(64)
 
-_intrinsic: Any = intrinsic  # it takes the first parameter away
+_intrinsic: Any = intrinsic  # it removes the first parameter, which pyright does not know
 
-# For kernels that only other kernels call: without the wrappers for Python, they compile in half the time.
-inner: Any = numba.njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # pyright: ignore
+
+def jit(function: Any) -> Any:
+    """Compile a kernel to machine code that is cached on disk and runs without the GIL."""
+    return numba.njit(cache=True, nogil=True)(function)
+
+
+def jit_internal(function: Any) -> Any:
+    """Compile a kernel that only other kernels call: without wrappers for Python and C, in half the time."""
+    options: Any = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(**options)(function)
 
 
 @_intrinsic
 def load64(_typing: Any, array: Any, _index: Any) -> Any:
-    """The uint64 at array[index:index + 8] (uint8, little-endian machines only); no bounds are checked."""
+    """Return the uint64 at array[index:index + 8] (uint8; little-endian machines only). Bounds are not checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *arguments)
@@ -32,7 +40,7 @@ def load64(_typing: Any, array: Any, _index: Any) -> Any:
 
 @_intrinsic
 def store64(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
-    """Write a uint64 over array[index], array[index + 1] (int32); no bounds are checked."""
+    """Write a uint64 over array[index] and array[index + 1] (int32). Bounds are not checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[2], _pointer(context, builder, signature.args[0], *arguments[:2]), align=1)
@@ -43,7 +51,7 @@ def store64(_typing: Any, array: Any, _index: Any, _value: Any) -> Any:
 
 @_intrinsic
 def lowest_bit(_typing: Any, _value: Any) -> Any:
-    """How many zeros lie below the lowest one of a uint64; 64 for 0."""
+    """Return the number of trailing zero bits of a uint64; 64 for 0."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
@@ -52,7 +60,7 @@ def lowest_bit(_typing: Any, _value: Any) -> Any:
 
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """The address of array[index], as that of a uint64."""
+    """Return the address of array[index] as a pointer to a uint64."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(
         cgutils.pointer_add(builder, data, builder.mul(index, _INT64(array_type.dtype.bitwidth // 8))), _INT64.as_pointer()

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.text.kernels import jit
+
 CODE_POINTS = 0x110000
 
 # What normalisation does to a code point.
@@ -78,7 +80,7 @@ def decode(data: Any, at: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | (data[at + 1] & 0x3F) << 12 | (data[at + 2] & 0x3F) << 6 | (data[at + 3] & 0x3F), 4
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     """Two flags a row: it holds an INVISIBLE; `with_unified_whitespace` would change it (it may say so too often)."""
     invisible = np.zeros(offsets.size - 1, np.bool_)
@@ -114,7 +116,7 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     return invisible, whitespace
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
     """The texts without their code points of one kind."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
@@ -139,7 +141,7 @@ def _stays(data: Any, at: int, first: Any, inside: bool, end: int) -> bool:
     return 32 < first < 127 or ((first == 32 or first == 10) and inside and at + 1 < end and 32 < data[at + 1] < 127)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     r"""The texts with one kind of line end and of space.
 

@@ -23,10 +23,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 # A new rule needs a new number. The character classes come from Python's Unicode tables, so their version counts too.
 VERSION = f"2/unicode-{unicodedata.unidata_version}"
@@ -197,11 +198,7 @@ WINDOW_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
 SPACE = np.uint8(0x20)
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any, ends: Any) -> None:
     """Write the words of each row, one space between two, and where each row ends."""
     ascii_bytes = np.empty(128, np.uint8)  # what an ASCII byte becomes: most of it in most texts
@@ -235,7 +232,7 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
         ends[row + 1] = at
 
 
-@_jit
+@jit
 def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single: bool) -> Any:
     """Write what a character that is no ASCII becomes; the place behind it, and whether that is a word of one character."""
     first, count = 0, 1
@@ -259,7 +256,7 @@ def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single:
     return at, is_single
 
 
-@_jit
+@jit
 def mix(h: Any) -> Any:
     """MurmurHash3's 64-bit finaliser."""
     h ^= h >> np.uint64(33)
@@ -269,7 +266,7 @@ def mix(h: Any) -> Any:
     return h ^ (h >> np.uint64(33))
 
 
-@_jit
+@jit
 def decode(data: Any, i: int, end: int) -> Any:
     """Code point and number of bytes at a byte that is no ASCII; what is no UTF-8 is read as U+FFFD."""
     lead = np.uint32(data[i])
@@ -282,7 +279,7 @@ def decode(data: Any, i: int, end: int) -> Any:
     return np.uint32(code if code <= 0x10FFFF else 0xFFFD), length
 
 
-@_jit
+@jit
 def _encode(code: Any, text: Any, at: int) -> int:
     """Write a code point as UTF-8; the place behind it."""
     if code < 0x80:

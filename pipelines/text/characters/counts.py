@@ -14,12 +14,12 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import CODE_POINTS, buffers, categories, decode
+from pipelines.text.kernels import jit
 
 SHORT_LINE_WIDTH = 30  # characters; FineWeb (arXiv 2406.17557, section 3.5). A letter of a script without spaces counts twice
 
@@ -103,7 +103,7 @@ def pack(word: str) -> int:
 _STOP_WORDS = np.array([pack(w) for w in ("the", "be", "to", "of", "and", "that", "have", "with")], np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def begins_token(bits: int, in_token: bool, has_alnum: bool, spaceless: bool) -> bool:
     """Whether a character that is not blank begins a new token within a run of such characters."""
     if not in_token:
@@ -113,7 +113,7 @@ def begins_token(bits: int, in_token: bool, has_alnum: bool, spaceless: bool) ->
     return spaceless and bits & (LETTER | DIGIT) != 0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _popcount(value: int) -> int:
     found = 0
     while value:
@@ -122,7 +122,7 @@ def _popcount(value: int) -> int:
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
     out = np.zeros((offsets.size - 1, 18), np.int64)
     for row in range(offsets.size - 1):

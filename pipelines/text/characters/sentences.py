@@ -32,9 +32,10 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 VERSION = 2
 
@@ -158,7 +159,7 @@ def _fnv(data: bytes) -> int:
     return key
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _character(data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
     """The code point at a position, and its bytes."""
     lead = np.int64(data[position])
@@ -173,7 +174,7 @@ def _character(data: Any, position: int, end: int) -> Any:  # pragma: no cover (
     return code, size
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _skip(data: Any, position: int, end: int, classes: Any, kinds: int) -> int:  # pragma: no cover (compiled)
     """The first position from here whose character's class is not in the bit set `kinds`."""
     while position < end:
@@ -185,7 +186,7 @@ def _skip(data: Any, position: int, end: int, classes: Any, kinds: int) -> int: 
     return position
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragma: no cover (compiled)
     if position >= end:
         return _OTHER
@@ -193,7 +194,7 @@ def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragm
     return classes[code] if code < 0x20000 else _OTHER
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
     """What is known of the word in these bytes; 0: nothing."""
     key = np.uint64(0xCBF29CE484222325)
@@ -209,7 +210,7 @@ def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # 
     return int(kinds[first]) if first < len(keys) and keys[first] == key else 0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (compiled)
     """Where the token that ends at `end` starts; white space beyond ASCII is no concern here."""
     while end > begin and data[end - 1] > 0x20:
@@ -217,7 +218,7 @@ def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (c
     return end
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
     """What is known of the word at `start`; a letter before a full stop is an initial, no word."""
     stop = _skip(data, start, end, classes, (1 << _UPPER) | (1 << _LOWER))
@@ -226,7 +227,7 @@ def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kind
     return _bits_of(data, start, stop, keys, kinds)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: no cover (compiled)
     """Of a word: digits, letters (and all else), capital ones, Roman digits, stops; whether it is one as "U.S", "p.m"."""
     digits, letters, uppers, romans, symbols, stops, segment, longest = 0, 0, 0, 0, 0, 0, 0, 0
@@ -245,7 +246,7 @@ def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: n
     return digits, letters, uppers, romans, stops, stops > 0 and longest <= 2 and symbols == 0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _is_no_end(  # pragma: no cover (compiled)
     data: Any, begin: int, position: int, behind: int, following: int, end: int, classes: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip
@@ -292,7 +293,7 @@ def _is_no_end(  # pragma: no cover (compiled)
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _next_start(  # pragma: no cover (compiled)
     data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, goes_on: Any, keys: Any, kinds: Any
 ) -> int:  # fmt: skip
@@ -330,7 +331,7 @@ def _next_start(  # pragma: no cover (compiled)
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _scan(  # pragma: no cover (compiled)
     data: Any, offsets: Any, classes: Any, goes_on: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip

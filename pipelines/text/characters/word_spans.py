@@ -43,6 +43,7 @@ from pipelines.text.characters.comparison import (
     mix,
 )
 from pipelines.text.characters.comparison import VERSION as _COMPARISON_VERSION
+from pipelines.text.kernels import jit
 
 VERSION = f"1/comparison-{_COMPARISON_VERSION}"
 
@@ -76,7 +77,7 @@ def word_spans(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64], 
     return found.hashes, found.starts, found.ends, found.offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _room(data: Any, texts: Any, entries: Any) -> Any:
     """As many words as there are, or a few more: every ASCII separator and every other character may end one."""
     is_separator = np.zeros(256, np.uint8)
@@ -101,7 +102,7 @@ def _room(data: Any, texts: Any, entries: Any) -> Any:
     return room
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _spans(data: Any, texts: Any, entries: Any, expansions: Any, hashes: Any, starts: Any, ends: Any, singles: Any) -> Any:
     """Fill in the words; the offsets of the texts among them."""
     ascii_bytes = np.zeros(128, np.uint8)  # what an ASCII byte becomes; 0 separates words

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 VERSION = 2
 
@@ -225,11 +226,7 @@ def _stars_of(bucket: NDArray[np.uint64], ranks: Ranks) -> Edges:
     return Edges(bucket[is_member], centre[is_member], ranks[is_member])
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _union(first: Any, second: Any, parent: Any) -> None:
     """Union-find; in the end parent[i] is the least node of i's component."""
     for edge in range(len(first)):

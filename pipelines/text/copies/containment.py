@@ -35,7 +35,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -44,6 +43,7 @@ from pipelines.text.characters import word_spans
 from pipelines.text.characters.comparison import WINDOW_BASE, mix
 from pipelines.text.characters.word_spans import Words
 from pipelines.text.copies.clusters import distinct
+from pipelines.text.kernels import jit
 
 VERSION = f"1/words-{word_spans.VERSION}"
 
@@ -157,11 +157,7 @@ def matches(texts: pa.Array, index: Index) -> Matches:
     return Matches(rows, items, first, last, words)
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _powers(most: int) -> Any:
     powers = np.ones(most + 1, np.uint64)
     for i in range(1, most + 1):
@@ -169,7 +165,7 @@ def _powers(most: int) -> Any:
     return powers
 
 
-@_jit
+@jit
 def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powers: Any, out: Any) -> int:
     """The hash of the shortest run of words from each word on that weighs `least`; how many words have one, from the first on."""
     found, rolling, weight, first = 0, np.uint64(0), 0, begin
@@ -184,7 +180,7 @@ def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powe
     return found
 
 
-@_jit
+@jit
 def _item_windows(
     hashes: Any, is_character: Any, offsets: Any, least: int, full: int, out: Any, owners: Any, anchors: Any, weights: Any
 ) -> int:
@@ -209,7 +205,7 @@ def _item_windows(
     return found
 
 
-@_jit
+@jit
 def _shift(size: int) -> Any:
     """How far a hash goes to the right to be a place in an array of 2^k."""
     bits = 0
@@ -218,20 +214,20 @@ def _shift(size: int) -> Any:
     return np.uint64(64 - bits)
 
 
-@_jit
+@jit
 def _fill(hashes: Any, filled: Any) -> None:
     shift = _shift(len(filled))
     for h in hashes:
         filled[h >> shift] |= _two_bits(h)
 
 
-@_jit
+@jit
 def _two_bits(h: Any) -> Any:
     one = np.uint64(1)
     return (one << (h & np.uint64(63))) | (one << ((h >> np.uint64(6)) & np.uint64(63)))
 
 
-@_jit
+@jit
 def _match(
     hashes: Any, is_character: Any, offsets: Any, known: Any, items: Any, weights: Any, buckets: Any, filled: Any, out: Any
 ) -> int:
@@ -255,7 +251,7 @@ def _match(
     return found
 
 
-@_jit
+@jit
 def _match_from(
     hashes: Any,
     is_character: Any,
@@ -286,7 +282,7 @@ def _match_from(
     return found
 
 
-@_jit
+@jit
 def _place(h: Any, known: Any, buckets: Any, shift: Any) -> int:
     bucket = h >> shift
     for place in range(np.int64(buckets[bucket]), np.int64(buckets[bucket + np.uint64(1)])):
@@ -295,7 +291,7 @@ def _place(h: Any, known: Any, buckets: Any, shift: Any) -> int:
     return -1
 
 
-@_jit
+@jit
 def _noted(out: Any, found: int, row: int, item: int, first: int, last: int) -> int:
     """Make the last run longer if this window goes on where it is, else begin another."""
     before = found - 1
@@ -308,7 +304,7 @@ def _noted(out: Any, found: int, row: int, item: int, first: int, last: int) -> 
     return found + 1
 
 
-@_jit
+@jit
 def _merged(hits: Any) -> Any:
     """Ordered runs, those of a row and an item that overlap or touch made one."""
     out = np.empty(hits.shape, np.int64)

@@ -11,13 +11,13 @@ Whatever is cut out of texts (lines and runs that repeat, texts of benchmarks) i
 
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers, from_buffers
 from pipelines.text.characters.word_spans import Words
+from pipelines.text.kernels import jit
 
 VERSION = 2
 
@@ -37,11 +37,7 @@ def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.
     return from_buffers(*_without(data, offsets, words.starts, words.ends, words.offsets, words.is_character, goes))
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def most_newlines(data: Any, begin: int, end: int) -> int:
     """The most newlines in a row with only blanks between them: 0 within a line, 1 between lines, 2 between paragraphs."""
     most, run = 0, 0
@@ -54,7 +50,7 @@ def most_newlines(data: Any, begin: int, end: int) -> int:
     return min(most, 2)
 
 
-@_jit
+@jit
 def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, goes: Any) -> Any:
     # A seam writes at most what it replaces: a newline for a newline or a word, a space for a space.
     out = np.empty(texts[-1] - texts[0], np.uint8)
@@ -87,7 +83,7 @@ def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_cha
     return out[:at], out_ends
 
 
-@_jit
+@jit
 def _behind_overlap(starts: Any, ends: Any, word: int, behind: int) -> int:
     """The first word behind this one that shares no byte with the one before it: "½" is two words of one character."""
     word += 1
@@ -96,7 +92,7 @@ def _behind_overlap(starts: Any, ends: Any, word: int, behind: int) -> int:
     return word
 
 
-@_jit
+@jit
 def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> int:
     """The first word from this one on that stays; words that share bytes go together or not at all."""
     while word < behind:
@@ -108,7 +104,7 @@ def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> in
     return word
 
 
-@_jit
+@jit
 def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, at: int) -> int:
     """Write what separates the sides of a gap: data[begin:end] goes, the words in it are data[cut[0]:cut[1]]."""
     newlines = most_newlines(data, begin, end)
@@ -123,7 +119,7 @@ def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, a
     return at
 
 
-@_jit
+@jit
 def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
     """Where the text before a cut ends: behind its last whole line, else behind what touches the word before."""
     stays = begin
@@ -139,7 +135,7 @@ def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
     return stays
 
 
-@_jit
+@jit
 def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
     """Where the text behind a cut begins: with its first whole line, else with what touches the word behind."""
     for i in range(begin, end):
@@ -159,19 +155,19 @@ def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
     return stays
 
 
-@_jit
+@jit
 def _is_blank(byte: Any) -> bool:
     return byte in (_SPACE, _TAB)
 
 
-@_jit
+@jit
 def _stripped(out: Any, begin: int, at: int) -> int:
     while at > begin and (_is_blank(out[at - 1]) or out[at - 1] == _NEWLINE):
         at -= 1
     return at
 
 
-@_jit
+@jit
 def _copy(data: Any, begin: int, end: int, out: Any, at: int) -> int:
     for i in range(begin, end):
         out[at + i - begin] = data[i]

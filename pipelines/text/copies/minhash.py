@@ -11,9 +11,10 @@ and can read what is stored here.
 
 from typing import Any, Literal, get_args
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 VERSION = 1
 
@@ -71,11 +72,7 @@ def similarity(first: Signatures, second: Signatures) -> NDArray[np.float32]:
     return out
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _minima32(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
     mixed = np.empty(_SHINGLES_AT_ONCE, np.uint32)
     for row in range(len(offsets) - 1):
@@ -95,7 +92,7 @@ def _minima32(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
                 minima[k] = min(minima[k], min(min(v0, v1), min(v2, v3)))
 
 
-@_jit
+@jit
 def _minima64(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
     for row in range(len(offsets) - 1):
         minima = out[row]
@@ -110,7 +107,7 @@ def _minima64(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
                 minima[k] = min(minima[k], a[k] * h + b[k])
 
 
-@_jit
+@jit
 def _bands(found: Any, rows: int, out: Any) -> None:
     for document in range(out.shape[0]):
         for band in range(out.shape[1]):
@@ -121,7 +118,7 @@ def _bands(found: Any, rows: int, out: Any) -> None:
             out[document, band] = h
 
 
-@_jit
+@jit
 def _equal_share(first: Any, second: Any, out: Any) -> None:
     for row in range(first.shape[0]):
         equal = 0

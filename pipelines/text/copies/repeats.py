@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from pipelines.text.characters.code_points import buffers
 from pipelines.text.characters.comparison import WINDOW_BASE, mix
 from pipelines.text.characters.word_spans import Words
 from pipelines.text.copies.cuts import most_newlines
+from pipelines.text.kernels import jit
 
 VERSION = 1
 
@@ -121,11 +121,7 @@ def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
 # The passes over bytes and words
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
     """Whether each word begins a piece: its text, or what follows so many newlines with nothing but blanks between them."""
     begins = np.zeros(len(starts), np.bool_)
@@ -137,7 +133,7 @@ def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newline
     return begins
 
 
-@_jit
+@jit
 def _hashed(hashes: Any, first: Any) -> Any:
     """A hash of the words of each piece, in their order."""
     out = np.empty(len(first) - 1, np.uint64)

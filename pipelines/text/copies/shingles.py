@@ -10,7 +10,6 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from pipelines.text.characters.comparison import (
     mix,
     normalised_bytes,
 )
+from pipelines.text.kernels import jit
 
 VERSION = comparison.VERSION
 
@@ -86,11 +86,7 @@ def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
 # The passes
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offsets: Any) -> None:
     """Hash every window of `ngram` words of each row of normalised text; everything starts anew with each row."""
     oldest = np.uint64(1)
@@ -111,7 +107,7 @@ def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offset
         offsets[row + 1] = found
 
 
-@_jit
+@jit
 def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
     """The upper half of the hash of every word of each row of normalised text."""
     found = 0
@@ -123,7 +119,7 @@ def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
         offsets[row + 1] = found
 
 
-@_jit
+@jit
 def _words_of(text: Any, words: Any) -> int:
     """Hash every word of one text; how many there are, at least one. Without a branch, since words end anywhere."""
     found, word, last = 0, FNV_START, SPACE
@@ -139,7 +135,7 @@ def _words_of(text: Any, words: Any) -> int:
     return found
 
 
-@_jit
+@jit
 def _hashes(data: Any, starts: Any, found: Any) -> None:
     for row in range(len(starts) - 1):
         h = FNV_START

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 _START = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xFF51AFD7ED558CCD)  # odd
@@ -101,18 +102,14 @@ def _most_edits(longest: NDArray[np.int64], threshold: np.float32) -> NDArray[np
     return np.clip(most, 0, longest)
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _copy(words: Any, starts: Any, lengths: Any, out: Any, places: Any) -> None:
     for row in range(len(starts)):
         for i in range(lengths[row]):
             out[places[row] + i] = words[starts[row] + i]
 
 
-@_jit
+@jit
 def _jaccard(
     words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any,
     ngram: int, windows: Any, keys: Any, stamps: Any, out: Any,
@@ -136,7 +133,7 @@ def _jaccard(
         out[row] = shared / (size + sizes[row] - shared)
 
 
-@_jit
+@jit
 def _windows(words: Any, ngram: int, windows: Any) -> int:
     """Hash every window of `ngram` words; how many there are."""
     count = max(len(words) - ngram + 1, 1)
@@ -149,7 +146,7 @@ def _windows(words: Any, ngram: int, windows: Any) -> int:
     return count
 
 
-@_jit
+@jit
 def _slots(count: int) -> int:
     slots = 1
     while slots < 2 * count:
@@ -157,7 +154,7 @@ def _slots(count: int) -> int:
     return slots
 
 
-@_jit
+@jit
 def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
     """Put the windows into the table; how many different ones there are."""
     slots, different = _slots(len(windows)), 0
@@ -170,7 +167,7 @@ def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
     return different
 
 
-@_jit
+@jit
 def _shared(windows: Any, keys: Any, stamps: Any, slots: int, oldest: int, stamp: int) -> int:
     """How many different windows are in the table that was filled with the stamp `oldest`; what is found is stamped anew."""
     shared = 0
@@ -184,7 +181,7 @@ def _shared(windows: Any, keys: Any, stamps: Any, slots: int, oldest: int, stamp
     return shared
 
 
-@_jit
+@jit
 def _edit_distances(
     words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any, most: Any, reach: Any, out: Any
 ) -> None:
@@ -195,7 +192,7 @@ def _edit_distances(
         out[row] = _edit_distance(a[start : len(a) - end], b[start : len(b) - end], most[row], reach)
 
 
-@_jit
+@jit
 def _equal_words(a: Any, b: Any) -> int:
     """How many words two texts begin with alike."""
     i, end = 0, min(len(a), len(b))
@@ -204,7 +201,7 @@ def _equal_words(a: Any, b: Any) -> int:
     return i
 
 
-@_jit
+@jit
 def _edit_distance(a: Any, b: Any, most: int, reach: Any) -> int:
     """The Levenshtein distance; most + 1 if it is greater than `most`.
 

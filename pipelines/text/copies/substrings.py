@@ -16,11 +16,11 @@ A place is one number, the rank of a document and the index of a word in it: pla
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.characters.comparison import WINDOW_BASE, mix
+from pipelines.text.kernels import jit
 
 VERSION = 1
 
@@ -99,11 +99,7 @@ def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[
     return np.cumsum(change)[:-1] > 0
 
 
-def _jit(function: Any) -> Any:
-    return numba.njit(cache=True, nogil=True)(function)
-
-
-@_jit
+@jit
 def _perhaps_shared(hashes: Any) -> Any:
     """Which hashes occur twice, and a few that do not: most windows stand once, and to sort them all takes ten times as long."""
     slots = 1
@@ -119,7 +115,7 @@ def _perhaps_shared(hashes: Any) -> Any:
     return shared
 
 
-@_jit
+@jit
 def _windows(words: Any, offsets: Any, length: int, ranks: Any, hashes: Any, places: Any) -> None:
     oldest = np.uint64(1)
     for _ in range(length):

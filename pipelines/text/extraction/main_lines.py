@@ -24,7 +24,6 @@ Limits: what stands between two paragraphs stays; a page of short lines only (po
 import functools
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import CODE_POINTS, buffers, decode, from_buffers
 from pipelines.text.characters.counts import BLANK, CLOSER, DIGIT, LETTER, NEWLINE, SPACELESS, TERMINAL, UNPUNCTUATED, table
+from pipelines.text.kernels import jit
 
 WIDE_LINE = 60
 GAP = 5
@@ -68,7 +68,7 @@ def _folded() -> NDArray[np.uint32]:
     return lower
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _cut(data: Any, spans: Any) -> Any:
     offsets = np.zeros(len(spans) + 1, np.int32)
     for row in range(len(spans)):
@@ -79,7 +79,7 @@ def _cut(data: Any, spans: Any) -> Any:
     return out, offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: Any, lower: Any, prose_limit: float) -> Any:
     """The first byte and the byte behind the last one of what stays of each text."""
     rows, most, most_title = offsets.size - 1, 0, 0
@@ -109,7 +109,7 @@ def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: 
     return spans
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) -> int:
     """Fill in where each line (that is not blank) begins and ends, and its points; returns how many lines there are."""
     lines, short = 0, 0
@@ -142,7 +142,7 @@ def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) 
     return lines
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _best(points: Any, lines: int) -> tuple[int, int]:
     """The run with the most points, as its first line and the line behind its last one; (0, 0) if no line gives any."""
     first, behind, most = 0, 0, 0.0
@@ -156,7 +156,7 @@ def _best(points: Any, lines: int) -> tuple[int, int]:
     return first, behind
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _without_loss(points: Any, lines: int, first: int, behind: int, prose_limit: float) -> tuple[int, int]:
     """The run, made longer at an end that is more than residue."""
     above, below, total = 0.0, 0.0, 0.0
@@ -179,7 +179,7 @@ def _without_loss(points: Any, lines: int, first: int, behind: int, prose_limit:
     return first, behind
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _letters(data: Any, at: int, end: int, table: Any, lower: Any, out: Any) -> tuple[int, int]:
     """Write letters and digits in lower case, as many as there is room for (more: 0); returns how many, and how wide."""
     length, width = 0, 0
@@ -196,7 +196,7 @@ def _letters(data: Any, at: int, end: int, table: Any, lower: Any, out: Any) -> 
     return length, width
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _contains(whole: Any, whole_length: int, part: Any, length: int) -> bool:
     for start in range(whole_length - length + 1):
         i = 0

@@ -17,13 +17,13 @@ How the paper's words are read here:
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers, decode
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
+from pipelines.text.kernels import jit
 
 TOP = tuple(range(2, 5))  # words of the n-grams whose most frequent one counts; the kernels spell these numbers out
 DUPLICATE = tuple(range(5, 11))
@@ -50,7 +50,7 @@ def measure(texts: pa.Array) -> Repetition:
     return Repetition(out[:, 0], out[:, 1], out[:, 2], out[:, 3], out[:, 4:7], out[:, 7:13])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _mix(value: Any) -> Any:
     """A bijection of 64 bits whose output looks random (the finaliser of MurmurHash3)."""
     value ^= value >> np.uint64(33)
@@ -62,7 +62,7 @@ def _mix(value: Any) -> Any:
 
 # A hash table is a matrix uint64[2^bits, 4], so that a look-up touches one cache line: key, stamp, count, first place. A
 # slot is empty unless it bears the stamp of this use: nothing has to be cleared between documents.
-@numba.njit(cache=True, nogil=True)
+@jit
 def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
     """Where the key is, or would be."""
     mask = (1 << bits) - 1
@@ -72,12 +72,12 @@ def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
     return slot
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _put(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
     slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = key, stamp, 1, place
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _bits_for(items: int) -> int:
     bits = 4
     while (1 << bits) < 2 * items:
@@ -85,7 +85,7 @@ def _bits_for(items: int) -> int:
     return bits
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
     """The share of items that are duplicates of an earlier one, and of their characters."""
     if size == 0:
@@ -103,7 +103,7 @@ def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) ->
     return items / size, characters / total
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
     """The share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
 
@@ -132,7 +132,7 @@ def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, s
     return min(1.0, best * length / ends[size]) if best > 1 else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
     """The share of characters in n-grams that were there before; `repeated` as in `_top`, for some length below n."""
     bits = _bits_for(size)
@@ -153,12 +153,12 @@ def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, 
     return found / max(1, ends[size])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _stretched(n: int, spaceless: bool) -> int:
     return (3 * n + 1) // 2 if spaceless else n
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _power(n: int) -> Any:
     power = np.uint64(1)
     for _ in range(n):
@@ -166,7 +166,7 @@ def _power(n: int) -> Any:
     return power
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _measure(data: Any, offsets: Any, table: Any) -> Any:
     rows = offsets.size - 1
     out = np.zeros((rows, 13), np.float64)
@@ -198,7 +198,7 @@ def _measure(data: Any, offsets: Any, table: Any) -> Any:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _split(
     data: Any,
     at: int,

@@ -9,13 +9,12 @@ defined are cut out first, the longest at each place, and join nothing: they car
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED, ModelPiece
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
-from pipelines.text.kernels import inner
+from pipelines.text.kernels import jit, jit_internal
 from pipelines.text.tokenization import trie
 
 _NONE = (1 << 63) - 1  # no pair
@@ -70,7 +69,7 @@ def _table(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[
     return table, 64 - bits
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no cover (compiled)
     for i in range(len(keys)):
         slot = np.int64((np.uint64(keys[i]) * _MULTIPLIER) >> np.uint64(shift)) * 2
@@ -79,7 +78,7 @@ def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no
         pairs[slot], pairs[slot + 1] = keys[i], values[i]
 
 
-@inner
+@jit_internal
 def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
     """Rank << 32 | joined, or _NONE."""
     if left < 0 or right < 0:
@@ -95,7 +94,7 @@ def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no c
         slot = (slot + 2) & (len(table) - 1)
 
 
-@inner
+@jit_internal
 def bpe_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, scratch: Any, ids: Any, o: int
 ) -> int:  # fmt: skip
@@ -111,7 +110,7 @@ def bpe_word(  # pragma: no cover (compiled)
     return _write(model, data, scratch[0], count, ids, o)
 
 
-@inner
+@jit_internal
 def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols: Any) -> int:  # pragma: no cover (compiled)
     """The characters' symbols."""
     count, position, user, characters = 0, begin, model.user, model.characters  # an attribute costs a reference each time
@@ -141,7 +140,7 @@ def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols:
     return count
 
 
-@inner
+@jit_internal
 def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
     """The value of the longest string of a trie, from a node on, and where it ends; -1 if there is none."""
     value, stop = cells[node * trie.WIDTH + trie.VALUE], position
@@ -155,7 +154,7 @@ def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any: 
     return value, stop
 
 
-@inner
+@jit_internal
 def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
     """Join in place, looking at all pairs each time; returns how many symbols are left."""
     for i in range(count - 1):
@@ -178,7 +177,7 @@ def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> i
             pairs[at] = _pair(table, shift, symbols[at], symbols[at + 1])
 
 
-@inner
+@jit_internal
 def _join_many(  # pragma: no cover (compiled)
     table: Any, shift: int, symbols: Any, pairs: Any, following: Any, previous: Any, count: int
 ) -> int:  # fmt: skip
@@ -214,7 +213,7 @@ def _join_many(  # pragma: no cover (compiled)
     return left
 
 
-@inner
+@jit_internal
 def _push(heap: Any, size: int, pair: Any, place: int) -> int:  # pragma: no cover (compiled)
     if pair == _NONE:
         return size
@@ -227,7 +226,7 @@ def _push(heap: Any, size: int, pair: Any, place: int) -> int:  # pragma: no cov
     return size + 1
 
 
-@inner
+@jit_internal
 def _pop(heap: Any, size: int) -> Any:  # pragma: no cover (compiled)
     top, size = heap[0], size - 1
     entry, at = heap[size], 0
@@ -243,7 +242,7 @@ def _pop(heap: Any, size: int) -> Any:  # pragma: no cover (compiled)
     return size, top
 
 
-@inner
+@jit_internal
 def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
     previous = np.int64(-1)
     for i in range(count):
@@ -257,7 +256,7 @@ def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) ->
     return o
 
 
-@inner
+@jit_internal
 def write_unknown(model: Any, data: Any, position: int, previous: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
     """The ids of the unknown character at a byte: those of its bytes, or one for all unknown ones in a row."""
     fallback = model.fallback

@@ -5,13 +5,13 @@ A character that is no piece is spelled in bytes; in a model without byte pieces
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.sentencepiece_proto import BYTE, NORMAL, UNUSED, USER_DEFINED, model_pieces, normalizer
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
+from pipelines.text.kernels import jit
 
 _NONE = -1
 
@@ -56,7 +56,7 @@ def encode_characters(
     return ids[: id_offsets[-1]], id_offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _encode(  # pragma: no cover (compiled)
     data: Any, offsets: Any, characters: Any, fallback: Any, unknown: int, ids: Any, id_offsets: Any
 ) -> None:  # fmt: skip

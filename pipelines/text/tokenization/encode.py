@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.sentencepiece_proto import BYTE, CONTROL, UNKNOWN, UNUSED, ModelPiece, model_pieces, normalizer
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
-from pipelines.text.kernels import inner, load64, lowest_bit, store64
+from pipelines.text.kernels import jit, jit_internal, load64, lowest_bit, store64
 from pipelines.text.tokenization.bpe import Bpe, bpe, bpe_word
 from pipelines.text.tokenization.char import char, encode_characters
 from pipelines.text.tokenization.unigram import Unigram, unigram, unigram_word
@@ -198,19 +197,19 @@ def _neighbours(pieces: list[ModelPiece]) -> NDArray[np.uint64]:
     return np.packbits(bits, bitorder="little").view(np.uint64)
 
 
-@inner
+@jit_internal
 def _neighbour_bit(first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
     mixed = (np.uint64(first) << np.uint64(21) | np.uint64(second)) * np.uint64(0x9E3779B97F4A7C15)
     return np.int64(mixed >> np.uint64(64 - _NEIGHBOUR_BITS))
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _mark(points: Any, bits: Any) -> None:  # pragma: no cover (compiled)
     for i in range(len(points) - 1):
         bits[_neighbour_bit(points[i], points[i + 1])] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _encode(  # pragma: no cover (compiled)
     data: Any, offsets: Any, bpe: Any, unigram: Any, neighbours: Any, newline: int, mark: int, merged: int,
     cache: Any, sums: Any, places: Any, ids: Any, id_offsets: Any,
@@ -257,7 +256,7 @@ def _encode(  # pragma: no cover (compiled)
         id_offsets[text + 1] = o
 
 
-@inner
+@jit_internal
 def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
     """The next eight bytes, the first one lowest; zeros behind the end of the data."""
     if position + 8 <= len(data):
@@ -268,7 +267,7 @@ def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
     return value
 
 
-@inner
+@jit_internal
 def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (compiled)
     """Where the next space or newline is, or the end: the lowest zero byte of `eight ^ spaces` is the first space."""
     ones, tops = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
@@ -282,7 +281,7 @@ def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (c
     return end
 
 
-@inner
+@jit_internal
 def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
     """The first eight bytes from `begin` on, those at `end` and behind it as zeros."""
     if begin >= end:
@@ -293,7 +292,7 @@ def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (comp
     return eight
 
 
-@inner
+@jit_internal
 def _known(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, cache: Any, before: int, ids: Any, o: int
 ) -> Any:  # fmt: skip
@@ -324,14 +323,14 @@ def _known(  # pragma: no cover (compiled)
     return 0, place
 
 
-@inner
+@jit_internal
 def _key(data: Any, begin: int, end: int, marked: bool) -> Any:  # pragma: no cover (compiled)
     """A word of at most _WORD_BYTES as numbers; the last one tells apart words that end in zeros, and parts of words."""
     tag = np.uint64((end - begin) | (0x20 if marked else 0))
     return _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end), tag
 
 
-@inner
+@jit_internal
 def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # pragma: no cover (compiled)
     """Where a word's set of two entries begins."""
     mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
@@ -339,7 +338,7 @@ def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # 
     return (np.int64(mixed >> np.uint64(32)) & (size // (2 * _ENTRY) - 1)) * 2 * _ENTRY
 
 
-@inner
+@jit_internal
 def _word(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, place: int, bpe: Any, unigram: Any, merged: int,
     cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
@@ -359,7 +358,7 @@ def _word(  # pragma: no cover (compiled)
     return stop
 
 
-@inner
+@jit_internal
 def _fresh(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, learns: bool, bpe: Any, unigram: Any, merged: int,
     sums: Any, places: Any, line: Any, ids: Any, o: int,
@@ -391,7 +390,7 @@ def _fresh(  # pragma: no cover (compiled)
     return stop, safe
 
 
-@inner
+@jit_internal
 def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
     """Where a long word can be cut first: between characters that are neighbours in no piece, no piece reaches over."""
     position, before = begin, np.int64(-1)
@@ -407,7 +406,7 @@ def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no
     return end
 
 
-@inner
+@jit_internal
 def _may_join(neighbours: Any, first: Any, second: Any) -> Any:  # pragma: no cover (compiled)
     bit = _neighbour_bit(first, second)
     return (neighbours[bit >> 6] >> np.uint64(bit & 63)) & np.uint64(1) != np.uint64(0)

@@ -6,9 +6,10 @@ One step costs one addition and one load. Nodes are cells, the root is cell 0.
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.text.kernels import jit
 
 BASE, PARENT, VALUE, WIDTH = 0, 1, 2, 4  # the columns of a cell; cells of 16 bytes do not straddle cache lines
 _TRIES = 100
@@ -37,7 +38,7 @@ def node_of(cells: NDArray[np.int32], string: bytes) -> int:
     return node
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (compiled)
     """Node by node, in the order of their depth: the first place where all children find free cells."""
     cells = _grown(np.empty(0, np.int32), 4 * len(text) // 3 + 1024)
@@ -80,7 +81,7 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
     return cells
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _children(text: Any, starts: Any, first: int, last: int, depth: int, children: Any) -> int:  # pragma: no cover (compiled)
     """The distinct bytes at a depth of sorted strings; how many there are."""
     width = 0
@@ -92,7 +93,7 @@ def _children(text: Any, starts: Any, first: int, last: int, depth: int, childre
     return width
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: no cover (compiled)
     """Whether the cells of all children are free."""
     for i in range(width):  # noqa: SIM110 (a loop compiles in less time)
@@ -101,7 +102,7 @@ def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: 
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _grown(cells: Any, size: int) -> Any:  # pragma: no cover (compiled)
     """The cells, and free ones up to `size`."""
     larger = np.empty(size * WIDTH, np.int32)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED, ModelPiece
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
-from pipelines.text.kernels import inner
+from pipelines.text.kernels import jit_internal
 from pipelines.text.tokenization import trie
 from pipelines.text.tokenization.bpe import write_unknown
 
@@ -63,7 +63,7 @@ def unigram(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int)
     return Unigram(cells, mark_node, scores, unknown_score, max(-unknown_score, float(scores.max())), fallback, unknown)
 
 
-@inner
+@jit_internal
 def unigram_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any, ids: Any, o: int
 ) -> Any:  # fmt: skip
@@ -95,7 +95,7 @@ def unigram_word(  # pragma: no cover (compiled)
     return o, sums[0, size], np.int64(max(0.0, min(safe, 65534.0))) if unknown == 0 else 0, unknown
 
 
-@inner
+@jit_internal
 def ways(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def ways(  # pragma: no cover (compiled)
         place += width
 
 
-@inner
+@jit_internal
 def _reach(  # pragma: no cover (compiled)
     sums: Any, places: Any, start: int, stop: int, piece: int, total: float, in_context: int
 ) -> None:  # fmt: skip
