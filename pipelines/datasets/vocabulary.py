@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import sentencepiece
 
 from pipelines.config import VocabularySection
-from pipelines.contract import files, manifest
+from pipelines.contract import files, manifest, memory
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizers import loading
@@ -32,7 +32,6 @@ from pipelines.datasets import vocabulary_sample
 from pipelines.text.tokenization import report as vocabulary_report
 from pipelines.text.tokenization import vocabulary as text_vocabulary
 from pipelines.text.tokenization.shares import Share, shares
-from pipelines.units import memory
 from pipelines.units.context import Context, Dataset, ensure
 
 VERSION = 3

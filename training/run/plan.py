@@ -3,10 +3,10 @@
 import errno
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from pipelines.contract import memory
 from training.data.rows.batch import Examples
 from training.models.families import Model, layers, parameters
 from training.models.recompute import recomputing
@@ -19,7 +19,6 @@ from training.run.trainer import Job, TrainingError
 # Numbers that an optimiser keeps for each weight; Adafactor's of a matrix are a row and a column, next to nothing.
 _MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +213,7 @@ def _machine(device: str) -> int | None:
     """Bytes of memory of a GPU, or of this process' share of the machine (torchrun says how many there are) and its limit."""
     if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in map(Path, _CGROUP_LIMITS):
-        if path.exists() and (text := path.read_text().strip()).isdigit():
-            limits.append(int(text))
-    return min(limits) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return memory.total_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _bytes(size: float) -> str:

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines.config import CorpusConfig, VocabularySection
-from pipelines.contract import files, manifest, schema
+from pipelines.contract import files, manifest, memory, schema
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.verify import verify
 from pipelines.datasets import vocabulary, vocabulary_sample
-from pipelines.units import memory, parts
+from pipelines.units import parts
 from pipelines.units.context import Context, Dataset
 from pipelines.units.descriptor import Unit
 

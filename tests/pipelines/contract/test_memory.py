@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.units import memory
+from pipelines.contract import memory
 
 
 @pytest.fixture
@@ -25,19 +25,23 @@ def test_a_machine_that_says_nothing_has_no_answer(machine: Path) -> None:
     assert memory.available_bytes() is None
 
 
-def test_the_machines_free_memory_counts(machine: Path) -> None:
+def test_the_machines_free_memory_counts(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_machine_bytes", lambda: 9000)
     (machine / "meminfo").write_text("MemTotal:       9000 kB\nMemFree:         100 kB\nMemAvailable:    2000 kB\n")
     assert memory.available_bytes() == 2000 * 1024
     group(machine / "a", "memory.max", "memory.current", ("max", "5"), "inactive_file 1")
     assert memory.available_bytes() == 2000 * 1024
+    assert memory.total_bytes() == 9000
 
 
 def test_a_containers_limit_counts_without_the_pages_of_files(machine: Path) -> None:
     (machine / "meminfo").write_text("MemAvailable:    2000 kB\n")
     group(machine / "a", "memory.max", "memory.current", ("1000", "700"), "anon 400\ninactive_file 50")
     assert memory.available_bytes() == 350
+    assert memory.total_bytes() == 1000
     group(machine / "b", "memory.limit_in_bytes", "memory.usage_in_bytes", ("100", "90"), "total_inactive_file 20")
     assert memory.available_bytes() == 30
+    assert memory.total_bytes() == 100
 
 
 def test_this_machine_has_some() -> None:
