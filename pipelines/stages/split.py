@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.contract import batch as batches
 from pipelines.contract.batch import Batch, Stage, with_columns
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
-from pipelines.text.characters.splitting import pieces
+from pipelines.text.characters.splitting import split_text
 
 VERSION = 1
 NAME = "split"
@@ -25,7 +25,7 @@ def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
         is_long = np.asarray(pc.greater(pc.utf8_length(documents["text"]), limit))
         if not is_long.any():
             return batches.split(batch, NAME, pa.array(np.arange(documents.num_rows)), documents)
-        cut = [pieces(text, limit) for text in documents["text"].filter(pa.array(is_long)).to_pylist()]
+        cut = [split_text(text, limit) for text in documents["text"].filter(pa.array(is_long)).to_pylist()]
         counts = np.ones(documents.num_rows, np.int64)
         counts[is_long] = [len(parts) for parts in cut]
         parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))

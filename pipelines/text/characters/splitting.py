@@ -1,43 +1,42 @@
-r"""Cuts a long text into pieces of nearly equal size: at a paragraph's end, else a sentence's, else a word's, else hard.
+r"""Long texts cut into pieces of nearly equal size: at the end of a paragraph, else of a sentence, a line or a word.
 
-Nothing is lost and nothing is added: the pieces, put together, are the text.
+A piece is a piece of a document here, as in the contract. Joined, the pieces are the text.
 
-    >>> pieces("One two. Three four.\n\nFive six.", limit=24)
+    >>> split_text("One two. Three four.\n\nFive six.", limit=24)
     ['One two. Three four.\n\n', 'Five six.']
 """
 
 import re
 import unicodedata
 
-# A piece may end this far (as a share of the limit) before or after the place that would make all pieces equal.
-_SLACK = 0.25
+_SLACK = 0.25  # a piece may end this share of the limit before or after the place that would make all pieces equal
 _ENDS = (
     re.compile(r"\n\n+"),  # a paragraph
-    re.compile(r"[.!?…][\"'”’»)\]]*[ \t\n]|[。！？｡।॥።။։۔؟][」』”’）]*[ \t\n]?"),  # a sentence
+    re.compile(r"[.!?…][\"'”’»)\]]*[ \t\n]|[。！？｡।॥።։۔؟][」』”’）]*[ \t\n]?"),  # a sentence
     re.compile(r"\n"),
     re.compile(r"[ \t]"),  # a word
 )
 _ZWJ = "\u200d"
 
 
-def pieces(text: str, limit: int) -> list[str]:
-    """The pieces of a text, each of at most `limit` characters; a text within the limit is one piece.
+def split_text(text: str, limit: int) -> list[str]:
+    """Cut a text into pieces of at most `limit` characters; a text within the limit is one piece.
 
-    A piece is never cut before a combining mark or beside a zero-width joiner, unless it consists of nothing else.
+    No piece ends before a combining mark or beside a zero-width joiner, unless it has no other place to end.
     """
     assert limit > 0, limit
     count = -(-len(text) // limit)
     cuts, start = [0], 0
     while len(text) - start > limit:
-        # Ideal ends share what is left equally; a cut that came early may make one more piece necessary.
-        left = max(count - len(cuts) + 1, -(-(len(text) - start) // limit))
-        start = _cut(text, start, start + -(-(len(text) - start) // left), limit)
+        # Ideally, the remaining pieces are equal; a cut that came early may make one more piece necessary.
+        remaining = max(count - len(cuts) + 1, -(-(len(text) - start) // limit))
+        start = _cut(text, start, start + -(-(len(text) - start) // remaining), limit)
         cuts.append(start)
     return [text[a:b] for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
 def _cut(text: str, start: int, ideal: int, limit: int) -> int:
-    """The best place to end the piece that begins at `start`: the end nearest to `ideal` of the best kind there is."""
+    """Return the best end of the piece that begins at `start`: of the best kind available, the one nearest to `ideal`."""
     slack = int(limit * _SLACK)
     first, last = max(start + 1, ideal - slack), min(start + limit, ideal + slack, len(text))
     for end in _ENDS:
@@ -49,11 +48,14 @@ def _cut(text: str, start: int, ideal: int, limit: int) -> int:
 
 def _hard_cut(text: str, start: int, ideal: int) -> int:
     place = ideal
-    while place > start + 1 and _belongs_to_the_one_before(text, place):
+    while place > start + 1 and _joins_previous(text, place):
         place -= 1
-    return ideal if place == start + 1 and _belongs_to_the_one_before(text, place) else place
+    return ideal if place == start + 1 and _joins_previous(text, place) else place
 
 
-def _belongs_to_the_one_before(text: str, place: int) -> bool:
-    here, before = text[place], text[place - 1]
-    return unicodedata.category(here)[0] == "M" or here == _ZWJ or before == _ZWJ or "\U0001f3fb" <= here <= "\U0001f3ff"
+def _joins_previous(text: str, place: int) -> bool:
+    """Whether a reader sees the character at `place` and the one before it as one: marks, joiners, skin tones."""
+    character, previous = text[place], text[place - 1]
+    if unicodedata.category(character)[0] == "M" or _ZWJ in (character, previous):
+        return True
+    return "\U0001f3fb" <= character <= "\U0001f3ff"

@@ -51,11 +51,6 @@ def unwrap(text: str) -> str:
     return "\n".join(out)
 
 
-def is_hard_wrapped(text: str) -> bool:
-    """Whether `unwrap` would look for paragraphs in this text."""
-    return _shape([line.rstrip() for line in text.split("\n")]) is not None
-
-
 def _shape(lines: list[str]) -> _Shape | None:
     filled = [line for line in lines if line.strip()]
     if len(filled) < 10:

@@ -42,7 +42,7 @@ class LanguageModel:
         A text without a word gets null and 0. The beginning is judged; of a long text about whose beginning the model is not
         sure (a book's contents in capitals, a list of names) also the middle: the surer answer holds.
         """
-        names, scores = self._judged(sample(texts, prefix_characters))
+        names, scores = self._judged(beginning(texts, prefix_characters))
         long = pc.greater_equal(pc.utf8_length(texts), _LONG * prefix_characters)
         again = pc.and_(pc.less(scores, _UNSURE), long)
         if not pc.any(again).as_py():
@@ -62,8 +62,8 @@ class LanguageModel:
         return pc.if_else(wordless, _NONE, names), pc.if_else(wordless, _ZERO, pa.array(np.minimum(values, 1)))
 
 
-def sample(texts: pa.Array, characters: int) -> pa.Array:
-    """What is judged of each text: its first characters, on one line."""
+def beginning(texts: pa.Array, characters: int) -> pa.Array:
+    """Return the first characters of each text on one line: what the model judges."""
     return pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, characters), "\n", " ")
 
 

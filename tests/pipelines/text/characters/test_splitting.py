@@ -2,14 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.text.characters.splitting import pieces
+from pipelines.text.characters.splitting import split_text
 
 _PARTS = st.lists(st.sampled_from(["a", "word ", "s. ", "。", "\n\n", "e\u0301", "\u200d", "xyz", "\n", "👍🏽"]), max_size=60)
 
 
 @given(_PARTS.map("".join), st.integers(1, 30))
 def test_no_character_is_lost_and_no_piece_is_too_long(text: str, limit: int) -> None:
-    got = pieces(text, limit)
+    got = split_text(text, limit)
     assert "".join(got) == text
     assert all(0 < len(piece) <= limit for piece in got) or got == [""]
 
@@ -28,11 +28,11 @@ def test_no_character_is_lost_and_no_piece_is_too_long(text: str, limit: int) ->
     ],
 )
 def test_where_texts_are_cut(text: str, limit: int, wanted: list[str]) -> None:
-    assert pieces(text, limit) == wanted
+    assert split_text(text, limit) == wanted
 
 
 def test_pieces_are_of_nearly_equal_size() -> None:
     text = "".join(f"Sentence number {i} is here.\n\n" for i in range(1000))
-    sizes = [len(piece) for piece in pieces(text, 10_000)]
+    sizes = [len(piece) for piece in split_text(text, 10_000)]
     assert len(sizes) == 3 + (len(text) > 30_000)
     assert max(sizes) - min(sizes) < 60
