@@ -106,7 +106,7 @@ def own_expectations(dataset: str, extra: Sequence[Mapping[str, Any]]) -> list[E
         unknown = sorted(set(entry) - {"dataset", "table", "column", "expectation", "kwargs", "why"})
         lacking = [name for name in ("dataset", "table", "expectation") if not entry.get(name)]
         if unknown or lacking:
-            raise ValueError(f"{place}: " + (f"unknown key {unknown[0]!r}" if unknown else f"{lacking[0]} is missing; add it"))
+            raise UserError(f"{place}: " + (f"unknown key {unknown[0]!r}" if unknown else f"{lacking[0]} is missing; add it"))
         if entry["dataset"] in (dataset, dataset.split("/", 1)[0]):
             why = entry.get("why") or f"{place} of the config"
             column, kwargs = entry.get("column") or "", dict(entry.get("kwargs") or {})
@@ -171,7 +171,7 @@ class _Gate:
 
         for entry in expectations:
             if entry.table not in tables:
-                raise ValueError(f"{self.dataset}: expectation on {entry.table}: no such table; there are {', '.join(tables)}")
+                raise UserError(f"{self.dataset}: expectation on {entry.table}: no such table; there are {', '.join(tables)}")
         files.remove(self.folder)  # what an earlier verdict left
         docs_uri = files.join(self.folder, "docs")
         findings = validation.validate(self.dataset, tables, expectations, docs_uri)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
 
@@ -42,9 +43,9 @@ class Limits:
         for stage, share in {"": self.dropped_share_limit, **self.dropped_share_limit_by_stage}.items():
             if not 0 <= share <= 1:
                 name = f"dropped_share_limit_by_stage.{stage}" if stage else "dropped_share_limit"
-                raise ValueError(f"expectations.{name} is {share}; a share lies between 0 and 1")
+                raise UserError(f"expectations.{name} is {share}; a share lies between 0 and 1")
         if self.sample_rows < 1:
-            raise ValueError(f"expectations.sample_rows is {self.sample_rows}; at least 1 row must be judged")
+            raise UserError(f"expectations.sample_rows is {self.sample_rows}; at least 1 row must be judged")
 
 
 def limits_from(values: Mapping[str, Any] | None) -> Limits:
@@ -52,7 +53,7 @@ def limits_from(values: Mapping[str, Any] | None) -> Limits:
     known = [entry.name for entry in fields(Limits)]
     unknown = sorted(set(values or {}) - set(known))
     if unknown:
-        raise ValueError(f"expectations.{unknown[0]}: no such limit; there are {', '.join(known)}")
+        raise UserError(f"expectations.{unknown[0]}: no such limit; there are {', '.join(known)}")
     return Limits(**(values or {}))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.suites import Expectation
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,13 +124,13 @@ def _build(gx: Any, frame: "pd.DataFrame", entry: Expectation, number: int) -> A
     named = [entry.column] if entry.column else [str(entry.kwargs[k]) for k in ("column_A", "column_B") if k in entry.kwargs]
     for column in named:
         if column not in frame.columns:
-            raise ValueError(f"expectation on {entry.table}.{column}: no such column; there are {', '.join(frame.columns)}")
+            raise UserError(f"expectation on {entry.table}.{column}: no such column; there are {', '.join(frame.columns)}")
     place = {"column": entry.column} if entry.column else {}
     try:
         kind = getattr(gx.expectations, _class_name(entry.kind))
         return kind(**place, **entry.kwargs, notes=entry.why, meta={"number": number})
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"expectation on {entry.table}.{entry.column}: {entry.kind} cannot be built: {error}") from error
+        raise UserError(f"expectation on {entry.table}.{entry.column}: {entry.kind} cannot be built: {error}") from error
 
 
 def _finding(entry: Expectation, result: Any) -> Finding:
@@ -140,7 +141,7 @@ def _finding(entry: Expectation, result: Any) -> Finding:
         else [e.get("exception_message") for e in caught.values()]
     )
     if any(messages):
-        raise ValueError(
+        raise UserError(
             f"expectation on {entry.table}.{entry.column}: {entry.kind} cannot be judged: {next(filter(None, messages))}"
         )
     return Finding(entry, bool(result.success), _observed(entry, result.result))

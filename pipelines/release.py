@@ -112,7 +112,10 @@ def read_release(out: str) -> dict[str, Any]:
     uri = files.join(out, RELEASE)
     if not files.exists(uri):
         raise OutputError(f"{out}: nothing is published there (no {RELEASE}); build it first, or name another folder")
-    return json.loads(files.read_text(uri))
+    try:
+        return json.loads(files.read_text(uri))
+    except ValueError as error:
+        raise OutputError(f"{uri}: is damaged ({error}); run the build again, which writes it") from None
 
 
 def published_folders(out: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.clustering.plan import BYTES_PER_EDGE, Chain, Plan
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Ranks
 from pipelines.text.copies.components import both_directions, large_star, range_of, small_star
@@ -67,7 +68,7 @@ def by_rounds(context: Context, plan: Plan, verdicts: Sequence[str], ranges: int
         if not changes:
             return sources
         if done >= MAX_ROUNDS:
-            raise ValueError(
+            raise UserError(
                 f"the connected components of the near-duplicates were not found in {done} rounds ({changes:,} edges still"
                 " change); raise deduplicate.memory_mib, so that one process finds them at once"
             )

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files, manifest, schema
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import MANIFEST
 from pipelines.release import RELEASE, published_folders
 from pipelines.stages import signatures
@@ -37,7 +38,7 @@ def earlier(context: Context) -> list[Dataset]:
     """
     section = context.config.deduplicate
     if section.against and not section.enabled:
-        raise ValueError(
+        raise UserError(
             "deduplicate.against names earlier corpora, but deduplicate.enabled is false: nothing would be compared with"
             " them; set it to true, or take deduplicate.against out"
         )
@@ -47,7 +48,7 @@ def earlier(context: Context) -> list[Dataset]:
         _check_scheme(place, dataset, section)
         _check_parts(place, dataset, section)
         if any(dataset.manifest.fingerprint == other.manifest.fingerprint for other in found):
-            raise ValueError(_trouble(place, "this corpus is named twice; take one of the two out"))
+            raise UserError(_trouble(place, "this corpus is named twice; take one of the two out"))
         found.append(dataset)
     return found
 
@@ -64,7 +65,7 @@ def labels(indexes: Sequence[Dataset]) -> list[str]:
 def _index_at(context: Context, place: str) -> Dataset:
     folder = place.rstrip("/").removesuffix(f"/{MANIFEST}")
     if _lies_in(folder, context.out):
-        raise ValueError(
+        raise UserError(
             _trouble(
                 place,
                 "this is, or lies in, the build's own output folder: what is published there would be replaced by what is new;"
@@ -76,11 +77,11 @@ def _index_at(context: Context, place: str) -> Dataset:
             folder = _released_index(place, folder)
         found = manifest.read(folder)
     except ValueError as error:
-        raise ValueError(_trouble(place, str(error))) from error
+        raise UserError(_trouble(place, str(error))) from error
     if found.dataset != INDEX:
-        raise ValueError(_trouble(place, f"this is a dataset {found.dataset!r}; name the output folder of its build"))
+        raise UserError(_trouble(place, f"this is a dataset {found.dataset!r}; name the output folder of its build"))
     if not found.facts["enabled"]:
-        raise ValueError(
+        raise UserError(
             _trouble(
                 place,
                 "it was built with deduplicate.enabled = false, so it has no signatures to compare with; build it again with"
@@ -94,9 +95,9 @@ def _released_index(place: str, out: str) -> str:
     try:
         folders = published_folders(out)
     except json.JSONDecodeError as error:
-        raise ValueError(f"its {RELEASE} is no release ({error}); run its build again") from error
+        raise UserError(f"its {RELEASE} is no release ({error}); run its build again") from error
     if INDEX not in folders:
-        raise ValueError(
+        raise UserError(
             "its release has no index, because an older corpusmill published it; run its build again (what is finished is"
             " not built again)"
         )
@@ -115,7 +116,7 @@ def _check_scheme(place: str, dataset: Dataset, section: DeduplicateSection) -> 
         given = theirs.get(name)
         if given != wanted and not (name in _EITHER_WAY and given):
             what = f"its signatures have {_NAMES[name]} {given!r}, this build's {wanted!r}; {_fix(name, given)}"
-            raise ValueError(_trouble(place, what))
+            raise UserError(_trouble(place, what))
 
 
 _NAMES = {
@@ -153,7 +154,7 @@ def _check_parts(place: str, dataset: Dataset, section: DeduplicateSection) -> N
         uri = files.join(dataset.uri, part.path)
         problem = _problem(uri, part.bytes, wanted)
         if problem:
-            raise ValueError(
+            raise UserError(
                 _trouble(place, f"{uri} {problem}; restore it, or remove the folder {dataset.uri} and run its build again")
             )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pipelines.clustering.plan import Chain, Plan
 from pipelines.clustering.signatures import Piece
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.stages import signatures
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Ranks
@@ -33,7 +34,7 @@ def write_tasks(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]])
     """What each group of parts consists of, for its steps."""
     priorities = sorted({_priority(context, piece) for group in groups for piece in group}, reverse=True)
     if len(priorities) > 2**_PLACE_BITS:
-        raise ValueError(f"{len(priorities):,} different priorities of sources; at most {2**_PLACE_BITS:,} can be told apart")
+        raise UserError(f"{len(priorities):,} different priorities of sources; at most {2**_PLACE_BITS:,} can be told apart")
     for number, group in enumerate(groups):
         parts = [
             {

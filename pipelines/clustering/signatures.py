@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.clustering import earlier
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.stages import signatures
 from pipelines.text.copies import minhash, similarity
 from pipelines.text.copies.clusters import Likeness
@@ -48,7 +49,7 @@ def pieces_of(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> 
     for dataset in documents:
         found = dataset.manifest
         if found.rows(signatures.TABLE) != found.rows("documents"):
-            raise ValueError(
+            raise UserError(
                 f"{dataset.uri}: {found.rows('documents'):,} documents, but {found.rows(signatures.TABLE):,} signatures;"
                 " it was built with deduplicate.enabled = false, or is damaged: remove the folder and build it again"
             )
@@ -61,7 +62,7 @@ def pieces_of(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> 
             pieces.append(Piece(earlier.INDEX, "", part.unit, files.join(index.uri, part.path), first, part.rows, corpus))
             first += part.rows
     if first >= 2**32:
-        raise ValueError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
+        raise UserError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
     return pieces
 
 

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import pyarrow as pa
 import pyarrow.fs as pafs
+
+from pipelines.contract.errors import UserError
 
 _CHUNK_BYTES = 2**20
 
@@ -35,7 +38,10 @@ def join(uri: str, *names: str) -> str:
 
 
 def _remote(uri: str) -> tuple[pafs.FileSystem, str]:
-    return cast(tuple[pafs.FileSystem, str], pafs.FileSystem.from_uri(uri))
+    try:
+        return cast(tuple[pafs.FileSystem, str], pafs.FileSystem.from_uri(uri))
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{uri}: {error}; name a local path, or an object of gs://, s3:// or abfs://") from None
 
 
 def exists(uri: str) -> bool:
@@ -195,7 +201,7 @@ def local_copy(uri: str, expected_sha256: str) -> str:
         if not exists(path):
             copy(uri, path)
     if sha256(path) != expected_sha256:
-        raise ValueError(f"{uri}: its content has changed since it was recorded (sha256 {expected_sha256}); restore it")
+        raise UserError(f"{uri}: its content has changed since it was recorded (sha256 {expected_sha256}); restore it")
     return path
 
 

@@ -19,6 +19,7 @@ from pipelines.clustering.signatures import Piece, pieces_of
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.config import MACHINE, DeduplicateSection
 from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.stages import signatures
@@ -130,7 +131,7 @@ def _check_alarms(section: DeduplicateSection, facts: Mapping[str, Any]) -> None
     for source, counts in facts["sources"].items():
         share = sum(counts[grain.value] for grain in Grain) / max(1, counts["documents"])
         if counts["documents"] >= DOCUMENTS_TO_JUDGE and share > section.removed_share_limit:
-            raise ValueError(
+            raise UserError(
                 f"source {source}: {share:.1%} of {counts['documents']:,} documents would be removed as duplicates, more than"
                 f" deduplicate.removed_share_limit = {section.removed_share_limit:.1%}; is the source read twice, or its text"
                 " mostly boilerplate? Correct that, or raise the limit"

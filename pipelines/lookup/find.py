@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.contract import files, manifest
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.schema import CLUSTERS, is_validation
 from pipelines.release import published_folders, read_release
@@ -263,10 +264,10 @@ def _extreme(words: NDArray[np.uint64], choose: Callable[[NDArray[np.uint64]], n
 
 def _search(key: str) -> _Search:
     if not key:
-        raise ValueError("an empty id: give an id (hexadecimal), a URL or an origin")
+        raise UserError("an empty id: give an id (hexadecimal), a URL or an origin")
     if len(key) <= 32 and set(key.lower()) <= set("0123456789abcdef"):
         if len(key) < MIN_DIGITS:
-            raise ValueError(f"{key}: give at least {MIN_DIGITS} digits of the id, or a URL, or an origin")
+            raise UserError(f"{key}: give at least {MIN_DIGITS} digits of the id, or a URL, or an origin")
         return _Search(key, (("id",), ("work", "origin")))
     return _Search(key, (("url", "origin"), ("address", "file")))
 

@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import ExcludeSection
 from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 
 VERSION = 1
@@ -41,7 +42,7 @@ def _id(text: str) -> bytes:
     except ValueError:
         value = b""
     if len(value) != 16:
-        raise ValueError(
+        raise UserError(
             f"exclude.ids: {text!r} is no document id; write the 32 hexadecimal digits that `corpusmill explain` prints"
         )
     return value

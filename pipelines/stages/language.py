@@ -5,6 +5,7 @@ import pyarrow.compute as pc
 
 from pipelines.config import LanguageSection
 from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 
 VERSION = 1
@@ -21,7 +22,7 @@ def stage(section: LanguageSection) -> Stage:
     def run(batch: Batch) -> Batch:
         language, score = batch.documents["language"], batch.documents["language_score"]
         if score.null_count:
-            raise ValueError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
+            raise UserError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
         none = pa.scalar(None, pa.string())
         uncertain = pc.if_else(pc.less(score, section.score_limit), DropReason.LANGUAGE_UNCERTAIN.value, none)
         unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, wanted)))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import schema
 from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.pieces import piece_table
@@ -115,7 +116,7 @@ def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
             starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline, prefix, mark
         )
         if wrong >= 0:
-            raise ValueError(
+            raise UserError(
                 f"text {wrong} of the batch: its tokens do not add up to its bytes; the tokenizer's normaliser changes text"
             )
         return _Tokens(encoded, found, found_offsets)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.bart import INIT_STD, BARTShape
@@ -65,15 +66,13 @@ def shape(config: Mapping[str, Any]) -> BARTShape:
     Of its three dropouts `dropout` is taken: the published models have the same number in all.
     """
     if config.get("model_type", "bart") != "bart":
-        raise ValueError(f"model_type is {config['model_type']!r}; this is no BART")
+        raise UserError(f"model_type is {config['model_type']!r}; this is no BART")
     for field, expected in _EXPECTED.items():
         if config.get(field, expected) != expected:
-            raise ValueError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BART was published")
+            raise UserError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BART was published")
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(config.get(theirs), int)]
     if missing:
-        raise ValueError(
-            f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BART"
-        )
+        raise UserError(f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BART")
     found = BARTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("dropout", 0.1))
     wanted = {
         "decoder_attention_heads": found.heads,
@@ -82,7 +81,7 @@ def shape(config: Mapping[str, Any]) -> BARTShape:
     }
     for field, number in wanted.items():
         if config.get(field, number) != number:
-            raise ValueError(f"{field} is {config[field]}; this program knows only {number} beside the config's other numbers")
+            raise UserError(f"{field} is {config[field]}; this program knows only {number} beside the config's other numbers")
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
@@ -66,23 +67,21 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
     Of its two dropouts `hidden_dropout_prob` is taken: the published models have the same number in both.
     """
     if config.get("model_type", "bert") != "bert":
-        raise ValueError(f"model_type is {config['model_type']!r}; this is no BERT")
+        raise UserError(f"model_type is {config['model_type']!r}; this is no BERT")
     for field, expected in _EXPECTED.items():
         if config.get(field, expected) != expected:
-            raise ValueError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BERT was published")
+            raise UserError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BERT was published")
     missing = [theirs for theirs in _NUMBERS.values() if type(config.get(theirs)) is not int]
     if missing:
-        raise ValueError(
-            f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BERT"
-        )
+        raise UserError(f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BERT")
     activation = config.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
-        raise ValueError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
+        raise UserError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
     numbers = {ours: config[theirs] for ours, theirs in _NUMBERS.items()}
     dropout = float(config.get("hidden_dropout_prob", 0.1))
     found = BERTShape(**numbers, dropout=dropout, activation=_ACTIVATIONS[activation])
     if config.get("intermediate_size", 4 * found.width) != 4 * found.width:
-        raise ValueError(
+        raise UserError(
             f"intermediate_size is {config['intermediate_size']}, not {4 * found.width}: four times hidden_size, as in every BERT"
         )
     return found

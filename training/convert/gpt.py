@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.gpt import NORM_EPSILON, GPTShape
@@ -52,15 +53,15 @@ def shape(config: Mapping[str, Any]) -> GPTShape:
     for field, expected in _EXPECTED.items():
         if config.get(field, expected[0]) not in expected:
             known = " or ".join(map(repr, expected))
-            raise ValueError(f"{field} is {config[field]!r}; this program knows only {known}, as GPT-2 was published")
+            raise UserError(f"{field} is {config[field]!r}; this program knows only {known}, as GPT-2 was published")
     missing = [theirs for theirs in _NUMBERS.values() if type(config.get(theirs)) is not int]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a GPT-2"
         )
     found = GPTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("resid_pdrop", 0.1))
     if config.get("n_inner") not in (None, 4 * found.width):
-        raise ValueError(f"n_inner is {config['n_inner']!r}; this program knows only 4 times n_embd, {4 * found.width}")
+        raise UserError(f"n_inner is {config['n_inner']!r}; this program knows only 4 times n_embd, {4 * found.width}")
     return found
 
 

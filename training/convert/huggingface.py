@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pipelines.contract import files
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.convert import bart, bert, gpt, t5
 from training.convert.formats import weight_files
@@ -67,7 +68,7 @@ def write(
     """
     names = _of_family(family)
     if tokenizer_size > model.shape.vocabulary:
-        raise ValueError(
+        raise UserError(
             f"the tokenizer has {tokenizer_size} pieces, the model only {model.shape.vocabulary}; they are not of one run"
         )
     shape = replace(model.shape, vocabulary=tokenizer_size)
@@ -128,7 +129,7 @@ def shapes_of(shape: Shape) -> dict[str, torch.Size]:
 
 def _of_family(family: str) -> Names:
     if family not in FAMILIES:
-        raise ValueError(f"{family} is no model of Hugging Face's; of {', '.join(FAMILIES)} there are")
+        raise UserError(f"{family} is no model of Hugging Face's; of {', '.join(FAMILIES)} there are")
     return FAMILIES[family]
 
 

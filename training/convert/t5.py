@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.convert.rules import Rule
 from training.models.t5 import NORM_EPSILON, T5Shape
@@ -54,21 +55,21 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
     """The shape of a config.json of T5, Flan-T5 or mT5. Raises ValueError, naming the field, for another model."""
     kind = config.get("model_type", "t5")
     if kind not in ("t5", "mt5"):
-        raise ValueError(f"model_type is {kind!r}; this is no T5")
+        raise UserError(f"model_type is {kind!r}; this is no T5")
     if config.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON:
-        raise ValueError(f"layer_norm_epsilon is {config['layer_norm_epsilon']}; this program knows only {NORM_EPSILON}, T5's")
+        raise UserError(f"layer_norm_epsilon is {config['layer_norm_epsilon']}; this program knows only {NORM_EPSILON}, T5's")
     feed_forward = config.get("feed_forward_proj", "gated-gelu" if kind == "mt5" else "relu")
     if feed_forward not in ("relu", "gated-gelu"):
-        raise ValueError(f"feed_forward_proj is {feed_forward!r}; this program knows 'relu' (T5 1.0) and 'gated-gelu' (1.1)")
+        raise UserError(f"feed_forward_proj is {feed_forward!r}; this program knows 'relu' (T5 1.0) and 'gated-gelu' (1.1)")
     activation = "relu" if feed_forward == "relu" else "gelu_new"
     if config.get("dense_act_fn", activation) != activation:
-        raise ValueError(
+        raise UserError(
             f"dense_act_fn is {config['dense_act_fn']!r}; this program knows only {activation!r} in a {feed_forward!r}"
         )
     found: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(found.get(theirs), int)]
     if missing:
-        raise ValueError(f"{missing[0]} must be a whole number, and is {found.get(missing[0])!r}; give the config.json of a T5")
+        raise UserError(f"{missing[0]} must be a whole number, and is {found.get(missing[0])!r}; give the config.json of a T5")
     numbers = {ours: found[theirs] for ours, theirs in _NUMBERS.items()}
     return T5Shape(**numbers, gated=feed_forward != "relu", tied=_tied(config, kind), dropout=config.get("dropout_rate", 0.1))
 

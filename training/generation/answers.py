@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
@@ -70,12 +71,12 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise ValueError(f"number: must be 1 or more, not {self.number}")
+            raise UserError(f"number: must be 1 or more, not {self.number}")
         if isinstance(self.how, Beams):
             if self.number > self.how.number:
-                raise ValueError(f"number: {self.how.number} beams make no {self.number} answers; give more beams")
+                raise UserError(f"number: {self.how.number} beams make no {self.number} answers; give more beams")
         elif self.how.temperature == 0 and self.number > 1:
-            raise ValueError(f"number: the likeliest tokens make one answer, not {self.number}; give a temperature, or beams")
+            raise UserError(f"number: the likeliest tokens make one answer, not {self.number}; give a temperature, or beams")
 
 
 def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
@@ -84,7 +85,7 @@ def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], r
     Raises ValueError for BERT, a prompt that is longer than the model's positions, or a tokenizer of another family.
     """
     if isinstance(model, BERT):
-        raise ValueError("BERT does not generate: it fills masks, see fill_texts")
+        raise UserError("BERT does not generate: it fills masks, see fill_texts")
     words = speller(model, tokenizer)
     rows = [row for prompt in prompts for row in [words.row(prompt)] * _copies(request)]
     ends = words.specials.end
@@ -116,7 +117,7 @@ def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best:
     assert words.specials.mask is not None
     for text in texts:
         if not words.has_mask(text):
-            raise ValueError(f"{text[:60]!r} has no mask to be filled; write {FAMILIES['bert'].mask} where a piece is wanted")
+            raise UserError(f"{text[:60]!r} has no mask to be filled; write {FAMILIES['bert'].mask} where a piece is wanted")
     rows = [words.row(text) for text in texts]
     with evaluated(model):
         found = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)
@@ -226,17 +227,17 @@ def _how(given: argparse.Namespace, model: Model) -> Choice | Beams:
     asked = {name: value for name, value in asked.items() if value is not None}
     if isinstance(model, BERT):
         if asked:
-            raise ValueError(f"--{next(iter(asked)).replace('_', '-')}: BERT fills masks, and draws and searches nothing")
+            raise UserError(f"--{next(iter(asked)).replace('_', '-')}: BERT fills masks, and draws and searches nothing")
         return GREEDY
     if given.beams is None:
         if given.length_penalty is not None:
-            raise ValueError("--length-penalty: is of a search; give --beams, too")
+            raise UserError("--length-penalty: is of a search; give --beams, too")
         drawn = isinstance(model, GPT | Composed) or given.top_k is not None or given.top_p is not None
         temperature = given.temperature if given.temperature is not None else 0.8 if drawn else 0.0
         top_k = 50 if drawn and given.top_k is None and given.top_p is None else given.top_k
         return Choice(temperature, top_k, given.top_p)
     if drawing := [name for name in ("temperature", "top_k", "top_p") if name in asked]:
-        raise ValueError(f"--{drawing[0].replace('_', '-')}: a search with --beams draws nothing; give one or the other")
+        raise UserError(f"--{drawing[0].replace('_', '-')}: a search with --beams draws nothing; give one or the other")
     return Beams(given.beams, 1.0 if given.length_penalty is None else given.length_penalty)
 
 

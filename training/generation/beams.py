@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from pipelines.contract.errors import UserError
 from training.generation.limits import Limits
 from training.generation.steps import Steps
 
@@ -31,7 +32,7 @@ class Beams:
 
     def __post_init__(self) -> None:
         if self.number < 1:
-            raise ValueError(f"beams: must be 1 or more, not {self.number}")
+            raise UserError(f"beams: must be 1 or more, not {self.number}")
 
 
 class Hypothesis(NamedTuple):

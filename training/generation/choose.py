@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.contract.errors import UserError
 from training.data import draws
 
 
@@ -23,11 +24,11 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < np.inf:
-            raise ValueError(f"temperature: must be 0 or more, not {self.temperature}")
+            raise UserError(f"temperature: must be 0 or more, not {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k: must be 1 or more, not {self.top_k}")
+            raise UserError(f"top_k: must be 1 or more, not {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p: must be more than 0 and at most 1, not {self.top_p}")
+            raise UserError(f"top_p: must be more than 0 and at most 1, not {self.top_p}")
 
     def __call__(self, scores: Tensor, drawn: Tensor) -> Tensor:
         """Scores (B, V), one draw in [0, 1) a row (B,) -> ids (B,)."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from pipelines.contract.errors import UserError
 from training.generation.steps import device_of, padded
 from training.models.bert import BERT
 
@@ -29,9 +30,9 @@ def fill(
     vocabulary). Raises ValueError for a row without a mask, or one that is longer than the model's positions.
     """
     if best < 1:
-        raise ValueError(f"best: must be 1 or more, not {best}")
+        raise UserError(f"best: must be 1 or more, not {best}")
     if not all(mask in row for row in rows):
-        raise ValueError("the text has no mask, so there is nothing to fill")
+        raise UserError("the text has no mask, so there is nothing to fill")
     ids, real = padded(rows, device_of(model), left=False, positions=model.shape.length)
     masks = ids == mask if real is None else (ids == mask) & real
     logits = model.logits(model.hidden(ids, real=real)[masks])[:, :vocabulary]  # (M, V)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pipelines.contract.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,9 +24,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
-            raise ValueError(f"tokens: must be 1 or more, not {self.tokens}")
+            raise UserError(f"tokens: must be 1 or more, not {self.tokens}")
         if not 0 <= self.least <= self.tokens:
-            raise ValueError(f"least: must be from 0 to tokens ({self.tokens}), not {self.least}")
+            raise UserError(f"least: must be from 0 to tokens ({self.tokens}), not {self.least}")
 
     def within(self, positions: int | None) -> "Limits":
         """No more tokens than a decoder has positions."""

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pipelines.contract.errors import UserError
 from training.models.attention import Cache, real_tokens
 from training.models.bart import BART
 from training.models.composed import Composed
@@ -137,10 +138,10 @@ def padded(
     Padding is id 0, as nothing sees it. Raises ValueError for no rows, an empty one, or one that is longer than the positions.
     """
     if not rows or not all(rows):
-        raise ValueError("the prompt is empty: the model needs at least one token")
+        raise UserError("the prompt is empty: the model needs at least one token")
     width = max(map(len, rows))
     if positions is not None and width > positions:
-        raise ValueError(f"the prompt has {width:,} tokens, and the model {positions:,} positions; give a shorter one")
+        raise UserError(f"the prompt has {width:,} tokens, and the model {positions:,} positions; give a shorter one")
     ids = [[0] * (width - len(row)) + [*row] if left else [*row] + [0] * (width - len(row)) for row in rows]
     real = None
     if min(map(len, rows)) < width:

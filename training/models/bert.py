@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import SelfAttention
 from training.models.blocks import ACTIVATIONS, FeedForward
@@ -35,9 +36,9 @@ class BERTShape:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
         if self.activation not in GELUS:
-            raise ValueError(f"activation must be one of {', '.join(GELUS)}, not {self.activation!r}")
+            raise UserError(f"activation must be one of {', '.join(GELUS)}, not {self.activation!r}")
 
 
 SIZES: Mapping[str, BERTShape] = {

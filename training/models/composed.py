@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import Cache, LayerCache, SelfAttention
 from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm
@@ -56,12 +57,12 @@ class ComposedShape:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
         for name, choices in self.CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name}: must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
+                raise UserError(f"{name}: must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
         if self.positions == "rotary" and self.width // self.heads % 2:
-            raise ValueError(f"heads: rotary positions turn pairs of channels, and a head has {self.width // self.heads}")
+            raise UserError(f"heads: rotary positions turn pairs of channels, and a head has {self.width // self.heads}")
 
     @property
     def inner(self) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pipelines.contract.errors import UserError
 from training.models import bart, bert, composed, gpt, t5
 
 Shape = gpt.GPTShape | bert.BERTShape | bart.BARTShape | t5.T5Shape | composed.ComposedShape
@@ -44,11 +45,11 @@ def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
     """
     sizes = SIZES[family]
     if size not in sizes:
-        raise ValueError(f"size: {family} has no size {size!r}, but {', '.join(sizes)}")
+        raise UserError(f"size: {family} has no size {size!r}, but {', '.join(sizes)}")
     known = asdict(sizes[size])
     for name, value in numbers.items():
         if name not in known:
-            raise ValueError(f"{name}: {family} has no such number, but {', '.join(known)}")
+            raise UserError(f"{name}: {family} has no such number, but {', '.join(known)}")
         _check(name, value, known[name])
     return replace(sizes[size], **numbers)
 
@@ -62,7 +63,7 @@ def shape_of_dict(family: str, numbers: Mapping[str, Any]) -> Shape:
     """The shape that `dataclasses.asdict` made these numbers of. Raises ValueError when they are not those of the family."""
     known = next(iter(SIZES[family].values()))
     if set(numbers) != set(asdict(known)):
-        raise ValueError(f"the numbers of a {family} are {', '.join(asdict(known))}, not {', '.join(numbers)}")
+        raise UserError(f"the numbers of a {family} are {', '.join(asdict(known))}, not {', '.join(numbers)}")
     return replace(known, **numbers)
 
 
@@ -70,11 +71,11 @@ def _check(name: str, value: object, like: object) -> None:
     """Raise ValueError unless a value can stand in the place of another."""
     if type(like) is float:
         if not isinstance(value, int | float) or not 0 <= value < 1:
-            raise ValueError(f"{name}: must be a number from 0 to less than 1, not {value!r}")
+            raise UserError(f"{name}: must be a number from 0 to less than 1, not {value!r}")
     elif type(value) is not type(like):
-        raise ValueError(f"{name}: must be like {like!r}, not {value!r}")
+        raise UserError(f"{name}: must be like {like!r}, not {value!r}")
     elif type(like) is int and not 1 <= int(str(value)) <= 2**24:
-        raise ValueError(f"{name}: must be from 1 to 2^24, not {value}")
+        raise UserError(f"{name}: must be from 1 to 2^24, not {value}")
 
 
 def build(shape: Shape) -> Model:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import Cache, LayerCache, SelfAttention
 from training.models.blocks import FeedForward
@@ -31,7 +32,7 @@ class GPTShape:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
 
 
 SIZES: Mapping[str, GPTShape] = {

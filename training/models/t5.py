@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
 from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm
@@ -41,9 +42,9 @@ class T5Shape:
 
     def __post_init__(self) -> None:
         if self.buckets % 4 or self.buckets < 4:
-            raise ValueError(f"buckets must be a multiple of 4 (two directions, near and far), and {self.buckets} is not")
+            raise UserError(f"buckets must be a multiple of 4 (two directions, near and far), and {self.buckets} is not")
         if self.max_distance <= self.buckets // 2:
-            raise ValueError(f"max_distance must be more than buckets / 2, and {self.max_distance} is not")
+            raise UserError(f"max_distance must be more than buckets / 2, and {self.max_distance} is not")
 
 
 def _published(layers: int, heads: int, width: int, inner: int, head_width: int = 64) -> T5Shape:

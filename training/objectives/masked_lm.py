@@ -33,6 +33,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
 from training.data.rows.batch import IGNORE, Examples, RowBatch
@@ -63,7 +64,7 @@ class MaskedLM:
 
     def __post_init__(self) -> None:
         if self.specials.begin is None or self.specials.mask is None:
-            raise ValueError("masked_lm needs the pieces [CLS] and [MASK]; use a vocabulary of the family bert")
+            raise UserError("masked_lm needs the pieces [CLS] and [MASK]; use a vocabulary of the family bert")
         assert all(of is None or len(of) == self.vocabulary_size for of in (self.word_start, self.opens_word))
         assert self.opens_word is None or self.word_start is not None
         assert self.row_tokens >= 1

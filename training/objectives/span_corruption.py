@@ -31,6 +31,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, word
 from training.data.rows.batch import Examples, RowBatch
@@ -55,7 +56,7 @@ class SpanCorruption:
         assert self.length >= 2 and 0 < self.share < 1 and self.mean_span >= 1
         spans = int(noise_counts(self.row_tokens, self.share, self.mean_span)[1].max())
         if spans > len(self.specials.sentinels):
-            raise ValueError(
+            raise UserError(
                 f"span corruption of {self.row_tokens:,} tokens makes {spans} spans, but the vocabulary has "
                 f"{len(self.specials.sentinels)} sentinels; lower rows.length (now {self.length}) or objective.share "
                 f"({self.share}), or raise objective.mean_span ({self.mean_span})"

@@ -40,6 +40,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
 from training.data.rows.batch import Examples, RowBatch
@@ -70,7 +71,7 @@ class TextInfilling:
         assert self.length >= 3 and 0 < self.share < 1 and len(self.word_start) == len(self.opens_word) == self.vocabulary_size
         assert 0 <= self.permute_share <= 1 and 0 <= self.random_share <= 1
         if self.mean_span < LEAST_MEAN:
-            raise ValueError(f"objective.mean_span is {self.mean_span}; raise it to {LEAST_MEAN} or more")
+            raise UserError(f"objective.mean_span is {self.mean_span}; raise it to {LEAST_MEAN} or more")
 
     @property
     def row_tokens(self) -> int:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.contract.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -32,13 +34,13 @@ def shares(
     weights = weights or {}
     for language in weights:
         if not available.get(language):
-            raise ValueError(
+            raise UserError(
                 f"language_weights.{language}: there is no text in it; the languages are {', '.join(sorted(available))}"
             )
     pull = {language: available[language] ** exponent * weights.get(language, 1.0) for language in sorted(available)}
     whole = math.fsum(pull.values())
     if whole == 0:
-        raise ValueError("language_weights: every language has the weight 0, so there is no text to sample")
+        raise UserError("language_weights: every language has the weight 0, so there is no text to sample")
     drawn = _drawn(available, sample_bytes, {language: pulled for language, pulled in pull.items() if pulled > 0})
     return {language: Share(available[language], pull[language] / whole, drawn.get(language, 0)) for language in pull}
 

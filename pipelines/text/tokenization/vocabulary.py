@@ -32,6 +32,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES, Family
 from pipelines.contract.tokenizers.sentencepiece_proto import with_last
 from pipelines.contract.tokenizers.spelling import NEWLINE
@@ -104,7 +105,7 @@ def special_pieces(families: Sequence[Family], more: Sequence[str] = ()) -> Spec
 def _checked(pieces: Sequence[str]) -> Sequence[str]:
     for piece in pieces:
         if len(piece) < 2 or piece.split() != [piece] or re.fullmatch("<0x[0-9A-F]{2}>", piece):
-            raise ValueError(
+            raise UserError(
                 f"control_pieces holds {piece!r}, which text needs itself: "
                 'a special piece has at least two characters, no space, and is no byte; write it like "<name>"'
             )
@@ -132,12 +133,12 @@ def train(
     counted = _Counted(lines)
     code, model, log = _run(_options(kind, size, special, threads, recipe), counted)
     if code < 0:
-        raise ValueError(
+        raise UserError(
             f"sample_bytes: SentencePiece's trainer was killed by signal {-code} after it had read {counted.bytes:,} bytes of "
             "text, as a machine does when its memory runs out; lower it"
         )
     if code:
-        raise ValueError(_explanation(size, recipe, log.rpartition(train_sentencepiece.FAILED)[2].strip()))
+        raise UserError(_explanation(size, recipe, log.rpartition(train_sentencepiece.FAILED)[2].strip()))
     _check_nothing_was_skipped(log, counted.lines)
     return with_last(model, special.last) if special.last else model
 

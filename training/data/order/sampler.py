@@ -23,6 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from training.data.draws import GOLDEN, Words, key, mix
 from training.data.order.mixture import BLOCK_SLOTS, MixtureError, Quotas, Stage, bounded, check, unbounded
 from training.data.rows.layout import Stream
@@ -110,9 +111,9 @@ class Sampler:
         return self.rows(step * rows, rows)
 
     def rows(self, first: int, count: int) -> Numbers:
-        """Row numbers of the slots first .. first + count - 1: (count,). Raises ValueError beyond the last slot."""
+        """Row numbers of the slots first .. first + count - 1: (count,). Raises UserError beyond the last slot."""
         if first < 0 or first + count > self.end:
-            raise ValueError(f"slots {first:,} to {first + count:,} are asked for; this training has the slots 0 to {self.end:,}")
+            raise UserError(f"slots {first:,} to {first + count:,} are asked for; this training has the slots 0 to {self.end:,}")
         if self.segments:
             pieces = [self._mixed(segment, begin, end) for segment, begin, end in self._pieces(first, first + count)]
             return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)

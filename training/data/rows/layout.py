@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.contract.errors import UserError
 from training.data.config import Packing
 
 SEPARATED: tuple[Packing, ...] = ("concatenate", "best_fit", "document")  # these may put a separator behind each document
@@ -31,11 +32,11 @@ class Layout:
     def __post_init__(self) -> None:
         """Refuse what no row can be."""
         if not 0 <= self.overlap < self.tokens or self.tokens < (3 if self.packing == "pairs" else 1):
-            raise ValueError(f"rows of {self.tokens} tokens with an overlap of {self.overlap} are too short; raise rows.length")
+            raise UserError(f"rows of {self.tokens} tokens with an overlap of {self.overlap} are too short; raise rows.length")
         if self.separator is not None and self.packing not in SEPARATED:
-            raise ValueError(f"rows.packing {self.packing!r} puts nothing between documents; {SEPARATED} do")
+            raise UserError(f"rows.packing {self.packing!r} puts nothing between documents; {SEPARATED} do")
         if self.overlap and self.packing not in SEPARATED:
-            raise ValueError(f"rows.packing {self.packing!r} has no neighbouring rows that could share tokens")
+            raise UserError(f"rows.packing {self.packing!r} has no neighbouring rows that could share tokens")
 
     @property
     def stride(self) -> int:
