@@ -193,7 +193,7 @@ def _dry_run(context: object) -> int:
 
     from flows.commands.console import plain_console
     from pipelines.corpus import plan
-    from pipelines.datasets.documents import sampled
+    from pipelines.datasets.documents import limited
     from pipelines.sources.kinds import KINDS
     from pipelines.units.context import Context
 
@@ -202,7 +202,7 @@ def _dry_run(context: object) -> int:
     for name in ("source", "kind", "units", "MB stored", "largest unit"):
         table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
     for source in context.config.sources:
-        units, _ = sampled(KINDS[source.kind].units(source), context.limit)
+        units, _ = limited(KINDS[source.kind].units(source), context.limit)
         largest = max(units, key=lambda unit: unit.bytes)
         stored = sum(unit.bytes for unit in units) / 1e6
         table.add_row(

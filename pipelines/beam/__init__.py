@@ -3,9 +3,9 @@
 import logging
 
 
-def _is_of_interest(record: logging.LogRecord) -> bool:
+def _matters(record: logging.LogRecord) -> bool:
     return "apitools not found" not in record.getMessage()
 
 
-# Beam says on import that BigQuery is not installed: nothing here wants it, and a user would look for an error.
-logging.getLogger().addFilter(_is_of_interest)
+# On import Beam logs that BigQuery is not installed: nothing here uses it, and a user would look for an error.
+logging.getLogger().addFilter(_matters)

@@ -1,21 +1,24 @@
-"""What local workers say of themselves, in small files: which unit each holds, how far it is, what went wrong.
+"""Progress files of local workers: the unit each one holds, how far it is, and its error.
 
-The driver reads them to show progress and to notice a worker that died: Beam's own local runner would wait for it for
-ever. Results never travel this way; the sidecar of a unit is the only sign that it is finished.
+The driver reads them to show progress and to notice a dead worker, for which Beam's own local runner would wait forever.
+Results never travel this way; only the sidecar of a unit shows that it is finished.
 """
 
 import contextlib
 import json
 import os
 import time
+import traceback
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipelines.contract.errors import UserError
+
 
 @dataclass(slots=True)
 class Claim:
-    """One unit in one worker's hands."""
+    """A unit that a worker holds or held."""
 
     name: str
     pid: int
@@ -24,35 +27,36 @@ class Claim:
     stored_bytes: int = 0  # of the unit, once it is done
     state: str = "working"  # working, done, failed, interrupted
     error: str = ""
-    is_mistake: bool = False  # one of our own ValueErrors: it names the file and the fix, and another try does not help
+    is_mistake: bool = False  # a UserError: its message names the file and the fix, and a retry does not help
+    traceback: str = ""  # of an error that no user can mend: a bug
 
 
 class Stopped(Exception):
-    """Another unit failed, or a signal came: this one need not be finished."""
+    """Another unit failed or the user interrupted the run: this unit need not be finished."""
 
 
 class Claims:
-    """A folder of claims; a picklable handle. Without a folder (a cluster) nothing is written.
+    """A picklable handle on a folder of claims. Without a folder (on a cluster) nothing is written.
 
-    `in_threads`: the workers are threads of the driver. Then a unit that fails stops the others, and the driver, which finds
-    its claim, raises the error: Beam would print it, with its traceback, and leave the other threads at work.
+    `in_threads`: the workers are threads of the driver. A unit that fails then stops the others, and the driver finds its
+    claim and raises the error; Beam would print it with its traceback and leave the other threads running.
     """
 
     def __init__(self, folder: str | None, *, in_threads: bool = False) -> None:
         self.folder, self.in_threads = folder, in_threads
 
     def stop(self) -> None:
-        """Let no unit begin, and none go on after its next batch."""
+        """Let no further unit start, and end each running one after its current batch."""
         assert self.folder is not None
         (Path(self.folder) / "stop").touch()
 
     def is_stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """Return whether `stop` was called."""
         return self.folder is not None and (Path(self.folder) / "stop").exists()
 
     @contextlib.contextmanager
     def guard(self) -> Generator[None]:
-        """Around `hold`, in threads: an error ends the block, stops the others and is raised by the driver."""
+        """Wrap `hold`: in threads, an error ends the block and stops the other units; the driver raises it."""
         try:
             yield
         except Exception:
@@ -61,14 +65,14 @@ class Claims:
             self.stop()
 
     def wait_until_idle(self, seconds: float) -> None:
-        """Wait until no unit is in hand."""
+        """Wait until no worker holds a unit, but no longer than this."""
         deadline = time.monotonic() + seconds
         while any(claim.state == "working" for claim in self.all()) and time.monotonic() < deadline:
             time.sleep(0.05)
 
     @contextlib.contextmanager
     def hold(self, name: str, stored_bytes: int = 0) -> Generator[Claim]:
-        """Claim a unit for the time of the block; an exception in it is noted as the unit's failure and goes on."""
+        """Claim a unit for the duration of the block; an exception is recorded as the unit's failure and raised again."""
         claim = Claim(name, os.getpid())
         self.note(claim)
         try:
@@ -76,15 +80,17 @@ class Claims:
         except BaseException as error:
             is_failure = isinstance(error, Exception) and not isinstance(error, Stopped)
             claim.state = "failed" if is_failure else "interrupted"
-            claim.is_mistake = isinstance(error, ValueError) and type(error).__module__.startswith("pipelines.")
+            claim.is_mistake = isinstance(error, UserError)
             claim.error = str(error) if claim.is_mistake else f"{type(error).__name__}: {error}"
+            if is_failure and not isinstance(error, UserError | OSError):
+                claim.traceback = "".join(traceback.format_exception(error))
             self.note(claim)
             raise
         claim.state, claim.stored_bytes = "done", stored_bytes
         self.note(claim)
 
     def note(self, claim: Claim) -> None:
-        """Write the claim as it stands now."""
+        """Write the claim's current state."""
         if self.folder is None:
             return
         path = Path(self.folder) / f"{claim.name}.json"
@@ -93,26 +99,26 @@ class Claims:
         temporary.replace(path)
 
     def all(self) -> list[Claim]:
-        """Every claim so far, by name."""
+        """Return all claims so far, sorted by name."""
         if self.folder is None:
             return []
         return [Claim(**json.loads(path.read_text())) for path in sorted(Path(self.folder).glob("*.json"))]
 
     def orphans(self) -> list[Claim]:
-        """Units whose worker is gone without having finished them."""
+        """Return the claims of units that a dead worker left unfinished."""
         return [claim for claim in self.all() if claim.state == "working" and not is_alive(claim.pid)]
 
     def failures(self) -> list[Claim]:
-        """Units that ended with an exception."""
+        """Return the claims of units that ended with an exception."""
         return [claim for claim in self.all() if claim.state == "failed"]
 
     def is_interrupted(self) -> bool:
-        """Whether a signal to stop came while a unit was being done."""
+        """Return whether a signal interrupted a unit."""
         return any(claim.state == "interrupted" for claim in self.all())
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
+    """Return whether this process is running on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -123,7 +129,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Dead, but not yet collected by its parent (Linux; elsewhere parents collect at once)."""
+    """Return whether the process is dead but not yet reaped by its parent (Linux only)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (OSError, IndexError):

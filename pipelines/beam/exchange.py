@@ -1,10 +1,11 @@
-"""The keyed exchange: map inputs to keyed files, then step after step brings the files of a key together and works on them.
+"""The keyed exchange: map inputs to keyed files, then run steps, each of which gets all files of one key.
 
-Beam sees descriptors (short strings: JSON, paths), never rows: on one machine FnApiRunner holds what it groups in memory.
-So a function writes its rows into a file per key and returns the keys and the file names; the last step writes its result
-where the caller will look for it. All of them may be run again, or twice at once, and must then write the same bytes.
+Beam sees descriptors (short strings: JSON, paths), never rows: on one machine FnApiRunner groups in memory. So a function
+writes its rows to one file per key and returns the keys and file names; the last step writes its result where the caller
+will look for it. Any call may be repeated, even concurrently, and must write the same bytes each time.
 
-A step starts when all work before it is done (a key is complete only then): it may read what any earlier step wrote.
+A step starts only after all work before it is done, since a key is complete only then. It may read the output of any
+earlier step.
 """
 
 import functools
@@ -18,7 +19,7 @@ from pipelines.beam.claims import Claims
 from pipelines.contract import files
 from pipelines.units.context import RunnerOptions
 
-Input = tuple[str, str, int]  # a name that is safe in file names, a descriptor, the bytes it stands for
+Input = tuple[str, str, int]  # a name that is safe in file names, a descriptor, the input's size in bytes
 Keyed = Iterable[tuple[int, str]]  # keys and the URIs of their files
 MapFunction = Callable[[str], Keyed]
 Step = Callable[[int, Sequence[str]], Keyed | None]
@@ -32,11 +33,11 @@ def exchange(
     on_progress: runners.OnProgress = lambda _claims: None,
     columnar: bool = False,
 ) -> None:
-    """Run `map_function` on every input and the first step on the sorted files of every key, the next on what it returns, ….
+    """Run `map_function` on every input, the first step on the sorted files of every key, and so on from step to step.
 
     `map_function` gets an input's descriptor. The functions are pickled: objects of importable classes, or module functions.
-    What the last step returns is ignored. `columnar`: workers may be threads of this process, if there is room in it for what
-    each of them needs (see runners.run). Raises WorkerError with the input's name, or with the step and the key.
+    The last step's return value is ignored. `columnar`: workers may be threads of this process if it has the memory for them
+    (see runners.run). Raises the errors of runners.run; they name the input, or the step and the key.
     """
     if not inputs:
         return
@@ -53,7 +54,7 @@ def construct_pipeline(
     pipeline: beam.Pipeline,
     claims: Claims,
 ) -> None:
-    """Add the transforms to a pipeline."""
+    """Add the exchange's transforms to a pipeline."""
     keyed: Any = (
         pipeline
         | "Inputs" >> beam.Create(list(inputs), reshuffle=False)
@@ -66,7 +67,7 @@ def construct_pipeline(
 
 
 def _name(step: Step) -> str:
-    """Of a function, or of an object's class."""
+    """Return the name of a function, or of an object's class."""
     return getattr(step, "__name__", type(step).__name__)
 
 
@@ -89,7 +90,7 @@ class _Step(beam.DoFn):
         self._name, self._function, self._claims = name, function, claims
 
     def process(self, element: tuple[int, Iterable[str]], *_args: Any, **_kwargs: Any) -> Keyed:
-        """Take the step for one key."""
+        """Run the step for one key."""
         key, uris = element
         uris = sorted(uris)
         rows: list[tuple[int, str]] = []

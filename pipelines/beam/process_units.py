@@ -1,7 +1,7 @@
 """The one map-only pipeline: Create(units) | Reshuffle | ParDo(process a unit).
 
-Beam sees unit descriptors, never documents. A unit reads, runs its stages and writes its parts batch by batch; it is
-finished when its sidecar exists, and a rerun does only the units without one.
+Beam sees unit descriptors, never documents. Each unit is read, run through the stages and written batch by batch. A unit is
+finished when its sidecar exists; a rerun processes only the units without one.
 """
 
 import functools
@@ -23,19 +23,19 @@ ReadUnit = Callable[[Unit], Iterator[Batch]]
 
 
 class Job(Protocol):
-    """What is done with a unit. Pickled by reference and value: it holds configuration and URIs, no model."""
+    """The work on a unit. It is pickled for the workers, so it holds configuration and URIs but no model."""
 
     def open(self) -> ReadUnit:
-        """Load what the work needs, once a worker, and return the function that turns a unit into batches."""
+        """Load models and the like, once per worker, and return the function that turns a unit into batches."""
         ...
 
 
 def process_units(
     context: Context, dataset_uri: str, job: Job, units: Sequence[Unit], *, documents: bool = True, columnar: bool = False
 ) -> list[Sidecar]:
-    """The sidecars of all units, in their order; units that are finished already are not done again.
+    """Process the units that are not finished yet and return the sidecars of all, in the order of `units`.
 
-    `columnar`: the job is done in Arrow, NumPy and numba, with little Python between (see runners.run).
+    `columnar`: the job works in Arrow, NumPy and numba, with little Python in between (see runners.run).
     """
     finished = {unit.name: sidecar for unit in units if (sidecar := finished_sidecar(dataset_uri, unit.name))}
     pending = [unit for unit in units if unit.name not in finished]
@@ -68,19 +68,19 @@ def construct_pipeline(
 
 
 class ProcessUnit(beam.DoFn):
-    """Reads a unit, runs its stages, writes its parts and its sidecar; yields the unit's name."""
+    """Read a unit, run its stages, write its parts and its sidecar; yield the unit's name."""
 
     def __init__(self, dataset_uri: str, job: Job, documents: bool, claims: Claims) -> None:
         self._dataset_uri, self._job, self._documents, self._claims = dataset_uri, job, documents, claims
         self._read: ReadUnit | None = None
 
     def process(self, element: str, *_args: Any, **_kwargs: Any) -> Iterable[str]:
-        """Do one unit."""
+        """Process one unit."""
         unit = Unit.model_validate_json(element)
         if self._claims.is_stopped():
             return
         with self._claims.guard(), self._claims.hold(unit.name, unit.bytes) as claim:
-            # Here and not in setup(), so that a model that cannot be loaded is an error with a unit's name.
+            # Not in setup(): here the error of a model that cannot be loaded names a unit.
             self._read = self._read or self._job.open()
             batches = self._counted(claim, self._read(unit))
             write_unit(self._dataset_uri, unit, batches, documents=self._documents)
@@ -98,7 +98,7 @@ class ProcessUnit(beam.DoFn):
 
 
 def finished_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
-    """The sidecar of a unit whose parts are all there in their full size."""
+    """Return the sidecar of a unit whose parts all exist at their full size, else None."""
     sidecar = read_sidecar(dataset_uri, unit)
     if sidecar is None:
         return None

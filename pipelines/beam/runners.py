@@ -1,8 +1,8 @@
 """Runs a Beam pipeline: in this process, in worker processes of this machine, or on a cluster.
 
-Locally the runner is Beam's FnApiRunner, by name: DirectRunner is a switch that first tries to download another one.
-With more than one worker, the pipeline runs in a child process of its own, and this process watches: when a worker is
-killed, FnApiRunner hangs; here the run ends within seconds, with the unit named, and no process is left behind.
+The local runner is Beam's FnApiRunner, named explicitly: DirectRunner is a switch that first tries to download another one.
+With more than one worker, the pipeline runs in a child process that this process watches. FnApiRunner hangs when a worker is
+killed; here the run ends within seconds, the error names the unit, and no process remains.
 """
 
 import contextlib
@@ -31,19 +31,23 @@ WORKER_DIED = 70  # exit status of the child process
 IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
 IN_THREADS_BYTES = 2 * 2**30  # below this, threads are enough for work in columns: they start at once
 THREADS_STOP_SECONDS = 30
-THREADS_LIMIT = 4  # what is Python between the columns, one thread does at a time
+THREADS_LIMIT = 4  # the Python code between the columnar calls runs in one thread at a time
 
 # Adds transforms to a pipeline. It is pickled for the child process: a module's function, or functools.partial of one.
 Construct = Callable[[beam.Pipeline, Claims], None]
 OnProgress = Callable[[Sequence[Claim]], None]
 
 
-class WorkerError(UserError):
-    """The run ended because of one unit: its worker died, or its work raised an error."""
-
-
 class InputError(UserError):
-    """The run ended because of a mistake in the input or the config; the message is that of the unit's own error."""
+    """A unit found a mistake in the input or the config; the message is the unit's own."""
+
+
+class WorkerError(UserError):
+    """The machine stopped a unit: its worker was killed (out of memory), or a disk or network failed."""
+
+
+class PipelineError(RuntimeError):
+    """A bug: an unexpected exception in a unit or in Beam. The worker's traceback is a note of the exception."""
 
 
 def run(
@@ -51,9 +55,9 @@ def run(
 ) -> None:
     """Run the pipeline to its end.
 
-    `stored_bytes` of input decide whether local workers are worth their start. `columnar` work is done in Arrow, NumPy and
-    numba, which let other threads run meanwhile: workers may be threads. Raises InputError for what a user has to
-    mend, WorkerError with the unit's name for everything else.
+    `stored_bytes` of input decide whether local workers are worth starting. `columnar` work is done in Arrow, NumPy and numba,
+    which release Python's lock, so workers may be threads. Raises InputError, WorkerError or PipelineError; the latter two
+    name the unit.
     """
     if options.runner != "local":
         _run_on_cluster(options, construct)
@@ -72,7 +76,7 @@ def run(
 
 
 def cluster_options(options: RunnerOptions) -> PipelineOptions:
-    """Beam's options for a cluster; DoFns go by reference, so workers need corpusmill installed."""
+    """Return Beam's options for a cluster; DoFns are pickled by reference, so workers need corpusmill installed."""
     return PipelineOptions([f"--runner={options.runner}", "--no_save_main_session", *options.beam_arguments])
 
 
@@ -87,7 +91,7 @@ def _run_in_process(construct: Construct, claims: Claims, on_progress: OnProgres
             with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([])) as pipeline:
                 construct(pipeline, claims)
         except Exception as error:
-            if claims.is_interrupted():  # Beam makes an error of the unit out of it
+            if claims.is_interrupted():  # Beam turns the interrupt into an error of the unit
                 raise KeyboardInterrupt from error
             raise _named(claims, error) from error
 
@@ -115,7 +119,7 @@ def _stop(claims: Claims) -> None:
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Generator[None]:
-    """Beam logs the traceback of an error that it raises; here the caller has it already, with the unit's name."""
+    """Silence a logger: Beam logs the traceback of an error that it also raises."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -127,7 +131,7 @@ def _quiet(name: str) -> Generator[None]:
 
 @contextlib.contextmanager
 def _polling(look: Callable[[], None]) -> Generator[None]:
-    """Call `look` again and again in a thread for the time of the block."""
+    """Call `look` every POLL_SECONDS in a thread, for the duration of the block."""
     stop = threading.Event()
 
     def loop() -> None:
@@ -144,12 +148,19 @@ def _polling(look: Callable[[], None]) -> Generator[None]:
 
 
 def _named(claims: Claims, error: BaseException) -> Exception:
+    """Return the first failed unit's error, else Beam's."""
     failures = claims.failures()
-    if failures and failures[0].is_mistake:
-        return InputError(failures[0].error)
-    if failures:
-        return WorkerError(f"unit {failures[0].name}: {failures[0].error}")
-    return WorkerError(f"Beam: {error}")
+    if not failures:
+        return PipelineError(f"Beam: {error}")
+    first = failures[0]
+    if first.is_mistake:
+        return InputError(first.error)
+    message = f"unit {first.name}: {first.error}"
+    if not first.traceback:
+        return WorkerError(message)
+    bug = PipelineError(message)
+    bug.add_note(f"In the worker:\n{first.traceback}")
+    return bug
 
 
 def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
@@ -178,20 +189,20 @@ def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, 
 def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProgress) -> None:
     """Return when the child has ended; raise as soon as a unit has failed or a worker is dead.
 
-    A child that ends with WORKER_DIED has lost a worker; whose claim is open and whose process is gone, held that unit.
+    A child that ends with WORKER_DIED has lost a worker. The lost unit's claim is open and names a dead process.
     """
     while child.poll() is None:
         time.sleep(POLL_SECONDS)
         on_progress(claims.all())
         if claims.failures():
-            # Beam would finish its other units first; the error is known now.
+            # The error is known; Beam would finish its other units first.
             raise _named(claims, RuntimeError())
     if child.returncode == WORKER_DIED and not claims.failures():
         names = ", ".join(claim.name for claim in claims.orphans())
         what = f"unit {names}: its worker was killed" if names else "a worker process died between two units"
         raise WorkerError(
-            f"{what}, perhaps for want of memory; what is finished is kept: run the same command again, with fewer workers"
-            " if it was memory"
+            f"{what}, perhaps for lack of memory; finished units are kept: run the same command again, with fewer workers"
+            " if memory was short"
         )
 
 
@@ -200,7 +211,7 @@ def _tail(log: Path, lines: int = 15) -> str:
 
 
 def _child(specification: str, parent: int) -> None:
-    """The child process: run the pipeline in worker processes, and end with the parent."""
+    """Run the pipeline in worker processes; end when the parent ends. This is the child process's main function."""
     workers, construct, claims = pickle.loads(Path(specification).read_bytes())
     threading.excepthook = _worker_died
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -210,7 +221,7 @@ def _child(specification: str, parent: int) -> None:
 
 
 def _worker_died(failure: threading.ExceptHookArgs) -> None:
-    """Beam's thread beside a worker process ends with an error when the process does; the driver would wait for ever."""
+    """End the driver when a worker process died: Beam's thread for it raises an error, and the driver would wait forever."""
     threading.__excepthook__(failure)
     if failure.thread is not None and failure.thread.name == "run_worker":
         os._exit(WORKER_DIED)
@@ -223,9 +234,9 @@ def _end_with(parent: int) -> None:
 
 
 def balanced(weights: Sequence[int], workers: int) -> list[int]:
-    """An order of elements that FnApiRunner's static assignment (element i to worker i mod workers) turns into even loads.
+    """Return an order that balances FnApiRunner's static assignment (element i to worker i mod workers).
 
-    The heaviest first, every other round reversed:
+    The heaviest come first, and every other round is reversed:
 
     >>> balanced([1, 9, 5, 4], 2)
     [1, 2, 0, 3]

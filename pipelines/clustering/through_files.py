@@ -30,7 +30,7 @@ def deduplicate_through_files(
 
     `spill` is a folder for temporary files, removed at the end. `budget` is in bytes and stands for deduplicate.memory_mib.
 
-    Raises WorkerError with the step, InputError when a cluster is too large or an id is not unique in its unit.
+    Raises PipelineError with the step, InputError when a cluster is too large or an id is not unique in its unit.
     """
     section = context.config.deduplicate
     pieces = [piece for piece in pieces if piece.rows]

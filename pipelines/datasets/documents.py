@@ -35,7 +35,7 @@ BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE
 
 def build(context: Context, source: SourceSection) -> Dataset:
     """The documents of one source."""
-    units, documents_per_unit = sampled(KINDS[source.kind].units(source), context.limit)
+    units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     model = _language_model(context)
     job = DocumentsJob(context.config, source.name, model, documents_per_unit)
     name = f"documents/{source.name}"
@@ -50,7 +50,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
     return ensure(context, name, made_from, make)
 
 
-def sampled(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
+def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
     """The units of a sample build of about `limit` documents, and how many documents each of them may give."""
     if limit is None:
         return units, None

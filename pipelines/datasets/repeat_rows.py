@@ -41,7 +41,7 @@ JUDGED = ("id", "rule", "language", "language_score")  # the columns that say wh
 
 
 @dataclass(frozen=True)
-class Piece:
+class UnitDocuments:
     """The documents of one unit, and their place among all documents."""
 
     dataset: str
@@ -98,17 +98,17 @@ class Search:
         return judge
 
 
-def write_pieces(spill: str, group: int, pieces: Sequence[Piece]) -> None:
+def write_group(spill: str, group: int, pieces: Sequence[UnitDocuments]) -> None:
     """Note which units a group is made of."""
-    files.write_text(_pieces_uri(spill, group), json.dumps([asdict(piece) for piece in pieces]))
+    files.write_text(_group_uri(spill, group), json.dumps([asdict(piece) for piece in pieces]))
 
 
-def read_pieces(spill: str, group: int) -> list[Piece]:
+def read_group(spill: str, group: int) -> list[UnitDocuments]:
     """The units of a group."""
-    return [Piece(**piece) for piece in json.loads(files.read_text(_pieces_uri(spill, group)))]
+    return [UnitDocuments(**piece) for piece in json.loads(files.read_text(_group_uri(spill, group)))]
 
 
-def _pieces_uri(spill: str, group: int) -> str:
+def _group_uri(spill: str, group: int) -> str:
     return files.join(spill, f"pieces-{group:05}.json")
 
 
@@ -174,7 +174,7 @@ def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDA
     """The documents of a group that take part, and their ranks (0 where none are asked for)."""
     ranks = read_columns(ranks_uri(search.spill, group))["rank"] if WINDOWS in search.ranges else None
     done = 0
-    for piece in read_pieces(search.spill, group):
+    for piece in read_group(search.spill, group):
         takes_part = search.taking_part(piece.dataset, piece.unit)
         for rows in read_batches(piece.uri, [*JUDGED, "text"]):
             here = takes_part(rows)
@@ -303,7 +303,7 @@ class UnitRuns:
         """Write the parts, and a note of what they are."""
         places = np.sort(np.concatenate([read_columns(uri)["place"] for uri in uris]))
         number, first, behind = substrings.spans(places, self.search.section.substring_words or 0)
-        pieces = read_pieces(self.search.spill, group)
+        pieces = read_group(self.search.spill, group)
         bounds = np.searchsorted(number, [piece.first for piece in pieces] + [pieces[-1].first + pieces[-1].rows])
         parts: list[dict[str, Any]] = []
         facts = {"documents": len(np.unique(number)), "runs": len(number), "words": int((behind - first).sum())}
@@ -314,7 +314,7 @@ class UnitRuns:
                 parts.append(self._write(piece, columns).model_dump())
         write_note(note_uri(self.search.spill, RUNS_TABLE, group), parts=parts, **facts)
 
-    def _write(self, piece: Piece, columns: Sequence[Any]) -> Part:
+    def _write(self, piece: UnitDocuments, columns: Sequence[Any]) -> Part:
         table = pa.table([pa.array(values).cast(field.type) for values, field in zip(columns, RUNS, strict=True)], schema=RUNS)
         path = runs_path(piece.dataset, piece.unit)
         with files.writing(files.join(self.search.out, path)) as stream:

@@ -30,7 +30,17 @@ from pipelines.contract.batch import Stage
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
-from pipelines.datasets.repeat_rows import LINES, PARAGRAPHS, RUNS_TABLE, WINDOWS, Piece, Search, TextRows, UnitRuns, WhatRepeats
+from pipelines.datasets.repeat_rows import (
+    LINES,
+    PARAGRAPHS,
+    RUNS_TABLE,
+    WINDOWS,
+    Search,
+    TextRows,
+    UnitDocuments,
+    UnitRuns,
+    WhatRepeats,
+)
 from pipelines.stages import repeats as stage
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
@@ -79,7 +89,7 @@ class Repeats:
             if path in self.runs:
                 with files.reading(files.join(self.uri, path)) as stream:
                     runs = pq.read_table(stream, use_threads=False)
-        return stage.stage(stage.Found(self.section.min_words, self.lines, self.paragraphs, runs))
+        return stage.stage(stage.RepeatedText(self.section.min_words, self.lines, self.paragraphs, runs))
 
 
 def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
@@ -133,7 +143,7 @@ def _search(
     search = _search_of(context, documents, clusters, uri, spill)
     groups = _groups(documents)
     for number, pieces in enumerate(groups):
-        repeat_rows.write_pieces(spill, number, pieces)
+        repeat_rows.write_group(spill, number, pieces)
     if WINDOWS in search.ranges:
         _write_ranks(context, search, groups)
     exchange(
@@ -177,9 +187,9 @@ def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset
     )
 
 
-def _groups(documents: Sequence[Dataset]) -> list[list[Piece]]:
+def _groups(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
     """Neighbouring units, so that a step has enough to do: a function of the datasets alone."""
-    groups: list[list[Piece]] = []
+    groups: list[list[UnitDocuments]] = []
     first, filled = 0, BYTES_PER_GROUP
     for dataset in documents:
         for part in dataset.manifest.of("documents"):
@@ -187,13 +197,13 @@ def _groups(documents: Sequence[Dataset]) -> list[list[Piece]]:
                 groups.append([])
                 filled = 0
             uri = files.join(dataset.uri, part.path)
-            groups[-1].append(Piece(dataset.manifest.dataset, part.unit, uri, first, part.rows))
+            groups[-1].append(UnitDocuments(dataset.manifest.dataset, part.unit, uri, first, part.rows))
             first += part.rows
             filled += part.bytes
     return groups
 
 
-def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Piece]]) -> None:
+def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[UnitDocuments]]) -> None:
     """Rank the documents that take part: priority of the source, then the least id."""
     ids: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
     numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)]

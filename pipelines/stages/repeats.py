@@ -34,7 +34,7 @@ RUNS = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RepeatedText:
     """What is to be cut; None: it is not asked for."""
 
     min_words: int  # shorter lines and paragraphs stay
@@ -43,7 +43,7 @@ class Found:
     runs: pa.Table | None = None  # RUNS, of the documents of one unit
 
 
-def stage(found: Found) -> Stage:
+def stage(found: RepeatedText) -> Stage:
     """Rewrite the texts without what is found in them; sift as EMPTY the documents of which nothing would be left."""
 
     def run(batch: Batch) -> Batch:
@@ -65,7 +65,7 @@ def stage(found: Found) -> Stage:
     return run
 
 
-def _rows_to_look_at(documents: pa.RecordBatch, found: Found) -> NDArray[np.int64]:
+def _rows_to_look_at(documents: pa.RecordBatch, found: RepeatedText) -> NDArray[np.int64]:
     """All rows when lines or paragraphs are looked up, else those that have runs."""
     if found.lines is not None or found.paragraphs is not None or found.runs is None:
         return np.arange(documents.num_rows)
@@ -73,7 +73,9 @@ def _rows_to_look_at(documents: pa.RecordBatch, found: Found) -> NDArray[np.int6
     return np.flatnonzero(has_run.to_numpy(zero_copy_only=False))
 
 
-def _losses(ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: Found) -> list[tuple[Change, NDArray[np.bool_]]]:
+def _losses(
+    ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: RepeatedText
+) -> list[tuple[Change, NDArray[np.bool_]]]:
     """For each kind of change a flag a word."""
     losses: list[tuple[Change, NDArray[np.bool_]]] = []
     if found.lines is not None:

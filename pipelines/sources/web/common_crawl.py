@@ -17,7 +17,7 @@ from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, file_units, full_uri
 from pipelines.sources.web import http_message, warc
 from pipelines.sources.web.http_message import Head, MessageError
-from pipelines.sources.web.warc import Broken, Found
+from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
@@ -77,7 +77,7 @@ def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:
     collector.drop(record, reason, f"{place}: {broken.detail}")
 
 
-def _take(collector: Collector, unit: Unit, found: Found) -> None:
+def _take(collector: Collector, unit: Unit, found: WholeRecord) -> None:
     """Keep, drop or skip one whole record."""
     if found.kind == WarcRecordType.conversion:
         _take_text(collector, _record(unit, found), found.block, "utf-8", found.length)
@@ -87,7 +87,7 @@ def _take(collector: Collector, unit: Unit, found: Found) -> None:
         collector.skip(SkipReason.REVISIT if found.kind == WarcRecordType.revisit else SkipReason.RECORD_TYPE)
 
 
-def _record(unit: Unit, found: Found) -> Record:
+def _record(unit: Unit, found: WholeRecord) -> Record:
     place = f"{unit.uri}#{found.offset if found.offset is not None else found.record_id}"
     return Record(
         key=found.record_id or place,
@@ -98,7 +98,7 @@ def _record(unit: Unit, found: Found) -> Record:
     )
 
 
-def _take_response(collector: Collector, unit: Unit, found: Found) -> None:
+def _take_response(collector: Collector, unit: Unit, found: WholeRecord) -> None:
     record = _record(unit, found)
     if "msgtype=request" in found.headers.get("content-type", "") or record.url is None or record.url.startswith("dns:"):
         collector.skip(SkipReason.RECORD_TYPE)
@@ -121,7 +121,7 @@ def _take_response(collector: Collector, unit: Unit, found: Found) -> None:
         collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
 
 
-def _media_type(head: Head, found: Found) -> str:
+def _media_type(head: Head, found: WholeRecord) -> str:
     """What the server says; what the crawler found out, when the server says nothing or what is found out is no text."""
     identified = found.headers.get("warc-identified-payload-type", "").split(";")[0].strip().lower()
     if head.media_type in _UNSAID or (identified not in _UNSAID and not _may_be_text(identified)):

@@ -33,7 +33,7 @@ _READ_TYPES = WarcRecordType.response | WarcRecordType.conversion
 
 
 @dataclass(slots=True)
-class Found:
+class WholeRecord:
     """A whole record."""
 
     offset: int | None  # of its first stored byte; None when only the start of a larger gzip member is known
@@ -76,7 +76,7 @@ class _Frame:
     problem: str | None = None
 
 
-def records(stream: BinaryIO, size: int) -> Iterator[Found | Broken]:
+def records(stream: BinaryIO, size: int) -> Iterator[WholeRecord | Broken]:
     """All records of a file of `size` stored bytes, in order, those of every type; `stream` can seek."""
     file = _File(stream, size)
     start: int | None = 0
@@ -84,10 +84,10 @@ def records(stream: BinaryIO, size: int) -> Iterator[Found | Broken]:
         start = yield from _stretch(file, start)
 
 
-def _stretch(file: "_File", start: int) -> Generator[Found | Broken, None, int | None]:
+def _stretch(file: "_File", start: int) -> Generator[WholeRecord | Broken, None, int | None]:
     """Read from `start` until the end or the first damage; returns where to go on, or None."""
-    held: Found | None = None  # read, but not yet confirmed
-    current: Found | None = None  # its header is read, its block not yet
+    held: WholeRecord | None = None  # read, but not yet confirmed
+    current: WholeRecord | None = None  # its header is read, its block not yet
     file.stream.seek(start)
     try:
         for record in ArchiveIterator(file.stream, parse_http=False):
@@ -105,8 +105,8 @@ def _stretch(file: "_File", start: int) -> Generator[Found | Broken, None, int |
     return (yield from _after_damage(file, start, held, current, damage))
 
 
-def _header(record: WarcRecord, has_offsets: bool) -> Found:
-    return Found(
+def _header(record: WarcRecord, has_offsets: bool) -> WholeRecord:
+    return WholeRecord(
         offset=record.stream_pos if has_offsets else None,
         kind=record.record_type,
         headers={name.lower(): value for name, value in record.headers.items()},
@@ -114,7 +114,7 @@ def _header(record: WarcRecord, has_offsets: bool) -> Found:
     )
 
 
-def _at_end(file: "_File", start: int, held: Found | None) -> Iterator[Found | Broken]:
+def _at_end(file: "_File", start: int, held: WholeRecord | None) -> Iterator[WholeRecord | Broken]:
     """The last record, and what follows it. A gzip stream that was cut off ends here without an error."""
     if held is None:
         yield Broken(start, "holds no record", is_end=True)
@@ -133,8 +133,8 @@ def _at_end(file: "_File", start: int, held: Found | None) -> Iterator[Found | B
 
 
 def _after_damage(
-    file: "_File", start: int, held: Found | None, current: Found | None, damage: str
-) -> Generator[Found | Broken, None, int | None]:
+    file: "_File", start: int, held: WholeRecord | None, current: WholeRecord | None, damage: str
+) -> Generator[WholeRecord | Broken, None, int | None]:
     """Say what was broken, once, and find the place to go on: always after `start`."""
     if current:
         if held:

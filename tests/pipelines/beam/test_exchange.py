@@ -12,7 +12,7 @@ from pipelines.beam import exchange as module
 from pipelines.beam import runners
 from pipelines.beam.claims import Claims
 from pipelines.beam.exchange import exchange
-from pipelines.beam.runners import WorkerError
+from pipelines.beam.runners import PipelineError, WorkerError
 from pipelines.units.context import RunnerOptions
 
 
@@ -114,12 +114,12 @@ def test_a_chain_in_threads(tmp_path, monkeypatch):
     steps = SumByParity(str(tmp_path)), CountTotals(str(tmp_path))
     exchange(RunnerOptions(workers=2), inputs, Digits(str(tmp_path)), *steps, columnar=True)
     assert sums(tmp_path) == {"0": "3: [14]", "1": "3: [33, 3]"}
-    with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
+    with pytest.raises(PipelineError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
         exchange(RunnerOptions(workers=2), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails(), columnar=True)
 
 
 def test_an_error_names_the_step_and_the_key(tmp_path):
-    with pytest.raises(WorkerError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
+    with pytest.raises(PipelineError, match=r"unit 1-Fails-key-2: ValueError: no such bucket"):
         exchange(RunnerOptions(), [("a", "1 2 3", 1)], Digits(str(tmp_path)), Fails())
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.beam import runners
 from pipelines.beam.claims import is_alive
 from pipelines.beam.process_units import process_units
-from pipelines.beam.runners import WorkerError, balanced
+from pipelines.beam.runners import InputError, PipelineError, WorkerError, balanced
 from pipelines.config import CorpusConfig
 from pipelines.units.context import Context, RunnerOptions
 from pipelines.units.descriptor import Unit, unit_name
@@ -83,7 +83,7 @@ def test_columnar_work_is_done_in_threads_with_the_same_bytes(tmp_path: Path) ->
 
 def test_an_error_in_a_thread_names_its_unit(tmp_path: Path) -> None:
     units = write_units(tmp_path / "in", bad="x\nfail", good="one", other="two")
-    with pytest.raises(WorkerError, match=f"unit {units[0].name}: ValueError: this line says so"):
+    with pytest.raises(PipelineError, match=f"unit {units[0].name}: ValueError: this line says so"):
         process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(), units, columnar=True)
 
 
@@ -123,7 +123,7 @@ def test_no_worker_is_left_behind_after_a_failure(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.mkdir()
     units = write_units(tmp_path / "in", a="sleep 0.5\nfail", b="sleep 300")
-    with pytest.raises(WorkerError, match="ValueError: this line says so"):
+    with pytest.raises(PipelineError, match="ValueError: this line says so"):
         process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(str(trace)), units)
     pids = {int(path.name.rsplit(".", 2)[1]) for path in trace.iterdir()}
     assert pids
@@ -132,9 +132,23 @@ def test_no_worker_is_left_behind_after_a_failure(tmp_path: Path) -> None:
 
 def test_an_error_in_process_names_the_unit(tmp_path: Path) -> None:
     units = write_units(tmp_path / "in", a="fail")
-    with pytest.raises(WorkerError, match=rf"unit {units[0].name}: ValueError: this line says so"):
+    with pytest.raises(PipelineError, match=rf"unit {units[0].name}: ValueError: this line says so") as caught:
         process_units(context(tmp_path), str(tmp_path / "out"), LinesJob(), units)
+    assert "in _obey" in caught.value.__notes__[0], "the traceback in the worker"
     assert not list((tmp_path / "out").rglob("*.json")), "a failed unit has no sidecar"
+
+
+def test_a_users_mistake_in_a_unit_keeps_its_message(tmp_path: Path) -> None:
+    """Wherever its class is defined: here, in a test's helper."""
+    units = write_units(tmp_path / "in", a="mistake")
+    with pytest.raises(InputError, match=r"^a: line 1 is wrong; correct it$"):
+        process_units(context(tmp_path), str(tmp_path / "out"), LinesJob(), units)
+
+
+def test_a_full_disk_is_no_bug(tmp_path: Path) -> None:
+    units = write_units(tmp_path / "in", a="full")
+    with pytest.raises(WorkerError, match=rf"unit {units[0].name}: OSError: \[Errno 28\] No space left"):
+        process_units(context(tmp_path), str(tmp_path / "out"), LinesJob(), units)
 
 
 def test_a_part_that_has_lost_bytes_is_written_again(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.beam import runners
-from pipelines.beam.runners import InputError, WorkerError
+from pipelines.beam.runners import InputError, PipelineError
 from pipelines.clustering import candidates, components, earlier, pairs
 from pipelines.clustering.removals import Deduplicated
 from pipelines.clustering.signatures import pieces_of
@@ -244,5 +244,5 @@ def test_a_damaged_file_names_the_step(tmp_path):
     made = write_documents(str(tmp_path), settings, "web", {"u": equal_texts("ab"), "v": equal_texts("cd")})
     damaged = Path(pieces_of([made])[1].uri)
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(WorkerError, match="unit sample-00000: ArrowInvalid"):
+    with pytest.raises(PipelineError, match="unit sample-00000: ArrowInvalid"):
         spilled(tmp_path, settings, [made])

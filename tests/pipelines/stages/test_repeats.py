@@ -35,7 +35,7 @@ def runs(*rows):
 
 
 def test_lines_and_paragraphs_are_cut_under_their_names():
-    found = repeats.Found(3, lines=hashes("home news contact"), paragraphs=hashes("all rights are reserved"))
+    found = repeats.RepeatedText(3, lines=hashes("home news contact"), paragraphs=hashes("all rights are reserved"))
     out = repeats.stage(found)(batch())
     assert out.documents["text"].to_pylist() == ["A bridge was opened.", "no word of it", "★ ★"]
     assert out.documents["id"].to_pylist() == [IDS[0], IDS[2], IDS[3]]
@@ -53,7 +53,7 @@ def test_lines_and_paragraphs_are_cut_under_their_names():
 
 
 def test_short_lines_stay_though_they_are_known():
-    found = repeats.Found(4, lines=hashes("home news contact"))
+    found = repeats.RepeatedText(4, lines=hashes("home news contact"))
     out = repeats.stage(found)(batch())
     assert out.documents["text"].to_pylist() == TEXTS
     assert out.drops == ()
@@ -62,7 +62,7 @@ def test_short_lines_stay_though_they_are_known():
 
 def test_runs_are_counted_in_the_text_as_it_was_before_any_other_cut():
     text = "one two three\nfour five six seven\neight nine"
-    found = repeats.Found(3, lines=hashes("one two three"), runs=runs((IDS[0], 4, 6), (IDS[0], 7, 8), (IDS[4], 0, 9)))
+    found = repeats.RepeatedText(3, lines=hashes("one two three"), runs=runs((IDS[0], 4, 6), (IDS[0], 7, 8), (IDS[4], 0, 9)))
     out = repeats.stage(found)(batch([text, "one two"]))
     assert out.documents["text"].to_pylist() == ["four seven\nnine", "one two"]
     removed = {"repeated_lines": len("one two three\n"), "repeated_substrings": len("five six eight ")}
@@ -70,19 +70,23 @@ def test_runs_are_counted_in_the_text_as_it_was_before_any_other_cut():
 
 
 def test_without_lines_only_documents_with_runs_are_looked_at():
-    out = repeats.stage(repeats.Found(3, runs=runs((IDS[2], 1, 3), (IDS[3], 0, 0), (IDS[1], 0, 3))))(batch())
+    out = repeats.stage(repeats.RepeatedText(3, runs=runs((IDS[2], 1, 3), (IDS[3], 0, 0), (IDS[1], 0, 3))))(batch())
     assert out.documents["text"].to_pylist() == [TEXTS[0], "no it", TEXTS[3], TEXTS[4]]
     assert [row["id"] for row in out.drops[0].to_pylist()] == [IDS[1]]
     assert dict(out.ledger.lines["repeats"].characters_removed) == {"repeated_substrings": len("word of ")}
 
 
 def test_with_nothing_to_cut_the_texts_are_the_same_and_the_ledger_has_its_line():
-    for found in (repeats.Found(3), repeats.Found(3, runs=repeats.RUNS.empty_table()), repeats.Found(1, lines=[])):
+    for found in (
+        repeats.RepeatedText(3),
+        repeats.RepeatedText(3, runs=repeats.RUNS.empty_table()),
+        repeats.RepeatedText(1, lines=[]),
+    ):
         out = repeats.stage(found)(batch())
         assert out.documents["text"].to_pylist() == TEXTS
         assert out.ledger.lines["repeats"].characters_out == sum(map(len, TEXTS))
 
 
 def test_a_batch_without_documents_goes_through():
-    found = repeats.Found(1, lines=hashes("a b c"), paragraphs=hashes("a b c"), runs=runs((IDS[0], 0, 3)))
+    found = repeats.RepeatedText(1, lines=hashes("a b c"), paragraphs=hashes("a b c"), runs=runs((IDS[0], 0, 3)))
     assert repeats.stage(found)(batch([])).documents.num_rows == 0

@@ -1,5 +1,6 @@
 """Jobs for the tests of process_units, in a module that worker processes can import."""
 
+import errno
 import os
 import signal
 import time
@@ -8,16 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.contract.batch import Batch, born, documents_from
+from pipelines.contract.errors import UserError
 from pipelines.contract.schema import document_id
 from pipelines.units.descriptor import Unit
 
 
+class _Mistake(UserError):
+    pass
+
+
 @dataclass(frozen=True)
 class LinesJob:
-    """A document a line; a line of commands is obeyed.
+    """Each line is a document; a line that is a command is also executed.
 
-    `die` kills the worker, `fail` raises, `sleep N` waits, `kill FILE` kills the process whose number the file holds,
-    `pid FILE` writes this one's.
+    `die` kills the worker, `fail`, `mistake` and `full` raise, `sleep N` waits, `kill FILE` kills the process whose number the
+    file holds, `pid FILE` writes this process's number.
     """
 
     trace: str | None = None  # a folder: each unit leaves a file named by the unit and its process
@@ -52,6 +58,10 @@ def _obey(line: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if line == "fail":
         raise ValueError("this line says so")
+    if line == "mistake":
+        raise _Mistake("a: line 1 is wrong; correct it")
+    if line == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     command, _, argument = line.partition(" ")
     if command == "sleep":
         time.sleep(float(argument))
