@@ -11,16 +11,31 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+import google_crc32c
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from training.convert.formats import crc32c
 from training.convert.rules import WeightsError
 
+_MASK_DELTA = 0xA282EAD8  # leveldb util/crc32c.h
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
 _SNAPPY_RATIO = 64  # Snappy makes of 3 bytes at most 64 (google/snappy format_description.txt, copies); more is not believed
 AGAIN = "it is damaged or not whole; copy it again from where it was published"
+
+
+def masked_crc32c(data: bytes | NDArray[np.uint8]) -> int:
+    """Return the CRC-32C of bytes as LevelDB and TensorFlow store it (leveldb util/crc32c.h, Mask).
+
+    They rotate the checksum and add a constant, because bytes that contain their own checksum make a poor input of one.
+
+        >>> hex(masked_crc32c(b"123456789"))
+        '0xc78ab0e5'
+    """
+    checksum = google_crc32c.value(data)
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def read(data: bytes, where: str) -> dict[bytes, bytes]:
@@ -72,7 +87,7 @@ def _block(data: bytes, handle: tuple[int, int]) -> bytes:
     end = offset + size
     if end + _TRAILER_BYTES + _FOOTER_BYTES > len(data):
         raise _BrokenError(f"its block of bytes {offset} to {end} reaches beyond its end")
-    if struct.unpack_from("<I", data, end + 1)[0] != crc32c.masked(data[offset : end + 1]):
+    if struct.unpack_from("<I", data, end + 1)[0] != masked_crc32c(data[offset : end + 1]):
         raise _BrokenError(f"the checksum of its block of bytes {offset} to {end} does not fit")
     if data[end] == 0:
         return data[offset:end]

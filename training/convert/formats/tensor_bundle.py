@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.convert.formats import bundle_entries, crc32c, sorted_table
+from training.convert.formats import bundle_entries, sorted_table
 from training.convert.formats.bundle_entries import BFLOAT16, NUMBERS, Entry, Slice, kind_name
-from training.convert.formats.sorted_table import AGAIN
+from training.convert.formats.sorted_table import AGAIN, masked_crc32c
 from training.convert.rules import WeightsError
 
 _TRAINING = (  # ends of names that are an optimiser's: BERT's optimization.py, tf.train.AdamOptimizer, the step
@@ -196,7 +196,7 @@ def _stored(bundle: Bundle, name: str, entry: Entry) -> NDArray[Any]:
     """The tensor of an entry with bytes of its own."""
     file, dtype = bundle.shard(entry.shard), NUMBERS[entry.kind]
     data = np.fromfile(file, np.uint8, entry.size, offset=entry.offset)
-    if len(data) != entry.size or crc32c.masked(data) != entry.sum:
+    if len(data) != entry.size or masked_crc32c(data) != entry.sum:
         raise WeightsError(f"{file}: the bytes of {name} are not those that were written (CRC-32C); {AGAIN}")
     found = data.view(dtype.newbyteorder(">" if bundle.big_endian else "<")).reshape(entry.shape)
     if entry.kind == BFLOAT16:

@@ -14,7 +14,7 @@ from places import FIXTURES
 
 from training.convert.formats import sorted_table
 from training.convert.formats.bundle_entries import slice_key
-from training.convert.formats.crc32c import crc32c, masked
+from training.convert.formats.sorted_table import masked_crc32c
 from training.convert.formats.tensor_bundle import Bundle, find_prefix, open_bundle
 from training.convert.rules import WeightsError
 
@@ -49,7 +49,7 @@ def shape_of(*sizes: int) -> bytes:
 
 
 def entry(kind: int, shape: Sequence[int], data: bytes, *more: tuple[int, int | bytes]) -> bytes:
-    sum_ = struct.pack("<I", masked(data))
+    sum_ = struct.pack("<I", masked_crc32c(data))
     return message((1, kind), (2, shape_of(*shape)), (5, len(data)), (6, sum_), *more)
 
 
@@ -79,7 +79,7 @@ def table(entries: Mapping[bytes, bytes], *, snappy: bool = False, per_block: in
             content = pa.Codec("snappy").compress(content, asbytes=True)
         handle = varint(len(out)) + varint(len(content))
         content += bytes([int(snappy)])
-        out += content + struct.pack("<I", masked(content))
+        out += content + struct.pack("<I", masked_crc32c(content))
         return handle
 
     items = list(entries.items())
@@ -104,7 +104,7 @@ def copied(prefix: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    ("data", "checksum"),
     [
         (b"", 0),
         (b"123456789", 0xE3069283),
@@ -113,20 +113,10 @@ def copied(prefix: str, folder: Path) -> str:
         (bytes(range(32)), 0x46DD794E),
     ],
 )
-def test_crc32c_is_that_of_the_rfc(data: bytes, expected: int) -> None:
-    assert crc32c(data) == expected
-    assert masked(data) == ((expected >> 15 | expected << 17 & 0xFFFFFFFF) + 0xA282EAD8) % 2**32
-    assert crc32c(np.frombuffer(data, np.uint8)) == expected
-
-
-@given(st.binary(max_size=70))
-def test_crc32c_bit_by_bit(data: bytes) -> None:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
-    assert crc32c(data) == crc ^ 0xFFFFFFFF
+def test_checksums_are_those_of_the_rfc_masked(data: bytes, checksum: int) -> None:
+    expected = ((checksum >> 15 | checksum << 17 & 0xFFFFFFFF) + 0xA282EAD8) % 2**32
+    assert masked_crc32c(data) == expected
+    assert masked_crc32c(np.frombuffer(data, np.uint8)) == expected
 
 
 def test_every_dtype_is_what_tensorflow_wrote() -> None:
@@ -295,7 +285,7 @@ def test_an_index_that_snappy_compressed(tmp_path: Path) -> None:
 def test_snappys_claims_are_not_believed(tmp_path: Path) -> None:
     for block, told in ((varint(2**40) + b"x" * 9, "which Snappy could not"), (b"\x05\xff\xff", "is not what Snappy makes")):
         content = block + b"\1"
-        at_0 = content + struct.pack("<I", masked(content))
+        at_0 = content + struct.pack("<I", masked_crc32c(content))
         footer = (varint(0) + varint(len(block))) * 2
         file = tmp_path / "made.ckpt.index"
         file.write_bytes(at_0 + footer.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57))
