@@ -41,6 +41,10 @@ demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a smal
 test: $(READY)  ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
+.PHONY: mutants
+mutants: $(READY)  ## change one thing at a time in the code that must not be wrong, and see whether a test fails (OPTIONS="--area ledger --all")
+	$(BIN)/python tests/mutants/run.py $(OPTIONS)
+
 .PHONY: check
 check: $(READY)  ## format, lint, types and the rules of who may import whom
 	$(BIN)/ruff format --check .
