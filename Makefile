@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY)  ## create .venv from requirements.lock
 
 .PHONY: lock
-lock:  ## write requirements.lock anew from pyproject.toml (needs uv on the PATH)
+lock:  ## write requirements.lock from pyproject.toml again (needs uv on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra dev --no-annotate \
 		--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA_PACKAGES)) --upgrade -o requirements.lock
 
@@ -37,9 +37,21 @@ demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a smal
 	$(BIN)/corpusmill verify build/demo
 	$(BIN)/python -m training.evaluation.compare $(foreach family,gpt bert bart t5,configs/pretrain/$(family)_demo.toml) --bytes 1_000_000 --out build/models
 
+# Workers of the tests. A test may start processes of its own, so there is one a core at most.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
 .PHONY: test
-test: $(READY)  ## run all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+test: $(READY)  ## run all tests; every run draws the same examples
+	$(PYTEST)
+
+.PHONY: test-thorough
+test-thorough: $(READY)  ## run all tests with new and many more examples; before a release
+	$(PYTEST) --hypothesis-profile=thorough
+
+.PHONY: coverage
+coverage: $(READY)  ## run all tests and print the lines that none of them runs
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 .PHONY: mutants
 mutants: $(READY)  ## change one thing at a time in the code that must not be wrong, and see whether a test fails (OPTIONS="--area ledger --all")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from once import built_once
 from places import ROOT
 from prefect.testing.utilities import prefect_test_harness
 
@@ -58,14 +59,6 @@ def language_model() -> str:
         pytest.skip(f"needs lid.176.ftz: {error}")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(language_model: str, tmp_path_factory: pytest.TempPathFactory) -> "pytest.MonkeyPatch":
-    """Notes of files' hashes go into a folder of the tests; asked for after the model, which may lie in the real cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CORPUSMILL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield patch
-
-
 @pytest.fixture(scope="session")
 def command() -> Run:
     """Run `corpusmill ARGUMENTS` in a process of its own."""
@@ -93,16 +86,21 @@ def tiny_arguments(language_model: str) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny(command: Run, tiny_arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """The tiny corpus, built by the command line in one process. Read it, and copy it before changing anything."""
-    out = tmp_path_factory.mktemp("tiny") / "out"
-    done = command(*tiny_arguments, "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    return Tiny(out, done.stdout, done.stderr, tiny_arguments)
+
+    def build(folder: Path) -> None:
+        done = command(*tiny_arguments, "--out", str(folder / "out"))
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout").write_text(done.stdout)
+        (folder / "stderr").write_text(done.stderr)
+
+    folder = built_once(tmp_path_factory, "tiny", build)
+    return Tiny(folder / "out", (folder / "stdout").read_text(), (folder / "stderr").read_text(), tiny_arguments)
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[None]:
     """A real Prefect server with a database of its own, for all flows of the tests."""
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=300):
         yield
 
 

@@ -24,11 +24,7 @@ from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import write_unit
 
-# Prefect leaves sockets of its client for the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning",
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
 
 REPOSITORY = ROOT
 

@@ -10,10 +10,7 @@ from prefect.artifacts import Artifact
 
 from flows.deployments.corpus_to_model import FAMILIES, corpus_to_model, figures, key
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning",
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
 
 REPOSITORY = ROOT
 FEW = [

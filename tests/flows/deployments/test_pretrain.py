@@ -18,10 +18,7 @@ from flows.deployments import process
 from flows.deployments.pretrain import config_of, pretrain
 from pipelines.contract.settings import ConfigError
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning",
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
 
 REPOSITORY = ROOT
 

@@ -24,10 +24,7 @@ from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.datasets import joined_tokens
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning",
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
 
 BOOKS = FIXTURES / "tiny" / "books"
 CONFIG = """

@@ -14,8 +14,9 @@ import pytest
 import sentencepiece
 import tokenizers as library
 import transformers
+from examples import many
 from fastwarc.warc import ArchiveIterator, WarcRecordType
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -141,7 +142,7 @@ def test_ids_and_texts_are_ours(theirs: dict[str, Any], name: str) -> None:
 
 
 @EXACT
-@settings(max_examples=300, deadline=None)
+@many
 @given(
     text=st.text(
         st.one_of(st.sampled_from("the milr.\n \u2581\t1水<0xE>"), st.characters(exclude_categories=["Cs"])), max_size=40

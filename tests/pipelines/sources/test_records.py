@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from places import FIXTURES
 
@@ -297,7 +298,7 @@ LINE = st.builds(json.dumps, RECORD | JSON, ensure_ascii=st.booleans()) | st.sam
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=200)
+@many
 @given(st.lists(LINE, max_size=6))
 def test_a_block_and_its_lines_one_by_one_are_the_same_records(lines: list[str]) -> None:
     fields = {"text": ("text",), "key": ("id",), "url": ("m", "u")}

@@ -1,7 +1,8 @@
 """Decontamination of a batch: what is dropped or cut, what the drop says, and that nothing is lost uncounted."""
 
 import pyarrow as pa
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.config import DecontaminateSection
@@ -101,7 +102,7 @@ PIECES = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@few
 @given(st.lists(PIECES.filter(bool), max_size=4))
 def test_cutting_conserves_and_leaves_nothing_to_cut(texts: list[str]) -> None:
     once = run("cut", *texts)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
 
@@ -72,7 +73,7 @@ def test_normalize_counts_by_change_and_drops_what_is_left_empty_or_garbled() ->
     assert dict(line.characters_removed) == {"control": 2, "whitespace": 3, "composition": 1}
 
 
-@settings(max_examples=50, deadline=None)
+@few
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"])), min_size=1, max_size=5))
 def test_normalize_and_split_conserve(given: list[str]) -> None:
     result = split.stage(limit=7)(normalize.stage(NormalizeSection())(batch(*given)))

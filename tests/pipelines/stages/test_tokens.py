@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 import tokenizers as library
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -96,7 +96,6 @@ def test_the_mark_of_a_space_counts_with_its_own_bytes() -> None:
     assert table["tokens"].to_pylist() == [TOKENIZER.encode("a b. The mill")]
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.text(st.sampled_from("The mil.A \n水e\u2581!"), min_size=1, max_size=40), min_size=1, max_size=4))
 def test_every_text_has_a_first_sentence_at_its_first_token(texts: list[str]) -> None:
     table = STAGE(batch_of(texts, ["en"] * len(texts))).tables["tokens/train/books/en"]

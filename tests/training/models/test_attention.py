@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_mask
@@ -174,7 +175,7 @@ class TestDocuments:
             assert (wanted[:1, first:last] - torch.autograd.grad(mixed.square().sum(), alone)[0]).abs().max() < 1e-12
         assert (packed[:1] - layer(x[:1])).abs().max() > 1e-3  # without the mask it sees other documents
 
-    @settings(max_examples=15, deadline=None)
+    @few
     @given(st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=1, max_size=3))
     def test_blocks_say_the_same_as_the_dense_mask(self, numbers: list[list[int]]) -> None:
         documents = torch.tensor(numbers)

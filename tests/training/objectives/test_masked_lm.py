@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -159,7 +160,7 @@ def cases(draw: st.DrawFn) -> tuple[MaskedLM, Rows]:
 
 
 @given(cases(), st.integers(0, 2**64 - 1))
-@settings(max_examples=300)
+@many
 def test_as_google_does(case: tuple[MaskedLM, Rows], seed: int) -> None:
     objective, rows = case
     keys = draws.key(seed, np.arange(len(rows)))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -101,7 +101,6 @@ def test_the_example_of_the_docstring() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
 def test_exact_arrays(data: st.DataObject) -> None:
     share = data.draw(st.sampled_from([0.01, 0.15, 0.25, 0.5, 0.51, 0.9]) | st.floats(0.01, 0.95))
     objective = SpanCorruption(data.draw(st.integers(2, 150)), T5, share, data.draw(st.floats(1, 9)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -152,7 +152,6 @@ def rows_of_sentences() -> st.SearchStrategy[list[list[list[int]]]]:
     st.integers(0, 2**63),
     st.integers(0, 20),
 )
-@settings(max_examples=120, deadline=None)
 def test_exact_arrays(
     rows: list[list[list[int]]], starts: list[bool], lone: int | None, share: float, mean_span: float, spans_of: Any,
     permute_share: float, random_share: float, seed: int, room: int,

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.contract.tokenizers.families import Specials
@@ -35,7 +35,6 @@ RAGGED = st.lists(st.tuples(st.lists(st.integers(2, 800), max_size=12), st.lists
 
 
 @given(RAGGED, st.integers(1, 14), st.integers(2, 14))
-@settings(deadline=None)
 def test_exact_arrays(examples: list[tuple[list[int], list[int]]], length: int, target_length: int) -> None:
     found = TextToText(length, target_length, T5)(
         TaskBatch(*ragged([inputs for inputs, _ in examples]), *ragged([targets for _, targets in examples]))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import sentencepiece
 import tokenizers as library
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -191,7 +192,7 @@ NORMALISING = {"bpe": normalising("bpe", "nmt_nfkc"), "unigram": normalising("un
 
 
 @BOTH
-@settings(max_examples=300)
+@many
 @given(
     text=st.text(
         st.one_of(

@@ -3,7 +3,8 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters import counts as words
@@ -84,7 +85,7 @@ def check(text: str) -> None:
             assert getattr(got, name)[0] == value, (name, text)
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(texts_of_all_kinds)
 def test_counts_are_those_of_the_definition(text: str) -> None:
     check(text)

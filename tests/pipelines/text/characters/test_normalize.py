@@ -3,8 +3,9 @@ import unicodedata
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from examples import many
 from ftfy.badness import is_bad
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.contract.reasons import Change
@@ -42,7 +43,7 @@ def test_exact_results(text: str, wanted: str) -> None:
     assert normalized(text) == wanted
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(TEXTS)
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     once = n.normalize(pa.array([text]))
@@ -53,7 +54,7 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
     assert not any(bad in result for bad in ("  ", "\n\n\n", " \n", "\n ", "\r", "\u200b"))
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(TEXTS)
 def test_suspicious_is_what_ftfy_says(text: str) -> None:
     assert n.suspicious(pa.array([text]))[0].as_py() == is_bad(text)

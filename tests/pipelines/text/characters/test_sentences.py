@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters.sentences import sentence_starts
@@ -47,7 +47,6 @@ def test_sentences(expected: list[str]) -> None:
     assert sentences("".join(expected)) == expected
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.text(st.sampled_from("ab.A !?\n。」「と1 \u00e9\U0001f600\"'(),…"), max_size=40))
 def test_sentences_cover_their_text(text: str) -> None:
     found = sentences(text)

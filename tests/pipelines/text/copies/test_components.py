@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.copies import clusters, components
@@ -48,7 +48,6 @@ nodes = st.integers(0, 30) | st.sampled_from([2**31, 2**32 - 2, 2**32 - 1])
 edges = st.lists(st.tuples(nodes, nodes).filter(lambda edge: edge[0] != edge[1]), max_size=40)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(edges, st.integers(1, 5))
 def test_random_graphs(pairs, ranges):
     first, second = ranks([min(pair) for pair in pairs]), ranks([max(pair) for pair in pairs])

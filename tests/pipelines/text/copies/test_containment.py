@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters import word_spans
@@ -99,7 +99,6 @@ def test_lists_of_items_joined_are_the_windows_of_all():
         assert getattr(joined, name).dtype == getattr(whole, name).dtype
 
 
-@settings(deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=4), st.lists(WORDS, max_size=4), st.integers(3, 6), st.integers(3, 6))
 def test_as_by_brute_force(items, texts, ngram, min_words):
     min_words = min(min_words, ngram)

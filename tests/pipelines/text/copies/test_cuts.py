@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters.normalize import normalize
@@ -71,7 +71,6 @@ def test_texts_that_lose_nothing_keep_their_bytes_and_a_batch_without_a_cut_is_t
     assert without_words(texts, words, goes).to_pylist() == ["one  two \n\n\n three.", "", "four"]
 
 
-@settings(deadline=None)  # kernels compile on their first call
 @given(TEXTS, st.randoms(use_true_random=False))
 def test_the_words_that_stay_are_left_in_their_order_and_nothing_else(texts, random):
     array = normalize(pa.array(texts, pa.string()), repair=False)

@@ -5,7 +5,8 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.copies.differences import Stretch, differences
@@ -59,7 +60,7 @@ def test_a_cut_line_is_a_line() -> None:
 words = st.lists(st.sampled_from("abcdefg"), max_size=60)
 
 
-@settings(max_examples=300)
+@many
 @given(words, words, st.integers(1, 5))
 def test_the_stretches_are_both_texts(first: list[str], second: list[str], line: int) -> None:
     def text(words: list[str]) -> str:

@@ -4,7 +4,7 @@ import datasketch
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters import comparison
@@ -20,7 +20,6 @@ def reference(hashes: list[int], permutations: int, seed: int, scheme: str):
 
 
 @pytest.mark.parametrize("scheme", minhash.SCHEMES)
-@settings(deadline=None)
 @given(data=st.data(), permutations=st.integers(1, 130), seed=st.integers(0, 2**32 - 1))
 def test_signatures_are_datasketch_bit_for_bit(scheme, data, permutations, seed):
     top = np.iinfo(DTYPES[scheme]).max
@@ -75,7 +74,6 @@ TEXTS = st.lists(st.lists(PIECES, max_size=40).map("".join), min_size=1, max_siz
 
 
 @pytest.mark.parametrize("scheme", minhash.SCHEMES)
-@settings(deadline=None)
 @given(texts=TEXTS, ngram=st.integers(1, 8), permutations=st.integers(1, 130), seed=st.integers(0, 2**32 - 1))
 def test_signatures_of_texts_are_datasketch_of_their_shingles(scheme, texts, ngram, permutations, seed):
     """From text to signature, each text against datasketch fed with the shingles of that text alone."""

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters import comparison
@@ -17,7 +17,6 @@ TOKENS = ["a", "B", "1", "one", "é", *"漢字か½㍿", "ไ่", "\u200d", " \
 TEXTS = st.lists(st.lists(st.sampled_from(TOKENS), max_size=20).map("".join), max_size=5)
 
 
-@settings(deadline=None)  # kernels compile on their first call
 @given(TEXTS)
 def test_lines_and_paragraphs_are_those_that_python_splits(texts):
     array = pa.array(texts, pa.string())
@@ -61,7 +60,6 @@ def test_counts_of_equal_hashes_add_up():
     assert (len(hashes), len(counts)) == (0, 0)
 
 
-@settings(deadline=None)  # kernels compile on their first call
 @given(st.lists(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.lists(st.integers(0, 31), max_size=3))
 def test_known_hashes_are_found_in_all_parts(wanted, known, bounds):
     values = np.array(sorted(known), np.uint64)

@@ -3,7 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import few, many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.copies import shingles, similarity
@@ -41,7 +42,6 @@ def distance(a: list[int], b: list[int]) -> int:
     return row[-1]
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 5))
 def test_jaccard_is_that_of_the_sets_of_ngrams(texts, n):
     first, second, pairs = every_pair(texts)
@@ -49,7 +49,7 @@ def test_jaccard_is_that_of_the_sets_of_ngrams(texts, n):
     assert similarity.jaccard(first, second, n).tolist() == np.float32(expected).tolist()
 
 
-@settings(deadline=None, max_examples=300)
+@many
 @given(TEXTS, st.sampled_from([0.0, 0.3, 0.5, 0.8, 0.9, 1.0]) | st.floats(0, 1))
 def test_edit_similarity_is_exact_from_the_threshold_on_and_a_bound_below(texts, threshold):
     first, second, pairs = every_pair(texts)
@@ -59,7 +59,7 @@ def test_edit_similarity_is_exact_from_the_threshold_on_and_a_bound_below(texts,
         assert value == expected if expected >= np.float32(threshold) else expected <= value < np.float32(threshold)
 
 
-@settings(deadline=None, max_examples=30)
+@few
 @given(st.data(), st.sampled_from([0.5, 0.8, 0.95]))
 def test_long_texts_with_some_edits(data, threshold):
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))

@@ -3,7 +3,8 @@
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.copies import substrings
@@ -43,7 +44,7 @@ def expected(texts: Texts, ranks: list[int], length: int) -> list[list[bool]]:
     return goes
 
 
-@settings(max_examples=300, deadline=None)  # kernels compile on their first call
+@many
 @given(TEXTS, st.integers(1, 4), st.integers(1, 3), st.randoms(use_true_random=False))
 def test_a_word_goes_exactly_if_it_lies_in_a_window_that_a_better_place_has(texts, length, ranges, random):
     ranks = list(range(len(texts)))
@@ -51,7 +52,6 @@ def test_a_word_goes_exactly_if_it_lies_in_a_window_that_a_better_place_has(text
     assert found(texts, ranks, length, ranges) == expected(texts, ranks, length)
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 4))
 def test_every_window_is_left_in_one_place_or_made_of_windows_that_are(texts, length):
     """No word is lost: it stays, or the same word stays in a better place."""

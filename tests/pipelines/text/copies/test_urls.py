@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from examples import many
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.text.copies import urls
@@ -80,7 +81,7 @@ PIECES = [
 ]
 
 
-@settings(deadline=None, max_examples=500)
+@many
 @given(
     st.sampled_from(["http://", "https://"]),
     st.sampled_from(["www.", ""]),

@@ -2,7 +2,8 @@ import unicodedata
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.characters import counts as words
@@ -124,7 +125,7 @@ _LINES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@many
 @given(st.lists(_LINES, max_size=14), st.sampled_from(["", "BRIDGE CLOSED", "大桥关闭 Menu"]), st.sampled_from([0.0, 0.17, 1.0]))
 def test_against_the_reference(rows: list[str], title: str, limit: float) -> None:
     text = "\n".join(rows).strip()

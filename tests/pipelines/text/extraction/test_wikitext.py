@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.extraction.wikitext.prose import Wiki, extract, plain_text
@@ -147,7 +147,6 @@ def test_no_page_stalls(name: str) -> None:
     assert time.process_time() - started < 5
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.sampled_from(

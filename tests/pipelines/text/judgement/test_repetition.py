@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.judgement.repetition import DUPLICATE, TOP, measure
@@ -54,7 +55,7 @@ def check(text: str) -> None:
     assert got.duplicate[1].tolist() == [duplicate_ngrams(tokens, n) for n in DUPLICATE]
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(st.lists(st.sampled_from(["a", "bb", "é", "word,", "#", "x1", "\n", "\n\n", "the same line\n", " \t"]), max_size=120))
 def test_all_measures_are_those_of_the_definition(parts: list[str]) -> None:
     check(" ".join(parts))

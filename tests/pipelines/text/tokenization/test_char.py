@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
 
@@ -55,7 +55,6 @@ def test_every_text_comes_back_from_a_model_with_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-@settings(deadline=None)  # the first call compiles
 @given(texts=st.lists(TEXTS, max_size=5))
 def test_ids_by_columns_are_the_references(name: str, texts: list[str]) -> None:
     encoder = ENCODERS[name]

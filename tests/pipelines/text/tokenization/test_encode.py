@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from places import SHARED
 
@@ -86,7 +86,6 @@ def test_our_models_are_encoded_by_words(kind: loading.Kind) -> None:
 
 
 @BOTH
-@settings(deadline=None)  # the first call compiles
 @given(texts=st.lists(TEXTS, max_size=6))
 def test_ids_are_the_references(kind: loading.Kind, texts: list[str]) -> None:
     tokenizer = TOKENIZERS[kind]
@@ -181,7 +180,6 @@ def test_which_models_are_encoded_by_words() -> None:
     }
 
 
-@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=3))
 def test_ids_of_other_models_are_the_references(texts: list[str]) -> None:
     read = spaces_marked_as_spaces(pa.array(texts, pa.string()))

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.text.tokenization import passages as module
 from pipelines.text.tokenization.passages import PASSAGE_BYTES, passage_keys, passages
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab é水😀\n"), max_size=400), max_size=4), st.sampled_from([1, 7, 100, 1000]))
 def test_the_passages_of_a_text_are_the_text(texts: list[str], size: int) -> None:
     found = passages(pa.array(texts, pa.string()), size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.contract.tokenizers import families, loading
@@ -121,7 +121,6 @@ def test_no_normalised_text_yields_a_special_piece(normalizer: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\u2581", exclude_categories=["Cs"]), max_size=30))
 def test_the_identity_normaliser_keeps_every_text(
     by_family: dict[tuple[str, tuple[Family, ...]], Tokenizer], kind: str, text: str

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from places import FIXTURES
 
@@ -201,7 +202,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return open_bundle(copied(NUMBERS, tmp_path_factory.mktemp("numbers")))
 
 
-@settings(max_examples=60, deadline=None)
+@few
 @given(st.integers(0, 2), st.integers(0, 10**6), st.integers(0, 7))
 def test_a_flip_in_the_data_is_seen_when_its_tensor_is_read(numbers: Bundle, shard: int, place: int, bit: int) -> None:
     file, inside = Path(numbers.shard(shard)), {key.decode(): e for key, e in numbers.entries.items() if e.shard == shard}

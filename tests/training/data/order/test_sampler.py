@@ -2,7 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.config import DataSection
@@ -27,7 +28,7 @@ def test_every_size_up_to_2000_is_permuted_one_to_one() -> None:
 
 
 @given(st.integers(2, 10**12), st.integers(0, 2**64 - 1))
-@settings(max_examples=30, deadline=None)
+@few
 def test_a_large_permutation_stays_inside_and_never_meets(size: int, seed: int) -> None:
     positions = np.unique(np.random.default_rng(seed).integers(0, size, 1000))
     image = permute(positions, size, key(seed))
@@ -62,7 +63,7 @@ def test_every_row_comes_once_an_epoch_in_another_order_each() -> None:
 
 
 @given(st.integers(1, 300), st.integers(1, 64), st.integers(0, 200))
-@settings(max_examples=50, deadline=None)
+@few
 def test_a_batch_is_a_piece_of_the_slots_whatever_was_asked_before(size: int, rows: int, step: int) -> None:
     for mixture in (None, {"source0": 1.0, "source1": 2.5}):
         made = sampler(streams(size, 7), 9, mixture)
@@ -136,7 +137,7 @@ def edges(found: list[Stage], blocks: int) -> list[tuple[int, int, Stage]]:
 
 
 @given(staged(), st.integers(0, 2**63))
-@settings(max_examples=40, deadline=None)
+@few
 def test_blocks_have_their_quotas_and_every_epoch_of_every_source_is_a_permutation_across_stages(
     mixture: tuple[list[Stream], list[Stage]], seed: int
 ) -> None:
@@ -160,7 +161,7 @@ def test_blocks_have_their_quotas_and_every_epoch_of_every_source_is_a_permutati
 
 
 @given(staged(), st.integers(0, 12_000), st.lists(st.integers(0, 700), min_size=1, max_size=12))
-@settings(max_examples=40, deadline=None)
+@few
 def test_slots_give_the_same_rows_however_they_are_asked_for(
     mixture: tuple[list[Stream], list[Stage]], first: int, sizes: list[int]
 ) -> None:
@@ -173,7 +174,7 @@ def test_slots_give_the_same_rows_however_they_are_asked_for(
 
 
 @given(staged(), st.integers(1, 60_000), st.floats(1, 60))
-@settings(max_examples=60, deadline=None)
+@few
 def test_no_source_is_seen_more_often_than_max_epochs(
     mixture: tuple[list[Stream], list[Stage]], slots: int, max_epochs: float
 ) -> None:

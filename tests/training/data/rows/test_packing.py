@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -66,7 +66,6 @@ def slow_fit(sizes: list[int], width: int) -> list[int]:
 
 
 @given(st.integers(1, 40).flatmap(lambda width: st.tuples(st.lists(st.integers(1, width), max_size=60), st.just(width))))
-@settings(max_examples=150, deadline=None)
 def test_best_fit_is_its_definition(case: tuple[list[int], int]) -> None:
     sizes, width = case
     tree = np.zeros(2 << width.bit_length(), np.int64)
@@ -75,7 +74,6 @@ def test_best_fit_is_its_definition(case: tuple[list[int], int]) -> None:
 
 
 @given(runs_of_documents, st.integers(2, 20), st.integers(0, 1), st.booleans(), st.booleans())
-@settings(max_examples=150, deadline=None)
 def test_best_fit_and_document_conserve(
     make_maps: MakeMaps, runs: Any, width: int, overlap: int, separated: bool, crop: bool
 ) -> None:
@@ -148,7 +146,6 @@ def test_the_example_of_windows() -> None:
 
 
 @given(runs_of_documents, st.integers(1, 20), st.booleans())
-@settings(max_examples=150, deadline=None)
 def test_windows_are_their_definition_and_lose_nothing(make_maps: MakeMaps, runs: Any, width: int, crop: bool) -> None:
     maps = make_maps({("a", "en"): runs}, False)
     chunks = list(sentence_rows(maps, range(len(runs)), Layout("sentences", width, long_documents="crop" if crop else "split")))

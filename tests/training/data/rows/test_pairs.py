@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.data.draws import key, words
@@ -124,7 +125,7 @@ groups_of_runs = st.lists(
 
 
 @given(groups_of_runs, st.integers(3, 40), st.integers(1, 3), st.sampled_from([0.0, 0.1, 0.7]), st.integers(0, 2**62))
-@settings(max_examples=300, deadline=None)
+@many
 def test_pairs_are_those_of_googles_algorithm(
     make_maps: MakeMaps, groups: Any, most: int, copies: int, short_share: float, seed: int
 ) -> None:
