@@ -22,6 +22,7 @@ import sentencepiece
 
 from pipelines.config import VocabularySection
 from pipelines.contract import files, manifest, memory
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizers import loading
@@ -135,11 +136,11 @@ def _shares(context: Context, corpus: Dataset, section: VocabularySection) -> di
     available = vocabulary_sample.language_bytes(split, context.config.corpus.validation_share)
     field = f"vocabularies.{section.name}"
     if not available:
-        raise ValueError(f"{field}: there is no text for a vocabulary, the corpus' train split holds no document")
+        raise UserError(f"{field}: there is no text for a vocabulary, the corpus' train split holds no document")
     try:
         return shares(available, section.sample_bytes, section.language_exponent, section.language_weights)
     except ValueError as error:
-        raise ValueError(f"{field}.{error}") from error
+        raise UserError(f"{field}.{error}") from error
 
 
 def _draw(context: Context, corpus: Dataset, found: Mapping[str, Share]) -> pa.Table:
@@ -163,7 +164,7 @@ def _check_memory(section: VocabularySection, sample: Mapping[str, int]) -> None
         return
     fixed = text_vocabulary.TRAINER_FIXED
     fits = int(size * max(left - fixed, 0) / (needed - fixed)) // 10_000 * 10_000
-    raise ValueError(
+    raise UserError(
         f"vocabularies.{section.name}.sample_bytes: {section.kind} on {size:,} bytes takes about {needed / 1e9:.1f} GB "
         f"of memory, and {left / 1e9:.1f} GB are free; lower it to {fits:,}, or use a machine with more"
     )
@@ -183,7 +184,7 @@ def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
         lines = text_vocabulary.training_lines(texts)
         model = text_vocabulary.train(lines, section.kind, section.size, special, section.threads, recipe)
     except ValueError as error:
-        raise ValueError(f"vocabularies.{section.name}.{error}") from error
+        raise UserError(f"vocabularies.{section.name}.{error}") from error
     return loading.from_bytes(model, section.kind)
 
 

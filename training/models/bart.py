@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
 from training.data.rows.batch import IGNORE
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
@@ -35,7 +36,7 @@ class BARTShape:
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
-            raise ValueError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
 
 
 SIZES: Mapping[str, BARTShape] = {

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from pipelines.text.kernels import jit
 
 VERSION = 1
@@ -39,7 +40,7 @@ def signatures(hashes: NDArray[Any], offsets: NDArray[np.int64], *, permutations
     empty set has the largest value everywhere, as in datasketch.
     """
     if scheme not in SCHEMES:
-        raise ValueError(f"deduplicate.scheme is {scheme!r}; it must be one of {', '.join(SCHEMES)}")
+        raise UserError(f"deduplicate.scheme is {scheme!r}; it must be one of {', '.join(SCHEMES)}")
     a, b = parameters(permutations, seed, scheme)
     if hashes.dtype != a.dtype:
         raise ValueError(f"{scheme} takes {a.dtype} hashes, not {hashes.dtype}")
