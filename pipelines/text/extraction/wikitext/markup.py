@@ -17,12 +17,14 @@ BREAK = "\ufdd3"  # a new line in a paragraph
 WEB = "\ufdd4"  # before a link to the web
 _MARKUP = "[]{}|'=<>*#:;_-&~ /\n"
 _PROTECT = {ord(character): 0xFDD5 + index for index, character in enumerate(_MARKUP)}
+PROTECT_BRACKETS = {ord(character): _PROTECT[ord(character)] for character in "[]{}<"}
 UNPROTECT = {protected: character for character, protected in _PROTECT.items()}
 PROTECTED = re.compile("[\ufdd5-\ufdef]")
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
 MAX_TEMPLATE_DEPTH = 8  # of known templates in each other; deeper ones say nothing
 MAX_LINK_DEPTH = 6  # of links in captions in captions
+MAX_RESIDUE_DEPTH = 8  # of markup that appears when other markup is removed
 
 
 def _words(lines: str) -> list[str]:
@@ -312,3 +314,27 @@ def _tag(match: re.Match[str]) -> str:
     if name in _BLOCKS:
         return "\n\n"
     return "" if name in _INLINE else match[0]  # what is no tag of HTML is text: <stdio.h>
+
+
+# --- what the removal leaves ------------------------------------------------------------------------------------------
+
+_RESIDUE_SIGNS = ("{{", "}}", "[[", "]]", "<")
+_RESIDUE = re.compile(
+    rf"\{{\{{+|\}}\}}+|\[\[+|\]\]+|<!--|</?(?:br|{'|'.join(sorted(_BLOCKS | _INLINE))})\b[^<>]*>", re.IGNORECASE
+)
+_RESIDUE_CHARACTERS = re.compile(r"[{}\[\]<]")
+
+
+def without_residue(text: str) -> str:
+    """Remove the markup that appeared because other markup was removed: "[<b>[" leaves "[[", and "<b<b>>" leaves "<b>".
+
+    Deeper than MAX_RESIDUE_DEPTH (no page of a wiki is), every bracket goes.
+    """
+    for _ in range(MAX_RESIDUE_DEPTH):
+        if not any(sign in text for sign in _RESIDUE_SIGNS):
+            return text
+        cleaned = _RESIDUE.sub("", text)
+        if cleaned == text:
+            return text
+        text = cleaned
+    return _RESIDUE_CHARACTERS.sub("", text)

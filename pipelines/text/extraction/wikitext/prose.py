@@ -22,11 +22,13 @@ from pipelines.text.extraction.wikitext.markup import (
     LINK,
     LINK_END,
     NONCHARACTERS,
+    PROTECT_BRACKETS,
     PROTECTED,
     UNPROTECT,
     WEB,
     Wiki,
     without_markup,
+    without_residue,
 )
 
 __all__ = ["ANY_WIKI", "Page", "Wiki", "extract", "plain_text"]
@@ -61,18 +63,16 @@ def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
 def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
     """The prose of a page, and whether it is prose."""
     marked = without_markup(wikitext, wiki)
-    lines = list(_lines(marked))
-    if PROTECTED.search(marked):
-        lines = _unprotected(lines)
+    lines = [_unprotected(line) for line in _lines(marked)]
     lines = _without_empty_sections(_without_tail(lines))
     prose = any(map(_is_prose, lines)) and _DISAMBIGUATION.search(wikitext) is None
     return Page(_joined(lines), prose)
 
 
-def _unprotected(lines: list[_Line]) -> list[_Line]:
-    for line in lines:
+def _unprotected(line: _Line) -> _Line:
+    if PROTECTED.search(line.text):
         line.text = line.text.translate(UNPROTECT).strip()
-    return [line for line in lines if line.text]
+    return line
 
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -159,7 +159,8 @@ def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | N
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # a lone space stays: to replace it by itself would cost most of the time
 _LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
-_EMPTY_BRACKETS = re.compile(r" ?[(（\[](?:[ ,;:、，；/]|\ufdd2)*[)）\]]")
+_EMPTY_BRACKETS = re.compile(r" ?[(（\[\ufdd5](?:[ ,;:、，；/]|\ufdd2)*[)）\]\ufdd6]")
+_OPENING_BRACKETS = ("(", "（", "[", "\ufdd5")
 _AFTER_BRACKET = re.compile(r"(?<=[(（])(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]*")
 _BEFORE_BRACKET = re.compile(r"(?:[ ,;:、，；]{0,4}\ufdd2){1,8}[ ,;:、，；]{0,4}(?=[)）])")  # bounded, so that it is linear
 _GONE_TWICE = re.compile("\ufdd2(?: ?\ufdd2)+")
@@ -173,7 +174,7 @@ def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
     """The finished line; none if nothing but signs is left."""
     text = marked
     if "&" in text:
-        text = _ENTITY.sub(lambda match: NONCHARACTERS.sub("", html.unescape(match[0])), text)
+        text = _ENTITY.sub(_decoded, text)
     text = _SPACE.sub(" ", text)
     if GONE in text:
         text = _tidied(text)
@@ -181,16 +182,21 @@ def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
     web = WEB in text
     for mark in (LINK, LINK_END, GONE, WEB):
         text = text.replace(mark, "")
-    text = _SPACE.sub(" ", text)
+    text = _SPACE.sub(" ", without_residue(text))
     text = "\n".join(part.strip() for part in text.split(BREAK) if part.strip()) if BREAK in text else text.strip()
     if not _NOTHING.fullmatch(text):
         yield _Line(kind, text, level, linked / len(text), web)
 
 
+def _decoded(entity: re.Match[str]) -> str:
+    """Return the characters of an entity; brackets are protected: they are text, whatever is beside them."""
+    return NONCHARACTERS.sub("", html.unescape(entity[0])).translate(PROTECT_BRACKETS)
+
+
 def _tidied(text: str) -> str:
     """Without the brackets, commas and spaces that something which is gone has left behind."""
     text = _GONE_TWICE.sub(GONE, text)
-    if "(" in text or "（" in text or "[" in text:
+    if any(bracket in text for bracket in _OPENING_BRACKETS):
         text = _EMPTY_BRACKETS.sub(lambda match: "" if GONE in match[0] else match[0], text)
         text = _BEFORE_BRACKET.sub("", _AFTER_BRACKET.sub("", text))
     return _FIRST_MARK.sub("", _BEFORE_MARK.sub("", _MARK_BEFORE_MARK.sub("", text)))

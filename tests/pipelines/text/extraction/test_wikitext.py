@@ -1,9 +1,10 @@
 """What a page says, case by case; and that no page stalls the reader."""
 
+import html
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.text.extraction.wikitext.prose import Wiki, extract, plain_text
@@ -137,6 +138,7 @@ HOSTILE = {
     "-{": "-{" * 300_000,
     "underscores": "_" * 600_000,
     "entities": "&" * 600_000,
+    "residue": "a" + "{[" * 150_000 + "<b>" + "[{" * 150_000,
 }
 
 
@@ -147,36 +149,31 @@ def test_no_page_stalls(name: str) -> None:
     assert time.process_time() - started < 5
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "{{",
-                "}}",
-                "[[",
-                "]]",
-                "|",
-                "''",
-                "'''",
-                "<ref>",
-                "</ref>",
-                "{|",
-                "|}",
-                "\n",
-                "=",
-                "==",
-                "*",
-                "a b.",
-                " ",
-                "-{",
-                "}-",
-            ]
-        ),
-        max_size=60,
-    )
-)
+_TOKENS = """
+{{ }} [[ ]] | '' ''' <ref> </ref> {| |} = == * -{ }- { } [ ] < ref> <b> </b> b> <!- --> {{x}} {{nowrap| &nbsp; &#0; ---- ( ) , b
+"""
+
+
+@given(st.lists(st.sampled_from([*_TOKENS.split(), "\n", "a b.", " "]), max_size=60))
+@example(["a b.", "-{", "}}", "{|"])  # "}}" was removed, and left "{{"
+@example(["a b.", "[", "{{x}}", "["])
+@example(["a b.", "]", "</ref>", "]"])
+@example(["a b.", "{", "''", "{"])
+@example(["a b.", "{", "&#0;", "{"])  # an entity that is no character
+@example(["a b.", "[", "(", "{{x}}", ")", "["])  # the brackets of what is gone go, too
+@example(["a b.", "{{nowrap|", "{", "}}", "{"])
+@example(["a b.", "<", "{{x}}", "ref>"])
+@example(["a b.", "<!-", "{{x}}", "-->"])
+@example(["a b.", "<", "<", "<", "b>", "b>", "b>"])
+@example(["a b.", *["{", "["] * 10, "{{x}}", *["[", "{"] * 10])  # deeper than MAX_RESIDUE_DEPTH
 def test_no_markup_is_left_whatever_the_nesting(tokens: list[str]) -> None:
     text = plain_text("".join(tokens))
-    for residue in ("{{", "}}", "[[", "]]", "<ref"):
+    for residue in ("{{", "}}", "[[", "]]", "<ref", "<b>", "<!--"):
         assert residue not in text
     assert text == text.strip()
+
+
+@pytest.mark.parametrize("entities", ["&#123;&#123;", "&#91;&#x5b;", "&lt;ref&gt;", "&lt;!--"])
+def test_markup_in_entities_is_text(entities: str) -> None:
+    assert plain_text(f"a {entities} b") == f"a {html.unescape(entities)} b"
+    assert plain_text("a &#91;{{x}}&#93; b") == "a b"  # but brackets around what is gone go with it
