@@ -18,10 +18,10 @@ from typing import Any
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import RELEASE
 from pipelines.units.context import Context, Dataset
 
 MARK = "corpusmill.json"
-RELEASE = "release.json"
 REPORT = "report.json"
 PAGE = "report.html"
 DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
@@ -150,7 +150,7 @@ def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> 
         folder = _dataset_folder(out, kind, path) if kind in DATASET_KINDS else None
         if folder is not None and folder not in needed:
             found[folder] = None
-        elif path.endswith(".tmp"):
+        elif path.endswith(files.TEMPORARY):
             found[path] = None
     return list(found)
 

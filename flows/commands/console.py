@@ -15,7 +15,8 @@ from flows.pages import figures
 from flows.pages.shown import visible
 from pipelines.beam.claims import Claim
 from pipelines.contract import files
-from pipelines.release import PAGE, RELEASE, REPORT
+from pipelines.contract.manifest import RELEASE
+from pipelines.release import PAGE, REPORT
 
 SHOWN_REPEATS = 10  # lines, and as many paragraphs
 

@@ -19,7 +19,6 @@ in these files are relative to the folder, which can be moved; no file holds a t
 import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,8 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.contract import files, manifest, shards
 from pipelines.contract.errors import UserError
-from pipelines.contract.manifest import DatasetError
-from pipelines.release import RELEASE
+from pipelines.contract.manifest import RELEASE, DatasetError
 
 CURRENT = "current"
 RETRAINS = "retrains"
@@ -270,7 +268,7 @@ def _plans(out: Path) -> list[tuple[str, Plan]]:
 
 def _point(link: Path, target: str) -> None:
     """Let the link point there: never half, never nowhere."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = files.temporary_path(link)
     os.symlink(target, temporary)
     os.replace(temporary, link)
     files.flush_folder(link.parent)

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
 
 
@@ -94,7 +95,7 @@ class Claims:
         if self.folder is None:
             return
         path = Path(self.folder) / f"{claim.name}.json"
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary = files.temporary_path(path)
         temporary.write_text(json.dumps(asdict(claim)))
         temporary.replace(path)
 

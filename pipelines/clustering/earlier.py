@@ -14,8 +14,8 @@ import pyarrow as pa
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files, manifest, schema
 from pipelines.contract.errors import UserError
-from pipelines.contract.manifest import MANIFEST
-from pipelines.release import RELEASE, published_folders
+from pipelines.contract.manifest import MANIFEST, RELEASE
+from pipelines.release import published_folders
 from pipelines.stages import signatures
 from pipelines.units.context import Context, Dataset
 

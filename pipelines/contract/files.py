@@ -19,6 +19,8 @@ import pyarrow.fs as pafs
 
 from pipelines.contract.errors import UserError
 
+TEMPORARY = ".tmp"  # how names end that a killed process may leave; what ends so may be removed
+
 _CHUNK_BYTES = 2**20
 
 
@@ -85,24 +87,40 @@ def reading(uri: str) -> Generator[BinaryIO]:
 
 @contextmanager
 def writing(uri: str) -> Generator["HashingWriter"]:
-    """Open a file to write; it appears under its name when the block ends well, and not at all when it does not."""
+    """Open a file to write and hash; it appears under its name when the block ends well, and not if it raises."""
+    with replacing(uri, fsync=True) as stream:
+        yield HashingWriter(stream)
+
+
+@contextmanager
+def replacing(uri: str, *, fsync: bool) -> Generator[BinaryIO]:
+    """Open a file to write, as `writing` does, but without a hash; without `fsync` a power cut may leave it empty."""
     if not is_local(uri):
         filesystem, path = _remote(uri)
         with filesystem.open_output_stream(path) as stream:
-            yield HashingWriter(cast(BinaryIO, stream))
+            yield cast(BinaryIO, stream)
         return
     target = local_path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = temporary_path(target)
     try:
         with temporary.open("wb") as stream:
-            yield HashingWriter(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+            yield stream
+            if fsync:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_path(target: Path, suffix: str = TEMPORARY) -> Path:
+    """Return a new hidden name beside a local file or folder, under which it is made and then renamed.
+
+    No other process and no other call gets the same name.
+    """
+    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{suffix}")
 
 
 def flush_folder(path: Path) -> None:

@@ -23,6 +23,7 @@ from pipelines.contract.ledger import Ledger, add
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RELEASE = "release.json"  # of a build, in its output folder: the datasets that it published
 FINGERPRINT_CHARACTERS = 12  # of the folder's name
 
 

@@ -17,9 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.contract import files, schema
-from pipelines.contract.manifest import MANIFEST, DatasetError, Manifest, Part
+from pipelines.contract.manifest import MANIFEST, RELEASE, DatasetError, Manifest, Part
 
-RELEASE = "release.json"  # of a build: which datasets it published
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 
 # What pyarrow raises of a file whose metadata is damaged, by where the damage is.

@@ -10,9 +10,9 @@ same bytes. The folder appears under its name when all of it is written.
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.contract import files, manifest, shards
@@ -78,7 +78,7 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
         raise DatasetError(f"{uri}: is the dataset {streams.manifest.dataset!r}, which holds no tokens; name a tokens dataset")
     wanted = _splits(streams, splits)
     _check_out(out)
-    temporary = files.join(os.path.dirname(os.path.abspath(out)), f".{os.path.basename(os.path.abspath(out))}.{_unique()}.tmp")
+    temporary = str(files.temporary_path(Path(os.path.abspath(out))))
     try:
         _copy_tokenizer(streams, temporary)
         FORMATS[format](streams, wanted, temporary)
@@ -88,10 +88,6 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
     finally:
         files.remove(temporary)
     return report
-
-
-def _unique() -> str:
-    return f"{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def _splits(streams: TokenStreams, splits: Sequence[str] | None) -> list[str]:

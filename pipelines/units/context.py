@@ -48,7 +48,7 @@ def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: C
     if manifest.is_complete(uri):
         context.on_event("dataset_found", {"dataset": dataset, "uri": uri})
         return Dataset(uri, manifest.read(uri))
-    for left_over in files.listing(uri, ".tmp"):  # of a build that was killed
+    for left_over in files.listing(uri, files.TEMPORARY):  # of a build that was killed
         files.remove(left_over)
     context.on_event("dataset_started", {"dataset": dataset, "uri": uri})
     start = time.monotonic()

@@ -5,11 +5,8 @@ build that is cut off starts its exchange anew.
 """
 
 import json
-import os
-import secrets
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, BinaryIO, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +27,7 @@ def _batch(columns: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
 
 def write_batches(uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Write batches one by one, as they are made."""
-    with _writing(uri) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), schema) as writer:
+    with files.replacing(uri, fsync=False) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
@@ -87,7 +84,7 @@ def number_of(uri: str) -> int:
 
 def write_note(uri: str, **facts: Any) -> None:
     """Write a few facts (JSON) for the driver."""
-    with _writing(uri) as stream:
+    with files.replacing(uri, fsync=False) as stream:
         stream.write(json.dumps(facts).encode())
 
 
@@ -172,21 +169,3 @@ def batches_of(uri: str) -> list[pa.RecordBatch]:
             source = pa.BufferReader(stream.read())
     reader = pa.ipc.open_file(source)
     return [reader.get_batch(index) for index in range(reader.num_record_batches)]
-
-
-@contextmanager
-def _writing(uri: str) -> Generator[BinaryIO | files.HashingWriter]:
-    if not files.is_local(uri):
-        with files.writing(uri) as stream:
-            yield stream
-        return
-    target = files.local_path(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

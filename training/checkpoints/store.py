@@ -15,9 +15,7 @@ its name at once. `newest` believes only a manifest whose files are all there, w
 """
 
 import json
-import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -84,7 +82,7 @@ def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int
     Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
     """
     target = folder / _name(step)
-    temporary = folder / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary = files.temporary_path(target)
     try:
         _write(temporary, step, content)
         _publish(temporary, target)
@@ -168,7 +166,7 @@ def _write(temporary: Path, step: int, content: Content) -> None:
 def _publish(temporary: Path, target: Path) -> None:
     """Give the folder its name; a broken or repeated checkpoint of the same step makes room first."""
     if target.exists():
-        target.rename(temporary.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.old"))
+        target.rename(files.temporary_path(target, ".old"))
     temporary.rename(target)
     files.flush_folder(target.parent)
 

@@ -1,13 +1,12 @@
 """A trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
 
-import os
-import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
@@ -64,7 +63,7 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
     family = cast(Family, found.family)
     special_ids = specials(family, found.tokenizer.special_ids, found.where)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = files.temporary_path(target)
     try:
         temporary.mkdir()
         write_tokenizer(found.tokenizer, str(temporary), family)

@@ -9,7 +9,6 @@ pytorch_model.bin                    a pickle (also several, with pytorch_model.
 import json
 import os
 import re
-import secrets
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -174,7 +173,7 @@ def _bytes(tensor: Tensor) -> int:
 
 def _write_file(path: Path, names: Iterable[str], weights: Mapping[str, Tensor]) -> None:
     """Write some of the weights; the file gets its name when it is whole and on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = files.temporary_path(path)
     try:
         temporary.touch()
         mode = temporary.stat().st_mode

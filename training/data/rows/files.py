@@ -9,7 +9,6 @@ index.json       what the index is made of, its streams, the length of each file
 
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -70,7 +69,7 @@ class Appender:
 @contextmanager
 def creating(target: Path) -> Generator[Path]:
     """A temporary folder that gets the name `target` when the block ends well; if another process was first, its folder stays."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = files.temporary_path(target)
     temporary.mkdir(parents=True)
     try:
         yield temporary
