@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from pipelines.config import LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, Stage, with_columns
-from pipelines.text.judgement.heuristics import judge
 from pipelines.text.judgement.langid import LanguageModel
+from pipelines.text.judgement.rules.verdict import judge
 
 VERSION = 3
 

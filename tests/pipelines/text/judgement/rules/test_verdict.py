@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.contract.reasons import DropReason as Reason
-from pipelines.text.judgement.heuristics import RULE_SETS, judge
+from pipelines.text.judgement.rules.verdict import RULE_SETS, judge
 
 # Sixty different words, four sentences, two of Gopher's stop words: it passes every rule.
 _WORDS = [

@@ -1,0 +1,1 @@
+"""The page rules that others have published, a file a publisher."""

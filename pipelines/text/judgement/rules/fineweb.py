@@ -1,0 +1,20 @@
+"""FineWeb's own rules (arXiv 2406.17557, section 3.5).
+
+Limits: its share of characters in duplicate lines is left out; Gopher's rules have one.
+"""
+
+from collections.abc import Iterator
+
+from pipelines.contract.reasons import DropReason
+from pipelines.text.judgement.rules.measured import Rule, Texts, has_sentence_marks, share
+
+
+def fineweb(texts: Texts) -> Iterator[Rule]:
+    """Find pages whose lines are those of a menu or a list: without a full stop, short, or as many as every third word."""
+    c = texts.counts
+    punctuated = share(c.punctuated_lines, c.lines)
+    yield DropReason.FINEWEB_PUNCTUATION, has_sentence_marks(c) & (punctuated <= 0.12), punctuated
+    short = share(c.short_lines, c.lines)
+    yield DropReason.FINEWEB_SHORT_LINES, short >= 0.67, short
+    newlines = share(c.newlines, c.words)
+    yield DropReason.FINEWEB_LIST, newlines > 0.3, newlines
