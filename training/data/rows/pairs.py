@@ -2,25 +2,28 @@
 
 The algorithm is create_instances_from_document, run for every document and every copy with draws of its own, so that the
 pairs of a document do not depend on those before it. A document's sentences are collected until they are as long as the
-target; the collected ones are split in two at a random sentence; with probability 1/2, or when there is one sentence only,
-the second half is replaced by sentences of a random document from a random sentence on, and the unused ones are put back;
-then tokens are dropped from the front or the back of the longer half until both fit a row.
+target. The collected sentences are split in two at a random sentence. With probability 1/2, or when there is one sentence
+only, sentences of a random document, from a random sentence on, replace the second half, and the unused sentences are put
+back. Then tokens are dropped from the front or the back of the longer half until both fit a row.
 
 The draws of (seed, copy, document id as two little-endian 64-bit words) are taken one after the other, a randint by
 `draws.below`, a random() by `draws.unit`:
 
     random() < short_share                          once a document; then, if so, randint(2, tokens): the target length
-    randint(1, sentences - 1)                       of two collected sentences or more: how many are the first half
-    random() < 0.5                                  of two or more: a random second half?
+    randint(1, sentences - 1)                       with two or more collected sentences: how many are the first half
+    random() < 0.5                                  with two or more: a random second half?
     randint(0, documents - 1), up to 10 times       if so: the document, until it is another one
     randint(0, its sentences - 1)                   and its first sentence
     random() < 0.5                                  for every token that is dropped: from the front?
 
-Random documents are those of the same source, language and split, documents without tokens not counted. After ten draws
-that hit the document itself it is taken, as Google does: in a source of one document always.
+Random documents are those of the same source, language and split; documents without tokens do not count. After ten draws
+that hit the document itself it is taken, as Google does: always, in a source of one document.
 
 Limits: fewer than 2^32 documents in a source and language. Google shuffles documents before and instances after; here the
 sampler permutes the rows.
+
+In the kernels a cursor is an array of two words, a key and the number of its next draw. The columns of all runs are a
+tuple (documents, addresses of offsets, of sentence offsets, of sentences), as in `Maps`.
 """
 
 from collections.abc import Iterator
@@ -36,61 +39,175 @@ from training.data.maps import Maps
 from training.data.rows.layout import Layout
 from training.data.rows.packing import Chunk, Numbers, spans_of
 
-TRIES = 10  # to find another document, as Google's
+TRIES = 10  # draws to find another document, as in Google's code
 
 
 def pair_rows(maps: Maps, runs: range, layout: Layout, seed: int) -> Iterator[Chunk]:
-    """The pairs of a stream, run by run: document by document, copy by copy."""
+    """Yield the pairs of a stream, run by run: document by document, copy by copy."""
     for group in maps.groups(runs):
-        numbers = np.arange(group.start, group.stop)
-        maps.need(numbers)
-        filled = _filled(maps, group)
+        maps.need(np.arange(group.start, group.stop))
+        filled = _filled_documents(maps, group)
         for run in group:
             yield _pairs_of_run(maps, run, group, filled, layout, seed)
 
 
 def document_keys(ids: NDArray[np.uint8], copies: int, seed: int) -> NDArray[np.uint64]:
-    """One key a document and copy: ids (D, 16) -> (D, copies)."""
+    """Return one key per document and copy: ids (D, 16) -> (D, copies)."""
     words = np.ascontiguousarray(ids).view("<u8")
     return key(seed, np.arange(copies), words[:, :1], words[:, 1:])
 
 
-def _filled(maps: Maps, group: range) -> Numbers:
-    """The documents of a group that have tokens, numbered over all streams; empty when all have."""
-    found = [np.flatnonzero(np.diff(maps.run(run).offsets)) + maps.documents[run] for run in group]
-    if sum(map(len, found)) == int(maps.documents[group.stop] - maps.documents[group.start]):
+def _filled_documents(maps: Maps, group: range) -> Numbers:
+    """Return the numbers, over all streams, of the documents of a group that have tokens; an empty array if all have."""
+    numbers = [np.flatnonzero(np.diff(maps.run(run).offsets)) + maps.documents[run] for run in group]
+    if sum(map(len, numbers)) == int(maps.documents[group.stop] - maps.documents[group.start]):
         return np.empty(0, np.int64)
-    return np.concatenate(found)
+    return np.concatenate(numbers)
 
 
 def _pairs_of_run(maps: Maps, run: int, group: range, filled: Numbers, layout: Layout, seed: int) -> Chunk:
-    of = maps.run(run)
-    most = layout.copies * (len(of.sentences) + of.documents)  # a pair uses up a sentence at least
-    out, random_next = np.empty((3, 2 * most), np.int64), np.empty(most, np.bool_)
+    columns = maps.run(run)
+    most_pairs = layout.copies * (len(columns.sentences) + columns.documents)  # a pair uses up a sentence at least
+    spans, random_next = np.empty((3, 2 * most_pairs), np.int64), np.empty(most_pairs, np.bool_)
     first, documents = int(maps.documents[group.start]), int(maps.documents[group.stop] - maps.documents[group.start])
-    places = maps.addresses
-    made, cropped = _pairs(
+    addresses = maps.addresses
+    pairs, cropped = _pairs(
         run,
-        first,
-        len(filled) or documents,
-        filled,
-        document_keys(of.ids, layout.copies, seed),
+        (maps.documents, addresses.offsets, addresses.sentence_offsets, addresses.sentences),
+        (first, len(filled) or documents, filled),
+        document_keys(columns.ids, layout.copies, seed),
         layout.tokens,
         layout.short_share,
-        maps.documents,
-        places.offsets,
-        places.sentence_offsets,
-        places.sentences,
-        out,
+        spans,
         random_next,
     )
-    spans = spans_of(out[0, : 2 * made], out[1, : 2 * made], out[2, : 2 * made])
-    return Chunk(spans, np.full(made, 2, np.int64), int(cropped), random_next[:made].copy())
+    documents, firsts, tokens = spans[:, : 2 * pairs]
+    return Chunk(spans_of(documents, firsts, tokens), np.full(pairs, 2, np.int64), int(cropped), random_next[:pairs].copy())
+
+
+@numba.njit(cache=True, nogil=True)
+def _pairs(
+    run: Any, columns: Any, pool: Any, keys: Any, most_tokens: Any, short_share: Any, spans: Any, random_next: Any
+) -> Any:  # pragma: no cover (compiled)
+    """Write all pairs of a run, two spans each; return their number and how many tokens are in no pair of their document.
+
+    `pool` are the documents that a random second half may come from: the first one's number and how many there are, or, if
+    some are empty, the numbers of the others.
+    """
+    first_document, documents = columns[0][run], columns[0][run + 1] - columns[0][run]
+    seen = np.zeros(_longest(run_offsets(columns[1], columns[0], run)), np.bool_)
+    cursor = np.empty(2, np.uint64)
+    pairs = cropped = np.int64(0)
+    for number in range(documents):
+        starts, size = _sentences_of(columns, run, number)
+        begun = pairs
+        for copy in range(keys.shape[1]):
+            cursor[0], cursor[1] = keys[number, copy], 0
+            pairs = _cut_document(
+                first_document + number, starts, size, columns, pool, cursor, most_tokens, short_share, spans, random_next, pairs
+            )
+        cropped += size - _covered(seen, size, spans, begun, pairs, random_next)
+    return pairs, cropped
+
+
+@numba.njit(cache=True, nogil=True)
+def _cut_document(
+    document: Any, starts: Any, size: Any, columns: Any, pool: Any, cursor: Any, most_tokens: Any, short_share: Any,
+    spans: Any, random_next: Any, pairs: Any,
+) -> Any:  # fmt: skip  # pragma: no cover (compiled)
+    """Write the pairs of one copy of a document behind the first `pairs`; return how many there are then."""
+    sentences = max(len(starts), 1) if size > 0 else 0
+    target = most_tokens
+    if unit(_draw(cursor)) < short_share:
+        target = 2 + below(_draw(cursor), most_tokens - 1)
+    sentence = np.int64(0)
+    while sentence < sentences:
+        after = _collect(starts, size, sentence, sentences, target)
+        split = after
+        if after - sentence > 1:
+            split = sentence + 1 + below(_draw(cursor), after - sentence - 1)
+        first, middle = _edge(starts, sentence, size), _edge(starts, split, size)
+        is_random = after - sentence == 1 or unit(_draw(cursor)) < 0.5
+        if is_random:
+            other = _other_document(document, pool, cursor)
+            second, end = _borrow(other, target - (middle - first), columns, cursor)
+            sentence = split  # the sentences after the first half are put back
+        else:
+            other, second, end = document, middle, _edge(starts, after, size)
+            sentence = after
+        first, middle, second, end = _truncate(first, middle, second, end, most_tokens, cursor)
+        _write_span(spans, 2 * pairs, document, first, middle)
+        _write_span(spans, 2 * pairs + 1, other, second, end)
+        random_next[pairs] = is_random
+        pairs += 1
+    return pairs
+
+
+@numba.njit(inline="always")
+def _draw(cursor: Any) -> Any:  # pragma: no cover (compiled)
+    """Return a cursor's next draw and advance it."""
+    drawn = word(cursor[0], cursor[1])
+    cursor[1] += np.uint64(1)
+    return drawn
+
+
+@numba.njit(cache=True, nogil=True)
+def _collect(starts: Any, size: Any, sentence: Any, sentences: Any, target: Any) -> Any:  # pragma: no cover (compiled)
+    """Return the first sentence after those that together, from `sentence` on, have `target` tokens; or `sentences`."""
+    begin, after = _edge(starts, sentence, size), sentence + 1
+    while after < sentences and _edge(starts, after, size) - begin < target:
+        after += 1
+    return after
+
+
+@numba.njit(cache=True, nogil=True)
+def _other_document(document: Any, pool: Any, cursor: Any) -> Any:  # pragma: no cover (compiled)
+    """Draw a document of the pool until it is not `document`, at most TRIES times."""
+    first, count, filled = pool
+    other = document
+    for _ in range(TRIES):
+        place = below(_draw(cursor), count)
+        other = filled[place] if len(filled) > 0 else first + place
+        if other != document:
+            break
+    return other
+
+
+@numba.njit(cache=True, nogil=True)
+def _borrow(document: Any, target: Any, columns: Any, cursor: Any) -> Any:  # pragma: no cover (compiled)
+    """Return begin and end of a document's sentences from a drawn one on, until they have `target` tokens."""
+    run = _run_of(columns[0], document)
+    starts, size = _sentences_of(columns, run, document - columns[0][run])
+    sentence = below(_draw(cursor), max(len(starts), 1))
+    begin = end = _edge(starts, sentence, size)
+    while end < size and (end == begin or end - begin < target):
+        sentence += 1
+        end = _edge(starts, sentence, size)
+    return begin, end
+
+
+@numba.njit(cache=True, nogil=True)
+def _truncate(
+    first: Any, middle: Any, second: Any, end: Any, most_tokens: Any, cursor: Any
+) -> Any:  # pragma: no cover (compiled)
+    """Drop tokens from the front or the back of the longer half until both have `most_tokens`; return the halves."""
+    while (middle - first) + (end - second) > most_tokens:
+        from_front = unit(_draw(cursor)) < 0.5
+        if middle - first > end - second:
+            first, middle = (first + 1, middle) if from_front else (first, middle - 1)
+        else:
+            second, end = (second + 1, end) if from_front else (second, end - 1)
+    return first, middle, second, end
+
+
+@numba.njit(inline="always")
+def _write_span(spans: Any, place: Any, document: Any, begin: Any, end: Any) -> None:  # pragma: no cover (compiled)
+    spans[0, place], spans[1, place], spans[2, place] = document, begin, end - begin
 
 
 @numba.njit(inline="always")
 def _run_of(documents: Any, document: Any) -> Any:  # pragma: no cover (compiled)
-    """The run of a document that is numbered over all streams."""
+    """Return the run of a document that is numbered over all streams."""
     low, high = 0, len(documents) - 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -101,109 +218,21 @@ def _run_of(documents: Any, document: Any) -> Any:  # pragma: no cover (compiled
     return low
 
 
+@numba.njit(cache=True, nogil=True)
+def _sentences_of(columns: Any, run: Any, number: Any) -> Any:  # pragma: no cover (compiled)
+    """Return the sentence starts of document `number` of a run, and its tokens."""
+    documents, offsets_at, sentence_offsets_at, sentences_at = columns
+    offsets, bounds = run_offsets(offsets_at, documents, run), run_offsets(sentence_offsets_at, documents, run)
+    starts = array_at(pointer(sentences_at[run]), (np.int64(bounds[number + 1]),), np.uint32)
+    return starts[np.int64(bounds[number]) :], np.int64(offsets[number + 1]) - np.int64(offsets[number])
+
+
 @numba.njit(inline="always")
-def _edge(starts: Any, first: Any, count: Any, sentence: Any, size: Any) -> Any:  # pragma: no cover (compiled)
-    """Where a sentence of a document begins, or its last one ends: the sentences' starts are starts[first : first + count]."""
+def _edge(starts: Any, sentence: Any, size: Any) -> Any:  # pragma: no cover (compiled)
+    """Return where a sentence of a document begins; for the sentence after the last, the document's end."""
     if sentence <= 0:
         return np.int64(0)
-    return size if sentence >= count else np.int64(starts[first + sentence])
-
-
-@numba.njit(cache=True, nogil=True)
-def _borrow(
-    document: Any, drawn: Any, wanted: Any, documents: Any, offsets_at: Any, sentence_offsets_at: Any, sentences_at: Any
-) -> Any:  # pragma: no cover (compiled)
-    """Sentences of a document, from a drawn one on until they have `wanted` tokens: begin and end."""
-    run = _run_of(documents, document)
-    number = document - documents[run]
-    offsets = run_offsets(offsets_at, documents, run)
-    bounds = run_offsets(sentence_offsets_at, documents, run)
-    size = np.int64(offsets[number + 1]) - np.int64(offsets[number])
-    first, count = np.int64(bounds[number]), np.int64(bounds[number + 1]) - np.int64(bounds[number])
-    starts = array_at(pointer(sentences_at[run]), (first + count,), np.uint32)
-    sentence = below(drawn, max(count, 1))
-    begin = _edge(starts, first, count, sentence, size)
-    end = begin
-    while end < size and (end == begin or end - begin < wanted):
-        sentence += 1
-        end = _edge(starts, first, count, sentence, size)
-    return begin, end
-
-
-@numba.njit(cache=True, nogil=True)
-def _truncate(of: Any, draw: Any, first: Any, end: Any, second: Any, stop: Any, most: Any) -> Any:  # pragma: no cover (compiled)
-    """Drop tokens from the front or the back of the longer half until both have `most`; returns the halves and the next draw."""
-    while (end - first) + (stop - second) > most:
-        front = unit(word(of, draw)) < 0.5
-        draw += 1
-        if end - first > stop - second:
-            first, end = (first + 1, end) if front else (first, end - 1)
-        else:
-            second, stop = (second + 1, stop) if front else (second, stop - 1)
-    return first, end, second, stop, draw
-
-
-@numba.njit(cache=True, nogil=True)
-def _pairs(
-    run: Any, group_first: Any, group_documents: Any, filled: Any, keys: Any, most: Any, short_share: Any, documents: Any,
-    offsets_at: Any, sentence_offsets_at: Any, sentences_at: Any, out: Any, random_next: Any,
-) -> Any:  # fmt: skip  # pragma: no cover (compiled)
-    """All pairs of a run: two spans each in `out`; returns their number and the tokens that are in none of their document's."""
-    offsets = run_offsets(offsets_at, documents, run)
-    bounds = run_offsets(sentence_offsets_at, documents, run)
-    starts = array_at(pointer(sentences_at[run]), (np.int64(bounds[len(bounds) - 1]),), np.uint32)
-    seen = np.zeros(_longest(offsets), np.bool_)
-    made = cropped = 0
-    for number in range(len(offsets) - 1):
-        document = documents[run] + number
-        size = np.int64(offsets[number + 1]) - np.int64(offsets[number])
-        at, count = np.int64(bounds[number]), np.int64(bounds[number + 1]) - np.int64(bounds[number])
-        sentences = max(count, 1) if size > 0 else 0
-        begun = made
-        for copy in range(keys.shape[1]):
-            of, draw, target = keys[number, copy], np.int64(1), np.int64(most)
-            if unit(word(of, 0)) < short_share:
-                target, draw = 2 + below(word(of, 1), most - 1), np.int64(2)
-            chunk = sentence = np.int64(0)  # the first collected sentence, and the one that is looked at
-            while sentence < sentences:
-                first, stop = _edge(starts, at, count, chunk, size), _edge(starts, at, count, sentence + 1, size)
-                if sentence == sentences - 1 or stop - first >= target:
-                    split = sentence + 1
-                    if sentence > chunk:
-                        split = chunk + 1 + below(word(of, draw), sentence - chunk)
-                        draw += 1
-                    end = second = _edge(starts, at, count, split, size)
-                    other, is_random = document, sentence == chunk
-                    if not is_random:
-                        is_random = unit(word(of, draw)) < 0.5
-                        draw += 1
-                    if is_random:
-                        for _ in range(10):
-                            place = below(word(of, draw), group_documents)
-                            draw += 1
-                            other = filled[place] if len(filled) > 0 else group_first + place
-                            if other != document:
-                                break
-                        second, stop = _borrow(
-                            other,
-                            word(of, draw),
-                            target - (end - first),
-                            documents,
-                            offsets_at,
-                            sentence_offsets_at,
-                            sentences_at,
-                        )
-                        draw += 1
-                        sentence = split - 1  # the sentences behind the first half are put back
-                    first, end, second, stop, draw = _truncate(of, draw, first, end, second, stop, most)
-                    out[0, 2 * made], out[1, 2 * made], out[2, 2 * made] = document, first, end - first
-                    out[0, 2 * made + 1], out[1, 2 * made + 1], out[2, 2 * made + 1] = other, second, stop - second
-                    random_next[made] = is_random
-                    made += 1
-                    chunk = sentence + 1
-                sentence += 1
-        cropped += size - _mark(seen, size, out, 2 * begun, 2 * made, random_next)
-    return made, cropped
+    return size if sentence >= len(starts) else np.int64(starts[sentence])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -215,15 +244,10 @@ def _longest(offsets: Any) -> Any:  # pragma: no cover (compiled)
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark(seen: Any, size: Any, out: Any, begin: Any, end: Any, random_next: Any) -> Any:  # pragma: no cover (compiled)
-    """How many of a document's tokens stand in its own spans `begin .. end - 1` of `out`."""
-    for token in range(size):
-        seen[token] = False
-    for span in range(begin, end):
+def _covered(seen: Any, size: Any, spans: Any, begin: Any, end: Any, random_next: Any) -> Any:  # pragma: no cover (compiled)
+    """Return how many of a document's tokens are in its own spans of the pairs `begin .. end - 1`; `seen` is scratch."""
+    seen[:size] = False
+    for span in range(2 * begin, 2 * end):
         if span % 2 == 0 or not random_next[span // 2]:
-            for token in range(out[1, span], out[1, span] + out[2, span]):
-                seen[token] = True
-    found = 0
-    for token in range(size):
-        found += seen[token]
-    return found
+            seen[spans[1, span] : spans[1, span] + spans[2, span]] = True
+    return np.count_nonzero(seen[:size])
