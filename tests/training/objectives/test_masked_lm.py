@@ -223,6 +223,29 @@ def test_words_are_masked_whole_and_one_that_is_too_long_is_skipped() -> None:
     assert seen == {(3, 1), (1, 2)}  # 4 are wanted: 3 + 1, or 2 + 1 when 3 and 6 no longer fit
 
 
+def test_a_separator_opens_no_word_whatever_the_table_of_pieces_says() -> None:
+    """The table lets a word begin after every special piece; in Google's code a word of A continues over [SEP] in B."""
+    opens = OPENS | (np.arange(VOCABULARY) == SEP) | (np.arange(VOCABULARY) == CLS)
+    objective = MaskedLM(14, BERT, VOCABULARY, share=0.3, word_start=STARTS, opens_word=opens)
+    row = [[6, 9, LONE], [7, 7, 9, 10]]  # words: 6 | 9 | LONE | 7 7, opened by LONE only where no [SEP] is between | 9 10
+    for key in range(100):
+        found = objective(batch_of([row], [False]), np.array([key], np.uint64))
+        assert {name: values[0].tolist() for name, values in found.items() if name in ("inputs", "masked_positions")} == {
+            name: values for name, values in expected(row, key, objective).items() if name in ("inputs", "masked_positions")
+        }
+        lone = {3, 5, 6} & set(found["masked_positions"][0].tolist())
+        assert lone in (set(), {3, 5, 6}), "LONE and the pieces after [SEP] are one word"
+
+
+def test_a_lone_mark_at_the_end_of_a_row_opens_no_word_in_the_next() -> None:
+    objective = MaskedLM(8, BERT, VOCABULARY, share=0.5, word_start=STARTS, opens_word=OPENS, pairs=False)
+    alone = objective(batch_of([[[7, 7, 9]]]), np.array([3], np.uint64))
+    after = objective(batch_of([[[6, LONE]], [[7, 7, 9]]]), np.array([1, 3], np.uint64))
+    assert {name: values[1].tolist() for name, values in after.items()} == {
+        name: values[0].tolist() for name, values in alone.items()
+    }
+
+
 def test_a_word_longer_than_what_is_wanted_is_never_masked() -> None:
     objective = MaskedLM(14, BERT, VOCABULARY, word_start=STARTS, pairs=False)
     found = objective(batch_of([[[6, *[7] * 11]]]), np.array([5], np.uint64))

@@ -124,6 +124,19 @@ def test_rms_adamw_steps_in_proportion_to_the_weights() -> None:
     assert updated("rms_adamw") == pytest.approx(defined(corrected=True, scaled=True), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["rms_adamw", "adafactor"])
+@pytest.mark.parametrize(("weight", "size"), [(0.0, 1e-3), (0.9e-3, 1e-3), (1.1e-3, 1.1e-3)])
+def test_small_weights_move_as_if_their_rms_were_a_thousandth(name: str, weight: float, size: float) -> None:
+    """Without the floor, weights that begin at 0 would stay there."""
+    layer = torch.nn.Linear(2, 1, bias=False).double()
+    torch.nn.init.constant_(layer.weight, weight)
+    chosen = settings(optimizer=name, learning_rate=0.1, betas=BETAS, epsilon=1e-12, weight_decay=0.0)
+    (optimizer,) = optim.optimizers(layer, chosen, batch_rows=8)
+    layer.weight.grad = torch.ones_like(layer.weight)  # the first update is 1 times the rate and the RMS
+    optimizer.step()
+    assert layer.weight.detach().numpy()[0] == pytest.approx(np.full(2, weight - 0.1 * size), rel=1e-6)
+
+
 def test_adamw_is_decoupled_and_corrected() -> None:
     assert updated("adamw") == pytest.approx(defined(corrected=True, scaled=False), rel=1e-6)
 

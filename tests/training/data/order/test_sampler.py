@@ -90,6 +90,15 @@ def test_quotas_are_exact() -> None:
     assert quotas([1.0] * 1024).tolist() == [1] * 1024
 
 
+def test_a_place_at_the_edge_of_a_quota_belongs_to_the_next_source() -> None:
+    quota = Quotas((3, 1, 1020), (1, 2, 1), heir=2)
+    places = np.array([0, 2, 3, 4, 1023])
+    chosen, ranks = quota.assign(np.zeros(5, np.int64), places)
+    assert (chosen.tolist(), ranks.tolist()) == ([0, 0, 1, 2, 2], [0, 2, 0, 0, 1019])
+    chosen, ranks = quota.assign(np.ones(5, np.int64), places)  # a block without source 1: the heir has its place
+    assert (chosen.tolist(), ranks.tolist()) == ([0, 0, 2, 2, 2], [0, 2, 1020, 0, 1019])
+
+
 @pytest.mark.parametrize("weights", [[], [0.0, 1.0], [1.0] * 1025])
 def test_impossible_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(MixtureError, match="a mixture needs"):

@@ -1,6 +1,7 @@
 import json
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,17 @@ def test_an_id_outside_the_vocabulary_is_refused(own_dataset: Path, tmp_path: Pa
     index = open_rows(dataset, "train", tmp_path, layout, seed=1, verify="never")
     with pytest.raises(ShardError, match=rf"{path.name}: has the id 65\d+, but the vocabulary has 300 pieces"):
         index.gather(np.arange(len(index)))
+
+
+@pytest.mark.parametrize("layout", [LAYOUTS[0], LAYOUTS[1]], ids=lambda layout: layout.packing)
+def test_the_first_id_outside_the_vocabulary_is_its_size(own_dataset: Path, tmp_path: Path, layout: Layout) -> None:
+    dataset = open_dataset(str(own_dataset))
+    index = open_rows(dataset, "train", tmp_path, layout, seed=1)
+    every = np.arange(len(index))
+    highest = int(index.gather(every).ids.max())
+    assert replace(index, vocabulary_size=highest + 1).gather(every).ids.max() == highest
+    with pytest.raises(ShardError, match=rf"has the id {highest}, but the vocabulary has {highest} pieces"):
+        replace(index, vocabulary_size=highest).gather(every)
 
 
 @pytest.mark.parametrize("high", [60_000, 2**31 + 5])
