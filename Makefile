@@ -27,7 +27,8 @@ setup: $(READY)  ## create .venv from requirements.lock
 
 .PHONY: lock
 lock:  ## write requirements.lock from pyproject.toml again (needs uv on the PATH)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra train --extra dev --no-annotate \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra flows --extra train --extra dev \
+		--no-annotate \
 		--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA_PACKAGES)) --upgrade -o requirements.lock
 
 .PHONY: demo
