@@ -30,7 +30,7 @@ class ShardError(DatasetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ShardRun:
     """One record batch of a part. All arrays lie in the map; document d is `tokens[offsets[d] : offsets[d + 1]]`.
 
     Its sentences start at `offsets[d] + sentences[sentence_offsets[d] : sentence_offsets[d + 1]]`. Ids and sentence starts
@@ -112,7 +112,7 @@ def check_source(uri: str, manifest: Manifest, split: str, source: str) -> None:
         raise DatasetError(f"{uri}: the split {split!r} has no documents of a source {source!r}; it has {found}")
 
 
-def open_stream(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> list[Run]:
+def open_stream(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> list[ShardRun]:
     """The runs of one source's stream in order, none of them empty; `verify` also compares each file's sha256.
 
     Raises ShardError for a file that is missing, truncated, damaged or of another dataset, DatasetError for a split or a
@@ -121,7 +121,7 @@ def open_stream(uri: str, manifest: Manifest, split: str, source: str, *, verify
     return list(runs_of(uri, manifest, split, source, verify=verify))
 
 
-def runs_of(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> Iterator[Run]:
+def runs_of(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> Iterator[ShardRun]:
     """As `open_stream`, one part after the other: only one is open at a time when the runs are not kept."""
     check_source(uri, manifest, split, source)
     found = {language: _Counts() for language in manifest.facts[TOKENS].get(split, {}).get(source, {})}
@@ -153,24 +153,24 @@ class _Counts:
     tokens: int = 0
     utf8_bytes: int = 0
 
-    def add(self, run: Run) -> None:
+    def add(self, run: ShardRun) -> None:
         """Count the documents of a run."""
         self.rows += run.documents
         self.tokens += run.joined - run.documents
         self.utf8_bytes += int(run.utf8_bytes.sum(dtype=np.int64))
 
 
-def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[Run]:
+def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[ShardRun]:
     """The runs of one part, checked but for the counts of the manifest's facts. Raises ShardError."""
     path = files.join(uri, part.path)
     _check_file(path, part, verify)
     wanted = schema.tokens(int(manifest.facts["tokenizer"]["size"]))
     _, _, source, language = part.table.split("/", 3)
-    runs: list[Run] = []
+    runs: list[ShardRun] = []
     first = 0
     try:
         for columns in _map(path, wanted):
-            runs.append(Run(path, columns[0], columns[1], source, language, first, *columns[2:]))
+            runs.append(ShardRun(path, columns[0], columns[1], source, language, first, *columns[2:]))
             first += runs[-1].documents
     except _UNREADABLE as error:
         raise ShardError(f"{path}: is no Arrow file of tokens, or is damaged; build the tokens again ({error})") from None

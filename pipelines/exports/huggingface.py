@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.contract import files, shards
-from pipelines.contract.shards import Run
+from pipelines.contract.shards import ShardRun
 from pipelines.exports.streams import TokenStreams
 
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -46,7 +46,7 @@ def _write_parts(streams: TokenStreams, split: str, folder: str) -> list[str]:
     return names
 
 
-def _write_stream(sink: pa.NativeFile, wanted: pa.Schema, runs: Iterator[Run]) -> None:
+def _write_stream(sink: pa.NativeFile, wanted: pa.Schema, runs: Iterator[ShardRun]) -> None:
     with pa.ipc.new_stream(sink, wanted) as writer:
         for run in runs:
             writer.write_batch(_rows(run, wanted))
@@ -65,7 +65,7 @@ def _schema(streams: TokenStreams) -> pa.Schema:
     )
 
 
-def _rows(run: Run, wanted: pa.Schema) -> pa.RecordBatch:
+def _rows(run: ShardRun, wanted: pa.Schema) -> pa.RecordBatch:
     columns = [
         pa.ListArray.from_arrays(pa.array(run.offsets), pa.array(run.tokens), type=wanted.field("input_ids").type),
         _strings(hexadecimal(run.ids)),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import files, shards
-from pipelines.contract.shards import Run
+from pipelines.contract.shards import ShardRun
 from pipelines.exports.huggingface import hexadecimal
 from pipelines.exports.streams import TokenStreams, lengths, texts
 
@@ -78,7 +78,7 @@ class _Writer:
     samples: list[NDArray[np.uint8]] = field(default_factory=list[NDArray[np.uint8]])  # of the open shard
     sizes: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
 
-    def write(self, run: Run) -> None:
+    def write(self, run: ShardRun) -> None:
         """Add the documents of a run; a loop over shards, not over documents."""
         data, sizes = encoded(run)
         ends = np.concatenate([[0], np.cumsum(sizes)])
@@ -122,7 +122,7 @@ class _Writer:
         self.samples, self.sizes = [], []
 
 
-def encoded(run: Run) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def encoded(run: ShardRun) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The documents of a run as samples: their bytes, one after the other, and their sizes in bytes."""
     tokens = lengths(run)
     heads, is_head = _heads(run, tokens)
@@ -139,7 +139,7 @@ def encoded(run: Run) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return out, sizes
 
 
-def _heads(run: Run, tokens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _heads(run: ShardRun, tokens: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """All of a sample before its ids, (documents, widest head) bytes, and which of them there are."""
     language, source = (np.frombuffer(text.encode(), np.uint8) for text in (run.language, run.source))
     shape_bytes = np.where(tokens < 2**8, 1, np.where(tokens < 2**16, 2, 4))  # at most 2^31 tokens in a batch

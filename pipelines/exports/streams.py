@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.contract import schema, shards
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest
-from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.shards import ShardError, ShardRun
 from pipelines.contract.tokenizers.families import END_OF_TEXT
 
 
@@ -45,7 +45,7 @@ class TokenStreams:
             )
         return int(special_ids[END_OF_TEXT])
 
-    def runs(self, split: str, source: str, *, verify: bool = True) -> Iterator[Run]:
+    def runs(self, split: str, source: str, *, verify: bool = True) -> Iterator[ShardRun]:
         """The runs of a stream; `verify` compares each file's sha256 and each id with the vocabulary. Raises ShardError."""
         for run in shards.runs_of(self.uri, self.manifest, split, source, verify=verify):
             if verify and (largest := int(texts(run).max(initial=0))) >= self.vocabulary_size:
@@ -53,20 +53,20 @@ class TokenStreams:
             yield run
 
 
-def texts(run: Run) -> NDArray[Any]:
+def texts(run: ShardRun) -> NDArray[Any]:
     """The ids of all documents of a run, one document after the other, without a copy."""
     return run.tokens[int(run.offsets[0]) : int(run.offsets[-1])]
 
 
-def lengths(run: Run) -> NDArray[np.int64]:
+def lengths(run: ShardRun) -> NDArray[np.int64]:
     """Tokens of each document."""
     return np.diff(run.offsets).astype(np.int64)
 
 
-def joined(run: Run, end_of_text: int) -> NDArray[Any]:
+def joined(run: ShardRun, end_of_text: int) -> NDArray[Any]:
     """The ids of all documents of a run, an end of text behind each.
 
-    >>> run = Run("", np.array([5, 6, 7, 8, 9], np.uint16), np.array([0, 3, 5], np.int32))
+    >>> run = ShardRun("", np.array([5, 6, 7, 8, 9], np.uint16), np.array([0, 3, 5], np.int32))
     >>> joined(run, 0).tolist()
     [5, 6, 7, 0, 8, 9, 0]
     """

@@ -12,7 +12,7 @@ import sentencepiece
 
 from pipelines.contract import manifest, schema
 from pipelines.contract.manifest import Manifest, Part
-from pipelines.contract.shards import Run
+from pipelines.contract.shards import ShardRun
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.families import END_OF_TEXT, FAMILIES, Family
 from training.data.maps import RUN, Maps, PartOfStream, line_of, maps_of_table
@@ -199,12 +199,12 @@ def tiny_config(dataset_folder: Path, tmp_path: Path) -> Path:
 Sentences = Sequence[Sequence[Sequence[int]]]  # runs -> documents -> lengths of their sentences
 
 
-def run_of(documents: Sequence[Sequence[int]], source: str, language: str, first: int, place: int) -> Run:
+def run_of(documents: Sequence[Sequence[int]], source: str, language: str, first: int, place: int) -> ShardRun:
     """A run of documents with sentences of these lengths; ids count up from 1 over all runs, and no column begins at 0."""
     sizes = np.array([sum(lengths) for lengths in documents], dtype=np.int64)
     starts = [np.cumsum([0, *lengths[:-1]]) for lengths in documents if lengths]
     counts = [len(lengths) for lengths in documents]
-    return Run(
+    return ShardRun(
         f"{source}/{language}/{place}",
         np.concatenate([[0, 0], np.arange(first, first + sizes.sum()) + 1]).astype(np.uint16),
         (np.concatenate([[0], np.cumsum(sizes)]) + 2).astype(np.int32),
@@ -222,7 +222,7 @@ def run_of(documents: Sequence[Sequence[int]], source: str, language: str, first
 
 def maps_over(streams: Mapping[tuple[str, str], Sentences], separated: bool) -> Maps:
     """Maps of runs in memory, by source and language in their order; every run is a part of its own."""
-    runs: list[Run] = []
+    runs: list[ShardRun] = []
     parts: list[PartOfStream] = []
     for (source, language), stream in streams.items():
         for number, documents in enumerate(stream):

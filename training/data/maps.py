@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import files, shards
 from pipelines.contract.manifest import DatasetError, Part
-from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.shards import ShardError, ShardRun
 from training.data.shards import TokenDataset
 
 RUN = np.dtype(
@@ -60,12 +60,12 @@ def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool,
     return np.array(lines, dtype=RUN)
 
 
-def line_of(part: int, run: Run) -> tuple[int, int, int]:
+def line_of(part: int, run: ShardRun) -> tuple[int, int, int]:
     """A run's line of the table."""
     return part, run.documents, _tokens(run)
 
 
-def check_sentences(run: Run) -> None:
+def check_sentences(run: ShardRun) -> None:
     """Raise ShardError unless the sentence starts of each document begin with 0, ascend and stay within it."""
     bounds = run.sentence_offsets.astype(np.int64) - run.sentence_offsets[0]
     starts = run.sentences[run.sentence_offsets[0] : run.sentence_offsets[-1]]
@@ -95,14 +95,14 @@ class Maps:
     """The runs of a split. `documents` and `joined` count over all runs, in the order of the streams."""
 
     parts: list[PartOfStream]
-    open_part: Callable[[PartOfStream], list[Run]]
+    open_part: Callable[[PartOfStream], list[ShardRun]]
     part: NDArray[np.int64]  # (R,) of each run
     documents: NDArray[np.int64]  # (R + 1,): run r has the documents documents[r] .. documents[r + 1] - 1
     joined: NDArray[np.int64]  # (R + 1,): tokens before run r, a separator behind every document included if there is one
     separated: bool  # there is one
     sources: dict[str, range]  # runs of each source's stream
     addresses: Addresses
-    _opened: dict[int, list[Run]] = field(default_factory=dict[int, list[Run]])  # by part; keeps the maps
+    _opened: dict[int, list[ShardRun]] = field(default_factory=dict[int, list[ShardRun]])  # by part; keeps the maps
     _is_open: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))  # (parts,)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -124,7 +124,7 @@ class Maps:
         first, last = np.searchsorted(self.part, [part, part + 1])
         return range(int(first), int(last))
 
-    def run(self, number: int) -> Run:
+    def run(self, number: int) -> ShardRun:
         """A run, opened."""
         self.need(np.array([number]))
         part = int(self.part[number])
@@ -177,7 +177,7 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
 
 
 def maps_of_table(
-    parts: list[PartOfStream], table: NDArray[Any], open_part: Callable[[PartOfStream], list[Run]], *, separated: bool
+    parts: list[PartOfStream], table: NDArray[Any], open_part: Callable[[PartOfStream], list[ShardRun]], *, separated: bool
 ) -> Maps:
     """The runs of a table, none of them open yet; `open_part` gives the runs of a part that are in the table."""
     documents = table["documents"].astype(np.int64)
@@ -206,12 +206,12 @@ def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[Run]:
+def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[ShardRun]:
     """The runs of a part, but for empty ones."""
     return [run for run in shards.open_part(dataset.uri, dataset.manifest, part, verify=verify) if run.documents]
 
 
-def _tokens(run: Run) -> int:
+def _tokens(run: ShardRun) -> int:
     return int(run.offsets[-1]) - int(run.offsets[0])
 
 

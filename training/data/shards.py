@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from pipelines.contract import manifest, shards
 from pipelines.contract.manifest import DatasetError, Manifest, Part
-from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.shards import ShardError, ShardRun
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.families import END_OF_TEXT
 from pipelines.contract.tokenizers.loading import Tokenizer
 
-__all__ = ["END_OF_TEXT", "Run", "ShardError", "TokenDataset", "open_dataset", "open_runs"]
+__all__ = ["END_OF_TEXT", "ShardError", "ShardRun", "TokenDataset", "open_dataset", "open_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def open_dataset(uri: str, name: str | None = None) -> TokenDataset:
     return TokenDataset(uri, found, loading.load(uri, found))
 
 
-def open_runs(dataset: TokenDataset, split: str, source: str, *, verify: bool = False) -> list[Run]:
+def open_runs(dataset: TokenDataset, split: str, source: str, *, verify: bool = False) -> list[ShardRun]:
     """The runs of one source's stream in order, none of them empty; `verify` also compares each file's sha256.
 
     Sizes, columns, offsets and counts are always checked. Raises ShardError for a file that is missing, truncated,

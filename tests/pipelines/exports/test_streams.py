@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contract.shards import Run
+from pipelines.contract.shards import ShardRun
 from pipelines.exports.streams import joined, lengths, texts
 
 
@@ -12,7 +12,7 @@ from pipelines.exports.streams import joined, lengths, texts
 def test_documents_are_joined(documents: list[list[int]], before: int) -> None:
     ids = np.array([9] * before + [i for document in documents for i in document] + [9], np.uint16)
     offsets = np.cumsum([before, *map(len, documents)]).astype(np.int32)  # a batch need not begin at 0
-    run = Run("memory", ids, offsets)
+    run = ShardRun("memory", ids, offsets)
     assert joined(run, 0).tolist() == [i for document in documents for i in [*document, 0]]
     assert texts(run).tolist() == [i for document in documents for i in document]
     assert lengths(run).tolist() == [len(document) for document in documents]

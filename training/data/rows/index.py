@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
-from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.shards import ShardError, ShardRun
 from training.data import gather
 from training.data.gather import Spans
 from training.data.maps import Maps, PartOfStream, open_maps, parts_of, run_table
@@ -105,7 +105,7 @@ class RowIndex:
         sums = {name: sum(getattr(of, name) for of in self._figures) for name in _SUMMED}
         return (*self._figures, Figures(None, **sums))
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[ShardRun]:
         """Every run of the split in the order of the streams, mapped."""
         return (self.maps.run(number) for number in range(len(self.maps.part)))
 

@@ -33,7 +33,7 @@ def fill(
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Rows of the documents of a run: document, first token, tokens, (rows,) each.
 
-    Documents and sentences as in Run: sentence starts ascend strictly within a document, the first is 0.
+    Documents and sentences as in ShardRun: sentence starts ascend strictly within a document, the first is 0.
 
         >>> document = np.array([0, 15], np.int32), np.array([0, 4], np.int32), np.array([0, 3, 5, 14], np.uint32)
         >>> [column.tolist() for column in fill(*document, 6, crop=False)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines.contract.manifest import DatasetError, Part
-from pipelines.contract.shards import Run, ShardError
+from pipelines.contract.shards import ShardError, ShardRun
 from training.data import maps as maps_module
 from training.data.gather import copy_spans, cut_stream, sentence_places
 from training.data.maps import RUN, Maps, PartOfStream, check_sentences, maps_of_table
@@ -21,7 +21,7 @@ from training.data.shards import TokenDataset, open_dataset, open_runs
 END = 0
 
 
-def joined(runs: Sequence[Run], end: int | None) -> list[int]:
+def joined(runs: Sequence[ShardRun], end: int | None) -> list[int]:
     """The definition: every document, then one separator."""
     after = [] if end is None else [end]
     return [
@@ -292,7 +292,7 @@ def test_the_first_id_outside_the_vocabulary_is_its_size(own_dataset: Path, tmp_
 
 @pytest.mark.parametrize("high", [60_000, 2**31 + 5])
 def test_ids_of_32_bits_are_compared_whole(high: int) -> None:
-    run = Run("wide", np.array([1, 2, high], np.uint32), np.array([0, 3], np.int32), "a", "en")
+    run = ShardRun("wide", np.array([1, 2, high], np.uint32), np.array([0, 3], np.int32), "a", "en")
     part = PartOfStream(Part(table="tokens/train/a/en", unit="0", path="", rows=1, bytes=1, sha256=""), "a", "en")
     maps = maps_of_table([part], np.array([(0, 1, 3)], RUN), lambda _: [run], separated=False)
     spans = cut_stream(maps, np.array([0]), np.array([3]), separated=False)
@@ -341,7 +341,7 @@ def test_sentence_starts_are_looked_at(make_maps: Callable[..., Maps]) -> None:
 def test_ten_billion_rows_cost_their_runs() -> None:
     """10^10 rows of 1,024 tokens in 20,000 parts of 125 runs of 2,000 documents (which are all the same one here)."""
     tokens = np.arange(2046 * 2000, dtype=np.uint32).astype(np.uint16)
-    run = Run("simulated", tokens, np.arange(0, 2046 * 2001, 2046, dtype=np.int32), "web", "en")
+    run = ShardRun("simulated", tokens, np.arange(0, 2046 * 2001, 2046, dtype=np.int32), "web", "en")
     table = np.zeros(2_500_001, RUN)
     table["part"], table["documents"], table["tokens"] = np.arange(len(table)) // 125, 2000, 2046 * 2000
     parts = [
