@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from training.evaluation.arguments import add_evaluate_arguments, count
+from training.arguments import add_evaluate, count
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
@@ -142,7 +142,7 @@ def _add_training_commands(commands: Commands) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
-    add_evaluate_arguments(evaluate)
+    add_evaluate(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     runs = commands.add_parser("runs", help="a page that compares pretraining runs: curves, numbers, samples, configs, data")
@@ -346,8 +346,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     _need_torch()
     from training.evaluation.summary import run
 
-    run(arguments)
-    return 0
+    return run(arguments)
 
 
 def _runs(arguments: argparse.Namespace) -> int:

@@ -36,8 +36,8 @@ import numpy as np
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from pipelines.contract.tokenizers.pieces import piece_table, word_starts
+from training.arguments import PAIRS
 from training.checkpoints.trained import Trained
-from training.evaluation.arguments import PAIRS
 from training.evaluation.likelihood import Question, likelihoods
 from training.generation.texts import Speller, speller
 

@@ -27,6 +27,7 @@ from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES, sentinel
 from pipelines.contract.tokenizers.loading import Tokenizer
+from training.arguments import add_compare, program
 from training.checkpoints import trained
 from training.data.shards import TokenDataset, open_dataset, open_runs
 from training.generation.answers import Piece, Request, fill_texts, generate_texts
@@ -239,26 +240,17 @@ def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], asked
     return lines
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("configs", nargs="+", help="TOML files, e.g. configs/pretrain/gpt_demo.toml")
-    parser.add_argument("--out", required=True, help="folder of the runs, each in one named by its family")
-    parser.add_argument("--bytes", type=int, help="UTF-8 bytes of text that each sees, instead of its steps or train.bytes")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replaces a value of all configs")
-    given = parser.parse_args(arguments)
-    runs = compare(given.configs, given.out, tuple(given.set), given.bytes)
-    configs = {of.name: load(path, tuple(given.set)) for of, path in zip(runs, given.configs, strict=True)}
+def run(arguments: argparse.Namespace) -> int:
+    """Train and compare the configs of the command line (training.arguments.add_compare); return the exit code."""
+    overrides = tuple(arguments.set)
+    runs = compare(arguments.configs, arguments.out, overrides, arguments.bytes)
+    configs = {of.name: load(path, overrides) for of, path in zip(runs, arguments.configs, strict=True)}
     data = configs[runs[0].name].data
     print("\n".join(table(runs)))
     print("\nBelow the unigram entropy, a model has learnt more than how frequent its targets are. Sentences were held out.\n")
     print("\n".join(shown(runs, configs, gaps(open_dataset(data.tokens, data.name)))))
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    sys.exit(program(add_compare, run))

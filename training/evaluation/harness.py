@@ -39,9 +39,9 @@ from typing import Any, Literal, Protocol, cast
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from training.arguments import NEWEST, add_harness, program
 from training.checkpoints import trained
 from training.checkpoints.trained import Trained
-from training.evaluation.arguments import NEWEST
 from training.evaluation.likelihood import Likelihood, Question, likelihoods
 from training.evaluation.summary import find
 from training.generation.answers import GREEDY, PROMPTS_AT_ONCE, evaluated, steps_of
@@ -307,35 +307,21 @@ def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]
     return manager, names
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.harness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", help="folder of a pretraining run, of an import, or of a checkpoint")
-    parser.add_argument("--tasks", nargs="+", required=True, help="names, YAML files, or folders of YAML files")
-    parser.add_argument("--include-path", action="append", default=[], help="a folder of YAML files of tasks that are named")
-    parser.add_argument("--checkpoint", default=NEWEST, help="newest (by default), best, a name (step-00000300), or a folder")
-    parser.add_argument("--limit", type=int, help="documents of each task")
-    parser.add_argument("--shots", type=int, help="examples before each document; by default the task's own")
-    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
-    parser.add_argument("--threads", type=int, help="of the CPU; by default one a core")
-    parser.add_argument("--out", help="a JSON file for the results")
-    given = parser.parse_args(arguments)
-    made = cast(Any, harness_class())(given.run, given.checkpoint, given.device, given.threads)
-    tasks = [task for of in given.tasks for task in of.split(",")]
-    results = evaluate(made, tasks, given.include_path, limit=given.limit, shots=given.shots)
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate what the command line names (training.arguments.add_harness); return the exit code."""
+    model = cast(Any, harness_class())(arguments.folder, arguments.checkpoint, arguments.device, arguments.threads or None)
+    tasks = [task for names in arguments.tasks for task in names.split(",")]
+    results = evaluate(model, tasks, arguments.include_path, limit=arguments.limit, shots=arguments.shots)
     utils = _lm_eval("lm_eval.utils")
     print(utils.make_table(results))
     if results.get("groups"):
         print(utils.make_table(results, "groups"))
-    if given.out:
+    if arguments.out:
         kept = {name: results[name] for name in _KEPT if name in results}
-        files.write_text(given.out, json.dumps(kept, indent=1, ensure_ascii=False, default=utils.handle_non_serializable) + "\n")
+        content = json.dumps(kept, indent=1, ensure_ascii=False, default=utils.handle_non_serializable)
+        files.write_text(arguments.out, content + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    sys.exit(program(add_harness, run))

@@ -12,13 +12,13 @@ from their newest checkpoints and measured by the same code, so that equal weigh
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from training.arguments import add_judge, program
 from training.checkpoints import trained
 from training.run.config import PretrainConfig
 from training.run.device import prepare
@@ -95,24 +95,14 @@ def _config(folder: Path) -> PretrainConfig:
         raise JudgeError(f"{path}: is no config of this release ({' '.join(str(error).split())})") from None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.judge", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("candidate", help="folder of a pretraining run")
-    parser.add_argument("current", help="folder of a run, or of a checkpoint, of the same tokenizer and family")
-    parser.add_argument("--rows", type=int, help="of the validation split; by default as in the candidate's training")
-    parser.add_argument("--out", help="a JSON file for the losses")
-    given = parser.parse_args(arguments)
-    found = judge(given.candidate, given.current, given.rows)
-    if given.out:
-        files.write_text(given.out, json.dumps(as_json(found), indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(table(found)))
+def run(arguments: argparse.Namespace) -> int:
+    """Judge the two models of the command line (training.arguments.add_judge); return the exit code."""
+    judgement = judge(arguments.candidate, arguments.current, arguments.rows)
+    if arguments.out:
+        files.write_text(arguments.out, json.dumps(as_json(judgement), indent=1, ensure_ascii=False) + "\n")
+    print("\n".join(table(judgement)))
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    sys.exit(program(add_judge, run))

@@ -27,12 +27,12 @@ from typing import Any, Literal
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from training.arguments import BEST, NEWEST, PAIRS
 from training.checkpoints import store as checkpoints
 from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS, MANIFEST, Checkpoint
 from training.checkpoints.trained import Trained
 from training.evaluation import blimp as minimal_pairs
-from training.evaluation.arguments import BEST, NEWEST, PAIRS, add_evaluate_arguments
 from training.evaluation.blimp import BlimpReport
 from training.models.families import parameters
 from training.run.config import PretrainConfig
@@ -232,38 +232,23 @@ def _columns(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def run(given: argparse.Namespace) -> None:
-    """Evaluate what the command line says, print it, and keep it with the run."""
-    found = evaluate(
-        given.folder,
-        blimp=given.blimp,
-        pairs=given.pairs or None,
-        checkpoint=given.checkpoint,
-        rows=given.rows,
-        device=given.device,
-        threads=given.threads or None,
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate the model of the command line (training.arguments.add_evaluate), print and save it; return the exit code."""
+    evaluation = evaluate(
+        arguments.folder,
+        blimp=arguments.blimp,
+        pairs=arguments.pairs or None,
+        checkpoint=arguments.checkpoint,
+        rows=arguments.rows,
+        device=arguments.device,
+        threads=arguments.threads or None,
     )
-    kept = save(given.folder, found)
-    print(json.dumps(found.as_json(), indent=1, ensure_ascii=False) if given.json else table(found))
-    if found.validation is None and found.blimp is None:
+    path = save(arguments.folder, evaluation)
+    print(json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False) if arguments.json else table(evaluation))
+    if evaluation.validation is None and evaluation.blimp is None:
         print(
             "nothing was measured: a model that is no run has no held-out text; name BLiMP's folder with --blimp", file=sys.stderr
         )
-    if kept is not None and not given.json:
-        print(f"\nkept     {kept}")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.evaluation.summary", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_evaluate_arguments(parser)
-    run(parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    if path is not None and not arguments.json:
+        print(f"\nkept     {path}")
+    return 0

@@ -18,6 +18,7 @@ from torch import nn
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES
 from pipelines.contract.tokenizers.loading import Tokenizer
+from training.arguments import add_generate, program
 from training.checkpoints import trained
 from training.generation.beams import Beams, search
 from training.generation.choose import Choice
@@ -61,7 +62,7 @@ class Filled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a model that generates. Raises ValueError, naming the number, where it makes no sense."""
+    """What is asked of a model that generates. Raises UserError, naming the number, where it makes no sense."""
 
     tokens: int = 100  # of an answer, at most, its end included
     least: int = 0  # tokens before an answer may end
@@ -74,15 +75,15 @@ class Request:
             raise UserError(f"number: must be 1 or more, not {self.number}")
         if isinstance(self.how, Beams):
             if self.number > self.how.number:
-                raise UserError(f"number: {self.how.number} beams make no {self.number} answers; give more beams")
+                raise UserError(f"number: {self.how.number} beams do not give {self.number} answers; set more beams")
         elif self.how.temperature == 0 and self.number > 1:
-            raise UserError(f"number: the likeliest tokens make one answer, not {self.number}; give a temperature, or beams")
+            raise UserError(f"number: the likeliest tokens give one answer, not {self.number}; set a temperature or beams")
 
 
 def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
     """Answers to each prompt: GPT's begin with it, T5's to a prompt with sentinels are the prompt with its spans in their places.
 
-    Raises ValueError for BERT, a prompt that is longer than the model's positions, or a tokenizer of another family.
+    Raises UserError for BERT, a prompt that is longer than the model's positions, or a tokenizer of another family.
     """
     if isinstance(model, BERT):
         raise UserError("BERT does not generate: it fills masks, see fill_texts")
@@ -111,13 +112,13 @@ def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], r
 def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best: int = 5) -> list[Filled]:
     """The likeliest pieces at every [MASK] of each text, each mask by itself.
 
-    Raises ValueError for a text without one, or one that is longer than the model's positions.
+    Raises UserError for a text without one, or one that is longer than the model's positions.
     """
     words = speller(model, tokenizer)
     assert words.specials.mask is not None
     for text in texts:
         if not words.has_mask(text):
-            raise UserError(f"{text[:60]!r} has no mask to be filled; write {FAMILIES['bert'].mask} where a piece is wanted")
+            raise UserError(f"{text[:60]!r} has no mask to fill; write {FAMILIES['bert'].mask} where a piece is wanted")
     rows = [words.row(text) for text in texts]
     with evaluated(model):
         found = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)
@@ -143,7 +144,7 @@ def sample_text(
 ) -> str:
     """What a model makes of a prompt, for a person to see: GPT continues it, BERT fills its masks, BART and T5 restore it.
 
-    A prompt without a mask gets one at its end, where the family knows masks. Raises ValueError as the functions above.
+    A prompt without a mask gets one at its end, where the family knows masks. Raises UserError as the functions above.
     """
     prompt = speller(model, tokenizer).with_mask(prompt)
     if isinstance(model, BERT):
@@ -155,7 +156,7 @@ def sample_text(
 def steps_of(model: Model, rows: Sequence[Sequence[int]], decoder_start: int | None = None, *, cached: bool = True) -> Steps:
     """What `decode` and `search` go over: rows that go on, or that an encoder reads and a decoder answers from its start on.
 
-    `cached=False` reads all of a row at each step, to the same result. Raises ValueError as Continuation and Answer.
+    `cached=False` reads all of a row at each step, to the same result. Raises UserError as Continuation and Answer.
     """
     if isinstance(model, GPT | Composed):
         return Continuation(model, rows, cached=cached)
@@ -187,42 +188,27 @@ def _text(words: Speller, prompt: str, ids: Sequence[int]) -> str:
     return words.tokenizer.decode([i for i in ids if i != words.specials.end])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.generation.answers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", help="folder of a pretraining run, or of a checkpoint")
-    parser.add_argument("--prompt", action="append", help="a text; may be given several times")
-    parser.add_argument("--tokens", type=int, default=100, help="of an answer, at most")
-    parser.add_argument("--least", type=int, default=0, help="tokens before an answer may end")
-    parser.add_argument(
-        "--temperature", type=float, help="0, as BART and T5 by default: the likeliest token; GPT's default is 0.8"
-    )
-    parser.add_argument("--top-k", type=int, help="choose among so many tokens; GPT's default is 50 where --top-p is not given")
-    parser.add_argument("--top-p", type=float, help="choose among the likeliest tokens that have this probability together")
-    parser.add_argument("--beams", type=int, help="search for the best answer with so many beams")
-    parser.add_argument("--length-penalty", type=float, help="of the search: above 0 favours long answers; 1 by default")
-    parser.add_argument("--number", type=int, help="answers to each prompt, 1 by default; pieces for each mask, 5 by default")
-    parser.add_argument("--seed", type=int, default=1, help="decides what is drawn")
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each prompt")
-    given = parser.parse_args(arguments)
-    found = trained.load(given.run)
-    how = _how(given, found.model)
-    lines = iter(given.prompt) if given.prompt else (line.rstrip("\n") for line in sys.stdin)
-    at_once = 1 if not given.prompt and sys.stdin.isatty() else PROMPTS_AT_ONCE
+def run(arguments: argparse.Namespace) -> int:
+    """Answer the prompts of the command line (training.arguments.add_generate); return the exit code."""
+    loaded = trained.load(arguments.folder)
+    how = _how(arguments, loaded.model)
+    lines = iter(arguments.prompt) if arguments.prompt else (line.rstrip("\n") for line in sys.stdin)
+    at_once = 1 if not arguments.prompt and sys.stdin.isatty() else PROMPTS_AT_ONCE
     while prompts := list(islice(lines, at_once)):
-        if isinstance(found.model, BERT):
-            answers = fill_texts(found.model, found.tokenizer, prompts, best=5 if given.number is None else given.number)
+        if isinstance(loaded.model, BERT):
+            best = 5 if arguments.number is None else arguments.number
+            answers = fill_texts(loaded.model, loaded.tokenizer, prompts, best=best)
         else:
-            request = Request(given.tokens, given.least, how, 1 if given.number is None else given.number, given.seed)
-            answers = generate_texts(found.model, found.tokenizer, prompts, request)
+            number = 1 if arguments.number is None else arguments.number
+            request = Request(arguments.tokens, arguments.least, how, number, arguments.seed)
+            answers = generate_texts(loaded.model, loaded.tokenizer, prompts, request)
         for prompt, answer in zip(prompts, answers, strict=True):
-            _print(prompt, answer, given.json)
+            _print(prompt, answer, arguments.json)
+    return 0
 
 
 def _how(given: argparse.Namespace, model: Model) -> Choice | Beams:
-    """The way of choosing that was asked for. Raises ValueError when two were."""
+    """The way of choosing that was asked for. Raises UserError when two were."""
     asked = {name: getattr(given, name) for name in ("temperature", "top_k", "top_p", "beams", "length_penalty")}
     asked = {name: value for name, value in asked.items() if value is not None}
     if isinstance(model, BERT):
@@ -258,7 +244,4 @@ def _print(prompt: str, answer: list[Text] | Filled, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    sys.exit(program(add_generate, run))

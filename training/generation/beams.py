@@ -21,7 +21,7 @@ class Beams:
     """The search of Hugging Face's `generate(num_beams=…)`: the same answers and scores (transformers 5.23, generation/utils.py).
 
     The score of an answer is the sum of its tokens' log-probabilities divided by tokens ** length_penalty; its end counts as a
-    token, the prompt and the decoder's start do not. Raises ValueError, naming the number, for one out of range.
+    token, the prompt and the decoder's start do not. Raises UserError, naming the number, for one out of range.
     """
 
     number: int = 4

@@ -16,7 +16,7 @@ from training.data import draws
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a token is chosen. Raises ValueError, naming the number, for one out of range."""
+    """How a token is chosen. Raises UserError, naming the number, for one out of range."""
 
     temperature: float = 0.0  # 0: the likeliest token, whatever the other two
     top_k: int | None = None

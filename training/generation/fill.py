@@ -27,7 +27,7 @@ def fill(
     """The likeliest ids at each mask of each row, the likeliest first. Masks do not know of each other's guesses.
 
     Rows are whole, [CLS] and [SEP] included, all of segment 0. `vocabulary`: ids from there on are never guessed (padding of a
-    vocabulary). Raises ValueError for a row without a mask, or one that is longer than the model's positions.
+    vocabulary). Raises UserError for a row without a mask, or one that is longer than the model's positions.
     """
     if best < 1:
         raise UserError(f"best: must be 1 or more, not {best}")

@@ -12,7 +12,7 @@ from pipelines.contract.errors import UserError
 class Limits:
     """The same for all rows. Steps count from 0; an end is a token of the answer.
 
-    Raises ValueError, naming the number, where they contradict.
+    Raises UserError, naming the number, where they contradict.
     """
 
     tokens: int  # of an answer, at most

@@ -41,7 +41,7 @@ class Continuation:
 
         4 positions    [5 6 7 8] -> 9    [8 9] -> 3    [8 9 3] -> 1    [8 9 3 1] -> 2    [1 2] -> …
 
-    Raises ValueError for an empty prompt, or one that is longer than the positions.
+    Raises UserError for an empty prompt, or one that is longer than the positions.
     """
 
     most: int | None = None
@@ -98,7 +98,7 @@ class Continuation:
 class Answer:
     """Rows that a decoder makes of what an encoder read; padding stands behind the shorter inputs, and no token sees it.
 
-    A decoder with positions stops when they are used up. Raises ValueError for empty inputs, or some longer than the positions.
+    A decoder with positions stops when they are used up. Raises UserError for empty or too long inputs.
     """
 
     @torch.inference_mode()
@@ -135,7 +135,7 @@ def padded(
 ) -> tuple[Tensor, Tensor | None]:
     """Rows of uneven lengths -> ids (B, S), and which of them are no padding (B, S), None where none is padding.
 
-    Padding is id 0, as nothing sees it. Raises ValueError for no rows, an empty one, or one that is longer than the positions.
+    Padding is id 0, as nothing sees it. Raises UserError without rows, or for one that is empty or too long.
     """
     if not rows or not all(rows):
         raise UserError("the prompt is empty: the model needs at least one token")

@@ -7,11 +7,11 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipelines.contract import files
+from training.arguments import add_pretrain, program
 from training.checkpoints.trained import first_weights
 from training.models.families import Model, layers, make
 from training.models.recompute import recompute
@@ -170,18 +170,11 @@ def _print(report: Report, seconds: float) -> None:
         print(f"sample  {report.sample}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.run.pretrain", description=__doc__)
-    parser.add_argument("config", help="TOML file, e.g. configs/pretrain/gpt_demo.toml")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="replaces a value of the config")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be trained: memory, steps, epochs; train nothing")
-    given = parser.parse_args(arguments)
-    pretrain(given.config, tuple(given.set), dry_run=given.dry_run)
+def run(arguments: argparse.Namespace) -> int:
+    """Train what the command line names (training.arguments.add_pretrain); return the exit code."""
+    pretrain(arguments.config, tuple(arguments.set), dry_run=arguments.dry_run)
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(str(error))
+    sys.exit(program(add_pretrain, run))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from training.arguments import add_compare, parse
 from training.data.shards import TokenDataset, open_dataset
-from training.evaluation.compare import COMPARISON, Compared, CompareError, Gap, answers, compare, gaps, main, table
+from training.evaluation.compare import COMPARISON, Compared, CompareError, Gap, answers, compare, gaps, table
+from training.evaluation.compare import run as compare_command
 from training.models import families
 from training.run.pretrain import Report
 
@@ -79,7 +81,7 @@ def test_each_family_sees_the_same_bytes_and_the_same_command_goes_on(
     assert [of["report"]["last_validation_loss"] for of in written] == [of.report.last_validation_loss for of in runs]
 
     capsys.readouterr()
-    main([*map(str, configs), "--out", str(out)])
+    compare_command(parse(add_compare, [*map(str, configs), "--out", str(out)]))
     said = capsys.readouterr().out.splitlines()
     assert not [line for line in said if line.startswith("step ")]
     heading = next(n for n, line in enumerate(said) if line.startswith("family"))

@@ -12,6 +12,7 @@ import torch
 from pipelines.contract import manifest
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.loading import Tokenizer
+from training.arguments import add_harness, parse
 from training.checkpoints import trained
 from training.checkpoints.trained import Trained
 from training.evaluation import harness
@@ -261,7 +262,7 @@ def test_without_the_harness_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     harness_class.cache_clear()
     with pytest.raises(HarnessError, match="install corpusmill with its extra `bench`"):
-        harness.main(["nowhere", "--tasks", "piqa"])
+        harness.run(parse(add_harness, ["nowhere", "--tasks", "piqa"]))
 
 
 CHOICE = """\
@@ -359,7 +360,7 @@ def test_the_command_writes_the_results_of_a_run(
     trained.save(tmp_path / "run", gpt.model, gpt.family, gpt.tokenizer, {})
     out = tmp_path / "results.json"
     command = [str(tmp_path / "run"), "--include-path", str(folder), "--device", "cpu", "--threads", "1", "--out", str(out)]
-    harness.main([*command, "--tasks", "ours_choice,ours_rolling"])
+    harness.run(parse(add_harness, [*command, "--tasks", "ours_choice,ours_rolling"]))
     assert "|ours_choice" in capsys.readouterr().out
     kept = json.loads(out.read_text())
     assert set(kept["results"]) == {"ours_choice", "ours_rolling"}
@@ -371,6 +372,6 @@ def test_the_command_writes_the_results_of_a_run(
     )
     assert named is not None and named["results"]["ours_choice"] == kept["results"]["ours_choice"]
     with pytest.raises(HarnessError, match="no_such_task: is no task"):
-        harness.main([*command, "--tasks", "no_such_task"])
+        harness.run(parse(add_harness, [*command, "--tasks", "no_such_task"]))
     with pytest.raises(HarnessError, match="is no folder; --include-path"):
-        harness.main([*command, "--tasks", "ours_choice", "--include-path", str(tmp_path / "nowhere")])
+        harness.run(parse(add_harness, [*command, "--tasks", "ours_choice", "--include-path", str(tmp_path / "nowhere")]))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from training.arguments import add_judge, parse
 from training.evaluation import judge as judging
 from training.evaluation.judge import JudgeError, Judgement, judge
 from training.run.pretrain import pretrain
@@ -36,7 +37,7 @@ def test_a_run_beside_itself_and_beside_where_it_began(run: Path, tiny_config: P
 
 
 def test_the_command_line_writes_json_and_prints_a_table(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    judging.main([str(run), str(run), "--rows", "8", "--out", str(tmp_path / "losses.json")])
+    judging.run(parse(add_judge, [str(run), str(run), "--rows", "8", "--out", str(tmp_path / "losses.json")]))
     losses = json.loads((tmp_path / "losses.json").read_text())
     assert losses["rows"] == 8 and losses["candidate"] == losses["current"]
     lines = capsys.readouterr().out.splitlines()[-3:]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from training.arguments import add_evaluate, parse
 from training.checkpoints import store as checkpoint
 from training.checkpoints import trained
 from training.checkpoints.store import CheckpointError
@@ -154,18 +155,24 @@ def test_json_has_the_mean_beside_the_sets() -> None:
     assert found["sources"][0]["source"] == "wiki"
 
 
+def evaluated(words: list[str]) -> None:
+    assert evaluate_model.run(parse(add_evaluate, words)) == 0
+
+
 def test_the_command_prints_and_keeps_what_it_found(run: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_model.main([str(run), "--blimp", str(pairs), "--pairs", "2", "--rows", "3", "--device", "cpu", "--threads", "1"])
+    evaluate_model.run(
+        parse(add_evaluate, [str(run), "--blimp", str(pairs), "--pairs", "2", "--rows", "3", "--device", "cpu", "--threads", "1"])
+    )
     printed = capsys.readouterr().out
     found = evaluate(run, blimp=pairs, pairs=2, rows=3, device="cpu", threads=1)
     kept = run / "evaluations" / "step-00000006.json"
     assert printed == f"{table(found)}\n\nkept     {kept}\n"
     assert json.loads(kept.read_text()) == found.as_json()
-    evaluate_model.main([str(run), "--rows", "3", "--json", "--device", "cpu"])
+    evaluated([str(run), "--rows", "3", "--json", "--device", "cpu"])
     assert json.loads(capsys.readouterr().out) == json.loads(kept.read_text())
     assert torch.get_num_threads() == 1  # the run's
     alone = run / "checkpoints" / "step-00000006"
-    evaluate_model.main([str(alone), "--device", "cpu", "--threads", "1"])
+    evaluated([str(alone), "--device", "cpu", "--threads", "1"])
     said = capsys.readouterr()
     assert said.out.startswith("model    gpt") and "nothing was measured" in said.err
     assert save(alone, found) is None and not (alone / "evaluations").exists()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformers import TopKLogitsWarper, TopPLogitsWarper
 
 from pipelines.contract.tokenizers.loading import Tokenizer
+from training.arguments import add_generate, parse
 from training.checkpoints import trained
 from training.checkpoints.store import CheckpointError
 from training.data.shards import open_dataset
@@ -277,9 +278,9 @@ def test_impossible_choices_are_refused() -> None:
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(ValueError, match="number: must be 1 or more, not 0"):
         Request(number=0)
-    with pytest.raises(ValueError, match="number: 2 beams make no 3 answers"):
+    with pytest.raises(ValueError, match="number: 2 beams do not give 3 answers"):
         Request(how=Beams(2), number=3)
-    with pytest.raises(ValueError, match="number: the likeliest tokens make one answer, not 2"):
+    with pytest.raises(ValueError, match="number: the likeliest tokens give one answer, not 2"):
         Request(number=2)
 
 
@@ -370,6 +371,10 @@ def test_bert_generates_nothing(tokenizer: Tokenizer) -> None:
 # The command line
 
 
+def generated(words: list[str]) -> None:
+    assert generate.run(parse(add_generate, words)) == 0
+
+
 def saved(family: str, tokenizer: Tokenizer, folder: Path) -> str:
     trained.save(folder, of_tokenizer(family, tokenizer), family, tokenizer, {})
     return str(folder)
@@ -378,10 +383,10 @@ def saved(family: str, tokenizer: Tokenizer, folder: Path) -> str:
 def test_a_run_is_continued_from_the_command_line(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pretrain(tiny_config, ("train.steps=3", "sample.tokens=0"))
     capsys.readouterr()
-    generate.main([str(tmp_path / "run"), "--prompt", "the old", "--tokens", "3"])
+    generated([str(tmp_path / "run"), "--prompt", "the old", "--tokens", "3"])
     assert capsys.readouterr().out.startswith("the old")
     with pytest.raises(CheckpointError, match="there is no complete checkpoint"):
-        generate.main([str(tmp_path / "nowhere")])
+        generated([str(tmp_path / "nowhere")])
 
 
 def test_prompts_are_lines_of_the_standard_input(
@@ -390,7 +395,9 @@ def test_prompts_are_lines_of_the_standard_input(
     run = saved("gpt", tokenizer, tmp_path)
     lines = [f"the {n} people" for n in range(20)]  # more than are taken at once
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n"))
-    generate.main([run, "--tokens", "4", "--beams", "2", "--length-penalty", "0.6", "--number", "2", "--json"])
+    generate.run(
+        parse(add_generate, [run, "--tokens", "4", "--beams", "2", "--length-penalty", "0.6", "--number", "2", "--json"])
+    )
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["prompt"] for line in found] == lines
     texts = generate_texts(trained.load(run).model, tokenizer, lines, Request(4, how=Beams(2, 0.6), number=2))
@@ -399,12 +406,17 @@ def test_prompts_are_lines_of_the_standard_input(
 
 def test_what_the_command_line_prints(tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = saved("t5", tokenizer, tmp_path / "t5")
-    generate.main([run, "--prompt", "the <extra_id_0> house", "--tokens", "4"])
+    generated([run, "--prompt", "the <extra_id_0> house", "--tokens", "4"])
     plain = capsys.readouterr().out
     assert plain == generate_texts(trained.load(run).model, tokenizer, ["the <extra_id_0> house"], Request(4))[0][0].text + "\n"
-    generate.main([run, "--prompt", "the old", "--tokens", "4", "--beams", "3", "--number", "2"])
+    generated([run, "--prompt", "the old", "--tokens", "4", "--beams", "3", "--number", "2"])
     assert [float(line.split("  ")[0]) < 0 for line in capsys.readouterr().out.splitlines()] == [True, True]
-    generate.main([run, "--prompt", "the", "--prompt", "old", "--tokens", "4", "--top-p", "0.9", "--number", "2", "--seed", "2"])
+    generate.run(
+        parse(
+            add_generate,
+            [run, "--prompt", "the", "--prompt", "old", "--tokens", "4", "--top-p", "0.9", "--number", "2", "--seed", "2"],
+        )
+    )
     request = Request(4, how=Choice(0.8, top_p=0.9), number=2, seed=2)
     texts = generate_texts(trained.load(run).model, tokenizer, ["the", "old"], request)
     assert capsys.readouterr().out.splitlines() == [answer.text for of in texts for answer in of]
@@ -412,10 +424,10 @@ def test_what_the_command_line_prints(tokenizer: Tokenizer, tmp_path: Path, caps
 
 def test_masks_are_filled_from_the_command_line(tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = saved("bert", tokenizer, tmp_path)
-    generate.main([run, "--prompt", "the [MASK] house [MASK]", "--number", "2"])
+    generated([run, "--prompt", "the [MASK] house [MASK]", "--number", "2"])
     text, *masks = capsys.readouterr().out.splitlines()
     assert text.startswith("the") and [line[:9] for line in masks] == ["  mask 1:", "  mask 2:"]
-    generate.main([run, "--prompt", "the [MASK] house", "--json"])
+    generated([run, "--prompt", "the [MASK] house", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["prompt"] == "the [MASK] house" and len(found["masks"]) == 1 and len(found["masks"][0]) == 5
     assert set(found["masks"][0][0]) == {"id", "text", "probability"}
@@ -433,7 +445,7 @@ def test_impossible_command_lines_are_refused(tokenizer: Tokenizer, tmp_path: Pa
         ([gpt, "--prompt", "old " * 70], "the model 64 positions"),
         ([bert, "--top-k", "3"], "--top-k: BERT fills masks, and draws and searches nothing"),
         ([bert, "--number", "0", "--prompt", "[MASK]"], "best: must be 1 or more"),
-        ([bert], r"'the old' has no mask to be filled; write \[MASK\]"),
+        ([bert], r"'the old' has no mask to fill; write \[MASK\]"),
     ):
         with pytest.raises(ValueError, match=message):
-            generate.main([*arguments, *([] if "--prompt" in arguments else ["--prompt", "the old"])])
+            generated([*arguments, *([] if "--prompt" in arguments else ["--prompt", "the old"])])

@@ -169,7 +169,7 @@ def test_texts_are_filled(tokenizer: Tokenizer) -> None:
     assert [guess.probability for guess in first] == pytest.approx(best.values.tolist(), abs=1e-6)
     assert [guess.text for guess in first] == [tokenizer.decode([guess.id]) for guess in first]
     assert filled[0].text == tokenizer.decode([first[0].id if i == mask else i for i in row[1:-1]])
-    with pytest.raises(ValueError, match="'the old' has no mask to be filled"):
+    with pytest.raises(ValueError, match="'the old' has no mask to fill"):
         fill_texts(made, tokenizer, ["[MASK]", "the old"])
 
 

@@ -25,10 +25,10 @@ DRIVER = """
 import os, sys, time
 os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
-from training import pretrain, trainer
-from training.config import load
-from training.device import prepare
-from training.distributed import join
+from training.run import pretrain, trainer
+from training.run.config import load
+from training.run.device import prepare
+from training.run.processes import join
 
 if slow:
     update = trainer.update
@@ -72,7 +72,7 @@ SPECIALS = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "
 ENDING = """
 import sys, torch, weakref
 from torch.distributed.fsdp import fully_shard
-from training.distributed import join
+from training.run.processes import join
 
 def work(world):
     layers = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(4)])

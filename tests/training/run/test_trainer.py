@@ -21,11 +21,13 @@ import torch
 from places import ROOT
 
 from pipelines.contract.manifest import DatasetError
+from training.arguments import add_pretrain, parse
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError
 from training.run import circumstances
 from training.run.feed import FeedError
-from training.run.pretrain import Report, main, pretrain
+from training.run.pretrain import Report, pretrain
+from training.run.pretrain import run as run_command
 from training.run.processes import Learner
 from training.run.progress import Metrics, read_metrics
 from training.run.spikes import SpikeError
@@ -38,7 +40,7 @@ EXACT = ("step", "loss", "gradient_norm", "learning_rate", "tokens", "validation
 # The program itself, slowed down (so that a signal finds it at work) or killed by itself at a place inside a save.
 DRIVER = """
 import os, signal, sys, time
-from training import checkpoint, pretrain, trainer
+from training.run import pretrain, trainer
 from pipelines.contract import files
 
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
@@ -209,7 +211,7 @@ def test_a_run_starts_from_the_weights_of_another(tiny_config: Path, tmp_path: P
     for how in ((), ("--dry-run",)):
         sets = [word for one in (f"run.out={tmp_path / 'third'}", given, "model.width=32") for word in ("--set", one)]
         with pytest.raises(CheckpointError, match="it is another model's checkpoint"):
-            main([str(tiny_config), *sets, *how])
+            run_command(parse(add_pretrain, [str(tiny_config), *sets, *how]))
     expected = losses(tmp_path / "second")
     shutil.rmtree(tmp_path / "second" / "checkpoints" / "step-00000012")
     (tmp_path / "first").rename(tmp_path / "elsewhere")  # a run that has a checkpoint does not need it any more
@@ -253,7 +255,7 @@ def test_every_optimizer_goes_on_where_it_was(tiny_config: Path, tmp_path: Path,
 
 
 def test_a_dry_run_writes_no_checkpoint(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(tiny_config), "--dry-run"])
+    run_command(parse(add_pretrain, [str(tiny_config), "--dry-run"]))
     said = capsys.readouterr().out
     assert not (tmp_path / "run" / "checkpoints").exists()
     for part in (
@@ -460,7 +462,7 @@ def test_the_command_says_one_line_and_exits_1(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_overrides(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([str(tiny_config), "--set", "train.steps=3", "--set", f"run.out={tmp_path / 'other'}"])
+    run_command(parse(add_pretrain, [str(tiny_config), "--set", "train.steps=3", "--set", f"run.out={tmp_path / 'other'}"]))
     printed = capsys.readouterr()
     assert "unigram entropy of the same targets" in printed.out
     assert "step  3/3" in printed.err.replace("step 3/3", "step  3/3")

@@ -1,0 +1,117 @@
+"""The arguments of the commands that train, generate and evaluate.
+
+Imports no torch: `corpusmill --help` and a mistyped option answer at once. The module of a command has the function
+`run(arguments) -> int`, the exit code.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from pipelines.contract.errors import UserError
+
+PAIRS = 50  # of each BLiMP set: the choice of pairs then moves the mean of 34 sets by about a point (its standard error)
+NEWEST, BEST = "newest", "best"  # checkpoints of a run
+_CONFIG = "TOML file, e.g. configs/pretrain/gpt_demo.toml"
+_MODEL = "folder of a pretraining run, of an import, or of a checkpoint"
+
+
+def count(text: str) -> int:
+    """Parse a number of at least 0, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
+def add_pretrain(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.run.pretrain."""
+    parser.add_argument("config", help=_CONFIG)
+    _add_set(parser, "change a value of the config")
+    parser.add_argument("--dry-run", action="store_true", help="print memory, steps and epochs, and train nothing")
+
+
+def add_generate(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.generation.answers."""
+    parser.add_argument("folder", metavar="run", help=_MODEL)
+    parser.add_argument(
+        "--prompt", action="append", help="a text; may be repeated. By default every line of the standard input is one"
+    )
+    parser.add_argument("--tokens", type=int, default=100, help="maximum length of an answer, 100 by default")
+    parser.add_argument("--least", type=int, default=0, help="minimum number of tokens before an answer may end")
+    parser.add_argument("--temperature", type=float, help="0.8 by default for GPT, 0 (the likeliest token) for BART and T5")
+    parser.add_argument("--top-k", type=int, help="draw from the k likeliest tokens; 50 by default for GPT without --top-p")
+    parser.add_argument("--top-p", type=float, help="draw from the likeliest tokens whose probabilities reach p together")
+    parser.add_argument("--beams", type=int, help="search for the best answer with this many beams")
+    parser.add_argument("--length-penalty", type=float, help="for --beams: above 0 favours long answers; 1 by default")
+    parser.add_argument("--number", type=int, help="answers to each prompt, 1 by default; for BERT pieces for each mask, 5")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the draws, 1 by default")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each prompt")
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.evaluation.summary."""
+    parser.add_argument("folder", metavar="run", help=_MODEL)
+    parser.add_argument("--blimp", metavar="PATH", help="folder of BLiMP sets, one NAME.jsonl or NAME.jsonl.gz for each set")
+    parser.add_argument("--pairs", type=count, default=PAIRS, help=f"pairs of each BLiMP set, {PAIRS} by default; 0 takes all")
+    _add_checkpoint(parser)
+    parser.add_argument("--rows", type=count, help="rows of the validation split; by default as in training; 0 skips them")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_device(parser, "the run's, or one per core")
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.evaluation.compare."""
+    parser.add_argument("configs", nargs="+", help="TOML files, e.g. configs/pretrain/gpt_demo.toml")
+    parser.add_argument("--out", required=True, help="folder of the runs; each gets a folder in it, named by its family")
+    parser.add_argument("--bytes", type=int, help="UTF-8 bytes of text for each model, instead of train.steps or train.bytes")
+    _add_set(parser, "change a value of all configs")
+
+
+def add_harness(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.evaluation.harness."""
+    parser.add_argument("folder", metavar="run", help=_MODEL)
+    parser.add_argument("--tasks", nargs="+", required=True, help="task names, YAML files, or folders of YAML files")
+    parser.add_argument("--include-path", action="append", default=[], help="folder of YAML files in which names are looked up")
+    _add_checkpoint(parser)
+    parser.add_argument("--limit", type=int, help="documents of each task")
+    parser.add_argument("--shots", type=int, help="examples before each document; by default the task's own number")
+    _add_device(parser, "one per core")
+    parser.add_argument("--out", help="JSON file for the results")
+
+
+def add_judge(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.evaluation.judge."""
+    parser.add_argument("candidate", help="folder of a pretraining run")
+    parser.add_argument("current", help="folder of a run or a checkpoint with the same tokenizer and family")
+    parser.add_argument("--rows", type=int, help="rows of the validation split; by default as in the candidate's training")
+    parser.add_argument("--out", help="JSON file for the losses")
+
+
+def parse(add: Callable[[argparse.ArgumentParser], None], words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line (by default this process's) with the arguments that `add` adds."""
+    parser = argparse.ArgumentParser()
+    add(parser)
+    return parser.parse_args(words)
+
+
+def program(add: Callable[[argparse.ArgumentParser], None], run: Callable[[argparse.Namespace], int]) -> int:
+    """Run a command as a process of its own; return the exit code. A UserError is one line on stderr."""
+    try:
+        return run(parse(add))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _add_set(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=text)
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", default=NEWEST, help="newest (the default), best, a name (step-00000300), or a folder")
+
+
+def _add_device(parser: argparse.ArgumentParser, threads: str) -> None:
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto", help="where the model runs")
+    parser.add_argument("--threads", type=count, help=f"CPU threads; by default {threads}")
