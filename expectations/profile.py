@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import columns
-from expectations.sample import Sample
+from expectations.sample import RowSample
 from expectations.suites import TOKEN_COUNTS
 from pipelines.contract import files, manifest, schema
 from pipelines.contract.ledger import Ledger
@@ -62,7 +62,7 @@ class _Profile:
 
     facts: Mapping[str, Any]
     parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
-    samples: dict[str, Sample] = field(default_factory=dict[str, Sample])
+    samples: dict[str, RowSample] = field(default_factory=dict[str, RowSample])
     kept: Counter[str] = field(default_factory=Counter[str])  # rows of documents or tokens, by source
     dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])  # by source, stage, reason
 
@@ -135,7 +135,7 @@ def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> Non
             hashes.append(batch["hash"])
         elif measure is not columns.nothing:
             ids.append(batch["id"])
-            profile.samples.setdefault(kind, Sample(sample_rows)).offer(batch)
+            profile.samples.setdefault(kind, RowSample(sample_rows)).offer(batch)
         _count(profile, part, batch)
     row = {"where": part.path, **_table_columns(part), "rows": rows, "rows_declared": part.rows, "schema_difference": difference}
     profile.parts.setdefault(kind, []).append({**row, **figures, **_derived(figures, rows, ids, hashes)})

@@ -12,7 +12,7 @@ from pipelines.contract.schema import sampling_key
 TEXT_CHARACTERS = 2000  # of a text that a sample keeps, so that a thousand books do not fill the memory
 
 
-class Sample:
+class RowSample:
     """Offer batches; the `rows` rows with the smallest keys stay (schema.sampling_key of the id)."""
 
     def __init__(self, rows: int) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.beam.exchange import exchange
-from pipelines.clustering.signatures import Piece, evidence_of
+from pipelines.clustering.signatures import SignaturePart, evidence_of
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.text.copies import clusters as science
@@ -29,18 +29,18 @@ EDGES = {"bucket": np.uint64, "centre": np.uint32, "member": np.uint32}  # the c
 _EXACT, _URL = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)  # keep hashes of different things apart
 
 
-def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int64], spill: str) -> Edges:
+def candidates(context: Context, parts: Sequence[SignaturePart], order: NDArray[np.int64], spill: str) -> Edges:
     """The star edges of all buckets."""
     section = context.config.deduplicate
     ranks = np.empty(len(order), np.uint32)
     ranks[order] = np.arange(len(order), dtype=np.uint32)
     ranges = -(-len(order) * (section.lsh[0] + 2) * BYTES_PER_ROW // BYTES_PER_RANGE)
     inputs: list[tuple[str, str, int]] = []
-    for number, group in enumerate(groups_of(pieces)):
+    for number, group in enumerate(groups_of(parts)):
         first, last = group[0].first, group[-1].first + group[-1].rows
         uri = files.join(spill, f"ranks-{number:05}.arrow")
         write_columns(uri, rank=ranks[first:last])
-        descriptor = json.dumps({"number": number, "ranks": uri, "parts": [piece.uri for piece in group]})
+        descriptor = json.dumps({"number": number, "ranks": uri, "parts": [part.uri for part in group]})
         inputs.append((f"bands-{number:05}", descriptor, (last - first) * section.permutations * 4))
     exchange(
         context.runner,
@@ -53,16 +53,16 @@ def candidates(context: Context, pieces: Sequence[Piece], order: NDArray[np.int6
     return Edges(**read_all([_edges_uri(spill, key) for key in range(ranges)], **EDGES))
 
 
-def groups_of(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def groups_of(parts: Sequence[SignaturePart]) -> list[list[SignaturePart]]:
     """Neighbouring parts, so that a step has enough to do."""
-    groups: list[list[Piece]] = []
+    groups: list[list[SignaturePart]] = []
     rows = DOCUMENTS_PER_INPUT
-    for piece in pieces:
+    for part in parts:
         if rows >= DOCUMENTS_PER_INPUT:
             groups.append([])
             rows = 0
-        groups[-1].append(piece)
-        rows += piece.rows
+        groups[-1].append(part)
+        rows += part.rows
     return groups
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.clustering.plan import BYTES_PER_EDGE, Chain, Plan
+from pipelines.clustering.workspace import BYTES_PER_EDGE, Chain, Workspace
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.text.copies import clusters as science
@@ -22,19 +22,19 @@ NODES_PER_FILE = 2**20
 _RANK_BITS = np.uint64(32)
 
 
-def label(context: Context, plan: Plan, verdicts: Sequence[str], edges: int) -> list[str]:
+def label(context: Context, workspace: Workspace, verdicts: Sequence[str], edges: int) -> list[str]:
     """The files of (node, component) for every document with an edge that is no component's best; `edges` are alike."""
-    if edges * BYTES_PER_EDGE <= plan.budget // 2:
-        return _at_once(plan, verdicts)
-    return by_rounds(context, plan, verdicts, parts_for(plan, edges))
+    if edges * BYTES_PER_EDGE <= workspace.budget // 2:
+        return _at_once(workspace, verdicts)
+    return by_rounds(context, workspace, verdicts, parts_for(workspace, edges))
 
 
-def parts_for(plan: Plan, edges: int) -> int:
+def parts_for(workspace: Workspace, edges: int) -> int:
     """Ranges of nodes, so that the edges of one, in both directions, are sorted within half of the budget."""
-    return max(1, -(-2 * edges * BYTES_PER_EDGE // max(1, plan.budget // 2)))
+    return max(1, -(-2 * edges * BYTES_PER_EDGE // max(1, workspace.budget // 2)))
 
 
-def _at_once(plan: Plan, verdicts: Sequence[str]) -> list[str]:
+def _at_once(workspace: Workspace, verdicts: Sequence[str]) -> list[str]:
     found = [_accepted(uri) for uri in verdicts]
     first = np.concatenate([np.empty(0, np.uint32), *(pair[0] for pair in found)])
     second = np.concatenate([np.empty(0, np.uint32), *(pair[1] for pair in found)])
@@ -44,23 +44,23 @@ def _at_once(plan: Plan, verdicts: Sequence[str]) -> list[str]:
     uris: list[str] = []
     for number, start in enumerate(range(0, len(nodes), NODES_PER_FILE)):
         chunk = slice(start, start + NODES_PER_FILE)
-        uris.append(plan.path("labels", f"{number:05}.arrow"))
+        uris.append(workspace.path("labels", f"{number:05}.arrow"))
         spill.write_columns(uris[-1], node=nodes[chunk], component=component[chunk])
     return uris
 
 
-def by_rounds(context: Context, plan: Plan, verdicts: Sequence[str], ranges: int) -> list[str]:
+def by_rounds(context: Context, workspace: Workspace, verdicts: Sequence[str], ranges: int) -> list[str]:
     """Large-star and small-star until a round changes nothing.
 
     Raises ValueError when MAX_ROUNDS are not enough.
     """
     sources, done = list(verdicts), 0
     while sources:
-        folder = plan.path("components", f"{done:03}")
+        folder = workspace.path("components", f"{done:03}")
         inputs = [(f"edges-{i:05}", json.dumps({"number": i, "uri": uri}), files.size(uri)) for i, uri in enumerate(sources)]
-        plan.run(context, inputs, rounds_chain(folder, ranges))
+        workspace.run(context, inputs, rounds_chain(folder, ranges))
         if done:
-            files.remove(plan.path("components", f"{done - ROUNDS_AT_ONCE:03}"))
+            files.remove(workspace.path("components", f"{done - ROUNDS_AT_ONCE:03}"))
         done += ROUNDS_AT_ONCE
         sources = files.listing(files.join(folder, "stars"), ".arrow")
         changes = spill.total(spill.read_notes(files.join(folder, f"changes-{ROUNDS_AT_ONCE - 1}")), "changes")

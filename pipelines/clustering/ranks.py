@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.clustering.plan import Chain, Plan
-from pipelines.clustering.signatures import Piece
+from pipelines.clustering.signatures import SignaturePart
+from pipelines.clustering.workspace import Chain, Workspace
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.stages import signatures
@@ -30,57 +30,57 @@ DOCUMENTS_PER_SAMPLE = 256  # one of so many is looked at for the splitters
 _PLACE_BITS, _CHARACTER_BITS, _ID_BITS = 16, 24, 22  # with the two flags: 64
 
 
-def write_tasks(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
+def write_tasks(context: Context, workspace: Workspace, groups: Sequence[Sequence[SignaturePart]]) -> None:
     """What each group of parts consists of, for its steps."""
-    priorities = sorted({_priority(context, piece) for group in groups for piece in group}, reverse=True)
+    priorities = sorted({_priority(context, part) for group in groups for part in group}, reverse=True)
     if len(priorities) > 2**_PLACE_BITS:
         raise UserError(f"{len(priorities):,} different priorities of sources; at most {2**_PLACE_BITS:,} can be told apart")
     for number, group in enumerate(groups):
         parts = [
             {
-                "uri": piece.uri,
-                "published": piece.corpus is not None,
-                "place": priorities.index(_priority(context, piece)),
+                "uri": part.uri,
+                "published": part.corpus is not None,
+                "place": priorities.index(_priority(context, part)),
             }
-            for piece in group
+            for part in group
         ]
-        rows = sum(piece.rows for piece in group)
-        spill.write_note(_task_uri(plan, number), number=number, first=group[0].first, rows=rows, parts=parts)
-    spill.write_columns(plan.path("groups.arrow"), first=np.array([group[0].first for group in groups], np.int64))
+        rows = sum(part.rows for part in group)
+        spill.write_note(_task_uri(workspace, number), number=number, first=group[0].first, rows=rows, parts=parts)
+    spill.write_columns(workspace.path("groups.arrow"), first=np.array([group[0].first for group in groups], np.int64))
 
 
-def _priority(context: Context, piece: Piece) -> int:
-    return 0 if piece.corpus is not None else context.config.source(piece.source).priority
+def _priority(context: Context, part: SignaturePart) -> int:
+    return 0 if part.corpus is not None else context.config.source(part.source).priority
 
 
-def rank(context: Context, plan: Plan, groups: Sequence[Sequence[Piece]]) -> None:
+def rank(context: Context, workspace: Workspace, groups: Sequence[Sequence[SignaturePart]]) -> None:
     """Write the segments, and the ranks of each group's documents where `ranks_uri` says."""
     inputs = [
-        (f"sample-{number:05}", _task_uri(plan, number), sum(piece.rows for piece in group) * plan.bytes_per_document)
+        (f"sample-{number:05}", _task_uri(workspace, number), sum(part.rows for part in group) * workspace.bytes_per_document)
         for number, group in enumerate(groups)
     ]
-    plan.run(context, inputs, rank_chain(plan))
-    spill.write_columns(_bases_uri(plan), base=_bases(plan))
+    workspace.run(context, inputs, rank_chain(workspace))
+    spill.write_columns(_bases_uri(workspace), base=_bases(workspace))
     for folder in ("samples", "unsorted", "group-ranks"):
-        files.remove(plan.path(folder))
+        files.remove(workspace.path(folder))
 
 
-def rank_chain(plan: Plan) -> Chain:
+def rank_chain(workspace: Workspace) -> Chain:
     """From groups of parts to segments and ranks."""
-    return Sample(plan), (Splitters(plan), Spread(plan), SortSegment(plan), GroupRanks(plan))
+    return SamplePrefixes(workspace), (Splitters(workspace), Spread(workspace), SortSegment(workspace), GroupRanks(workspace))
 
 
-def ranks_uri(plan: Plan, group: int) -> str:
+def ranks_uri(workspace: Workspace, group: int) -> str:
     """The file of the ranks of a group's documents."""
-    return plan.path("ranks", f"{group:05}.arrow")
+    return workspace.path("ranks", f"{group:05}.arrow")
 
 
 class Segments:
     """Where the documents of each rank lie."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self.bases = spill.read_columns(_bases_uri(plan))["base"]
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.bases = spill.read_columns(_bases_uri(workspace))["base"]
 
     def of(self, ranks: Ranks) -> NDArray[np.int64]:
         """The segment of each rank."""
@@ -88,29 +88,29 @@ class Segments:
 
     def uri(self, segment: int) -> str:
         """The file of a segment: its documents in the order of their ranks."""
-        return _segment_uri(self._plan, segment)
+        return _segment_uri(self._workspace, segment)
 
     def places(self, segment: int, ranks: Ranks) -> NDArray[np.int64]:
         """The rows of some ranks in their segment's file."""
         return ranks.astype(np.int64) - self.bases[segment]
 
 
-def _task_uri(plan: Plan, group: int) -> str:
-    return plan.path("tasks", f"{group:05}.json")
+def _task_uri(workspace: Workspace, group: int) -> str:
+    return workspace.path("tasks", f"{group:05}.json")
 
 
-def _segment_uri(plan: Plan, segment: int) -> str:
-    return plan.path("segments", f"{segment:05}.arrow")
+def _segment_uri(workspace: Workspace, segment: int) -> str:
+    return workspace.path("segments", f"{segment:05}.arrow")
 
 
-def _bases_uri(plan: Plan) -> str:
-    return plan.path("bases.arrow")
+def _bases_uri(workspace: Workspace) -> str:
+    return workspace.path("bases.arrow")
 
 
-def _bases(plan: Plan) -> NDArray[np.int64]:
+def _bases(workspace: Workspace) -> NDArray[np.int64]:
     """The rank of the first document of each segment; empty segments have no note."""
-    rows = np.zeros(plan.segments, np.int64)
-    for note in spill.read_notes(plan.path("segment-rows")):
+    rows = np.zeros(workspace.segments, np.int64)
+    for note in spill.read_notes(workspace.path("segment-rows")):
         rows[note["segment"]] = note["rows"]
     return np.concatenate([[0], np.cumsum(rows)[:-1]])
 
@@ -119,16 +119,16 @@ def _bases(plan: Plan) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SamplePrefixes:
     """Map: the rank prefixes of a sample of a group's documents."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, task_uri: str) -> list[tuple[int, str]]:
         """Write the file of the group, for the only splitters."""
         task = json.loads(files.read_text(task_uri))
-        prefixes = np.sort(_prefixes(_batches(self.plan, task)))[::DOCUMENTS_PER_SAMPLE]
-        uri = self.plan.path("samples", f"{task['number']:05}.arrow")
+        prefixes = np.sort(_prefixes(_batches(self.workspace, task)))[::DOCUMENTS_PER_SAMPLE]
+        uri = self.workspace.path("samples", f"{task['number']:05}.arrow")
         spill.write_columns(uri, prefix=prefixes)
         return [(0, uri)]
 
@@ -137,13 +137,13 @@ class Sample:
 class Splitters:
     """The prefixes at which the segments begin, one file for every group."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, _key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write it, and hand it to the groups."""
         prefixes = np.sort(spill.read_all(uris, prefix=np.uint64)["prefix"])
-        segments = self.plan.segments
-        uri = self.plan.path("splitters.arrow")
+        segments = self.workspace.segments
+        uri = self.workspace.path("splitters.arrow")
         spill.write_columns(uri, prefix=prefixes[np.arange(1, segments) * len(prefixes) // segments])
         return [(spill.number_of(sample), uri) for sample in uris]
 
@@ -152,18 +152,18 @@ class Splitters:
 class Spread:
     """The documents of a group, with all that is known of them, by segment."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, group: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write a file per segment that has documents of this group."""
-        batches = _batches(self.plan, json.loads(files.read_text(_task_uri(self.plan, group))))
+        batches = _batches(self.workspace, json.loads(files.read_text(_task_uri(self.workspace, group))))
         segments = np.searchsorted(spill.read_columns(uris[0])["prefix"], _prefixes(batches), side="right")
         rows = Rows(batches)
         written: list[tuple[int, str]] = []
         for segment in np.unique(segments).tolist():
-            uri = spill.keyed(self.plan.path("unsorted"), segment, f"{group:05}")
+            uri = spill.keyed(self.workspace.path("unsorted"), segment, f"{group:05}")
             chosen = np.flatnonzero(segments == segment)
-            spill.write_batches(uri, rows.schema, in_chunks(self.plan, rows, chosen))
+            spill.write_batches(uri, rows.schema, in_chunks(self.workspace, rows, chosen))
             written.append((segment, uri))
         return written
 
@@ -172,21 +172,21 @@ class Spread:
 class SortSegment:
     """The documents of a segment by rank; the place of each in it goes back to its group."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, segment: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write the segment's file and a file per group that has documents in it."""
-        plan = self.plan
+        workspace = self.workspace
         batches = [batch for uri in uris for batch in spill.batches_of(uri)]  # by group: so by document number
         order = science.rank_order(*_keys(batches))
         names = [name for name in batches[0].schema.names if name not in ("characters", "passes", "published", "place")]
         rows = Rows([batch.select(names) for batch in batches])
-        spill.write_batches(_segment_uri(plan, segment), rows.schema, in_chunks(plan, rows, order))
-        spill.write_note(plan.path("segment-rows", f"{segment:05}.json"), segment=segment, rows=len(order))
+        spill.write_batches(_segment_uri(workspace, segment), rows.schema, in_chunks(workspace, rows, order))
+        spill.write_note(workspace.path("segment-rows", f"{segment:05}.json"), segment=segment, rows=len(order))
         numbers = np.concatenate([batch["number"].to_numpy() for batch in batches])[order]
-        firsts = spill.read_columns(plan.path("groups.arrow"))["first"]
+        firsts = spill.read_columns(workspace.path("groups.arrow"))["first"]
         return spill.write_by_key(
-            plan.path("group-ranks"),
+            workspace.path("group-ranks"),
             f"{segment:05}",
             np.searchsorted(firsts, numbers, side="right") - 1,
             number=numbers,
@@ -198,29 +198,29 @@ class SortSegment:
 class GroupRanks:
     """The ranks of a group's documents, in the order of these."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, group: int, uris: Sequence[str]) -> None:
         """Write the file of the group."""
-        task = json.loads(files.read_text(_task_uri(self.plan, group)))
-        bases = _bases(self.plan)  # every segment is sorted by now
+        task = json.loads(files.read_text(_task_uri(self.workspace, group)))
+        bases = _bases(self.workspace)  # every segment is sorted by now
         ranks = np.empty(task["rows"], np.uint32)
         for uri in uris:
             found = spill.read_columns(uri)
             ranks[found["number"].astype(np.int64) - task["first"]] = found["place"] + bases[spill.number_of(uri)]
-        spill.write_columns(ranks_uri(self.plan, group), rank=ranks)
+        spill.write_columns(ranks_uri(self.workspace, group), rank=ranks)
 
 
-def in_chunks(plan: Plan, rows: Rows, numbers: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
+def in_chunks(workspace: Workspace, rows: Rows, numbers: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
     """Some rows in their order, few enough at a time."""
-    for chunk in rows.chunks(numbers, plan.bytes_at_once):
+    for chunk in rows.chunks(numbers, workspace.bytes_at_once):
         yield rows.take(numbers[chunk])
 
 
-def _batches(plan: Plan, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
+def _batches(workspace: Workspace, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
     """The signatures of a group and, beside them, document numbers and what ranks a document but stands in no part."""
     names = ["id", "exact", "url", "minhash", "characters", "passes"]
-    names += ["words"] if signatures.has_words(plan.section) else []
+    names += ["words"] if signatures.has_words(workspace.section) else []
     found: list[pa.RecordBatch] = []
     first = task["first"]
     for part in task["parts"]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipelines.clustering import report
-from pipelines.clustering.signatures import Piece, SignatureStore
+from pipelines.clustering.signatures import SignaturePart, SignatureStore
 from pipelines.config import DeduplicateSection
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
@@ -92,41 +92,41 @@ def part_path(documents_dataset: str, unit: str) -> str:
     return f"{TABLE}/{documents_dataset}/{unit}.parquet"
 
 
-def write_part(uri: str, piece: Piece, rows: pa.Table) -> Part:
+def write_part(uri: str, part: SignaturePart, rows: pa.Table) -> Part:
     """Write the removals (schema.CLUSTERS, sorted by id) of one unit."""
-    path = part_path(piece.dataset, piece.unit)
+    path = part_path(part.dataset, part.unit)
     with files.writing(files.join(uri, path)) as stream:
         pq.write_table(rows, pa.PythonFile(stream, mode="w"), compression="zstd")
-    unit = f"{piece.dataset}/{piece.unit}"
+    unit = f"{part.dataset}/{part.unit}"
     return Part(table=TABLE, unit=unit, path=path, rows=rows.num_rows, bytes=stream.bytes_written, sha256=stream.sha256)
 
 
-def write_parts(uri: str, pieces: Sequence[Piece], removals: pa.Table | pa.RecordBatch) -> dict[int, Part]:
-    """A part for each unit that loses documents, by its piece's number; `removals` is what `Members.removals` gives.
+def write_parts(uri: str, parts: Sequence[SignaturePart], removals: pa.Table | pa.RecordBatch) -> dict[int, Part]:
+    """A part for each unit that loses documents, by its part's number; `removals` is what `Members.removals` gives.
 
     Raises ClusterError when a kept document of a unit has the id of a removed one: a removal goes by id, both would go.
     """
     table = pa.Table.from_batches([removals]) if isinstance(removals, pa.RecordBatch) else removals.combine_chunks()
-    ids, owner = id_pairs(table["id"].combine_chunks()), table["piece"].to_numpy()
+    ids, owner = id_pairs(table["id"].combine_chunks()), table["part"].to_numpy()
     order = np.lexsort((ids[:, 1], ids[:, 0], owner))
     present, first = np.unique(owner[order], return_index=True)
-    parts: dict[int, Part] = {}
+    written: dict[int, Part] = {}
     for index, rows in zip(present.tolist(), np.split(order, first)[1:], strict=True):
         chosen = table.take(pa.array(rows)).combine_chunks()
-        _check_ids(pieces[index], ids[rows], chosen["number"].to_numpy())
-        parts[index] = write_part(uri, pieces[index], chosen.select(CLUSTERS.names).cast(CLUSTERS))
-    return parts
+        _check_ids(parts[index], ids[rows], chosen["number"].to_numpy())
+        written[index] = write_part(uri, parts[index], chosen.select(CLUSTERS.names).cast(CLUSTERS))
+    return written
 
 
-def _check_ids(piece: Piece, removed: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
-    ids = np.concatenate([id_pairs(batch["id"]) for batch in batches_of(piece.uri)])
+def _check_ids(part: SignaturePart, removed: NDArray[np.uint64], numbers: NDArray[np.int64]) -> None:
+    ids = np.concatenate([id_pairs(batch["id"]) for batch in batches_of(part.uri)])
     is_kept = np.ones(len(ids), np.bool_)
-    is_kept[numbers - piece.first] = False
+    is_kept[numbers - part.first] = False
     suspects = ids[is_kept & np.isin(ids[:, 0], removed[:, 0])]
     known = {bytes(name) for name in removed[np.isin(removed[:, 0], suspects[:, 0])]}
     for name in suspects:
         if bytes(name) in known:
-            raise same_id(piece, hex_ids(name[np.newaxis])[0])
+            raise same_id(part, hex_ids(name[np.newaxis])[0])
 
 
 def has_new(nodes: Ranks, components: Ranks, published: int) -> NDArray[np.bool_]:
@@ -140,7 +140,7 @@ class Members:
     def __init__(
         self,
         section: DeduplicateSection,
-        pieces: Sequence[Piece],
+        parts: Sequence[SignaturePart],
         store: SignatureStore,
         nodes: Ranks,
         components: Ranks,
@@ -148,7 +148,7 @@ class Members:
         rows: NDArray[np.int64],
     ) -> None:
         """Nodes (ranks) are sorted; `numbers` are their documents', `rows` their rows in the store."""
-        self._section, self._pieces, self._store = section, pieces, store
+        self._section, self._parts, self._store = section, parts, store
         self._nodes, self._components, self._numbers, self._rows = nodes, components, numbers, rows
         self._ids = store.ids()[rows]
         self._clusters = least_ids(self._ids, components)
@@ -171,24 +171,24 @@ class Members:
         return self._rows[np.searchsorted(self._nodes, ranks)]
 
     def removals(self, chosen: science.Removals) -> pa.RecordBatch:
-        """Rows of schema.CLUSTERS, and number and piece of the removed document."""
+        """Rows of schema.CLUSTERS, and number and part of the removed document."""
         removed, survivor = np.searchsorted(self._nodes, chosen.removed), np.searchsorted(self._nodes, chosen.survivor)
         exact = self._store.exact(self._rows[removed]) == self._store.exact(self._rows[survivor])
-        corpora = np.array([piece.corpus for piece in self._pieces], np.object_)
+        corpora = np.array([part.corpus for part in self._parts], np.object_)
         columns = {
             "id": binary_ids(self._ids[removed]),
             "cluster": binary_ids(self._clusters[removed]),
             "survivor": binary_ids(self._ids[survivor]),
             "similarity": pa.array(chosen.similarity),
             "grain": pa.array(grains(exact.all(axis=1), chosen.similarity, self._section), pa.string()),
-            "corpus": pa.array(corpora[self._piece_of(self._numbers[survivor])], pa.string()),
+            "corpus": pa.array(corpora[self._part_of(self._numbers[survivor])], pa.string()),
             "number": pa.array(self._numbers[removed]),
-            "piece": pa.array(self._piece_of(self._numbers[removed])),
+            "part": pa.array(self._part_of(self._numbers[removed])),
         }
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
-    def _piece_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.searchsorted([piece.first for piece in self._pieces], numbers, side="right") - 1
+    def _part_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted([part.first for part in self._parts], numbers, side="right") - 1
 
     def figures(self, rows: pa.RecordBatch) -> dict[str, Any]:
         """What `Figures` adds up, of these components; `rows` are their removals."""
@@ -198,8 +198,8 @@ class Members:
         grain, similarity = np.array(rows["grain"].to_pylist(), np.str_), rows["similarity"].to_numpy()
         removed = report.Removed(id_pairs(rows["cluster"]), id_pairs(rows["survivor"]), similarity, grain)
         largest = report.largest_clusters(list(zip(names, members[by_size].tolist(), strict=True)), removed)
-        sources = np.array([piece.source for piece in self._pieces], np.object_)
-        by_source = pa.table({"source": pa.array(sources[rows["piece"].to_numpy()], pa.string()), "grain": rows["grain"]})
+        sources = np.array([part.source for part in self._parts], np.object_)
+        by_source = pa.table({"source": pa.array(sources[rows["part"].to_numpy()], pa.string()), "grain": rows["grain"]})
         return {
             "clusters": len(present),
             "sizes": report.size_histogram(members),
@@ -238,10 +238,10 @@ def too_large(members: int, best: str, section: DeduplicateSection) -> ClusterEr
     )
 
 
-def same_id(piece: Piece, name: str) -> ClusterError:
+def same_id(part: SignaturePart, name: str) -> ClusterError:
     """The error about two documents of a unit that have one id, of which one is removed and one kept."""
     return ClusterError(
-        f"{piece.dataset}, unit {piece.unit}: two documents have the id {name}; the source"
+        f"{part.dataset}, unit {part.unit}: two documents have the id {name}; the source"
         " gives one key to two records: remove one of them from the input"
     )
 

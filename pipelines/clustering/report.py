@@ -1,4 +1,4 @@
-"""What the clusters say of themselves: sizes, similarities, the largest ones with a piece of text.
+"""What the clusters say of themselves: sizes, similarities, the largest ones with a part of text.
 
 Arrays in, plain values out: they go into the manifest's facts, from there into report.json, report.html and the closing tables.
 """

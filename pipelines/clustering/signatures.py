@@ -25,7 +25,7 @@ WORDS_AT_ONCE = 2**24  # that two columns of documents hold, but for a pair that
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SignaturePart:
     """One part of signatures and its place among all documents."""
 
     dataset: str
@@ -37,14 +37,14 @@ class Piece:
     corpus: str | None = None  # the earlier published corpus whose documents these are; None: this build's
 
 
-def pieces_of(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> list[Piece]:
+def signature_parts(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> list[SignaturePart]:
     """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
 
     The indexes of earlier corpora come after this build's documents.
 
     Raises ValueError when a unit has no signatures for its documents.
     """
-    pieces: list[Piece] = []
+    parts: list[SignaturePart] = []
     first = 0
     for dataset in documents:
         found = dataset.manifest
@@ -55,15 +55,15 @@ def pieces_of(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> 
             )
         for part in found.of(signatures.TABLE):
             source = found.dataset.removeprefix("documents/")
-            pieces.append(Piece(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
+            parts.append(SignaturePart(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
             first += part.rows
     for index, corpus in zip(indexes, earlier.labels(indexes), strict=True):
         for part in index.manifest.of(earlier.INDEX):
-            pieces.append(Piece(earlier.INDEX, "", part.unit, files.join(index.uri, part.path), first, part.rows, corpus))
+            parts.append(SignaturePart(earlier.INDEX, "", part.unit, files.join(index.uri, part.path), first, part.rows, corpus))
             first += part.rows
     if first >= 2**32:
         raise UserError(f"{first:,} documents; one build deduplicates fewer than 2^32: split the corpus by source")
-    return pieces
+    return parts
 
 
 class SignatureStore:

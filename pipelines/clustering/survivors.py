@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.clustering import removals
-from pipelines.clustering.plan import Chain, Plan, parts_of
 from pipelines.clustering.ranks import Segments
 from pipelines.clustering.removals import Figures, Members
-from pipelines.clustering.signatures import Piece, SignatureStore
+from pipelines.clustering.signatures import SignaturePart, SignatureStore
+from pipelines.clustering.workspace import Chain, Workspace, ranges_needed
 from pipelines.contract import files
 from pipelines.contract.manifest import Part
 from pipelines.text.copies.clusters import Ranks
@@ -26,25 +26,30 @@ from pipelines.units.spill import Rows
 
 
 def survivors(
-    context: Context, plan: Plan, pieces: Sequence[Piece], labels: Sequence[str], uri: str
+    context: Context, workspace: Workspace, parts: Sequence[SignaturePart], labels: Sequence[str], uri: str
 ) -> tuple[Figures, tuple[Part, ...]]:
     """Choose the survivors and write the removals below `uri`.
 
     Raises ClusterError (by way of the runner: InputError) when a cluster is too large, or an id is not unique in its unit.
     """
     labelled = sum(spill.read_columns(name)["node"].size for name in labels)
-    ranges = parts_of(2 * labelled * plan.bytes_per_document, plan.budget // 2)
-    spill.write_note(plan.path("pieces.json"), pieces=[asdict(piece) for piece in pieces])
-    size = 2 * labelled * plan.bytes_per_document // max(1, len(labels))
+    ranges = ranges_needed(2 * labelled * workspace.bytes_per_document, workspace.budget // 2)
+    spill.write_note(workspace.path("parts.json"), parts=[asdict(part) for part in parts])
+    size = 2 * labelled * workspace.bytes_per_document // max(1, len(labels))
     inputs = [(f"labels-{number:05}", name, size) for number, name in enumerate(labels)]
-    plan.run(context, inputs, survivors_chain(plan, ranges, uri))
-    parts = tuple(Part.model_validate(note) for note in spill.read_notes(plan.path("parts")))
-    return removals.added(spill.read_notes(plan.path("figures")), plan.section), parts
+    workspace.run(context, inputs, survivors_chain(workspace, ranges, uri))
+    written = tuple(Part.model_validate(note) for note in spill.read_notes(workspace.path("parts")))
+    return removals.added(spill.read_notes(workspace.path("figures")), workspace.section), written
 
 
-def survivors_chain(plan: Plan, ranges: int, uri: str) -> Chain:
+def survivors_chain(workspace: Workspace, ranges: int, uri: str) -> Chain:
     """From labels to parts."""
-    return ByComponent(plan, ranges), (Sizes(plan, ranges), AttachMembers(plan, ranges), Choose(plan), WriteParts(plan, uri))
+    return ByComponent(workspace, ranges), (
+        Sizes(workspace, ranges),
+        AttachMembers(workspace, ranges),
+        Choose(workspace),
+        WriteParts(workspace, uri),
+    )
 
 
 # The steps
@@ -54,7 +59,7 @@ def survivors_chain(plan: Plan, ranges: int, uri: str) -> Chain:
 class ByComponent:
     """Map: the labels of a file by component."""
 
-    plan: Plan
+    workspace: Workspace
     ranges: int
 
     def __call__(self, uri: str) -> list[tuple[int, str]]:
@@ -62,60 +67,60 @@ class ByComponent:
         found = spill.read_columns(uri)
         keys = range_of(found["component"], self.ranges)
         name = f"{spill.number_of(uri):05}"
-        return spill.write_by_key(self.plan.path("labelled"), name, keys, **found)
+        return spill.write_by_key(self.workspace.path("labelled"), name, keys, **found)
 
 
 @dataclass(frozen=True)
 class Sizes:
     """The members of a range of components, the best among them, by the segment in which their evidence lies."""
 
-    plan: Plan
+    workspace: Workspace
     ranges: int
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write a file per segment; a component that is too large ends the run."""
         found = spill.read_all(uris, node=np.uint32, component=np.uint32)
-        is_open = removals.has_new(found["node"], found["component"], self.plan.published)
+        is_open = removals.has_new(found["node"], found["component"], self.workspace.published)
         found = {name: values[is_open] for name, values in found.items()}
         if not len(found["node"]):
             return []
         best, others = np.unique(found["component"], return_counts=True)
-        segments = Segments(self.plan)
+        segments = Segments(self.workspace)
         self._check(segments, best, others + 1)
         node, component = np.concatenate([best, found["node"]]), np.concatenate([best, found["component"]])
-        return spill.write_by_key(self.plan.path("members"), f"{key:05}", segments.of(node), node=node, component=component)
+        return spill.write_by_key(self.workspace.path("members"), f"{key:05}", segments.of(node), node=node, component=component)
 
     def _check(self, segments: Segments, best: Ranks, members: NDArray[np.int64]) -> None:
-        if members.max() <= self.plan.section.cluster_limit:
+        if members.max() <= self.workspace.section.cluster_limit:
             return
         document = best[[np.argmax(members)]]
         segment = int(segments.of(document)[0])
         row = Rows.of([segments.uri(segment)]).take(segments.places(segment, document))
-        raise removals.too_large(int(members.max()), row["id"][0].as_py().hex(), self.plan.section)
+        raise removals.too_large(int(members.max()), row["id"][0].as_py().hex(), self.workspace.section)
 
 
 @dataclass(frozen=True)
 class AttachMembers:
     """The evidence of the members in a segment, by component."""
 
-    plan: Plan
+    workspace: Workspace
     ranges: int
 
     def __call__(self, segment: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write a file per range of components and chunk of members."""
-        segments = Segments(self.plan)
+        segments = Segments(self.workspace)
         rows = Rows.of([segments.uri(segment)])
         written: list[tuple[int, str]] = []
         for uri in uris:
             found = spill.read_columns(uri)
             places = segments.places(segment, found["node"])
-            for number, chunk in enumerate(rows.chunks(places, self.plan.bytes_at_once)):
+            for number, chunk in enumerate(rows.chunks(places, self.workspace.bytes_at_once)):
                 evidence = rows.take(places[chunk])
                 for name in ("node", "component"):
                     evidence = evidence.append_column(name, pa.array(found[name][chunk]))
                 name = f"{segment:05}-{spill.number_of(uri):05}-{number:05}"
                 keys = range_of(found["component"][chunk], self.ranges)
-                written += spill.write_rows_by_key(self.plan.path("evidence"), name, keys, evidence)
+                written += spill.write_rows_by_key(self.workspace.path("evidence"), name, keys, evidence)
         return written
 
 
@@ -123,28 +128,28 @@ class AttachMembers:
 class Choose:
     """The removals in a range of components, by the group of the part that loses the document."""
 
-    plan: Plan
+    workspace: Workspace
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write a file per group, and the figures of the range."""
-        members = _members(self.plan, uris)
-        rows = members.removals(members.chosen(self.plan.published))
-        spill.write_note(self.plan.path("figures", f"{key:05}.json"), **members.figures(rows))
-        firsts = spill.read_columns(self.plan.path("groups.arrow"))["first"]
+        members = _members(self.workspace, uris)
+        rows = members.removals(members.chosen(self.workspace.published))
+        spill.write_note(self.workspace.path("figures", f"{key:05}.json"), **members.figures(rows))
+        firsts = spill.read_columns(self.workspace.path("groups.arrow"))["first"]
         groups = np.searchsorted(firsts, rows["number"].to_numpy(), side="right") - 1
-        return spill.write_rows_by_key(self.plan.path("removals"), f"{key:05}", groups, rows)
+        return spill.write_rows_by_key(self.workspace.path("removals"), f"{key:05}", groups, rows)
 
 
-def _members(plan: Plan, uris: Sequence[str]) -> Members:
+def _members(workspace: Workspace, uris: Sequence[str]) -> Members:
     """The members of a range of components with their evidence."""
-    store = SignatureStore(uris, plan.section)
+    store = SignatureStore(uris, workspace.section)
     batches = [batch for uri in uris for batch in spill.batches_of(uri)]
     nodes, components, numbers = (
         np.concatenate([batch[name].to_numpy() for batch in batches]) for name in ("node", "component", "number")
     )
     order = np.argsort(nodes)
     return Members(
-        plan.section, _pieces(plan), store, nodes[order], components[order], numbers[order].astype(np.int64), rows=order
+        workspace.section, _parts(workspace), store, nodes[order], components[order], numbers[order].astype(np.int64), rows=order
     )
 
 
@@ -152,15 +157,15 @@ def _members(plan: Plan, uris: Sequence[str]) -> Members:
 class WriteParts:
     """The table of removals, a part for each unit of a group that loses documents."""
 
-    plan: Plan
+    workspace: Workspace
     uri: str
 
     def __call__(self, _group: int, uris: Sequence[str]) -> None:
         """Write the parts, and a note of each."""
         rows = pa.Table.from_batches([batch for uri in uris for batch in spill.batches_of(uri)])
-        for index, part in removals.write_parts(self.uri, _pieces(self.plan), rows).items():
-            spill.write_note(self.plan.path("parts", f"{index:08}.json"), **part.model_dump())
+        for index, part in removals.write_parts(self.uri, _parts(self.workspace), rows).items():
+            spill.write_note(self.workspace.path("parts", f"{index:08}.json"), **part.model_dump())
 
 
-def _pieces(plan: Plan) -> list[Piece]:
-    return [Piece(**entry) for entry in json.loads(files.read_text(plan.path("pieces.json")))["pieces"]]
+def _parts(workspace: Workspace) -> list[SignaturePart]:
+    return [SignaturePart(**entry) for entry in json.loads(files.read_text(workspace.path("parts.json")))["parts"]]

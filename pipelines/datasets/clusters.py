@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 
 from pipelines.clustering import removals, report
 from pipelines.clustering.in_memory import deduplicate_in_memory
-from pipelines.clustering.plan import fits
 from pipelines.clustering.removals import Deduplicated, Figures
-from pipelines.clustering.signatures import Piece, pieces_of
+from pipelines.clustering.signatures import SignaturePart, signature_parts
 from pipelines.clustering.through_files import deduplicate_through_files
+from pipelines.clustering.workspace import fits
 from pipelines.config import MACHINE, DeduplicateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
@@ -80,20 +80,20 @@ def _deduplicate(
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
     """In this process if it fits the budget, else through files: the same answer."""
     section = context.config.deduplicate
-    pieces = pieces_of(documents, indexes)
-    way = deduplicate_in_memory if fits(sum(piece.rows for piece in pieces), section) else deduplicate_through_files
-    found = way(context, pieces, files.join(uri, "spill"), uri)
-    facts = _facts(pieces, documents, found)
+    parts = signature_parts(documents, indexes)
+    way = deduplicate_in_memory if fits(sum(part.rows for part in parts), section) else deduplicate_through_files
+    found = way(context, parts, files.join(uri, "spill"), uri)
+    facts = _facts(parts, documents, found)
     _check_alarms(section, facts)
     return facts, found.parts
 
 
-def _facts(pieces: Sequence[Piece], documents: Sequence[Dataset], found: Deduplicated) -> dict[str, Any]:
+def _facts(parts: Sequence[SignaturePart], documents: Sequence[Dataset], found: Deduplicated) -> dict[str, Any]:
     counts, figures = found.counts, found.figures
     return {
         "documents": sum(dataset.manifest.rows(signatures.TABLE) for dataset in documents),
         "sources": {name: _source_facts(name, dataset, figures) for name, dataset in _by_source(documents)},
-        "earlier": _earlier_facts(pieces, figures),
+        "earlier": _earlier_facts(parts, figures),
         "clusters": figures.clusters,
         "largest_cluster": figures.largest[0]["members"] if figures.largest else 0,
         "edges_verified": counts.compared - counts.failed,
@@ -117,13 +117,13 @@ def _source_facts(source: str, dataset: Dataset, figures: Figures) -> dict[str, 
     return {"documents": dataset.manifest.rows(signatures.TABLE), **by_grain}
 
 
-def _earlier_facts(pieces: Sequence[Piece], figures: Figures) -> dict[str, dict[str, int]]:
+def _earlier_facts(parts: Sequence[SignaturePart], figures: Figures) -> dict[str, dict[str, int]]:
     """Of each earlier corpus, how many documents it has published and how many of this build's it stands for."""
     facts: dict[str, dict[str, int]] = {}
-    for piece in pieces:
-        if piece.corpus is not None:
-            of_corpus = facts.setdefault(piece.corpus, {"documents": 0, "removed": figures.by_corpus.get(piece.corpus, 0)})
-            of_corpus["documents"] += piece.rows
+    for part in parts:
+        if part.corpus is not None:
+            of_corpus = facts.setdefault(part.corpus, {"documents": 0, "removed": figures.by_corpus.get(part.corpus, 0)})
+            of_corpus["documents"] += part.rows
     return facts
 
 

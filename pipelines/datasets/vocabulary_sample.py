@@ -55,11 +55,6 @@ class Draw:
         self._validation_share = validation_share
         self._pools = {language: _Pool(wanted) for language, wanted in bytes_by_language.items() if wanted}
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of text that are held now."""
-        return sum(pool.held for pool in self._pools.values())
-
     def add(self, batch: pa.RecordBatch) -> None:
         """Look at documents (columns id, work, source, language, text)."""
         found = passages(batch["text"])

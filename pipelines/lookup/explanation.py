@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.contract.reasons import DropReason
-from pipelines.lookup.find import Build, Document, Found, Place, Removal, read, read_without_text
+from pipelines.lookup.find import Build, Document, Match, Place, Removal, read, read_without_text
 from pipelines.text.copies.differences import Stretch, differences
 
 SHOWN_COPIES = 20  # of those that were dropped for one document
@@ -70,18 +70,18 @@ def explain(build: Build, keys: Sequence[str], against: Sequence[Build] = ()) ->
 
     Raises ValueError for a key that cannot be one.
     """
-    return [_answer(build, found, against) for found in build.find(keys)]
+    return [_answer(build, match, against) for match in build.find(keys)]
 
 
-def _answer(build: Build, found: Found, against: Sequence[Build]) -> Answer:
-    if not found.count:
-        return Answer(found.key, "", 0, near=found.near)
-    if len(set(found.ids)) > 1:
-        documents = read_without_text(found.places[:SHOWN_DOCUMENTS])
+def _answer(build: Build, match: Match, against: Sequence[Build]) -> Answer:
+    if not match.count:
+        return Answer(match.key, "", 0, near=match.near)
+    if len(set(match.ids)) > 1:
+        documents = read_without_text(match.places[:SHOWN_DOCUMENTS])
         listed = [(document, build.relative(document.place)) for document in documents]
-        return Answer(found.key, found.how, found.count, documents=listed)
-    explanations = [_explanation(build, place, against) for place in found.places]
-    return Answer(found.key, found.how, found.count, explanations)
+        return Answer(match.key, match.how, match.count, documents=listed)
+    explanations = [_explanation(build, place, against) for place in match.places]
+    return Answer(match.key, match.how, match.count, explanations)
 
 
 def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explanation:

@@ -65,7 +65,7 @@ class Document:
 
 
 @dataclass(slots=True)
-class Found:
+class Match:
     """What is known of one key."""
 
     key: str
@@ -118,7 +118,7 @@ class Build:
         shards = [part for name in tokens for part in self.parts(name, "drops")]
         return [*self.parts("corpus", "documents"), *self.parts("corpus", "drops"), *shards]
 
-    def find(self, keys: Sequence[str]) -> list[Found]:
+    def find(self, keys: Sequence[str]) -> list[Match]:
         """Each key among the documents and drops: an id or work (hexadecimal, or a unique prefix), a URL, an origin.
 
         Raises ValueError for an id of fewer than MIN_DIGITS digits.
@@ -130,7 +130,7 @@ class Build:
             for place, rows in _scan_all(self.everything() if pending else (), columns):
                 for search in pending:
                     search.offer(level, place, rows)
-        return [search.found() for search in searches]
+        return [search.match() for search in searches]
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Place]:
         """The places of whole ids, those in the corpus before those among the drops; what is not there is left out."""
@@ -207,7 +207,7 @@ class _Search:
 
     key: str
     levels: tuple[tuple[str, ...], ...]  # what the key may be: the likely first, so that few columns are read
-    hits: dict[str, Found] = field(default_factory=dict[str, Found])
+    hits: dict[str, Match] = field(default_factory=dict[str, Match])
     below: bytes = b""  # the ids beside the key in the order of all ids
     above: bytes = b""
 
@@ -217,7 +217,7 @@ class _Search:
     def offer(self, level: int, place: Place, rows: pa.RecordBatch) -> None:
         for how in self.levels[level]:
             for index in _true(self._mask(how, rows)):
-                hit = self.hits.setdefault(how, Found(self.key, how))
+                hit = self.hits.setdefault(how, Match(self.key, how))
                 hit.count += 1
                 if len(hit.places) < PLACES:
                     hit.places.append(_at(place, index))
@@ -225,12 +225,12 @@ class _Search:
         if self.levels[level] == ("id",):
             self._note_neighbours(rows["id"])
 
-    def found(self) -> Found:
+    def match(self) -> Match:
         for how in (how for level in self.levels for how in level):
             if how in self.hits:
                 return self.hits[how]
         near = [value.hex() for value in (self.below, self.above) if value]
-        return Found(self.key, near=near)
+        return Match(self.key, near=near)
 
     def _mask(self, how: str, rows: pa.RecordBatch) -> Any:
         if how in ("id", "work"):

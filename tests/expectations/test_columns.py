@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expectations import columns
-from expectations.sample import TEXT_CHARACTERS, Sample
+from expectations.sample import TEXT_CHARACTERS, RowSample
 from pipelines.contract.batch import documents_from
 from pipelines.contract.schema import document_id, sampling_key
 
@@ -40,7 +40,7 @@ def test_not_nfc_counts_what_normalisation_would_change(texts):
 def test_a_sample_is_the_smallest_keys_in_any_order_and_batches(order, wanted, size):
     batch = rows([f"text {number}" for number in range(30)])
     shuffled = batch.take(pa.array(order))
-    sample = Sample(wanted)
+    sample = RowSample(wanted)
     for start in range(0, 30, size):
         sample.offer(shuffled.slice(start, size))
     smallest = np.argsort(sampling_key(batch["id"]), kind="stable")[:wanted]
@@ -48,7 +48,7 @@ def test_a_sample_is_the_smallest_keys_in_any_order_and_batches(order, wanted, s
 
 
 def test_a_sample_keeps_the_beginning_of_a_long_text_and_its_length():
-    sample = Sample(1)
+    sample = RowSample(1)
     sample.offer(rows(["ą" * (TEXT_CHARACTERS + 5)]))
     (row,) = sample.frame().to_dict("records")
     assert (row["text"], row["characters"]) == ("ą" * TEXT_CHARACTERS, TEXT_CHARACTERS + 5)

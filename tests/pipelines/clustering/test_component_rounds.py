@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.clustering import components
 from pipelines.clustering.components import by_rounds, label
-from pipelines.clustering.plan import plan
+from pipelines.clustering.workspace import workspace_for
 from pipelines.config import CorpusConfig
 from pipelines.units import spill
 from pipelines.units.context import Context
@@ -18,7 +18,7 @@ CONFIG = CorpusConfig.model_validate(
 def setting(tmp_path, budget=10**6):
     events = []
     context = Context(CONFIG, str(tmp_path), on_event=lambda name, facts: events.append((name, dict(facts))))
-    return context, plan(CONFIG.deduplicate, str(tmp_path / "spill"), 10, 0, 10, budget), events
+    return context, workspace_for(CONFIG.deduplicate, str(tmp_path / "spill"), 10, 0, 10, budget), events
 
 
 def verdicts(tmp_path, first, second, count, alike=None):

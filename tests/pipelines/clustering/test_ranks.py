@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from pipelines.clustering import ranks
 from pipelines.clustering.in_memory import rank_order
-from pipelines.clustering.plan import plan
 from pipelines.clustering.ranks import Segments, rank, ranks_uri, write_tasks
 from pipelines.clustering.removals import binary_ids
-from pipelines.clustering.signatures import Piece, SignatureStore
+from pipelines.clustering.signatures import SignaturePart, SignatureStore
+from pipelines.clustering.workspace import workspace_for
 from pipelines.config import CorpusConfig
 from pipelines.contract.schema import signatures
 from pipelines.units import spill
@@ -46,17 +46,17 @@ def write_part(path: str, generator: np.random.Generator, rows: int) -> None:
 
 def test_ranks_are_those_of_one_sort(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "DOCUMENTS_PER_SAMPLE", 4)
-    generator, pieces = np.random.default_rng(0), []
+    generator, parts = np.random.default_rng(0), []
     for number, (source, corpus) in enumerate([("web", None), ("books", None), ("web", None), ("", "older")]):
         uri, rows = str(tmp_path / f"{number}.arrow"), 100 + 50 * number
         write_part(uri, generator, rows)
-        pieces.append(Piece(f"documents/{source}", source, "u", uri, sum(piece.rows for piece in pieces), rows, corpus))
-    context, documents = Context(CONFIG, str(tmp_path)), sum(piece.rows for piece in pieces)
-    made = replace(plan(CONFIG.deduplicate, str(tmp_path / "spill"), documents, 250, 60 * documents, 2**20), segments=5)
-    groups = [pieces[:1], pieces[1:3], pieces[3:]]
+        parts.append(SignaturePart(f"documents/{source}", source, "u", uri, sum(part.rows for part in parts), rows, corpus))
+    context, documents = Context(CONFIG, str(tmp_path)), sum(part.rows for part in parts)
+    made = replace(workspace_for(CONFIG.deduplicate, str(tmp_path / "spill"), documents, 250, 60 * documents, 2**20), segments=5)
+    groups = [parts[:1], parts[1:3], parts[3:]]
     write_tasks(context, made, groups)
     rank(context, made, groups)
-    order = rank_order(context, pieces, SignatureStore([piece.uri for piece in pieces], CONFIG.deduplicate))
+    order = rank_order(context, parts, SignatureStore([part.uri for part in parts], CONFIG.deduplicate))
     found = [spill.read_columns(ranks_uri(made, group))["rank"] for group in range(3)]
     assert np.argsort(np.concatenate(found)).tolist() == order.tolist()
     segments = Segments(made)

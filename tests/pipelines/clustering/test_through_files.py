@@ -10,7 +10,7 @@ from pipelines.beam import runners
 from pipelines.beam.runners import InputError, PipelineError
 from pipelines.clustering import candidates, components, earlier, pairs
 from pipelines.clustering.removals import Deduplicated
-from pipelines.clustering.signatures import pieces_of
+from pipelines.clustering.signatures import signature_parts
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
@@ -116,14 +116,14 @@ def datasets(out: str, settings: CorpusConfig, seed: int, documents: int) -> tup
 def spilled(tmp_path, settings, documents, indexes=(), workers=1, budget=BUDGET) -> Deduplicated:
     context = Context(settings, str(tmp_path), RunnerOptions(workers=workers))
     found = deduplicate_through_files(
-        context, pieces_of(documents, indexes), str(tmp_path / "spill"), str(tmp_path / "out"), budget=budget
+        context, signature_parts(documents, indexes), str(tmp_path / "spill"), str(tmp_path / "out"), budget=budget
     )
     assert not (tmp_path / "spill").exists()
     return found
 
 
 def facts_of(found: Deduplicated) -> dict:
-    """What the manifest says of the same, but for the documents that were counted elsewhere and the pieces of text."""
+    """What the manifest says of the same, but for the documents that were counted elsewhere and the parts of text."""
     counts, figures = found.counts, found.figures
     return {
         "sources": {
@@ -242,7 +242,7 @@ def test_one_id_for_two_documents_of_a_unit_is_an_error(tmp_path):
 def test_a_damaged_file_names_the_step(tmp_path):
     settings = config()
     made = write_documents(str(tmp_path), settings, "web", {"u": equal_texts("ab"), "v": equal_texts("cd")})
-    damaged = Path(pieces_of([made])[1].uri)
+    damaged = Path(signature_parts([made])[1].uri)
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(PipelineError, match="unit sample-00000: ArrowInvalid"):
         spilled(tmp_path, settings, [made])

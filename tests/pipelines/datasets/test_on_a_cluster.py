@@ -14,7 +14,7 @@ from pipelines.beam import exchange, process_units, runners
 from pipelines.beam.claims import Claims
 from pipelines.clustering import components, pairs, ranks, survivors
 from pipelines.clustering.candidates import BandRows, BucketStars
-from pipelines.clustering.plan import Chain, plan
+from pipelines.clustering.workspace import Chain, workspace_for
 from pipelines.config import CorpusConfig
 from pipelines.datasets.corpus import CorpusJob
 from pipelines.datasets.documents import DocumentsJob, Model
@@ -62,7 +62,7 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     spill = f"{OUT}/clusters/x/spill"
     inputs = [("bands-00000", f'{{"parts": ["{OUT}/documents/s/x/signatures/u.arrow"]}}', 1)]
     functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
-    found = plan(CONFIG.deduplicate, spill, 10**9, 10**8, 10**12, 2**31)
+    found = workspace_for(CONFIG.deduplicate, spill, 10**9, 10**8, 10**12, 2**31)
     search = Search(
         CONFIG.repeats, CONFIG.language, f"{OUT}/clusters/x", f"{OUT}/repeats/x", spill, {"lines": 4, "windows": 9}, 10**6
     )

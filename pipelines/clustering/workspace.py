@@ -22,7 +22,7 @@ Chain = tuple[MapFunction, Sequence[Step]]  # the functions of an exchange
 
 
 @dataclass(frozen=True)
-class Plan:
+class Workspace:
     """What every step knows."""
 
     section: DeduplicateSection
@@ -71,22 +71,24 @@ def fits(documents: int, section: DeduplicateSection, edges: int | None = None) 
     return max(RANK_BYTES_PER_DOCUMENT * documents, verify) <= section.memory_mib * MIB
 
 
-def plan(section: DeduplicateSection, spill: str, documents: int, published: int, stored_bytes: int, budget: int) -> Plan:
-    """The plan for so many documents, whose signatures take `stored_bytes` together."""
+def workspace_for(
+    section: DeduplicateSection, spill: str, documents: int, published: int, stored_bytes: int, budget: int
+) -> Workspace:
+    """The workspace for so many documents, whose signatures take `stored_bytes` together."""
     bytes_per_document = -(-stored_bytes // max(1, documents))
     rows = documents * (section.lsh[0] + 2)
-    return Plan(
+    return Workspace(
         section,
         spill,
         documents,
         published,
         bytes_per_document,
         budget,
-        segments=parts_of(documents * (bytes_per_document + SORT_BYTES_PER_DOCUMENT), budget // 2),
-        ranges=parts_of(rows * SORT_BYTES_PER_ROW, budget // 2),
+        segments=ranges_needed(documents * (bytes_per_document + SORT_BYTES_PER_DOCUMENT), budget // 2),
+        ranges=ranges_needed(rows * SORT_BYTES_PER_ROW, budget // 2),
     )
 
 
-def parts_of(total: int, limit: int) -> int:
+def ranges_needed(total: int, limit: int) -> int:
     """Into how many equal parts of at most `limit` something is cut."""
     return max(1, -(-total // max(1, limit)))

@@ -2,14 +2,14 @@
 
 import doctest
 
-from pipelines.clustering import plan as plans
-from pipelines.clustering.plan import fits, parts_of, plan
+from pipelines.clustering import workspace
+from pipelines.clustering.workspace import fits, ranges_needed, workspace_for
 from pipelines.config import DeduplicateSection
 from pipelines.units import spill
 
 
 def test_documented_examples():
-    assert doctest.testmod(plans).failed == 0
+    assert doctest.testmod(workspace).failed == 0
     assert doctest.testmod(spill).failed == 0
 
 
@@ -23,8 +23,8 @@ def test_counted_edges_decide():
 
 def test_parts_follow_from_documents_and_budget():
     section = DeduplicateSection()
-    large = plan(section, "spill", 10**8, 0, 50 * 10**9, 2**31)
+    large = workspace_for(section, "spill", 10**8, 0, 50 * 10**9, 2**31)
     assert (large.bytes_per_document, large.segments, large.ranges) == (500, 56, 96)
-    small = plan(section, "spill", 0, 0, 0, 2**31)
+    small = workspace_for(section, "spill", 0, 0, 0, 2**31)
     assert (small.segments, small.ranges) == (1, 1)
-    assert [parts_of(10, 5), parts_of(11, 5), parts_of(0, 5)] == [2, 3, 1]
+    assert [ranges_needed(10, 5), ranges_needed(11, 5), ranges_needed(0, 5)] == [2, 3, 1]
