@@ -336,22 +336,22 @@ def examples(search: Search, group: int, wanted: Mapping[str, Hashes], character
     for rows, _ in _documents(search, group):
         words = word_spans.words(rows["text"])
         for table in [table for table, hashes in missing.items() if len(hashes)]:
-            pieces = (repeats.lines if table == LINES else repeats.paragraphs)(rows["text"], words)
-            places = np.flatnonzero(np.isin(pieces.hashes, missing[table]))
-            hashes, first = np.unique(pieces.hashes[places], return_index=True)
+            blocks = (repeats.lines if table == LINES else repeats.paragraphs)(rows["text"], words)
+            places = np.flatnonzero(np.isin(blocks.hashes, missing[table]))
+            hashes, first = np.unique(blocks.hashes[places], return_index=True)
             missing[table] = np.setdiff1d(missing[table], hashes)
             for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
-                found[table, value] = _text_of(rows["text"], words, pieces, place)[:characters]
+                found[table, value] = _text_of(rows["text"], words, blocks, place)[:characters]
         if not any(len(hashes) for hashes in missing.values()):
             break
     return found
 
 
-def _text_of(texts: pa.Array, words: word_spans.Words, pieces: repeats.Pieces, place: int) -> str:
-    """The whole lines of a piece."""
-    text = texts[int(np.searchsorted(pieces.offsets, place, side="right")) - 1].as_py().encode()
-    begin = text.rfind(b"\n", 0, words.starts[pieces.first[place]]) + 1
-    end = text.find(b"\n", words.ends[pieces.first[place + 1] - 1])
+def _text_of(texts: pa.Array, words: word_spans.Words, blocks: repeats.TextBlocks, place: int) -> str:
+    """The whole lines of a block."""
+    text = texts[int(np.searchsorted(blocks.offsets, place, side="right")) - 1].as_py().encode()
+    begin = text.rfind(b"\n", 0, words.starts[blocks.first[place]]) + 1
+    end = text.find(b"\n", words.ends[blocks.first[place + 1] - 1])
     return text[begin : end if end >= 0 else len(text)].decode()
 
 

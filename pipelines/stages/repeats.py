@@ -79,10 +79,10 @@ def _losses(
     """For each kind of change a flag a word."""
     losses: list[tuple[Change, NDArray[np.bool_]]] = []
     if found.lines is not None:
-        losses.append((Change.REPEATED_LINES, _in_pieces(repeats.lines(texts, words), found.lines, found.min_words)))
+        losses.append((Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), found.lines, found.min_words)))
     if found.paragraphs is not None:
         paragraphs = repeats.paragraphs(texts, words)
-        losses.append((Change.REPEATED_PARAGRAPHS, _in_pieces(paragraphs, found.paragraphs, found.min_words)))
+        losses.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, found.paragraphs, found.min_words)))
     if found.runs is not None:
         rows = pc.index_in(found.runs["id"].combine_chunks(), value_set=ids)
         here = rows.is_valid()
@@ -92,11 +92,11 @@ def _losses(
     return losses
 
 
-def _in_pieces(pieces: repeats.Pieces, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
-    long_enough = pieces.at_least(min_words)
+def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
+    long_enough = blocks.at_least(min_words)
     chosen = np.zeros(len(long_enough), np.bool_)
-    chosen[long_enough] = repeats.among(pieces.hashes[long_enough], known)
-    return repeats.words_of_pieces(pieces, chosen)
+    chosen[long_enough] = repeats.among(blocks.hashes[long_enough], known)
+    return repeats.words_of_blocks(blocks, chosen)
 
 
 def _left_empty(offsets: NDArray[np.int64], losses: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:

@@ -27,28 +27,28 @@ Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class TextBlocks:
     """The lines or the paragraphs of some texts, without those that have no word."""
 
-    hashes: Hashes  # of the words, one a piece
-    first: NDArray[np.int64]  # [pieces + 1], the number of a piece's first word; the next one's is where it ends
-    offsets: NDArray[np.int64]  # [rows + 1], the pieces of each text
+    hashes: Hashes  # of the words, one a block
+    first: NDArray[np.int64]  # [blocks + 1], the number of a block's first word; the next one's is where it ends
+    offsets: NDArray[np.int64]  # [rows + 1], the blocks of each text
     half_words: NDArray[np.int64]  # how long each is: a character of a script that is written without spaces is half a word
 
     def words(self) -> NDArray[np.int64]:
-        """How many words each piece has."""
+        """How many words each block has."""
         return np.diff(self.first)
 
     def at_least(self, words: int) -> NDArray[np.bool_]:
-        """Which pieces are as long as so many words."""
+        """Which blocks are as long as so many words."""
         return self.half_words >= 2 * words
 
     def rows(self) -> NDArray[np.int64]:
-        """The text that each piece is of."""
+        """The text that each block is of."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def lines(texts: pa.Array, words: Words) -> Pieces:
+def lines(texts: pa.Array, words: Words) -> TextBlocks:
     r"""The lines of texts (a StringArray without nulls), given their words.
 
     >>> texts = pa.array(["Read more!\n\n- READ MORE"])
@@ -56,18 +56,18 @@ def lines(texts: pa.Array, words: Words) -> Pieces:
     >>> found.words().tolist(), bool(found.hashes[0] == found.hashes[1])
     ([2, 2], True)
     """
-    return _pieces(texts, words, newlines=1)
+    return _blocks(texts, words, newlines=1)
 
 
-def paragraphs(texts: pa.Array, words: Words) -> Pieces:
+def paragraphs(texts: pa.Array, words: Words) -> TextBlocks:
     """The paragraphs of texts: what stands between two blank lines."""
-    return _pieces(texts, words, newlines=2)
+    return _blocks(texts, words, newlines=2)
 
 
-def distinct(pieces: Pieces, min_words: int) -> Hashes:
-    """The hashes of the pieces that are at least so long, each once for every text that has it, sorted."""
-    long_enough = pieces.at_least(min_words)
-    hashes, rows = pieces.hashes[long_enough], pieces.rows()[long_enough]
+def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
+    """The hashes of the blocks that are at least so long, each once for every text that has it, sorted."""
+    long_enough = blocks.at_least(min_words)
+    hashes, rows = blocks.hashes[long_enough], blocks.rows()[long_enough]
     order = np.lexsort((rows, hashes))
     hashes, rows = hashes[order], rows[order]
     is_first = np.ones(len(hashes), np.bool_)
@@ -105,17 +105,17 @@ def among(wanted: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
     return found[inverse]
 
 
-def words_of_pieces(pieces: Pieces, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A flag a word: whether it lies in a piece that is chosen."""
-    return np.repeat(chosen, pieces.words())
+def words_of_blocks(blocks: TextBlocks, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A flag a word: whether it lies in a block that is chosen."""
+    return np.repeat(chosen, blocks.words())
 
 
-def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
+def _blocks(texts: pa.Array, words: Words, newlines: int) -> TextBlocks:
     data, offsets = buffers(texts)
     begins = _begins(data, offsets, words.starts, words.ends, words.offsets, newlines)
     first = np.append(np.flatnonzero(begins), len(begins))
     halves = np.concatenate([np.zeros(1, np.int64), np.cumsum(2 - words.is_character.astype(np.int64))])
-    return Pieces(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets), np.diff(halves[first]))
+    return TextBlocks(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets), np.diff(halves[first]))
 
 
 # The passes over bytes and words
@@ -123,7 +123,7 @@ def _pieces(texts: pa.Array, words: Words, newlines: int) -> Pieces:
 
 @jit
 def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
-    """Whether each word begins a piece: its text, or what follows so many newlines with nothing but blanks between them."""
+    """Whether each word begins a block: its text, or what follows so many newlines with nothing but blanks between them."""
     begins = np.zeros(len(starts), np.bool_)
     for row in range(len(offsets) - 1):
         for word in range(offsets[row], offsets[row + 1]):
@@ -135,11 +135,11 @@ def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newline
 
 @jit
 def _hashed(hashes: Any, first: Any) -> Any:
-    """A hash of the words of each piece, in their order."""
+    """A hash of the words of each block, in their order."""
     out = np.empty(len(first) - 1, np.uint64)
-    for piece in range(len(first) - 1):
+    for block in range(len(first) - 1):
         rolling = np.uint64(0)
-        for word in range(first[piece], first[piece + 1]):
+        for word in range(first[block], first[block + 1]):
             rolling = rolling * WINDOW_BASE + hashes[word]
-        out[piece] = mix(rolling)
+        out[block] = mix(rolling)
     return out
