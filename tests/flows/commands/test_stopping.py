@@ -22,7 +22,7 @@ REPOSITORY = ROOT
 PROGRAM = """
 import os, re, signal, sys
 from expectations import gate
-from flows import cli
+from flows.commands import main as cli
 from pipelines.beam import runners
 
 gate.check = lambda uri, *_: gate.GateResult(uri, "", 0, "", cached=True)

@@ -112,7 +112,7 @@ def test_an_example_depends_on_its_place_and_on_nothing_beside_it(place: Path) -
 CONSUMER = """
 import json, signal, sys, time
 from training.data.config import FeedConfig
-from training.feed import digest, open_feed
+from training.run.feed import digest, open_feed
 import numpy as np
 
 config, folder, first, world, workers, mode = sys.argv[1:]
