@@ -1,5 +1,6 @@
 """A trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ from pipelines.contract.tokenizers.families import Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.convert import huggingface
-from training.convert.formats.weight_files import SHARD_BYTES
+from training.convert.formats.weight_files import SHARD_BYTES, read_json
 from training.models.families import parameters
 
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
+
+
+_TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
 class ExportError(UserError):
@@ -67,6 +71,7 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
     try:
         temporary.mkdir()
         write_tokenizer(found.tokenizer, str(temporary), family)
+        _limit_tokenizer(temporary, getattr(found.model.shape, "length", None))
         huggingface.write(temporary, found.model, family, special_ids, found.tokenizer.size, shard_bytes)
         temporary.replace(target)
     finally:
@@ -80,3 +85,10 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         vocabulary=found.tokenizer.size,
         files={file.name: file.stat().st_size for file in sorted(target.iterdir())},
     )
+
+
+def _limit_tokenizer(folder: Path, length: int | None) -> None:
+    """Make `truncation=True` cut texts to the model's positions; T5, whose positions are relative, has no limit (None)."""
+    if length is not None:
+        config = {**read_json(folder / _TOKENIZER_CONFIG), "model_max_length": length}
+        files.write_text(str(folder / _TOKENIZER_CONFIG), json.dumps(config, ensure_ascii=False, indent=2) + "\n")

@@ -94,6 +94,15 @@ def _quiet() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def test_truncation_cuts_to_the_positions_of_the_model(exported: Exported) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(exported.folder)
+    tokens = len(tokenizer("many stories " * 100, truncation=True)["input_ids"])
+    if exported.family == "t5":
+        assert tokens > 200
+    else:
+        assert (tokenizer.model_max_length, tokens) == (64, 64)
+
+
 def loaded(of: Exported, cls: Any = None) -> Any:
     """Their model, of which nothing was missing, too much, or of another shape."""
     model, told = (cls or CLASSES[of.family]).from_pretrained(of.folder, output_loading_info=True)
