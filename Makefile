@@ -20,10 +20,11 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python tests/support/kernels.py
 	@touch $@
 
 .PHONY: setup
-setup: $(READY)  ## create .venv from requirements.lock
+setup: $(READY)  ## create .venv from requirements.lock, and compile the kernels
 
 .PHONY: lock
 lock:  ## write requirements.lock from pyproject.toml again (needs uv on the PATH)
