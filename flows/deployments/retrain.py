@@ -173,7 +173,7 @@ def mixture(earlier: Mapping[str, int], new: Mapping[str, int], new_share: float
     """The weight of each source: new ones share `new_share`, old ones the rest, both in proportion to their tokens.
 
     >>> mixture({"wiki": 300, "books": 100}, {"wiki@2": 50}, 0.2)
-    {'wiki': 0.6000000000000001, 'books': 0.2, 'wiki@2': 0.2}
+    {'wiki': 0.6, 'books': 0.2, 'wiki@2': 0.2}
     """
     return {
         source: share * tokens / sum(group.values())

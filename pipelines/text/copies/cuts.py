@@ -27,8 +27,9 @@ _SPACE, _NEWLINE, _TAB = 0x20, 0x0A, 0x09
 def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.Array:
     r"""The texts (a StringArray without nulls) without the words that go; the very same array when none does.
 
+    >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(["Home | News\nA text.\n\nHome | News"])
-    >>> without_words(texts, words_of(texts), np.array([1, 1, 0, 0, 1, 1], np.bool_)).to_pylist()
+    >>> without_words(texts, words(texts), np.array([1, 1, 0, 0, 1, 1], np.bool_)).to_pylist()
     ['A text.']
     """
     if not goes.any():

@@ -51,8 +51,9 @@ class TextBlocks:
 def lines(texts: pa.Array, words: Words) -> TextBlocks:
     r"""The lines of texts (a StringArray without nulls), given their words.
 
+    >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(["Read more!\n\n- READ MORE"])
-    >>> found = lines(texts, words_of(texts))
+    >>> found = lines(texts, words(texts))
     >>> found.words().tolist(), bool(found.hashes[0] == found.hashes[1])
     ([2, 2], True)
     """
