@@ -5,7 +5,7 @@ A stage is a function `Batch -> Batch`. It changes texts with `rewrite`, drops d
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,6 @@ import pyarrow.compute as pc
 from pipelines.contract.ledger import Ledger, Line
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.contract.schema import DOCUMENTS, DROPS
-
-Stage = Callable[["Batch"], "Batch"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Classifier:
 
     @classmethod
     def load(cls, dataset: Dataset) -> Self | None:
-        """The classifier of this dataset; None when it is off."""
+        """Load the classifier of this dataset; None if it is off."""
         facts = dataset.manifest.facts
         if not facts["on"]:
             return None
@@ -66,6 +66,11 @@ class Classifier:
                 path.write_bytes(stream.read())
                 score = quality.load(path)
         return cls(score, facts["threshold"], frozenset(facts["languages"]))
+
+
+def load_classifier(uri: str) -> Classifier | None:
+    """Load the classifier of the dataset at `uri`; None if it is off."""
+    return Classifier.load(Dataset(uri, manifest.read(uri)))
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:

@@ -5,7 +5,7 @@ component the best-ranked documents survive (pipelines/clustering). Every remova
 per unit of documents.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +46,18 @@ def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Data
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
 
     return ensure(context, NAME, made_from, make)
+
+
+def removals_in(uri: str) -> Callable[[str, str], pa.Table]:
+    """Open a clusters dataset and return the function from a source and a unit of its documents to the unit's removals."""
+    clusters = Dataset(uri, manifest.read(uri))
+
+    def removals_of(source: str, unit: str) -> pa.Table:
+        found = removals_for(clusters, f"documents/{source}", unit)
+        assert found is not None, "the stage does not run while deduplication is off"
+        return found
+
+    return removals_of
 
 
 def removals_for(clusters: Dataset, documents_dataset: str, unit: str) -> pa.Table | None:

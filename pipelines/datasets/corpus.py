@@ -1,11 +1,12 @@
-"""corpus: the published text, and every document that is not in it with the reason and all scores known.
+"""corpus: the published text, and every dropped document with its reason and all known scores.
 
-A unit is a group of finished units of one source's documents. Their drops are carried over, and their ledger goes on
-here: the ledger of the corpus is the whole funnel, from the reader to the last filter.
+A unit is a group of finished units of one source's documents. Their drops are copied, and their ledger is continued: the
+ledger of the corpus is the whole funnel, from the reader to the last filter.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -13,23 +14,25 @@ import pyarrow as pa
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.config import CorpusConfig
 from pipelines.contract import files, manifest
-from pipelines.contract.batch import Batch, Stage
+from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
-from pipelines.datasets.classifier import Classifier
-from pipelines.datasets.clusters import removals_for
+from pipelines.datasets.classifier import load_classifier
+from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.reference import load as load_benchmarks
-from pipelines.datasets.repeats import Repeats
+from pipelines.datasets.repeats import repeated_in
 from pipelines.stages import decontaminate, deduplicate, language, quality
 from pipelines.stages import repeats as repeats_stage
-from pipelines.stages.decontaminate import Benchmarks
+from pipelines.stages.base import Stages
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
 from pipelines.units.parts import part_path, read_sidecar
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
+# Where the settings come first in `made_from`: manifests keep the order of their keys.
+_LEADING = ("clusters", "repeats", "decontaminate", "classifier")
 
 
 def build(
@@ -40,23 +43,17 @@ def build(
     reference: Dataset | None,
     classifier: Dataset,
 ) -> Dataset:
-    """Filter the documents of all sources."""
+    """Build the corpus of these documents, or find it built."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(config, uris, clusters.uri, repeats.uri, reference.uri if reference else None, classifier.uri)
+    job = CorpusJob(uris, stages(config, clusters, repeats, reference, classifier))
+    settings = job.stages.settings()
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
-        "clusters": clusters.manifest.fingerprint,
-        "repeats": repeats.manifest.fingerprint,
-        "decontaminate": {"reference": reference.manifest.fingerprint, "action": config.decontaminate.action}
-        if reference
-        else None,
-        "classifier": classifier.manifest.fingerprint,
-        "language": config.language.model_dump(mode="json", exclude={"model"}),
-        "quality": config.quality.model_dump(mode="json"),
-        "curated": sorted(source.name for source in config.sources if source.curated),
-        "versions": {stage.NAME: stage.VERSION for stage in (deduplicate, repeats_stage, decontaminate, language, quality)},
+        **{name: settings.pop(name) for name in _LEADING},
+        **settings,
+        "versions": job.stages.versions(),
     }
 
     def make(uri: str) -> Manifest:
@@ -66,8 +63,34 @@ def build(
     return ensure(context, "corpus", made_from, make)
 
 
+def stages(config: CorpusConfig, clusters: Dataset, repeats: Dataset, reference: Dataset | None, classifier: Dataset) -> Stages:
+    """Return the stages between documents and corpus."""
+    return Stages(
+        (
+            deduplicate.stage(
+                partial(removals_in, clusters.uri), clusters.manifest.fingerprint, runs=clusters.manifest.facts["enabled"]
+            ),
+            repeats_stage.stage(
+                partial(repeated_in, repeats.uri), repeats.manifest.fingerprint, runs=repeats.manifest.facts["enabled"]
+            ),
+            decontaminate.stage(
+                partial(load_benchmarks, reference.uri) if reference else None,
+                reference.manifest.fingerprint if reference else None,
+                config.decontaminate,
+            ),
+            language.stage(config.language),
+            quality.stage(
+                partial(load_classifier, classifier.uri),
+                classifier.manifest.fingerprint,
+                config.quality,
+                frozenset(source.name for source in config.sources if source.curated),
+            ),
+        )
+    )
+
+
 def units_of(documents: Dataset) -> list[Unit]:
-    """Groups of the units of one documents dataset, about 1 GiB each."""
+    """Return groups of the units of one documents dataset, of about 1 GiB each."""
     source = documents.manifest.dataset.removeprefix("documents/")
     names = sorted({part.unit for part in documents.manifest.parts})
     stored = {part.unit: part for part in documents.manifest.of("documents")}
@@ -77,54 +100,25 @@ def units_of(documents: Dataset) -> list[Unit]:
 
 @dataclass(frozen=True)
 class CorpusJob:
-    """What a worker does with a group of documents units: the URIs of what it joins, and the config."""
+    """The work on a group of units of a documents dataset."""
 
-    config: CorpusConfig
     documents: dict[str, str]  # URI by dataset
-    clusters: str
-    repeats: str
-    reference: str | None
-    classifier: str
+    stages: Stages
 
     def open(self) -> ReadUnit:
-        """Load what is looked up in the texts, and the clusters' manifest."""
-        clusters = Dataset(self.clusters, manifest.read(self.clusters))
-        repeated = Repeats.load(Dataset(self.repeats, manifest.read(self.repeats)))
-        benchmarks = load_benchmarks(self.reference) if self.reference is not None else None
-        classifier = Classifier.load(Dataset(self.classifier, manifest.read(self.classifier)))
+        """Load the tables and models of the stages, and return the function that reads a unit and runs the stages."""
+        prepare = self.stages.open()
 
         def read(unit: Unit) -> Iterator[Batch]:
-            source = self.config.source(unit.source)
-            judged = None if source.curated else classifier
+            dataset = f"documents/{unit.source}"
             for name in unit.paths:
-                dataset = f"documents/{unit.source}"
                 yield self._upstream(dataset, name)
-                stages = self._stages(clusters, repeated, benchmarks, dataset, name)
-                for batch in self._documents(dataset, name):
-                    for stage in stages:
-                        batch = stage(batch)
-                    yield quality.stage(judged)(batch)
+                yield from map(prepare(unit.source, name), self._documents(dataset, name))
 
         return read
 
-    def _stages(
-        self, clusters: Dataset, repeated: Repeats | None, benchmarks: Benchmarks | None, dataset: str, unit: str
-    ) -> list[Stage]:
-        """What is done to the documents of a unit before their quality is asked for."""
-        stages: list[Stage] = []
-        removals = removals_for(clusters, dataset, unit)
-        if removals is not None:
-            stages.append(deduplicate.stage(removals))
-        if repeated is not None:
-            stages.append(repeated.stage_for(dataset, unit))
-        if benchmarks is not None:
-            stages.append(decontaminate.stage(benchmarks, self.config.decontaminate))
-        if self.config.language.enabled:
-            stages.append(language.stage(self.config.language))
-        return stages
-
     def _upstream(self, dataset: str, unit: str) -> Batch:
-        """The unit's ledger so far and its drops, without documents."""
+        """Return the unit's ledger so far and its drops, without documents."""
         uri = self.documents[dataset]
         sidecar = read_sidecar(uri, unit)
         assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"

@@ -1,7 +1,7 @@
-"""documents/<source>: what one source says, extracted, normalised and judged; nothing is filtered for its content yet.
+"""documents/<source>: the texts of one source, extracted, normalised and judged; nothing is filtered for its content yet.
 
-read → exclude → normalize → lines (of web pages) → split → judge, with the MinHash signatures beside. Language and rules
-are judged here, while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
+read → exclude → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged here, while
+the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.config import CorpusConfig, SourceSection
 from pipelines.contract import files, manifest
-from pipelines.contract.batch import Batch, Stage, born
+from pipelines.contract.batch import Batch, born
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.reasons import DropReason, SkipReason
@@ -25,21 +25,21 @@ from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError
 from pipelines.stages import exclude, judge, lines, normalize, signatures, split
+from pipelines.stages.base import Model, Stages
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
 
-UNITS_OF_A_SAMPLE = 8  # a sample build looks into this many units of a source
+UNITS_OF_A_SAMPLE = 8  # a sample build reads this many units of a source
 BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)
 
 
 def build(context: Context, source: SourceSection) -> Dataset:
-    """The documents of one source."""
+    """Build the documents of one source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
-    model = _language_model(context)
-    job = DocumentsJob(context.config, source.name, model, documents_per_unit)
+    job = DocumentsJob(source, stages(context.config, source, _language_model(context)), documents_per_unit)
     name = f"documents/{source.name}"
-    made_from = _made_from(context.config, source, model, units, documents_per_unit)
+    made_from = _made_from(job, units)
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=KINDS[source.kind].columnar)
@@ -51,7 +51,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
 
 
 def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
-    """The units of a sample build of about `limit` documents, and how many documents each of them may give."""
+    """Return the units of a sample build of about `limit` documents, and the number of documents to take from each."""
     if limit is None:
         return units, None
     chosen = units[: min(UNITS_OF_A_SAMPLE, limit)]
@@ -60,54 +60,25 @@ def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | Non
 
 @dataclass(frozen=True)
 class DocumentsJob:
-    """What a worker does with a unit of a source."""
+    """The work on a unit of a source."""
 
-    config: CorpusConfig
-    source: str
-    model: "Model | None"
+    source: SourceSection
+    stages: Stages
     documents_per_unit: int | None
 
     def open(self) -> ReadUnit:
-        """Load the language model and put the stages in order."""
-        config, source = self.config, self.config.source(self.source)
-        stages: list[Stage] = [
-            exclude.stage(config.exclude),
-            normalize.stage(config.normalize),
-            *([lines.stage(config.lines)] if _has_lines_cut(config, source) else []),
-            split.stage(),
-            judge.stage(
-                config.language,
-                config.quality,
-                self.model.local() if self.model else None,
-                apply_rules=_rules_apply(config, source),
-            ),
-        ]
-        if config.deduplicate.enabled:
-            stages.append(signatures.stage(config.deduplicate, config.language))
+        """Load the stages' models and return the function that reads a unit and runs the stages."""
+        prepare = self.stages.open()
 
         def read(unit: Unit) -> Iterator[Batch]:
-            for batch in head(KINDS[source.kind].read(source, unit), self.documents_per_unit):
-                for stage in stages:
-                    batch = stage(batch)
-                yield batch
+            batches = KINDS[self.source.kind].read(self.source, unit)
+            yield from map(prepare(unit.source, unit.name), head(batches, self.documents_per_unit))
 
         return read
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model file beside the datasets, by content."""
-
-    uri: str
-    sha256: str
-
-    def local(self) -> str:
-        """A path on this machine."""
-        return files.local_copy(self.uri, self.sha256)
-
-
 def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
-    """The first so many documents, dropped ones included; the rest is not read."""
+    """Yield the first `documents` documents, counting dropped ones; the rest is not read."""
     left = documents
     for batch in batches:
         if left is None:
@@ -122,16 +93,24 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
             return
 
 
-def _has_lines_cut(config: CorpusConfig, source: SourceSection) -> bool:
-    return config.lines.enabled and source.kind == "common_crawl"
-
-
-def _rules_apply(config: CorpusConfig, source: SourceSection) -> bool:
-    return config.quality.rules_for == "all" or not source.curated
+def stages(config: CorpusConfig, source: SourceSection, model: Model | None) -> Stages:
+    """Return the stages of a source's documents; without a language model, languages are not judged."""
+    return Stages(
+        (
+            exclude.stage(config.exclude),
+            normalize.stage(config.normalize),
+            lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),
+            split.stage(),
+            judge.stage(
+                config.language, config.quality, model, apply_rules=config.quality.rules_for == "all" or not source.curated
+            ),
+            signatures.stage(config.deduplicate, config.language),
+        )
+    )
 
 
 def _language_model(context: Context) -> Model | None:
-    """lid.176, copied beside the datasets, so that workers of other machines find it under a URI."""
+    """Copy lid.176 beside the datasets, so that workers on other machines find it under a URI."""
     if not context.config.language.enabled:
         return None
     path = str(lid_model(context.config.language.model))
@@ -147,38 +126,25 @@ def _language_model(context: Context) -> Model | None:
     return Model(uri, sha256)
 
 
-def _made_from(
-    config: CorpusConfig, source: SourceSection, model: Model | None, units: list[Unit], documents_per_unit: int | None
-) -> dict[str, Any]:
-    quality = config.quality
-    deduplicate = config.deduplicate
+def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
+    source = job.source
+    unused = {"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "language"}
     return {
-        "source": source.model_dump(
-            mode="json", exclude={"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "language"}
-        ),
-        "exclude": config.exclude.model_dump(mode="json"),
-        "normalize": config.normalize.model_dump(mode="json"),
-        "lines": {**config.lines.model_dump(mode="json"), "version": lines.VERSION} if _has_lines_cut(config, source) else None,
-        "language": config.language.model_dump(mode="json", exclude={"model"}),
-        "rules": list(quality.rules) if _rules_apply(config, source) else [],
-        "signatures": signatures.made_from(deduplicate) if deduplicate.enabled else None,
-        "models": {"language": model.sha256 if model else None},
+        "source": source.model_dump(mode="json", exclude=unused),
+        **job.stages.settings(),
+        "models": job.stages.models(),
         "versions": {
             source.kind: KINDS[source.kind].version,
-            "exclude": exclude.VERSION,
-            "normalize": normalize.VERSION,
-            "split": split.VERSION,
-            "judge": judge.VERSION,
-            "signatures": signatures.VERSION,
-            "unicode": unicodedata.unidata_version,  # NFC is Python's
+            **job.stages.versions(),
+            "unicode": unicodedata.unidata_version,  # `normalize` composes characters by Python's tables
         },
-        "documents_per_unit": documents_per_unit,
+        "documents_per_unit": job.documents_per_unit,
         "units": [[unit.name, unit.uri, unit.bytes, unit.identity] for unit in units],
     }
 
 
 def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
-    """Raise SourceError when so little of the source could be read that something is wrong with it."""
+    """Raise SourceError if so much of the source is unreadable that something must be wrong with it."""
     ledger = made.ledgers[source.name]
     line = ledger.lines[READ]
     bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
@@ -192,7 +158,7 @@ def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
     if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":
         raise SourceError(
             f"source {source.name}: a file below {source.root} breaks off ({bad[DropReason.CUT_OFF]:,} in all):"
-            f" {_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch it again, or keep what stands before that place with"
+            f" {_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch it again, or keep what precedes that place with"
             ' sources.cut_off_files = "drop"'
         )
     share = sum(bad.values()) / max(1, line.documents_in)
@@ -205,7 +171,7 @@ def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
 
 
 def _first_drop(uri: str, made: Manifest, reasons: Sequence[str]) -> str:
-    """What the reader said of the first document that it dropped for one of these reasons: the file, the place, the trouble."""
+    """Return the detail of the reader's first drop for one of these reasons: the file, the place and the problem."""
     for part in made.of("drops"):
         for rows in read_batches(files.join(uri, part.path)):
             chosen = rows.filter(pc.is_in(rows["reason"].cast(pa.string()), value_set=pa.array(list(reasons), pa.string())))

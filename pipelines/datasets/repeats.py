@@ -14,7 +14,7 @@ Limits: for runs of words this process holds about 50 bytes a document. Hashes h
 a hundred builds would be cut for a collision.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from pipelines.beam.exchange import exchange
 from pipelines.config import RepeatsSection
 from pipelines.contract import files, manifest
-from pipelines.contract.batch import Stage
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
@@ -41,7 +40,7 @@ from pipelines.datasets.repeat_rows import (
     UnitRuns,
     WhatRepeats,
 )
-from pipelines.stages import repeats as stage
+from pipelines.stages.repeats import RUNS, RepeatedText
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
 from pipelines.text.copies import substrings
@@ -80,16 +79,23 @@ class Repeats:
             frozenset(part.path for part in dataset.manifest.of(RUNS_TABLE)),
         )
 
-    def stage_for(self, documents_dataset: str, unit: str) -> Stage:
-        """The stage for the batches of one unit of a documents dataset."""
+    def in_unit(self, source: str, unit: str) -> RepeatedText:
+        """Return what is to be cut from the documents of one unit."""
         runs = None
         if self.section.substring_words is not None:
-            runs = stage.RUNS.empty_table()
-            path = repeat_rows.runs_path(documents_dataset, unit)
+            runs = RUNS.empty_table()
+            path = repeat_rows.runs_path(f"documents/{source}", unit)
             if path in self.runs:
                 with files.reading(files.join(self.uri, path)) as stream:
                     runs = pq.read_table(stream, use_threads=False)
-        return stage.stage(stage.RepeatedText(self.section.min_words, self.lines, self.paragraphs, runs))
+        return RepeatedText(self.section.min_words, self.lines, self.paragraphs, runs)
+
+
+def repeated_in(uri: str) -> Callable[[str, str], RepeatedText]:
+    """Open a repeats dataset and return the function from a source and a unit to what is to be cut from its documents."""
+    repeats = Repeats.load(Dataset(uri, manifest.read(uri)))
+    assert repeats is not None, "the stage does not run while it is off"
+    return repeats.in_unit
 
 
 def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:

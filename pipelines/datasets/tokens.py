@@ -1,4 +1,4 @@
-"""The tokens dataset: the hand-over to training. Map-only over the corpus, one unit a group of its parts.
+"""The tokens dataset: the hand-over to training. Map-only over the corpus; a unit is a group of its parts.
 
     tokens/gpt/3f9a1c20b77e/
         manifest.json                             facts: tokenizer, dtype, tokens (counts), corpus, vocabulary
@@ -11,6 +11,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipelines.beam.process_units import process_units
@@ -22,8 +23,7 @@ from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.datasets import vocabulary as vocabularies
 from pipelines.stages import tokens as stage
-from pipelines.text.characters import sentences
-from pipelines.text.tokenization import encode
+from pipelines.stages.base import Stages
 from pipelines.units import parts
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
@@ -33,20 +33,16 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class TokensJob:
-    """What a worker does: it loads the tokenizer once, then turns units into batches with token tables."""
+    """The work on a unit: corpus documents to batches with token tables."""
 
-    vocabulary_uri: str
-    sha256: str  # of the tokenizer: a worker that finds another one fails
-    validation_share: float
+    stages: Stages
 
     def open(self) -> Callable[[Unit], Iterator[Batch]]:
-        """Load the tokenizer; the function reads a unit of corpus parts."""
-        tokenizer = loading.load(self.vocabulary_uri)
-        if tokenizer.sha256 != self.sha256:
-            raise loading.TokenizerError(f"{self.vocabulary_uri}: another tokenizer than when the build began; build it again")
-        encoded = stage.stage(tokenizer, self.validation_share)
+        """Load the tokenizer and return the function that reads a unit of corpus parts and encodes it."""
+        prepare = self.stages.open()
 
         def process(unit: Unit) -> Iterator[Batch]:
+            encoded = prepare(unit.source, unit.name)
             for path in unit.paths:
                 for documents in read_batches(files.join(unit.root, path)):
                     yield encoded(born("read", documents))
@@ -54,21 +50,34 @@ class TokensJob:
         return process
 
 
+def stages(vocabulary: Dataset, validation_share: float) -> Stages:
+    """Return the stages of a tokens dataset of this vocabulary."""
+    load = partial(load_unchanged, vocabulary.uri, vocabulary.manifest.facts["tokenizer"]["sha256"])
+    return Stages((stage.stage(load, vocabulary.manifest.fingerprint, validation_share),))
+
+
+def load_unchanged(vocabulary_uri: str, sha256: str) -> Tokenizer:
+    """Load a vocabulary's tokenizer. Raise TokenizerError if it is not the one that the build began with."""
+    tokenizer = loading.load(vocabulary_uri)
+    if tokenizer.sha256 != sha256:
+        raise loading.TokenizerError(f"{vocabulary_uri}: another tokenizer than when the build began; build it again")
+    return tokenizer
+
+
 def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
-    """The corpus in tokens of this vocabulary."""
+    """Encode the corpus with this vocabulary, or find it encoded."""
     section, share = context.config.tokens, context.config.corpus.validation_share
     name = f"tokens/{vocabulary.manifest.dataset.removeprefix('vocabulary/')}"
+    job = TokensJob(stages(vocabulary, share))
     made_from = {
         "text_bytes_per_unit": section.text_bytes_per_unit,
-        "versions": {"tokens": VERSION, "stage": stage.VERSION, "encode": encode.VERSION, "sentences": sentences.VERSION},
+        "versions": {"tokens": VERSION, **job.stages.versions()},
         "corpus": corpus.manifest.fingerprint,
-        "vocabulary": vocabulary.manifest.fingerprint,
-        "validation_share": share,
+        **job.stages.settings(),
     }
 
     def make(uri: str) -> Manifest:
         tokenizer = loading.load(vocabulary.uri, vocabulary.manifest)
-        job = TokensJob(vocabulary.uri, tokenizer.sha256, share)
         sidecars = process_units(context, uri, job, units(corpus, section.text_bytes_per_unit), documents=False)
         return manifest.assemble(
             name,
@@ -83,10 +92,10 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
 
 
 def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
-    """Groups of parts of one source, in the order of their paths, each of about so much text.
+    """Return groups of parts of one source, in the order of their paths, each with about this much text.
 
-    A part is not cut: a group is closed before the part that would take it over the limit. Text is counted in
-    characters of the corpus' ledgers, so a unit of Chinese has up to three times the bytes.
+    A part is never cut: a group is closed before the part that would exceed the limit. Text is counted in characters of the
+    corpus' ledgers, so a unit of Chinese has up to three times as many bytes.
     """
     by_source: dict[str, list[tuple[str, int]]] = {}
     for part in corpus.manifest.of("documents"):
@@ -105,7 +114,7 @@ def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
 def facts(
     uri: str, sidecars: Iterable[Sidecar], tokenizer: Tokenizer, corpus: Dataset, vocabulary: Dataset
 ) -> dict[str, Any]:  # fmt: skip
-    """What the manifest says of itself: all that training reads besides the shards."""
+    """Return the manifest's facts: all that training reads besides the shards."""
     return {
         "tokenizer": tokenizer.facts(tokenizer.file_name),
         "pieces": vocabularies.PIECES_PATH,
@@ -117,7 +126,7 @@ def facts(
 
 
 def _counts(uri: str, sidecars: Iterable[Sidecar]) -> dict[str, dict[str, dict[str, dict[str, int]]]]:
-    """Rows, tokens and bytes by split, source and language, summed from the units' counts."""
+    """Return rows, tokens and bytes by split, source and language, summed over the units' counts."""
     sums: dict[tuple[str, str, str], dict[str, int]] = {}
     for part in (part for sidecar in sidecars for part in sidecar.parts if part.table == stage.COUNTS):
         for row in (row for batch in read_batches(files.join(uri, part.path)) for row in batch.to_pylist()):

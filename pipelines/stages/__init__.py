@@ -1,1 +1,1 @@
-"""One file a stage: a VERSION and a function from config to `Batch -> Batch`."""
+"""One file per stage: its VERSION, and `stage(…)`, which joins its function to everything that determines it (base.py)."""

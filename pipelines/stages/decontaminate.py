@@ -1,7 +1,8 @@
-"""Texts of benchmarks must not be learned: documents that hold one are dropped, or the shared words are cut out of them."""
+"""Keeps benchmarks out of the corpus: drops the documents that hold a benchmark's text, or cuts the shared words out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.config import DecontaminateSection
-from pipelines.contract.batch import Batch, Stage, rewrite, sift
+from pipelines.contract.batch import Batch, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
+from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
 from pipelines.text.copies import containment, cuts
 from pipelines.text.copies.containment import Index, Matches
 from pipelines.text.copies.substrings import covered
@@ -18,21 +20,36 @@ from pipelines.text.copies.substrings import covered
 VERSION = f"1/containment-{containment.VERSION}/cuts-{cuts.VERSION}"
 NAME = "decontaminate"
 
-WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # of the shared words, in a drop's detail
+WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's detail
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmarks:
-    """What must not be in the corpus: the windows of all items, and what the items are called."""
+    """The texts that must not be in the corpus: the windows of all items, and the items' names."""
 
     index: Index
     names: pa.Array  # [items] strings
 
 
-def stage(benchmarks: Benchmarks, section: DecontaminateSection) -> Stage:
-    """Sift CONTAMINATED (detail: the item with the longest shared run, these words, how many more items).
+def stage(load: Callable[[], Benchmarks] | None, fingerprint: str | None, section: DecontaminateSection) -> Stage:
+    """Return the stage; `load` opens the reference dataset of this fingerprint. None: no benchmarks are configured."""
+    return Stage(
+        {NAME: VERSION},
+        partial(_open, load, section),
+        {NAME: {"reference": fingerprint, "action": section.action} if load else None},
+        runs=load is not None,
+    )
 
-    With `section.action = "cut"`, rewrite the texts without all shared runs; what is then empty is sifted as EMPTY.
+
+def _open(load: Callable[[], Benchmarks] | None, section: DecontaminateSection) -> ForUnit:
+    assert load is not None, "the stage does not run without benchmarks"
+    return for_every_unit(removing(load(), section))
+
+
+def removing(benchmarks: Benchmarks, section: DecontaminateSection) -> BatchFunction:
+    """Sift CONTAMINATED (detail: the item with the longest shared run, its words, and the number of other items).
+
+    With `section.action = "cut"`, cut all shared runs out of the texts and sift those that are then empty as EMPTY.
     """
 
     def run(batch: Batch) -> Batch:
@@ -55,14 +72,14 @@ _NONE = pa.scalar(None, pa.string())
 
 
 def _scattered(length: int, rows: NDArray[np.int64], values: list[str]) -> pa.Array:
-    """The values at their rows, null elsewhere."""
+    """Return a column with these values at these rows and null elsewhere."""
     places = np.full(length, -1)
     places[rows] = np.arange(len(rows))
     return pa.array(values, pa.string()).take(pa.array(places, mask=places < 0))
 
 
 def _details(texts: pa.Array, found: Matches, names: pa.Array) -> Iterator[str]:
-    """For each text with matches what a person should know."""
+    """Yield the detail of each text with matches."""
     lengths = found.last - found.first
     for text, runs in _by_text(texts, found):
         longest = runs.start + int(np.argmax(lengths[runs]))
@@ -80,7 +97,7 @@ def _shown(text: str) -> str:
 
 
 def _by_text(texts: pa.Array, found: Matches) -> Iterator[tuple[bytes, slice]]:
-    """Each text with matches, and where these are."""
+    """Yield each text with matches, and the slice of its matches."""
     rows = np.unique(found.rows)
     begins, ends = np.searchsorted(found.rows, rows), np.searchsorted(found.rows, rows, "right")
     for row, begin, end in zip(rows.tolist(), begins.tolist(), ends.tolist(), strict=True):

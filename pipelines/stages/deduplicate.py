@@ -1,12 +1,16 @@
-"""Drops the documents that the clusters say are copies; the drop names the survivor."""
+"""Drops the documents that the clusters dataset lists as copies; the drop names the survivor."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import Grain
+from pipelines.stages.base import BatchFunction, ForUnit, Stage
 
 VERSION = 2
 NAME = "deduplicate"
@@ -18,8 +22,21 @@ _REASONS = {
 }
 
 
-def stage(removals: pa.Table) -> Stage:
-    """Sifts the documents whose id is in `removals` (schema.CLUSTERS), each for what it shares with its survivor."""
+Removals = Callable[[str, str], pa.Table]  # from a source and a unit to the rows (schema.CLUSTERS) of its documents
+
+
+def stage(load: Callable[[], Removals], fingerprint: str, *, runs: bool = True) -> Stage:
+    """Return the stage; `load` opens the clusters dataset of this fingerprint."""
+    return Stage({NAME: VERSION}, partial(_open, load), {"clusters": fingerprint}, runs=runs)
+
+
+def _open(load: Callable[[], Removals]) -> ForUnit:
+    removals = load()
+    return lambda source, unit: dropping(removals(source, unit))
+
+
+def dropping(removals: pa.Table) -> BatchFunction:
+    """Sift the documents whose id is in `removals` (schema.CLUSTERS); the reason is what they share with the survivor."""
     ids = removals["id"].combine_chunks()
     reasons, details = _reasons(removals), _details(removals)
 
@@ -38,7 +55,7 @@ def _reasons(removals: pa.Table) -> pa.Array:
 
 
 def _details(removals: pa.Table) -> pa.Array:
-    """E.g. "of 00ff…, similarity 0.93", and of an earlier corpus also "in corpus news"."""
+    """Return details such as "of 00ff…, similarity 0.93"; those of an earlier corpus also hold "in corpus news"."""
     similarity = removals["similarity"].combine_chunks().dictionary_encode()
     written = pa.array([f"{value:.2f}" for value in similarity.dictionary.to_pylist()], pa.string()).take(similarity.indices)
     corpus = pc.fill_null(pc.binary_join_element_wise(" in corpus ", removals["corpus"].combine_chunks(), ""), "")
@@ -47,7 +64,7 @@ def _details(removals: pa.Table) -> pa.Array:
 
 
 def _hex(ids: pa.Array) -> pa.Array:
-    """Binary(16) as 32 hexadecimal digits each."""
+    """Return 16-byte ids as 32 hexadecimal digits each."""
     data = ids.buffers()[1]
     digits = b"" if data is None else data[ids.offset * 16 : (ids.offset + len(ids)) * 16].to_pybytes().hex().encode()
     offsets = np.arange(len(ids) + 1, dtype=np.int64) * 32

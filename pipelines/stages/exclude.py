@@ -1,26 +1,34 @@
-"""Takedown: documents that must not be in the corpus, by id, by address, by host."""
+"""Takedown: drops documents by id, address or host."""
+
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import ExcludeSection
-from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
+from pipelines.stages.base import ForUnit, Stage, for_every_unit
 
 VERSION = 1
 NAME = "exclude"
 
-# Scheme, user and password, then the host; a port, a path or nothing follows. "//host/…" and "host/…" count as well.
+# A scheme, a user and a password, then the host; then a port, a path or nothing. "//host/…" and "host/…" match as well.
 _HOST = r"^(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^:/?#]+)"
 
 
 def stage(section: ExcludeSection) -> Stage:
-    """Drop as EXCLUDED what the section names; the detail says by which of its lists.
+    """Sift EXCLUDED (detail: the list of the section that names the document).
 
-    Raises ValueError for an id that is not 16 bytes in hexadecimal.
+    Raises UserError for an id that is not 16 bytes in hexadecimal.
     """
-    ids = pa.array([_id(text) for text in section.ids], pa.binary(16))
+    ids = [_id(text) for text in section.ids]
+    return Stage({NAME: VERSION}, partial(_open, section, ids), {NAME: section.model_dump(mode="json")})
+
+
+def _open(section: ExcludeSection, excluded: list[bytes]) -> ForUnit:
+    ids = pa.array(excluded, pa.binary(16))
     urls = pa.array(section.urls, pa.string())
     hosts = [host.strip().strip(".").lower() for host in section.hosts]
 
@@ -33,7 +41,7 @@ def stage(section: ExcludeSection) -> Stage:
         reasons = pc.if_else(pc.is_valid(details), DropReason.EXCLUDED.value, pa.scalar(None, pa.string()))
         return sift(batch, NAME, reasons, details)
 
-    return run
+    return for_every_unit(run)
 
 
 def _id(text: str) -> bytes:
@@ -43,15 +51,15 @@ def _id(text: str) -> bytes:
         value = b""
     if len(value) != 16:
         raise UserError(
-            f"exclude.ids: {text!r} is no document id; write the 32 hexadecimal digits that `corpusmill explain` prints"
+            f"exclude.ids: {text!r} is not a document id; write the 32 hexadecimal digits that `corpusmill explain` prints"
         )
     return value
 
 
 def _below(urls: pa.Array, hosts: list[str]) -> pa.Array:
-    """Which addresses lie on one of the hosts or on a host below it."""
-    found = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
-    dotted = pc.binary_join_element_wise("", pc.utf8_rtrim(pc.utf8_lower(found), "."), ".")
+    """Return which addresses are on one of the hosts or on a subdomain of one."""
+    host_names = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
+    dotted = pc.binary_join_element_wise("", pc.utf8_rtrim(pc.utf8_lower(host_names), "."), ".")
     result = pa.array([False] * len(urls), pa.bool_())
     for host in hosts:
         below = pc.ends_with(dotted, f".{host}")

@@ -1,24 +1,39 @@
-"""Language and rule verdicts as columns, while the text is in memory for the first time. Drops nothing."""
+"""Adds language and rule verdicts as columns, while the text is in memory for the first time. Drops nothing."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
 
 from pipelines.config import LanguageSection, QualitySection
-from pipelines.contract.batch import Batch, Stage, with_columns
+from pipelines.contract.batch import Batch, with_columns
+from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.text.judgement.langid import LanguageModel
 from pipelines.text.judgement.rules.verdict import judge
 
 VERSION = 3
+NAME = "judge"
 
 
-def stage(language: LanguageSection, quality: QualitySection, model_path: str | None, *, apply_rules: bool) -> Stage:
+def stage(language: LanguageSection, quality: QualitySection, model: Model | None, *, apply_rules: bool) -> Stage:
     """Fill `language` and `language_score` (with a model) and `rule` and `rule_value` (with `apply_rules`).
 
-    Without a model no text is known to be English, and the rules made for English are not asked.
+    Without a model no text is known to be English, and the rules for English are not applied.
     """
-    model = LanguageModel(model_path) if language.enabled and model_path is not None else None
+    return Stage(
+        {NAME: VERSION},
+        partial(_open, language, quality, model, apply_rules),
+        {
+            "language": language.model_dump(mode="json", exclude={"model"}),
+            "rules": list(quality.rules) if apply_rules else [],
+        },
+        {"language": model.sha256 if model else None},
+    )
+
+
+def _open(language: LanguageSection, quality: QualitySection, model_file: Model | None, apply_rules: bool) -> ForUnit:
+    model = LanguageModel(model_file.local()) if language.enabled and model_file is not None else None
 
     def run(batch: Batch) -> Batch:
         documents = batch.documents
@@ -31,4 +46,4 @@ def stage(language: LanguageSection, quality: QualitySection, model_path: str | 
             documents = with_columns(documents, rule=rules, rule_value=values)
         return replace(batch, documents=documents)
 
-    return run
+    return for_every_unit(run)

@@ -1,12 +1,15 @@
-"""Drops documents in unwanted languages, and those whose language is uncertain, by the columns that `judge` filled."""
+"""Drops documents whose language is unwanted or uncertain, according to the columns that `judge` filled."""
+
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import LanguageSection
-from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
+from pipelines.stages.base import ForUnit, Stage, for_every_unit
 
 VERSION = 1
 NAME = "language"
@@ -15,8 +18,13 @@ NAME = "language"
 def stage(section: LanguageSection) -> Stage:
     """Sift LANGUAGE_UNWANTED and LANGUAGE_UNCERTAIN (detail: the language and its score).
 
-    Raises ValueError when the batch was not judged.
+    On a batch that was not judged it raises UserError.
     """
+    settings = {NAME: section.model_dump(mode="json", exclude={"model"})}
+    return Stage({NAME: VERSION}, partial(_open, section), settings, runs=section.enabled)
+
+
+def _open(section: LanguageSection) -> ForUnit:
     wanted = pa.array(section.keep, pa.string())
 
     def run(batch: Batch) -> Batch:
@@ -30,4 +38,4 @@ def stage(section: LanguageSection) -> Stage:
         shown = pc.round(score.cast(pa.float64()), 3).cast(pa.string())
         return sift(batch, NAME, reasons, pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " "))
 
-    return run
+    return for_every_unit(run)

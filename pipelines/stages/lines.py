@@ -1,19 +1,27 @@
 """Lines: of a web page only the running text stays; menus above it and residue below are cut off."""
 
+from functools import partial
+
 from pipelines.config import LinesSection
-from pipelines.contract.batch import Batch, Stage, rewrite
+from pipelines.contract.batch import Batch, rewrite
 from pipelines.contract.reasons import Change
+from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.extraction.main_lines import main_lines
 
 VERSION = 1
 NAME = "lines"
 
 
-def stage(section: LinesSection) -> Stage:
-    """Rewrite the texts, which `normalize` has seen, without the lines above and below their running text."""
+def stage(section: LinesSection, *, runs: bool = True) -> Stage:
+    """Cut the lines above and below the running text. Texts must be normalised first."""
+    # The version is one of the settings, unlike that of other stages: it came later, and must not move sources without lines.
+    settings = {NAME: {**section.model_dump(mode="json"), "version": VERSION} if runs else None}
+    return Stage({}, partial(_open, section), settings, runs=runs)
 
+
+def _open(section: LinesSection) -> ForUnit:
     def run(batch: Batch) -> Batch:
         documents = batch.documents
         return rewrite(batch, NAME, Change.LINES, main_lines(documents["text"], documents["title"], section.prose_limit))
 
-    return run
+    return for_every_unit(run)

@@ -1,43 +1,59 @@
-"""Drops what breaks a quality rule (judged before), then what the classifier scores low."""
+"""Drops documents that break a quality rule (`judge` has applied the rules), then those that the classifier scores low."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contract.batch import Batch, Stage, sift, with_columns
+from pipelines.config import QualitySection
+from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
+from pipelines.stages.base import BatchFunction, ForUnit, Stage
 
 VERSION = 1
 NAME = "quality"
 
 
 class Classifier(Protocol):
-    """What this stage asks of a classifier."""
+    """The part of a classifier that this stage uses."""
 
     @property
     def languages(self) -> frozenset[str]:
-        """The languages that it has learned."""
+        """The languages that it was trained on."""
         ...
 
     @property
     def threshold(self) -> float:
-        """Keep a document that scores at least this much."""
+        """The lowest score of a document that is kept."""
         ...
 
     @property
     def score(self) -> Callable[[pa.StringArray], pa.Array]:
-        """From texts to scores in 0..1."""
+        """The function from texts to scores in 0..1."""
         ...
 
 
-def stage(classifier: Classifier | None) -> Stage:
+def stage(
+    load: Callable[[], Classifier | None], fingerprint: str, section: QualitySection, curated: frozenset[str] = frozenset()
+) -> Stage:
+    """Return the stage; `load` opens the classifier dataset of this fingerprint. It does not judge `curated` sources."""
+    settings = {NAME: section.model_dump(mode="json"), "curated": sorted(curated), "classifier": fingerprint}
+    return Stage({NAME: VERSION}, partial(_open, load, curated), settings)
+
+
+def _open(load: Callable[[], Classifier | None], curated: frozenset[str]) -> ForUnit:
+    classifier = load()
+    return lambda source, _unit: filtering(None if source in curated else classifier)
+
+
+def filtering(classifier: Classifier | None) -> BatchFunction:
     """Sift by the `rule` column (detail: the measured value); with a classifier, fill `quality_score` and sift LOW_QUALITY.
 
-    Which rules were asked, `judge` has decided. The classifier is None for curated sources, and while it is off; documents
-    in languages that it has not learned are not scored, and stay.
+    The classifier is None for curated sources, and while it is off. Documents in languages that it was not trained on are not
+    scored, and stay.
     """
 
     def run(batch: Batch) -> Batch:

@@ -1,20 +1,22 @@
-"""Cuts the text that many documents share: repeated runs of words, lines, paragraphs.
+"""Cuts text that many documents share: repeated lines, paragraphs and runs of words.
 
-All of them were found in the texts as they stand in the documents dataset, so all are looked up before anything is cut; then
-the words that go are cut kind by kind, so that the ledger says what was removed as what. A document that loses every word
-is dropped whole: its drop shows what it was.
+All of them were found in the texts of the documents dataset, so all are looked up before anything is cut. The words are then
+cut kind by kind, so that the ledger counts what was removed by kind. A document that would lose every word is dropped whole,
+so that its drop shows the text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.contract.batch import Batch, Stage, rewrite, sift
+from pipelines.contract.batch import Batch, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
+from pipelines.stages.base import BatchFunction, ForUnit, Stage
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import cuts, repeats, substrings
 from pipelines.text.copies.cuts import without_words
@@ -23,38 +25,48 @@ from pipelines.text.copies.repeats import Hashes
 VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
 NAME = "repeats"
 
-# Runs of words to cut, sorted by document and place; words are counted as `pipelines.text.characters.word_spans` finds them.
+# Runs of words to cut, sorted by document and place; words are counted as in pipelines.text.characters.word_spans.
 RUNS = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),
         pa.field("first", pa.int32(), nullable=False),  # word
-        pa.field("behind", pa.int32(), nullable=False),  # the word behind the last one
+        pa.field("behind", pa.int32(), nullable=False),  # the word after the last one
     ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatedText:
-    """What is to be cut; None: it is not asked for."""
+    """The text to be cut from the documents of a unit; None: this kind is switched off."""
 
     min_words: int  # shorter lines and paragraphs stay
-    lines: Sequence[Hashes] | None = None  # as `repeats.among` takes them
+    lines: Sequence[Hashes] | None = None  # in the form that `repeats.among` takes
     paragraphs: Sequence[Hashes] | None = None
-    runs: pa.Table | None = None  # RUNS, of the documents of one unit
+    runs: pa.Table | None = None  # RUNS
 
 
-def stage(found: RepeatedText) -> Stage:
-    """Rewrite the texts without what is found in them; sift as EMPTY the documents of which nothing would be left."""
+def stage(load: Callable[[], Callable[[str, str], RepeatedText]], fingerprint: str, *, runs: bool = True) -> Stage:
+    """Return the stage; `load` opens the repeats dataset of this fingerprint: a function from a source and a unit."""
+    return Stage({NAME: VERSION}, partial(_open, load), {NAME: fingerprint}, runs=runs)
+
+
+def _open(load: Callable[[], Callable[[str, str], RepeatedText]]) -> ForUnit:
+    repeated = load()
+    return lambda source, unit: cutting(repeated(source, unit))
+
+
+def cutting(repeated: RepeatedText) -> BatchFunction:
+    """Cut the repeated text; sift as EMPTY the documents of which nothing would be left."""
 
     def run(batch: Batch) -> Batch:
-        rows = _rows_to_look_at(batch.documents, found)
+        rows = _rows_to_search(batch.documents, repeated)
         texts = batch.documents["text"].take(pa.array(rows))
         words = word_spans.words(texts)
-        losses = _losses(batch.documents["id"].take(pa.array(rows)), texts, words, found)
+        losses = _losses(batch.documents["id"].take(pa.array(rows)), texts, words, repeated)
         empty = _left_empty(words.offsets, losses)
         batch = _without_empty(batch, rows[empty])
         goes = np.zeros(len(words.hashes), np.bool_)
-        # Rows count without those that were dropped from here on.
+        # From here on, row numbers do not count the dropped documents.
         rows = rows[~empty] - np.cumsum(empty)[~empty]
         for change, flags in losses:
             goes |= flags
@@ -65,28 +77,28 @@ def stage(found: RepeatedText) -> Stage:
     return run
 
 
-def _rows_to_look_at(documents: pa.RecordBatch, found: RepeatedText) -> NDArray[np.int64]:
-    """All rows when lines or paragraphs are looked up, else those that have runs."""
-    if found.lines is not None or found.paragraphs is not None or found.runs is None:
+def _rows_to_search(documents: pa.RecordBatch, repeated: RepeatedText) -> NDArray[np.int64]:
+    """Return all rows if lines or paragraphs are looked up, else those with runs."""
+    if repeated.lines is not None or repeated.paragraphs is not None or repeated.runs is None:
         return np.arange(documents.num_rows)
-    has_run = pc.is_in(documents["id"], value_set=found.runs["id"].combine_chunks())
+    has_run = pc.is_in(documents["id"], value_set=repeated.runs["id"].combine_chunks())
     return np.flatnonzero(has_run.to_numpy(zero_copy_only=False))
 
 
 def _losses(
-    ids: pa.Array, texts: pa.Array, words: word_spans.Words, found: RepeatedText
+    ids: pa.Array, texts: pa.Array, words: word_spans.Words, repeated: RepeatedText
 ) -> list[tuple[Change, NDArray[np.bool_]]]:
-    """For each kind of change a flag a word."""
+    """Return, for each kind of change, a flag per word."""
     losses: list[tuple[Change, NDArray[np.bool_]]] = []
-    if found.lines is not None:
-        losses.append((Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), found.lines, found.min_words)))
-    if found.paragraphs is not None:
+    if repeated.lines is not None:
+        losses.append((Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), repeated.lines, repeated.min_words)))
+    if repeated.paragraphs is not None:
         paragraphs = repeats.paragraphs(texts, words)
-        losses.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, found.paragraphs, found.min_words)))
-    if found.runs is not None:
-        rows = pc.index_in(found.runs["id"].combine_chunks(), value_set=ids)
+        losses.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, repeated.paragraphs, repeated.min_words)))
+    if repeated.runs is not None:
+        rows = pc.index_in(repeated.runs["id"].combine_chunks(), value_set=ids)
         here = rows.is_valid()
-        first, behind = (found.runs[name].combine_chunks().filter(here).to_numpy() for name in ("first", "behind"))
+        first, behind = (repeated.runs[name].combine_chunks().filter(here).to_numpy() for name in ("first", "behind"))
         flags = substrings.covered(words.offsets, rows.filter(here).to_numpy(), first, behind)
         losses.append((Change.REPEATED_SUBSTRINGS, flags))
     return losses
@@ -100,7 +112,7 @@ def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: i
 
 
 def _left_empty(offsets: NDArray[np.int64], losses: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
-    """Which texts have words and lose them all."""
+    """Return which texts have words and lose them all."""
     stays = np.ones(int(offsets[-1]), np.bool_)
     for _, goes in losses:
         stays &= ~goes
@@ -117,7 +129,7 @@ def _without_empty(batch: Batch, rows: NDArray[np.int64]) -> Batch:
 
 
 def _replaced(texts: pa.Array, rows: NDArray[np.int64], changed: pa.Array) -> pa.Array:
-    """The texts with others in these rows."""
+    """Return the texts with those in `rows` replaced by `changed`."""
     if len(rows) == len(texts):
         return changed
     places = np.arange(len(texts))

@@ -1,5 +1,6 @@
-"""What deduplication needs to know of a document, in a table of its own beside the documents, row for row."""
+"""Adds a table of what deduplication needs to know about each document, row by row beside the documents."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pyarrow.compute as pc
 
 from pipelines.config import DeduplicateSection, LanguageSection
 from pipelines.contract import schema
-from pipelines.contract.batch import Batch, Stage
+from pipelines.contract.batch import Batch
+from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.copies import minhash, shingles, urls
 
 VERSION = f"2/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
@@ -16,20 +18,26 @@ TABLE = "signatures"
 
 
 def stage(section: DeduplicateSection, language: LanguageSection) -> Stage:
-    """Adds the table "signatures" (schema.signatures); it drops nothing.
+    """Add the table "signatures" (schema.signatures); drop nothing.
 
     A value of affine64 takes two uint32 of the list, the lower half first: the list is 2 × permutations long.
     """
+    # `made_from` has the version even while deduplication is off.
+    settings = {TABLE: made_from(section) if section.enabled else None}
+    return Stage({TABLE: VERSION}, partial(_open, section, language), settings, runs=section.enabled)
+
+
+def _open(section: DeduplicateSection, language: LanguageSection) -> ForUnit:
 
     def run(batch: Batch) -> Batch:
         rows = signature_rows(batch.documents, section, language)
         return Batch(batch.documents, batch.ledger, batch.drops, {**batch.tables, TABLE: rows})
 
-    return run
+    return for_every_unit(run)
 
 
 def made_from(section: DeduplicateSection) -> dict[str, Any]:
-    """What of the config determines the signatures."""
+    """Return the settings that determine the signatures."""
     return {
         **section.model_dump(mode="json", include={"ngram", "seed", "scheme", "url"}),
         "permutations": section.permutations,
@@ -38,22 +46,22 @@ def made_from(section: DeduplicateSection) -> dict[str, Any]:
 
 
 def has_words(section: DeduplicateSection) -> bool:
-    """Whether the documents' words are kept beside the signatures."""
+    """Return whether the documents' words are stored beside the signatures."""
     return section.near and section.verify != "signature"
 
 
 def stored_length(section: DeduplicateSection) -> int:
-    """How many uint32 hold a signature."""
+    """Return the number of uint32 that hold a signature."""
     return section.permutations * (2 if section.scheme == "affine64" else 1)
 
 
 def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, language: LanguageSection) -> pa.RecordBatch:
-    """The signatures of some documents, in the memory that a batch of the usual size takes: about four times its text.
+    """Return the signatures of some documents, in no more memory than a batch of the usual size needs.
 
-    (Up to thirty times, where each character of three bytes is compared as eighteen: U+FDFA.)
+    That is about four times its text; up to thirty times if each character of three bytes normalises to eighteen (U+FDFA).
     """
     lengths = pc.binary_length(documents["text"]).to_numpy()
-    chunk = (lengths.cumsum(dtype=np.int64) - lengths) // schema.TARGET_BYTES_PER_BATCH  # where a text begins
+    chunk = (lengths.cumsum(dtype=np.int64) - lengths) // schema.TARGET_BYTES_PER_BATCH  # that the text starts in
     starts = np.flatnonzero(np.diff(chunk, prepend=-1)).tolist() or [0]
     ends = [*starts[1:], documents.num_rows]
     parts = [_rows(documents.slice(a, b - a), section, language) for a, b in zip(starts, ends, strict=True)]
@@ -84,7 +92,10 @@ def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: Lang
 
 
 def passes(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:
-    """Whether the stages language and quality would keep a document, as far as the columns tell (the classifier does not)."""
+    """Return whether the stages language and quality would keep each document, as far as the columns show.
+
+    The classifier has not judged yet.
+    """
     kept = pc.is_null(documents["rule"])
     if language.enabled:
         kept = pc.and_(kept, pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False))

@@ -1,7 +1,8 @@
-"""Texts beyond the contract's limit become numbered pieces."""
+"""Splits texts beyond the contract's limit into numbered pieces."""
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract import batch as batches
-from pipelines.contract.batch import Batch, Stage, with_columns
+from pipelines.contract.batch import Batch, with_columns
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
+from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.characters.splitting import split_text
 
 VERSION = 1
@@ -18,7 +20,11 @@ NAME = "split"
 
 
 def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
-    """Cut the texts of more than `limit` characters; the pieces keep the work, and all other columns but the id."""
+    """Split texts of more than `limit` characters; the pieces keep all columns but the id."""
+    return Stage({NAME: VERSION}, partial(_open, limit))
+
+
+def _open(limit: int) -> ForUnit:
 
     def run(batch: Batch) -> Batch:
         documents = batch.documents
@@ -29,17 +35,17 @@ def stage(limit: int = MAX_CHARACTERS_PER_DOCUMENT) -> Stage:
         counts = np.ones(documents.num_rows, np.int64)
         counts[is_long] = [len(parts) for parts in cut]
         parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))
-        short = pc.if_else(pa.array(is_long), "", documents["text"])  # the long ones a second time might not fit into a column
+        short = pc.if_else(pa.array(is_long), "", documents["text"])  # a column might not hold the long ones twice
         texts = _in_place_of(short, is_long, cut)
         ids = _in_place_of(documents["id"], is_long, _ids(documents["work"].filter(pa.array(is_long)), cut))
-        bare = with_columns(documents, text=pa.repeat("", documents.num_rows))  # take would copy the whole text for each piece
+        bare = with_columns(documents, text=pa.repeat("", documents.num_rows))  # `take` would copy the whole text for each piece
         return batches.split(batch, NAME, parent, with_columns(bare.take(parent), text=texts, id=ids))
 
-    return run
+    return for_every_unit(run)
 
 
 def piece_id(work: bytes, piece: int) -> bytes:
-    """The id of a piece: blake2b of the work, NUL and the number, counted from 0."""
+    """Return the id of a piece: blake2b of the work, NUL and the number, counted from 0."""
     return hashlib.blake2b(work + f"\0{piece}".encode(), digest_size=16).digest()
 
 
@@ -48,7 +54,7 @@ def _ids(works: pa.Array, cut: Sequence[Sequence[str]]) -> list[list[bytes]]:
 
 
 def _in_place_of(values: pa.Array, mask: NDArray[np.bool_], parts: Sequence[Sequence[str | bytes]]) -> pa.Array:
-    """The values, each one under the mask replaced by its parts."""
+    """Return the values with each one under the mask replaced by its parts."""
     counts = np.ones(len(values), np.int64)
     counts[mask] = [len(part) for part in parts]
     order = np.repeat(np.arange(len(values)), counts)

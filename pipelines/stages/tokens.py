@@ -1,4 +1,4 @@
-"""The tokens stage: documents to rows of token shards, one table a split, source and language."""
+"""Turns documents into rows of token shards, one table per split, source and language."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,18 +13,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract import schema
-from pipelines.contract.batch import Batch, Stage, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.pieces import piece_table
 from pipelines.contract.tokenizers.spelling import BYTE_LEVEL_SPACE, SPACE_MARK
+from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
+from pipelines.text.characters import sentences
 from pipelines.text.characters.sentences import sentence_starts
+from pipelines.text.tokenization import encode
 from pipelines.text.tokenization.encode import Encoded, Encoder, as_lists, spaces_marked_as_spaces, text_bytes
 
 VERSION = 2
 STAGE = "tokens"
-COUNTS = "counts"  # the table of what a batch came to
+COUNTS = "counts"  # the table of the rows, tokens and bytes of each batch
 
 COUNTS_SCHEMA = pa.schema(
     [
@@ -39,7 +42,7 @@ COUNTS_SCHEMA = pa.schema(
 
 
 def table_name(split: str, source: str, language: str) -> str:
-    """The table of a token shard.
+    """Return the name of a token shard's table.
 
     >>> table_name("train", "enwiki", "en")
     'tokens/train/enwiki/en'
@@ -47,12 +50,23 @@ def table_name(split: str, source: str, language: str) -> str:
     return f"tokens/{split}/{source}/{language}"
 
 
-def stage(tokenizer: Tokenizer, validation_share: float) -> Stage:
-    """Adds to a batch the tables `tokens/{split}/{source}/{language}` (schema.tokens) and `counts`."""
-    encode = _of_kept_text(tokenizer) if tokenizer.keeps_text else partial(_of_changed_text, tokenizer)
+def stage(load: Callable[[], Tokenizer], fingerprint: str, validation_share: float) -> Stage:
+    """Return the stage; `load` opens the vocabulary dataset of this fingerprint."""
+    versions = {"stage": VERSION, "encode": encode.VERSION, "sentences": sentences.VERSION}
+    settings = {"vocabulary": fingerprint, "validation_share": validation_share}
+    return Stage(versions, partial(_open, load, validation_share), settings)
+
+
+def _open(load: Callable[[], Tokenizer], validation_share: float) -> ForUnit:
+    return for_every_unit(encoding(load(), validation_share))
+
+
+def encoding(tokenizer: Tokenizer, validation_share: float) -> BatchFunction:
+    """Add the tables `tokens/{split}/{source}/{language}` (schema.tokens) and `counts` to a batch."""
+    encoded = _kept_text_encoder(tokenizer) if tokenizer.keeps_text else partial(_encode_changed_text, tokenizer)
 
     def tokens(batch: Batch) -> Batch:
-        rows = _rows(batch.documents, encode(batch.documents["text"]), tokenizer.size)
+        rows = _rows(batch.documents, encoded(batch.documents["text"]), tokenizer.size)
         some = pc.greater(pc.list_value_length(rows["tokens"]), 0)
         batch = sift(batch, STAGE, pc.if_else(some, pa.scalar(None, pa.string()), DropReason.NO_TOKENS.value))
         return replace(batch, tables={**batch.tables, **dict(_tables(batch.documents, rows.filter(some), validation_share))})
@@ -62,7 +76,7 @@ def stage(tokenizer: Tokenizer, validation_share: float) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """The ids of N texts, and the tokens in which their sentences start."""
+    """The ids of N texts, and the tokens at which their sentences start."""
 
     encoded: Encoded
     starts: NDArray[np.uint32]  # counted within their text
@@ -99,48 +113,48 @@ def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: f
         yield COUNTS, pa.RecordBatch.from_arrays(columns, schema=COUNTS_SCHEMA)
 
 
-def _of_kept_text(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
-    """For tokenizers whose pieces' bytes are the text: the sizes of the pieces say where a token begins."""
+def _kept_text_encoder(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
+    """Return the encoder for tokenizers whose pieces' bytes are the text: the sizes of the pieces locate each token."""
     encoder = Encoder(tokenizer)
     piece_bytes = piece_table(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
     newline = -1 if tokenizer.newline_id is None else tokenizer.newline_id
     mark, prefix = _space_piece(tokenizer), tokenizer.line_prefix_bytes
     marks_spaces = tokenizer.library == "sentencepiece"
 
-    def encode(texts: pa.Array) -> _Tokens:
+    def encoded_texts(texts: pa.Array) -> _Tokens:
         texts = spaces_marked_as_spaces(texts) if marks_spaces else texts
         encoded = encoder(texts)
         data, offsets = text_bytes(texts)
         starts, by_text = sentence_starts(data, offsets)
-        found, found_offsets, wrong = _tokens_at(
+        first_tokens, token_offsets, wrong = _tokens_at(
             starts, by_text, offsets, encoded.ids, encoded.offsets, piece_bytes, newline, prefix, mark
         )
         if wrong >= 0:
             raise UserError(
                 f"text {wrong} of the batch: its tokens do not add up to its bytes; the tokenizer's normaliser changes text"
             )
-        return _Tokens(encoded, found, found_offsets)
+        return _Tokens(encoded, first_tokens, token_offsets)
 
-    return encode
+    return encoded_texts
 
 
 def _space_piece(tokenizer: Tokenizer) -> int:
-    """The id of the piece that is one space and nothing else, or -1."""
+    """Return the id of the piece that is a lone space, or -1."""
     name = BYTE_LEVEL_SPACE if tokenizer.kind == "byte_bpe" else SPACE_MARK
     names = tokenizer.piece_names()
     return names.index(name) if name in names else -1
 
 
-def _of_changed_text(tokenizer: Tokenizer, texts: pa.Array) -> _Tokens:
-    """For tokenizers that change the text: the library says of every token which bytes it stands for."""
+def _encode_changed_text(tokenizer: Tokenizer, texts: pa.Array) -> _Tokens:
+    """Encode with a tokenizer that changes the text: its library reports the bytes of each token."""
     data, offsets = text_bytes(texts)
-    found = [tokenizer.encode_with_offsets(text) for text in texts.to_pylist()]
-    lengths = np.fromiter((len(ids) for ids, _, _ in found), np.int64, len(found))
+    encoded = [tokenizer.encode_with_offsets(text) for text in texts.to_pylist()]
+    lengths = np.fromiter((len(ids) for ids, _, _ in encoded), np.int64, len(encoded))
     id_offsets = np.concatenate([[0], np.cumsum(lengths)])
-    ids = np.fromiter(chain.from_iterable(ids for ids, _, _ in found), np.int32, int(id_offsets[-1]))
+    ids = np.fromiter(chain.from_iterable(ids for ids, _, _ in encoded), np.int32, int(id_offsets[-1]))
     shift = np.repeat(offsets[:-1], lengths)
-    begins = np.concatenate([np.empty(0, np.int64), *(first for _, first, _ in found)]) + shift
-    ends = np.concatenate([np.empty(0, np.int64), *(behind for _, _, behind in found)]) + shift
+    begins = np.concatenate([np.empty(0, np.int64), *(first for _, first, _ in encoded)]) + shift
+    ends = np.concatenate([np.empty(0, np.int64), *(end for _, _, end in encoded)]) + shift
     starts, by_text = sentence_starts(data, offsets)
     spaces = ids == _space_piece(tokenizer)
     return _Tokens(Encoded(ids, id_offsets), *_first_tokens(starts, by_text, begins, ends, spaces, id_offsets))
@@ -154,10 +168,10 @@ def _first_tokens(
     spaces: NDArray[np.bool_],
     id_offsets: NDArray[np.int64],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """For each sentence start (a byte) the first token of its text that ends behind it, or begins there or later.
+    """Return, for each sentence start (a byte), the first token that ends after it, or begins there or later.
 
-    A lone "▁" right before it, whether it holds a byte or none, belongs to the sentence. Sentences without a token
-    (nothing but what the normaliser removes) are left out, and so is one that starts in the token of the one before.
+    A lone "▁" right before the start belongs to the sentence, whether it covers a byte or not. A sentence without a token (the
+    normaliser removed its whole text) is left out, and so is one that starts inside the previous sentence's last token.
     """
     text = np.repeat(np.arange(len(by_text) - 1), np.diff(by_text))
     token = np.minimum(np.searchsorted(ends, starts, "right"), np.searchsorted(begins, starts, "left"))
@@ -165,8 +179,8 @@ def _first_tokens(
     inside = token < id_offsets[text + 1]
     token, text, starts = token[inside], text[inside], starts[inside]
     token -= (token > id_offsets[text]) & spaces[token - 1] & (ends[token - 1] == starts)
-    new = token != np.concatenate([[-1], token[:-1]])
-    token, text = token[new], text[new]
+    differs = token != np.concatenate([[-1], token[:-1]])
+    token, text = token[differs], text[differs]
     counts = np.bincount(text, minlength=len(by_text) - 1)
     return (token - id_offsets[text]).astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
 
@@ -183,11 +197,11 @@ def _tokens_at(  # pragma: no cover (compiled)
     prefix: int,
     mark: int,
 ) -> Any:
-    """For each sentence start (a byte) the token of its text that covers it; the last value is a text that fails, or -1.
+    """Return, for each sentence start (a byte), the token that covers it; the last value is a text that fails, or -1.
 
-    A lone "▁" right before it belongs to the sentence: the words behind it are not glued to others when sentences move.
+    A lone "▁" right before the start belongs to the sentence, so that words stay apart when sentences are moved.
     """
-    found, offsets, count = np.empty(len(starts), np.uint32), np.zeros(len(by_text), np.int64), 0
+    tokens, offsets, count = np.empty(len(starts), np.uint32), np.zeros(len(by_text), np.int64), 0
     for text in range(len(by_text) - 1):
         position, following, line_start = text_offsets[text], by_text[text], True
         for i in range(id_offsets[text], id_offsets[text + 1]):
@@ -195,18 +209,18 @@ def _tokens_at(  # pragma: no cover (compiled)
             begin = position
             position += piece_bytes[ids[i]]
             if line_start and not newline:
-                position -= prefix  # the "▁" before the line is no byte of the text
+                position -= prefix  # the "▁" before the line is not a byte of the text
             line_start = newline
             inside = False
-            behind = position + (ids[i] == mark)
+            end = position + (ids[i] == mark)
             # A lone "▁" before a line covers no byte.
-            while following < by_text[text + 1] and (starts[following] < behind or starts[following] == begin):
+            while following < by_text[text + 1] and (starts[following] < end or starts[following] == begin):
                 following += 1
                 inside = True
             if inside:
-                found[count] = i - id_offsets[text]
+                tokens[count] = i - id_offsets[text]
                 count += 1
         if position != text_offsets[text + 1]:
-            return found[:0], offsets, text
+            return tokens[:0], offsets, text
         offsets[text + 1] = count
-    return found[:count], offsets, -1
+    return tokens[:count], offsets, -1

@@ -209,7 +209,7 @@ def test_removals_make_drops(tmp_path):
     ids = [document_id("web", key) for key in "ab"]
     documents = documents_from({"id": ids, "work": ids, "source": ["web"] * 2, "snapshot": ["1"] * 2, "origin": ["o"] * 2,
                                 "text": [text, other]})  # fmt: skip
-    out = deduplicate.stage(clusters.removals_for(dataset, "documents/web", "u"))(Batch(documents, Ledger()))
+    out = deduplicate.dropping(clusters.removals_for(dataset, "documents/web", "u"))(Batch(documents, Ledger()))
     assert out.documents["id"].to_pylist() == ids[:1]
     assert out.drops[0]["detail"][0].as_py().startswith(f"of {ids[0].hex()}, similarity 0.87")
 

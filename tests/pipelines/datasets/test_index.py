@@ -365,7 +365,7 @@ def test_places_that_hold_no_index_are_refused(published, tmp_path):
         october, tmp_path / "out", [str(old)]
     )
     (old / "release.json").write_text("{")
-    assert "release.json is no release" in refused(october, tmp_path / "out", [str(old)])
+    assert "release.json: is damaged" in refused(october, tmp_path / "out", [str(old)])
     shutil.rmtree(old / "index")
     (old / "release.json").write_text(json.dumps(written))
     assert "there is no manifest.json" in refused(october, tmp_path / "out", [str(old)])

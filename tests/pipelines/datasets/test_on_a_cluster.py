@@ -16,12 +16,15 @@ from pipelines.clustering import components, pairs, ranks, survivors
 from pipelines.clustering.candidates import BandRows, BucketStars
 from pipelines.clustering.workspace import Chain, workspace_for
 from pipelines.config import CorpusConfig
+from pipelines.contract.manifest import Manifest
+from pipelines.datasets import corpus, documents, tokens
 from pipelines.datasets.corpus import CorpusJob
-from pipelines.datasets.documents import DocumentsJob, Model
+from pipelines.datasets.documents import DocumentsJob
 from pipelines.datasets.index import IndexJob
 from pipelines.datasets.repeat_rows import Search, TextRows, UnitRuns, WhatRepeats
 from pipelines.datasets.tokens import TokensJob
-from pipelines.units.context import RunnerOptions
+from pipelines.stages.base import Model
+from pipelines.units.context import Dataset, RunnerOptions
 from pipelines.units.descriptor import Unit
 
 OUT = "gs://bucket/out"
@@ -38,18 +41,22 @@ OPTIONS = RunnerOptions(
     beam_arguments=("--project=my-project", "--region=europe-west1", "--temp_location=gs://bucket/tmp"),
 )
 
+
+def finished(name: str) -> Dataset:
+    facts = {"enabled": True, "tokenizer": {"sha256": "0" * 64}}
+    return Dataset(f"{OUT}/{name}/x", Manifest(dataset=name, fingerprint="0" * 64, made_from={}, parts=(), facts=facts))
+
+
 JOBS = {
-    "documents": DocumentsJob(CONFIG, "s", Model(f"{OUT}/models/lid.ftz", "0" * 64), None),
+    "documents": DocumentsJob(
+        CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], Model(f"{OUT}/models/lid.ftz", "0" * 64)), None
+    ),
     "corpus": CorpusJob(
-        CONFIG,
-        documents={"documents/s": f"{OUT}/documents/s/x"},
-        clusters=f"{OUT}/clusters/x",
-        repeats=f"{OUT}/repeats/x",
-        reference=f"{OUT}/reference/x",
-        classifier=f"{OUT}/classifier/x",
+        {"documents/s": f"{OUT}/documents/s/x"},
+        corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "classifier"))),
     ),
     "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
-    "tokens": TokensJob(f"{OUT}/vocabulary/gpt/x", "0" * 64, 0.01),
+    "tokens": TokensJob(tokens.stages(finished("vocabulary/gpt"), 0.01)),
 }
 NAMES = [*JOBS, "clusters", "repeats", *(f"spilled {step}" for step in ("ranks", "pairs", "rounds", "components", "survivors"))]
 

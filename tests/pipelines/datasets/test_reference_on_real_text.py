@@ -66,7 +66,7 @@ def test_all_that_is_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
         section = {"paths": [str(tmp_path / "squad.jsonl")], "action": action, "min_words": 8}
         config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
         made = reference.build(Context(config, str(tmp_path / "out")))
-        result = decontaminate.stage(reference.load(made.uri), config.decontaminate)(batch)
+        result = decontaminate.removing(reference.load(made.uri), config.decontaminate)(batch)
         result.ledger.check()
         if action == "cut":
             assert result.documents["text"].to_pylist() == pages

@@ -15,6 +15,7 @@ from pipelines.contract.schema import document_id
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import clusters, repeat_rows, repeats
 from pipelines.stages import signatures
+from pipelines.stages.repeats import cutting
 from pipelines.units.context import Context, Dataset, RunnerOptions
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import write_unit
@@ -73,7 +74,7 @@ def texts_after(dataset: Dataset, out: Path, source: str = "web") -> dict[str, s
     assert found is not None
     left: dict[str, str] = {}
     for uri in files.listing(str(out / "documents" / source), ".parquet"):
-        run = found.stage_for(f"documents/{source}", Path(uri).stem)
+        run = cutting(found.in_unit(source, Path(uri).stem))
         for rows in read_batches(uri):
             after = run(Batch(rows, Ledger())).documents
             left |= dict(zip(after["origin"].to_pylist(), after["text"].to_pylist(), strict=True))

@@ -86,7 +86,7 @@ def mapped(path: str) -> list[dict[str, object]]:
 
 def test_a_unit_written_again_has_the_same_bytes(built: tuple[Context, Dataset, Dataset], tmp_path: Path) -> None:
     _, made, vocabulary_dataset = built
-    job = tokens.TokensJob(vocabulary_dataset.uri, vocabulary_dataset.manifest.facts["tokenizer"]["sha256"], 0.2)
+    job = tokens.TokensJob(tokens.stages(vocabulary_dataset, 0.2))
     wanted = tokens.units(made, 30_000)
     first = [parts.write_unit(str(tmp_path / "a"), unit, job.open()(unit), documents=False) for unit in wanted]
     process = pickle.loads(pickle.dumps(job)).open()  # one worker for all units, in another order
@@ -110,7 +110,7 @@ def test_units_are_groups_of_one_source(built: tuple[Context, Dataset, Dataset])
 def test_a_job_refuses_another_tokenizer(built: tuple[Context, Dataset, Dataset]) -> None:
     _, _, vocabulary_dataset = built
     with pytest.raises(loading.TokenizerError, match="another tokenizer than when the build began"):
-        tokens.TokensJob(vocabulary_dataset.uri, "0" * 64, 0.2).open()
+        tokens.load_unchanged(vocabulary_dataset.uri, "0" * 64)
 
 
 def test_a_corpus_without_its_sidecars_is_an_error(built: tuple[Context, Dataset, Dataset]) -> None:

@@ -28,7 +28,7 @@ def run(action: str, *texts: str, items: dict[str, str] = BENCHMARKS) -> Batch:
     known = {"source": ["s"] * len(texts), "snapshot": ["1"] * len(texts), "origin": [f"f#{i}" for i in range(len(texts))]}
     batch = born("read", documents_from({"id": ids, "work": ids, **known, "text": list(texts)}))
     section = DecontaminateSection.model_validate({"paths": ["x.jsonl"], "action": action})
-    result = decontaminate.stage(benchmarks(items), section)(batch)
+    result = decontaminate.removing(benchmarks(items), section)(batch)
     result.ledger.check()
     return result
 
@@ -65,7 +65,7 @@ def test_no_more_is_shown_than_a_person_reads() -> None:
             }
         ),
     )
-    first, second = dropped(decontaminate.stage(windows, DecontaminateSection())(batch))
+    first, second = dropped(decontaminate.removing(windows, DecontaminateSection())(batch))
     assert first[1] == "a: “" + " ".join(f"w{i}" for i in range(25)) + "…”"
     assert second[1] is not None and len(second[1]) == len("b: “…”") + decontaminate.CHARACTERS_SHOWN
 

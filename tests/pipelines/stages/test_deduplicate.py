@@ -22,7 +22,7 @@ def removals(*rows):
 def test_copies_are_dropped_with_the_survivor_named():
     elsewhere = document_id("t", "x")
     table = removals((IDS[2], IDS[0], IDS[0], 0.9285714, "near", None), (IDS[1], elsewhere, elsewhere, 1.0, "exact", None))
-    out = deduplicate.stage(table)(batch())
+    out = deduplicate.dropping(table)(batch())
     assert out.documents["id"].to_pylist() == [IDS[0], IDS[3]]
     drops = out.drops[0].select(["id", "stage", "reason", "detail", "text"]).to_pylist()
     assert drops == [
@@ -42,7 +42,7 @@ def test_the_reason_is_what_they_share_and_an_earlier_corpus_is_named():
         (IDS[1], IDS[1], IDS[1], 1.0, "exact", "news-2025"),
         (IDS[2], IDS[2], IDS[3], 0.75, "near", "news-2025"),
     )
-    drops = deduplicate.stage(table)(batch()).drops[0]
+    drops = deduplicate.dropping(table)(batch()).drops[0]
     assert drops["reason"].to_pylist() == ["same_url", "already_published", "already_published"]
     assert drops["detail"].to_pylist() == [
         f"of {IDS[3].hex()}, similarity 0.25",
@@ -53,12 +53,12 @@ def test_the_reason_is_what_they_share_and_an_earlier_corpus_is_named():
 
 def test_a_sliced_table_names_the_right_survivors():
     rows = [(id_, id_, survivor, 0.8, "near", None) for id_, survivor in zip(IDS, reversed(IDS), strict=True)]
-    out = deduplicate.stage(removals(*rows).slice(1, 1))(batch())
+    out = deduplicate.dropping(removals(*rows).slice(1, 1))(batch())
     assert out.drops[0]["detail"].to_pylist() == [f"of {IDS[2].hex()}, similarity 0.80"]
 
 
 def test_without_removals_every_document_stays_and_the_ledger_has_its_line():
-    out = deduplicate.stage(CLUSTERS.empty_table())(batch())
+    out = deduplicate.dropping(CLUSTERS.empty_table())(batch())
     assert out.documents.num_rows == 4
     assert out.drops == ()
     assert out.ledger.lines["deduplicate"].documents_out == 4

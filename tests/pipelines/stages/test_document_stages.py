@@ -14,6 +14,8 @@ from pipelines.config import ExcludeSection, LanguageSection, LinesSection, Norm
 from pipelines.contract.batch import Batch, born, documents_from, with_columns
 from pipelines.contract.schema import document_id
 from pipelines.stages import exclude, judge, language, lines, normalize, quality, split
+from pipelines.stages.base import Model
+from pipelines.text.judgement.langid import LID_176_FTZ_SHA256
 
 MODEL = SHARED / "langid" / "lid.176.ftz"
 
@@ -106,12 +108,12 @@ def test_split_leaves_short_texts_as_they_are() -> None:
 @pytest.mark.skipif(not MODEL.exists(), reason="../shared/data/langid/lid.176.ftz is not here")
 def test_judge_fills_columns_and_drops_nothing() -> None:
     given = batch("This is an English text {", "Это русский текст о погоде.")
-    result = judge.stage(LanguageSection(), QualitySection(), str(MODEL), apply_rules=True)(given)
+    result = judge.stage(LanguageSection(), QualitySection(), Model(str(MODEL), LID_176_FTZ_SHA256), apply_rules=True)(given)
     assert result.documents["language"].to_pylist() == ["en", "ru"]
     assert result.documents["rule"].to_pylist() == ["c4_curly_bracket", "c4_few_sentences"]
     assert result.documents["rule_value"].to_pylist() == [1.0, 1.0]
     assert result.documents.num_rows == 2 and not result.drops
-    unjudged = judge.stage(LanguageSection(), QualitySection(), str(MODEL), apply_rules=False)(given)
+    unjudged = judge.stage(LanguageSection(), QualitySection(), Model(str(MODEL), LID_176_FTZ_SHA256), apply_rules=False)(given)
     assert unjudged.documents["rule"].null_count == 2
 
 
@@ -163,15 +165,15 @@ def with_language(given: Batch, language: str) -> Batch:
 
 def test_quality_drops_by_rule_then_by_classifier() -> None:
     given = batch("good", "bad", "poor", rule=[None, "gopher_symbols", None], rule_value=[None, 0.25, None])
-    assert texts(quality.stage(None)(given)) == ["good", "poor"]
-    result = quality.stage(ByWord(frozenset({"en"})))(with_language(given, "en"))
+    assert texts(quality.filtering(None)(given)) == ["good", "poor"]
+    result = quality.filtering(ByWord(frozenset({"en"})))(with_language(given, "en"))
     assert texts(result) == ["good"]
     assert result.documents["quality_score"].to_pylist() == [0.75]
     assert dropped(result) == [("bad", "gopher_symbols", "0.25"), ("poor", "low_quality", "0.25")]
 
 
 def test_a_language_that_the_classifier_has_not_learned_is_not_scored() -> None:
-    result = quality.stage(ByWord(frozenset({"de"})))(with_language(batch("good", "poor"), "en"))
+    result = quality.filtering(ByWord(frozenset({"de"})))(with_language(batch("good", "poor"), "en"))
     assert texts(result) == ["good", "poor"]
     assert result.documents["quality_score"].to_pylist() == [None, None]
 
@@ -184,7 +186,7 @@ def test_stages_take_an_empty_batch() -> None:
         split.stage(),
         judge.stage(LanguageSection(), QualitySection(), None, apply_rules=True),
         language.stage(LanguageSection()),
-        quality.stage(None),
+        quality.filtering(None),
     ):
         result = stage(result)
     assert result.documents.num_rows == 0

@@ -36,7 +36,7 @@ def runs(*rows):
 
 def test_lines_and_paragraphs_are_cut_under_their_names():
     found = repeats.RepeatedText(3, lines=hashes("home news contact"), paragraphs=hashes("all rights are reserved"))
-    out = repeats.stage(found)(batch())
+    out = repeats.cutting(found)(batch())
     assert out.documents["text"].to_pylist() == ["A bridge was opened.", "no word of it", "★ ★"]
     assert out.documents["id"].to_pylist() == [IDS[0], IDS[2], IDS[3]]
     line = out.ledger.lines["repeats"]
@@ -54,7 +54,7 @@ def test_lines_and_paragraphs_are_cut_under_their_names():
 
 def test_short_lines_stay_though_they_are_known():
     found = repeats.RepeatedText(4, lines=hashes("home news contact"))
-    out = repeats.stage(found)(batch())
+    out = repeats.cutting(found)(batch())
     assert out.documents["text"].to_pylist() == TEXTS
     assert out.drops == ()
     assert out.ledger.lines["repeats"].documents_out == 5
@@ -63,14 +63,14 @@ def test_short_lines_stay_though_they_are_known():
 def test_runs_are_counted_in_the_text_as_it_was_before_any_other_cut():
     text = "one two three\nfour five six seven\neight nine"
     found = repeats.RepeatedText(3, lines=hashes("one two three"), runs=runs((IDS[0], 4, 6), (IDS[0], 7, 8), (IDS[4], 0, 9)))
-    out = repeats.stage(found)(batch([text, "one two"]))
+    out = repeats.cutting(found)(batch([text, "one two"]))
     assert out.documents["text"].to_pylist() == ["four seven\nnine", "one two"]
     removed = {"repeated_lines": len("one two three\n"), "repeated_substrings": len("five six eight ")}
     assert dict(out.ledger.lines["repeats"].characters_removed) == removed
 
 
 def test_without_lines_only_documents_with_runs_are_looked_at():
-    out = repeats.stage(repeats.RepeatedText(3, runs=runs((IDS[2], 1, 3), (IDS[3], 0, 0), (IDS[1], 0, 3))))(batch())
+    out = repeats.cutting(repeats.RepeatedText(3, runs=runs((IDS[2], 1, 3), (IDS[3], 0, 0), (IDS[1], 0, 3))))(batch())
     assert out.documents["text"].to_pylist() == [TEXTS[0], "no it", TEXTS[3], TEXTS[4]]
     assert [row["id"] for row in out.drops[0].to_pylist()] == [IDS[1]]
     assert dict(out.ledger.lines["repeats"].characters_removed) == {"repeated_substrings": len("word of ")}
@@ -82,11 +82,11 @@ def test_with_nothing_to_cut_the_texts_are_the_same_and_the_ledger_has_its_line(
         repeats.RepeatedText(3, runs=repeats.RUNS.empty_table()),
         repeats.RepeatedText(1, lines=[]),
     ):
-        out = repeats.stage(found)(batch())
+        out = repeats.cutting(found)(batch())
         assert out.documents["text"].to_pylist() == TEXTS
         assert out.ledger.lines["repeats"].characters_out == sum(map(len, TEXTS))
 
 
 def test_a_batch_without_documents_goes_through():
     found = repeats.RepeatedText(1, lines=hashes("a b c"), paragraphs=hashes("a b c"), runs=runs((IDS[0], 0, 3)))
-    assert repeats.stage(found)(batch([])).documents.num_rows == 0
+    assert repeats.cutting(found)(batch([])).documents.num_rows == 0

@@ -26,7 +26,7 @@ from pipelines.text.tokenization.vocabulary import train
 
 LINES = ["The mill turned. Seven geese looked on, and 12 went home."] * 20
 TOKENIZER = loading.from_bytes(train(LINES, "bpe", 420, ("<|endoftext|>", "[MASK]"), 1), "bpe")
-STAGE = tokens.stage(TOKENIZER, 0.0)
+STAGE = tokens.encoding(TOKENIZER, 0.0)
 
 
 def batch_of(texts: list[str], languages: list[str | None]) -> Batch:
@@ -58,7 +58,7 @@ def test_rows_hold_the_tokens_of_their_text() -> None:
 def test_tables_are_split_by_language_and_split() -> None:
     texts = [f"The mill {n} turned." for n in range(40)]
     batch = batch_of(texts, [None if n % 2 else "en" for n in range(40)])
-    out = tokens.stage(TOKENIZER, 0.3)(batch)
+    out = tokens.encoding(TOKENIZER, 0.3)(batch)
     assert sorted(out.tables) == ["counts", *(f"tokens/{s}/books/{x}" for s in ("train", "validation") for x in ("en", "und"))]
     held = schema.is_validation(batch.documents["work"], 0.3)
     assert sum(out.tables[f"tokens/validation/books/{x}"].num_rows for x in ("en", "und")) == held.sum()
@@ -108,7 +108,7 @@ def test_a_tokenizer_that_changes_text_is_refused(monkeypatch: pytest.MonkeyPatc
     processor = TOKENIZER.processor
     wrong = loading.Tokenizer(**{**vars(TOKENIZER), "processor": processor, "newline_id": TOKENIZER.encode("a")[-1]})
     with pytest.raises(ValueError, match=r"text 0 of the batch: its tokens do not add up to its bytes"):
-        tokens.stage(wrong, 0.0)(batch_of(["a mill\nb"], ["en"]))
+        tokens.encoding(wrong, 0.0)(batch_of(["a mill\nb"], ["en"]))
 
 
 DATA = SHARED
@@ -159,7 +159,7 @@ OF_OTHERS = pytest.mark.parametrize("name", MAKERS)
 
 def sentences_of(tokenizer: Tokenizer, text: str) -> list[str]:
     """The decoded tokens of each sentence of one text."""
-    table = tokens.stage(tokenizer, 0.0)(batch_of([text], ["en"])).tables["tokens/train/books/en"]
+    table = tokens.encoding(tokenizer, 0.0)(batch_of([text], ["en"])).tables["tokens/train/books/en"]
     row = table["tokens"][0].as_py()
     assert row == tokenizer.encode(text)
     assert table["utf8_bytes"].to_pylist() == [len(text.encode())]
@@ -182,8 +182,8 @@ def test_sentences_of_other_tokenizers(name: str) -> None:
 
 def test_an_empty_batch_of_a_changing_tokenizer_makes_no_table() -> None:
     changing = wordpiece(LINES, 100)
-    assert tokens.stage(changing, 0.0)(batch_of([], [])).tables == {}
-    out = tokens.stage(changing, 0.0)(batch_of(["\x07", "The mill. It turned", " "], ["en"] * 3))
+    assert tokens.encoding(changing, 0.0)(batch_of([], [])).tables == {}
+    out = tokens.encoding(changing, 0.0)(batch_of(["\x07", "The mill. It turned", " "], ["en"] * 3))
     assert out.ledger.lines["tokens"].documents_dropped == {"no_tokens": 2}
     assert out.tables["tokens/train/books/en"]["sentence_starts"].to_pylist() == [[0, 3]]
 
@@ -206,7 +206,7 @@ def test_the_tokens_of_a_real_sentence_are_the_sentence(name: str, torn_share: f
     """Byte-level pieces may reach over a sentence's end ("。「"); then the token is of the sentence before."""
     texts = real_texts()
     tokenizer = MAKERS[name]([line[:300] for text in texts for line in text.split("\n") if line], 4000)
-    table = tokens.stage(tokenizer, 0.0)(batch_of(texts, ["en"] * len(texts))).tables["tokens/train/books/en"]
+    table = tokens.encoding(tokenizer, 0.0)(batch_of(texts, ["en"] * len(texts))).tables["tokens/train/books/en"]
     data, offsets = text_bytes(pa.array(texts))
     cuts, by_text = sentence_starts(data, offsets)
     right = wrong = 0
