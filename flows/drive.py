@@ -1,7 +1,7 @@
-"""Walks a build's plan: one dataset after the other, a gate behind each that is handed over, then the release.
+"""Carries out the plan of a build: one dataset after the other, a gate after each that is handed over, then the release.
 
-The command line (`build`) and the Prefect flow (flows/deployments/corpus_build.py) use the same three functions: `make` a
-dataset, `guard` it, `publish` all of them.
+`corpusmill build` and the Prefect flow (flows/deployments/corpus_build.py) use the same three functions: `make` a dataset,
+`guard` it, `publish` all of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +17,14 @@ from pipelines.corpus import Step, plan
 from pipelines.release import Published
 from pipelines.units.context import Context, Dataset
 
-Plan = Callable[[Context], Sequence[Step]]
+Planner = Callable[[Context], Sequence[Step]]
 
 
-def build(context: Context, *, steps: Plan = plan, gated: bool = True) -> Published:
-    """Build everything and publish it; what is finished already is not built again.
+def build(context: Context, *, steps: Planner = plan, gated: bool = True) -> Published:
+    """Build everything and publish it; finished datasets are not built again.
 
-    Raises GateError when an expectation fails (nothing is published then), LockedError when another build writes into
-    the same folder, and what a dataset raises.
+    Raises GateError if an expectation fails (nothing is published then), LockedError if another build writes into the same
+    folder, and the errors of the datasets.
     """
     release.claim(context.out)
     with locked(context.out):
@@ -37,12 +37,12 @@ def build(context: Context, *, steps: Plan = plan, gated: bool = True) -> Publis
 
 
 def make(context: Context, step: Step, uris: Mapping[str, str]) -> str:
-    """Run one step on the datasets that it needs; the URI of what it made."""
+    """Run one step on the datasets that it needs; return the URI of the dataset that it made."""
     return step.run({name: _dataset(uris[name]) for name in step.needs}).uri
 
 
 def guard(context: Context, uri: str) -> GateResult:
-    """Let the gate look at a dataset."""
+    """Let the gate check a dataset. Raises GateError if an expectation fails."""
     limits, extra = _settings(context)
     context.on_event("gate_started", {"uri": uri})
     result = gate.check(uri, context.out, limits, extra)
@@ -51,7 +51,7 @@ def guard(context: Context, uri: str) -> GateResult:
 
 
 def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) -> Published:
-    """Judge the closing report, then write the release: the last act of a build."""
+    """Let the gate check the closing report, then write the release: the last act of a build."""
     built = {name: _dataset(uri) for name, uri in uris.items()}
     report = release.closing_report(context, built)
     if gated:
@@ -66,6 +66,6 @@ def _dataset(uri: str) -> Dataset:
 
 
 def _settings(context: Context) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The config's section [expectations]: limits, and a user's own expectations."""
+    """Return the config's section [expectations]: the limits, and the user's own expectations."""
     section = context.config.expectations.model_dump()
     return section, section.pop("extra")

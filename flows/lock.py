@@ -1,4 +1,4 @@
-"""One build at a time writes into an output folder."""
+"""A lock, so that only one build at a time writes into an output folder."""
 
 import json
 import os
@@ -24,13 +24,13 @@ class LockedError(UserError):
 
 @contextmanager
 def locked(out: str) -> Generator[None]:
-    """Hold the output folder for the time of the block; raise LockedError at once when another process holds it.
+    """Hold the output folder during the block; raise LockedError at once if another process holds it.
 
-    The lock is the operating system's (flock on `<out>/.lock`): it ends with the process that holds it, however that
-    ends, so that no lock is ever stale. The file says who holds it; it stays behind, unlocked.
+    The lock is the operating system's (flock on `<out>/.lock`). It ends with the process that holds it, so no lock is ever
+    stale. The file names the holder; it is not removed.
 
-    Limits: object stores and Windows have no such lock; there two builds of the same output are not noticed (they
-    write the same bytes, but the work is done twice).
+    Limits: object stores and Windows have no such lock. Two builds of the same output are not detected there; they write the
+    same bytes, but do the work twice.
     """
     if fcntl is None or not files.is_local(out):
         yield
@@ -49,7 +49,7 @@ def locked(out: str) -> Generator[None]:
 
 
 def _holder(stream: IO[str]) -> str:
-    """Who holds the lock, in words; the moment before it says so, the file is empty."""
+    """Return a description of the holder; the file is empty until the holder has written it."""
     stream.seek(0)
     text = stream.read()
     if not text:

@@ -1,4 +1,4 @@
-"""What a flow leaves for a person to read in Prefect's pages: markdown."""
+"""Markdown artifacts: what a flow run shows in Prefect's pages."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from flows.pages.shown import visible
 
 
 def key(corpus: str) -> str:
-    """The name under which Prefect keeps all funnels of a corpus: lower case letters, digits and dashes."""
+    """Return the key of a corpus' funnels in Prefect: lower-case letters, digits and dashes."""
     return "funnel-" + re.sub(r"[^a-z0-9-]+", "-", corpus.lower())
 
 
 def funnel(report: Mapping[str, Any], uri: str) -> str:
-    """The closing report (pipelines.release.closing_report) in markdown: the funnel, the copies removed, the tokens by source."""
+    """Return the closing report (pipelines.release.closing_report) as markdown: the funnel, removed copies, tokens by source."""
     lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():
@@ -23,7 +23,7 @@ def funnel(report: Mapping[str, Any], uri: str) -> str:
 
 
 def _deduplication(report: Mapping[str, Any]) -> list[str]:
-    """By source and grain, the two histograms, the largest clusters."""
+    """Return the removed copies by source and grain, the two histograms and the largest clusters."""
     rows = figures.removed_by_source(report)
     if not rows:
         return []
@@ -36,8 +36,15 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
         lines += ["", f"| {name} | {'clusters' if name == 'members' else 'removed'} |", "|---|---:|"]
         lines += [f"| {bar.label} | {bar.number:,} |" for bar in bars]
     for corpus, published, removed in figures.earlier(report):
-        lines += ["", f"Earlier corpus {_cell(corpus)}: {published:,} documents, {removed:,} of this build's are there already."]
-    lines += ["", "| largest clusters: members | removed | similarity | survivor of most | begins |", "|---:|---:|---|---|---|"]
+        lines += [
+            "",
+            f"Earlier corpus {_cell(corpus)}: {published:,} documents; {removed:,} documents of this build are already in it.",
+        ]
+    lines += [
+        "",
+        "| largest clusters: members | removed | similarity | survivor of most | its text begins |",
+        "|---:|---:|---|---|---|",
+    ]
     for entry in figures.largest(report):
         shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {_cell(figures.begins(entry))}"
         lines.append(f"| {entry['members']:,} | {entry['removed']:,} | {shown} |")
@@ -45,7 +52,7 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """Text of strangers, so that it is neither markdown nor HTML."""
+    """Escape untrusted text, so that it is neither markdown nor HTML."""
     return re.sub(r"([\\`*_\[\]<>|~&#])", r"\\\1", visible(text))
 
 
@@ -63,7 +70,7 @@ def _funnel(funnel: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
 
 
 def _tokens(splits: Mapping[str, Mapping[str, Mapping[str, Mapping[str, int]]]]) -> list[str]:
-    lines = ["| split | source | language | documents | tokens | bytes a token |", "|---|---|---|---:|---:|---:|"]
+    lines = ["| split | source | language | documents | tokens | bytes per token |", "|---|---|---|---:|---:|---:|"]
     for split, sources in splits.items():
         for source, languages in sources.items():
             for language, counts in languages.items():

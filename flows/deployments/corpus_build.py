@@ -1,8 +1,8 @@
-"""The Prefect flow `corpus-build`: a task a dataset, a gate behind each that is handed over, then the release.
+"""The Prefect flow `corpus-build`: one task per dataset, a gate after each one that is handed over, then the release.
 
-The same walk as `corpusmill build` (flows/drive.py); here every step is a task that Prefect shows, times and retries.
-Between tasks go URIs, never data. An existing manifest means done: a flow that runs again goes on where the last one
-ended. Tasks run one after the other in the flow's own process: Beam uses the machine, Prefect only keeps order.
+It takes the same steps as `corpusmill build` (flows/drive.py), but each step is a task that Prefect shows, times and retries.
+Tasks pass URIs, never data. A dataset with a manifest is finished, so another flow run resumes where the last one ended.
+Tasks run one after the other in the process of the flow: Beam uses the cores, Prefect keeps the order.
 """
 
 import logging
@@ -22,13 +22,14 @@ from flows.deployments import artifacts
 from flows.lock import locked
 from pipelines import config as corpus_config
 from pipelines import release
+from pipelines.beam.runners import WorkerError
 from pipelines.corpus import Step, plan
 from pipelines.units.context import Context, RunnerOptions
 
-# Steps that read or write much: what fails there may be a store or a worker, and finished units are not done again.
+# Steps that read or write much: a store or a worker may fail there, and a retry does not repeat finished units.
 RETRIED = ("documents", "corpus", "index", "tokens")
 RETRY_DELAY_SECONDS: Sequence[float] = (10, 60)
-_PROGRESS_SECONDS = 30  # between two lines of progress in the log
+_PROGRESS_SECONDS = 30  # between two progress lines of the log
 
 
 @flow(name="corpus-build", flow_run_name="{config} into {out}", validate_parameters=True)
@@ -40,14 +41,14 @@ def corpus_build(
     limit: int | None = None,
     overrides: list[str] | None = None,
 ) -> str:
-    """Build a corpus and publish it; returns the URI of its release.json.
+    """Build a corpus and publish it; return the URI of its release.json.
 
     Args:
         config: A TOML file, e.g. configs/corpus/demo.toml.
         out: Output folder or URI; finished datasets in it are not built again.
         runner: "local", or a Beam runner: DataflowRunner, FlinkRunner, …
-        workers: Processes of the local runner; by default one a core.
-        limit: A sample build: about so many documents of each source.
+        workers: Processes of the local runner; by default one per core.
+        limit: A sample build: about this many documents of each source.
         overrides: Values of the config to change, as `section.key=value`.
 
     Raises:
@@ -66,7 +67,10 @@ def corpus_build(
 
 
 def walk(context: Context, steps: Sequence[Step]) -> str:
-    """Inside a flow: drive.build with a task for every dataset, every gate and the release; the URI of release.json."""
+    """Build as drive.build does, with a task for every dataset, every gate and the release; return the URI of release.json.
+
+    It must be called inside a flow.
+    """
     release.claim(context.out)
     with locked(context.out):
         uris: dict[str, str] = {}
@@ -78,13 +82,13 @@ def walk(context: Context, steps: Sequence[Step]) -> str:
 
 
 def _dataset_task(context: Context, step: Step) -> "Task[[Mapping[str, str]], str]":
-    """The task that makes one dataset from the URIs of those that it needs."""
+    """Return the task that makes one dataset from the URIs of the datasets that it needs."""
     retried = step.name.split("/", 1)[0] in RETRIED
 
     @task(
         name=step.name,
         task_run_name=step.name,
-        cache_policy=NO_CACHE,  # the dataset's manifest says whether it is done
+        cache_policy=NO_CACHE,  # the manifest says whether the dataset is finished
         retries=len(RETRY_DELAY_SECONDS) if retried else 0,
         retry_delay_seconds=list(RETRY_DELAY_SECONDS) if retried else None,
         retry_condition_fn=another_try_may_help,
@@ -118,12 +122,12 @@ def _publish_task(context: Context) -> "Task[[Mapping[str, str]], str]":
 
 
 def another_try_may_help(_task: "Task[..., Any]", _run: TaskRun, state: "State[Any]") -> bool:
-    """A mistake in the config, the input or the code stays a mistake; a store or a worker may be back."""
-    return not isinstance(state.data, ValueError | AssertionError | TypeError | KeyError)
+    """Return whether a retry may help: a killed worker or an unreachable store may be back, a mistake or a bug stays."""
+    return isinstance(state.data, WorkerError) or not isinstance(state.data, ValueError | AssertionError | TypeError | KeyError)
 
 
 def _log_events(logger: "logging.Logger | logging.LoggerAdapter[Any]") -> Callable[[str, Mapping[str, Any]], None]:
-    """A build's events as lines of the flow's log; of progress, a line now and then."""
+    """Return a listener that writes a build's events to the log of the flow run, and progress every `_PROGRESS_SECONDS`."""
     last = time.monotonic()
 
     def on_event(name: str, facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""The Prefect flow `corpus-to-model`: a build with its gates, then the families one after the other, then their losses.
+"""The Prefect flow `corpus-to-model`: a build with its gates, then a training per family, then a table of their losses.
 
-A gate that does not pass ends the flow before anything is trained. Every training is a process of its own; the first one that
-fails ends the flow, and another flow run of the same parameters goes on there.
+A gate that fails ends the flow before anything is trained. Every training is a separate process; the first one that fails ends
+the flow, and another flow run with the same parameters resumes there.
 """
 
 import json
@@ -34,22 +34,22 @@ def corpus_to_model(
     corpus_overrides: list[str] | None = None,
     pretrain_overrides: list[str] | None = None,
 ) -> "list[dict[str, Any]] | State[Any]":
-    """Build a corpus and pretrain each family on it; returns a row of figures a family, which the artifact shows.
+    """Build a corpus and pretrain each family on it; return one row of figures per family, as in the artifact.
 
     Args:
         config: A TOML file of a corpus; its vocabulary needs the special pieces of all families.
         out: Output folder of the build; finished datasets in it are not built again.
-        models: The run of a family lies in <models>/<family>; finished ones are not trained again.
-        families: What is trained, in this order.
-        size: Of each family, as in the flow `pretrain`; all of them need a config of this size.
-        budget: UTF-8 bytes of text that each family sees, instead of its config's steps: then losses are of equal work.
-        workers: Processes of the build; by default one a core.
-        limit: A sample build: about so many documents of each source.
-        corpus_overrides: Values of the corpus' config to change, as `section.key=value`.
-        pretrain_overrides: And of every family's.
+        models: Folder of the runs: <models>/<family>; finished runs are not trained again.
+        families: The families to train, in this order.
+        size: Size of each family, as in the flow `pretrain`; every family needs a config of this size.
+        budget: UTF-8 bytes of text for each family, instead of its config's steps, so that losses compare equal work.
+        workers: Processes of the build; by default one per core.
+        limit: A sample build: about this many documents of each source.
+        corpus_overrides: Values to change in the config of the corpus, as `section.key=value`.
+        pretrain_overrides: Values to change in the config of every family.
 
-    Raises ConfigError for a size without a config, before anything is built, and what `corpus_build` raises: nothing is
-    trained then.
+    Raises ConfigError if a size has no config, before anything is built, and the errors of `corpus_build`, before anything is
+    trained.
     """
     configs = {family: config_of(CONFIGS, family, size) for family in families}
     corpus_build(config=config, out=out, workers=workers, limit=limit, overrides=corpus_overrides)
@@ -65,19 +65,19 @@ def corpus_to_model(
     create_table_artifact(
         rows,
         key=key(name),
-        description=f"{name}: validation loss of each family beside the unigram entropy of its own targets, in nats per target. "
-        "Families predict different targets, so that losses are compared with the entropy beside them, not with each other.",
+        description=f"{name}: validation loss of each family and the unigram entropy of its targets, in nats per target. "
+        "Families predict different targets: compare each loss with its own entropy, not with the other losses.",
     )
     return rows
 
 
 def key(corpus: str) -> str:
-    """The name under which Prefect keeps all tables of a corpus: lower case letters, digits and dashes."""
+    """Return the key of a corpus' tables in Prefect: lower-case letters, digits and dashes."""
     return "losses-" + re.sub(r"[^a-z0-9-]+", "-", corpus.lower())
 
 
 def figures(family: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """A family's row of the table, from its report.json; `below` is how far the loss is under the unigram entropy."""
+    """Return a family's row of the table from its report.json; `below` is unigram entropy minus validation loss."""
     loss, entropy = report["last_validation_loss"], report["unigram_entropy"]
     return {
         "family": family,

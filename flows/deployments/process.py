@@ -1,14 +1,15 @@
-"""A program as a process of its own inside a flow run: its output is in the run's log, its exit status is the task's state.
+"""A program in a separate process of a flow run: its output is in the run's log, its exit status is the state of a task.
 
-Training needs no Prefect, holds gigabytes and may be killed for them; the flow's own process stays small and outlives it. What
-is cancelled in Prefect gets SIGTERM, and is waited for: training saves and ends with 143.
+Training needs no Prefect, holds gigabytes and may be killed for them; the process of the flow stays small and outlives it. A
+run that is cancelled in Prefect gets SIGTERM, and the flow waits for it: training saves and ends with 143.
 
-Limits: Prefect's runner kills a cancelled flow run after 30 s. A program that saves longer goes on without it, saves, and ends.
+Limits: Prefect's runner kills a cancelled flow run after 30 s. A program that takes longer to save finishes without it.
 """
 
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,26 +21,31 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from pipelines.contract.errors import UserError
 
-_STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT}  # 143 and 130: it was asked to
+_STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT}  # 143 and 130: it ended in order
 
 
 class ProcessError(UserError):
-    """A program failed; the message is the last line that it wrote."""
+    """A program failed; the message is the last line of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a process ended."""
 
-    status: int  # below 0: the signal that ended it
-    last_line: str  # that was not empty
+    status: int  # negative: the signal that killed it
+    last_line: str  # the last one that is not empty
+
+
+def program(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module of corpusmill; a folder of the same name in the current folder cannot shadow it."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def process(name: str, command: Sequence[str]) -> "State[Any]":
-    """Inside a flow: a task that runs the command; its state, for the flow to return.
+    """Run the command as a task of the current flow; return its state, for the flow to return.
 
-    Completed; Failed with the last line of the output; Cancelled when the program was asked to stop (it ended with 143 or
-    130), Crashed when another signal killed it. The same command goes on where a program left off that can.
+    The state is Completed, Failed with the last line of the output, Cancelled if the program was stopped in order (exit status
+    143 or 130), or Crashed if another signal killed it.
     """
 
     @task(name=name, task_run_name=name, cache_policy=NO_CACHE)
@@ -47,13 +53,13 @@ def process(name: str, command: Sequence[str]) -> "State[Any]":
         return as_state(run_logged(command, get_run_logger().info))
 
     ended = run(return_state=True)
-    # A flow that returns a task's own state gets one that counts states, without the message: this is a flow's.
+    # If a flow returns the state of a task itself, Prefect replaces it by a count of states, without the message.
     data = ProcessError(ended.message or "") if ended.is_failed() else None
     return State(type=ended.type, name=ended.name, message=ended.message, data=data)
 
 
-def run_logged(command: Sequence[str], say: Callable[[str], object]) -> Ended:
-    """Run a command to its end and `say` every line of its output; an exception here (Prefect's, for SIGTERM) ends it first."""
+def run_logged(command: Sequence[str], log: Callable[[str], object]) -> Ended:
+    """Run a command and `log` every line of its output. An exception meanwhile (Prefect's, for SIGTERM) terminates it first."""
     child = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -63,22 +69,22 @@ def run_logged(command: Sequence[str], say: Callable[[str], object]) -> Ended:
         encoding="utf-8",
         errors="replace",
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        start_new_session=True,  # Ctrl-C reaches the flow first, which then asks the program to stop
+        start_new_session=True,  # Ctrl-C reaches the flow alone, which then terminates the program
     )
     assert child.stdout is not None
     with child.stdout:
         try:
-            last = _tell(child, say, "")
+            last = _log_lines(child, log, "")
             return Ended(child.wait(), last)
         except BaseException:
             child.terminate()
-            _tell(child, say, "")
+            _log_lines(child, log, "")
             child.wait()
             raise
 
 
 def as_state(ended: Ended) -> "State[Any]":
-    """The state of a task whose process ended so."""
+    """Return the state of a task whose process ended so."""
     status, last = ended.status, ended.last_line
     if status == 0:
         return Completed(message=last)
@@ -86,17 +92,19 @@ def as_state(ended: Ended) -> "State[Any]":
         return Cancelled(message=f"stopped with exit status {status}: {last}")
     if status < 0:
         name = signal.Signals(-status).name
-        why = "; perhaps the machine's memory was full" if -status == signal.SIGKILL else ""
-        return Crashed(message=f"killed by {name}{why}; run it again, it goes on from its last checkpoint. It said last: {last}")
+        why = "; perhaps the machine was out of memory" if -status == signal.SIGKILL else ""
+        return Crashed(
+            message=f"killed by {name}{why}; run it again, and it resumes from its last checkpoint. Its last line: {last}"
+        )
     message = last or f"exit status {status}"
     return Failed(message=message, data=ProcessError(message))
 
 
-def _tell(child: "subprocess.Popen[str]", say: Callable[[str], object], last: str) -> str:
-    """Say all lines that are still to come; the last one that is not empty."""
+def _log_lines(child: "subprocess.Popen[str]", log: Callable[[str], object], last: str) -> str:
+    """Log all lines that are still to come; return the last one that is not empty, or `last`."""
     assert child.stdout is not None
     for line in child.stdout:
         if text := line.rstrip():
-            say(text)
+            log(text)
             last = text
     return last

@@ -1,19 +1,19 @@
-"""The folder of a model that is retrained again and again, and which of its trainings is the current one.
+"""The folder of a model that is retrained repeatedly, and the link to its current version.
 
     build/retrain/
         .lock
-        current -> retrains/2026-12       the promoted one: a link that changes at once. `current/run` is the model,
-        retrains/                         `current/verdict.json` says why
+        current -> retrains/2026-12       the promoted retraining, a link that is replaced atomically: `current/run` is the
+        retrains/                         model, `current/verdict.json` says why it was promoted
             2026-12/
-                plan.json                 from which model and corpora it began; written first
-                build/                    an output folder of `corpusmill build`: the documents that are new
-                tokens/demo/<…>/          the tokens of the model before and the new ones (pipelines/datasets/joined_tokens.py)
-                run/                      the candidate: a run of training.run.pretrain
-                losses.json               of candidate and current model on the same held-out rows (training/evaluation/judge.py)
+                plan.json                 the model and corpora from which it started; written first
+                build/                    an output folder of `corpusmill build`: the new documents
+                tokens/demo/<…>/          the tokens of the earlier model and the new ones (pipelines/datasets/joined_tokens.py)
+                run/                      the candidate: a pretraining run
+                losses.json               candidate and current model on the same held-out rows (training/evaluation/judge.py)
                 verdict.json              promoted or not, and why
 
-A stage is done when its last file is there, so that a retraining that was stopped goes on at the stage where it was. Paths
-in these files are relative to the folder, which can be moved; no file holds a time that is not its name.
+A stage is finished when its last file exists, so an interrupted retraining resumes at the stage where it was. Paths in these
+files are relative to the folder, which can be moved; no file contains a time other than the retraining's name.
 """
 
 import json
@@ -35,21 +35,21 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 
 
 class RetrainError(UserError):
-    """A model cannot be retrained; the message names the folder or parameter and the fix."""
+    """A model that cannot be retrained; the message names the folder or parameter and the fix."""
 
 
-class Plan(BaseModel):
-    """From what a retraining began. Paths are relative to the folder of all of them."""
+class StartingPoint(BaseModel):
+    """What a retraining started from (plan.json). Paths are relative to the folder of all retrainings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    number: int  # of the retraining, from 1 in the order of their beginnings
-    base: str  # the model that was current: a run of training.run.pretrain
+    number: int  # of the retraining, from 1 in the order in which they were started
+    base: str  # the model that was current: a pretraining run
     corpora: tuple[str, ...]  # builds whose documents that model has seen
 
 
 class Verdict(BaseModel):
-    """What came of it."""
+    """The result of a retraining (verdict.json)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,74 +58,74 @@ class Verdict(BaseModel):
     reason: str
     base: str
     candidate: str | None = None  # None: nothing was trained
-    candidate_loss: float | None = None  # on the held-out rows, nats per target; None: not finite, or nothing was trained
+    candidate_loss: float | None = None  # nats per target on the held-out rows; None: not finite, or nothing was trained
     current_loss: float | None = None
     rows: int = 0
-    new_tokens: int = 0  # of the train split
+    new_tokens: int = 0  # in the train split
 
 
-_Record = TypeVar("_Record", Plan, Verdict)
+_Record = TypeVar("_Record", StartingPoint, Verdict)
 
 
 @dataclass(frozen=True, slots=True)
 class Retrain:
-    """One retraining: its folder, and what it began from."""
+    """One retraining: its folder and what it started from."""
 
     out: Path
     when: str
-    plan: Plan
+    start: StartingPoint
 
     @property
     def folder(self) -> Path:
-        """Of this retraining."""
+        """The folder of this retraining."""
         return self.out / RETRAINS / self.when
 
     @property
     def base(self) -> Path:
         """The run of the model that was current."""
-        return self._path(self.plan.base)
+        return self._path(self.start.base)
 
     @property
     def corpora(self) -> list[str]:
-        """Output folders of the builds that the model has seen, as absolute paths."""
-        return [str(self._path(corpus)) for corpus in self.plan.corpora]
+        """Absolute paths of the output folders of the builds that the model has seen."""
+        return [str(self._path(corpus)) for corpus in self.start.corpora]
 
     @property
     def build(self) -> Path:
-        """Output folder of the incremental build."""
+        """The output folder of the incremental build."""
         return self.folder / "build"
 
     @property
     def run(self) -> Path:
-        """The candidate."""
+        """The run of the candidate."""
         return self.folder / "run"
 
     @property
     def losses(self) -> Path:
-        """Of both models."""
+        """The file with the losses of both models."""
         return self.folder / "losses.json"
 
     def is_built(self) -> bool:
-        """Whether the new documents are published; they are not read again then, whatever lies at the sources."""
+        """Return whether the new documents are published; they are not read again then, whatever has changed at the sources."""
         return (self.build / RELEASE).exists()
 
     def has_nothing_new(self) -> bool:
-        """Whether the build got as far as its corpus, and earlier builds have published every document."""
-        found = [manifest.read(str(path)) for path in self.build.glob(f"corpus/*/{manifest.MANIFEST}")]
-        return bool(found) and not any(corpus.rows("documents") for corpus in found)
+        """Return whether the build finished its corpus and that has no document: earlier builds published all of them."""
+        corpora = [manifest.read(str(path)) for path in self.build.glob(f"corpus/*/{manifest.MANIFEST}")]
+        return bool(corpora) and not any(corpus.rows("documents") for corpus in corpora)
 
     def verdict(self) -> Verdict | None:
-        """What came of it; None: it is not finished."""
+        """Return the verdict, or None if the retraining is not finished."""
         path = _verdict_path(self.folder)
         return _read(path, Verdict) if path.exists() else None
 
     def decide(self, verdict: Verdict) -> None:
-        """Write the verdict; the candidate of a good one becomes current, at once and as the last act."""
+        """Write the verdict; as the last act, make a promoted candidate current."""
         files.write_text(str(_verdict_path(self.folder)), _text(verdict))
         self.finish(verdict)
 
     def finish(self, verdict: Verdict) -> None:
-        """Do what a verdict says, if it was stopped before; an earlier one than the current is not gone back to."""
+        """Carry out a verdict, if that was interrupted. A retraining older than the current one does not replace it."""
         if verdict.promoted and _current_base(self.out) in (None, self.base.resolve()):
             _point(self.out / CURRENT, f"{RETRAINS}/{self.when}")
 
@@ -134,12 +134,12 @@ class Retrain:
 
 
 def begin(out: Path, start: str, corpora: list[str] | None, when: str | None, default: str) -> Retrain:
-    """The retraining to work on: `when`, else the newest if it is not finished and began from the current model, else `default`.
+    """Return the retraining `when`, else the newest if it is unfinished and started from the current model, else `default`.
 
-    `start` and `corpora` are the model and its builds as long as nothing was promoted. Raises RetrainError when there is no such
-    model, or when `when` was begun from a model that is not the current one any more.
+    `start` and `corpora` are the model and its builds until a retraining is promoted. Raises RetrainError if there is no such
+    model, or if `when` started from a model that is no longer current.
     """
-    known = _plans(out)
+    known = _started(out)
     base = _current_base(out)
     if when is None and known:
         newest = Retrain(out, *known[-1])
@@ -147,35 +147,35 @@ def begin(out: Path, start: str, corpora: list[str] | None, when: str | None, de
         when = newest.when if unfinished else None
     name = when or default
     if not _NAME.fullmatch(name):
-        raise RetrainError(f"when: {name!r} is no name of a folder; take letters, digits, '.', '_' and '-', e.g. 2026-12")
-    for known_name, plan in known:
+        raise RetrainError(f"when: {name!r} is not the name of a folder; use letters, digits, '.', '_' and '-', e.g. 2026-12")
+    for known_name, earlier in known:
         if known_name == name:
-            return _same_base(Retrain(out, name, plan), base or Path(start).resolve())
-    plan = Plan(
-        number=max((plan.number for _, plan in known), default=0) + 1,
+            return _same_base(Retrain(out, name, earlier), base or Path(start).resolve())
+    point = StartingPoint(
+        number=max((earlier.number for _, earlier in known), default=0) + 1,
         base=_relative(out, base or _is_run(Path(start))),
         corpora=tuple(_relative(out, Path(corpus)) for corpus in _corpora(out, start, corpora)),
     )
-    retrain = Retrain(out, name, plan)
-    files.write_text(str(retrain.folder / "plan.json"), _text(plan))
+    retrain = Retrain(out, name, point)
+    files.write_text(str(retrain.folder / "plan.json"), _text(point))
     return retrain
 
 
 def compare(
     when: str, base: str, losses: dict[str, Any], tolerance: float, new_tokens: int, source_tolerance: float | None = None
 ) -> Verdict:
-    """The verdict on a candidate from what training.evaluation.judge wrote: promoted only if its loss is finite and not worse.
+    """Return the verdict from the losses of training.evaluation.judge: promoted only if the loss is finite and not worse.
 
-    With `source_tolerance`, nor that of any single source: new text may not be paid for with what was known of the old.
+    With `source_tolerance`, the loss on each source must not be worse either: new text must not cost what the model knew.
     """
     mine, theirs = losses["candidate"], losses["current"]
     promoted = _within(mine, theirs, tolerance)
     reason = f"its loss on {losses['rows']:,} held-out rows, {_against(mine, theirs, tolerance, promoted)}"
     if promoted and source_tolerance is not None:
-        for source, (of_mine, of_theirs) in losses["sources"].items():
-            if not _within(of_mine, of_theirs, source_tolerance):
+        for source, (candidate, current) in losses["sources"].items():
+            if not _within(candidate, current, source_tolerance):
                 promoted = False
-                reason = f"its loss on held-out rows of {source}, {_against(of_mine, of_theirs, source_tolerance, False)}"
+                reason = f"its loss on held-out rows of {source}, {_against(candidate, current, source_tolerance, False)}"
     return Verdict(
         when=when,
         promoted=promoted,
@@ -190,7 +190,7 @@ def compare(
 
 
 def _within(mine: float | None, theirs: float | None, tolerance: float) -> bool:
-    """Whether a loss is not worse; None is one that is not finite."""
+    """Return whether the loss `mine` is not worse; None is a loss that is not finite."""
     return mine is not None and (theirs is None or mine <= theirs + tolerance)
 
 
@@ -201,47 +201,47 @@ def _against(mine: float | None, theirs: float | None, tolerance: float, within:
 
 
 def tokens_of(run: Path) -> tuple[str, str | None]:
-    """`data.tokens` and `data.name` of a run. Raises RetrainError when it is none."""
+    """Return `data.tokens` and `data.name` of a run. Raises RetrainError if the folder is not a run."""
     path = run / "config.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))["data"]
         return str(data["tokens"]), data.get("name")
     except FileNotFoundError:
-        raise RetrainError(f"{run}: has no config.json; name the folder of a finished run of training.run.pretrain") from None
+        raise RetrainError(f"{run}: has no config.json; name the folder of a finished pretraining run") from None
     except (ValueError, KeyError, TypeError) as error:
         raise RetrainError(f"{path}: does not say what the run was trained on ({error!r}); name another run") from None
 
 
 def tokens_folder(run: Path) -> str:
-    """The folder of the tokens dataset that a run was trained on, from the root of the file system or as a URI.
+    """Return the folder of the tokens dataset that a run was trained on, as an absolute path or a URI.
 
-    Raises RetrainError when it is not there any more.
+    Raises RetrainError if it no longer exists.
     """
     tokens, name = tokens_of(run)
     try:
         folder = shards.find(tokens, name)
         return os.path.abspath(folder) if files.is_local(folder) else folder
     except DatasetError as error:
-        raise RetrainError(f"{run}: was trained on {tokens}, and what is new is joined with that: {error}") from None
+        raise RetrainError(f"{run}: was trained on {tokens}, which the new tokens are joined with: {error}") from None
 
 
 def _corpora(out: Path, start: str, given: list[str] | None) -> list[str]:
-    """The builds that the current model has seen."""
+    """Return the builds that the current model has seen."""
     promoted = (out / CURRENT).resolve()
     if (out / CURRENT).exists():
-        of = Retrain(out, promoted.name, _read(promoted / "plan.json", Plan))
-        return [*of.corpora, str(of.build)]
+        current = Retrain(out, promoted.name, _read(promoted / "plan.json", StartingPoint))
+        return [*current.corpora, str(current.build)]
     if given:
         return given
     folder = Path(tokens_folder(Path(start)))
     for build in (folder, *folder.parents[:3]):
         if (build / RELEASE).exists():
             return [str(build)]
-    raise RetrainError(f"{start}: the build around its tokens ({folder}) is not there; name it in the parameter corpora")
+    raise RetrainError(f"{start}: no build was found around its tokens ({folder}); name it in the parameter corpora")
 
 
 def _current_base(out: Path) -> Path | None:
-    """The run of the promoted model; None: nothing was promoted."""
+    """Return the run of the promoted model, or None if nothing was promoted."""
     link = out / CURRENT
     return (link / "run").resolve() if link.exists() else None
 
@@ -252,22 +252,22 @@ def _is_run(path: Path) -> Path:
 
 
 def _same_base(retrain: Retrain, base: Path) -> Retrain:
-    """A retraining that is to be gone on with; a finished one may have another base."""
+    """Return the retraining. Raises RetrainError if it is unfinished and started from another model."""
     if retrain.verdict() is None and retrain.base.resolve() != base:
         raise RetrainError(
-            f"{retrain.folder}: began from {retrain.plan.base}, which is not the current model any more; give another `when`"
+            f"{retrain.folder}: started from {retrain.start.base}, which is no longer the current model; give another `when`"
         )
     return retrain
 
 
-def _plans(out: Path) -> list[tuple[str, Plan]]:
-    """Names and plans of all that were begun, in that order."""
-    found = [(path.parent.name, _read(path, Plan)) for path in (out / RETRAINS).glob("*/plan.json")]
-    return sorted(found, key=lambda named: named[1].number)
+def _started(out: Path) -> list[tuple[str, StartingPoint]]:
+    """Return the names and starting points of all retrainings, in the order in which they were started."""
+    started = [(path.parent.name, _read(path, StartingPoint)) for path in (out / RETRAINS).glob("*/plan.json")]
+    return sorted(started, key=lambda named: named[1].number)
 
 
 def _point(link: Path, target: str) -> None:
-    """Let the link point there: never half, never nowhere."""
+    """Point the link at the target, atomically."""
     temporary = files.temporary_path(link)
     os.symlink(target, temporary)
     os.replace(temporary, link)
@@ -290,4 +290,4 @@ def _read(path: Path, kind: type[_Record]) -> _Record:
     try:
         return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise RetrainError(f"{path}: is not what this release writes there ({' '.join(str(error).split())})") from None
+        raise RetrainError(f"{path}: is not a file of this release ({' '.join(str(error).split())})") from None

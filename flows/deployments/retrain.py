@@ -1,20 +1,19 @@
-"""The Prefect flow `retrain`: what is new at the sources → trained on, beside the old → better or kept aside.
+"""The Prefect flow `retrain`: train the current model further on new documents; promote the result if it is not worse.
 
-    build      incremental: what earlier builds have published is not taken again; the model's own tokenizer
+    build      an incremental build: documents that earlier builds published are left out; the model's own tokenizer
     join       the tokens that the model was trained on and the new ones, as one dataset
-    train      from the current model's newest checkpoint, in a run of its own; old and new mixed by `new_share`
+    train      a new run that starts from the current model's newest checkpoint; `new_share` mixes old and new
     judge      candidate and current model on the same held-out rows
-    promote    only if the candidate is not worse; flows/deployments/promotion.py says what lies where
+    promote    only if the candidate is not worse; flows/deployments/promotion.py shows the files
 
-One at a time: a second one fails at once. One that was stopped or failed goes on at the stage where it was.
+Only one retraining of a folder runs at a time; a second one fails at once. An interrupted or failed one resumes at its stage.
 
-A new run with `train.init_from`, not the same run resumed: a run is bound to its data, and its learning rate has come down.
-The new one warms up and comes down again, and replays a share of the old data (Ibrahim et al., arXiv 2403.08763: both are what
-it takes; 5 % of old data for texts of the same kind, 25 to 50 % for others).
+The candidate is a new run with `train.init_from`, not the old run resumed: a run is bound to its data, and its learning rate
+has decayed. The new run warms up and decays again and replays a share of the old data (Ibrahim et al., arXiv 2403.08763: both
+are needed; 5 % of old data for texts of the same kind, 25 to 50 % for others).
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,18 +29,19 @@ from pydantic import Field
 from flows.deployments import promotion
 from flows.deployments.corpus_build import corpus_build
 from flows.deployments.pretrain import placed, train
-from flows.deployments.process import process
+from flows.deployments.process import process, program
 from flows.deployments.promotion import Retrain, RetrainError, Verdict
 from flows.lock import locked
 from pipelines import config as corpora_config
 from pipelines.contract import manifest, shards
+from pipelines.contract.errors import UserError
 from pipelines.contract.settings import read
 from pipelines.contract.tokenizers import loading
 from pipelines.datasets import joined_tokens
 
 TRAIN = "train"
-NOT_PROMOTED = "Not promoted"  # name of the state of a flow run that went well and left the current model as it was
-# Most of a snapshot, or all of a source, was published before: here no alarm. `corpus_overrides` may set limits again.
+NOT_PROMOTED = "Not promoted"  # the state's name if the flow run succeeded and the current model stays
+# Most of a snapshot, or all of a source, may have been published before: no alarm. `corpus_overrides` may set limits.
 MOSTLY_OLD = (
     "deduplicate.removed_share_limit=1",
     "expectations.min_documents_per_source=0",
@@ -66,64 +66,64 @@ def retrain(
     corpus_overrides: list[str] | None = None,
     pretrain_overrides: list[str] | None = None,
 ) -> "State[Any]":
-    """Retrain the current model on what is new; the state says in its message whether the candidate was promoted, and why.
+    """Retrain the current model on new documents; the message of the state says whether the candidate was promoted, and why.
 
     Args:
-        corpus_config: The sources, as they are now: a new snapshot in the folders that it names, or a config that names others.
-        pretrain_config: How to go on: the family and size of the model, and steps and learning rate for the new data.
-        start: The run that is the current model as long as none was promoted in `out`.
+        corpus_config: The sources as they are now: a config whose folders hold a new snapshot, or one that names other folders.
+        pretrain_config: The family and size of the model, and the steps and learning rate for the new data.
+        start: The run that is the current model until a retraining in `out` is promoted.
         out: The folder of all retrainings of this model.
-        when: Name of this one, e.g. 2026-12; by default the time for which the flow run was scheduled. One that is not
-            finished is gone on with first.
-        new_share: Of the rows that are trained on, those of new documents; the others are of what the model has seen.
-        tolerance: So much more loss (nats per target) than the current model's is not worse.
-        source_tolerance: The same for each source by itself, old and new; by default only all of them together count.
-        held_out_rows: Of both validation splits, on which the models are judged; all when there are fewer.
+        when: Name of this retraining, e.g. 2026-12; by default the scheduled time of the flow run, or the name of the newest
+            retraining if that is unfinished.
+        new_share: Share of the training rows that come from new documents; the others come from what the model has seen.
+        tolerance: Loss (nats per target) by which the candidate may exceed the current model and still be promoted.
+        source_tolerance: The same for each source, old or new; by default only the loss over all of them counts.
+        held_out_rows: Rows of both validation splits on which the models are judged; all rows if there are fewer.
         corpora: Output folders of the builds that `start` was trained on; by default the one that its data.tokens names.
-        workers: Processes of the build; by default one a core.
-        corpus_overrides: Values of the corpus' config to change, as `section.key=value`.
-        pretrain_overrides: And of the training's.
+        workers: Processes of the build; by default one per core.
+        corpus_overrides: Values to change in the config of the corpus, as `section.key=value`.
+        pretrain_overrides: Values to change in the config of the training.
 
-    Raises LockedError when another retraining of the folder is under way, RetrainError, and what `corpus_build` raises.
+    Raises LockedError if another retraining of the folder is running, RetrainError, and the errors of `corpus_build`.
     """
     folder = Path(out).resolve()
     with locked(str(folder)):
         scheduled = flow_run.scheduled_start_time
         this = promotion.begin(folder, start, corpora, when, f"{scheduled:%Y-%m-%dT%H%M%S}")
         get_run_logger().info("%s, from %s", this.folder, this.base)
-        if (done := this.verdict()) is not None:
-            this.finish(done)
-            return _state(done)
+        if (verdict := this.verdict()) is not None:
+            this.finish(verdict)
+            return _state(verdict)
         if not this.is_built():
             try:
                 _build(this, corpus_config, workers, corpus_overrides or [])
-            except ValueError:
+            except UserError:  # a vocabulary or a gate refuses a corpus without documents
                 if not this.has_nothing_new():
                     raise
-                return _unchanged(this, "there is no new document")  # so no vocabulary and no gate could be content
+                return _unchanged(this, "there is no new document")
         state = _candidate(this, pretrain_config, new_share, pretrain_overrides or [])
         return state or _judged(this, tolerance, source_tolerance, held_out_rows)
 
 
 def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]) -> None:
-    """The flow `corpus-build`, of what no earlier build has published, with the model's tokenizer."""
+    """Run the flow `corpus-build` over the documents that no earlier build published, with the model's tokenizer."""
     tokens = promotion.tokens_folder(this.base)
     tokenizer = f"{tokens}/{loading.load(tokens, manifest.read(tokens)).file_name}"
-    number = vocabulary_number(config, overrides, _name(tokens))
+    number = vocabulary_number(config, overrides, _vocabulary(tokens))
     fixed = [f"deduplicate.against={json.dumps(this.corpora)}", f"vocabularies.{number}.path={json.dumps(tokenizer)}"]
     corpus_build(config=config, out=str(this.build), workers=workers, overrides=[*MOSTLY_OLD, *overrides, *fixed])
 
 
 def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str]) -> "State[Any] | None":
-    """Join old and new tokens and train on them; a state where the flow ends here: nothing is new, or the training failed."""
+    """Join old and new tokens and train on them; return a state if the flow ends here (nothing new, or the training failed)."""
     earlier = promotion.tokens_folder(this.base)
     old, new = _tokens(earlier), _tokens(_new(this, earlier))
-    least = int(read(config, tuple(overrides))["rows"]["length"])  # of a source with a single row
-    if not _of_rows(new, least):
+    least = int(read(config, tuple(overrides))["rows"]["length"])  # tokens of a source with a single row
+    if not _long_enough(new, least):
         return _unchanged(this, f"there is no new text: {sum(new.values()):,} tokens, and no source has {least:,}")
     joined = _join(this, earlier)
     named = {joined_tokens.labelled(source, this.when): tokens for source, tokens in new.items()}
-    weights = mixture(_of_rows(old, least), _of_rows(named, least), new_share)
+    weights = mixture(_long_enough(old, least), _long_enough(named, least), new_share)
     changed = [
         *placed(joined, str(this.run)),
         f"train.init_from={json.dumps(str(this.base))}",
@@ -136,41 +136,41 @@ def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str
 def _judged(this: Retrain, tolerance: float, source_tolerance: float | None, rows: int) -> "State[Any]":
     """Measure both models, and promote the better one."""
     names = [str(this.run), str(this.base), "--rows", str(rows), "--out", str(this.losses)]
-    state = process("judge both", [sys.executable, "-m", "training.evaluation.judge", *names])
+    state = process("judge both", program("training.evaluation.judge", *names))
     if not state.is_completed():
         return state
     losses = json.loads(this.losses.read_text(encoding="utf-8"))
     new_tokens = sum(_tokens(_new(this, promotion.tokens_folder(this.base))).values())
-    verdict = promotion.compare(this.when, this.plan.base, losses, tolerance, new_tokens, source_tolerance)
+    verdict = promotion.compare(this.when, this.start.base, losses, tolerance, new_tokens, source_tolerance)
     return _promoted(this, verdict, losses["sources"])
 
 
 def _unchanged(this: Retrain, reason: str) -> "State[Any]":
-    """Nothing was trained, and the current model stays."""
-    return _promoted(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.plan.base), {})
+    """Keep the current model: nothing was trained."""
+    return _promoted(this, Verdict(when=this.when, promoted=False, reason=reason, base=this.start.base), {})
 
 
 def _promoted(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]]) -> "State[Any]":
-    """Write the verdict and do what it says; the state of the flow."""
+    """Write the verdict and carry it out; return the state of the flow."""
     _promote(this, verdict, sources)
     return _state(verdict)
 
 
 @task(name="join", task_run_name="join", cache_policy=NO_CACHE)
 def _join(this: Retrain, earlier: str) -> str:
-    """The folder of old and new tokens as one dataset."""
+    """Join old and new tokens; return the folder of the joined dataset."""
     return joined_tokens.join(str(this.folder), earlier, _new(this, earlier), this.when)
 
 
 @task(name="promote", task_run_name="promote", cache_policy=NO_CACHE)
 def _promote(this: Retrain, verdict: Verdict, sources: Mapping[str, list[float | None]]) -> None:
-    """Write the verdict and do what it says."""
+    """Write the verdict and carry it out."""
     create_markdown_artifact(as_markdown(verdict, sources), key="retrain", description=f"{this.folder}: {verdict.reason}")
     this.decide(verdict)
 
 
 def mixture(earlier: Mapping[str, int], new: Mapping[str, int], new_share: float) -> dict[str, float]:
-    """The weight of each source: new ones share `new_share`, old ones the rest, both in proportion to their tokens.
+    """Return the weight of each source: new ones share `new_share`, earlier ones the rest, in proportion to their tokens.
 
     >>> mixture({"wiki": 300, "books": 100}, {"wiki@2": 50}, 0.2)
     {'wiki': 0.6, 'books': 0.2, 'wiki@2': 0.2}
@@ -183,25 +183,29 @@ def mixture(earlier: Mapping[str, int], new: Mapping[str, int], new_share: float
 
 
 def vocabulary_number(config: str, overrides: list[str], name: str) -> int:
-    """The place of a vocabulary among those of a corpus' config. Raises RetrainError when there is none of this name."""
+    """Return the index of a vocabulary in the config of a corpus. Raises RetrainError if there is none of this name."""
     names = [section.name for section in corpora_config.load(config, tuple(overrides)).vocabularies]
     if name not in names:
-        raise RetrainError(f"{config}: vocabularies: the model's is called {name!r}, here there are {names}; add or rename one")
+        raise RetrainError(f"{config}: vocabularies: the model needs {name!r}, and the config has {names}; add or rename one")
     return names.index(name)
 
 
 def as_toml(weights: Mapping[str, float]) -> str:
-    """A table of numbers on one line."""
+    """Return the numbers as a TOML inline table."""
     return "{" + ", ".join(f"{json.dumps(name)} = {weight!r}" for name, weight in weights.items()) + "}"
 
 
 def as_markdown(verdict: Verdict, sources: Mapping[str, list[float | None]]) -> str:
-    """What a person reads of it in Prefect's pages."""
+    """Return the verdict as markdown for Prefect's pages."""
     lines = [f"# {verdict.when}: {'promoted' if verdict.promoted else 'not promoted'}", "", verdict.reason, ""]
     if sources:
-        lines += [f"{verdict.new_tokens:,} new tokens; before: `{verdict.base}`", "", "| held out | candidate | before |"]
+        lines += [
+            f"{verdict.new_tokens:,} new tokens; earlier model: `{verdict.base}`",
+            "",
+            "| held-out rows | candidate | earlier |",
+        ]
         rows = [*sources.items(), ("all", [verdict.candidate_loss, verdict.current_loss])]
-        shown = [[name, *("none" if loss is None else f"{loss:.4f}" for loss in losses)] for name, losses in rows]
+        shown = [[name, *("not finite" if loss is None else f"{loss:.4f}" for loss in losses)] for name, losses in rows]
         lines += ["|---|---:|---:|", *(f"| {' | '.join(cells)} |" for cells in shown)]
     return "\n".join(lines) + "\n"
 
@@ -212,21 +216,21 @@ def _state(verdict: Verdict) -> "State[Any]":
 
 
 def _new(this: Retrain, earlier: str) -> str:
-    """The folder of the new tokens, of the same vocabulary as the earlier ones."""
-    return shards.find(str(this.build), _name(earlier))
+    """Return the folder of the new tokens, which have the vocabulary of the earlier ones."""
+    return shards.find(str(this.build), _vocabulary(earlier))
 
 
-def _name(tokens: str) -> str:
-    """Of the vocabulary of a tokens dataset."""
+def _vocabulary(tokens: str) -> str:
+    """Return the name of the vocabulary of a tokens dataset."""
     return manifest.read(tokens).dataset.split("/", 1)[1]
 
 
-def _of_rows(tokens: Mapping[str, int], least: int) -> dict[str, int]:
-    """The sources that have so many tokens."""
+def _long_enough(tokens: Mapping[str, int], least: int) -> dict[str, int]:
+    """Return the sources with at least this many tokens."""
     return {source: number for source, number in tokens.items() if number >= least}
 
 
 def _tokens(folder: str) -> dict[str, int]:
-    """Tokens of the train split by source."""
-    found = manifest.read(folder).facts["tokens"].get(TRAIN, {})
-    return {source: sum(int(counts["tokens"]) for counts in languages.values()) for source, languages in found.items()}
+    """Return the tokens of the train split by source."""
+    sources = manifest.read(folder).facts["tokens"].get(TRAIN, {})
+    return {source: sum(int(counts["tokens"]) for counts in languages.values()) for source, languages in sources.items()}

@@ -1,7 +1,7 @@
-"""`make serve`: serves the deployments of prefect.yaml from this machine, and starts a Prefect server if there is none.
+"""`corpusmill serve`: serve the deployments of prefect.yaml from this machine; start a Prefect server if none is running.
 
-The server's address comes from prefect.toml in the repository's root (PREFECT_API_URL wins), which every `prefect`
-command that runs there reads too. It runs offline, and ends with this command if it was started by it.
+The address of the server comes from prefect.toml in the root of the repository, which `prefect` commands in that folder read
+as well, or from PREFECT_API_URL. A server that is started here runs offline and ends with this command.
 """
 
 import os
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pipelines.contract.errors import UserError
 
 DEPLOYMENTS = Path("prefect.yaml")
-START_SECONDS = 180  # of a server on a slow machine; its first start makes a database, 10 to 15 s
+START_SECONDS = 180  # on a slow machine; the first start, which creates a database, takes 10 to 15 s on a fast one
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "0.0.0.0")
 _OFFLINE = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
@@ -29,17 +29,15 @@ class ServeError(UserError):
     """The deployments cannot be served; the message says what to change."""
 
 
-def main() -> int:
-    """Serve until interrupted."""
+def run() -> int:
+    """Serve until Ctrl-C or SIGTERM; return the exit code. Raises ServeError."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # with which Prefect's event loop ends in order
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.update(_OFFLINE)  # before Prefect is imported, and for the runs that are started from here
     try:
         _serve()
     except KeyboardInterrupt:
         print("corpusmill: stopped serving", file=sys.stderr)
-    except ServeError as error:
-        print(f"corpusmill: {error}", file=sys.stderr)
-        return 1
     return 0
 
 
@@ -49,7 +47,9 @@ def _serve() -> None:
 
     settings = get_current_settings()
     if settings.api.url is None:
-        raise ServeError("no Prefect server is named: run this in the repository's root (prefect.toml), or set PREFECT_API_URL")
+        raise ServeError(
+            "no Prefect server is configured: run this in the root of the repository (prefect.toml), or set PREFECT_API_URL"
+        )
     deployments = read_deployments(DEPLOYMENTS)
     with server(settings.api.url, settings.home / "server.log"):
         names = " ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in deployments)
@@ -58,15 +58,15 @@ def _serve() -> None:
 
 
 def read_deployments(path: Path) -> list[Any]:
-    """The deployments of a prefect.yaml, ready to be served (prefect.deployments.runner.RunnerDeployment)."""
+    """Return the deployments of a prefect.yaml as RunnerDeployments, ready to be served."""
     import yaml
     from prefect.deployments.runner import RunnerDeployment
 
     if not path.exists():
-        raise ServeError(f"{path} does not exist here; run this in the repository's root")
+        raise ServeError(f"{path}: no such file in this folder; run this in the root of the repository")
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")).get("deployments") or []
     if not entries:
-        raise ServeError(f"{path}: holds no deployments; add one")
+        raise ServeError(f"{path}: has no deployments; add one")
     return [
         RunnerDeployment.from_entrypoint(
             entry["entrypoint"],
@@ -81,7 +81,7 @@ def read_deployments(path: Path) -> list[Any]:
 
 
 def _schedule(entry: dict[str, Any]) -> Any:
-    """A cron schedule as prefect.yaml writes it; without `active: false` it runs (prefect.schedules.Schedule)."""
+    """Return a cron schedule (prefect.schedules.Schedule) of prefect.yaml; it is active unless it says `active: false`."""
     from prefect.schedules import Cron
 
     return Cron(entry["cron"], timezone=entry.get("timezone"), active=entry.get("active", True))
@@ -89,9 +89,9 @@ def _schedule(entry: dict[str, Any]) -> Any:
 
 @contextmanager
 def server(url: str, log: Path) -> Generator[None]:
-    """A Prefect server at this address for the time of the block: the one that is there, or one that is started here.
+    """Have a Prefect server at this address during the block: the running one, or one that is started here and ended after it.
 
-    Raises ServeError when there is none and it cannot be started here; what it said is in `log`.
+    Raises ServeError if none is running and none can be started here; its output is in `log`.
     """
     if is_healthy(url):
         print(f"using the Prefect server at {url}", flush=True)
@@ -99,12 +99,25 @@ def server(url: str, log: Path) -> Generator[None]:
         return
     address = urlsplit(url)
     if address.hostname not in _LOCAL_HOSTS:
-        raise ServeError(f"no Prefect server answers at {url}; start it there, or unset PREFECT_API_URL for one on this machine")
+        raise ServeError(
+            f"no Prefect server answers at {url}; start it there, or unset PREFECT_API_URL to start one on this machine"
+        )
     print(f"starting a Prefect server at {url} (log: {log})", flush=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", address.hostname, "--port", str(address.port or 80)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        address.hostname,
+        "--port",
+        str(address.port or 80),
+    ]
     with log.open("wb") as output:
-        # In a session of its own: Ctrl-C reaches this process first, which ends its runs while the server still answers.
+        # In another session: Ctrl-C reaches this process alone, which ends its runs while the server still answers.
         child = subprocess.Popen(
             command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, env=os.environ | _OFFLINE
         )
@@ -116,7 +129,7 @@ def server(url: str, log: Path) -> Generator[None]:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether a Prefect server answers at this address."""
+    """Return whether a Prefect server answers at this address."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as answer:
             return answer.read().strip() == b"true"
@@ -128,8 +141,8 @@ def _wait_until_healthy(url: str, child: "subprocess.Popen[bytes]", log: Path) -
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(url):
         if child.poll() is not None:
-            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-            raise ServeError(f"the Prefect server did not start (status {child.returncode}); the end of {log}:\n{last}")
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise ServeError(f"the Prefect server did not start (status {child.returncode}); the end of {log}:\n{end}")
         if time.monotonic() > deadline:
             raise ServeError(f"the Prefect server did not answer at {url} within {START_SECONDS} s; see {log}")
         time.sleep(0.5)
@@ -146,7 +159,3 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -175,6 +175,7 @@ def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, 
             stdout=stderr,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},  # a user's folder pipelines/ must not shadow ours, here or in workers
         )
         try:
             _watch(child, claims, on_progress)

@@ -1,6 +1,6 @@
 """The demo's input: real text that every machine with a package index can get, pinned by sha256, cached.
 
-    python -m pipelines.fetching.demo_sample build/sample
+    corpusmill sample build/sample
 
     build/sample/
         wikipedia/*.xml.bz2    206 pages of the English Wikipedia and 5 with many tables (from gensim; CC BY-SA)
@@ -12,17 +12,13 @@ Some pages of the crawl are the same page twice, in other languages, or no prose
 
 import json
 import re
-import sys
 import uuid
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
 from pipelines.contract import files
-from pipelines.fetching.cache import FetchError, cache_folder
+from pipelines.fetching.cache import cache_folder
 from pipelines.fetching.package_index import Archive, extract
 
 VERSION = 1  # of what is made from the archives
@@ -122,6 +118,11 @@ def prepare(folder: str | Path, on_progress: Callable[[Archive, int], None] = la
     return folder
 
 
+def content(folder: Path) -> list[Path]:
+    """Return the paths of a sample's files."""
+    return [folder / name for name in json.loads((folder / NOTE).read_text())["files"]]
+
+
 def is_prepared(folder: Path) -> bool:
     """Whether the folder holds the whole sample, byte for byte."""
     try:
@@ -199,29 +200,4 @@ _SOURCES: tuple[tuple[Archive, Callable[[Mapping[str, Path]], dict[str, bytes]]]
     (_CRAWL, _copied("crawl")),
     (_NEWS, _news),
 )
-
-
-def main(arguments: list[str]) -> int:
-    """`python -m pipelines.fetching.demo_sample FOLDER`: exit code 0, or 1 with what failed and what to do."""
-    console = Console(stderr=True)
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        console.print("usage: python -m pipelines.fetching.demo_sample FOLDER", markup=False)
-        return 2
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console) as progress:
-            tasks = {a.file: progress.add_task(a.file, total=a.size) for a, _ in _SOURCES}
-            folder = prepare(arguments[0], lambda a, here: progress.update(tasks[a.file], completed=here))
-            for archive, _ in _SOURCES:
-                progress.update(tasks[archive.file], completed=archive.size)
-    except FetchError as error:
-        console.print(str(error), style="red", markup=False, soft_wrap=True)
-        return 1
-    note = json.loads((folder / NOTE).read_text())
-    stored = sum((folder / name).stat().st_size for name in note["files"])
-    console.print(f"{folder}: {len(note['files'])} files, {stored / 2**20:.1f} MiB", markup=False)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+ARCHIVES = tuple(archive for archive, _ in _SOURCES)

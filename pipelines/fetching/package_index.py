@@ -103,7 +103,7 @@ def _downloaded_by_pip(archive: Archive, folder: Path, temporary: Path, failures
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this environment's pip (a machine without pip says so in the result)."""
-    command = [sys.executable, "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
+    command = [sys.executable, "-P", "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PIP_SECONDS, check=False)
     except subprocess.TimeoutExpired:

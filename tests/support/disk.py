@@ -1,46 +1,56 @@
-"""What a program forces to the disk, and when: fsync and rename, watched where Python calls the system."""
+"""What a program makes durable, and in which order: fsync and rename, watched where Python calls the system."""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 
+class Call(NamedTuple):
+    """A system call: fsync of what has this inode and size, or a rename of it."""
+
+    name: str  # "fsync" or "rename"
+    inode: int
+    bytes: int  # as the system sees them: what still lies in a buffer of Python does not count
+    target: str = ""  # of a rename: the new name
+
+
 class Disk:
-    """The fsyncs and renames of this process, in order."""
+    """The calls of one process, in their order."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._calls: list[tuple[str, int, int]] = []  # call, inode, bytes that the system has of the file by then
-        fsync, renames = os.fsync, {name: getattr(os, name) for name in ("rename", "replace")}
+        self.calls: list[Call] = []
+        patch.setattr(os, "fsync", self._watched_fsync(os.fsync))
+        for rename in ("rename", "replace"):
+            patch.setattr(os, rename, self._watched_rename(getattr(os, rename)))
 
-        def watched_fsync(descriptor: int) -> None:
-            self._note("fsync", os.fstat(descriptor))
-            fsync(descriptor)
+    def _watched_fsync(self, original: Any) -> Any:
+        def fsync(descriptor: int) -> None:
+            status = os.fstat(descriptor)
+            self.calls.append(Call("fsync", status.st_ino, status.st_size))
+            original(descriptor)
 
-        def watched_rename(original: Any) -> Any:
-            def rename(source: Any, target: Any, **options: Any) -> None:
-                self._note("rename", os.lstat(source))
-                original(source, target, **options)
+        return fsync
 
-            return rename
+    def _watched_rename(self, original: Any) -> Any:
+        def rename(source: Any, target: Any, **options: Any) -> None:
+            status = os.lstat(source)
+            self.calls.append(Call("rename", status.st_ino, status.st_size, Path(target).name))
+            original(source, target, **options)
 
-        patch.setattr(os, "fsync", watched_fsync)
-        for name, original in renames.items():
-            patch.setattr(os, name, watched_rename(original))
+        return rename
 
-    def _note(self, call: str, status: os.stat_result) -> None:
-        self._calls.append((call, status.st_ino, status.st_size))
+    def of(self, path: Path) -> list[tuple[str, int]]:
+        """Names of the calls that concern a file or folder, with its bytes then."""
+        inode = path.stat().st_ino
+        return [(call.name, call.bytes) for call in self.calls if call.inode == inode]
 
-    def calls(self, *paths: Path) -> list[str]:
-        """The calls that concern these files and folders, by their present names: "fsync model.pt", "rename model.pt".
+    def last_rename(self, name: str) -> int:
+        """Number of the call that gave this name."""
+        return max(number for number, call in enumerate(self.calls) if (call.name, call.target) == ("rename", name))
 
-        An fsync of a file that had not all of its bytes yet (some were still in a buffer of Python) says so.
-        """
-        known = {path.stat().st_ino: path for path in paths}
-        return [f"{call} {_named(known[inode], size)}" for call, inode, size in self._calls if inode in known]
-
-
-def _named(path: Path, size: int) -> str:
-    missing = path.stat().st_size - size if path.is_file() else 0
-    return f"{path.name}, {missing} bytes missing" if missing else path.name
+    def is_flushed_after(self, folder: Path, number: int) -> bool:
+        """Whether a folder's names were forced to the disk after a call."""
+        inode = folder.stat().st_ino
+        return any((call.name, call.inode) == ("fsync", inode) for call in self.calls[number + 1 :])

@@ -131,7 +131,7 @@ def story(tiny_arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 STOPS = ["killed", "terminated with workers", "interrupted", "killed with workers"]
-MESSAGE = "corpusmill: stopped; what is finished is kept, the same command goes on from there\n"
+MESSAGE = "corpusmill: stopped; finished work is kept, and the same command resumes from there\n"
 
 
 @pytest.mark.parametrize(

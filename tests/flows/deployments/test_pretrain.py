@@ -35,7 +35,11 @@ def python(program: str) -> list[str]:
         ("raise SystemExit(3)", "FAILED", "exit status 3"),
         ("print('saved'); raise SystemExit(143)", "CANCELLED", "stopped with exit status 143: saved"),
         ("print('saved'); raise SystemExit(130)", "CANCELLED", "stopped with exit status 130: saved"),
-        ("import os; print('step 7'); os.kill(os.getpid(), 9)", "CRASHED", "killed by SIGKILL; perhaps the machine's memory"),
+        (
+            "import os; print('step 7'); os.kill(os.getpid(), 9)",
+            "CRASHED",
+            "killed by SIGKILL; perhaps the machine was out of memory",
+        ),
     ],
     ids=["done", "an error", "without a word", "SIGTERM", "SIGINT", "killed"],
 )

@@ -237,7 +237,7 @@ def test_a_start_that_is_no_run_and_a_name_that_is_no_folder_are_errors(again, t
     state = again(tmp_path / "model", start=str(tmp_path / "nothing"))
     assert state.is_failed() and "nothing: has no config.json; name the folder of a finished run" in state.message
     state = again(tmp_path / "model", "../up")
-    assert state.is_failed() and "when: '../up' is no name of a folder" in state.message
+    assert state.is_failed() and "when: '../up' is not the name of a folder" in state.message
 
 
 def test_a_vocabulary_of_another_name_is_an_error(sources):
@@ -287,20 +287,20 @@ def test_the_link_changes_only_when_the_base_is_still_current(tmp_path):
     start = run_in(tmp_path / "start")
     out = tmp_path / "model"
     first = promotion.begin(out, str(start), ["a"], None, "1")
-    assert (first.plan.base, first.plan.number) == ("../start", 1)
+    assert (first.start.base, first.start.number) == ("../start", 1)
     second = promotion.begin(out, str(start), ["a"], "2", "x")
     good = {"candidate": 1.0, "current": 2.0, "rows": 1}
     run_in(second.run)
-    second.decide(promotion.compare("2", second.plan.base, good, 0, 1))
+    second.decide(promotion.compare("2", second.start.base, good, 0, 1))
     assert (out / "current").readlink() == Path("retrains/2")
-    with pytest.raises(RetrainError, match=r"retrains/1: began from \.\./start, which is not the current model any more"):
+    with pytest.raises(RetrainError, match=r"retrains/1: started from \.\./start, which is no longer the current model"):
         promotion.begin(out, str(start), ["a"], "1", "x")
     run_in(first.run)
-    first.decide(promotion.compare("1", first.plan.base, good, 0, 1))  # a late one does not take the place of a newer one
+    first.decide(promotion.compare("1", first.start.base, good, 0, 1))  # a late one does not take the place of a newer one
     assert (out / "current").readlink() == Path("retrains/2")
 
     third = promotion.begin(out, str(start), None, None, "3")
-    assert (third.when, third.base, third.plan.number) == ("3", second.run, 3)
+    assert (third.when, third.base, third.start.number) == ("3", second.run, 3)
     assert third.corpora[-1] == str(second.build)
     assert promotion.begin(out, str(start), None, None, "4").when == "3"  # not finished
     shutil.move(out, tmp_path / "moved")
@@ -310,7 +310,7 @@ def test_the_link_changes_only_when_the_base_is_still_current(tmp_path):
 def test_a_verdict_that_was_stopped_before_its_link_is_carried_out(tmp_path):
     this = promotion.begin(tmp_path / "model", str(run_in(tmp_path / "start")), ["a"], None, "1")
     run_in(this.run)
-    found = promotion.compare("1", this.plan.base, {"candidate": 1.0, "current": 2.0, "rows": 1}, 0, 1)
+    found = promotion.compare("1", this.start.base, {"candidate": 1.0, "current": 2.0, "rows": 1}, 0, 1)
     this.decide(found)
     (tmp_path / "model" / "current").unlink()
     again = promotion.begin(tmp_path / "model", "gone", None, "1", "x")

@@ -17,7 +17,7 @@ def test_bytes_are_on_the_disk_before_the_file_gets_its_name(tmp_path: Path, mon
     disk, target = Disk(monkeypatch), tmp_path / "folder" / "part.parquet"
     with files.writing(str(target)) as stream:
         stream.write(BYTES)
-    assert disk.calls(target) == ["fsync part.parquet", "rename part.parquet"]
+    assert disk.of(target) == [("fsync", 3000), ("rename", 3000)]
     assert (stream.bytes_written, stream.sha256) == (3000, hashlib.sha256(BYTES).hexdigest())
     assert target.read_bytes() == BYTES and os.listdir(target.parent) == ["part.parquet"]
 
@@ -26,13 +26,13 @@ def test_a_spilled_file_is_renamed_but_not_forced_to_the_disk(tmp_path: Path, mo
     disk, target = Disk(monkeypatch), tmp_path / "00001.arrow"
     with files.replacing(str(target), fsync=False) as stream:
         stream.write(BYTES)
-    assert disk.calls(target) == ["rename 00001.arrow"] and target.read_bytes() == BYTES
+    assert disk.of(target) == [("rename", 3000)] and target.read_bytes() == BYTES
 
 
 def test_names_of_a_folder_are_forced_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     files.flush_folder(tmp_path)
-    assert disk.calls(tmp_path) == [f"fsync {tmp_path.name}"]
+    assert [name for name, _ in disk.of(tmp_path)] == ["fsync"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

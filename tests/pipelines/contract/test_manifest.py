@@ -2,13 +2,12 @@ import io
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.ledger import Ledger
-from pipelines.contract.manifest import DatasetError, Manifest, Part
+from pipelines.contract.manifest import DatasetError, Manifest
 from pipelines.contract.schema import DOCUMENTS, document_id
 from pipelines.contract.tables import read_batches
 from pipelines.contract.verify import verify
@@ -68,25 +67,6 @@ def test_verify_finds_a_flipped_byte_a_truncation_a_missing_part_and_a_changed_l
     assert "do not add up" in verify(str(tmp_path)).problems[0]
     sidecar.write_text(text)
     assert verify(str(tmp_path)).is_sound
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("ending", ["parquet", "arrow"])
-def test_a_part_with_more_or_fewer_rows_than_the_manifest_says_is_found(tmp_path: Path, rows: int, ending: str) -> None:
-    batch = pa.RecordBatch.from_pydict({"id": [b"1", b"2"]})
-    path = tmp_path / f"ids.{ending}"
-    if ending == "parquet":
-        pq.write_table(pa.Table.from_batches([batch]), path)
-    else:
-        path.write_bytes(ipc_bytes(batch))
-
-    def problems(stated: int) -> list[str]:
-        part = Part(table="ids", unit="u", path=path.name, rows=stated, bytes=path.stat().st_size, sha256=files.sha256(str(path)))
-        manifest.write(str(tmp_path), Manifest(dataset="d", fingerprint=manifest.fingerprint({}), made_from={}, parts=(part,)))
-        return verify(str(tmp_path)).problems
-
-    assert problems(2) == []
-    assert problems(rows) == [f"{path}: has 2 rows, the manifest says {rows}"]
 
 
 def test_a_ledger_that_does_not_match_the_rows_is_found(tmp_path: Path) -> None:

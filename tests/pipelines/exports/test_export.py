@@ -90,18 +90,6 @@ def test_a_damaged_dataset_leaves_nothing_behind(write_tokens: Callable[..., Pat
     assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
 
 
-@pytest.mark.parametrize("format", WITHOUT_LOADING)
-def test_the_highest_id_is_one_below_the_vocabularys_size(
-    write_tokens: Callable[..., Path], tmp_path: Path, format: Format
-) -> None:
-    """The highest id of the documents is 40."""
-    export(str(write_tokens(tmp_path / "fits", size=41)), None, format, str(tmp_path / "out"))
-    folder = write_tokens(tmp_path / "tokens", size=40)
-    with pytest.raises(ShardError, match=r"books/en/unit1\.arrow: has the id 40, but the vocabulary has 40 pieces"):
-        export(str(folder), None, format, str(tmp_path / "other"))
-    assert not (tmp_path / "other").exists()
-
-
 def test_an_id_outside_the_vocabulary_is_refused(write_tokens: Callable[..., Path], tmp_path: Path) -> None:
     folder = write_tokens(tmp_path / "tokens", size=12)
     with pytest.raises(ShardError, match=r"books/en/unit1\.arrow: has the id 40, but the vocabulary has 12 pieces"):

@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from disk import Disk
 from places import ROOT, SHARED
 
 from pipelines.fetching import cache as fetching
@@ -146,12 +145,6 @@ def test_a_file_arrives_whole_with_progress_and_leaves_nothing_beside_it(host: H
     assert names(path.parent) == ["f"]
     assert seen[-1] == (512_000, 512_000)
     assert seen == sorted(seen)
-
-
-def test_bytes_are_on_the_disk_before_the_file_gets_its_name(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = Disk(monkeypatch)
-    path = fetch(host.serve("/f", Behaviour()), tmp_path / "f", sha256=SHA256)
-    assert disk.calls(path) == ["fsync f", "rename f"]
 
 
 def test_a_file_that_is_there_is_not_asked_for(host: Host, tmp_path: Path) -> None:

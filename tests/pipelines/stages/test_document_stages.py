@@ -123,13 +123,6 @@ def test_judge_without_a_model_leaves_the_language_open() -> None:
     assert result.documents["rule"].to_pylist() == ["c4_curly_bracket"]
 
 
-def test_a_text_of_unknown_language_is_not_held_to_rules_for_english() -> None:
-    without_stop_words = " ".join(["miller", "river", "stone", "bridge", "house"] * 12)
-    given = batch(*[without_stop_words] * 3, language=["en", "de", None])
-    stage = judge.stage(LanguageSection(enabled=False), QualitySection(rules=("gopher",)), None, apply_rules=True)
-    assert stage(given).documents["rule"].to_pylist() == ["gopher_stop_words", None, None]
-
-
 def test_language_drops_the_unwanted_and_the_uncertain() -> None:
     given = batch("a", "b", "c", "d", language=["en", "de", "en", None], language_score=[0.9, 0.9, 0.5, 0.0])
     result = language.stage(LanguageSection(keep=("en",)))(given)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from disk import Disk
 
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError, Content
@@ -32,23 +31,6 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 def test_none_where_there_is_none(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "nowhere", pytest.fail) is None
     assert checkpoint.newest(tmp_path, pytest.fail) is None
-
-
-def test_a_checkpoint_is_on_the_disk_before_it_gets_its_name_and_named_before_it_is_the_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk = Disk(monkeypatch)
-    step = save(tmp_path, 3)
-    content = ["model.pt", "optimizer.pt", "tokenizer.model", "state.json", "manifest.json"]  # the manifest last
-    assert sorted(content) == names(step)
-    assert disk.calls(*step.iterdir(), step, tmp_path, tmp_path / "LATEST") == [
-        *(f"{call} {name}" for name in content for call in ("fsync", "rename")),
-        "fsync step-00000003",
-        "rename step-00000003",
-        f"fsync {tmp_path.name}",
-        "fsync LATEST",
-        "rename LATEST",
-    ]
 
 
 def test_only_the_newest_stay(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""`corpusmill build`: build a corpus, or show what a build would read."""
+
+import argparse
+import gc
+import os
+from typing import TYPE_CHECKING
+
+from flows.commands.arguments import Commands, output, positive
+
+if TYPE_CHECKING:
+    from pipelines.units.context import Context
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `build`."""
+    build = commands.add_parser("build", help="build a corpus: sources to token shards")
+    build.add_argument("config", help="a TOML file, e.g. configs/corpus/demo.toml")
+    build.add_argument("--out", required=True, help="output folder or URI; finished datasets in it are not built again")
+    build.add_argument("--runner", default="local", help="local, or a Beam runner: DataflowRunner, FlinkRunner, …")
+    build.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes of the local runner")
+    build.add_argument("--limit", type=positive, metavar="N", help="a sample build: about N documents of each source")
+    build.add_argument("--dry-run", action="store_true", help="print the plan (sources, units, bytes) and build nothing")
+    build.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
+    build.add_argument(
+        "--beam", action="append", default=[], metavar="OPTION", help="an option for Beam, e.g. --beam=--project=my-project"
+    )
+    build.set_defaults(run=_build)
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from flows import drive
+    from flows.commands.console import BuildConsole, closing_tables
+    from pipelines import config
+    from pipelines.units.context import Context, RunnerOptions
+
+    gc.freeze()  # modules are never freed: no collection has to walk through them, the one at exit (0.7 s) included
+    settings = config.load(arguments.config, tuple(arguments.set))
+    out = output(arguments.out)
+    runner = RunnerOptions(arguments.runner, arguments.workers, tuple(arguments.beam))
+    with BuildConsole() as console:
+        context = Context(settings, out, runner, arguments.limit, console.on_event)
+        if arguments.dry_run:
+            return _dry_run(context)
+        published = drive.build(context)
+    for table in closing_tables(published.report, console.seconds, out):
+        console.console.print(table)
+    return 0
+
+
+def _dry_run(context: "Context") -> int:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from flows.commands.console import plain_console
+    from pipelines.corpus import plan
+    from pipelines.datasets.documents import limited
+    from pipelines.sources.kinds import KINDS
+
+    table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("source", "kind", "units", "MB stored", "largest unit"):
+        table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
+    for source in context.config.sources:
+        units, _ = limited(KINDS[source.kind].units(source), context.limit)
+        largest = max(units, key=lambda unit: unit.bytes)
+        stored = sum(unit.bytes for unit in units) / 1e6
+        table.add_row(
+            source.name, source.kind, f"{len(units):,}", f"{stored:,.1f}", f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)"
+        )
+    console = plain_console()
+    console.print(table)
+    console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
+    console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
+    return 0

@@ -1,0 +1,18 @@
+"""`corpusmill serve`: serve the Prefect deployments."""
+
+import argparse
+
+from flows.commands.arguments import Commands, need
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `serve`."""
+    serve = commands.add_parser("serve", help="serve the Prefect deployments of prefect.yaml from this machine")
+    serve.set_defaults(run=_serve)
+
+
+def _serve(_arguments: argparse.Namespace) -> int:
+    need("prefect", "flows", "deployments need Prefect")
+    from flows.deployments.serve import run
+
+    return run()

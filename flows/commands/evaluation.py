@@ -1,0 +1,69 @@
+"""Commands that look at models and runs: `evaluate`, `harness`, `runs`, `trace`."""
+
+import argparse
+
+from flows.commands.arguments import Commands, need_torch
+from training.arguments import add_evaluate, add_harness, count
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `evaluate`, `harness`, `runs` and `trace`."""
+    evaluate = commands.add_parser(
+        "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
+    )
+    add_evaluate(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+    harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a causal model")
+    add_harness(harness)
+    harness.set_defaults(run=_harness)
+
+    runs = commands.add_parser(
+        "runs", help="write a page that compares pretraining runs: curves, numbers, samples, configs, data"
+    )
+    runs.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining run, finished or not")
+    runs.add_argument("--out", default="runs.html", help="the page, runs.html by default; it needs no network and no server")
+    runs.set_defaults(run=_runs)
+
+    trace = commands.add_parser("trace", help="show the documents from which the rows of a training step were made")
+    trace.add_argument(
+        "config", metavar="run", help="the folder of a pretraining run, or a TOML file with [data], [rows] and [objective]"
+    )
+    trace.add_argument("--step", type=count, required=True, help="number of the step, from 0")
+    trace.add_argument("--row", type=count, help="number of the row in the global batch, from 0; all rows by default")
+    trace.add_argument("--json", action="store_true", help="print JSON")
+    trace.set_defaults(run=_trace)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.evaluation.summary import run
+
+    return run(arguments)
+
+
+def _harness(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.evaluation.harness import run
+
+    return run(arguments)
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from flows.pages.runs.page import write_runs
+
+    print(write_runs([Path(folder) for folder in arguments.folder], Path(arguments.out)))
+    return 0
+
+
+def _trace(arguments: argparse.Namespace) -> int:
+    import json
+    from dataclasses import asdict
+
+    from training.evaluation.trace import show, trace
+
+    traced = trace(arguments.config, arguments.step, arguments.row)
+    print(json.dumps(asdict(traced), ensure_ascii=False) if arguments.json else show(traced))
+    return 0
