@@ -34,10 +34,10 @@ lock:  ## write requirements.lock from pyproject.toml again (needs uv on the PAT
 
 .PHONY: demo
 demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a small BERT, GPT, BART and T5 on it
-	$(BIN)/python -m pipelines.fetching.demo_sample build/sample
+	$(BIN)/corpusmill sample build/sample
 	$(BIN)/corpusmill build configs/corpus/demo.toml --out build/demo
 	$(BIN)/corpusmill verify build/demo
-	$(BIN)/python -m training.evaluation.compare $(foreach family,gpt bert bart t5,configs/pretrain/$(family)_demo.toml) --bytes 1_000_000 --out build/models
+	$(BIN)/corpusmill compare $(foreach family,gpt bert bart t5,configs/pretrain/$(family)_demo.toml) --bytes 1_000_000 --out build/models
 
 # Workers of the tests. A test may start processes of its own, so there is one a core at most.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -73,7 +73,7 @@ format: $(READY)  ## rewrite the code in the house format
 
 .PHONY: serve
 serve: $(READY)  ## serve the Prefect deployments on this machine; then: prefect deployment run corpus-build/local --watch
-	$(BIN)/python -m flows.deployments.serve
+	$(BIN)/corpusmill serve
 
 .PHONY: bench-build
 bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and the share spent outside the text functions

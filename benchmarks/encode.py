@@ -99,7 +99,7 @@ def groups() -> list[list[str]]:
         return [group for group in map(list, map(documents, _real())) if group]
     sample = ROOT / "build" / "sample"
     if not sample.is_dir():
-        sys.exit(f"neither {DATA} nor {sample} is here; run: python -m pipelines.fetching.demo_sample build/sample")
+        sys.exit(f"neither {DATA} nor {sample} is here; run: corpusmill sample build/sample")
     folders = sorted({path.parent for path in sample.rglob("*") if path.is_file()})
     return [group for group in (list(documents(sorted(f.glob("*.*")))) for f in folders) if group]
 
