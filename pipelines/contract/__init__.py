@@ -1,1 +1,1 @@
-"""What others may know of a dataset: schemas, batches, the ledger, the manifest."""
+"""The contract between the programs: schemas, batches, the ledger, the manifest, token shards, tokenizers, errors."""

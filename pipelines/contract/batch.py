@@ -1,4 +1,4 @@
-"""The Batch: documents in columns on their way through the stages, with what was dropped and the ledger of it all.
+"""The Batch: documents in columns on their way through the stages, with the drops and the ledger.
 
 A stage is a function `Batch -> Batch`. It changes texts with `rewrite`, drops documents with `sift`, fills columns with
 `with_columns`, and never loses a row in any other way.
@@ -26,14 +26,14 @@ class Batch:
     drops: tuple[pa.RecordBatch, ...] = ()  # schema.DROPS, in the order of the stages
     tables: Mapping[str, pa.RecordBatch] = field(
         default_factory=dict[str, pa.RecordBatch]
-    )  # what a stage makes beside the documents, by table name
+    )  # made by stages beside the documents, by name
 
 
 def born(stage: str, documents: pa.RecordBatch, ledger: Ledger | None = None, drops: pa.RecordBatch | None = None) -> Batch:
-    """The first Batch of these documents, as a reader makes it.
+    """Return the first Batch of these documents, as a reader makes it.
 
-    A document's characters are counted from here on; a record that is dropped while it is read counts with the text
-    that it has got (often none). `ledger` carries what was skipped and the bytes that were read.
+    Characters are counted from here on. A record that the reader drops counts with the text recovered so far, often none.
+    `ledger` carries the skipped records and the bytes read.
     """
     kept, lost = characters(documents), characters(drops) if drops is not None else 0
     line = Line(
@@ -52,9 +52,9 @@ def born(stage: str, documents: pa.RecordBatch, ledger: Ledger | None = None, dr
 
 
 def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None = None) -> Batch:
-    """Drop the rows whose reason is not null; keep the others; write the ledger line.
+    """Drop the rows whose reason is not null, keep the others, and write the ledger line.
 
-    `reasons` holds a DropReason a row (string or dictionary array), `details` a few words for a person.
+    `reasons` holds a DropReason per row (a string or dictionary array), `details` a few words for a person.
     """
     documents = batch.documents
     if len(reasons) != documents.num_rows:
@@ -88,7 +88,7 @@ def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None =
 
 
 def rewrite(batch: Batch, stage: str, change: Change, texts: pa.Array) -> Batch:
-    """Replace the texts, row for row; the difference in length is added or removed under `change`."""
+    """Replace the texts row by row; the ledger counts each difference in length as added or removed by `change`."""
     before = pc.utf8_length(batch.documents["text"])
     after = pc.utf8_length(texts)
     difference = pc.subtract(after, before)
@@ -124,7 +124,7 @@ def split(batch: Batch, stage: str, parent: pa.Array, documents: pa.RecordBatch)
 
 
 def with_columns(documents: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:
-    """The same rows with these columns replaced (cast to the schema's types)."""
+    """Return the rows with some columns replaced, cast to the schema's types."""
     for name, values in columns.items():
         index = documents.schema.get_field_index(name)
         target = documents.schema.field(index)
@@ -133,7 +133,7 @@ def with_columns(documents: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBat
 
 
 def as_drops(documents: pa.RecordBatch, stage: str, reasons: pa.Array, details: pa.Array | None = None) -> pa.RecordBatch:
-    """Rows of documents as rows of drops (schema.DROPS)."""
+    """Return documents as rows of schema.DROPS. Raise ValueError for a reason that is not a DropReason."""
     rows = documents.num_rows
     for reason in pc.unique(reasons).to_pylist():
         DropReason(reason)  # the list is closed
@@ -147,7 +147,7 @@ def as_drops(documents: pa.RecordBatch, stage: str, reasons: pa.Array, details: 
 
 
 def documents_from(columns: Mapping[str, Any]) -> pa.RecordBatch:
-    """Documents from the columns that are known (lists or Arrow arrays); the others are null."""
+    """Return documents with the given columns (lists or Arrow arrays); the other columns are null."""
     rows = len(next(iter(columns.values())))
     unknown = set(columns) - set(DOCUMENTS.names)
     if unknown:
@@ -167,7 +167,7 @@ def documents_from(columns: Mapping[str, Any]) -> pa.RecordBatch:
 
 
 def characters(documents: pa.RecordBatch) -> int:
-    """Code points of all texts."""
+    """Return the number of code points in all texts."""
     return pc.sum(pc.utf8_length(documents["text"])).as_py() or 0
 
 

@@ -1,7 +1,7 @@
 """Files by URI: a local path, or an object of a store that pyarrow knows (gs://, s3://, abfs://).
 
-Local files are written under a temporary name and renamed, so that a name that exists is complete. Object stores show
-an object only when its upload is finished: there the object is written directly.
+A local file is written under a temporary name and then renamed, so a file that exists under its own name is complete.
+An object store shows an object only after its upload is complete, so objects are written directly.
 """
 
 import hashlib
@@ -19,23 +19,23 @@ import pyarrow.fs as pafs
 
 from pipelines.contract.errors import UserError
 
-TEMPORARY = ".tmp"  # how names end that a killed process may leave; what ends so may be removed
+TEMPORARY = ".tmp"  # suffix of unfinished files; a killed process may leave some, and they may be removed
 
 _CHUNK_BYTES = 2**20
 
 
 def is_local(uri: str) -> bool:
-    """Whether the URI names a file of this machine."""
+    """Return whether the URI names a file on this machine."""
     return "://" not in uri or uri.startswith("file://")
 
 
 def local_path(uri: str) -> Path:
-    """The path of a local URI."""
+    """Return the path of a local URI."""
     return Path(uri.removeprefix("file://"))
 
 
 def join(uri: str, *names: str) -> str:
-    """A URI below a folder's URI; works on Windows paths and object stores alike."""
+    """Append names to a folder's URI: a local path or one in an object store."""
     return "/".join([uri.rstrip("/"), *names])
 
 
@@ -47,7 +47,7 @@ def _remote(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def exists(uri: str) -> bool:
-    """Whether a file or folder of this name exists."""
+    """Return whether a file or folder exists at the URI."""
     if is_local(uri):
         return local_path(uri).exists()
     filesystem, path = _remote(uri)
@@ -55,7 +55,7 @@ def exists(uri: str) -> bool:
 
 
 def size(uri: str) -> int:
-    """Bytes of the file."""
+    """Return the size of a file in bytes."""
     if is_local(uri):
         return local_path(uri).stat().st_size
     filesystem, path = _remote(uri)
@@ -63,19 +63,19 @@ def size(uri: str) -> int:
 
 
 def listing(uri: str, suffix: str = "") -> list[str]:
-    """URIs of the files below a folder (recursively) whose names end in `suffix`, sorted; none if it does not exist."""
+    """Return the sorted URIs of all files below a folder whose names end in `suffix`; none if the folder does not exist."""
     if is_local(uri):
         root = local_path(uri)
         return sorted(str(p) for p in root.rglob("*") if p.is_file() and p.name.endswith(suffix))
     filesystem, path = _remote(uri)
     scheme = uri.split("://", 1)[0]
-    found = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    return sorted(f"{scheme}://{f.path}" for f in found if f.type == pafs.FileType.File and f.path.endswith(suffix))
+    entries = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    return sorted(f"{scheme}://{f.path}" for f in entries if f.type == pafs.FileType.File and f.path.endswith(suffix))
 
 
 @contextmanager
 def reading(uri: str) -> Generator[BinaryIO]:
-    """Open a file to read its bytes as they are stored."""
+    """Open a file and read its bytes as stored, without decompression."""
     if is_local(uri):
         with local_path(uri).open("rb") as stream:
             yield stream
@@ -87,14 +87,14 @@ def reading(uri: str) -> Generator[BinaryIO]:
 
 @contextmanager
 def writing(uri: str) -> Generator["HashingWriter"]:
-    """Open a file to write and hash; it appears under its name when the block ends well, and not if it raises."""
+    """Open a file to write and hash; it appears under its name when the block completes, and not if the block raises."""
     with replacing(uri, fsync=True) as stream:
         yield HashingWriter(stream)
 
 
 @contextmanager
 def replacing(uri: str, *, fsync: bool) -> Generator[BinaryIO]:
-    """Open a file to write, as `writing` does, but without a hash; without `fsync` a power cut may leave it empty."""
+    """Open a file as `writing` does, without a hash; without `fsync`, a power failure may leave the file empty."""
     if not is_local(uri):
         filesystem, path = _remote(uri)
         with filesystem.open_output_stream(path) as stream:
@@ -116,15 +116,12 @@ def replacing(uri: str, *, fsync: bool) -> Generator[BinaryIO]:
 
 
 def temporary_path(target: Path, suffix: str = TEMPORARY) -> Path:
-    """Return a new hidden name beside a local file or folder, under which it is made and then renamed.
-
-    No other process and no other call gets the same name.
-    """
+    """Return a hidden path beside a local file or folder, unique to this call; write there, then rename to the target."""
     return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{suffix}")
 
 
 def flush_folder(path: Path) -> None:
-    """Have the disk keep a local folder's names (a rename is durable only then)."""
+    """Flush a local folder's entries to the disk; a rename in it is durable only after that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -133,7 +130,7 @@ def flush_folder(path: Path) -> None:
 
 
 class HashingWriter:
-    """A binary stream that knows the size and the sha256 of what went through it."""
+    """A binary stream that counts and hashes the bytes written to it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -142,7 +139,7 @@ class HashingWriter:
         self.closed = False
 
     def write(self, data: bytes) -> int:
-        """Write and count."""
+        """Write, count and hash; return the number of bytes."""
         view = memoryview(data)
         self._hash.update(view)
         self.bytes_written += view.nbytes
@@ -150,49 +147,49 @@ class HashingWriter:
         return view.nbytes
 
     def flush(self) -> None:
-        """Flush the stream below."""
+        """Flush the underlying stream."""
         self._stream.flush()
 
     def tell(self) -> int:
-        """Bytes written so far."""
+        """Return the number of bytes written so far."""
         return self.bytes_written
 
     def close(self) -> None:
-        """Mark as closed; the block that opened the file closes it."""
+        """Mark the stream as closed; the block that opened the file closes the file."""
         self.closed = True
 
     def readable(self) -> bool:
-        """False: for pyarrow."""
+        """Return False; pyarrow asks."""
         return False
 
     def writable(self) -> bool:
-        """True: for pyarrow."""
+        """Return True; pyarrow asks."""
         return True
 
     def seekable(self) -> bool:
-        """False: for pyarrow."""
+        """Return False; pyarrow asks."""
         return False
 
     @property
     def sha256(self) -> str:
-        """Hex digest of everything written so far."""
+        """The hex digest of the bytes written so far."""
         return self._hash.hexdigest()
 
 
 def write_text(uri: str, text: str) -> None:
-    """Write a whole small file at once."""
+    """Write a small text file in one call."""
     with writing(uri) as stream:
         stream.write(text.encode())
 
 
 def read_text(uri: str) -> str:
-    """Read a whole small file."""
+    """Read a small text file in one call."""
     with reading(uri) as stream:
         return stream.read().decode()
 
 
 def sha256(uri: str) -> str:
-    """Hex digest of a file."""
+    """Return the sha256 of a file as hex."""
     digest = hashlib.sha256()
     with reading(uri) as stream:
         while chunk := stream.read(_CHUNK_BYTES):
@@ -208,9 +205,9 @@ def copy(source: str, target: str) -> None:
 
 
 def local_copy(uri: str, expected_sha256: str) -> str:
-    """A path on this machine that holds this file: the file itself when it is local, else a copy in the temporary folder.
+    """Return a path on this machine with the content of a file: the file itself, or a copy of a remote one.
 
-    Raises ValueError when the content is not the expected one.
+    Copies are kept in the system's temporary folder, named by their sha256. Raise UserError if the content has changed.
     """
     if is_local(uri):
         path = str(local_path(uri))
@@ -224,7 +221,7 @@ def local_copy(uri: str, expected_sha256: str) -> str:
 
 
 def remove(uri: str) -> None:
-    """Remove a file or a folder and all that is in it; nothing happens if it does not exist."""
+    """Remove a file, or a folder with its contents; do nothing if it does not exist."""
     if is_local(uri):
         path = local_path(uri)
         if path.is_dir():

@@ -37,7 +37,7 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     documents_in: int = 0
-    documents_split: int = 0  # the pieces beyond the first of every document that was cut
+    documents_split: int = 0  # documents gained by cutting long ones: each counts its pieces after the first
     documents_out: int = 0
     documents_dropped: Counts = Field(default_factory=Counter)  # by DropReason
     characters_in: int = 0
@@ -57,7 +57,7 @@ class Line(BaseModel):
             raise ConservationError(f"stage {stage}: {gained:,} characters went in, {lost:,} are accounted for")
 
     def beside(self, other: "Line") -> "Line":
-        """The sum of two lines of one stage over different documents."""
+        """Add the line of the same stage over other documents."""
         return Line(
             documents_in=self.documents_in + other.documents_in,
             documents_out=self.documents_out + other.documents_out,
@@ -67,7 +67,7 @@ class Line(BaseModel):
         )
 
     def then(self, other: "Line") -> "Line":
-        """Two steps of one stage over the same documents: `other` takes what `self` left."""
+        """Append a second step of the same stage over the same documents: `other` takes what `self` left."""
         if (self.documents_out, self.characters_out) != (other.documents_in, other.characters_in):
             raise ConservationError("the second step does not take what the first one left")
         return Line(
@@ -89,7 +89,7 @@ class Line(BaseModel):
 
 
 class Ledger(BaseModel):
-    """The lines of one source, in the order of the stages, and what the reader passed over."""
+    """The lines of one source, in the order of the stages, and what the reader skipped."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -98,7 +98,7 @@ class Ledger(BaseModel):
     bytes_read: int = 0  # of the input, as stored (compressed)
 
     def record(self, stage: str, line: Line) -> "Ledger":
-        """This ledger with one more step; a second step of the same stage continues its line."""
+        """Return this ledger with one more step; a second step of the same stage continues its line."""
         line.check(stage)
         known = self.lines.get(stage)
         lines = {**self.lines, stage: known.then(line) if known else line}
@@ -118,17 +118,17 @@ class Ledger(BaseModel):
 
     @property
     def documents_out(self) -> int:
-        """Documents that left the last stage."""
+        """The number of documents that left the last stage."""
         return next(reversed(self.lines.values())).documents_out if self.lines else 0
 
     @property
     def characters_out(self) -> int:
-        """Characters that left the last stage."""
+        """The number of characters that left the last stage."""
         return next(reversed(self.lines.values())).characters_out if self.lines else 0
 
     @property
     def documents_dropped(self) -> int:
-        """Documents dropped by all stages."""
+        """The number of documents dropped by all stages."""
         return sum(line.documents_dropped.total() for line in self.lines.values())
 
 

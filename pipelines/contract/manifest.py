@@ -1,4 +1,4 @@
-"""What is handed over is a dataset: a folder of parts and a `manifest.json` that is written last.
+"""A dataset is a folder of parts and a `manifest.json`, which is written last.
 
     corpus/3f9a1c20b77e/
         manifest.json                     this file's Manifest; when it exists, the dataset is complete
@@ -6,7 +6,7 @@
         drops/<unit>.parquet
         units/<unit>.json                 the sidecar of a finished unit: its parts and its ledger
 
-The folder is named by the fingerprint of everything that made it. Nothing in a manifest depends on the clock, the
+The folder is named by the fingerprint of everything that determines the dataset. Nothing in a manifest depends on the clock, the
 machine or the number of workers: two builds of the same input write the same bytes.
 """
 
@@ -28,7 +28,7 @@ FINGERPRINT_CHARACTERS = 12  # of the folder's name
 
 
 class DatasetError(UserError):
-    """A dataset is not what its manifest says, or is no dataset."""
+    """A dataset does not match its manifest, or is not a dataset."""
 
 
 class Part(BaseModel):
@@ -37,7 +37,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     table: str  # "documents", "drops", "signatures", "tokens/train/enwiki/en", …
-    unit: str  # the unit that it was made from
+    unit: str  # the unit from which it was made
     path: str  # relative to the dataset's folder
     rows: int
     bytes: int
@@ -45,7 +45,7 @@ class Part(BaseModel):
 
 
 class Sidecar(BaseModel):
-    """What one unit came to. It is written after the unit's parts: a unit is complete when its sidecar exists."""
+    """The result of one unit, written after the unit's parts: a unit is complete if its sidecar exists."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,7 +56,7 @@ class Sidecar(BaseModel):
 
 
 class Manifest(BaseModel):
-    """A complete dataset."""
+    """The description of a complete dataset."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,29 +67,29 @@ class Manifest(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)  # the whole resolved config, for a reader
     parts: tuple[Part, ...]
     ledgers: dict[str, Ledger] = Field(default_factory=dict)  # by source
-    facts: dict[str, Any] = Field(default_factory=dict)  # what a dataset of this kind says of itself
+    facts: dict[str, Any] = Field(default_factory=dict)  # figures and settings particular to this kind of dataset
 
     def tables(self) -> list[str]:
-        """The names of the tables, sorted."""
+        """Return the names of the tables, sorted."""
         return sorted({part.table for part in self.parts})
 
     def of(self, table: str) -> list[Part]:
-        """The parts of a table, in the order of their paths."""
+        """Return the parts of a table in the order of their paths."""
         return sorted((part for part in self.parts if part.table == table), key=lambda part: part.path)
 
     def rows(self, table: str) -> int:
-        """Rows of a table."""
+        """Return the number of rows of a table."""
         return sum(part.rows for part in self.parts if part.table == table)
 
 
 def fingerprint(made_from: Mapping[str, Any]) -> str:
-    """The sha256 (hex) of the canonical JSON of everything that determines a dataset."""
+    """Return the sha256 (hex) of everything that determines a dataset, as canonical JSON."""
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def folder(out: str, dataset: str, fingerprint: str) -> str:
-    """Where a dataset lies below the output folder."""
+    """Return the URI of a dataset's folder below the output folder."""
     return files.join(out, dataset, fingerprint[:FINGERPRINT_CHARACTERS])
 
 
@@ -102,9 +102,9 @@ def assemble(
     facts: Mapping[str, Any] | None = None,
     parts: Iterable[Part] = (),
 ) -> Manifest:
-    """The manifest of finished units (and of single parts), checked: every ledger adds up.
+    """Return the manifest of finished units and further parts. Raise ConservationError if a ledger does not add up.
 
-    Units are ordered by name, so that the manifest does not depend on the order in which they were finished.
+    Units are ordered by name, so the manifest does not depend on the order in which they finished.
     """
     ordered = sorted(sidecars, key=lambda sidecar: sidecar.unit)
     ledgers: dict[str, Ledger] = {}
@@ -123,15 +123,15 @@ def assemble(
 
 
 def write(uri: str, manifest: Manifest) -> None:
-    """Write `manifest.json` into the dataset's folder: the last act of building it."""
+    """Write `manifest.json` into a dataset's folder: the last step of building it."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
     files.write_text(files.join(uri, MANIFEST), text + "\n")
 
 
 def read(uri: str) -> Manifest:
-    """The manifest of a dataset's folder (or of a path to a manifest.json).
+    """Return the manifest of a dataset, given its folder or the path of its manifest.json.
 
-    Raises DatasetError with the path and what to do.
+    Raise DatasetError, which names the path and the fix.
     """
     path = uri if uri.endswith(".json") else files.join(uri, MANIFEST)
     try:
@@ -145,5 +145,5 @@ def read(uri: str) -> Manifest:
 
 
 def is_complete(uri: str) -> bool:
-    """Whether the dataset is finished: its manifest exists."""
+    """Return whether a dataset is complete, that is, its manifest exists."""
     return files.exists(files.join(uri, MANIFEST))

@@ -1,4 +1,4 @@
-"""The closed lists of reasons. A document, a record or a character leaves the program only under one of these names."""
+"""Closed lists of reasons: every document, record or character that is left out is counted under one of these names."""
 
 from enum import StrEnum
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 class DropReason(StrEnum):
     """Why a document was dropped. Every drop is a row of a drops table."""
 
-    # read: the record is a document, but no text could be had from it
+    # read: the record is a document, but yields no text
     UNREADABLE = "unreadable"  # the record is broken: bad framing, bad XML, truncated payload
-    CUT_OFF = "cut_off"  # the file breaks off here: what should follow is lost
-    UNDECODABLE = "undecodable"  # the bytes are text in no encoding that could be found
+    CUT_OFF = "cut_off"  # the file ends here too early; the rest is lost
+    UNDECODABLE = "undecodable"  # no known encoding turns the bytes into text
     REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of the same unit
     EMPTY = "empty"  # nothing is left after extraction or normalisation
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record
@@ -52,11 +52,11 @@ class DropReason(StrEnum):
 
 
 class SkipReason(StrEnum):
-    """Why a record of the input is no document. Skipped records are counted at the reader, without a drop row."""
+    """Why a record of the input is not a document. The reader counts skipped records; they have no drop row."""
 
     NAMESPACE = "namespace"  # a wiki page outside the wanted namespaces
     REDIRECT = "redirect"
-    RECORD_TYPE = "record_type"  # a WARC record that is no response: request, metadata, warcinfo
+    RECORD_TYPE = "record_type"  # a WARC record that is not a response: request, metadata, warcinfo
     REVISIT = "revisit"  # a WARC revisit: its payload is another record's
     HTTP_STATUS = "http_status"  # not 200
     CONTENT_TYPE = "content_type"  # not text
@@ -71,7 +71,7 @@ class Change(StrEnum):
     CONTROL = "control"  # control and other invisible characters
     WHITESPACE = "whitespace"
     LINES = "lines"  # lines removed by a line rule
-    REPEATED_LINES = "repeated_lines"  # lines that stand in many documents
+    REPEATED_LINES = "repeated_lines"  # lines that many documents have
     REPEATED_PARAGRAPHS = "repeated_paragraphs"
     REPEATED_SUBSTRINGS = "repeated_substrings"  # runs of words that a better document has too
     CONTAMINATION = "contamination"  # runs of words of a benchmark's text

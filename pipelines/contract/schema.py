@@ -1,7 +1,6 @@
-"""The Arrow schemas of everything that is handed over.
+"""The Arrow schemas of all tables of a dataset.
 
-A document keeps one row from the reader to the shards; scores that are not known yet are null. Every column of text
-is NFC.
+A document is one row from the reader to the shards; scores that are not yet known are null. Text columns are NFC.
 """
 
 import hashlib
@@ -29,12 +28,12 @@ _DOCUMENT_FIELDS = [
     pa.field("language_score", pa.float32()),  # 0..1
     pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null: it passes all
     pa.field("rule_value", pa.float32()),  # what that rule measured
-    pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null while it is off or not yet asked
+    pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null if it is off or has not run yet
 ]
 
 DOCUMENTS = pa.schema(_DOCUMENT_FIELDS)
 
-# A drop is the whole document as it was when it was dropped: the evidence stays readable. `text` may be empty here.
+# A drop is the whole document in the state in which it was dropped, as evidence. `text` may be empty here.
 DROPS = pa.schema(
     [
         *_DOCUMENT_FIELDS,
@@ -48,9 +47,9 @@ CLUSTERS = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),  # the removed document
         pa.field("cluster", pa.binary(16), nullable=False),  # the least id of its connected component
-        pa.field("survivor", pa.binary(16), nullable=False),  # the kept document it is close to
-        pa.field("similarity", pa.float32(), nullable=False),  # to the survivor, as it was verified; 1.0 when exact
-        pa.field("grain", pa.string(), nullable=False),  # what they share: a Grain
+        pa.field("survivor", pa.binary(16), nullable=False),  # the kept document that it resembles
+        pa.field("similarity", pa.float32(), nullable=False),  # to the survivor, as verified; 1.0 if exact
+        pa.field("grain", pa.string(), nullable=False),  # what the two share: a Grain
         pa.field("corpus", pa.string()),  # the earlier published corpus that has the survivor; null: this build
     ]
 )
@@ -61,18 +60,18 @@ class Grain(StrEnum):
 
     EXACT = "exact"  # equal after normalisation for comparison
     NEAR = "near"  # at least as similar as the threshold
-    URL = "url"  # the same address, the text less similar
+    URL = "url"  # the same address; the texts are less similar
 
 
 def signatures(values: int, *, words: bool = False) -> pa.Schema:
-    """The schema of MinHash signatures: what deduplication needs to know of a document, row by row beside it.
+    """Return the schema of signatures: what deduplication needs of each document, one row per document.
 
-    `values` uint32 hold a signature; with `words`, the document's words come along, for an exact comparison.
+    A signature is `values` MinHash values; with `words`, hashes of the document's words are added for exact comparison.
     """
     fields = [
         pa.field("id", pa.binary(16), nullable=False),
         pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text normalised for comparison
-        pa.field("url", pa.uint64(), nullable=False),  # hash of the canonical address; 0: none, or not asked for
+        pa.field("url", pa.uint64(), nullable=False),  # hash of the canonical address; 0: none, or not configured
         pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), values), nullable=False),
         pa.field("characters", pa.int64(), nullable=False),
         pa.field("passes", pa.bool_(), nullable=False),  # language and rules would keep it
@@ -83,7 +82,7 @@ def signatures(values: int, *, words: bool = False) -> pa.Schema:
 
 
 def tokens(vocabulary_size: int) -> pa.Schema:
-    """The schema of a token shard: uint16 ids while the vocabulary fits, else uint32. Text ids only, no specials."""
+    """Return the schema of a token shard: uint16 ids if the vocabulary fits, else uint32. Special ids do not occur."""
     width = pa.uint16() if vocabulary_size <= 2**16 else pa.uint32()
     return pa.schema(
         [
@@ -96,7 +95,7 @@ def tokens(vocabulary_size: int) -> pa.Schema:
 
 
 def document_id(source: str, key: str, piece: int | None = None) -> bytes:
-    """The 16-byte id of a document: a function of what it is, never of where or when it was read.
+    """Return the 16-byte id of a document: a function of its source and key, never of the place or time of reading.
 
     >>> document_id("books", "en/emma.txt").hex()
     'de04afb9b0f3d27d39a91648e85ff4df'
@@ -106,16 +105,16 @@ def document_id(source: str, key: str, piece: int | None = None) -> bytes:
 
 
 def is_validation(works: pa.Array, share: float) -> NDArray[np.bool_]:
-    """Which works belong to the validation split: the same answer in every build, whatever else is in it.
+    """Return which works belong to the validation split: the same ones in every build, whatever else the build holds.
 
-    The first 8 bytes of a work decide (it is a hash already); samples are drawn by the last 8 bytes of an id, so that
-    the two choices are independent.
+    The first 8 bytes of a work, which is a hash, decide. Samples are drawn by the last 8 bytes of an id, so the two choices
+    are independent.
     """
     return _leading_share(works, 0) < share
 
 
 def sampling_key(ids: pa.Array) -> NDArray[np.float64]:
-    """A number in [0, 1) for each id, for samples that do not depend on the order of the documents."""
+    """Return a number in [0, 1) per id, for samples that do not depend on the order of the documents."""
     return _leading_share(ids, 8)
 
 

@@ -1,4 +1,4 @@
-"""Configuration files: TOML, typed by pydantic. A mistake is one line that names the file, the field and the fix."""
+"""Configuration files: TOML, typed by pydantic. An error is one line that names the file, the field and the fix."""
 
 import difflib
 import json
@@ -21,18 +21,18 @@ class ConfigError(UserError):
 
 
 class Section(BaseModel):
-    """A section of a config: it cannot be changed, and a key that it does not know is an error."""
+    """A section of a config: immutable, and an unknown key in it is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The content of a TOML file with `overrides` (`section.key=value`, a TOML value or a bare word) put in.
+    """Return the content of a TOML file after `overrides` (`section.key=value`; the value is TOML or a bare word).
 
-    A file may begin with `extends = "other.toml"`, whose path is taken from its own folder: it has that file's content where
-    it says nothing else, key by key; lists are replaced.
+    A file may begin with `extends = "other.toml"`, a path relative to its own folder. It then inherits that file's keys and
+    replaces those that it sets itself; a list is replaced as a whole.
 
-    Raises ConfigError with the file or the override, and the fix.
+    Raise ConfigError, which names the file or the override and the fix.
     """
     data = _extended(Path(path), ())
     for override in overrides:
@@ -41,7 +41,7 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
-    """The model of this data, or a ConfigError in one line a mistake."""
+    """Return the data as a model. Raise ConfigError with one line per error."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -61,7 +61,7 @@ def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """`data` where it says something, `base` elsewhere."""
+    """Merge two tables; where both have a key, `data` wins."""
     tables = {k: _over(base[k], v) for k, v in data.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return {**base, **data, **tables}
 

@@ -1,10 +1,10 @@
-"""Token shards as they lie on disk: one part opened as a memory map, checked, never copied.
+"""Token shards on disk: one part at a time, memory-mapped, checked, never copied.
 
-A *run* is one record batch of a part: documents that lie one after the other in one map. A *stream* is what one source
-gives to a split: its parts, languages by name, then by path.
+A *run* is one record batch of a part: consecutive documents in one map. A *stream* is all parts of one source in a split,
+ordered by language, then by path.
 
-Limits: whether the sizes, offsets and counts are sound is always checked, so that nothing outside a map is ever read;
-a changed id or sentence start is found by the sha256 only. A file that is cut while it is mapped ends the process.
+Limits: sizes, offsets and counts are always checked, so nothing outside a map is ever read; a changed token id or sentence
+start is found by the sha256 only. If a file is truncated while it is mapped, the process dies.
 """
 
 import json
@@ -21,21 +21,20 @@ from pipelines.contract.manifest import MANIFEST, RELEASE, DatasetError, Manifes
 
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 
-# What pyarrow raises of a file whose metadata is damaged, by where the damage is.
+# What pyarrow raises for damaged metadata, depending on the place of the damage.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError)
 
 
 class ShardError(DatasetError):
-    """A token shard is not what the manifest says; the message names the file."""
+    """A token shard does not match the manifest; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardRun:
-    """One record batch of a part. All arrays lie in the map; document d is `tokens[offsets[d] : offsets[d + 1]]`.
+    """One record batch of a part. All arrays are views of the map; document d is `tokens[offsets[d] : offsets[d + 1]]`.
 
-    Its sentences start at `offsets[d] + sentences[sentence_offsets[d] : sentence_offsets[d + 1]]`. Ids and sentence starts
-    are as they were written, unchecked: who looks something up with them checks them against the vocabulary and the
-    document's length.
+    Its sentences start at `offsets[d] + sentences[sentence_offsets[d] : sentence_offsets[d + 1]]`. Token ids and sentence
+    starts are unchecked: before using them as indices, compare them with the vocabulary's size and the document's length.
     """
 
     path: str
@@ -43,31 +42,31 @@ class ShardRun:
     offsets: NDArray[np.int32]  # (documents + 1,), ascending, within tokens
     source: str = ""
     language: str = ""
-    first: int = 0  # number of its first document in the part
+    first: int = 0  # number of its first document within the part
     ids: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 16), np.uint8))  # (documents, 16)
     utf8_bytes: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))  # (documents,)
-    sentences: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))  # counted within documents
+    sentences: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))  # relative to their document
     sentence_offsets: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1, np.int32))  # (documents + 1,)
 
     @property
     def documents(self) -> int:
-        """Number of documents."""
+        """The number of documents."""
         return len(self.offsets) - 1
 
     @property
     def joined(self) -> int:
-        """Tokens when every document is followed by one end-of-text."""
+        """The number of tokens if an end-of-text follows every document."""
         return int(self.offsets[-1] - self.offsets[0]) + self.documents
 
     def document(self, number: int) -> bytes:
-        """The 16-byte id of a document of this run: what `corpusmill explain` and `trace` look for."""
+        """Return the 16-byte id of a document of this run, which `corpusmill explain` and `trace` take."""
         return self.ids[number].tobytes()
 
 
 def find(uri: str, name: str | None = None) -> str:
-    """The folder of the tokens dataset at a URI: its own, or that of a build whose release.json names it.
+    """Return the folder of the tokens dataset at a URI, which is a dataset's folder or a build's output folder.
 
-    Raises DatasetError when there is none, or when a build has several and `name` is none of them.
+    A build's release.json names its datasets; `name` chooses one of several. Raise DatasetError if there is no such dataset.
     """
     if uri.endswith(".json") or files.exists(files.join(uri, MANIFEST)):
         return uri.removesuffix(MANIFEST).rstrip("/")
@@ -86,18 +85,18 @@ def find(uri: str, name: str | None = None) -> str:
 
 
 def splits(manifest: Manifest) -> list[str]:
-    """Names of the splits that hold documents, sorted."""
+    """Return the names of the splits that hold documents, sorted."""
     return sorted({part.table.split("/")[1] for part in manifest.parts if part.table.startswith(f"{TOKENS}/")})
 
 
 def sources(manifest: Manifest, split: str) -> list[str]:
-    """Names of the sources that have documents in the split, sorted."""
+    """Return the names of the sources that have documents in the split, sorted."""
     prefix = f"{TOKENS}/{split}/"
     return sorted({part.table.split("/")[2] for part in manifest.parts if part.table.startswith(prefix) and part.rows})
 
 
 def stream(manifest: Manifest, split: str, source: str) -> list[Part]:
-    """Parts of one source's stream, in its order."""
+    """Return the parts of one source's stream, in order."""
     prefix = f"{TOKENS}/{split}/{source}/"
     parts = [part for part in manifest.parts if part.table.startswith(prefix)]
     return sorted(parts, key=lambda part: (part.table, part.path))
@@ -105,49 +104,49 @@ def stream(manifest: Manifest, split: str, source: str) -> list[Part]:
 
 def check_source(uri: str, manifest: Manifest, split: str, source: str) -> None:
     """Raise DatasetError unless the source has documents in the split."""
-    found = sources(manifest, split)
-    if not found:
+    known = sources(manifest, split)
+    if not known:
         raise DatasetError(f"{uri}: the split {split!r} is empty; the dataset has {splits(manifest) or 'no documents'}")
-    if source not in found:
-        raise DatasetError(f"{uri}: the split {split!r} has no documents of a source {source!r}; it has {found}")
+    if source not in known:
+        raise DatasetError(f"{uri}: the split {split!r} has no documents of a source {source!r}; it has {known}")
 
 
 def open_stream(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> list[ShardRun]:
-    """The runs of one source's stream in order, none of them empty; `verify` also compares each file's sha256.
+    """Return the runs of one source's stream in order, without empty ones; `verify` also compares each file's sha256.
 
-    Raises ShardError for a file that is missing, truncated, damaged or of another dataset, DatasetError for a split or a
-    source that has no documents.
+    Raise ShardError for a file that is missing, truncated, damaged or of another dataset; raise DatasetError for a split or
+    source without documents.
     """
     return list(runs_of(uri, manifest, split, source, verify=verify))
 
 
 def runs_of(uri: str, manifest: Manifest, split: str, source: str, *, verify: bool = False) -> Iterator[ShardRun]:
-    """As `open_stream`, one part after the other: only one is open at a time when the runs are not kept."""
+    """Yield the runs that `open_stream` returns; if the caller keeps none, only one part is open at a time."""
     check_source(uri, manifest, split, source)
-    found = {language: _Counts() for language in manifest.facts[TOKENS].get(split, {}).get(source, {})}
+    counted = {language: _Counts() for language in manifest.facts[TOKENS].get(split, {}).get(source, {})}
     for part in stream(manifest, split, source):
         for run in open_part(uri, manifest, part, verify=verify):
-            found.setdefault(run.language, _Counts()).add(run)
+            counted.setdefault(run.language, _Counts()).add(run)
             if run.documents:
                 yield run
-    for language, counts in found.items():
+    for language, counts in counted.items():
         _check_counts(uri, manifest, (split, source, language), asdict(counts))
 
 
-def _check_counts(uri: str, manifest: Manifest, key: tuple[str, str, str], found: Mapping[str, int]) -> None:
-    """The parts of a table hold what the manifest's facts say."""
+def _check_counts(uri: str, manifest: Manifest, key: tuple[str, str, str], counts: Mapping[str, int]) -> None:
+    """Raise ShardError unless the parts of a table hold the counts in the manifest's facts."""
     split, source, language = key
-    said = manifest.facts[TOKENS].get(split, {}).get(source, {}).get(language)
-    if found != said:
+    stated = manifest.facts[TOKENS].get(split, {}).get(source, {}).get(language)
+    if counts != stated:
         table = "/".join((TOKENS, *key))
         paths = [part.path for part in manifest.of(table)]
         where = files.join(uri, paths[0] if len(paths) == 1 else table)
-        raise ShardError(f"{where}: holds {dict(found)}, the manifest says {said}; run `corpusmill verify`")
+        raise ShardError(f"{where}: holds {dict(counts)}, the manifest says {stated}; run `corpusmill verify`")
 
 
 @dataclass(slots=True)
 class _Counts:
-    """What the manifest's facts say of each language of a source."""
+    """Counts of one language of a source, as in the manifest's facts."""
 
     rows: int = 0
     tokens: int = 0
@@ -161,7 +160,7 @@ class _Counts:
 
 
 def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[ShardRun]:
-    """The runs of one part, checked but for the counts of the manifest's facts. Raises ShardError."""
+    """Return the runs of one part; all is checked except the counts in the manifest's facts. Raise ShardError."""
     path = files.join(uri, part.path)
     _check_file(path, part, verify)
     wanted = schema.tokens(int(manifest.facts["tokenizer"]["size"]))
@@ -173,7 +172,7 @@ def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False)
             runs.append(ShardRun(path, columns[0], columns[1], source, language, first, *columns[2:]))
             first += runs[-1].documents
     except _UNREADABLE as error:
-        raise ShardError(f"{path}: is no Arrow file of tokens, or is damaged; build the tokens again ({error})") from None
+        raise ShardError(f"{path}: is not an Arrow file of tokens, or is damaged; build the tokens again ({error})") from None
     if first != part.rows:
         raise ShardError(f"{path}: has {first:,} documents, the manifest says {part.rows:,}; it is another file")
     return runs
@@ -193,13 +192,13 @@ def _check_file(path: str, part: Part, verify: bool) -> None:
 
 
 def _map(path: str, wanted: pa.Schema) -> Iterator[tuple[Any, ...]]:
-    """Of each record batch: tokens, offsets, ids, utf8_bytes, sentences, sentence_offsets."""
+    """Yield for each record batch: tokens, offsets, ids, utf8_bytes, sentences, sentence_offsets."""
     reader = pa.ipc.open_file(pa.memory_map(str(files.local_path(path)), "r"))
     if not reader.schema.equals(wanted):
         raise pa.ArrowTypeError(f"its columns are {_short(reader.schema)}, not {_short(wanted)}")
     for number in range(reader.num_record_batches):
         batch = reader.get_batch(number)
-        batch.validate()  # every buffer is as large as its column needs; before any of them is looked at
+        batch.validate()  # every buffer is large enough for its column; checked before any is read
         if any(column.null_count for column in batch.columns):
             raise pa.ArrowInvalid("it has nulls")
         sentences, sentence_offsets = _list(batch, "sentence_starts")
@@ -208,7 +207,7 @@ def _map(path: str, wanted: pa.Schema) -> Iterator[tuple[Any, ...]]:
 
 
 def _list(batch: pa.RecordBatch, name: str) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """The values and the offsets of a list column, without a copy."""
+    """Return the values and the offsets of a list column, without a copy."""
     column = batch[name]
     values, offsets = column.values, column.offsets.to_numpy(zero_copy_only=True)
     if values.null_count:

@@ -1,4 +1,4 @@
-"""Reads the parts of a dataset as record batches, in the memory of one."""
+"""Parts of a dataset as record batches, one in memory at a time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,9 +9,9 @@ from pipelines.contract import files
 
 
 def read_batches(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The record batches of a part (Arrow IPC or Parquet by its name), as they were written.
+    """Yield the record batches of a part as they were written; the file's ending tells Arrow IPC from Parquet.
 
-    `columns` names the wanted ones: of a Parquet part only those are read.
+    Only the named `columns` are yielded; from a Parquet part, only those are read.
     """
     with files.reading(uri) as stream:
         if uri.endswith(".arrow"):
@@ -26,7 +26,7 @@ def read_batches(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.
 
 
 def column_names(uri: str) -> list[str]:
-    """The columns of a part."""
+    """Return the names of a part's columns."""
     with files.reading(uri) as stream:
         schema = pa.ipc.open_file(stream).schema if uri.endswith(".arrow") else pq.ParquetFile(stream).schema_arrow
         return list(schema.names)

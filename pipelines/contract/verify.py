@@ -1,4 +1,4 @@
-"""Is a dataset what its manifest says? Re-hashes every part, counts its rows and re-adds every ledger."""
+"""Check a dataset against its manifest: hash every part, count its rows, add up every ledger."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from pipelines.contract.tables import column_names, read_batches
 
 @dataclass(slots=True)
 class Verification:
-    """What was looked at, and what is wrong."""
+    """What was checked, and the problems found."""
 
     dataset: str
     parts: int = 0
@@ -23,22 +23,22 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there are no problems."""
         return not self.problems
 
 
 def verify(uri: str) -> Verification:
-    """Read every byte of a dataset and compare it with the manifest.
+    """Read every byte of a dataset, compare it with the manifest, and list every problem.
 
-    Raises DatasetError when there is no manifest; everything else that is wrong is listed.
+    Raise DatasetError if there is no manifest that can be read.
     """
-    found = manifest.read(uri)
-    result = Verification(found.dataset)
-    if manifest.fingerprint(found.made_from) != found.fingerprint:
-        result.problems.append(f"{uri}/{manifest.MANIFEST}: made_from does not have the fingerprint {found.fingerprint}")
+    made = manifest.read(uri)
+    result = Verification(made.dataset)
+    if manifest.fingerprint(made.made_from) != made.fingerprint:
+        result.problems.append(f"{uri}/{manifest.MANIFEST}: made_from does not have the fingerprint {made.fingerprint}")
     characters: Counter[str] = Counter()
     sound = True
-    for part in found.parts:
+    for part in made.parts:
         problem = _check_part(uri, part, characters)
         if problem:
             sound = False
@@ -46,13 +46,14 @@ def verify(uri: str) -> Verification:
         result.parts += 1
         result.rows += part.rows
         result.bytes += part.bytes
-    result.problems += _check_ledgers(uri, found)
+    result.problems += _check_ledgers(uri, made)
     if sound:
-        result.problems += _check_counts(found, characters)
+        result.problems += _check_counts(made, characters)
     return result
 
 
 def _check_part(uri: str, part: Part, characters: Counter[str]) -> str | None:
+    """Return the problem of a part, or None; add the characters of its texts to those of its table."""
     path = files.join(uri, part.path)
     if not files.exists(path):
         return f"{path}: is missing; remove the dataset's folder and build it again"
@@ -72,15 +73,16 @@ def _check_part(uri: str, part: Part, characters: Counter[str]) -> str | None:
     return None
 
 
-def _check_ledgers(uri: str, found: Manifest) -> list[str]:
+def _check_ledgers(uri: str, made: Manifest) -> list[str]:
+    """Check the conservation laws, and that the units' ledgers add up to the manifest's."""
     problems: list[str] = []
-    if not found.ledgers:
+    if not made.ledgers:
         return problems
     by_source: dict[str, list[Ledger]] = {}
     for unit_file in files.listing(files.join(uri, "units"), ".json"):
         sidecar = Sidecar.model_validate_json(files.read_text(unit_file))
         by_source.setdefault(sidecar.source, []).append(sidecar.ledger)
-    for source, ledger in found.ledgers.items():
+    for source, ledger in made.ledgers.items():
         try:
             ledger.check()
         except ConservationError as error:
@@ -91,24 +93,24 @@ def _check_ledgers(uri: str, found: Manifest) -> list[str]:
     return problems
 
 
-def _check_counts(found: Manifest, characters: Counter[str]) -> list[str]:
-    """The tables hold what the ledgers say, in documents and in characters."""
-    ledgers = list(found.ledgers.values())
+def _check_counts(made: Manifest, characters: Counter[str]) -> list[str]:
+    """Check that the tables hold the documents and characters that the ledgers count."""
+    ledgers = list(made.ledgers.values())
     expected = {
         "drops": (
             sum(ledger.documents_dropped for ledger in ledgers),
             sum(line.characters_dropped.total() for ledger in ledgers for line in ledger.lines.values()),
         )
     }
-    if "documents" in found.tables():
+    if "documents" in made.tables():
         expected["documents"] = (
             sum(ledger.documents_out for ledger in ledgers),
             sum(ledger.characters_out for ledger in ledgers),
         )
     problems: list[str] = []
     for table, (rows, text) in expected.items():
-        if found.ledgers and found.rows(table) != rows:
-            problems.append(f"{found.dataset}: table {table} has {found.rows(table):,} rows, the ledger says {rows:,}")
-        if found.ledgers and characters[table] != text:
-            problems.append(f"{found.dataset}: table {table} has {characters[table]:,} characters, the ledger says {text:,}")
+        if made.ledgers and made.rows(table) != rows:
+            problems.append(f"{made.dataset}: table {table} has {made.rows(table):,} rows, the ledger says {rows:,}")
+        if made.ledgers and characters[table] != text:
+            problems.append(f"{made.dataset}: table {table} has {characters[table]:,} characters, the ledger says {text:,}")
     return problems

@@ -1,1 +1,1 @@
-"""Tokenizers, loaded by the manifest that describes them."""
+"""Tokenizers: loaded as a manifest describes them, or from the files of other projects."""

@@ -3,7 +3,7 @@
     >>> FAMILIES["t5"].pieces[:4]
     ('<pad>', '</s>', '<unk>', '<extra_id_99>')
 
-A vocabulary that several families share has the pieces of each; `Specials` finds a family's ids in it by name.
+A vocabulary shared by several families has the pieces of each; `specials` finds a family's ids by name.
 """
 
 from collections.abc import Mapping
@@ -19,25 +19,25 @@ END_OF_TEXT = "<|endoftext|>"  # GPT-2's name
 
 
 class SpecialsError(UserError):
-    """A vocabulary has not the special pieces of a family; the message names them and the fix."""
+    """A vocabulary lacks special pieces of a family; the message names them and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyPieces:
-    """Special pieces by role. A family without a role has None; `begin` of a decoder is in `decoder_start`."""
+    """Special pieces by role; None for a role that the family lacks. A decoder's first piece is `decoder_start`."""
 
-    pieces: tuple[str, ...]  # the first ids of a vocabulary of this family alone, in their order
+    pieces: tuple[str, ...]  # in order: they have the first ids of a vocabulary for this family alone
     unknown: str | None
     pad: str
     begin: str | None  # before a text: [CLS], <s>
-    end: str  # behind a text: [SEP], </s>, <|endoftext|>
+    end: str  # after a text: [SEP], </s>, <|endoftext|>
     mask: str | None
     decoder_start: str | None
-    last: tuple[str, ...] = ()  # stand behind all others in the published vocabulary
+    last: tuple[str, ...] = ()  # after all other pieces in the published vocabulary
 
 
 def sentinel(number: int) -> str:
-    """T5's name of a sentinel: they are used from 0 up, and their ids descend."""
+    """Return T5's name for a sentinel. Sentinels are used from 0 up; their ids descend."""
     return f"<extra_id_{number}>"
 
 
@@ -62,20 +62,20 @@ FAMILIES: Mapping[Family, FamilyPieces] = {
 
 @dataclass(frozen=True, slots=True)
 class Specials:
-    """Ids of a family's special pieces in one vocabulary."""
+    """The ids of a family's special pieces in one vocabulary."""
 
     pad: int
     begin: int | None
     end: int
     mask: int | None
     decoder_start: int | None
-    sentinels: tuple[int, ...]  # by number; empty but for T5
+    sentinels: tuple[int, ...]  # by number; only T5 has any
 
 
 def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Specials:
-    """The ids of a family's special pieces.
+    """Return the ids of a family's special pieces, given those of a tokenizer.
 
-    `special_ids` is that of the tokenizer, `where` the dataset for the message. Raises SpecialsError when one is missing.
+    Raise SpecialsError if one is missing; `where` names the dataset in its message.
     """
     wanted = FAMILIES[family]
     needed = [*wanted.pieces, *wanted.last]

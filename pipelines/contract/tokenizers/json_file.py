@@ -1,8 +1,8 @@
-"""Tokenizers of the library `tokenizers`, by their tokenizer.json, as this program uses them.
+"""Tokenizers of the library `tokenizers`, built from their tokenizer.json in the way this program needs.
 
-The library finds special pieces in any text ("[MASK]" becomes the mask's id), and its post-processors add some. Here
-neither happens: a tokenizer is built from its JSON without post-processor, truncation and padding, and with its special
-pieces under names that no text holds. The file itself stays as it is.
+The library recognises special pieces in any text ("[MASK]" becomes the mask's id), and its post-processors add more. To
+prevent both, a tokenizer is built without post-processor, truncation and padding, and its special pieces get names that no
+text contains. The file itself is unchanged.
 """
 
 import json
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from pipelines.contract.tokenizers.spelling import byte_of_character
 
-# A noncharacter (Unicode 23.7) about the names of special pieces; in texts it is replaced.
+# A noncharacter (Unicode 23.7) around the names of special pieces; in texts it is replaced by _OTHER.
 _HIDDEN = "\U0010ffff"
-_OTHER = "\U0010fffe"  # a noncharacter like it
+_OTHER = "\U0010fffe"  # another noncharacter
 
-_EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}  # how a special piece is looked for
+_EXACT = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}  # how a special piece is matched
 
 _Kind = Literal["bpe", "unigram", "wordpiece", "byte_bpe"]
 
@@ -31,7 +31,7 @@ class JsonError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is made of a tokenizer.json."""
+    """A tokenizer.json as this program uses it."""
 
     processor: Any  # tokenizers.Tokenizer
     kind: _Kind
@@ -42,7 +42,7 @@ class Made:
 
 
 def read(model: bytes) -> Made:
-    """The tokenizer of a tokenizer.json. Raises JsonError."""
+    """Return the tokenizer of a tokenizer.json. Raise JsonError if it cannot be used."""
     data = parsed(model)
     special_ids = special_pieces(data)
     processor = _built(_hidden(data, special_ids))
@@ -59,7 +59,7 @@ def read(model: bytes) -> Made:
 
 
 def parsed(model: bytes) -> dict[str, Any]:
-    """The JSON of a tokenizer. Raises JsonError when it is none."""
+    """Return the JSON of a tokenizer. Raise JsonError if it is not a tokenizer's."""
     try:
         data = json.loads(model)
     except ValueError as error:
@@ -70,7 +70,7 @@ def parsed(model: bytes) -> dict[str, Any]:
 
 
 def kind_of(data: Mapping[str, Any]) -> _Kind:
-    """The kind of tokenizer that a tokenizer.json holds. Raises JsonError for one that this program does not know."""
+    """Return the kind of tokenizer in a tokenizer.json. Raise JsonError for an unknown kind."""
     model = data["model"]
     name = model.get("type") or ("Unigram" if isinstance(model["vocab"], list) else "BPE" if "merges" in model else "WordPiece")
     if name == "BPE":
@@ -82,7 +82,7 @@ def kind_of(data: Mapping[str, Any]) -> _Kind:
 
 
 def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
-    """The special pieces and the unknown piece, in the order of their ids."""
+    """Return the ids of the special pieces and the unknown piece, in ascending order."""
     found = {str(token["content"]): int(token["id"]) for token in data.get("added_tokens") or [] if token.get("special")}
     unknown, vocab = unknown_piece(data), data["model"]["vocab"]
     if unknown is not None:
@@ -91,10 +91,10 @@ def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
 
 
 def with_special_pieces(data: Mapping[str, Any], pieces: Sequence[str]) -> str | None:
-    """The JSON with those special pieces that it has not behind its last piece; None if it has them all.
+    """Return the JSON with the missing special pieces added after its last piece, or None if none is missing.
 
-    A piece that is in the vocabulary but not special (published files often say of some only in another file what they
-    are) becomes special where it is.
+    A piece that is in the vocabulary but not marked as special keeps its id and becomes special: published tokenizers often
+    mark some pieces in another file only.
     """
     vocab = data["model"]["vocab"]
     known = {name: i for i, (name, _) in enumerate(vocab)} if isinstance(vocab, list) else dict(vocab)
@@ -114,7 +114,7 @@ def with_special_pieces(data: Mapping[str, Any], pieces: Sequence[str]) -> str |
 
 
 def unknown_piece(data: Mapping[str, Any]) -> str | None:
-    """The piece that stands for what cannot be spelled, or None."""
+    """Return the piece for text that has no pieces, or None."""
     model = data["model"]
     if not isinstance(model["vocab"], list):
         return model.get("unk_token") if model.get("unk_token") in model["vocab"] else None
@@ -122,22 +122,22 @@ def unknown_piece(data: Mapping[str, Any]) -> str | None:
 
 
 def encode(processor: Any, text: str) -> Any:
-    """The library's Encoding of a text: `ids`, `offsets` (in characters)."""
+    """Return the library's Encoding of a text: `ids`, `offsets` (in characters)."""
     return processor.encode(text, add_special_tokens=False)
 
 
 def encode_with_offsets(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
-    """The ids, and the bytes of the text at which each begins and ends; these never descend."""
-    found = encode(processor, text)
+    """Return the ids, and the bytes of the text at which each begins and ends; neither ever descends."""
+    encoded = encode(processor, text)
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
     byte_at = np.concatenate([[0], np.cumsum(sizes)])
-    begins, ends = byte_at[np.asarray(found.offsets, np.int64).reshape(-1, 2).T]
-    return list(found.ids), np.maximum.accumulate(begins), np.maximum.accumulate(ends)
+    begins, ends = byte_at[np.asarray(encoded.offsets, np.int64).reshape(-1, 2).T]
+    return list(encoded.ids), np.maximum.accumulate(begins), np.maximum.accumulate(ends)
 
 
 def piece_names(processor: Any, special_ids: Mapping[str, int], size: int) -> list[str]:
-    """The pieces by id; an id that no piece has is empty."""
+    """Return the pieces by id; empty for an id without a piece."""
     names = [""] * size
     for name, i in processor.get_vocab(with_added_tokens=True).items():
         names[i] = name
@@ -147,7 +147,7 @@ def piece_names(processor: Any, special_ids: Mapping[str, int], size: int) -> li
 
 
 def piece_kinds(processor: Any, kind: str, size: int) -> list[str]:
-    """By id: "byte", "text" or "unused"; special pieces are not known here."""
+    """Return by id: "byte", "text" or "unused"; special pieces are not distinguished."""
     kinds = ["unused"] * size
     for name, i in processor.get_vocab(with_added_tokens=True).items():
         kinds[i] = "byte" if kind in ("bpe", "unigram") and _is_byte(name) else "text"
@@ -159,7 +159,7 @@ def _is_byte(name: str) -> bool:
 
 
 def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str, Any]:
-    """The JSON with its special pieces under names that no text holds, and nothing that adds or cuts ids."""
+    """Return the JSON with special pieces under names that no text contains, and without what adds or cuts ids."""
     names = {name: f"{_HIDDEN}{name}{_HIDDEN}" for name in special_ids}
     model = dict(data["model"])
     if isinstance(model["vocab"], list):
@@ -174,7 +174,7 @@ def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str
 
 
 def _without_mark(normalizer: Any) -> dict[str, Any]:
-    """A normaliser that first replaces the mark of hidden names (to byte-level pieces it is but four bytes)."""
+    """Return a normaliser that first replaces _HIDDEN. Byte-level models need none: to them it is four bytes."""
     replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": _OTHER}
     return {"type": "Sequence", "normalizers": [replace, *([normalizer] if normalizer else [])]}
 
@@ -189,19 +189,19 @@ def _built(data: Mapping[str, Any]) -> Any:
 
 
 def _keeps_text(data: Mapping[str, Any], kind: _Kind, processor: Any) -> bool:
-    """Whether the bytes of the pieces are the text: byte-level, nothing before it, every byte a piece."""
+    """Return whether the pieces' bytes are the text: byte-level, no normaliser or prefix, a piece for every byte."""
     level = _stage(data, "pre_tokenizer", "ByteLevel")
     if kind != "byte_bpe" or level is None or level.get("add_prefix_space", True) or data.get("normalizer") is not None:
         return False
     plain = [token for token in data.get("added_tokens") or [] if not token.get("special")]
     if any(token.get("lstrip") or token.get("rstrip") or not token["content"].isascii() for token in plain):
-        return False  # such a piece is text as it is, not in the alphabet of bytes
+        return False  # such a piece is spelled as text, not in the alphabet of bytes
     vocab = processor.get_vocab(with_added_tokens=True)
     return all(character in vocab for character in byte_of_character())
 
 
 def _stage(data: Mapping[str, Any], field: str, kind: str) -> dict[str, Any] | None:
-    """The normaliser or pre-tokenizer of this type, alone or in a sequence."""
+    """Return the normaliser or pre-tokenizer of this type, alone or in a sequence; None if there is none."""
     stage = data.get(field)
     if stage is None:
         return None

@@ -1,21 +1,22 @@
-r"""Load a tokenizer by the manifest that describes it, and use it: encode, decode, special ids.
+r"""Load a tokenizer as its manifest describes it, and use it: encode, decode, special ids.
 
-Two libraries stand behind one type: `sentencepiece` (the models that `datasets/vocabulary.py` makes, T5's, Llama's) and
-`tokenizers` (BERT's WordPiece, the byte-level BPE of GPT-2 and BART, any tokenizer.json; see `tokenizer_json.py`).
-Ids are those of the text alone: no tokenizer adds special ids by itself, and no text spells one.
+One type covers two libraries: `sentencepiece` (the models that this program trains, T5's, Llama's) and `tokenizers` (BERT's
+WordPiece, the byte-level BPE of GPT-2 and BART, any tokenizer.json; see `json_file.py`). Ids are those of the text alone:
+no tokenizer adds special ids, and no text yields one.
 
-What a text is in ids, for the SentencePiece models that this program makes:
+The SentencePiece models that this program trains encode a text as follows:
 
-    the text is cut at "\n"; every line that is not empty is encoded by SentencePiece by itself; between two lines
-    stands the piece "\n".
+    the text is cut at "\n"; SentencePiece encodes each non-empty line separately; the piece "\n" is put between lines.
 
-So every line begins with "▁", and a word has the same pieces at the start of a line as in the middle of it. With the
-identity normaliser `decode(encode(text)) == text` for every text, with one exception that SentencePiece makes: U+2581
-("▁") is its own mark of a space, and comes back as a space.
-A model of the kind "char" puts no "▁" before a line: there every character of a text is one id (or its bytes are).
-A model without the piece "\n" gets the text whole, unless a line end is nothing but a space to it (nmt_nfkc): then its
-lines too are encoded one by one, with nothing between them, which gives the same ids without the rounding that
-unigram's scores suffer along a whole book.
+So every line begins with "▁", and a word has the same pieces at the start of a line as within it. With the identity
+normaliser, `decode(encode(text)) == text` for every text, with one exception: U+2581 ("▁") is SentencePiece's mark of a
+space and is decoded as a space.
+
+A model of the kind "char" puts no "▁" before a line: each character of a text is one id (or one id per byte).
+
+A model without the piece "\n" encodes the whole text at once, unless it treats a line end as a space (nmt_nfkc). Then
+lines are encoded separately with nothing between them: the ids are the same, without the rounding errors that unigram's
+scores accumulate over a whole book.
 """
 
 import hashlib
@@ -41,50 +42,50 @@ FILE_NAMES: Mapping[Library, str] = {"sentencepiece": "tokenizer.model", "tokeni
 
 
 class TokenizerError(UserError):
-    """A tokenizer file is missing, is another one than its manifest says, or cannot be read."""
+    """A tokenizer file is missing, does not match its manifest, or cannot be read."""
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer and what is known of it. Two tokenizers are the same when their sha256 is."""
+    """A tokenizer and its properties. Two tokenizers are the same if their sha256 is."""
 
     model: bytes = field(repr=False)  # the file: a SentencePiece model, or a tokenizer.json
     kind: Kind
     sha256: str
     processor: Any = field(repr=False, compare=False)  # sentencepiece.SentencePieceProcessor or tokenizers.Tokenizer
-    size: int  # ids: pieces, the special ones included
-    special_ids: Mapping[str, int]  # control pieces and the unknown piece, by piece, in the order of their ids
-    newline_id: int | None  # of the piece between lines; None: there is none
-    unknown_id: int | None = None  # one of special_ids; stands for text that cannot be spelled
+    size: int  # number of ids, special ones included
+    special_ids: Mapping[str, int]  # by piece: control pieces and the unknown piece, in the order of the ids
+    newline_id: int | None  # of the piece between lines, if there is one
+    unknown_id: int | None = None  # one of special_ids: text that has no pieces
     library: Library = "sentencepiece"
-    by_lines: bool = True  # SentencePiece gets a text line by line
-    keeps_text: bool = True  # the bytes of a text's pieces are the text: see line_prefix_bytes
-    line_prefix_bytes: int = 1  # bytes of the first piece of a line that are no bytes of the text: 1 for the "▁"
+    by_lines: bool = True  # SentencePiece encodes a text line by line
+    keeps_text: bool = True  # the bytes of a text's pieces are the text, except for line_prefix_bytes
+    line_prefix_bytes: int = 1  # bytes of a line's first piece that are not in the text: 1 for the "▁"
 
     @property
     def file_name(self) -> str:
-        """What the file is called in a dataset's folder."""
+        """The name of its file in a dataset's folder."""
         return FILE_NAMES[self.library]
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text; a special piece that is spelled in it is text like any other.
+        """Return the ids of a text. The name of a special piece in it is text like any other.
 
-        Texts of a batch are encoded some times faster by `pipelines.text.tokenization.encode.Encoder`, with the same ids.
+        For a batch of texts, `pipelines.text.tokenization.encode.Encoder` is several times faster and gives the same ids.
         """
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of texts, on one thread; the library is called once."""
+        """Return the ids of each text, with one call of the library on one thread."""
         if self.library == "tokenizers":
             return [tokenizer_json.encode(self.processor, text).ids for text in texts]
         if not self.by_lines:
             return [list(ids) for ids in self.processor.encode(list(texts), num_threads=1)]
         lines = [text.split(NEWLINE) for text in texts]
         encoded = iter(self.processor.encode(list(chain.from_iterable(lines)), num_threads=1))
-        return [self._joined(islice(encoded, len(of))) for of in lines]
+        return [self._joined(islice(encoded, len(lines_of_text))) for lines_of_text in lines]
 
     def _joined(self, lines: Iterable[list[int]]) -> list[int]:
-        """The ids of a text's lines as those of the text."""
+        """Join the ids of a text's lines to those of the text."""
         if self.newline_id is None:
             return list(chain.from_iterable(lines))
         ids: list[int] = []
@@ -95,10 +96,10 @@ class Tokenizer:
         return ids
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
-        """The ids of a text, and for each where what it stands for begins and ends, in bytes (UTF-8) of the text.
+        """Return the ids of a text, and for each id the bytes (UTF-8) of the text at which it begins and ends.
 
-        Neither begins nor ends ever descend. For tokenizers that change the text; where `keeps_text`, `utf8_bytes` of the
-        table of pieces says it at less cost.
+        Neither begins nor ends ever descend. This is for tokenizers that change the text; if `keeps_text`, the sizes follow
+        at less cost from `utf8_bytes` in the table of pieces.
         """
         if self.library == "tokenizers":
             return tokenizer_json.encode_with_offsets(self.processor, text)
@@ -109,15 +110,15 @@ class Tokenizer:
             if number and self.newline_id is not None:
                 ids.append(self.newline_id)
                 offsets.append((begin - 1, begin))
-            found = self.processor.encode(line, out_type="offset_mapping", return_bytes=True)
-            ids.extend(found["ids"])
-            offsets.extend((begin + first, begin + behind) for first, behind in found["offsets"])
+            encoded = self.processor.encode(line, out_type="offset_mapping", return_bytes=True)
+            ids.extend(encoded["ids"])
+            offsets.extend((begin + first, begin + end) for first, end in encoded["offsets"])
             begin += len(line.encode()) + 1
         begins, ends = np.asarray(offsets, np.int64).reshape(-1, 2).T
         return ids, np.maximum.accumulate(begins), np.maximum.accumulate(ends)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of ids; special ids are left out (but the unknown piece of a SentencePiece model, which is " ⁇ ")."""
+        """Return the text of ids without special ids; SentencePiece's unknown piece is kept as " ⁇ "."""
         known = [int(i) for i in ids]
         if self.library == "tokenizers":
             special = set(self.special_ids.values())
@@ -133,13 +134,13 @@ class Tokenizer:
         return NEWLINE.join(self.processor.decode(line) if line else "" for line in lines)
 
     def piece_names(self) -> list[str]:
-        """The pieces as they are spelled, by id; an id that no piece has is empty."""
+        """Return the spelling of each piece by id; empty for an id without a piece."""
         if self.library == "tokenizers":
             return tokenizer_json.piece_names(self.processor, self.special_ids, self.size)
         return [str(self.processor.id_to_piece(i)) for i in range(self.size)]
 
     def piece_kinds(self) -> list[str]:
-        """By id: "special", "byte" (of a character that is no piece), "text" or "unused"."""
+        """Return by id: "special", "byte" (of a character that has no piece), "text" or "unused"."""
         special = set(self.special_ids.values())
         if self.library == "tokenizers":
             kinds = tokenizer_json.piece_kinds(self.processor, self.kind, self.size)
@@ -149,7 +150,7 @@ class Tokenizer:
         return ["special" if i in special else kind for i, kind in enumerate(kinds)]
 
     def facts(self, path: str) -> dict[str, Any]:
-        """What a manifest says of this tokenizer, which lies at `path` in the dataset's folder."""
+        """Return the facts that a manifest states about this tokenizer, stored at `path` in the dataset's folder."""
         return {
             "sha256": self.sha256,
             "library": self.library,
@@ -161,9 +162,9 @@ class Tokenizer:
 
 
 def load(dataset_uri: str, made: Manifest | None = None) -> Tokenizer:
-    """The tokenizer of a vocabulary or tokens dataset, by `facts["tokenizer"]` of its manifest.
+    """Return the tokenizer of a vocabulary or tokens dataset, which `facts["tokenizer"]` of its manifest describes.
 
-    Raises TokenizerError, with the file, when it is missing or is not the one of the manifest.
+    Raise TokenizerError, which names the file, if it is missing or does not match the manifest.
     """
     made = made or manifest.read(dataset_uri)
     facts = made.facts.get("tokenizer")
@@ -182,23 +183,23 @@ def load(dataset_uri: str, made: Manifest | None = None) -> Tokenizer:
 
 
 def load_file(uri: str, kind: Kind, sha256: str | None = None, library: Library = "sentencepiece") -> Tokenizer:
-    """The tokenizer in a .model file or a tokenizer.json, which must have this sha256 (hex) if one is given."""
+    """Return the tokenizer in a .model file or tokenizer.json. Raise TokenizerError unless it has the given sha256 (hex)."""
     try:
         with files.reading(uri) as stream:
             model = stream.read()
     except FileNotFoundError:
         raise TokenizerError(f"{uri}: the tokenizer is missing; build the dataset again") from None
-    found = hashlib.sha256(model).hexdigest()
-    if sha256 is not None and found != sha256:
+    actual = hashlib.sha256(model).hexdigest()
+    if sha256 is not None and actual != sha256:
         raise TokenizerError(
-            f"{uri}: this is another tokenizer than the manifest's (sha256 {found[:12]}…, expected {sha256[:12]}…);"
+            f"{uri}: this is another tokenizer than the manifest's (sha256 {actual[:12]}…, expected {sha256[:12]}…);"
             " put the right file back, or build the dataset again"
         )
     return from_bytes(model, kind, library, uri)
 
 
 def from_bytes(model: bytes, kind: Kind, library: Library = "sentencepiece", where: str = "a model in memory") -> Tokenizer:
-    """The tokenizer of a serialised SentencePiece model or a tokenizer.json; `where` it was, for the message of an error."""
+    """Return the tokenizer of a serialised SentencePiece model or tokenizer.json; errors name it as `where`."""
     try:
         return _of_tokenizers(model, kind) if library == "tokenizers" else _of_sentencepiece(model, kind)
     except RuntimeError as error:
@@ -250,7 +251,7 @@ def _of_sentencepiece(model: bytes, kind: Kind) -> Tokenizer:
 
 
 def _keeps_text(processor: Any, prefix: int, newlines: bool) -> bool:
-    """Whether nothing is normalised, by every character of the first plane, and every character can be spelled."""
+    """Return whether the model normalises no character of the first plane and has pieces for every character."""
     characters = "".join(map(chr, chain(range(1, 0xD800), range(0xE000, 0x10000))))
     characters = characters if newlines else characters.replace(NEWLINE, "")
     probe = f" a  {characters} ".replace(SPACE_MARK, " ")
@@ -259,7 +260,7 @@ def _keeps_text(processor: Any, prefix: int, newlines: bool) -> bool:
 
 
 def _newline_is_space(processor: Any, size: int) -> bool:
-    """Whether a line end is a space to the model, which takes it off the ends of texts, and no piece reaches over it."""
+    """Return whether the model treats a line end as a space, strips spaces at the ends, and has no piece across a space."""
     if (
         processor.normalize(" a\n \nb ") != f"{SPACE_MARK}a{SPACE_MARK}b"
         or processor.piece_to_id(SPACE_MARK) == processor.unk_id()

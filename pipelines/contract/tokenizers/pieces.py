@@ -1,14 +1,14 @@
-r"""What the pieces of a vocabulary are: the table beside a tokenizer, and where words start in a run of ids.
+r"""The table of a vocabulary's pieces, and where words start in a sequence of ids.
 
-A piece alone says almost whether a word begins with it; the rest depends on the piece before it. So the table has two
-columns, and `word_starts` joins them:
+Whether a word begins with a piece follows from the piece in most cases, and from the piece before it in the others. So the
+table has two columns, which `word_starts` combines:
 
     word_start   a word begins with this piece: "▁geese", "Ġgeese", WordPiece's "geese" (not "##ese"), punctuation, a
                  character of a script that is written without spaces, or nothing but white space ("▁", "\n", "ĉ")
-    opens_word   a word begins with whatever comes behind this piece: a piece of white space alone, a special piece
+    opens_word   a word begins with whatever follows this piece, which is nothing but white space or a special piece
 
-Bytes of one character are never parted: a byte piece ("<0xE4>", or the rest of a character in byte-level BPE) begins
-no word, so a run of them continues the word before it, or is a word behind a lone "▁".
+The bytes of one character stay together: a byte piece ("<0xE4>", or the rest of a character in byte-level BPE) begins no
+word, so byte pieces continue the word before them, or are a word after a lone "▁".
 """
 
 import string
@@ -26,12 +26,12 @@ _UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH", "THAI", "LAO", 
 
 
 def piece_table(tokenizer: Tokenizer) -> pa.Table:
-    """One row a piece, in the order of the ids: `piece`, `kind`, `utf8_bytes`, `word_start`, `opens_word`.
+    """Return one row per piece, in the order of the ids: `piece`, `kind`, `utf8_bytes`, `word_start`, `opens_word`.
 
-    `kind` is "special", "byte", "text" or "unused" (an id between others that no piece has; its name is empty).
-    `utf8_bytes` counts the bytes of text that the piece stands for (the "▁" that SentencePiece puts before a line
-    included, special pieces 0); for a tokenizer that changes text it is the size of the piece, not of what was in the
-    text. `word_start` and `opens_word`: see the module.
+    `kind` is "special", "byte", "text" or "unused" (an id without a piece; its name is empty). `utf8_bytes` counts the bytes
+    of text that the piece stands for: 0 for special pieces; the "▁" that SentencePiece puts before a line counts; for a
+    tokenizer that changes text, it is the size of the piece, not of the original text. The module's docstring defines
+    `word_start` and `opens_word`.
     """
     names, kinds = tokenizer.piece_names(), tokenizer.piece_kinds()
     texts = [_bytes_of(name, kind, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
@@ -49,13 +49,13 @@ def word_starts(
     opens_word: NDArray[np.bool_],
     row_offsets: NDArray[np.integer] | None = None,
 ) -> NDArray[np.bool_]:
-    """Whether a word begins with each id, by the two columns of the table of pieces.
+    """Return whether a word begins with each id, given two columns of the table of pieces.
 
     Args:
         ids: (..., T); rows along the last axis. The first id of a row always begins a word.
         word_start: by id.
         opens_word: by id.
-        row_offsets: where rows begin in flat ids (T,), if they hold several.
+        row_offsets: where rows begin, if `ids` are flat (T,) and hold several rows.
 
     Returns:
         A mask of the shape of `ids`.
@@ -75,7 +75,7 @@ def word_starts(
 
 
 def starts_word(piece: str, kind: str) -> bool:
-    """Whether a word begins with this piece of text, whatever stands before it (kind: that of the tokenizer)."""
+    """Return whether a word begins with this piece of text, whatever precedes it; `kind` is the tokenizer's."""
     if kind == "wordpiece":
         return not piece.startswith(CONTINUED)
     text = piece
@@ -94,7 +94,7 @@ def _begins_word(character: str) -> bool:
 
 
 def _first_character(raw: bytes) -> str:
-    """The first character of bytes that may end within it: then one that begins alike; empty within a character."""
+    """Return the first character; a similar one if the bytes end within it; "" if they begin within one."""
     if not raw or 0x80 <= raw[0] < 0xC0:
         return ""
     size = 1 if raw[0] < 0x80 else 2 if raw[0] < 0xE0 else 3 if raw[0] < 0xF0 else 4
@@ -106,7 +106,7 @@ def _is_space(text: bytes) -> bool:
 
 
 def _bytes_of(name: str, piece_kind: str, kind: str) -> bytes:
-    """The bytes of text that a piece stands for."""
+    """Return the bytes of text that a piece stands for."""
     if piece_kind in ("special", "unused"):
         return b""
     if piece_kind == "byte":

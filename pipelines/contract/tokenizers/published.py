@@ -1,14 +1,14 @@
-"""Tokenizers of others, by the files that they are published as.
+"""Tokenizers of other projects, loaded from their published files.
 
     a .model                  SentencePiece's: T5's, Llama's, XLM-R's
     a tokenizer.json          of the library tokenizers
     a vocab.txt               BERT's WordPiece
     vocab.json, merges.txt    the byte-level BPE of GPT-2, BART, RoBERTa, by their folder
     encoder.json, vocab.bpe   the same files under OpenAI's names
-    a folder                  with one of these; if there are several, the first of this list
+    a folder                  with one of these; the first in this list if there are several
 
-A vocabulary that has not all special pieces of a family (T5's file has no sentinels) gets the missing ones behind its last
-piece, in the order of `families.py`: for T5 these are the ids that Hugging Face gives them.
+If a vocabulary lacks special pieces of a family (T5's file has no sentinels), they are added after its last piece in the
+order of `families.py`: T5's get the ids that Hugging Face gives them.
 """
 
 import json
@@ -34,13 +34,13 @@ _UNKNOWN = ("[UNK]", "<unk>")  # how families spell the unknown piece
 def load_existing(
     path: str, families: Sequence[Family] = (), control_pieces: Sequence[str] = (), *, lower_case: bool | None = None
 ) -> Tokenizer:
-    """The tokenizer that lies at a path or URI (see the module), which no text can make yield a special id.
+    """Return the tokenizer at a path or URI (the module lists the kinds of files). No text yields a special id.
 
-    Special pieces of `families` and `control_pieces` that it has not are added behind its last piece. BERT's vocab.txt
-    is cased when `do_lower_case` of a tokenizer_config.json beside it says so; without one, unless `lower_case` says it, when
-    a piece of it has a capital letter.
+    Missing special pieces of `families` and `control_pieces` are added after the last piece. For BERT's vocab.txt,
+    `do_lower_case` in the tokenizer_config.json beside it decides about case; without that, `lower_case` does; without
+    both, the vocabulary is cased if a piece has a capital letter.
 
-    Raises TokenizerError, with the file and the fix, for what is missing or cannot be read.
+    Raise TokenizerError, which names the file and the fix, for a file that is missing or cannot be read.
     """
     file = _file(path)
     wanted = _wanted(families, control_pieces)
@@ -65,7 +65,7 @@ def load_existing(
 
 
 def _file(path: str) -> str:
-    """The file that stands for a path: itself, or the first known one of a folder."""
+    """Return the tokenizer's file: the path itself, or the first known file in the folder."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
     for pieces, merges in _MERGES.items():
         if name == merges:
@@ -77,11 +77,11 @@ def _file(path: str) -> str:
         raise TokenizerError(f"{path}: there is no such file or folder; give {_KNOWN}")
     if name.endswith((".model", ".json", ".txt")):
         return path
-    raise TokenizerError(f"{path}: no tokenizer is known by this name or lies in this folder; give {_KNOWN}")
+    raise TokenizerError(f"{path}: no tokenizer is known by this name or is in this folder; give {_KNOWN}")
 
 
 def _wanted(families: Iterable[Family], control_pieces: Iterable[str]) -> list[str]:
-    """The special pieces that must be there; whatever a vocabulary calls its unknown piece will do."""
+    """Return the special pieces that are required; the unknown piece may have any name, so it is not among them."""
     pieces = [piece for family in families for piece in (*FAMILIES[family].pieces, *FAMILIES[family].last)]
     return [piece for piece in dict.fromkeys([*pieces, *control_pieces]) if piece not in _UNKNOWN]
 
@@ -105,7 +105,7 @@ def _sentencepiece(file: str, wanted: Sequence[str]) -> Tokenizer:
 
 
 def _wordpiece(file: str, lower_case: bool | None) -> str:
-    """BERT's tokenizer.json, by its vocab.txt: one piece a line."""
+    """Return BERT's tokenizer.json, made from its vocab.txt (one piece per line)."""
     lines = [line.rstrip("\r\n") for line in _text(file).removesuffix("\n").split("\n")]
     vocab = {line: i for i, line in enumerate(lines)}
     if len(vocab) != len(lines):
@@ -131,13 +131,13 @@ def _wordpiece(file: str, lower_case: bool | None) -> str:
 
 
 def _has_capitals(pieces: Iterable[str]) -> bool:
-    """Whether a piece, but for names such as [CLS], [unused1] and <S>, has a letter that lower-casing would change."""
+    """Return whether lower-casing would change a piece, apart from names such as [CLS], [unused1] and <S>."""
     plain = (piece for piece in pieces if piece[:1] + piece[-1:] not in ("[]", "<>"))
     return any(character.isupper() and character.lower() != character for piece in plain for character in piece)
 
 
 def _byte_bpe(file: str) -> str:
-    """GPT-2's or BART's tokenizer.json, by vocab.json and the merges.txt beside it (or both under OpenAI's names)."""
+    """Return GPT-2's or BART's tokenizer.json, made from vocab.json and merges.txt (or OpenAI's names for both)."""
     vocab = _json(file)
     folder, _, name = file.rpartition("/")
     merges_file = files.join(folder or ".", _MERGES[name])
@@ -159,7 +159,7 @@ def _byte_bpe(file: str) -> str:
 
 
 def _merges(file: str) -> list[tuple[str, str]]:
-    r"""The pairs of a merges.txt, whose first line may be a comment ("#version: 0.2")."""
+    """Return the pairs of a merges.txt, whose first line may be a comment ("#version: 0.2")."""
     merges: list[tuple[str, str]] = []
     for number, line in enumerate(_text(file).split("\n"), 1):
         parts = line.rstrip("\r").split(" ")
@@ -180,7 +180,7 @@ def _with_specials(made: Any, pieces: Iterable[str]) -> str:
 
 
 def _config(file: str) -> Mapping[str, Any]:
-    """The tokenizer_config.json beside a file; empty if there is none."""
+    """Return the tokenizer_config.json beside a file; empty if there is none."""
     config = files.join(file.rsplit("/", 1)[0] if "/" in file else ".", _CONFIG)
     return _json(config) if files.exists(config) else {}
 

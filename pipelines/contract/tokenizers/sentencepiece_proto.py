@@ -1,10 +1,10 @@
-"""The little of SentencePiece's model file that the library does not tell, read from its protocol buffer.
+"""The parts of SentencePiece's model file that its library does not expose, read from the protocol buffer.
 
 Fields by sentencepiece_model.proto (google/sentencepiece): ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
 SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}, NormalizerSpec {2: precompiled_charsmap, 3:
-add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a run of fields, each a tag
-(number << 3 | wire type) and its value; runs of fields may be appended to a message. The library ships a generated module
-for this, which asks for a newer protobuf than Apache Beam allows.
+add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a sequence of fields, each a tag
+(number << 3 | wire type) and a value; fields may be appended to a message. The library ships a generated module for this,
+which needs a newer protobuf than Apache Beam allows.
 """
 
 import struct
@@ -19,11 +19,11 @@ _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 
 
 class ProtoError(ValueError):
-    """Bytes that are no protocol buffer."""
+    """The bytes are not a protocol buffer."""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    r"""The fields of a message: number and value. Raises ProtoError.
+    r"""Yield the fields of a message: number and value. Raise ProtoError if it is broken.
 
     >>> list(fields(b"\x18\x02"))
     [(3, 2)]
@@ -46,35 +46,35 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def model_type(model: bytes) -> str:
-    """What kind of model it is: "unigram", "bpe", "word" or "char". Raises ProtoError."""
-    found = dict(fields(model))  # the last one of a number is in force
-    trainer = found.get(_TRAINER, b"")
-    if _PIECES not in found or not isinstance(trainer, bytes):
-        raise ProtoError("it holds no pieces")
+    """Return the kind of a model: "unigram", "bpe", "word" or "char". Raise ProtoError if it is not a model."""
+    last = dict(fields(model))  # of several fields of one number, the last one counts
+    trainer = last.get(_TRAINER, b"")
+    if _PIECES not in last or not isinstance(trainer, bytes):
+        raise ProtoError("it has no pieces")
     kind = dict(fields(trainer)).get(_MODEL_TYPE, 1)
     return _MODEL_TYPES.get(kind if isinstance(kind, int) else 0, "unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class NormalizerSpec:
-    """What a model does to a text before it looks for pieces."""
+    """How a model changes a text before it looks for pieces."""
 
     charsmap: bytes  # SentencePiece's compiled rules; empty: none
     adds_prefix: bool  # "▁" before a text
-    removes_spaces: bool  # at both ends of a text, and all but one of several
+    removes_spaces: bool  # at both ends of a text, and all but one of consecutive ones
 
 
 def normalizer(model: bytes) -> NormalizerSpec:
-    """The normaliser of a model, with the defaults of its protocol buffer. Raises ProtoError."""
-    found = dict(fields(model)).get(_NORMALIZER, b"")
-    spec = dict(fields(found)) if isinstance(found, bytes) else {}
+    """Return the normaliser of a model, with the protocol buffer's defaults. Raise ProtoError."""
+    message = dict(fields(model)).get(_NORMALIZER, b"")
+    spec = dict(fields(message)) if isinstance(message, bytes) else {}
     charsmap = spec.get(_CHARSMAP, b"")
     return NormalizerSpec(charsmap if isinstance(charsmap, bytes) else b"", bool(spec.get(3, 1)), bool(spec.get(4, 1)))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPiece:
-    """A piece; its number in the list of all is its id."""
+    """A piece; its position in the list of all pieces is its id."""
 
     text: bytes
     score: float  # float32 in the file
@@ -82,7 +82,7 @@ class ModelPiece:
 
 
 def model_pieces(model: bytes) -> list[ModelPiece]:
-    """All pieces, in the order of their ids. Raises ProtoError."""
+    """Return all pieces in the order of their ids. Raise ProtoError."""
     return [_piece(value) for number, value in fields(model) if number == _PIECES and isinstance(value, bytes)]
 
 
@@ -99,15 +99,15 @@ def _piece(message: bytes) -> ModelPiece:
 
 
 def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:
-    """The model with these control pieces behind its last piece."""
+    """Return the model with control pieces added after its last piece."""
     return model + b"".join(_field(_PIECES, _field(1, piece.encode()) + bytes([3 << 3 | _VARINT, CONTROL])) for piece in pieces)
 
 
 def with_last(model: bytes, pieces: Collection[str]) -> bytes:
-    """The model with these of its pieces behind all others, in the order they had; ids between move down.
+    """Return the model with some of its pieces moved after all others, in their order; the ids between move down.
 
-    For what SentencePiece's trainer cannot do: its control pieces have the first ids. Its settings name the unknown piece
-    and other roles by their ids, so only pieces behind those may move.
+    SentencePiece's trainer cannot do this: it gives control pieces the first ids. A model's settings name the unknown piece
+    and other roles by id, so only pieces after those may be moved.
     """
     records = list(fields(model))
     assert all(isinstance(value, bytes) for _, value in records), "a model has only fields of bytes"

@@ -10,7 +10,7 @@ CONTINUED = "##"  # WordPiece: this piece continues a word
 
 @lru_cache(maxsize=1)
 def byte_of_character() -> dict[str, int]:
-    """Byte-level BPE's alphabet: visible bytes of Latin-1 stand for themselves, the others follow from U+0100 up.
+    """Return byte-level BPE's alphabet: visible bytes of Latin-1 stand for themselves, the others are U+0100 and up.
 
     GPT-2's encoder.py, bytes_to_unicode (Radford et al. 2019).
     """

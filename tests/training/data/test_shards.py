@@ -110,7 +110,7 @@ def _claim(path: Path, **said: int) -> None:
     ("damage", "message"),
     [
         (_truncate, r"unit0\.arrow: has [\d,]+ bytes, the manifest says"),
-        (_overwrite, r"unit0\.arrow: is no Arrow file of tokens"),
+        (_overwrite, r"unit0\.arrow: is not an Arrow file of tokens"),
         (
             _put_another_table,
             r"unit0\.arrow: .*its columns are id: int64, not tokens: list<item: uint16 not null>, sentence_starts",

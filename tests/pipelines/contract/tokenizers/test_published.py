@@ -283,7 +283,7 @@ def errors(folder: Path) -> Iterator[tuple[str, bytes, str]]:
     yield "absent.model", b"", r"absent\.model: there is no such file or folder; give a SentencePiece \.model"
     yield "broken.model", b"no model", r"broken\.model: not a SentencePiece model"
     yield "other.bin", b"x", r"other\.bin: no tokenizer is known by this name"
-    yield "empty/readme", b"x", r"empty: no tokenizer is known by this name or lies in this folder"
+    yield "empty/readme", b"x", r"empty: no tokenizer is known by this name or is in this folder"
     yield "vocab.txt", b"[PAD]\nthe\n", r"vocab\.txt: it has no piece \[UNK\]"
     yield "twice/vocab.txt", b"[UNK]\nthe\na\nthe\n", r"vocab\.txt: lines 2 and 4 are the same piece 'the'"
     yield "latin/vocab.txt", b"[UNK]\n\xe4\n", r"vocab\.txt: not UTF-8 at byte 6"
