@@ -5,12 +5,13 @@
                         └───────────────────────────┤
     reference (if benchmarks are named) ────────────┘
 
-Callers walk `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate look at every dataset
-that is handed over, and `publish` last.
+Callers run the steps of `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate judge every
+dataset that is handed over, and publish last.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
@@ -20,81 +21,86 @@ from pipelines.units.context import Context, Dataset
 Built = Mapping[str, Dataset]  # by step name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One dataset of the build."""
 
     name: str  # of the dataset
-    needs: tuple[str, ...]  # names of steps
-    gated: bool  # handed over: the gate must pass before anything is built on it
-    run: Callable[[Built], Dataset]
+    needs: tuple[str, ...] = ()  # names of steps
+    gated: bool = False  # handed over: the gate must pass before anything is built on it
+    run: Callable[[Built], Dataset]  # gets the datasets that the step needs
 
 
 def plan(context: Context) -> list[Step]:
-    """The steps, in an order in which they can run.
+    """Return the steps in an order in which they can run.
 
-    Raises ValueError when an earlier corpus that the config names cannot be joined: now, not after hours of reading.
+    Raise UserError if an earlier corpus that the config names cannot be joined: now, not after hours of reading.
     """
     config = context.config
-    indexes = earlier(context)
+    build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
-
-    def texts(built: Built) -> list[Dataset]:
-        return [built[name] for name in sources]
-
-    steps: list[Step] = []
-    if config.decontaminate.paths:
-        steps.append(Step("reference", (), False, lambda _built: reference.build(context)))
-    steps += [_documents_step(context, source) for source in config.sources]
-    steps += [
-        Step("clusters", sources, config.deduplicate.enabled, lambda built: clusters.build(context, texts(built), indexes)),
-        Step(
-            "repeats",
-            (*sources, "clusters"),
-            config.repeats.enabled,
-            lambda built: repeats.build(context, texts(built), built["clusters"]),
-        ),
-        Step(
-            "classifier", (*sources, "clusters"), False, lambda built: classifier.build(context, texts(built), built["clusters"])
-        ),
-        Step(
-            "corpus",
-            (*sources, "clusters", "repeats", "classifier", *(step.name for step in steps if step.name == "reference")),
-            True,
-            lambda built: corpus.build(
-                context, texts(built), built["clusters"], built["repeats"], built.get("reference"), built["classifier"]
-            ),
-        ),
-        Step(
-            "index",
-            (*sources, "corpus"),
-            config.deduplicate.enabled,
-            lambda built: index.build(context, texts(built), built["corpus"]),
+    benchmarks = ("reference",) if config.decontaminate.paths else ()
+    encoded = [section for section in config.vocabularies if section.name in (config.tokens.vocabularies or (section.name,))]
+    return [
+        *(Step(name=name, run=build.reference) for name in benchmarks),
+        *(Step(name=f"documents/{s.name}", gated=True, run=partial(build.documents, s)) for s in config.sources),
+        Step(name="clusters", needs=sources, gated=config.deduplicate.enabled, run=build.clusters),
+        Step(name="repeats", needs=(*sources, "clusters"), gated=config.repeats.enabled, run=build.repeats),
+        Step(name="classifier", needs=(*sources, "clusters"), run=build.classifier),
+        Step(name="corpus", needs=(*sources, "clusters", "repeats", "classifier", *benchmarks), gated=True, run=build.corpus),
+        Step(name="index", needs=(*sources, "corpus"), gated=config.deduplicate.enabled, run=build.index),
+        *(Step(name=_vocabulary(s), needs=("corpus",), run=partial(build.vocabulary, s)) for s in config.vocabularies),
+        *(
+            Step(name=f"tokens/{s.name}", needs=("corpus", _vocabulary(s)), gated=True, run=partial(build.tokens, s))
+            for s in encoded
         ),
     ]
-    for section in config.vocabularies:
-        steps.append(_vocabulary_step(context, section))
-    for section in config.vocabularies:
-        if section.name in (config.tokens.vocabularies or (section.name,)):
-            steps.append(_tokens_step(context, section))
-    return steps
 
 
-def _documents_step(context: Context, source: SourceSection) -> Step:
-    return Step(f"documents/{source.name}", (), True, lambda _built: documents.build(context, source))
+def _vocabulary(section: VocabularySection) -> str:
+    return f"vocabulary/{section.name}"
 
 
-def _vocabulary_step(context: Context, section: VocabularySection) -> Step:
-    return Step(
-        f"vocabulary/{section.name}", ("corpus",), False, lambda built: vocabulary.build(context, built["corpus"], section)
-    )
+@dataclass(frozen=True, slots=True)
+class _Builders:
+    """How each dataset is built from those before it."""
 
+    context: Context
+    indexes: Sequence[Dataset]  # of earlier corpora
 
-def _tokens_step(context: Context, section: VocabularySection) -> Step:
-    vocabulary_name = f"vocabulary/{section.name}"
-    return Step(
-        f"tokens/{section.name}",
-        ("corpus", vocabulary_name),
-        True,
-        lambda built: tokens.build(context, built["corpus"], built[vocabulary_name]),
-    )
+    def _documents(self, built: Built) -> list[Dataset]:
+        return [built[f"documents/{source.name}"] for source in self.context.config.sources]
+
+    def reference(self, _built: Built) -> Dataset:
+        return reference.build(self.context)
+
+    def documents(self, source: SourceSection, _built: Built) -> Dataset:
+        return documents.build(self.context, source)
+
+    def clusters(self, built: Built) -> Dataset:
+        return clusters.build(self.context, self._documents(built), self.indexes)
+
+    def repeats(self, built: Built) -> Dataset:
+        return repeats.build(self.context, self._documents(built), built["clusters"])
+
+    def classifier(self, built: Built) -> Dataset:
+        return classifier.build(self.context, self._documents(built), built["clusters"])
+
+    def corpus(self, built: Built) -> Dataset:
+        return corpus.build(
+            self.context,
+            self._documents(built),
+            clusters=built["clusters"],
+            repeats=built["repeats"],
+            reference=built.get("reference"),
+            classifier=built["classifier"],
+        )
+
+    def index(self, built: Built) -> Dataset:
+        return index.build(self.context, self._documents(built), built["corpus"])
+
+    def vocabulary(self, section: VocabularySection, built: Built) -> Dataset:
+        return vocabulary.build(self.context, built["corpus"], section)
+
+    def tokens(self, section: VocabularySection, built: Built) -> Dataset:
+        return tokens.build(self.context, built["corpus"], built[_vocabulary(section)])

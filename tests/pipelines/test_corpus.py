@@ -23,3 +23,18 @@ def test_every_vocabulary_has_its_shards_unless_some_are_named(tokens: dict[str,
     found = [step for step in steps if step.name.startswith("tokens/")]
     assert [step.name for step in found] == wanted
     assert all(step.needs == ("corpus", step.name.replace("tokens", "vocabulary")) for step in found)
+
+
+def test_every_step_names_what_it_needs_and_which_datasets_are_handed_over() -> None:
+    config = {**DATA, "decontaminate": {"paths": ["b.jsonl"]}, "deduplicate": {"enabled": False}}
+    steps = plan(Context(CorpusConfig.model_validate(config), "out"))
+    assert {step.name: step.needs for step in steps if not step.name.startswith(("vocabulary", "tokens"))} == {
+        "reference": (),
+        "documents/s": (),
+        "clusters": ("documents/s",),
+        "repeats": ("documents/s", "clusters"),
+        "classifier": ("documents/s", "clusters"),
+        "corpus": ("documents/s", "clusters", "repeats", "classifier", "reference"),
+        "index": ("documents/s", "corpus"),
+    }
+    assert [step.name for step in steps if step.gated] == ["documents/s", "corpus", "tokens/gpt", "tokens/bert"]

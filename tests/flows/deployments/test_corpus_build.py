@@ -66,10 +66,10 @@ def plan(context: Context) -> list[Step]:
         return ensure(context, name, {"name": name}, lambda uri: manifest.assemble(name, {"name": name}, []))
 
     return [
-        Step("documents/web", (), True, lambda built: documents("documents/web")),
-        Step("clusters", ("documents/web",), False, lambda built: facts_only("clusters")),
-        Step("classifier", ("clusters",), False, lambda built: facts_only("classifier")),
-        Step("corpus", ("documents/web", "clusters", "classifier"), True, lambda built: documents("corpus")),
+        Step(name="documents/web", gated=True, run=lambda built: documents("documents/web")),
+        Step(name="clusters", needs=("documents/web",), run=lambda built: facts_only("clusters")),
+        Step(name="classifier", needs=("clusters",), run=lambda built: facts_only("classifier")),
+        Step(name="corpus", needs=("documents/web", "clusters", "classifier"), gated=True, run=lambda built: documents("corpus")),
     ]
 
 
