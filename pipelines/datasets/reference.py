@@ -31,7 +31,7 @@ from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
-from pipelines.sources.listing import matches
+from pipelines.sources.listing import matching
 from pipelines.stages.decontaminate import Benchmarks
 from pipelines.text.copies import containment
 from pipelines.text.copies.containment import Windows
@@ -125,7 +125,7 @@ def _matching(pattern: str) -> list[str]:
     if files.is_local(pattern):
         return [path for path in glob.glob(str(files.local_path(pattern)), recursive=True) if files.local_path(path).is_file()]
     fixed = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
-    return [uri for uri in files.listing(posixpath.dirname(fixed)) if matches(uri, pattern)]
+    return matching(files.listing(posixpath.dirname(fixed)), pattern)
 
 
 def _names(uris: list[str]) -> list[str]:

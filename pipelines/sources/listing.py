@@ -1,11 +1,11 @@
-"""The files of a source, as units: one file, one unit, unless the source knows how to cut it."""
+"""Lists the files of a source as units: one file is one unit, unless the source can cut it."""
 
-import fnmatch
 import json
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.fs as pafs
+from wcmatch import glob
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
@@ -13,37 +13,39 @@ from pipelines.contract.errors import UserError
 from pipelines.fetching.cache import cache_folder
 from pipelines.units.descriptor import Unit, unit_name
 
+_GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
+
 
 class SourceError(UserError):
-    """An input that cannot be read at all; the message names the file, the place and the fix."""
+    """An input that cannot be read; the message names the file, the place and the fix."""
 
 
 def file_units(section: SourceSection) -> list[Unit]:
-    """A unit for every file below the source's root that matches one of its patterns, sorted by name.
+    """Return a unit for every file below the source's root that matches one of its patterns, sorted by name.
 
-    Raises SourceError when the root is missing, a pattern matches nothing, or a file is empty.
+    Raise SourceError if the root is missing, a pattern matches nothing, or a file is empty.
     """
-    found = _files_below(section)
+    paths = _files_below(section)
     chosen: set[str] = set()
     for pattern in section.paths:
-        matching = {path for path in found if matches(path, pattern)}
-        if not matching:
+        matched = matching(paths, pattern)
+        if not matched:
             raise SourceError(
                 f"source {section.name}: no file below {section.root} matches {pattern!r}; correct sources.paths in the config"
             )
-        chosen |= matching
+        chosen.update(matched)
     units = [_file_unit(section, path) for path in sorted(chosen)]
     return sorted(units, key=lambda unit: unit.name)
 
 
 def part_of(file: Unit, what: str, first: int, end: int, stored: int) -> Unit:
-    """A unit of a part of a file's unit: the parameter `what` holds where it begins and ends; `stored` are its bytes."""
+    """Return a unit for a part of a file: the parameter `what` holds its start and end, `stored` is its size in bytes."""
     name = file.name if stored == file.bytes else unit_name(f"{file.source}/{file.uri}", what, first)
     return file.model_copy(update={"name": name, "bytes": stored, "parameters": {what: [first, end]}})
 
 
 def full_uri(unit: Unit) -> str:
-    """Where this machine finds the unit's file."""
+    """Return where this machine finds the unit's file."""
     return files.join(unit.root, unit.uri)
 
 
@@ -54,18 +56,17 @@ def _files_below(section: SourceSection) -> list[str]:
     return [path.removeprefix(prefix) for path in files.listing(section.root) if not Path(path).name.startswith(".")]
 
 
-def matches(path: str, pattern: str) -> bool:
-    """Glob in the usual sense: `*` stays inside a folder, `**/` is any number of folders, none included."""
-    expression = "".join(
-        "(?:.*/)?" if token == "**/" else ".*" if token == "**" else "[^/]*" if token == "*" else fnmatch_token(token)
-        for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]*\]|[^*?\[]+|\[", pattern)
-    )
-    return re.fullmatch(expression, path) is not None
+def matching(paths: Sequence[str], pattern: str) -> list[str]:
+    """Return the paths that match a glob pattern.
 
+    `*`, `?` and `[…]` never match "/"; `**` as a whole name is any number of folders, including none; a leading dot and the
+    case of letters are ordinary characters; a backslash makes the next character literal.
 
-def fnmatch_token(token: str) -> str:
-    """A piece of a glob pattern without stars, as a regular expression."""
-    return fnmatch.translate(token).removeprefix("(?s:").removesuffix(")\\Z")
+    >>> matching(["a.txt", "x/a.txt", "x/y/a.txt"], "**/?.txt")
+    ['a.txt', 'x/a.txt', 'x/y/a.txt']
+    """
+    matcher = glob.compile(pattern, flags=_GLOB)
+    return [path for path in paths if matcher.match(path)]
 
 
 def _file_unit(section: SourceSection, path: str) -> Unit:
@@ -84,7 +85,7 @@ def _file_unit(section: SourceSection, path: str) -> Unit:
 
 
 def _identity(uri: str) -> str:
-    """The content hash of a local file; size and the store's own modification stamp of an object."""
+    """Return the content hash of a local file, or the size and the store's modification time of an object."""
     if files.is_local(uri):
         return f"sha256:{_cached_sha256(files.local_path(uri))}"
     filesystem, path = pafs.FileSystem.from_uri(uri)
@@ -93,7 +94,7 @@ def _identity(uri: str) -> str:
 
 
 def _cached_sha256(path: Path) -> str:
-    """The sha256 of a file. It is remembered by path, size and time of change, so that a plan costs a look, not a read."""
+    """Return the sha256 of a file, cached by path, size, time of change and inode: planning a build again reads nothing."""
     status = path.stat()
     note = cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
     stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
@@ -102,7 +103,7 @@ def _cached_sha256(path: Path) -> str:
         if known["stamp"] == stamp:
             return known["sha256"]
     except (OSError, ValueError, KeyError):
-        known = None  # no note, or one that cannot be read: hash again
+        known = None  # there is no readable note: hash again
     digest = files.sha256(str(path))
     files.write_text(str(note), json.dumps({"stamp": stamp, "sha256": digest}))
     return digest
