@@ -1,6 +1,6 @@
-"""Figures of one record batch, computed in columns.
+"""Figures of one record batch, computed column by column.
 
-A name that ends in `_min` or `_max` is joined with those of other batches by minimum or maximum, all others by sum.
+Figures of several batches are combined by name: `…_min` by minimum, `…_max` by maximum, all others by sum.
 """
 
 import unicodedata
@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import Grain
 
-Figures = dict[str, Any]  # numbers; None where there was nothing to measure
+Figures = dict[str, Any]  # numbers; None if there was nothing to measure
 
 
 def join(a: Figures, b: Figures) -> Figures:
-    """The figures of two batches together."""
+    """Return the figures of two batches together."""
     return {name: _joiner(name)(a.get(name), b.get(name)) for name in {**a, **b}}
 
 
@@ -32,7 +32,7 @@ def _plus(x: Any, y: Any) -> Any:
 
 
 def documents(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of rows of documents (or of drops, whose texts may be empty and may hold anything)."""
+    """Return the figures of documents, or of drops, whose texts may be empty or hold anything."""
     text = batch["text"]
     lengths = pc.utf8_length(text)
     return {
@@ -50,16 +50,16 @@ def documents(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
 
 
 def not_nfc(text: pa.Array) -> int:
-    """Texts that are not in normal form C.
+    """Count the texts that are not in normal form C.
 
-    unicodedata's quick check reads 225 MB/s of Polish, utf8_normalize of pyarrow 25 makes 30 MB/s: hence the loop.
+    On Polish text unicodedata's quick check reads 225 MB/s; pyarrow 25's utf8_normalize makes 30 MB/s. Hence the loop.
     """
-    some = text.filter(pc.invert(pc.string_is_ascii(text)))
-    return sum(not unicodedata.is_normalized("NFC", entry) for entry in some.to_pylist() if entry is not None)
+    not_ascii = text.filter(pc.invert(pc.string_is_ascii(text)))
+    return sum(not unicodedata.is_normalized("NFC", entry) for entry in not_ascii.to_pylist() if entry is not None)
 
 
 def tokens(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of rows of a token shard; `facts` holds the vocabulary's size and its special ids.
+    """Return the figures of a token shard's rows; `facts` holds the vocabulary's size and special ids.
 
     >>> row = {"tokens": [5, 2], "sentence_starts": [0, 9], "utf8_bytes": 3, "id": bytes(16)}
     >>> rows = pa.RecordBatch.from_pylist([row])
@@ -93,30 +93,30 @@ def _sentence_figures(starts: pa.Array, lengths: np.ndarray[Any, Any]) -> Figure
 
 
 def index(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of rows of signatures."""
+    """Return the figures of signatures."""
     return {**_nulls(batch), **_range("characters", batch["characters"])}
 
 
 def repeated(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of hashes of repeated lines or paragraphs."""
+    """Return the figures of repeated lines or paragraphs."""
     return {**_nulls(batch), **_range("documents", batch["documents"])}
 
 
 def runs(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of runs of words that are cut."""
+    """Return the figures of runs of words to cut."""
     empty = pc.greater_equal(batch["first"], batch["behind"])
     return {**_nulls(batch), "empty_runs": _count(empty), **_range("first", batch["first"])}
 
 
-def not_growing(hashes: pa.ChunkedArray) -> int:
-    """How many are not greater than the one before."""
+def not_increasing(hashes: pa.ChunkedArray) -> int:
+    """Count the hashes that are not greater than the one before."""
     values = hashes.to_numpy()
     return int(np.count_nonzero(values[1:] <= values[:-1]))
 
 
 def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Figures of rows of clusters."""
-    here = pc.is_null(batch["corpus"])  # an earlier corpus may hold the same document, read again: a copy like any other
+    """Return the figures of clusters."""
+    here = pc.is_null(batch["corpus"])  # an earlier corpus may hold the same record: a copy like any other
     unlike = pc.and_(pc.equal(batch["grain"], "exact"), pc.less(batch["similarity"], 1.0))
     return {
         **_nulls(batch),
@@ -128,19 +128,19 @@ def clusters(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
     }
 
 
-def nothing(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
-    """Of a table that no suite knows only the rows are counted."""
+def no_figures(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
+    """Return no figures: of a table unknown to all suites only the rows are counted."""
     return {}
 
 
 def _nulls(batch: pa.RecordBatch) -> Figures:
-    """Nulls in the columns that may hold none."""
+    """Count the nulls in columns that must not have any."""
     required = [entry.name for entry in batch.schema if not entry.nullable]
     return {"nulls_in_required_columns": sum(batch[name].null_count for name in required)}
 
 
 def _range(name: str, values: pa.Array) -> Figures:
-    """Least and greatest; NaN is made visible as infinity, which no limit admits."""
+    """Return minimum and maximum; a NaN becomes infinity, which no limit allows."""
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), float("inf"), values)
     extremes = pc.min_max(values).as_py()

@@ -1,9 +1,9 @@
-"""The gate: nothing is handed over or published that does not hold what its suite says.
+"""The gate: a dataset is handed over or published only if it meets the expectations of its suite.
 
 gates/<dataset>/<fingerprint>/
     result.json       the verdict; a pass is remembered by suites, limits and own expectations
-    index.html        what failed, every expectation, the figures: one page that needs no network
-    docs/             Data Docs of Great Expectations
+    index.html        what failed, every expectation, the figures; one page that needs no network
+    docs/             Great Expectations' Data Docs
 """
 
 import json
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from expectations import suites
-from expectations.suites import REPORT, Expectation, Limits
+from expectations.suites import REPORT, Expectation
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
+from pipelines.contract.gate_settings import GateLimits, OwnExpectation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 OVERVIEW = "index.html"
+DEFAULTS = GateLimits()
 
 Tables = Mapping[str, "pd.DataFrame"]
 
@@ -33,13 +35,13 @@ class GateResult:
 
     dataset: str
     fingerprint: str
-    expectations: int  # how many hold
+    expectations: int  # how many were checked; all hold
     docs: str  # URI of the overview page
-    cached: bool  # passed before: nothing was read
+    cached: bool  # passed before; nothing was read
 
 
 class GateError(UserError):
-    """A dataset does not hold what its suite says. `failures` names each expectation in a line."""
+    """A dataset failed its gate; each of `failures` is one expectation in one line."""
 
     def __init__(self, dataset: str, uri: str, failures: Sequence[str], expectations: int, docs: str) -> None:
         self.dataset, self.uri, self.failures, self.docs = dataset, uri, tuple(failures), docs
@@ -47,76 +49,70 @@ class GateError(UserError):
         super().__init__(f"gate {dataset} ({uri}): {len(failures)} of {expectations} expectations failed:{lines}\n  see {docs}")
 
 
-def check(
-    dataset_uri: str, out: str, limits: Mapping[str, Any] | None = None, extra: Sequence[Mapping[str, Any]] = ()
-) -> GateResult:
-    """Judge a finished dataset; a pass is remembered below `out`, and a second check of the same returns at once.
+def check(dataset_uri: str, out: str, limits: GateLimits = DEFAULTS, extra: Sequence[OwnExpectation] = ()) -> GateResult:
+    """Check a finished dataset. A pass is remembered below `out`, and the next check of the same dataset returns at once.
 
     Args:
         dataset_uri: The dataset's folder.
-        out: The build's output folder; what was found lies in `gates/` there.
-        limits: Values by name of a field of `suites.Limits`.
-        extra: A user's own expectations: mappings of `dataset` (a dataset's name, or the part of it before the slash),
-            `table`, `expectation` (Great Expectations' name), and as needed `column`, `kwargs`, `why`.
+        out: The build's output folder; verdict and pages go into its `gates/`.
+        limits: The limits of the suites.
+        extra: The user's own expectations, of any dataset; those that name this one are checked.
 
     Raises:
         GateError: An expectation failed; the message names dataset, table, column, expectation, observed value and page.
-        ValueError: An unknown limit, or an expectation that cannot be judged.
+        UserError: An expectation of the user's own names a table, column or argument that does not exist.
     """
     made = manifest.read(dataset_uri)
-    chosen = suites.limits_from(limits)
 
     def tables() -> Tables:
         from expectations import profile
 
-        return profile.of_dataset(dataset_uri, made, chosen.sample_rows)
+        return profile.dataset_tables(dataset_uri, made, limits.sample_rows)
 
     own = own_expectations(made.dataset, extra)
     gate = _Gate(
         made.dataset, made.fingerprint, dataset_uri, manifest.folder(files.join(out, "gates"), made.dataset, made.fingerprint)
     )
-    return gate.pass_through(chosen, own, tables, lambda found: suites.for_tables(found, chosen))
+    return gate.pass_through(limits, own, tables, lambda frames: suites.for_tables(frames, limits))
 
 
 def check_report(
-    report: Mapping[str, Any], out: str, limits: Mapping[str, Any] | None = None, extra: Sequence[Mapping[str, Any]] = ()
+    report: Mapping[str, Any], out: str, limits: GateLimits = DEFAULTS, extra: Sequence[OwnExpectation] = ()
 ) -> GateResult:
-    """Judge the closing report of a build (pipelines.release.closing_report) before it is published.
+    """Check the closing report of a build (pipelines.release.closing_report) before it is published.
 
     Arguments and errors as in `check`; own expectations name the dataset "report".
     """
-    chosen = suites.limits_from(limits)
 
     def tables() -> Tables:
         from expectations import report as report_tables
 
-        return report_tables.of_report(report, chosen)
+        return report_tables.report_tables(report, limits)
 
     own = own_expectations(REPORT, extra)
     fingerprint = manifest.fingerprint(json.loads(json.dumps(report)))
     gate = _Gate(REPORT, fingerprint, out, manifest.folder(files.join(out, "gates"), REPORT, fingerprint))
-    return gate.pass_through(chosen, own, tables, lambda _found: suites.for_report(chosen, with_tokens=bool(report["tokens"])))
+    return gate.pass_through(limits, own, tables, lambda _frames: suites.for_report(limits, with_tokens=bool(report["tokens"])))
 
 
-def own_expectations(dataset: str, extra: Sequence[Mapping[str, Any]]) -> list[Expectation]:
-    """Those of a user's own expectations that speak of this dataset. Raises ValueError for one that is not complete."""
-    chosen: list[Expectation] = []
-    for number, entry in enumerate(extra):
-        place = f"expectations.extra.{number}"
-        unknown = sorted(set(entry) - {"dataset", "table", "column", "expectation", "kwargs", "why"})
-        lacking = [name for name in ("dataset", "table", "expectation") if not entry.get(name)]
-        if unknown or lacking:
-            raise UserError(f"{place}: " + (f"unknown key {unknown[0]!r}" if unknown else f"{lacking[0]} is missing; add it"))
-        if entry["dataset"] in (dataset, dataset.split("/", 1)[0]):
-            why = entry.get("why") or f"{place} of the config"
-            column, kwargs = entry.get("column") or "", dict(entry.get("kwargs") or {})
-            chosen.append(Expectation(entry["table"], column, entry["expectation"], kwargs, why))
-    return chosen
+def own_expectations(dataset: str, extra: Sequence[OwnExpectation]) -> list[Expectation]:
+    """Return those of the user's own expectations that name this dataset."""
+    return [
+        Expectation(
+            entry.table,
+            entry.column or "",
+            entry.expectation,
+            dict(entry.kwargs),
+            entry.why or f"expectations.extra.{number} of the config",
+        )
+        for number, entry in enumerate(extra)
+        if entry.dataset in (dataset, dataset.split("/", 1)[0])
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Gate:
-    """One dataset in front of its suite."""
+    """The gate of one dataset."""
 
     dataset: str
     fingerprint: str
@@ -125,19 +121,19 @@ class _Gate:
 
     def pass_through(
         self,
-        limits: Limits,
+        limits: GateLimits,
         own: Sequence[Expectation],
         tables: Callable[[], Tables],
         suite: Callable[[Tables], list[Expectation]],
     ) -> GateResult:
-        """The remembered pass, or a new verdict."""
-        matter = suites.that_matter(self.dataset, limits)
-        judged_by = manifest.fingerprint({"version": suites.VERSION, "limits": matter, "extra": [list(entry) for entry in own]})
+        """Return the remembered pass, or check the dataset and record the verdict."""
+        relevant = suites.relevant_limits(self.dataset, limits)
+        judged_by = manifest.fingerprint({"version": suites.VERSION, "limits": relevant, "extra": [list(entry) for entry in own]})
         known = self._remembered(judged_by)
         if known is not None:
             return GateResult(self.dataset, self.fingerprint, known, self._docs, cached=True)
-        found = tables()
-        findings = self._judge(found, [*suite(found), *own])
+        frames = tables()
+        findings = self._judge(frames, [*suite(frames), *own])
         failures = [str(finding) for finding in findings if not finding.passed]
         result = {
             "dataset": self.dataset,
@@ -145,7 +141,7 @@ class _Gate:
             "passed": not failures,
             "judged_by": judged_by,
             "version": suites.VERSION,
-            "limits": matter,
+            "limits": relevant,
             "expectations": len(findings),
             "failures": failures,
         }
@@ -159,7 +155,7 @@ class _Gate:
         return files.join(self.folder, OVERVIEW)
 
     def _remembered(self, judged_by: str) -> int | None:
-        """How many expectations held when the same dataset passed the same suites before."""
+        """Return how many expectations the dataset met when it passed the same suites before; None if it has not."""
         uri = files.join(self.folder, RESULT)
         if not files.exists(uri):
             return None
@@ -172,7 +168,7 @@ class _Gate:
         for entry in expectations:
             if entry.table not in tables:
                 raise UserError(f"{self.dataset}: expectation on {entry.table}: no such table; there are {', '.join(tables)}")
-        files.remove(self.folder)  # what an earlier verdict left
+        files.remove(self.folder)  # of an earlier verdict
         docs_uri = files.join(self.folder, "docs")
         findings = validation.validate(self.dataset, tables, expectations, docs_uri)
         pages = files.listing(files.join(docs_uri, "validations"), ".html")
@@ -182,5 +178,5 @@ class _Gate:
 
 
 def _table_of(page: str) -> str:
-    """The table of a Data Docs page: .../validations/<table>/<run>/<time>/<batch>.html."""
+    """Return the table of a Data Docs page: .../validations/<table>/<run>/<time>/<batch>.html."""
     return page.split("/validations/", 1)[1].split("/", 1)[0]

@@ -1,4 +1,4 @@
-"""The overview of a gate: one HTML page that needs no network, names what failed and shows the figures."""
+"""The overview of a gate: one HTML page, readable offline, with what failed and the figures."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -24,9 +24,9 @@ vertical-align:top}
 def overview(
     dataset: str, uri: str, findings: Sequence[Finding], tables: Mapping[str, "pd.DataFrame"], docs: Mapping[str, str]
 ) -> str:
-    """The page as HTML; `docs` holds the Data Docs page of each table, relative to this page."""
+    """Return the page as HTML; `docs` holds the path of each table's Data Docs page, relative to this page."""
     failed = [finding for finding in findings if not finding.passed]
-    verdict = f"{len(failed)} of {len(findings)} expectations failed" if failed else f"all {len(findings)} expectations hold"
+    verdict = f"{len(failed)} of {len(findings)} expectations failed" if failed else f"all {len(findings)} expectations met"
     body = [
         f"<h1>Gate of {escape(dataset)}</h1><p><code>{escape(uri)}</code></p>",
         f'<p class="verdict{" failed" if failed else ""}"><b>{"FAILED" if failed else "Passed"}</b>: {verdict}</p>',
@@ -34,7 +34,7 @@ def overview(
     if failed:
         body.append("<h2>What failed</h2>" + _findings(failed))
     body.append("<h2>All expectations</h2>" + _findings(findings))
-    body.append("<h2>Data Docs of Great Expectations</h2><ul>")
+    body.append("<h2>Great Expectations' Data Docs</h2><ul>")
     body += [f'<li><a href="{escape(path)}">{escape(table)}</a></li>' for table, path in docs.items()]
     body.append("</ul>")
     body += [f"<h2>Table {escape(table)}</h2>{_frame(frame)}" for table, frame in tables.items() if not table.endswith("_sample")]
@@ -43,7 +43,7 @@ def overview(
 
 
 def document(title: str, body: str, style: str = "", meta: str = "") -> str:
-    """A whole page with the style of this program's pages; `title`, `body` and `meta` (of its head) are HTML, escaped already."""
+    """Return a whole page in the style that all pages share; `title`, `body` and `meta` (for its head) are escaped HTML."""
     width = '<meta name="viewport" content="width=device-width,initial-scale=1">'
     head = f'<meta charset="utf-8">{meta}{width}<title>{title}</title><style>{_STYLE}{style}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
@@ -51,7 +51,7 @@ def document(title: str, body: str, style: str = "", meta: str = "") -> str:
 
 def _findings(findings: Sequence[Finding]) -> str:
     rows = "".join(
-        f'<tr class="{"passed" if finding.passed else "failed"}"><td>{"holds" if finding.passed else "<b>failed</b>"}</td>'
+        f'<tr class="{"passed" if finding.passed else "failed"}"><td>{"met" if finding.passed else "<b>failed</b>"}</td>'
         f"<td>{escape(finding.expectation.table)}</td><td>{escape(finding.expectation.column)}</td>"
         f"<td><code>{escape(finding.expectation.kind)}</code><br>{escape(_arguments(finding.expectation.kwargs))}</td>"
         f"<td>{escape(finding.observed)}</td><td>{escape(finding.expectation.why)}</td></tr>"
@@ -68,5 +68,5 @@ def _arguments(kwargs: Mapping[str, Any]) -> str:
 
 
 def _frame(frame: "pd.DataFrame") -> str:
-    left = f"<p>… and {len(frame) - _SHOWN_ROWS:,} more</p>" if len(frame) > _SHOWN_ROWS else ""
-    return f'<div class="wide">{frame.head(_SHOWN_ROWS).to_html(index=False, border=0, float_format="{:.4g}".format)}</div>{left}'
+    rest = f"<p>… and {len(frame) - _SHOWN_ROWS:,} more</p>" if len(frame) > _SHOWN_ROWS else ""
+    return f'<div class="wide">{frame.head(_SHOWN_ROWS).to_html(index=False, border=0, float_format="{:.4g}".format)}</div>{rest}'

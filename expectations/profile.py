@@ -1,14 +1,14 @@
-"""The tables that the suites of a dataset speak of, as pandas frames; every part is read once, batch by batch.
+"""The tables that the suites of a dataset check, as pandas frames. Each part is read once, batch by batch.
 
     documents, drops, clusters, tokens, …   a row for every part: its figures (columns.py)
     documents_sample, drops_sample, …       the rows with the smallest sampling keys, long texts shortened
     ledger                                  a row for every source and stage
-    reasons                                 a row for every source, stage and reason: rows of drops beside the ledger's count
-    sources                                 a row for every source: rows of the table beside the ledger's count
-    shards                                  a row for every split, source and language: what the manifest says and what is there
-    facts                                   a row for every table whose rows the manifest's facts count: both numbers
+    reasons                                 a row for every source, stage and reason: rows of drops and the ledger's count
+    sources                                 a row for every source: rows of the table and the ledger's count
+    shards                                  a row for every split, source and language: counts of the parts and the manifest's
+    facts                                   a row for every table whose rows the manifest's facts count: both counts
 
-Every table has a column `where` that tells a person which part, row or stage is meant.
+Every table has a column `where`: the part, row or stage, for the reader.
 """
 
 from collections import Counter
@@ -39,26 +39,24 @@ _KINDS = {
     "substrings": columns.runs,
     "tokens": columns.tokens,
 }
-
-
-_REPEATED = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
-_RUNS = [("id", pa.binary(16)), ("first", pa.int32()), ("behind", pa.int32())]
-# As pipelines/datasets/repeats.py writes them for the corpus, which is their only reader.
-_REPEATS = {
-    "lines": _REPEATED,
-    "paragraphs": _REPEATED,
-    "substrings": pa.schema([pa.field(name, kind, nullable=False) for name, kind in _RUNS]),
+_SCHEMAS = {
+    "documents": schema.DOCUMENTS,
+    "drops": schema.DROPS,
+    "clusters": schema.CLUSTERS,
+    "lines": schema.REPEATED,
+    "paragraphs": schema.REPEATED,
+    "substrings": schema.REPEATED_RUNS,
 }
 
 
 def kind_of(table: str) -> str:
-    """The kind of a manifest's table: "tokens/train/enwiki/en" is one of "tokens"."""
+    """Return the kind of a manifest's table: "tokens" for "tokens/train/enwiki/en"."""
     return table.split("/", 1)[0]
 
 
 @dataclass(slots=True)
 class _Profile:
-    """What one pass over all parts gathers."""
+    """What one pass over all parts collects."""
 
     facts: Mapping[str, Any]
     parts: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
@@ -67,8 +65,8 @@ class _Profile:
     dropped: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])  # by source, stage, reason
 
 
-def of_dataset(uri: str, made: Manifest, sample_rows: int) -> Tables:
-    """All tables of a dataset. Raises OSError when a part is missing or is no Parquet or Arrow file."""
+def dataset_tables(uri: str, made: Manifest, sample_rows: int) -> Tables:
+    """Return all tables of a dataset. Raise OSError if a part is missing or not a Parquet or Arrow file."""
     profile = _Profile({**_vocabulary_facts(uri, made), **_signature_facts(made)})
     for part in made.parts:
         if part.path.endswith((".parquet", ".arrow")):
@@ -100,7 +98,7 @@ def _vocabulary_facts(uri: str, made: Manifest) -> dict[str, Any]:
 
 
 def _signature_facts(made: Manifest) -> dict[str, Any]:
-    """Of an index: how many uint32 hold a signature, and whether words lie beside it."""
+    """Return, for an index, how many uint32 hold a signature and whether it stores words."""
     if "index" not in made.tables():
         return {}
     scheme = made.facts["scheme"]
@@ -108,7 +106,7 @@ def _signature_facts(made: Manifest) -> dict[str, Any]:
 
 
 def _counts_table(made: Manifest) -> pd.DataFrame:
-    """Rows of a table beside what the facts of the manifest say."""
+    """Compare the rows of tables with the facts of the manifest."""
     said: dict[str, int] = {}
     if made.dataset == "index" and made.facts.get("enabled"):
         said["index"] = made.facts["documents"]
@@ -120,7 +118,7 @@ def _counts_table(made: Manifest) -> pd.DataFrame:
 
 def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> None:
     kind = kind_of(part.table)
-    measure = _KINDS.get(kind, columns.nothing)
+    measure = _KINDS.get(kind, columns.no_figures)
     figures = _no_figures(kind, profile.facts)
     ids: list[pa.Array] = []
     hashes: list[pa.Array] = []
@@ -129,11 +127,11 @@ def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> Non
         rows += batch.num_rows
         difference = _schema_difference(kind, batch.schema, profile.facts)
         if difference != "none":
-            continue  # the figures would speak of columns that are not there
+            continue  # the figures need columns that may be missing
         figures = columns.join(figures, measure(batch, profile.facts))
         if "hash" in batch.schema.names:
             hashes.append(batch["hash"])
-        elif measure is not columns.nothing:
+        elif measure is not columns.no_figures:
             ids.append(batch["id"])
             profile.samples.setdefault(kind, RowSample(sample_rows)).offer(batch)
         _count(profile, part, batch)
@@ -142,22 +140,22 @@ def _read_part(profile: _Profile, uri: str, part: Part, sample_rows: int) -> Non
 
 
 def _wanted_schema(kind: str, facts: Mapping[str, Any]) -> pa.Schema | None:
-    """What the contract says of a table; None where it says nothing."""
+    """Return the contract's schema of a table; None if it has none."""
     if kind == "tokens":
         return schema.tokens(facts["vocabulary_size"])
     if kind == "index":
         return schema.signatures(facts["values"], words=facts["words"])
-    return {"documents": schema.DOCUMENTS, "drops": schema.DROPS, "clusters": schema.CLUSTERS, **_REPEATS}.get(kind)
+    return _SCHEMAS.get(kind)
 
 
 def _no_figures(kind: str, facts: Mapping[str, Any]) -> columns.Figures:
-    """The figures of no rows: every column of the profile exists, whatever the part holds."""
+    """Return the figures of zero rows, so that the profile has every column whatever the part holds."""
     wanted = _wanted_schema(kind, facts)
     return _KINDS[kind](pa.RecordBatch.from_pylist([], schema=wanted), facts) if wanted is not None else {}
 
 
 def _schema_difference(kind: str, found: pa.Schema, facts: Mapping[str, Any]) -> str:
-    """What is different from the contract, in words; "none" where the contract says nothing."""
+    """Return how a schema differs from the contract's, in words; "none" if it does not, or if the contract has none."""
     wanted = _wanted_schema(kind, facts) or found
     if found.equals(wanted):
         return "none"
@@ -170,7 +168,7 @@ def _schema_difference(kind: str, found: pa.Schema, facts: Mapping[str, Any]) ->
 
 
 def _table_columns(part: Part) -> dict[str, str]:
-    """Of a token shard: what its table's name says."""
+    """Return split, source and language of a token shard, from its table's name; nothing for other parts."""
     if kind_of(part.table) != "tokens":
         return {}
     names = dict(zip(("split", "source", "language"), part.table.split("/")[1:], strict=False))
@@ -178,12 +176,12 @@ def _table_columns(part: Part) -> dict[str, str]:
 
 
 def _derived(figures: columns.Figures, rows: int, ids: list[pa.Array], hashes: list[pa.Array]) -> columns.Figures:
-    """Shares and means of a part; None where there was nothing to measure."""
+    """Return shares and means of a part; None if there was nothing to measure."""
     derived: columns.Figures = {
         "unique_id_share": pc.count_distinct(pa.chunked_array(ids)).as_py() / rows if ids and rows else None
     }
     if hashes:
-        derived["hashes_not_growing"] = columns.not_growing(pa.chunked_array(hashes))
+        derived["hashes_not_growing"] = columns.not_increasing(pa.chunked_array(hashes))
     if "characters" in figures:
         derived["text_length_mean"] = figures["characters"] / rows if rows else None
     if "tokens" in figures:
@@ -205,7 +203,7 @@ def _count(profile: _Profile, part: Part, batch: pa.RecordBatch) -> None:
 
 
 def ledger_table(ledgers: Mapping[str, Ledger]) -> pd.DataFrame:
-    """A row for every source and stage; what does not add up is a number that is not 0."""
+    """Return a row for every source and stage; counts that do not add up show as a number other than 0."""
     rows: list[dict[str, Any]] = []
     for source, ledger in ledgers.items():
         before = None
@@ -271,7 +269,7 @@ def _reasons_table(ledgers: Mapping[str, Ledger], dropped: Counter[tuple[str, st
 
 
 def _shards_table(made: Manifest, parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The manifest's counts (facts.tokens) beside those of the parts."""
+    """Compare the manifest's counts (facts.tokens) with those of the parts."""
     found: Counter[tuple[str, str]] = Counter()
     for part in parts:
         place = "/".join([part["split"], part["source"], part["language"]])

@@ -1,8 +1,8 @@
 """The tables of the closing report (pipelines.release.closing_report), as pandas frames.
 
-funnel   a row for every source and stage: documents in and out, what was dropped, and its share
-kept     a row for every source: documents of the corpus, tokens of the shards
-totals   one row: the whole build
+funnel   a row for every source and stage: documents in, out and dropped, and the share dropped
+kept     a row for every source: documents in the corpus, tokens in the shards
+totals   one row for the whole build
 """
 
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from expectations.suites import Limits
+from pipelines.contract.gate_settings import GateLimits
 
-# With this many validation works to be expected, a split without any has a chance of e^-20.
+# With this many validation works expected, an empty split has a probability of e^-20.
 _EXPECTED_VALIDATION_WORKS = 20
 
 
-def of_report(report: Mapping[str, Any], limits: Limits) -> dict[str, pd.DataFrame]:
-    """The tables; a report without tokens has no token columns."""
+def report_tables(report: Mapping[str, Any], limits: GateLimits) -> dict[str, pd.DataFrame]:
+    """Return the three tables; without tokens in the report, the token counts are 0."""
     funnel = [row for source, lines in report["funnel"].items() for row in _funnel(source, lines, limits)]
     return {"funnel": pd.DataFrame(funnel), "kept": pd.DataFrame(_kept(report)), "totals": pd.DataFrame([_totals(report)])}
 
 
-def _funnel(source: str, lines: list[Mapping[str, Any]], limits: Limits) -> list[dict[str, Any]]:
+def _funnel(source: str, lines: list[Mapping[str, Any]], limits: GateLimits) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     before = None
     for line in lines:
@@ -50,7 +50,7 @@ def _funnel(source: str, lines: list[Mapping[str, Any]], limits: Limits) -> list
 
 
 def _kept(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Documents and tokens by source; a source that is in no ledger has none."""
+    """Return documents and tokens by source; a source without a ledger has none."""
     tokens = token_counts(report)
     return [
         {
@@ -84,7 +84,7 @@ def _totals(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def token_counts(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for every vocabulary, split, source and language: rows, tokens, utf8_bytes."""
+    """Return rows, tokens and utf8_bytes for every vocabulary, split, source and language."""
     return [
         {"vocabulary": name, "split": split, "source": source, "language": language, **counts}
         for name, facts in report["tokens"].items()

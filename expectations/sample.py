@@ -1,4 +1,4 @@
-"""A sample of rows that does not depend on their order: those with the smallest sampling keys."""
+"""A sample of rows, independent of their order: the rows with the smallest sampling keys."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from pipelines.contract.schema import sampling_key
 
-TEXT_CHARACTERS = 2000  # of a text that a sample keeps, so that a thousand books do not fill the memory
+TEXT_CHARACTERS = 2000  # kept of each text, so that a thousand books fit in memory
 
 
 class RowSample:
-    """Offer batches; the `rows` rows with the smallest keys stay (schema.sampling_key of the id)."""
+    """Keeps the `rows` rows with the smallest keys (schema.sampling_key of the id) of all batches offered."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
@@ -21,7 +21,7 @@ class RowSample:
         self._kept: pa.Table | None = None
 
     def offer(self, batch: pa.RecordBatch) -> None:
-        """Take what belongs to the sample so far."""
+        """Keep the rows of a batch that belong to the sample so far."""
         keys = sampling_key(batch["id"])
         limit = self._keys[-1] if len(self._keys) == self._rows else 1.0
         chosen = np.flatnonzero(keys < limit)
@@ -35,12 +35,12 @@ class RowSample:
         self._keys, self._kept = all_keys[order], all_rows.take(pa.array(order)).combine_chunks()
 
     def frame(self) -> pd.DataFrame:
-        """The sample, smallest key first."""
+        """Return the sample, smallest key first."""
         return pd.DataFrame() if self._kept is None else self._kept.to_pandas()
 
 
 def _narrow(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows that a person can read: ids in hexadecimal, long texts cut, lists as their lengths."""
+    """Make rows readable: ids in hexadecimal, long texts cut, lists as their lengths."""
     shown: dict[str, Any] = {"where": _hexadecimal(rows["id"])}
     for name, values in zip(rows.schema.names, rows.columns, strict=True):
         if pa.types.is_fixed_size_binary(values.type):

@@ -1,8 +1,9 @@
-"""Runs Great Expectations over pandas tables and writes its Data Docs; the only module that imports it.
+"""Run Great Expectations over pandas tables and write its Data Docs; the only module that imports it.
 
-The import takes 4 to 9 seconds, so it happens when something is validated and not before. Limits: Great Expectations
-reads no Arrow source; its pages load their style sheets from the web, which is why `page.py` writes an overview that
-needs nothing.
+The import takes 4 to 9 seconds, so it is put off until something is validated.
+
+Limits: Great Expectations reads no Arrow; its pages load their style sheets from the web, so `page.py` writes an overview
+that needs no network.
 """
 
 import importlib
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DATA_DOCS_SITE = "gate"
-_SHOWN_FAILURES = 5  # rows that a failed expectation names
-_PUBLISHED_SUFFIXES = (".html", ".css")  # the site's fonts and animated pictures take 4 MB a dataset
+_SHOWN_FAILURES = 5  # rows shown for a failed expectation
+_PUBLISHED_SUFFIXES = (".html", ".css")  # without the site's fonts and animations, 4 MB a dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one expectation."""
+    """The result of one expectation."""
 
     expectation: Expectation
     passed: bool
-    observed: str  # in words: the value of the table, or the rows that do not hold, with where they lie
+    observed: str  # in words: the value, or the rows that fail and where they are
 
     def __str__(self) -> str:
         kwargs = ", ".join(f"{name}={value!r}" for name, value in self.expectation.kwargs.items())
@@ -44,13 +45,13 @@ class Finding:
 def validate(
     name: str, tables: Mapping[str, "pd.DataFrame"], expectations: Sequence[Expectation], docs_uri: str
 ) -> list[Finding]:
-    """Judge every expectation, and write the Data Docs below `docs_uri`.
+    """Check every expectation and write the Data Docs below `docs_uri`.
 
-    Raises ValueError when an expectation cannot be judged at all: an unknown column, arguments that it does not take.
+    Raise UserError if an expectation cannot be checked: an unknown column, or arguments that it does not take.
     """
     gx = _import()
     with tempfile.TemporaryDirectory(prefix="corpusmill-gate-") as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the libraries that Great Expectations uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # from Great Expectations' dependencies
         context = _context(gx, Path(folder))
         source = context.data_sources.add_or_update_pandas(name.replace("/", " "))
         findings: list[Finding] = []
@@ -64,7 +65,7 @@ def validate(
 
 
 def _import() -> Any:
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when it is imported: nothing is sent anywhere
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import; nothing is sent anywhere
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # it imports sre_constants
         import great_expectations as gx
@@ -93,7 +94,7 @@ def _class_name(kind: str) -> str:
 
 
 def _judge(gx: Any, context: Any, source: Any, frame: "pd.DataFrame", suite: Sequence[Expectation]) -> list[Finding]:
-    """One table against its expectations, as a checkpoint of its own."""
+    """Check one table against its expectations, as one checkpoint."""
     table = suite[0].table
     built = [_build(gx, frame, entry, number) for number, entry in enumerate(suite)]
     batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
@@ -142,18 +143,18 @@ def _finding(entry: Expectation, result: Any) -> Finding:
     )
     if any(messages):
         raise UserError(
-            f"expectation on {entry.table}.{entry.column}: {entry.kind} cannot be judged: {next(filter(None, messages))}"
+            f"expectation on {entry.table}.{entry.column}: {entry.kind} cannot be checked: {next(filter(None, messages))}"
         )
     return Finding(entry, bool(result.success), _observed(entry, result.result))
 
 
 def _observed(entry: Expectation, result: Mapping[str, Any]) -> str:
-    """The observed value; for an expectation about rows, the rows that do not hold."""
+    """Return the observed value; for an expectation about rows, the rows that fail."""
     if "observed_value" in result:
         return _short(result["observed_value"])
     count = result.get("unexpected_count", 0)
     if not count:
-        return f"what it should in all {result.get('element_count', 0):,} rows"
+        return f"no exception in {result.get('element_count', 0):,} rows"
     rows = result.get("partial_unexpected_index_list") or []
     shown = [_row(entry, row) for row in rows[:_SHOWN_FAILURES]] or [repr(v) for v in result["partial_unexpected_list"]]
     more = f" and {count - len(shown):,} more" if count > len(shown) else ""
@@ -171,7 +172,7 @@ def _short(value: Any) -> str:
 
 
 def _publish(site: Path, docs_uri: str) -> None:
-    """Copy the site to where the build lies, which may be an object store."""
+    """Copy the site to the build's output, which may be an object store."""
     for path in sorted(site.rglob("*")):
         if path.suffix in _PUBLISHED_SUFFIXES:
             with files.writing(files.join(docs_uri, path.relative_to(site).as_posix())) as stream:

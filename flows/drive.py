@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from expectations import gate
 from expectations.gate import GateResult
@@ -43,9 +42,9 @@ def make(context: Context, step: Step, uris: Mapping[str, str]) -> str:
 
 def guard(context: Context, uri: str) -> GateResult:
     """Let the gate check a dataset. Raises GateError if an expectation fails."""
-    limits, extra = _settings(context)
+    limits = context.config.expectations
     context.on_event("gate_started", {"uri": uri})
-    result = gate.check(uri, context.out, limits, extra)
+    result = gate.check(uri, context.out, limits, limits.extra)
     context.on_event("gate_passed", {"dataset": result.dataset, "expectations": result.expectations, "cached": result.cached})
     return result
 
@@ -55,17 +54,11 @@ def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) ->
     built = {name: _dataset(uri) for name, uri in uris.items()}
     report = release.closing_report(context, built)
     if gated:
-        limits, extra = _settings(context)
-        gate.check_report(report, context.out, limits, extra)
+        limits = context.config.expectations
+        gate.check_report(report, context.out, limits, limits.extra)
     files.write_text(files.join(context.out, release.PAGE), report_page(report))
     return release.publish(context, built)
 
 
 def _dataset(uri: str) -> Dataset:
     return Dataset(uri, manifest.read(uri))
-
-
-def _settings(context: Context) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the config's section [expectations]: the limits, and the user's own expectations."""
-    section = context.config.expectations.model_dump()
-    return section, section.pop("extra")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.contract.gate_settings import GateLimits, OwnExpectation
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
@@ -280,38 +281,9 @@ class TokensSection(Section):
     """Text that one worker turns into one part per split, source and language."""
 
 
-class OwnExpectation(Section):
-    """An expectation of a user's own, beside those of the suites."""
+class ExpectationsSection(GateLimits):
+    """The gates' limits, and a user's own expectations."""
 
-    dataset: str
-    """A dataset's name, or the part of it before the slash: "documents", "corpus", "tokens", "report"."""
-    table: str
-    """A table of the gate: its overview page shows them, e.g. "documents" (figures by part) or "documents_sample" (rows)."""
-    column: str | None = None
-    expectation: str = Field(pattern=r"^expect_[a-z0-9_]+$")
-    """Great Expectations' name, e.g. "expect_column_min_to_be_between"."""
-    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Its arguments, e.g. { min_value = 100 }."""
-    why: str | None = None
-    """For a person who reads that it failed."""
-
-
-class ExpectationsSection(Section):
-    """Limits of the gate: a dataset beyond one of them stops the build before anything is published."""
-
-    min_documents_per_source: int = Field(default=1, ge=0)
-    """Documents of each source in the corpus."""
-    min_tokens_per_source: int = Field(default=1, ge=0)
-    """Tokens of each source in the shards, both splits together."""
-    dropped_share_limit: float = Field(default=0.999, ge=0, le=1)
-    """Share of a source's documents that one stage may drop."""
-    dropped_share_limit_by_stage: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
-    """The same for the stages named here, e.g. { deduplicate = 0.5 }."""
-    bytes_per_token_min: float = Field(default=0.5, ge=0)
-    """UTF-8 bytes a token, mean of a part: less is a vocabulary that does not fit."""
-    bytes_per_token_max: float = Field(default=20.0, gt=0)
-    sample_rows: int = Field(default=1000, ge=1)
-    """Rows of a table that are judged one by one: those with the smallest hash of their id."""
     extra: tuple[OwnExpectation, ...] = ()
 
 

@@ -54,6 +54,21 @@ CLUSTERS = pa.schema(
     ]
 )
 
+# The tables of the dataset repeats.
+REPEATED = pa.schema(  # hashes of lines or paragraphs, sorted
+    [
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),  # that contain it: at least 2
+    ]
+)
+REPEATED_RUNS = pa.schema(  # runs of words to cut, sorted by document and place; text.characters.word_spans counts the words
+    [
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("first", pa.int32(), nullable=False),  # word
+        pa.field("behind", pa.int32(), nullable=False),  # the word after the last one
+    ]
+)
+
 
 class Grain(StrEnum):
     """What a removed document shares with its survivor."""

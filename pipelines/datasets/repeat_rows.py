@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from pipelines.config import LanguageSection, RepeatsSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Part
+from pipelines.contract.schema import REPEATED_RUNS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages.repeats import RUNS
 from pipelines.stages.signatures import passes
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats, substrings
@@ -315,7 +315,10 @@ class UnitRuns:
         write_note(note_uri(self.search.spill, RUNS_TABLE, group), parts=parts, **facts)
 
     def _write(self, piece: UnitDocuments, columns: Sequence[Any]) -> Part:
-        table = pa.table([pa.array(values).cast(field.type) for values, field in zip(columns, RUNS, strict=True)], schema=RUNS)
+        table = pa.table(
+            [pa.array(values).cast(field.type) for values, field in zip(columns, REPEATED_RUNS, strict=True)],
+            schema=REPEATED_RUNS,
+        )
         path = runs_path(piece.dataset, piece.unit)
         with files.writing(files.join(self.search.out, path)) as stream:
             pq.write_table(table, pa.PythonFile(stream, mode="w"), compression="zstd")

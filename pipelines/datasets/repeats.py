@@ -4,7 +4,7 @@
         manifest.json                       facts: how many there are, and the most frequent ones with their text
         lines/repeated.arrow                hash (sorted), documents: those that stand in more than repeats.lines_limit
         paragraphs/repeated.arrow           the same for paragraphs
-        substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (stages.repeats.RUNS)
+        substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
 Only documents that survive the clusters and pass language and rules (as `stages.signatures.passes` says) count: what a
 dropped document repeats is no loss. Of a run of words, the place in the best document stays: that of the source with the
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pipelines.beam.exchange import exchange
 from pipelines.config import RepeatsSection
-from pipelines.contract import files, manifest
+from pipelines.contract import files, manifest, schema
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import repeat_rows
@@ -40,7 +40,7 @@ from pipelines.datasets.repeat_rows import (
     UnitRuns,
     WhatRepeats,
 )
-from pipelines.stages.repeats import RUNS, RepeatedText
+from pipelines.stages.repeats import RepeatedText
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
 from pipelines.text.copies import substrings
@@ -52,7 +52,6 @@ VERSION = 1
 BYTES_PER_GROUP = 64 * 2**20  # of documents, as stored, that one map step reads
 ROWS_PER_BATCH = 2**20  # of what repeats
 CHARACTERS_OF_EXAMPLE = 300
-_FOUND = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Repeats:
         """Return what is to be cut from the documents of one unit."""
         runs = None
         if self.section.substring_words is not None:
-            runs = RUNS.empty_table()
+            runs = schema.REPEATED_RUNS.empty_table()
             path = repeat_rows.runs_path(f"documents/{source}", unit)
             if path in self.runs:
                 with files.reading(files.join(self.uri, path)) as stream:
@@ -247,7 +246,10 @@ def _write_found(search: Search, table: str) -> Part:
     """One file of all ranges; its batches are equally long, so that the number of ranges does not show."""
     path = f"{table}/repeated.arrow"
     rows = 0
-    with files.writing(files.join(search.out, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), _FOUND) as out:
+    with (
+        files.writing(files.join(search.out, path)) as stream,
+        pa.ipc.new_file(pa.PythonFile(stream, mode="w"), schema.REPEATED) as out,
+    ):
         for batch in _even_batches(search, table):
             out.write_batch(batch)
             rows += batch.num_rows
@@ -264,7 +266,7 @@ def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
         is_last = number + 1 == search.ranges[table]
         while len(hashes) >= ROWS_PER_BATCH or (is_last and len(hashes)):
             columns = [pa.array(hashes[:ROWS_PER_BATCH]), pa.array(documents[:ROWS_PER_BATCH])]
-            yield pa.RecordBatch.from_arrays(columns, schema=_FOUND)
+            yield pa.RecordBatch.from_arrays(columns, schema=schema.REPEATED)
             hashes, documents = hashes[ROWS_PER_BATCH:], documents[ROWS_PER_BATCH:]
 
 

@@ -25,15 +25,6 @@ from pipelines.text.copies.repeats import Hashes
 VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
 NAME = "repeats"
 
-# Runs of words to cut, sorted by document and place; words are counted as in pipelines.text.characters.word_spans.
-RUNS = pa.schema(
-    [
-        pa.field("id", pa.binary(16), nullable=False),
-        pa.field("first", pa.int32(), nullable=False),  # word
-        pa.field("behind", pa.int32(), nullable=False),  # the word after the last one
-    ]
-)
-
 
 @dataclass(frozen=True, slots=True)
 class RepeatedText:
@@ -42,7 +33,7 @@ class RepeatedText:
     min_words: int  # shorter lines and paragraphs stay
     lines: Sequence[Hashes] | None = None  # in the form that `repeats.among` takes
     paragraphs: Sequence[Hashes] | None = None
-    runs: pa.Table | None = None  # RUNS
+    runs: pa.Table | None = None  # schema.REPEATED_RUNS, of the documents of one unit
 
 
 def stage(load: Callable[[], Callable[[str, str], RepeatedText]], fingerprint: str, *, runs: bool = True) -> Stage:

@@ -15,10 +15,6 @@ from pipelines.contract.ledger import Ledger
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import write_unit
 
-HASHES = pa.schema([pa.field("hash", pa.uint64(), nullable=False), pa.field("documents", pa.int64(), nullable=False)])
-RUNS = pa.schema(
-    [pa.field(n, t, nullable=False) for n, t in (("id", pa.binary(16)), ("first", pa.int32()), ("behind", pa.int32()))]
-)
 SCHEME = {"permutations": 4, "scheme": "affine64", "words": False}
 
 
@@ -113,8 +109,8 @@ def test_the_index(write: Callable[..., str], tmp_path: Path) -> None:
 
 def test_what_repeats(write: Callable[..., str], tmp_path: Path) -> None:
     def repeats(hashes: list[int], documents: list[int], behind: int) -> dict[str, pa.RecordBatch]:
-        lines = pa.RecordBatch.from_pydict({"hash": hashes, "documents": documents}, schema=HASHES)
-        runs = pa.RecordBatch.from_pylist([{"id": name(1), "first": 3, "behind": behind}], schema=RUNS)
+        lines = pa.RecordBatch.from_pydict({"hash": hashes, "documents": documents}, schema=schema.REPEATED)
+        runs = pa.RecordBatch.from_pylist([{"id": name(1), "first": 3, "behind": behind}], schema=schema.REPEATED_RUNS)
         return {"lines": lines, "substrings": runs}
 
     facts = {"enabled": True, "lines": {"found": 9, "repeated": 3}, "substrings": {"runs": 1}}

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from pipelines.contract import schema
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import document_id
 from pipelines.stages import repeats
@@ -31,7 +32,9 @@ def hashes(*texts):
 
 
 def runs(*rows):
-    return pa.Table.from_pylist([dict(zip(("id", "first", "behind"), row, strict=True)) for row in rows], schema=repeats.RUNS)
+    return pa.Table.from_pylist(
+        [dict(zip(("id", "first", "behind"), row, strict=True)) for row in rows], schema=schema.REPEATED_RUNS
+    )
 
 
 def test_lines_and_paragraphs_are_cut_under_their_names():
@@ -79,7 +82,7 @@ def test_without_lines_only_documents_with_runs_are_looked_at():
 def test_with_nothing_to_cut_the_texts_are_the_same_and_the_ledger_has_its_line():
     for found in (
         repeats.RepeatedText(3),
-        repeats.RepeatedText(3, runs=repeats.RUNS.empty_table()),
+        repeats.RepeatedText(3, runs=schema.REPEATED_RUNS.empty_table()),
         repeats.RepeatedText(1, lines=[]),
     ):
         out = repeats.cutting(found)(batch())
