@@ -86,8 +86,8 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     invisible = np.zeros(offsets.size - 1, np.bool_)
     whitespace = np.zeros(offsets.size - 1, np.bool_)
     for row in range(offsets.size - 1):
-        at, last = offsets[row], LINE_END  # the kind before: the text's start counts as a line end
-        newlines = 0
+        at, last = offsets[row], LINE_END  # the kind before: a text begins as if after a blank line
+        newlines = 2
         while at < offsets[row + 1]:
             first = data[at]
             if 32 < first < 127:
@@ -105,7 +105,7 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
                 whitespace[row] |= last != ORDINARY or (code != 32 and code != 9)
             elif kind == LINE_END:
                 newlines += 1
-                whitespace[row] |= code != 10 or last == SPACE or newlines > 2 or at == offsets[row] + width
+                whitespace[row] |= code != 10 or last == SPACE or newlines > 2
             elif kind == INVISIBLE:
                 invisible[row] = True
                 kind = last  # it will be gone

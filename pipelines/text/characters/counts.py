@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import CODE_POINTS, buffers, categories, decode
-from pipelines.text.kernels import jit
+from pipelines.text.kernels import jit, jit_internal
 
 SHORT_LINE_WIDTH = 30  # characters; FineWeb (arXiv 2406.17557, section 3.5). A letter of a script without spaces counts twice
 
@@ -40,6 +40,7 @@ _SYLLABLE_RANGES = ((0x1100, 0x11FF), (0xAC00, 0xD7FF))  # Hangul: a character i
 _TERMINALS = ".!?…։؟۔؛፧።᙮᠃᠉⁇⁈⁉‽"
 _FULL_STOPS = "。！？｡．…।॥။၊།༎។៕"  # need no space behind them; "…" is in both: it ends a line, and a sentence before a space
 _CLOSERS = "\"'”’»›)]」』）】》〉］｣*_"
+_FULL_STOP_CODE, _ELLIPSIS_CODE, _HASH_CODE, _CURLY_BRACKET_CODE = (ord(c) for c in ".…#{")
 _BULLETS = "•‣⁃◦▪▫■□●○◆◇▶►✓✔★☆·-*"
 
 
@@ -65,6 +66,12 @@ class Counts:
     stop_words: NDArray[np.int64]  # how many of Gopher's eight occur
     letters: NDArray[np.int64]
     unpunctuated_letters: NDArray[np.int64]  # of scripts without sentence marks
+
+
+# The columns of the kernel's matrix: the fields of Counts, in their order.
+_TOKENS, _WORDS, _LETTER_TOKENS, _MEASURED_WORDS, _MEASURED_CHARACTERS, _HASHES, _ELLIPSES, _LINES = range(8)
+_BULLET_LINES, _ELLIPSIS_LINES, _PUNCTUATED_LINES, _SHORT_LINES, _NEWLINES, _SENTENCES, _CURLY_BRACKETS = range(8, 15)
+_STOP_WORDS_FOUND, _LETTERS, _UNPUNCTUATED_LETTERS = range(15, 18)
 
 
 def count(texts: pa.Array) -> Counts:
@@ -104,111 +111,133 @@ _STOP_WORDS = np.array([pack(w) for w in ("the", "be", "to", "of", "and", "that"
 
 
 @jit
-def begins_token(bits: int, in_token: bool, has_alnum: bool, spaceless: bool) -> bool:
-    """Whether a character that is not blank begins a new token within a run of such characters."""
-    if not in_token:
-        return True
+def begins_token(bits: int, has_alnum: bool, spaceless: bool) -> bool:
+    """Return whether a character that is not blank begins another token; the flags are those of the token before it."""
     if bits & SPACELESS:
         return has_alnum
     return spaceless and bits & (LETTER | DIGIT) != 0
 
 
-@jit
-def _popcount(value: int) -> int:
-    found = 0
-    while value:
-        value &= value - 1
-        found += 1
-    return found
+# Three machines walk each text: one finds its tokens, one its lines, one its sentences. The end of a text acts as a newline.
 
 
 @jit
 def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
-    out = np.zeros((offsets.size - 1, 18), np.int64)
+    """Return int64[rows, fields of Counts]."""
+    counts = np.zeros((offsets.size - 1, 18), np.int64)
+    longest = 0
     for row in range(offsets.size - 1):
-        at, end = offsets[row], offsets[row + 1]
-        tokens, words, letter_tokens, measured_words, measured_characters = 0, 0, 0, 0, 0
-        hashes, ellipses, curly, newlines, letters, unpunctuated, stops = 0, 0, 0, 0, 0, 0, 0
-        lines, bullet_lines, ellipsis_lines, punctuated_lines, short_lines, sentences = 0, 0, 0, 0, 0, 0
-        in_token, has_letter, has_alnum, spaceless, syllabic, length = False, False, False, False, False, 0
-        packed, packed_length = 0, 0  # of the token's letters
-        width, gap, bullet, terminal, last = 0, 0, False, False, 0  # of the line
-        dots, in_sentence, ends_sentence = 0, False, False
-        while at <= end:
-            code, size = (10, 1) if at == end else decode(data, at)  # a newline behind the end closes everything
-            at += size
-            bits = int(table[code])
-            blank = bits & BLANK != 0
-            if in_token and (blank or begins_token(bits, True, has_alnum, spaceless)):
-                tokens += 1
-                words += has_alnum
-                letter_tokens += has_letter
-                if has_alnum and not spaceless and not syllabic:
-                    measured_words += 1
-                    measured_characters += length
-                if 2 <= packed_length <= 4:
-                    for i in range(stop_words.size):
-                        if packed == stop_words[i]:
-                            stops |= 1 << i
-                in_token = False
-            if blank:
-                if ends_sentence and in_sentence:
-                    sentences += 1
-                    in_sentence = False
-                ends_sentence = False
-                if bits & NEWLINE:
-                    newlines += at <= end
-                    if width:
-                        lines += 1
-                        bullet_lines += bullet
-                        ellipsis_lines += last == 0x2026 or dots >= 3
-                        punctuated_lines += terminal
-                        short_lines += width < SHORT_LINE_WIDTH
-                    width, gap, dots, last, terminal = 0, 0, 0, 0, False
-                else:
-                    gap += 1
-                continue
-            # the token
-            if not in_token:
-                in_token, has_letter, has_alnum, spaceless, syllabic, length = True, False, False, False, False, 0
-                packed, packed_length = 0, 0
-            if bits & LETTER:
-                has_letter = has_alnum = in_sentence = True
-                letters += 1
-                unpunctuated += bits & UNPUNCTUATED != 0
-                packed_length += 1
-                packed = (packed << 8 | (code | 0x20)) if code < 0x80 and packed_length <= 4 else -1
-            elif bits & DIGIT:
-                has_alnum = in_sentence = True
-                packed_length = 9
-            spaceless |= bits & SPACELESS != 0
-            syllabic |= bits & _SYLLABLE != 0
-            length += 1
-            # the line
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    codes, kinds = np.empty(longest + 1, np.uint32), np.empty(longest + 1, np.uint16)
+    for row in range(offsets.size - 1):
+        size = _read(data, offsets[row], offsets[row + 1], table, codes, kinds)
+        _count_tokens(codes, kinds, size, stop_words, counts[row])
+        _count_lines(codes, kinds, size, counts[row])
+        _count_sentences(kinds, size, counts[row])
+    return counts
+
+
+@jit_internal
+def _read(data: Any, at: int, end: int, table: Any, codes: Any, kinds: Any) -> int:
+    """Write a text's code points and their bits, and a newline that ends everything; return their number."""
+    size = 0
+    while at < end:
+        code, width = decode(data, at)
+        codes[size], kinds[size] = code, table[code]
+        at += width
+        size += 1
+    codes[size], kinds[size] = 10, table[10]
+    return size + 1
+
+
+@jit_internal
+def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: Any) -> None:
+    tokens, words, letter_tokens, letters, unpunctuated, stops = 0, 0, 0, 0, 0, 0
+    length, packed = 0, 0  # of the token; no token if its length is 0
+    has_letter, has_alnum, spaceless, syllabic = False, False, False, False
+    for i in range(size):
+        code, bits = np.int64(codes[i]), np.int64(kinds[i])
+        if length > 0 and (bits & BLANK or begins_token(bits, has_alnum, spaceless)):
+            tokens += 1
+            words += has_alnum
+            letter_tokens += has_letter
+            if has_alnum and not spaceless and not syllabic:
+                counts[_MEASURED_WORDS] += 1
+                counts[_MEASURED_CHARACTERS] += length
+            if packed > 0xFF:  # two letters or more
+                stops |= _which(packed, stop_words)
+            length, packed = 0, 0
+            has_letter, has_alnum, spaceless, syllabic = False, False, False, False
+        if bits & BLANK:
+            continue
+        length += 1
+        spaceless |= bits & SPACELESS != 0
+        syllabic |= bits & _SYLLABLE != 0
+        if bits & LETTER:
+            has_letter = has_alnum = True
+            letters += 1
+            unpunctuated += bits & UNPUNCTUATED != 0
+            packed = packed << 8 | code | 0x20 if code < 0x80 and 0 <= packed < 1 << 24 else -1  # five letters: too many
+        elif bits & DIGIT:
+            has_alnum, packed = True, -1
+    counts[_TOKENS], counts[_WORDS], counts[_LETTER_TOKENS] = tokens, words, letter_tokens
+    counts[_LETTERS], counts[_UNPUNCTUATED_LETTERS], counts[_STOP_WORDS_FOUND] = letters, unpunctuated, _popcount(stops)
+
+
+@jit_internal
+def _count_lines(codes: Any, kinds: Any, size: int, counts: Any) -> None:
+    width, gap, bullet = 0, 0, False  # of the line; the gap is the blanks since its last other character
+    dots, ellipsis, terminal = 0, False, False  # what the line ends in, as far as it is read
+    for i in range(size):
+        code, bits = np.int64(codes[i]), np.int64(kinds[i])
+        if bits & NEWLINE:
+            counts[_NEWLINES] += i + 1 < size
+            if width:
+                counts[_LINES] += 1
+                counts[_BULLET_LINES] += bullet
+                counts[_ELLIPSIS_LINES] += ellipsis or dots >= 3
+                counts[_PUNCTUATED_LINES] += terminal
+                counts[_SHORT_LINES] += width < SHORT_LINE_WIDTH
+            width, gap, dots, ellipsis, terminal = 0, 0, 0, False, False
+        elif bits & BLANK:
+            gap += width > 0
+        else:
             if width == 0:
                 bullet = bits & _BULLET != 0
-                gap = 0
             width += gap + (2 if bits & SPACELESS else 1)
-            gap = 0
-            hashes += code == 35
-            curly += code == 123
-            if code == 46 and last == 46:
-                dots += 1
-            else:
-                dots = 1 if code == 46 else 0
-            ellipses += code == 0x2026 or (dots > 0 and dots % 3 == 0)
-            last = code
-            # the sentence
-            if bits & TERMINAL:
-                terminal = ends_sentence = True
-                if bits & _FULL_STOP and in_sentence:
-                    sentences += 1
-                    in_sentence = False
-            elif not bits & CLOSER:
-                terminal = ends_sentence = False
-        out[row] = (
-            *(tokens, words, letter_tokens, measured_words, measured_characters),
-            *(hashes, ellipses, lines, bullet_lines, ellipsis_lines, punctuated_lines, short_lines),
-            *(newlines, sentences, curly, _popcount(stops), letters, unpunctuated),
-        )
-    return out
+            gap, dots, ellipsis = 0, dots + 1 if code == _FULL_STOP_CODE else 0, code == _ELLIPSIS_CODE
+            terminal = bits & TERMINAL != 0 or (terminal and bits & CLOSER != 0)
+            if not bits & LETTER:
+                counts[_ELLIPSES] += ellipsis or (dots > 0 and dots % 3 == 0)
+                counts[_HASHES] += code == _HASH_CODE
+                counts[_CURLY_BRACKETS] += code == _CURLY_BRACKET_CODE
+
+
+@jit_internal
+def _count_sentences(kinds: Any, size: int, counts: Any) -> None:
+    has_alnum, ends = False, False  # of the sentence: it ends if a blank follows
+    for i in range(size):
+        bits = np.int64(kinds[i])
+        has_alnum |= bits & (LETTER | DIGIT) != 0
+        if bits & _FULL_STOP or (ends and bits & BLANK):
+            counts[_SENTENCES] += has_alnum
+            has_alnum = False
+        ends = (bits & TERMINAL != 0) | (ends & (bits & CLOSER != 0))
+
+
+@jit_internal
+def _which(packed: int, stop_words: Any) -> int:
+    """Return a number with the bit of the stop word set; 0 if it is not one."""
+    for i in range(stop_words.size):
+        if packed == stop_words[i]:
+            return 1 << i
+    return 0
+
+
+@jit_internal
+def _popcount(value: int) -> int:
+    ones = 0
+    while value:
+        value &= value - 1
+        ones += 1
+    return ones

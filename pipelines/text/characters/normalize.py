@@ -1,9 +1,9 @@
-r"""Characters: mojibake repaired, one kind of line end and of space, nothing invisible, NFC.
+r"""Normalised characters: mojibake repaired, one kind of line end and of space, nothing invisible, NFC.
 
-Every function maps a StringArray to a StringArray of equal length and returns the very same object when no row changes;
-rows that have nothing to change are found by one RE2 scan and are not touched.
+Every function maps a StringArray to a StringArray of equal length and returns the same object if no row changes. One RE2 scan
+finds the rows that need no change; they are not touched.
 
-What is decided here:
+The rules:
 
 - Line ends: CR LF, CR, VT, FF, NEL, U+2028 and U+2029 become "\n".
 - Removed: C0 and C1 controls, DEL, soft hyphens, zero-width spaces and joiners that carry no meaning (U+200B, U+2060 to
@@ -40,10 +40,10 @@ from pipelines.text.characters.code_points import (
     without_kind,
 )
 
-_ROUNDS_LIMIT = 8  # a mojibake of a mojibake of … ; real text settles in two
+_ROUNDS_LIMIT = 8  # mojibake of mojibake of …; real text takes two
 
-# Every character that NFC may change, alone or beside another: all marks, and those that Unicode's NFC_Quick_Check calls
-# No or Maybe and that are no marks (a test goes through all code points).
+# Every character that NFC may change, alone or beside another: all marks, and the other characters for which Unicode's
+# NFC_Quick_Check is No or Maybe (a test goes through all code points).
 _NOT_SURELY_NFC = (
     r"[\pM\x{374}\x{37e}\x{387}\x{958}-\x{95f}\x{9dc}-\x{9df}\x{a33}-\x{a36}\x{a59}-\x{a5e}\x{b5c}\x{b5d}\x{f43}-\x{f69}"
     r"\x{1161}-\x{1175}\x{11a8}-\x{11c2}\x{1f71}-\x{1fef}\x{1ff9}-\x{1ffd}\x{2000}\x{2001}\x{2126}\x{212a}\x{212b}"
@@ -52,7 +52,7 @@ _NOT_SURELY_NFC = (
 
 
 def normalize(texts: pa.Array, *, repair: bool = True) -> pa.Array:
-    r"""All steps at once; idempotent.
+    r"""Apply all steps; idempotent.
 
     >>> normalize(pa.array(["cafe\u0301 \r\n\r\n\r\n  cafÃ©\u00a0!"])).to_pylist()
     ['café\n\ncafé !']
@@ -63,10 +63,10 @@ def normalize(texts: pa.Array, *, repair: bool = True) -> pa.Array:
 
 
 def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.Array]]:
-    """The texts after each step that changed any of them, with the name of what it changed.
+    """Yield the texts after each step that changed one of them, with what changed.
 
-    A removed character may bring two others together that now read as mojibake, so with `repair` the steps start over
-    until there is nothing to repair.
+    The removal of a character may join two others into mojibake, so with `repair` the steps are repeated until there is
+    nothing to repair.
     """
     repaired = repair_encoding(texts) if repair else texts
     for _ in range(_ROUNDS_LIMIT):
@@ -76,14 +76,14 @@ def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.
         for change, cleaned in _cleaned(texts):
             texts = cleaned
             yield change, texts
-        # What is still suspicious and has not changed since its repair was found to be no mojibake.
+        # A text that is still suspicious and has not changed since its repair is not mojibake.
         repaired = _where(texts, pc.not_equal(texts, repaired), repair_encoding) if repair else texts
         if repaired is texts:
             return
 
 
 def suspicious(texts: pa.Array) -> pa.Array:
-    """Which texts hold a sequence that ftfy takes for mojibake (ftfy.badness, as one RE2 scan)."""
+    """Return which texts contain a sequence that ftfy takes for mojibake (ftfy.badness, as one RE2 scan)."""
     return _matches_beyond_ascii(texts, _BADNESS)
 
 
@@ -93,13 +93,13 @@ def repair_encoding(texts: pa.Array) -> pa.Array:
 
 
 def compose(texts: pa.Array) -> pa.Array:
-    """Unicode NFC (of the Unicode version of the Python that runs)."""
+    """Compose to Unicode NFC (in the Unicode version of the running Python)."""
     mask = _matches_beyond_ascii(texts, _NOT_SURELY_NFC)
     return _where(texts, mask, lambda rows: pa.array((unicodedata.normalize("NFC", t) for t in rows.to_pylist()), rows.type))
 
 
 def garbled_share(texts: pa.Array) -> pa.Array:
-    """The share of U+FFFD among each text's characters (float64; 0 for an empty text)."""
+    """Return the share of U+FFFD among each text's characters (float64; 0 for an empty text)."""
     data, _ = buffers(texts)
     if not (data == 0xEF).any():  # the first of the three bytes of U+FFFD
         return pa.array(np.zeros(len(texts)))
@@ -108,7 +108,7 @@ def garbled_share(texts: pa.Array) -> pa.Array:
 
 
 def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
-    """Which texts a pattern matches that matches no ASCII text: those are found by a look seven times as fast."""
+    """Return which texts match a pattern that never matches ASCII; ASCII texts are recognised seven times as fast."""
     is_ascii = np.asarray(pc.string_is_ascii(texts))
     if not is_ascii.any():
         return pc.match_substring_regex(texts, pattern)
@@ -118,17 +118,16 @@ def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
 
 
 def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
-    """The texts after each of the steps that follow the repair, which reads C1 controls as what they were in Windows-1252.
+    """Yield the texts after each step that follows the repair (which reads C1 controls as the Windows-1252 they were).
 
-    Composition comes after the removal, which may bring a letter and its accent together, and leaves nothing to remove and
-    no whitespace to unify. Most texts need no removal: then one look finds what either step has to do.
+    Composition comes after the removal, which may join a letter and its accent; it leaves nothing to remove and no whitespace
+    to unify. One scan finds what the other two steps have to do.
     """
     invisible, whitespace = untidy(*buffers(texts), kinds())
     changed = _without_invisible(texts, invisible)
     if changed is not texts:
         texts = changed
         yield Change.CONTROL, texts
-        _, whitespace[invisible] = untidy(*buffers(texts.filter(pa.array(invisible))), kinds())
     changed = _with_unified_whitespace(texts, whitespace)
     if changed is not texts:
         texts = changed
@@ -165,7 +164,7 @@ def _where(texts: pa.Array, mask: pa.Array | NDArray[np.bool_], change: Callable
     hits = np.asarray(mask)
     if not hits.any():
         return texts
-    if 2 * np.count_nonzero(hits) > len(hits):  # `change` leaves the others as they are: that costs less than to pick rows
+    if 2 * np.count_nonzero(hits) > len(hits):  # `change` leaves the others alone: cheaper than selecting rows
         return _unless_equal(texts, change(texts))
     rows = texts.filter(pa.array(hits))
     changed = change(rows)
@@ -177,7 +176,7 @@ def _where(texts: pa.Array, mask: pa.Array | NDArray[np.bool_], change: Callable
 
 
 def _as_re2(pattern: str) -> str:
-    r"""A Python regex in verbose mode as RE2 writes it: no blanks, no comments, \w and \s for all of Unicode."""
+    r"""Translate a Python regex in verbose mode to RE2: no blanks, no comments, \w and \s for all of Unicode."""
     spaces = r"[\s\v\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
     classes = {r"\w": r"[\pL\pN_]", r"\s": spaces}
     tokens: list[str] = re.findall(r"\\.|\[(?:\\.|[^\]\\])+\]|#[^\n]*|\s+|[^\s]", pattern, re.DOTALL)

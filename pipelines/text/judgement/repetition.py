@@ -225,7 +225,7 @@ def _split(
         at += size
         bits = int(table[code])
         blank = bits & BLANK != 0
-        if in_token and (blank or begins_token(bits, True, has_alnum, spaceless)):
+        if in_token and (blank or begins_token(bits, has_alnum, spaceless)):
             prefix[tokens + 1] = prefix[tokens] * _BASE + _mix(token_hash)
             ends[tokens + 1] = ends[tokens] + token_characters
             tokens += 1

@@ -37,6 +37,7 @@ def normalized(text: str) -> str:
         ("A\ufffdB", "A\ufffdB"),
         ("", ""),
         (" \u200b\n", ""),
+        ("\u200b\na", "a"),  # what is invisible does not keep a line end from being the text's first character
     ],
 )
 def test_exact_results(text: str, wanted: str) -> None:

@@ -27,7 +27,8 @@ def test_no_character_is_lost_and_no_piece_is_too_long(text: str, limit: int) ->
         ("abcde\u0301\u0301fg", 5, ["abcd", "e\u0301\u0301fg"]),
         ("abcd\u200def", 5, ["abc", "d\u200def"]),  # not before a zero-width joiner
         ("abc\u200ddef", 5, ["ab", "c\u200ddef"]),  # nor after it
-        ("abc👍🏽ef", 5, ["abc", "👍🏽ef"]),
+        ("abc👍🏻ef", 5, ["abc", "👍🏻ef"]),  # nor before the first and the last of the skin tones
+        ("abc👍🏿ef", 5, ["abc", "👍🏿ef"]),
     ],
 )
 def test_where_texts_are_cut(text: str, limit: int, wanted: list[str]) -> None:
