@@ -1,4 +1,4 @@
-"""Gathers what a reader finds, record by record, into Batches of about 16 MiB of text."""
+"""Gathers a reader's records, one by one, into Batches of about 16 MiB of text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +13,12 @@ from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
 
 READ = "read"  # the reader's name as a stage
+ROWS_PER_BATCH = 50_000  # a batch of short texts is full at this many rows
 
 
 @dataclass(slots=True)
 class Record:
-    """What a source knows of one document."""
+    """A document as a source describes it."""
 
     key: str  # stable name within the source: dbname/page/revision, WARC-Record-ID, relative path
     origin: str  # file relative to the root, "#", offset or record id
@@ -33,7 +34,7 @@ class Collector:
 
     section: SourceSection
     target_bytes: int = TARGET_BYTES_PER_BATCH
-    _keys: set[str] = field(default_factory=set[str])  # of the unit's documents: an id stands for one document
+    _keys: set[str] = field(default_factory=set[str])  # of the unit's documents: no two may have the same id
     _kept: list[Record] = field(default_factory=list)
     _dropped: list[tuple[Record, DropReason, str]] = field(default_factory=list)
     _skipped: Counter[str] = field(default_factory=Counter)
@@ -41,7 +42,7 @@ class Collector:
     _text_bytes: int = 0
 
     def keep(self, record: Record) -> None:
-        """A document. One without text is a drop (EMPTY), and so is one with a key that was there before (REPEATED_KEY)."""
+        """Add a document. One without text is dropped (EMPTY), and so is one with an earlier document's key (REPEATED_KEY)."""
         if not record.text:
             self.drop(record, DropReason.EMPTY)
             return
@@ -53,25 +54,25 @@ class Collector:
         self._text_bytes += len(record.text)
 
     def drop(self, record: Record, reason: DropReason, detail: str = "") -> None:
-        """A record that is a document, but cannot be used."""
+        """Add a drop: a record that is a document but cannot be used."""
         self._dropped.append((record, reason, detail))
         self._text_bytes += len(record.text)
 
     def skip(self, reason: SkipReason, count: int = 1) -> None:
-        """Records that are no documents."""
+        """Count records that are not documents."""
         self._skipped[reason] += count
 
     def read(self, stored_bytes: int) -> None:
-        """Count bytes of the input, as stored."""
+        """Count bytes of the stored input."""
         self._bytes_read += stored_bytes
 
     def full(self) -> Iterator[Batch]:
-        """The batch, once it holds enough text or rows."""
-        if self._text_bytes >= self.target_bytes or len(self._kept) + len(self._dropped) >= 50_000:
+        """Yield the batch if it holds enough text or rows."""
+        if self._text_bytes >= self.target_bytes or len(self._kept) + len(self._dropped) >= ROWS_PER_BATCH:
             yield self.rest()
 
     def rest(self) -> Batch:
-        """Everything gathered since the last batch, as a batch; yield it last, even if it is empty: it carries counts."""
+        """Return everything since the last batch. Yield it last, even if it is empty: it carries counts."""
         ledger = Ledger(skipped=self._skipped, bytes_read=self._bytes_read)
         dropped = [record for record, _, _ in self._dropped]
         drops = as_drops(
@@ -105,7 +106,7 @@ class Collector:
 
 
 def storable(text: str | None) -> str | None:
-    """Lone surrogates, which UTF-8 cannot hold, become U+FFFD; the number of characters stays."""
+    """Return the text with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD: as many characters as before."""
     if text is None or text.isascii():
         return text
     try:

@@ -1,4 +1,4 @@
-"""Gathers what a reader finds in columns into Batches of about 16 MiB of text: the collector for whole columns."""
+"""Gathers a reader's columns into Batches of about 16 MiB of text: the collector for whole columns."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,12 @@ from pipelines.contract.batch import Batch, as_drops, born, documents_from
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
-from pipelines.sources.collector import READ
+from pipelines.sources.collector import READ, ROWS_PER_BATCH
 from pipelines.units.descriptor import Unit
-
-ROWS_PER_BATCH = 50_000
 
 
 def fields_of(section: SourceSection) -> dict[str, tuple[str, ...]]:
-    """Where the columns of a document lie in a record: the names from the outside in."""
+    """Return the place of each document column in a record: field names from the outside in."""
     names = {
         "text": section.text_field,
         "key": section.id_field,
@@ -49,10 +47,10 @@ class Gathered:
     _ids: set[bytes] = field(default_factory=set[bytes])  # of the unit's documents so far
 
     def add(self, columns: Mapping[str, pa.Array], places: NDArray[np.int64]) -> None:
-        """Records: the strings "text" and, as far as they are known, "key", "url", "title" and "date"; their places in the file.
+        """Add records: the strings "text" and, if known, "key", "url", "title" and "date", and the records' places in the file.
 
-        One without text is a drop (EMPTY), and so is one with a key that was there before (REPEATED_KEY); one without a key
-        goes by its place.
+        A record without text is dropped (EMPTY), and so is one with an earlier record's key (REPEATED_KEY). A record without a
+        key is identified by its place.
         """
         self._columns.append(columns)
         self._places.append(places)
@@ -61,21 +59,21 @@ class Gathered:
         self._rows += len(places)
 
     def drop(self, place: object, reason: DropReason, detail: str) -> None:
-        """A record of which nothing can be read."""
+        """Drop a record that cannot be read."""
         self._broken.append((f"{self.unit.uri}#{place}", reason, f"{self.unit.uri}: {detail}"))
 
     @property
     def broken(self) -> int:
-        """How many records were dropped since the last batch."""
+        """Records dropped since the last batch."""
         return len(self._broken)
 
     def full(self) -> Iterator[Batch]:
-        """The batch, once as much again would be too much."""
+        """Yield the batch if one more addition of the same size would make it too large."""
         if self._text_bytes + self._last_bytes > TARGET_BYTES_PER_BATCH or max(self._rows, len(self._broken)) >= ROWS_PER_BATCH:
             yield self.rest()
 
     def rest(self) -> Batch:
-        """Everything since the last batch; yield it last, even if it is empty: it carries counts."""
+        """Return everything since the last batch. Yield it last, even if it is empty: it carries counts."""
         rows, reasons, details = self._documents()
         drop_rows = pc.is_valid(reasons)
         lost = [as_drops(rows.filter(drop_rows), READ, reasons.drop_null(), details.filter(drop_rows)), self._broken_drops()]
@@ -87,7 +85,7 @@ class Gathered:
         return born(READ, kept, ledger, drops)
 
     def _documents(self) -> tuple[pa.RecordBatch, pa.Array, pa.Array]:
-        """All records as documents, and why some of them cannot be."""
+        """Return all records as documents, the reasons of those that are dropped, and the details."""
         places = pa.array(np.concatenate([np.empty(0, np.int64), *self._places]))
         rows = len(places)
         origins = pc.binary_join_element_wise(f"{self.unit.uri}#", places.cast(pa.string()), "")
@@ -117,24 +115,24 @@ class Gathered:
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
     def _hashed(self, keys: pa.Array) -> pa.Array:
-        """The ids of some keys. A Python call each: about 1 % of what deduplication takes for a document of 500 words."""
+        """Return the ids of keys. One Python call each: about 1 % of the time to deduplicate a document of 500 words."""
         source = self.section.name
         ids = b"".join([document_id(source, key) for key in keys.to_pylist()])
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(keys), [None, pa.py_buffer(ids)])
 
     def _repeated(self, ids: pa.Array, is_empty: pa.Array) -> pa.Array:
-        """Which documents have an id that was there before; one without text uses none up."""
+        """Return which documents have the id of an earlier one; a document without text does not count as earlier."""
         chosen = ids.filter(pc.invert(is_empty)).to_pylist()
         fresh = set(chosen)
         if len(fresh) == len(chosen) and self._ids.isdisjoint(fresh):
             self._ids |= fresh
             return pa.repeat(pa.scalar(False), len(ids))
-        found: list[bool] = []
+        repeated: list[bool] = []
         for identity, empty in zip(ids.to_pylist(), is_empty.to_pylist(), strict=True):
-            found.append(not empty and identity in self._ids)
+            repeated.append(not empty and identity in self._ids)
             if not empty:
                 self._ids.add(identity)
-        return pa.array(found, pa.bool_())
+        return pa.array(repeated, pa.bool_())
 
     def _broken_drops(self) -> pa.RecordBatch:
         origins = pa.array([origin for origin, _, _ in self._broken], pa.string())

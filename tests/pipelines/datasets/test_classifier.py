@@ -122,6 +122,13 @@ def test_the_counts_are_the_train_split_by_class_and_language(tmp_path: Path) ->
     }
 
 
+def test_the_evaluation_counts_a_text_at_the_threshold_as_kept() -> None:
+    held_out = pa.table({"text": ["0.2", "0.4", "0.6", "0.8", "0.6", "0.1"], "curated": [False] * 4 + [True] * 2})
+    facts = classifier._evaluated(lambda texts: texts.cast(pa.float32()), held_out, keep_share=0.5)
+    assert facts["threshold"] == pytest.approx(0.6)
+    assert (facts["held_out"]["crawl_kept"], facts["held_out"]["recall"]) == (0.5, 0.5)
+
+
 def test_the_loaded_classifier_judges_by_the_threshold(tmp_path: Path) -> None:
     made = usual(tmp_path, keep_share=0.5).run()
     loaded = Classifier.load(made)

@@ -165,6 +165,12 @@ def test_quality_drops_by_rule_then_by_classifier() -> None:
     assert dropped(result) == [("bad", "gopher_symbols", "0.25"), ("poor", "low_quality", "0.25")]
 
 
+def test_a_document_at_the_threshold_stays() -> None:
+    given = with_language(batch("good", "poor"), "en")
+    assert texts(quality.filtering(ByWord(frozenset({"en"}), threshold=0.75))(given)) == ["good"]
+    assert texts(quality.filtering(ByWord(frozenset({"en"}), threshold=0.25))(given)) == ["good", "poor"]
+
+
 def test_a_language_that_the_classifier_has_not_learned_is_not_scored() -> None:
     result = quality.filtering(ByWord(frozenset({"de"})))(with_language(batch("good", "poor"), "en"))
     assert texts(result) == ["good", "poor"]

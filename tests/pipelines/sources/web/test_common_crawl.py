@@ -16,7 +16,7 @@ from places import SHARED
 from pipelines.config import SourceSection
 from pipelines.contract.ledger import add
 from pipelines.sources.listing import SourceError
-from pipelines.sources.web import common_crawl
+from pipelines.sources.web import common_crawl, http_message
 
 DATA = SHARED / "crawl"
 PAGE = "<html><head><title>Mill {n}</title></head><body><main><p>The mill number {n} stood by the brook.</p></main></body></html>"
@@ -93,6 +93,7 @@ def test_every_record_that_is_no_document_is_counted(tmp_path: Path) -> None:
             record(0, b"software: x\r\n", "warcinfo"),
             record(1, b"GET / HTTP/1.1\r\n\r\n", "request"),
             response(2, status="404 Not Found"),
+            response(12, status="206 Partial Content"),  # a part of a page is not a page
             response(3, b"\xff\xd8", Content_Type="image/jpeg"),
             record(4, b"", "revisit"),
             response(5, b"plain  text\r\nof two lines", Content_Type="text/plain"),
@@ -108,7 +109,7 @@ def test_every_record_that_is_no_document_is_counted(tmp_path: Path) -> None:
     )
     read = Read(tmp_path, "a.warc", data)
     assert read.texts == ["plain  text\nof two lines", text_of(6), text_of(10)]
-    assert read.skipped == {"record_type": 3, "http_status": 1, "content_type": 2, "revisit": 1}
+    assert read.skipped == {"record_type": 3, "http_status": 2, "content_type": 2, "revisit": 1}
     assert read.reasons == ["empty", "undecodable"]
 
 
@@ -167,6 +168,11 @@ def test_a_broken_body_is_a_drop(tmp_path: Path, headers: dict[str, str], body: 
     assert read.reasons == ["unreadable"]
     assert detail in read.drops[0]["detail"]
     assert read.drops[0]["detail"].startswith(f"a.warc#{len(GOOD[0])}: ")
+
+
+def test_chunks_may_end_in_bare_line_feeds() -> None:
+    assert http_message.unchunked(b"3\nabc\n2;x=y\nde\n0\n\n") == b"abcde"
+    assert http_message.unchunked(b"3\nabc\n1\n\n\n0\n\n") == b"abc\n", "a chunk's own line feed stays"
 
 
 def test_a_bomb_does_not_go_off(tmp_path: Path) -> None:
