@@ -1,6 +1,6 @@
-"""The configuration of a corpus: a TOML file, typed. Sections stand in the order in which they act.
+"""The configuration of a corpus: a TOML file, typed. The sections are in the order of the build.
 
-Every field says what it means below it; a key that is not here is an error that names the nearest one that is.
+The docstring below a field is its reference. An unknown key is an error that names the nearest known one.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
 from pipelines.text.copies.lsh import optimal_bands
 
-# What says where things lie or how much room there is: no part of what a dataset is made from.
+# Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
     "sources": {"__all__": {"root"}},
     "deduplicate": {"against", "memory_mib"},
@@ -25,88 +25,90 @@ MACHINE: dict[str, Any] = {
 
 
 class CorpusSection(Section):
-    """What the corpus is called."""
+    """The name of the corpus and its validation split."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    """Goes into reports and file names."""
+    """Used in reports and file names."""
     validation_share: float = Field(default=0.005, ge=0, lt=1)
-    """Share of works (not of pieces) that no vocabulary, classifier or training sees."""
+    """Share of works (not of their pieces) that is held out from vocabularies, classifier and training."""
 
 
 class SourceSection(Section):
-    """One source: where it lies and how far it is trusted."""
+    """One source: where its files are and how far it is trusted."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    """Goes into ids: renaming a source renames its documents."""
+    """Part of the document ids: renaming a source gives its documents new ids."""
     kind: Literal["wikipedia", "books", "common_crawl", "records"]
     root: str
-    """Folder or URI; relative to the config file's folder. Paths below it go into ids and origins."""
+    """Folder or URI, relative to the config file's folder. Ids and origins contain paths relative to it."""
     paths: tuple[str, ...] = ("**/*",)
-    """Glob patterns below the root. A pattern without a match is an error."""
+    """Glob patterns of files below the root. A pattern that matches nothing is an error."""
     snapshot: str
-    """Which edition this is, e.g. "20261101" or "CC-MAIN-2026-43"."""
+    """The edition of the data, e.g. "20261101" or "CC-MAIN-2026-43"."""
     license: str | None = None
-    """Of the documents, as an SPDX name where there is one."""
+    """License of the documents: its SPDX identifier if it has one."""
     priority: int = 0
-    """Among near-duplicates that pass the filters, the document of the source with the highest priority survives."""
+    """Of near-duplicates that pass the filters, the one from the source with the highest priority is kept."""
     curated: bool = False
-    """Its documents are the quality classifier's positives; the others are its negatives."""
+    """Whether its documents are positive examples of the quality classifier; documents of other sources are negative ones."""
     bad_share_limit: float = Field(default=0.05, ge=0, le=1)
-    """The build stops when more than this share of a source's records cannot be read."""
+    """The build stops if more than this share of the source's records cannot be read."""
     cut_off_files: Literal["stop", "drop"] = "stop"
-    """What a file that breaks off does: it stops the build (so much may be missing), or is a drop like other broken records."""
+    """A truncated file stops the build (much may be missing), or is counted as a drop like any other broken record."""
     namespaces: tuple[int, ...] = (0,)
-    """wikipedia: the namespaces that hold documents."""
+    """wikipedia: the namespaces whose pages are documents."""
     encoding: str | None = None
-    """books: the files' encoding where it is known; else it is detected file by file."""
+    """books: the encoding of the files; by default, it is detected file by file."""
     text_field: str = "text"
-    """records: the field or column that holds the text; "a.b" is the field b of the object a, here and below."""
+    """records: the field or column of the text. Here and below, "a.b" is the field b of the object a."""
     id_field: str | None = None
-    """records: the one that names a document for ever; without it, a document goes by its place in its file."""
+    """records: the field of a permanent document id; by default, a document is identified by its position in its file."""
     url_field: str | None = None
+    """records: the field of the URL; `title_field` and `date_field` likewise."""
     title_field: str | None = None
     date_field: str | None = None
     language: str | None = None
-    """What the source says its language is; for reports only, the documents are judged one by one."""
+    """The language that the source declares, for reports only: the language of each document is identified."""
 
 
 class ExcludeSection(Section):
     """Takedown: documents that must not be in the corpus."""
 
     ids: tuple[str, ...] = ()
-    """Hexadecimal document ids (of a document or of a whole work)."""
+    """Ids of documents or of whole works, in hexadecimal."""
     urls: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    """A host and all hosts below it."""
+    """Host names; each excludes its subdomains too."""
 
 
 class NormalizeSection(Section):
-    """Characters."""
+    """Normalisation of characters."""
 
     repair_encoding: bool = True
-    """Undo mojibake (UTF-8 read as Latin-1 and the like) with ftfy."""
+    """Repair mojibake (such as UTF-8 read as Latin-1) with ftfy."""
     garbled_share_limit: float = Field(default=0.01, ge=0, le=1)
-    """Drop a document with a larger share of U+FFFD."""
+    """Drop a document if the share of U+FFFD among its characters is larger."""
 
 
 class LinesSection(Section):
-    """Web pages: what the extractor left of navigation and imprint above and below the running text."""
+    """Web pages: removal of the menus and footers that the extractor left above and below the running text."""
 
     enabled: bool = True
     prose_limit: float = Field(default=0.2, ge=0, le=1)
-    """Cut no more than this share of a page's prose at either end; 1 suits a crawl of news only."""
+    """Largest share of a page's prose that may be cut at either end; 1 suits only a crawl of news."""
 
 
 class LshTarget(Section):
-    """Bands and rows from what they are for: the pair with the least weighted error, as in datasketch's MinHashLSH."""
+    """Bands and rows chosen for a threshold: the pair with the smallest weighted error, as in datasketch's MinHashLSH."""
 
     threshold: float = Field(gt=0, lt=1)
-    """Similarity at which two documents should begin to meet."""
+    """Similarity from which two documents should become candidates."""
     permutations: int = Field(default=128, ge=2, le=4096)
-    """Length of a signature; bands × rows may be less."""
+    """Length of a signature; bands × rows may be smaller."""
     false_positive_weight: float = Field(default=0.5, ge=0, le=1)
-    """Of meeting below the threshold; the two weights add up to 1."""
+    """Weight of candidates below the threshold; the two weights must add up to 1."""
     false_negative_weight: float = Field(default=0.5, ge=0, le=1)
+    """Weight of missed pairs above the threshold."""
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Self:
@@ -116,41 +118,41 @@ class LshTarget(Section):
 
 
 class DeduplicateSection(Section):
-    """Copies of whole documents across all sources (MinHash LSH; FineWeb's 14 bands of 8 rows over word 5-grams)."""
+    """Removal of duplicate documents across all sources (MinHash LSH; by default FineWeb's 14 bands of 8 rows, word 5-grams)."""
 
     enabled: bool = True
     exact: bool = True
-    """Remove documents that are equal after normalisation."""
+    """Remove documents whose normalised texts are equal."""
     near: bool = True
-    """Remove documents that are similar."""
+    """Remove documents that are similar to another."""
     url: bool = False
-    """Remove documents of one address, canonicalised as C4 does; the best-ranked stays."""
+    """Keep only the best-ranked document of each URL; URLs are canonicalised as in C4."""
     ngram: int = Field(default=5, ge=1, le=50)
-    """Words in a shingle; characters in scripts that are written without spaces."""
+    """Words in a shingle; in scripts written without spaces, characters."""
     bands: int = Field(default=14, ge=1, le=256)
     rows: int = Field(default=8, ge=1, le=64)
     target: LshTarget | None = None
-    """Instead of bands and rows."""
+    """Chooses bands and rows; cannot be combined with them."""
     seed: int = Field(default=1, ge=0, lt=2**32)
     scheme: Literal["affine32", "affine64"] = "affine32"
-    """datasketch's name of the family of hash functions."""
+    """Family of hash functions, by datasketch's name."""
     threshold: float = Field(default=0.7, ge=0, le=1)
-    """Remove a document at least this similar (Jaccard of the shingles) to a survivor."""
+    """Remove a document that is at least this similar (Jaccard index of the shingles) to one that is kept."""
     verify: Literal["signature", "jaccard", "edit"] = "signature"
-    """How pairs are compared: estimated by their signatures; by their shingles; by these and their edit similarity."""
+    """How pairs are compared: by their signatures (an estimate), by their shingles, or by shingles and edit similarity."""
     edit_threshold: float = Field(default=0.8, ge=0, le=1)
-    """verify = "edit": the edit similarity in words that is asked for beside the threshold (Lee et al. 2022: 0.8)."""
+    """verify = "edit": the edit similarity, in words, that a pair must also reach (Lee et al. 2022: 0.8)."""
     bucket_limit: int = Field(default=10_000, ge=2)
-    """Of a bucket's members that are not like its best document, so many look for another centre; more are counted."""
+    """Largest number of members, unlike the best document of their bucket, that are compared again; any more are only counted."""
     cluster_limit: int = Field(default=100_000, ge=2)
-    """The build stops when a cluster has more members: a sign of a template taken for a text."""
+    """The build stops if a cluster has more members: a sign that a template was taken for text."""
     removed_share_limit: float = Field(default=0.9, ge=0, le=1)
-    """The build stops when deduplication removes more than this share of a source."""
+    """The build stops if deduplication removes more than this share of a source."""
     against: tuple[str, ...] = ()
-    """Output folders of earlier published builds; what they have is not taken again. Relative to the config's folder."""
+    """Output folders of earlier builds, relative to the config's folder; documents that they published are removed here."""
     memory_mib: int = Field(default=2048, ge=64)
-    """Clusters are found in this much memory of each process, beside the program's own 200 MiB; what needs more goes through
-    files. It changes no result."""
+    """Memory of each process for finding clusters, on top of the program's own 200 MiB; larger builds go through files. It
+    changes no result."""
 
     @model_validator(mode="after")
     def _bands_or_a_target(self) -> Self:
@@ -160,7 +162,7 @@ class DeduplicateSection(Section):
 
     @property
     def lsh(self) -> tuple[int, int]:
-        """Bands, and rows of a band."""
+        """Number of bands, and rows per band."""
         target = self.target
         if target is None:
             return self.bands, self.rows
@@ -173,37 +175,37 @@ class DeduplicateSection(Section):
 
 
 class RepeatsSection(Section):
-    """Text that many documents share: lines, paragraphs, runs of words. Off by default: verse and dialogue repeat, too."""
+    """Removal of text that many documents share: lines, paragraphs, runs of words. Off by default: verse and dialogue repeat."""
 
     lines_limit: int | None = Field(default=None, ge=1)
-    """Cut lines that stand in more than so many documents (boilerplate of a site)."""
+    """Cut lines that occur in more than this many documents (such as a site's boilerplate)."""
     paragraphs_limit: int | None = Field(default=None, ge=1)
     """The same for paragraphs (between blank lines)."""
     min_words: int = Field(default=3, ge=1)
-    """Shorter lines and paragraphs stay."""
+    """Lines and paragraphs of fewer words are kept."""
     substring_words: int | None = Field(default=None, ge=10)
-    """Cut runs of at least so many words that a better-ranked place has too (Lee et al. 2022: 50 tokens)."""
+    """Cut runs of at least this many words that also occur in a better-ranked place (Lee et al. 2022: 50 tokens)."""
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether any limit is set."""
         return self.lines_limit is not None or self.paragraphs_limit is not None or self.substring_words is not None
 
 
 class DecontaminateSection(Section):
-    """Texts of benchmarks that must not be in the corpus (GPT-3, arXiv 2005.14165, appendix C: 13-grams)."""
+    """Removal of the texts of benchmarks (GPT-3, arXiv 2005.14165, appendix C: 13-grams)."""
 
     paths: tuple[str, ...] = ()
-    """Glob patterns of JSON Lines files, relative to the config's folder; without any the stage is off."""
+    """Glob patterns of JSON Lines files, relative to the config's folder; the stage is off if there are none."""
     fields: tuple[str, ...] = ()
-    """Fields of a line that are text, each an item; empty takes every string of at least `min_words` words."""
+    """Fields whose text is an item; if empty, every string of at least `min_words` words is one."""
     ngram: int = Field(default=13, ge=3, le=50)
-    """A document that shares so many consecutive words with an item is contaminated."""
+    """A document that shares this many consecutive words with an item is contaminated."""
     min_words: int = Field(default=13, ge=3)
-    """An item shorter than `ngram`, but not than this, must be there whole; shorter ones are counted and not looked for.
-    GPT-3 went down to 8 words, where everyday phrases are met too."""
+    """An item shorter than `ngram` must occur as a whole; items shorter than `min_words` are counted and not searched for.
+    GPT-3 used 8, where everyday phrases match too."""
     action: Literal["drop", "cut"] = "drop"
-    """Drop the document, or cut the shared words out of it."""
+    """Drop a contaminated document, or cut the shared words out of it."""
 
 
 class LanguageSection(Section):
@@ -211,27 +213,29 @@ class LanguageSection(Section):
 
     enabled: bool = True
     keep: tuple[str, ...] = ()
-    """ISO 639 codes as lid.176 names them; empty keeps all."""
+    """ISO 639 codes as lid.176 uses them; empty keeps every language."""
     score_limit: float = Field(default=0.65, ge=0, le=1)
-    """Drop a document whose best language scores less (FineWeb: 0.65)."""
+    """Drop a document if its most probable language has a lower score (FineWeb: 0.65)."""
     prefix_characters: int = Field(default=1000, ge=50)
-    """How much of a document is judged: whole documents take three times as long for the same answer."""
+    """Characters of a document that are judged; whole documents take three times as long and give the same answer."""
     model: str | None = None
-    """Path of lid.176.ftz; by default it is downloaded once, checked and cached."""
+    """Path of lid.176.ftz; by default, it is downloaded once, verified and cached."""
 
 
 class QualitySection(Section):
-    """Rules of C4, Gopher and FineWeb, then a classifier trained on curated sources against the crawl."""
+    """Rules of C4, Gopher and FineWeb, then a classifier that tells curated sources from the crawl."""
 
     rules: tuple[Literal["c4", "gopher", "gopher_repetition", "fineweb"], ...] = ("c4", "gopher", "gopher_repetition")
     rules_for: Literal["crawl", "all"] = "crawl"
-    """The rules were made for web pages: by default curated sources are not judged by them."""
+    """Sources that the rules judge. They were made for web pages; by default, they do not judge curated sources."""
     classifier: bool = True
-    """Train the classifier inside the build. Below `examples_per_class` it stays off, and the report says so."""
+    """Train the classifier during the build. With fewer than `examples_per_class` examples it is off; the report says so."""
     examples_per_class: int = Field(default=500, ge=10)
+    """Fewest examples of each class."""
     examples_per_class_limit: int = Field(default=200_000, ge=10)
+    """Most examples of each class."""
     keep_share: float = Field(default=0.9, gt=0, le=1)
-    """Of held-out crawl documents, the share that the classifier's threshold lets through (DCLM keeps 0.1)."""
+    """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     seed: int = Field(default=1, ge=0)
 
 
@@ -240,45 +244,44 @@ class VocabularySection(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     kind: Literal["bpe", "unigram", "char"] = "bpe"
-    """char: every character is a piece, and so is "\\n"; to have those that are rare among them, too, set
-    character_coverage = 1."""
+    """char: every character is a piece, "\\n" too; for rare characters as well, set character_coverage = 1."""
     size: int = Field(default=32_000, ge=300, le=2**20)
-    """Pieces, the special and byte pieces included; of char at most, where the rarest characters are left out."""
+    """Number of pieces, special and byte pieces included. For char it is a maximum: the rarest characters are left out."""
     families: tuple[Family, ...] = ("gpt",)
-    """The vocabulary has the special pieces of each (see contract/tokenizers/families.py), the first family's first."""
+    """Model families whose special pieces the vocabulary has (contract/tokenizers/families.py), the first family's first."""
     control_pieces: tuple[str, ...] = ()
-    """More special pieces: control pieces, which no text can spell."""
+    """Additional special pieces: control pieces, which no text can spell."""
     normalizer: Literal["identity", "nfkc", "nfkc_lower"] = "identity"
     """identity keeps every space and newline: decode(encode(text)) is the text. nfkc and nfkc_lower (SentencePiece's nmt_nfkc
     and nmt_nfkc_cf) unify characters and white space, for models that only read, such as BERT (nfkc_lower: uncased)."""
     split_digits: bool = True
     """Every digit is a piece of its own."""
     byte_fallback: bool = True
-    """Characters that are no piece are spelled in bytes; without it they are the unknown piece."""
+    """Spell characters that are not a piece in bytes; otherwise they become the unknown piece."""
     character_coverage: float = Field(default=0.9995, ge=0.98, le=1)
-    """Share of the sample's characters that get a piece (SentencePiece's default)."""
+    """Share of the sample's characters that have a piece of their own (SentencePiece's default)."""
     sample_bytes: int = Field(default=200_000_000, ge=10_000)
-    """Of UTF-8 text that the trainer sees; drawn by a hash of the documents' ids. It bounds the trainer's memory."""
+    """Bytes of UTF-8 in the trainer's sample, drawn by a hash of the document ids. They bound the trainer's memory."""
     language_exponent: float = Field(default=1.0, ge=0, le=1)
-    """A language's share of the sample is in proportion to (its bytes) ** exponent: 1 as in the corpus, 0 the same for each
+    """A language's share of the sample is proportional to bytes ** exponent: 1 as in the corpus, 0 the same for each
     (XLM-R, arXiv 1911.02116, 3.1: 0.3)."""
     language_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict[str, float])
-    """By language, multiplies that share; 0 leaves a language out."""
+    """Factors of that share by language; 0 leaves a language out."""
     threads: int = Field(default=2, ge=1, le=128)
-    """Another number of threads gives another model, so it is part of the fingerprint."""
+    """Threads of the trainer. Another number gives another model, so it is part of the fingerprint."""
     path: str | None = None
-    """An existing tokenizer instead of a new one: a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or the folder of
-    GPT-2's and BART's vocab.json and merges.txt. Nothing is trained; of the fields above only `families` (where it stands in
-    the file) and `control_pieces` act: pieces that are missing are added behind the last."""
+    """An existing tokenizer to use instead of training one: a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or a
+    folder with the vocab.json and merges.txt of GPT-2 and BART. Of the fields above, only `families` (if the config has it)
+    and `control_pieces` apply: pieces that are missing are added after the last."""
 
 
 class TokensSection(Section):
-    """Token shards, of every vocabulary."""
+    """Token shards."""
 
     vocabularies: tuple[str, ...] = ()
-    """Names of the vocabularies that shards are written with; none names all."""
+    """Names of the vocabularies to write shards with; if empty, all of them."""
     text_bytes_per_unit: int = Field(default=2**30, ge=2**10)
-    """Text that one worker turns into one part per split, source and language."""
+    """Bytes of text in a unit of work; a unit writes one part per split, source and language."""
 
 
 class ExpectationsSection(GateLimits):
@@ -288,14 +291,14 @@ class ExpectationsSection(GateLimits):
 
 
 class RetainSection(Section):
-    """Which intermediate datasets `corpusmill gc` keeps after publishing."""
+    """Intermediate datasets that `corpusmill gc` keeps after publishing."""
 
     documents: bool = True
     clusters: bool = True
 
 
 class CorpusConfig(Section):
-    """A whole build."""
+    """The configuration of a build."""
 
     corpus: CorpusSection
     sources: tuple[SourceSection, ...]
@@ -318,7 +321,7 @@ class CorpusConfig(Section):
         names = [section.name for section in sections]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"the name {twice[0]!r} stands twice; every one needs its own")
+            raise ValueError(f"the name {twice[0]!r} is used twice; every one needs its own")
         return sections
 
     @field_validator("sources")
@@ -337,19 +340,21 @@ class CorpusConfig(Section):
         return self
 
     def recorded(self) -> dict[str, Any]:
-        """The resolved config as a manifest keeps it: without the paths of the machine that built it."""
+        """Return the resolved config as a manifest records it: without the paths of the machine that built it."""
         return self.model_dump(mode="json", exclude=MACHINE)
 
     def source(self, name: str) -> SourceSection:
-        """The section of a source."""
+        """Return the section of a source."""
         return next(section for section in self.sources if section.name == name)
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
-    """Read a config; `overrides` are `section.key=value` with a TOML value (`sources.0.snapshot="x"` for lists).
+    """Read a config; an override is `section.key=value` with a TOML value (in a list: `sources.0.snapshot="x"`).
 
-    Raises ConfigError with the file, the field and the fix. Relative roots and models are made absolute here, from the
-    folder of the config file.
+    Relative paths are resolved against the folder of the config file.
+
+    Raises:
+        ConfigError: with the file, the field and the fix.
     """
     path = Path(path)
     config = validated(CorpusConfig, read(path, overrides), str(path))

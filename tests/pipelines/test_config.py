@@ -35,7 +35,7 @@ def test_roots_are_relative_to_the_file(tmp_path: Path) -> None:
         (GOOD + "[deduplicate]\nbandz = 3", r"deduplicate.bandz: unknown key; did you mean 'bands'\?"),
         (GOOD.replace("snapshot", "snapshto"), r"sources.0.snapshot: is missing; add it"),
         (GOOD + "[deduplicate]\nthreshold = 7", r"deduplicate.threshold: .*less than or equal to 1 \(given: 7\)"),
-        (GOOD + GOOD[GOOD.index("[[") :], "'novels' stands twice"),
+        (GOOD + GOOD[GOOD.index("[[") :], "'novels' is used twice"),
         ('[corpus]\nname = "x"\nsources = []', "unknown key"),
         ('sources = []\n[corpus]\nname = "x"', r"sources: there is no source; add a \[\[sources\]\] section"),
         (GOOD + '[tokens]\nvocabularies = ["gpt"]', "tokens.vocabularies names 'gpt', but the vocabularies are"),
