@@ -1,4 +1,4 @@
-"""What a person sees of a build: a progress line while it runs, the closing table at the end."""
+"""The console of a build: a progress bar while it runs, the closing tables at the end."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,23 +22,23 @@ SHOWN_REPEATS = 10  # lines, and as many paragraphs
 
 
 def plain_console() -> Console:
-    """Standard output; where that is no terminal, wide enough that no table and no path is broken."""
+    """Return a console on standard output; if that is not a terminal, it is wide enough to break no table and no path."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
 
 
 class BuildConsole:
-    """Takes a build's events; shows a bar on a terminal and a line a dataset elsewhere. A context manager."""
+    """A listener to a build's events: a progress bar on a terminal, one line per dataset elsewhere. A context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or plain_console()
-        self.seconds: dict[str, float] = {}  # by dataset that was built in this run
+        self.seconds: dict[str, float] = {}  # by dataset, of those built in this run
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[documents]:>10,} documents  {task.fields[rate]:>6.1f} MB/s of text"),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -54,7 +54,7 @@ class BuildConsole:
         self._progress.stop()
 
     def on_event(self, name: str, facts: Mapping[str, Any]) -> None:
-        """One event of pipelines.units.context.Context."""
+        """Show one event of pipelines.units.context.Context."""
         if name == "dataset_found":
             self.console.print(f"{facts['dataset']:<22} found, not built again: {facts['uri']}")
         elif name == "dataset_started":
@@ -63,7 +63,7 @@ class BuildConsole:
         elif name == "units" and self._task is not None:
             self._progress.update(self._task, total=facts["bytes"] or None)
         elif name == "gate_passed":
-            again = ", as before" if facts["cached"] else ""
+            again = " (checked before)" if facts["cached"] else ""
             self.console.print(f"  gate: {facts['expectations']} expectations hold{again}")
         elif name == "warning":
             self.console.print(f"  warning: {facts['text']}")
@@ -88,7 +88,7 @@ class BuildConsole:
 
 
 def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | Text | str]:
-    """The funnel, what was removed as copies, the tokens, the seconds, and where everything lies."""
+    """Return the closing tables: the funnel, removed copies, tokens, seconds, and the paths of the output."""
     places = [
         f"published  {files.join(out, RELEASE)}",
         f"report     {files.join(out, PAGE)}, and as {REPORT}",
@@ -109,7 +109,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
 
 
 def _funnel_table(report: Mapping[str, Any]) -> Table:
-    """A row a stage and reason, a column a source, in documents; the last row in characters."""
+    """Return the funnel: a row per stage and reason, a column per source, in documents; the last row is in characters."""
     table = Table(title=Text(f"{visible(report['corpus'])}: the funnel (documents)"), title_justify="left", box=SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     table.add_column("reason", no_wrap=True)
@@ -128,7 +128,7 @@ def _number(count: int) -> str:
 
 
 def _removed_table(report: Mapping[str, Any]) -> Table | str:
-    """What deduplication removed, by source and grain."""
+    """Return the documents that deduplication removed, by source and grain."""
     rows = figures.removed_by_source(report)
     if not rows:
         return "deduplication is off"
@@ -141,7 +141,7 @@ def _removed_table(report: Mapping[str, Any]) -> Table | str:
 
 
 def _clusters_notes(report: Mapping[str, Any]) -> Text:
-    """The histograms on a line each, what was capped, what earlier corpora have."""
+    """Return the histograms, one line each, then the caps that were reached and the documents of earlier corpora."""
     if not report["clusters"].get("enabled"):
         return Text()
     sizes = "   ".join(f"{bar.label}: {bar.number:,}" for bar in figures.sizes(report) if bar.number)
@@ -150,7 +150,9 @@ def _clusters_notes(report: Mapping[str, Any]) -> Text:
     lines += [f"removed, by similarity  {alike}"] if alike else []
     lines += [f"{name} {number:,} ({meaning})" for name, number, meaning in figures.notes(report) if not name.startswith("edges")]
     for corpus, published, removed in figures.earlier(report):
-        lines.append(f"earlier corpus {visible(corpus)}: {published:,} documents, {removed:,} of this build's are there already")
+        lines.append(
+            f"earlier corpus {visible(corpus)}: {published:,} documents; {removed:,} documents of this build are already in it"
+        )
     return Text("\n".join(lines))
 
 
@@ -159,7 +161,7 @@ def _largest_table(report: Mapping[str, Any]) -> Table | str:
     if not clusters:
         return ""
     table = Table(title="largest clusters", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("members", "removed", "similarity", "survivor of most", "begins"):
+    for name in ("members", "removed", "similarity", "survivor of most", "its text begins"):
         table.add_column(name, justify="right" if name in ("members", "removed") else "left", no_wrap=True, overflow="ellipsis")
     for entry in clusters:
         text = visible(figures.begins(entry))
@@ -172,7 +174,7 @@ def _repeated_table(report: Mapping[str, Any]) -> Table | str:
     rows = figures.repeated(report, SHOWN_REPEATS)
     if not rows:
         return ""
-    table = Table(title="what stands in most documents", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="most repeated lines and paragraphs", title_justify="left", box=SIMPLE_HEAD)
     for name in ("", "documents", "text"):
         table.add_column(name, justify="right" if name == "documents" else "left", no_wrap=True, overflow="ellipsis")
     for row in rows:
@@ -185,7 +187,7 @@ def _tokens_table(report: Mapping[str, Any]) -> Table | str:
     if not rows:
         return "no vocabulary is configured, so there are no token shards"
     table = Table(title="tokens", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("vocabulary", "split", "source", "documents", "tokens", "bytes a token"):
+    for name in ("vocabulary", "split", "source", "documents", "tokens", "bytes per token"):
         table.add_column(name, justify="left" if name in ("vocabulary", "split", "source") else "right")
     for row in rows:
         rate = row.utf8_bytes / max(1, row.tokens)
@@ -207,5 +209,5 @@ def _notes(report: Mapping[str, Any]) -> str:
 
 def _seconds(seconds: Mapping[str, float]) -> str:
     if not seconds:
-        return "nothing had to be built: every dataset was there"
+        return "nothing had to be built: every dataset is finished"
     return "seconds: " + "  ".join(f"{name} {value:.1f}" for name, value in seconds.items())

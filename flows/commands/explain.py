@@ -1,4 +1,4 @@
-"""`corpusmill explain`: shows why a document is in the corpus or not; pipelines.lookup.explanation collects the facts."""
+"""What `corpusmill explain` prints: why a document is in the corpus or not. pipelines.lookup.explanation collects the facts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,23 +13,23 @@ from pipelines.lookup.explanation import Answer, Copy, Explanation, Survivor
 from pipelines.lookup.find import Document
 from pipelines.text.copies.differences import Fold, Kind, Stretch, folded
 
-TWO_COLUMNS = 120  # characters of a line, from which two texts stand side by side
-SHOWN_CHARACTERS = 600  # of a text that is shown alone
+TWO_COLUMNS = 120  # width of a terminal from which two texts are shown side by side
+SHOWN_CHARACTERS = 600  # of a text without one to compare it with
 SHOWN_DIFFERENCES = 40
-_STRETCH_CHARACTERS = 1200  # of one stretch: a word may be a million characters long
+_STRETCH_CHARACTERS = 1200  # of one stretch: a word can be a million characters long
 _LABEL = 12
 _STYLES: Mapping[Kind, str] = {"equal": "", "removed": "red", "added": "green"}
 _MARKS: Mapping[Kind, tuple[str, str]] = {"equal": ("", ""), "removed": ("[-", "-]"), "added": ("{+", "+}")}  # as git writes them
 
 
 def explain_console() -> Console:
-    """Standard output; where that is no terminal, one column without broken lines."""
+    """Return a console on standard output; if that is not a terminal, it shows one column and breaks no line."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=TWO_COLUMNS - 1, soft_wrap=True)
 
 
 def show(console: Console, answer: Answer) -> None:
-    """Print an answer that was found."""
+    """Print an answer with at least one document."""
     if answer.documents:
         _show_list(console, answer)
     for number, explanation in enumerate(answer.explanations):
@@ -39,13 +39,13 @@ def show(console: Console, answer: Answer) -> None:
 
 
 def unknown(answer: Answer, out: str) -> str:
-    """What to say of a key that nobody knows."""
-    near = f"; the ids beside it are {' and '.join(answer.near)}" if answer.near else ""
+    """Return the message for a key that matches no document."""
+    near = f"; the nearest ids are {' and '.join(answer.near)}" if answer.near else ""
     return f"{visible(answer.key, 200)}: no document of {out} has this id, URL or origin, in the corpus or among the drops{near}"
 
 
 def _show_list(console: Console, answer: Answer) -> None:
-    what = {"id": "ids that begin so", "work": "pieces of this work", "file": "records of this file"}.get(answer.how, "documents")
+    what = {"id": "ids begin with it", "work": "pieces of this work", "file": "records of this file"}.get(answer.how, "documents")
     console.print(Text(f"{visible(answer.key, 200)}: {answer.count:,} {what}; name one to see more"))
     for document, _part in answer.documents:
         columns = document.columns
@@ -63,40 +63,40 @@ def _fate(document: Document) -> str:
 # One document
 
 
-def _show_explanation(console: Console, found: Explanation) -> None:
-    for label, value in _facts(found):
+def _show_explanation(console: Console, explanation: Explanation) -> None:
+    for label, value in _facts(explanation):
         _line(console, label, value)
-    if found.removal is not None:
-        _show_survivor(console, found)
-    elif found.document.text:
+    if explanation.removal is not None:
+        _show_survivor(console, explanation)
+    elif explanation.document.text:
         console.print()
-        console.print(Text(visible(found.document.text, SHOWN_CHARACTERS)))
-    if found.cuts:
-        words = sum(stretch.words for stretch in found.cuts if stretch.kind == "removed")
+        console.print(Text(visible(explanation.document.text, SHOWN_CHARACTERS)))
+    if explanation.cuts:
+        words = sum(stretch.words for stretch in explanation.cuts if stretch.kind == "removed")
         console.print()
-        _line(console, "cut", f"{words:,} words, marked [-so-]")
-        _show_differences(console, found.cuts, None)
-    if found.copies_count:
-        _show_copies(console, found.copies, found.copies_count)
+        _line(console, "cut", f"{words:,} words, marked [-like this-]")
+        _show_differences(console, explanation.cuts, None)
+    if explanation.copies_count:
+        _show_copies(console, explanation.copies, explanation.copies_count)
 
 
 def _line(console: Console, label: str, value: str) -> None:
     console.print(Text(f"{label:<{_LABEL}}{value}"), soft_wrap=True)
 
 
-def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
-    """Label and value, in the order in which they are shown; what is not known is left out."""
-    document, columns = found.document, found.document.columns
+def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """Yield labels and values in the order in which they are shown; unknown facts are left out."""
+    document, columns = explanation.document, explanation.document.columns
     yield "id", document.id if columns["work"] == document.id else f"{document.id}, a piece of the work {columns['work']}"
     if document.is_dropped:
         yield "dropped", f"at {columns['stage']}: {columns['reason']} ({MEANINGS[DropReason(columns['reason'])]})"
         if columns["detail"]:
             yield "detail", visible(columns["detail"], 500)
     else:
-        yield "kept", f"in the corpus, {found.split} split"
-    yield "part", f"{found.part}, row {document.place.row:,}"
+        yield "kept", f"in the corpus, {explanation.split} split"
+    yield "part", f"{explanation.part}, row {document.place.row:,}"
     yield from _origin(document)
-    yield from _scores(found)
+    yield from _scores(explanation)
     yield "text", f"{len(document.text):,} characters"
 
 
@@ -108,25 +108,25 @@ def _origin(document: Document) -> Iterator[tuple[str, str]]:
             yield name, visible(columns[name], 500)
 
 
-def _scores(found: Explanation) -> Iterator[tuple[str, str]]:
-    columns = found.document.columns
+def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    columns = explanation.document.columns
     if columns["language"]:
         yield "language", f"{columns['language']}, score {columns['language_score']:.3f}"
     if columns["rule"]:
         drops = "drops" if columns["rule"] == columns.get("reason") else "would drop"
         yield "rule", f"{columns['rule']} {drops} it, measured {columns['rule_value']:.4g}"
     elif columns["language"]:
-        yield "rule", "none would drop it"
+        yield "rule", "no rule would drop it"
     if columns["quality_score"] is not None:
-        threshold = "" if found.threshold is None else f" (threshold {found.threshold:.4f})"
+        threshold = "" if explanation.threshold is None else f" (threshold {explanation.threshold:.4f})"
         yield "quality", f"{columns['quality_score']:.4f}{threshold}"
 
 
 # A copy beside its survivor
 
 
-def _show_survivor(console: Console, found: Explanation) -> None:
-    removal, survivor = found.removal, found.survivor
+def _show_survivor(console: Console, explanation: Explanation) -> None:
+    removal, survivor = explanation.removal, explanation.survivor
     assert removal is not None
     console.print()
     grain = f", {removal.grain}" if removal.grain else ""
@@ -141,14 +141,14 @@ def _show_survivor(console: Console, found: Explanation) -> None:
     if survivor is None:
         _line(console, "survivor", _missing(removal.corpus))
         console.print()
-        console.print(Text(visible(found.document.text, SHOWN_CHARACTERS)))
+        console.print(Text(visible(explanation.document.text, SHOWN_CHARACTERS)))
         return
     _line(console, "survivor", _survivor_fate(survivor))
     for label, value in _origin(survivor.document):
         _line(console, f"  {label}", value)
-    _line(console, "differences", _summary(found.differences))
+    _line(console, "differences", _summary(explanation.differences))
     console.print()
-    _show_differences(console, found.differences, (found.document.text, survivor.text))
+    _show_differences(console, explanation.differences, (explanation.document.text, survivor.text))
 
 
 def _missing(corpus: str | None) -> str:
@@ -173,7 +173,8 @@ def _summary(stretches: Sequence[Stretch]) -> str:
     if not words["removed"] and not words["added"]:
         return f"none: all {words['equal']:,} words are equal"
     return (
-        f"{words['equal']:,} words equal, {words['removed']:,} only here [-so-], {words['added']:,} only in the survivor {{+so+}}"
+        f"{words['equal']:,} words equal, {words['removed']:,} only here [-like this-],"
+        f" {words['added']:,} only in the survivor {{+like this+}}"
     )
 
 
@@ -195,7 +196,7 @@ def _show_differences(console: Console, stretches: Sequence[Stretch], texts: tup
 
 
 def _hunks(pieces: Sequence[Stretch | Fold]) -> Iterator[list[Stretch | Fold]]:
-    """What stands together; a fold of equal words stands alone."""
+    """Group the stretches that are shown together; a fold of equal words is its own group."""
     hunk: list[Stretch | Fold] = []
     for piece in pieces:
         if isinstance(piece, Fold) and piece.kind == "equal":
@@ -216,12 +217,12 @@ def _text(hunk: Sequence[Stretch | Fold], kinds: tuple[Kind, ...]) -> Text:
         opening, closing = _MARKS[piece.kind]
         style = _STYLES[piece.kind]
         if isinstance(piece, Fold):
-            what = "words equal" if piece.kind == "equal" else "words more"
+            what = "words equal" if piece.kind == "equal" else "more words"
             text.append(f"{opening}… {piece.words:,} {what} …{closing} ", style=style or "dim")
             continue
         words = visible(piece.text.strip(), _STRETCH_CHARACTERS)
         text.append(f"{opening}{words}{closing}", style=style)
-        # What replaces a stretch ends its line, too.
+        # The stretch that replaces this one brings the gap.
         is_replaced = piece.kind == "removed" and after is not None and after.kind == "added"
         text.append(_gap(piece.text) if not is_replaced else " ")
     text.rstrip()
@@ -229,7 +230,7 @@ def _text(hunk: Sequence[Stretch | Fold], kinds: tuple[Kind, ...]) -> Text:
 
 
 def _gap(text: str) -> str:
-    """What stands between this stretch and the next: nothing, in a script without spaces."""
+    """Return the gap between this stretch and the next: empty in a script without spaces."""
     space = text[len(text.rstrip()) :]
     return " ¶ " if "\n" in space else " " if space else ""
 

@@ -7,7 +7,7 @@ Report = Mapping[str, Any]
 
 
 class Removed(NamedTuple):
-    """What deduplication removed of a source."""
+    """The documents of a source that deduplication removed."""
 
     source: str
     documents: int
@@ -17,17 +17,17 @@ class Removed(NamedTuple):
 
     @property
     def removed(self) -> int:
-        """All grains together."""
+        """Documents removed, all grains together."""
         return self.exact + self.near + self.url
 
     @property
     def share(self) -> float:
-        """Of the documents that deduplication saw."""
+        """Share of the documents that deduplication compared."""
         return self.removed / self.documents if self.documents else 0.0
 
 
 def removed_by_source(report: Report) -> list[Removed]:
-    """A row for every source, and one for all together; none when deduplication is off."""
+    """Return a row for every source and one for all together; no row if deduplication is off."""
     clusters = report["clusters"]
     if not clusters.get("enabled"):
         return []
@@ -46,22 +46,22 @@ class Bar(NamedTuple):
 
 
 def sizes(report: Report) -> list[Bar]:
-    """Clusters by members."""
-    found: Sequence[Mapping[str, int]] = report["clusters"].get("sizes", [])
+    """Return the clusters by number of members."""
+    bins: Sequence[Mapping[str, int]] = report["clusters"].get("sizes", [])
     return [
         Bar(
             f"{entry['least']:,}" if entry["least"] == entry["most"] else f"{entry['least']:,} to {entry['most']:,}",
             entry["clusters"],
             entry["documents"],
         )
-        for entry in found
+        for entry in bins
     ]
 
 
 def similarities(report: Report) -> list[Bar]:
-    """Removed documents by their similarity to the survivor."""
-    found: Sequence[Mapping[str, Any]] = report["clusters"].get("similarities", [])
-    return [Bar(_range(entry["from"], entry["to"]), entry["removed"]) for entry in found]
+    """Return the removed documents by similarity to their survivor."""
+    bins: Sequence[Mapping[str, Any]] = report["clusters"].get("similarities", [])
+    return [Bar(_range(entry["from"], entry["to"]), entry["removed"]) for entry in bins]
 
 
 def _range(start: float, end: float) -> str:
@@ -69,27 +69,27 @@ def _range(start: float, end: float) -> str:
 
 
 def notes(report: Report) -> list[tuple[str, int, str]]:
-    """Name, number, and what it means, of what verification went through; nothing that is zero."""
+    """Return name, number and meaning of the counts of verification that are not zero."""
     clusters = report["clusters"]
     named = [
-        ("edges_verified", "pairs found as alike as was asked for"),
-        ("edges_failed", "pairs that shared a band and were not alike"),
-        ("restar_rounds", "new centres that a bucket was given at most"),
-        ("restar_unresolved", "members of buckets whose centres ran out; pairs among them may be left"),
+        ("edges_verified", "pairs whose similarity reaches the threshold"),
+        ("edges_failed", "pairs that shared a band and are not similar enough"),
+        ("restar_rounds", "largest number of new centres of a bucket"),
+        ("restar_unresolved", "members of buckets that reached the limit of centres; pairs among them may be missed"),
         ("capped_buckets", "buckets beyond deduplicate.bucket_limit"),
-        ("capped_members", "members of those that were compared with one document only"),
+        ("capped_members", "members of these buckets, each compared with one document only"),
     ]
     return [(name.replace("_", " "), clusters[name], meaning) for name, meaning in named if clusters.get(name)]
 
 
 def earlier(report: Report) -> list[tuple[str, int, int]]:
-    """Earlier corpus, documents that it has published, documents of this build that it has already."""
-    found: Mapping[str, Mapping[str, int]] = report["clusters"].get("earlier", {})
-    return [(name, counts["documents"], counts["removed"]) for name, counts in sorted(found.items())]
+    """Return for each earlier corpus its name, its documents, and the documents of this build that it already has."""
+    corpora: Mapping[str, Mapping[str, int]] = report["clusters"].get("earlier", {})
+    return [(name, counts["documents"], counts["removed"]) for name, counts in sorted(corpora.items())]
 
 
 class Repeated(NamedTuple):
-    """A line or paragraph that stands in many documents."""
+    """A line or paragraph that occurs in many documents."""
 
     kind: str
     documents: int
@@ -97,7 +97,7 @@ class Repeated(NamedTuple):
 
 
 def repeated(report: Report, most: int) -> list[Repeated]:
-    """The most frequent lines, then the most frequent paragraphs."""
+    """Return the most frequent lines, then the most frequent paragraphs."""
     repeats = report.get("repeats", {})
     return [
         Repeated(kind.removesuffix("s"), entry["documents"], entry["text"])
@@ -107,25 +107,25 @@ def repeated(report: Report, most: int) -> list[Repeated]:
 
 
 def largest(report: Report) -> list[Mapping[str, Any]]:
-    """The largest clusters, largest first."""
+    """Return the largest clusters, the largest first."""
     return list(report["clusters"].get("largest_clusters", []))
 
 
 def name_of(cluster: Mapping[str, Any]) -> str:
-    """The survivor's title, else its URL, else its id."""
+    """Return the survivor's title, else its URL, else its id."""
     excerpt = cluster["excerpt"] or {}
     return str(excerpt.get("title") or excerpt.get("url") or cluster["survivor"] or cluster["cluster"])
 
 
 def begins(cluster: Mapping[str, Any]) -> str:
-    """How the survivor's text begins, without its title; empty when an earlier corpus has it."""
+    """Return the beginning of the survivor's text without its title; empty if the survivor is in an earlier corpus."""
     excerpt = cluster["excerpt"] or {}
     text, title = str(excerpt.get("text") or ""), str(excerpt.get("title") or "")
     return text.removeprefix(title).lstrip() or text
 
 
 def alike(cluster: Mapping[str, Any]) -> str:
-    """How alike the removed members are to their survivors: least to greatest."""
+    """Return the least and greatest similarity of removed members to their survivors."""
     similarity = cluster["similarity"]
     if similarity is None:
         return ""
@@ -134,7 +134,7 @@ def alike(cluster: Mapping[str, Any]) -> str:
 
 
 def stages(report: Report) -> list[str]:
-    """All stages, in the order in which they act."""
+    """Return all stages in the order in which they run."""
     return list(dict.fromkeys(line["stage"] for lines in report["funnel"].values() for line in lines))
 
 
@@ -163,7 +163,7 @@ def funnel(report: Report) -> list[tuple[str, str, list[int]]]:
 
 
 def cuts(report: Report) -> list[tuple[str, str, list[int]]]:
-    """Stage, change, and the characters that it removed from documents that stay, by source; nothing that is zero."""
+    """Return stage, change and the characters that it removed from kept documents, by source, without rows of zeros."""
     lines: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]
     rows: dict[tuple[str, str], list[int]] = {}
     for number, entries in enumerate(lines.values()):
@@ -175,7 +175,7 @@ def cuts(report: Report) -> list[tuple[str, str, list[int]]]:
 
 
 class Tokens(NamedTuple):
-    """Tokens of one vocabulary, split and source."""
+    """The tokens of one vocabulary, split and source."""
 
     vocabulary: str
     split: str
@@ -186,7 +186,7 @@ class Tokens(NamedTuple):
 
 
 def tokens(report: Report) -> list[Tokens]:
-    """All languages of a source together."""
+    """Return the tokens by vocabulary, split and source, all languages together."""
     return [
         Tokens(vocabulary, split, source, *(sum(n[key] for n in languages.values()) for key in ("rows", "tokens", "utf8_bytes")))
         for vocabulary, facts in report["tokens"].items()

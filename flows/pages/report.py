@@ -1,4 +1,4 @@
-"""report.html: the closing report as one page that needs no network. Every number in it is one of report.json."""
+"""report.html: the closing report as one page that needs no network. All its numbers come from report.json."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -11,8 +11,8 @@ from flows.pages.shown import visible
 
 _SHOWN_REPEATS = 20
 _FUNNEL_NOTE = (
-    "Documents by stage and reason. What is dropped lies in the corpus' table of drops;"
-    " <code>corpusmill explain</code> shows one of them."
+    "Documents by stage and reason. Dropped documents are in the corpus' table of drops;"
+    " <code>corpusmill explain</code> shows any of them."
 )
 _STYLE = """
 main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
@@ -27,13 +27,13 @@ p.note{color:#555;max-width:60rem}
 
 
 def report_page(report: Report) -> str:
-    """The page as HTML; a function of the report alone."""
+    """Return the page as HTML; it depends on the report alone."""
     name = text(report["corpus"])
     sample = f" A sample build: about {report['limit']:,} documents of each source." if report.get("limit") else ""
     parts = [
         f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
         section("The funnel", _funnel(report), _FUNNEL_NOTE),
-        section("What was cut out of documents that stay", _cuts(report), "Characters by stage and reason."),
+        section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
         section("Deduplication", _deduplication(report)),
         section("Largest clusters", _largest(report)),
         section("Repeated lines and paragraphs", _repeated(report)),
@@ -50,7 +50,7 @@ def _totals(report: Report) -> str:
 
 
 def section(title: str, content: str, note: str = "") -> str:
-    """A part of a page with its heading; nothing when there is nothing to show."""
+    """Return a section of a page with its heading; empty if the content is empty."""
     if not content:
         return ""
     return f"<section><h2>{title}</h2>{f'<p class=note>{note}</p>' if note else ''}{content}</section>"
@@ -90,7 +90,7 @@ def _deduplication(report: Report) -> str:
         + "</div>"
     )
     cells = [[name, f"{count:,}", meaning] for name, count, meaning in figures.notes(report)]
-    tables.append(table(("verification", "how many", "which are"), cells, numbers=(1,)) if cells else "")
+    tables.append(table(("verification", "number", "meaning"), cells, numbers=(1,)) if cells else "")
     return "".join(f"<p></p>{made}" for made in tables if made)
 
 
@@ -123,7 +123,7 @@ def _excerpt(cluster: Mapping[str, Any]) -> str:
     if excerpt is None:
         return f'<span class="id">{text(cluster["survivor"] or cluster["cluster"])}</span> in an earlier corpus'
     title = f"<b>{text(excerpt['title'])}</b> " if excerpt["title"] else ""
-    # An address of a stranger is shown and not linked.
+    # An untrusted address is shown, not linked.
     url = f"{text(excerpt['url'])}<br>" if excerpt["url"] else ""
     named = f'<span class="id">{text(excerpt["source"])} {text(cluster["survivor"])}</span><br>{title}{url}'
     return f'<div class="excerpt">{named}{text(figures.begins(cluster))}</div>'
@@ -140,7 +140,7 @@ def _tokens(report: Report) -> str:
         [*map(text, row[:3]), f"{row.documents:,}", f"{row.tokens:,}", f"{row.utf8_bytes / max(1, row.tokens):.2f}"]
         for row in figures.tokens(report)
     ]
-    names = ("vocabulary", "split", "source", "documents", "tokens", "bytes a token")
+    names = ("vocabulary", "split", "source", "documents", "tokens", "bytes per token")
     return table(names, cells, numbers=range(3, 6)) if cells else ""
 
 
@@ -150,7 +150,7 @@ def _fingerprints(report: Report) -> str:
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), totals: int = 0) -> str:
-    """A table of cells that are HTML already; the last `totals` rows are sums."""
+    """Return a table of cells that are already HTML; the last `totals` rows are sums."""
     right = set(numbers)
     classes = [' class="number"' if column in right else "" for column in range(len(names))]
     head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(classes, names, strict=True))
@@ -165,5 +165,5 @@ def _number(count: int) -> str:
 
 
 def text(value: object) -> str:
-    """Text of strangers as HTML: escaped, without controls, and kept to its own direction."""
+    """Return untrusted text as HTML: escaped, without control characters, isolated in its own direction."""
     return f"<bdi>{escape(visible(str(value)))}</bdi>"

@@ -1,12 +1,12 @@
-"""Texts of strangers, made safe to show; reasons in a sentence."""
+"""Untrusted texts, made safe to show; the meaning of each reason."""
 
 import re
 
 from pipelines.contract.reasons import DropReason
 
 _LINE_ENDS = re.compile(r"\s*\n\s*")
-# Controls (a terminal obeys them), invisible formats and changes of direction (they make a text look like another), lone
-# surrogates. Not the joiners U+200C and U+200D, which Persian, Hindi and emoji need.
+# Control characters (a terminal obeys them), invisible formats and changes of direction (they make a text look like another),
+# lone surrogates. Not the joiners U+200C and U+200D, which Persian, Hindi and emoji need.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e0fff\ud800-\udfff]"
@@ -15,29 +15,29 @@ _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-
 
 
 def visible(text: str, limit: int | None = None) -> str:
-    r"""The text on one line, without anything that a terminal obeys; at most about `limit` characters of it.
+    r"""Return the text on one line, without anything that a terminal obeys; at most about `limit` characters of it.
 
     >>> visible("a \x1b[31mb\nc")
     'a <U+001B>[31mb ¶ c'
     """
     cut = text if limit is None or len(text) <= limit else text[:limit]
     line = _LINE_ENDS.sub(" ¶ ", cut.replace("\t", " "))
-    safe = _UNSAFE.sub(lambda found: f"<U+{ord(found[0]):04X}>", line)
-    return safe if cut is text else f"{safe.rstrip()} … ({len(text) - len(cut):,} characters more)"
+    safe = _UNSAFE.sub(lambda match: f"<U+{ord(match[0]):04X}>", line)
+    return safe if cut is text else f"{safe.rstrip()} … ({len(text) - len(cut):,} more characters)"
 
 
 def is_right_to_left(text: str) -> bool:
-    """Whether letters of a script that runs from right to left are in it."""
+    """Return whether the text has letters of a right-to-left script."""
     return _RIGHT_TO_LEFT.search(text) is not None
 
 
 MEANINGS = {
     DropReason.UNREADABLE: "the record is broken: its framing, its XML or its payload",
-    DropReason.CUT_OFF: "the file breaks off here; what should follow is lost",
-    DropReason.UNDECODABLE: "its bytes are text in no encoding that could be found",
+    DropReason.CUT_OFF: "the file is cut off here; the rest is lost",
+    DropReason.UNDECODABLE: "its bytes are not text in any encoding that was tried",
     DropReason.REPEATED_KEY: "an earlier record of the same unit has the same key",
     DropReason.EMPTY: "nothing was left after extraction or normalisation",
-    DropReason.EXTRACTION_FAILED: "the extractor refused the record",
+    DropReason.EXTRACTION_FAILED: "the extractor failed on the record",
     DropReason.BOILERPLATE_ONLY: "no prose: a disambiguation page or a list of links",
     DropReason.EXCLUDED: "named in the config's [exclude]: a takedown",
     DropReason.GARBLED: "too many replacement characters",
@@ -45,27 +45,27 @@ MEANINGS = {
     DropReason.NEAR_DUPLICATE: "a better document has nearly the same text",
     DropReason.SAME_URL: "a better document has the same address",
     DropReason.ALREADY_PUBLISHED: "an earlier corpus has it",
-    DropReason.CONTAMINATED: "it holds a run of words of a benchmark's text",
+    DropReason.CONTAMINATED: "it contains a run of words from a benchmark's text",
     DropReason.LANGUAGE_UNWANTED: "its language is not one of language.keep",
-    DropReason.LANGUAGE_UNCERTAIN: "its language scores less than language.score_limit",
-    DropReason.C4_LOREM_IPSUM: "it holds lorem ipsum",
-    DropReason.C4_CURLY_BRACKET: "it holds a curly bracket: source code, a template",
+    DropReason.LANGUAGE_UNCERTAIN: "the score of its language is below language.score_limit",
+    DropReason.C4_LOREM_IPSUM: "it contains lorem ipsum",
+    DropReason.C4_CURLY_BRACKET: "it contains a curly bracket: source code, a template",
     DropReason.C4_FEW_SENTENCES: "too few sentences",
     DropReason.GOPHER_WORD_COUNT: "too few or too many words",
     DropReason.GOPHER_WORD_LENGTH: "its words are too short or too long on average",
     DropReason.GOPHER_SYMBOLS: "too many # and … for its words",
     DropReason.GOPHER_BULLETS: "too many lines start with a bullet",
     DropReason.GOPHER_ELLIPSES: "too many lines end with an ellipsis",
-    DropReason.GOPHER_ALPHABETIC: "too few of its words hold a letter",
+    DropReason.GOPHER_ALPHABETIC: "too few of its words contain a letter",
     DropReason.GOPHER_STOP_WORDS: "too few of the commonest words of its language",
     DropReason.GOPHER_DUPLICATE_LINES: "too large a share of it is repeated lines",
     DropReason.GOPHER_DUPLICATE_PARAGRAPHS: "too large a share of it is repeated paragraphs",
     DropReason.GOPHER_TOP_NGRAM: "one word sequence makes up too large a share of it",
     DropReason.GOPHER_DUPLICATE_NGRAMS: "repeated word sequences make up too large a share of it",
-    DropReason.FINEWEB_PUNCTUATION: "too few of its lines end with a mark",
+    DropReason.FINEWEB_PUNCTUATION: "too few of its lines end with punctuation",
     DropReason.FINEWEB_SHORT_LINES: "too many of its lines are short",
     DropReason.FINEWEB_LIST: "too many line ends for its words: a list",
     DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
-    DropReason.NO_TOKENS: "the vocabulary made no token of it",
+    DropReason.NO_TOKENS: "the vocabulary encodes it as no tokens",
 }
-"""What a reason means; a test holds that none is missing."""
+"""The meaning of each reason; a test checks that none is missing."""

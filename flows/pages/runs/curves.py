@@ -1,4 +1,4 @@
-"""The curves of a run, thinned: thousands of steps become a few hundred columns, each with its mean and its extremes."""
+"""The curves of a run, thinned: thousands of steps become a few hundred columns, each with its mean and extremes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,22 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Line: TypeAlias = Mapping[str, Any]  # of metrics.jsonl
+Line: TypeAlias = Mapping[str, Any]  # one line of metrics.jsonl
 Floats: TypeAlias = NDArray[np.float64]
 
-COLUMNS = 500  # about one for every pixel of a chart
-MARKS = 200  # skipped updates and spikes of a run that are drawn, the strongest
-SPIKE = 6.0  # z-score of a loss or a gradient's norm from which it is marked though its update was made
+COLUMNS = 500  # about one per pixel of a chart
+MARKS = 200  # skipped updates and spikes drawn for a run: the strongest
+SPIKE = 6.0  # z-score of a loss or gradient norm from which an update that was made is marked
 AXES = {"steps": "step", "tokens": "tokens", "bytes": "bytes"}
 _TRAINING = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "mfu")
-_DIGITS = 5  # of a drawn number: less than a pixel
+_DIGITS = 5  # significant digits of a drawn number: finer than a pixel
 
 
 def curves(lines: Sequence[Line], columns: int = COLUMNS) -> dict[str, Any]:
-    """What the page draws of a run: `training` and `evaluations` (`x` by axis, `series` by metric), and `marks`.
+    """Return the curves of a run: `training` and `evaluations` (`x` by axis, `series` by metric), and `marks`.
 
-    Lines of at most `columns` steps are kept as they are; of more, each column has the mean of its steps, and `low` and
-    `high`. What is not finite is left out of them (None where nothing is left).
+    Up to `columns` lines are kept as they are. With more, each column has the mean of its steps, and `low` and `high`, over the
+    finite values (None if there is none).
 
     >>> curves([{"step": n, "tokens": 8 * n, "bytes": 30 * n, "loss": 9.0 - n} for n in (1, 2, 3, 4)], 2)["training"]["series"]
     {'loss': {'mean': [7.5, 5.5], 'low': [7.0, 5.0], 'high': [8.0, 6.0]}}
@@ -38,7 +38,7 @@ def curves(lines: Sequence[Line], columns: int = COLUMNS) -> dict[str, Any]:
 
 
 def _points(lines: Sequence[Line], keys: Sequence[str], columns: int) -> dict[str, Any]:
-    """The axes and the series of one kind of line."""
+    """Return the axes and the series of one kind of line."""
     starts = _starts(len(lines), columns)
     series = {key: _series(column(lines, key), starts) for key in keys if any(key in line for line in lines)}
     ends = [*(start - 1 for start in starts[1:]), len(lines) - 1] if lines else []
@@ -46,14 +46,14 @@ def _points(lines: Sequence[Line], keys: Sequence[str], columns: int) -> dict[st
 
 
 def _starts(lines: int, columns: int) -> list[int]:
-    """Where each column begins; columns differ by one line at most."""
+    """Return the first line of each column; columns differ by at most one line."""
     if lines <= columns:
         return list(range(lines))
     return [number * lines // columns for number in range(columns)]
 
 
 def column(lines: Sequence[Line], key: str) -> Floats:
-    """One metric of all lines; NaN where it is missing or not finite."""
+    """Return one metric of all lines; NaN where it is missing or not finite."""
     values = np.array([value if (value := line.get(key)) is not None else math.nan for line in lines], np.float64)
     return np.where(np.isfinite(values), values, math.nan)
 
@@ -74,12 +74,12 @@ def _numbers(values: Floats) -> list[float | None]:
 
 
 def marks(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """Skipped updates, and updates that were made though their loss or gradient was `SPIKE` deviations too large.
+    """Return the skipped updates, and the updates made although their loss or gradient was `SPIKE` deviations too large.
 
-    In the order of the steps, at most `MARKS`: the strongest.
+    At most the `MARKS` strongest, in the order of the steps.
     """
-    found = [line for line in lines if "skipped" in line or _strength(line) >= SPIKE]
-    strongest = sorted(found, key=_strength, reverse=True)[:MARKS]
+    marked = [line for line in lines if "skipped" in line or _strength(line) >= SPIKE]
+    strongest = sorted(marked, key=_strength, reverse=True)[:MARKS]
     return [_mark(line) for line in sorted(strongest, key=lambda line: line["step"])]
 
 
@@ -97,7 +97,7 @@ def _mark(line: Line) -> dict[str, Any]:
 
 
 def _strength(line: Line) -> float:
-    """The larger z-score; endless where the loss or the norm is not finite."""
+    """Return the larger z-score; infinite if the loss or the norm is not finite."""
     if not all(math.isfinite(value) for key in ("loss", "gradient_norm") if (value := line.get(key)) is not None):
         return math.inf
     scores = (line.get("loss_z"), line.get("gradient_norm_z"))

@@ -1,4 +1,4 @@
-"""Cards of the data that runs were trained on."""
+"""Cards of the data on which runs were trained."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from flows.pages.runs.loading import Run
 
 
 def cards(runs: Sequence[Run]) -> str:
-    """A card for every tokens dataset, with the runs that were trained on it."""
+    """Return a card for every tokens dataset, with the runs that were trained on it."""
     groups: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
         groups.setdefault(run.card.fingerprint or run.card.where, []).append(number)
@@ -19,13 +19,13 @@ def cards(runs: Sequence[Run]) -> str:
 def _card(card: DataCard, runs: Sequence[tuple[int, Run]]) -> str:
     head = f"<h3>{', '.join(named(number, run) for number, run in runs)}</h3>"
     if card.problem is not None:
-        known = next((found for _, run in runs if (found := fingerprint(run))), None)
+        known = next((known for _, run in runs if (known := fingerprint(run))), None)
         was = f" Its fingerprint was <span class=id>{text(known)}</span>." if known else ""
         return f"<article>{head}<p>The dataset cannot be read: {text(card.problem)}.{was}</p></article>"
     others = [run for _, run in runs if fingerprint(run) != card.fingerprint]
     warned = "".join(
         f'<p class="verdict failed">{text(run.name)} was trained on another dataset,'
-        f" <span class=id>{text(fingerprint(run))}</span>; what lies there now is described.</p>"
+        f" <span class=id>{text(fingerprint(run))}</span>; this card describes the dataset that is there now.</p>"
         for run in others
     )
     facts = "".join(f"<tr><th>{name}</th><td>{text(value)}</td></tr>" for name, value in card.facts)
@@ -50,7 +50,7 @@ def _sources(sources: Sequence[SourceCard]) -> str:
     ]
     heads = (
         *("source", "kind", "snapshot", "licence", "languages", "documents found", "published"),
-        *("train tokens", "share", "validation tokens", "bytes", "bytes a token"),
+        *("train tokens", "share", "validation tokens", "bytes", "bytes per token"),
     )
     totals = _totals(sources) if len(sources) > 1 else []
     return table(heads, [*cells, *totals], numbers=range(5, 12), totals=len(totals))

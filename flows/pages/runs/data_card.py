@@ -1,4 +1,4 @@
-"""What a run was trained on, from the manifests of its tokens dataset and of that one's ancestors."""
+"""The data of a run, from the manifests of its tokens dataset and of the datasets that this was made from."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _COUNTS = ("rows", "tokens", "utf8_bytes")
 
 @dataclass(frozen=True, slots=True)
 class SourceCard:
-    """One source. What no manifest says is None."""
+    """One source; None where no manifest has the value."""
 
     name: str
     kind: str | None
@@ -28,13 +28,13 @@ class SourceCard:
 
     @property
     def bytes_per_token(self) -> float | None:
-        """Of the train split."""
+        """Bytes per token of the train split."""
         return self.train["utf8_bytes"] / self.train["tokens"] if self.train["tokens"] else None
 
 
 @dataclass(frozen=True, slots=True)
 class DataCard:
-    """A tokens dataset. `problem` says why nothing more is known."""
+    """A tokens dataset; `problem` says why it could not be read."""
 
     where: str
     fingerprint: str | None = None
@@ -45,17 +45,17 @@ class DataCard:
 
 
 def data_card(data: Mapping[str, Any], base: Path | None) -> DataCard:
-    """The card of a config's [data]; `base` is the folder in which the run was started, where that can be told.
+    """Return the card of a config's [data]; `base` is the folder in which the run was started, if that is known.
 
-    A dataset that is gone or damaged gives a card with the problem.
+    A dataset that is missing or damaged gives a card with the problem.
     """
     where = str(data["tokens"])
     tried = [where] if base is None or "://" in where else [str(base / where), where]
     problem = ""
     for uri in tried:
         try:
-            found = shards.find(uri, data.get("name"))
-            return _card(found, manifest.read(found))
+            folder = shards.find(uri, data.get("name"))
+            return _card(folder, manifest.read(folder))
         except DatasetError as error:
             problem = problem or str(error)
     return DataCard(where, problem=problem)
@@ -73,13 +73,13 @@ def _card(uri: str, tokens: Manifest) -> DataCard:
 
 
 def _root(uri: str, tokens: Manifest) -> str | None:
-    """The build's folder, when the dataset lies where the build wrote it."""
+    """Return the output folder of the build, if the dataset is where the build wrote it."""
     end = "/" + files.join(tokens.dataset, tokens.fingerprint[: manifest.FINGERPRINT_CHARACTERS])
     return uri.removesuffix(end) if uri.endswith(end) else None
 
 
 def _ancestor(root: str | None, dataset: str, fingerprint: object) -> Manifest | None:
-    """None when a dataset was handed over without it."""
+    """Return the manifest of a dataset that this one was made from, or None if it was handed over without it."""
     if root is None or not isinstance(fingerprint, str):
         return None
     folder = manifest.folder(root, dataset, fingerprint)
@@ -109,22 +109,22 @@ def _sum(languages: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 def _facts(uri: str, tokens: Manifest, corpus: Manifest | None) -> list[tuple[str, str]]:
     tokenizer, config = tokens.facts["tokenizer"], tokens.config
     made_from = tokens.made_from
-    said = [
+    rows = [
         ("corpus", str(config.get("corpus", {}).get("name", ""))),
         ("folder", uri),
         ("tokens dataset", f"{tokens.dataset} {tokens.fingerprint}"),
-        ("corpus dataset", str(made_from.get("corpus") or "") + ("" if corpus else " (its manifest is not beside the tokens)")),
+        ("corpus dataset", str(made_from.get("corpus") or "") + ("" if corpus else " (its manifest is not next to the tokens)")),
         ("vocabulary dataset", str(made_from.get("vocabulary") or "")),
         (
             "tokenizer",
             f"{tokenizer['kind']} ({tokenizer['library']}), {tokenizer['size']:,} pieces, sha256 {tokenizer['sha256']}",
         ),
     ]
-    return [(name, value) for name, value in (*said, *_choices(config)) if value.strip()]
+    return [(name, value) for name, value in (*rows, *_choices(config)) if value.strip()]
 
 
 def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was kept of the sources, by the build's config."""
+    """Return what the config of the build keeps of the sources."""
     language, quality = config.get("language", {}), config.get("quality", {})
     near, exclude = config.get("deduplicate", {}), config.get("exclude", {})
     taken_down = sum(len(names) for names in exclude.values())

@@ -1,4 +1,4 @@
-"""Reads the folder of a pretraining run: its config, numbers, curves, samples and data."""
+"""The folder of a pretraining run, read: its config, numbers, curves, samples and data."""
 
 import importlib.util
 import json
@@ -14,30 +14,30 @@ from flows.pages.runs.data_card import DataCard, data_card
 from pipelines.contract.errors import UserError
 from training.run.progress import read_metrics
 
-CONFIG, METRICS, SAMPLES, REPORT = "config.json", "metrics.jsonl", "samples.jsonl", "report.json"  # of a run's folder
+CONFIG, METRICS, SAMPLES, REPORT = "config.json", "metrics.jsonl", "samples.jsonl", "report.json"  # in the folder of a run
 _SECTIONS = ("data", "rows", "objective", "model", "train", "run")
 
 
 class RunsError(UserError):
-    """A folder is no run, or a file of it cannot be read; the message names it and the fix."""
+    """A folder is not a run, or a file in it cannot be read; the message names it and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it lies on the disk, finished or not."""
+    """A pretraining run on disk, finished or not."""
 
-    name: str  # of its folder, with as many of its parents as set it apart from the other runs
+    name: str  # of its folder, with as many parents as distinguish it from the other runs
     folder: Path
     config: dict[str, Any]
     numbers: dict[str, Any]  # see `_numbers`
     curves: dict[str, Any]  # see flows.pages.runs.curves
-    samples: list[dict[str, Any]]  # step, prompt, text; the last one is that of the report
+    samples: list[dict[str, Any]]  # step, prompt, text; the last one is the report's
     card: DataCard
-    state: dict[str, Any]  # of its last checkpoint: what the model is, what it was trained on, where
+    state: dict[str, Any]  # of its last checkpoint: the model, its data, its machine
 
 
 def read_run(folder: Path, name: str) -> Run:
-    """Everything that the page shows of a run. Raises RunsError."""
+    """Return everything that the page shows of a run. Raises RunsError."""
     config = _config(folder)
     lines, report = read_metrics(folder / METRICS), _json(folder / REPORT)
     state = _state(folder)
@@ -58,7 +58,7 @@ def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     advice = "name the folder that run.out of a pretraining config names"
     if not path.is_file():
-        raise RunsError(f"{folder}: is no pretraining run: there is no {CONFIG} in it; {advice}")
+        raise RunsError(f"{folder}: is not a pretraining run: it has no {CONFIG}; {advice}")
     config = _json(path)
     if missing := [name for name in _SECTIONS if not isinstance(config.get(name), dict)]:
         raise RunsError(f"{path}: is not the config of a pretraining run: it has no section {missing[0]!r}; {advice}")
@@ -66,23 +66,23 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a file, empty if there is no file. Raises RunsError."""
+    """Return the JSON object in a file; empty if there is no file. Raises RunsError."""
     if not path.is_file():
         return {}
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise RunsError(f"{path}: holds no JSON object ({error}); start the run again, which writes it anew") from None
+        raise RunsError(f"{path}: is not a JSON object ({error}); start the run again, which rewrites it") from None
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """What the newest checkpoint says of itself; empty when there is none yet."""
+    """Return the state of the newest checkpoint; empty if there is none yet."""
     states = sorted(folder.glob("checkpoints/step-*/state.json"), key=lambda path: (len(path.parent.name), path.parent.name))
     return _json(states[-1]) if states else {}
 
 
 def _started_in(folder: Path, out: str) -> Path | None:
-    """The folder from which relative paths of the config are meant."""
+    """Return the folder to which the config's paths are relative, if `out` ends like the folder of the run."""
     tail = Path(out)
     if tail.is_absolute() or folder.parts[-len(tail.parts) :] != tail.parts:
         return None
@@ -90,7 +90,7 @@ def _started_in(folder: Path, out: str) -> Path | None:
 
 
 def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataCard) -> int | None:
-    """By the checkpoint, else by the config and its data; None where these are gone, or PyTorch is not here."""
+    """Return the number of parameters, from the checkpoint or the config and its data; None without these or PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return None
     from training.run.count import parameters, planned_parameters
@@ -104,7 +104,7 @@ def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataC
 
 
 def _numbers(lines: Sequence[Line], report: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """What the run came to so far; None where there is nothing yet."""
+    """Return the numbers of the run so far; None where there is no value yet."""
     evaluated = [line for line in lines if "validation_loss" in line]
     last = lines[-1] if lines else {}
     best = _least(evaluated, "validation_loss")
@@ -131,16 +131,16 @@ def _least(lines: Sequence[Line], key: str) -> Line:
 
 
 def _typical(lines: Sequence[Line], key: str) -> float | None:
-    """The median, which no slow first step moves."""
+    """Return the median, which a slow first step does not move."""
     finite = [value for value in column(lines, key).tolist() if math.isfinite(value)]
     return median(finite) if finite else None
 
 
 def _samples(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """By step; the report's, which is of the last step, at the end."""
-    found = read_metrics(folder / SAMPLES)
+    """Return the samples by step; the report's sample, of the last step, is the last."""
+    samples = read_metrics(folder / SAMPLES)
     if report.get("sample"):
-        found = [line for line in found if line["step"] != report["steps"]]
+        samples = [line for line in samples if line["step"] != report["steps"]]
         prompt = config.get("sample", {}).get("prompt", "")
-        found.append({"step": report["steps"], "prompt": prompt, "text": report["sample"]})
-    return found
+        samples.append({"step": report["steps"], "prompt": prompt, "text": report["sample"]})
+    return samples

@@ -1,4 +1,4 @@
-"""What runs came to, beside each other."""
+"""The table of the runs' numbers, side by side."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from flows.pages.runs.cells import NOTHING, count, decimal, fingerprint, megabyt
 from flows.pages.runs.loading import Run
 
 NUMBERS_NOTE = (
-    "Losses are nats per target. Families predict different targets: across them compare how far a loss lies below the entropy"
-    " of its own targets' unigrams (dashed), or bits per byte. The best of runs that predict the same is bold."
+    "Losses are nats per target. Families predict different targets: to compare them, see how far a loss is below the unigram"
+    " entropy of its own targets (dashed), or bits per byte. Among runs that predict the same targets, the best is bold."
 )
 
 
 def numbers(runs: Sequence[Run]) -> str:
-    """A row for every number, a column for every run."""
+    """Return a table with a row for every number and a column for every run."""
     rows: list[list[str]] = [
         ["model", *(text(f"{run.config['model']['family']} {run.config['model'].get('size', '')}") for run in runs)],
         ["parameters", *(count(run.numbers["parameters"]) for run in runs)],
@@ -48,7 +48,7 @@ def _losses(runs: Sequence[Run]) -> list[list[str]]:
         ["… at step", *(count(line.get("step")) for line in best)],
         *([f"… last, {text(key.split('/', 1)[1])}", *_row(runs, [line.get(key) for line in last], min)] for key in sources),
         ["unigram entropy", *_row(runs, entropy)],
-        ["… best is below it by", *_row(runs, below, max)],
+        ["… minus the best loss", *_row(runs, below, max)],
         ["bits per byte, first", *_row(runs, [line.get(bits) for line in first])],
         ["bits per byte, last", *_row(runs, [line.get(bits) for line in last], min)],
         ["bits per byte, best", *_row(runs, [line.get(bits) for line in bits_of], min)],
@@ -59,7 +59,7 @@ def _losses(runs: Sequence[Run]) -> list[list[str]]:
 def _row(
     runs: Sequence[Run], values: Sequence[float | None], best: Callable[[Iterable[float]], float] | None = None
 ) -> list[str]:
-    """The cells; of runs that can be compared, the best is bold."""
+    """Return the cells of a row; the best of comparable runs is bold."""
     cells = [decimal(value, 3) for value in values]
     for group in _comparable(runs) if best else []:
         there = {number: value for number in group if (value := values[number]) is not None and math.isfinite(value)}
@@ -70,7 +70,7 @@ def _row(
 
 
 def _comparable(runs: Sequence[Run]) -> list[list[int]]:
-    """Runs that predict the same targets of the same rows."""
+    """Group the runs that predict the same targets of the same rows."""
     groups: dict[str, list[int]] = {}
     for number, run in enumerate(runs):
         same = (run.config["objective"], run.config["rows"], run.config["train"].get("eval_rows"), fingerprint(run) or number)
@@ -86,10 +86,10 @@ def _state(run: Run) -> str:
 
 
 def _circumstances(run: Run) -> list[str]:
-    """A line each: what the run's last bits depend on, by its newest checkpoint, else by its config."""
+    """Return what the run's last bits depend on, from its newest checkpoint or its config."""
     known, config = run.state.get("circumstances", {}), run.config["train"]
     processes, threads = known.get("processes", 1), known.get("threads", config.get("threads"))
-    said = [
+    lines = [
         ", ".join(str(part) for part in (known.get("device", config.get("device")), config.get("dtype")) if part),
         str(known.get("machine", "")),
         f"{processes} processes ({known.get('strategy')})" if processes and processes > 1 else "",
@@ -97,4 +97,4 @@ def _circumstances(run: Run) -> list[str]:
         f"torch {known['torch']}" if "torch" in known else "",
         f"corpusmill {known['code']}" if "code" in known else "",
     ]
-    return [line for line in said if line]
+    return [line for line in lines if line]

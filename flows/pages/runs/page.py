@@ -1,4 +1,4 @@
-"""The page that compares pretraining runs: its numbers and texts are HTML, its curves are drawn by runs.js from its data."""
+"""The page that compares pretraining runs: numbers and texts are HTML; runs.js draws the curves from the data in the page."""
 
 import base64
 import hashlib
@@ -21,25 +21,25 @@ _ASSETS = Path(__file__).parent / "assets"
 _SHOWN_SAMPLES = 40  # of a run, spread over its steps
 _SAMPLE_CHARACTERS = 2000
 _CURVES_NOTE = (
-    "Choose runs in the bar, and what the curves run over. Training losses are smoothed; behind them are the steps themselves"
-    " (of long runs each column's mean and range). A cross is an update that was skipped, a triangle a spike that was not."
+    "The bar selects the runs and the horizontal axis. Training losses are smoothed over the raw steps (in long runs, over each"
+    " column's mean and range). A cross marks a skipped update, a triangle a spike whose update was made."
 )
 
 
 def write_runs(runs: Sequence[Path], out: Path) -> Path:
-    """Write the page that compares these runs; the path of it. Runs that still go on are shown as far as they are.
+    """Write the page that compares these runs; return its path. Unfinished runs are shown up to their last step.
 
-    Raises RunsError (a ValueError) for a folder that is no run, or when none is named.
+    Raises RunsError for a folder that is not a run, or if no folder is named.
     """
     folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
     if not folders:
-        raise RunsError("no run is named; name the folders that run.out of their configs names")
+        raise RunsError("no run is named; name the folders that run.out of the configs names")
     files.write_text(str(out), runs_page([read_run(*named) for named in zip(folders, _names(folders), strict=True)]))
     return out
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names, with parents where two are alike."""
+    """Return the names of the folders, with as many parents as distinguish them."""
     for parts in range(1, max(len(folder.parts) for folder in folders)):
         names = ["/".join(folder.parts[-parts:]) for folder in folders]
         if len(set(names)) == len(names):
@@ -48,10 +48,10 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def runs_page(runs: Sequence[Run]) -> str:
-    """The page as HTML; a function of the runs alone, with nothing in it that loads anything."""
+    """Return the page as HTML; it depends on the runs alone and loads nothing."""
     script = (_ASSETS / "runs.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Strangers' text is escaped; were some of it not, the browser would still run no other script than this one.
+    # Untrusted text is escaped; even if some were not, the browser would run no script but this one.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     listed = ", ".join(run.name for run in runs)
     parts = [
@@ -77,7 +77,7 @@ def _summary(runs: Sequence[Run]) -> str:
 
 
 def _curves(runs: Sequence[Run]) -> str:
-    """The bar, and a place for every chart; runs.js draws them."""
+    """Return the bar and an empty figure for every chart; runs.js draws them."""
     runs_shown = "".join(
         f'<label class="run {colour(number)}"><input type="checkbox" data-run="{number}" checked>'
         f'<svg viewBox="0 0 22 8"><line class="line" x2="22" y1="4" y2="4"/></svg>{text(run.name)}</label>'
@@ -111,7 +111,7 @@ def _chart(chart: Mapping[str, Any]) -> str:
 
 
 _CHARTS = (
-    # key, title, unit, whether it starts logarithmic, whether it is smoothed
+    # key, title, unit, logarithmic at first, smoothed
     ("loss", "Training loss", "nats per target", False, True),
     ("validation_loss", "Validation loss", "nats per target", False, False),
     ("validation_bits_per_byte", "Validation, bits per byte", "", False, False),
@@ -123,7 +123,7 @@ _CHARTS = (
 
 
 def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The charts for which any run has a curve, those of single sources last."""
+    """Return the charts for which a run has a curve, those of single sources last."""
     keys = sorted({key for run in runs for part in ("training", "evaluations") for key in run.curves[part]["series"]})
     known = [chart for chart in _CHARTS if chart[0] in keys]
     for key in (key for key in keys if "/" in key):
@@ -135,7 +135,7 @@ def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def _data(runs: Sequence[Run]) -> str:
-    """The curves for runs.js; escaped so that no text in it can end the element that holds it."""
+    """Return the curves for runs.js as JSON, escaped so that no text can end the element around it."""
     described = [
         {
             "name": visible(run.name),
@@ -151,7 +151,7 @@ def _data(runs: Sequence[Run]) -> str:
 
 
 def _samples(runs: Sequence[Run]) -> str:
-    """What each run wrote last, and before that."""
+    """Return the last sample of each run and, folded, the earlier ones."""
     shown = "".join(_samples_of(number, run) for number, run in enumerate(runs) if run.samples)
     return f'<div class="samples">{shown}</div>' if shown else ""
 
@@ -161,12 +161,12 @@ def _samples_of(number: int, run: Run) -> str:
     kept = _spread(earlier, _SHOWN_SAMPLES - 1)
     left = f", {len(kept)} of {len(earlier)}" if len(kept) < len(earlier) else ""
     before = "".join(map(_sample, reversed(kept)))
-    folded = f"<details><summary>{len(earlier)} before it{left}</summary>{before}</details>" if earlier else ""
+    folded = f"<details><summary>{len(earlier)} earlier{left}</summary>{before}</details>" if earlier else ""
     return f"<article><h3>{named(number, run)}</h3>{_sample(last)}{folded}</article>"
 
 
 def _spread(samples: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """At most so many, the first among them."""
+    """Return at most `most` samples, evenly spread, with the first among them."""
     return list(samples) if len(samples) <= most else [samples[number * len(samples) // most] for number in range(most)]
 
 
@@ -180,14 +180,14 @@ def _sample(sample: Mapping[str, Any]) -> str:
 
 
 def _lines(value: str) -> str:
-    """Text of strangers that keeps its lines."""
+    """Return untrusted text as HTML, with its line breaks."""
     cut = value[:_SAMPLE_CHARACTERS]
-    more = f" … ({len(value) - len(cut):,} characters more)" if len(cut) < len(value) else ""
+    more = f" … ({len(value) - len(cut):,} more characters)" if len(cut) < len(value) else ""
     return "\n".join(escape(visible(line)) for line in cut.split("\n")) + more
 
 
 def _config(runs: Sequence[Run]) -> str:
-    """What differs first; then everything."""
+    """Return the settings that differ, then all settings."""
     configs = [_flat(run.config) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     differing = [key for key in keys if len({config.get(key) for config in configs}) > 1 and key != "run.out"]
@@ -196,13 +196,13 @@ def _config(runs: Sequence[Run]) -> str:
         return everything
     if not differing:
         return f"<p>The configs are the same.</p><details><summary>The whole config</summary>{everything}</details>"
-    note = f"<p class=note>What is not as in {named(0, runs[0])} is marked.</p>"
+    note = f"<p class=note>Values that differ from {named(0, runs[0])} are marked.</p>"
     differences = note + _settings(runs, configs, differing)
-    return f"<h3>What differs</h3>{differences}<details><summary>The whole configs</summary>{everything}</details>"
+    return f"<h3>Differences</h3>{differences}<details><summary>The whole configs</summary>{everything}</details>"
 
 
 def _settings(runs: Sequence[Run], configs: Sequence[Mapping[str, str]], keys: Sequence[str]) -> str:
-    """A row a key; what is not as in the first run is marked."""
+    """Return a table with a row per key; values that differ from the first run's are marked."""
     rows: list[list[str]] = []
     for key in keys:
         values = [config.get(key) for config in configs]
@@ -214,7 +214,7 @@ def _settings(runs: Sequence[Run], configs: Sequence[Mapping[str, str]], keys: S
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Values by dotted name, as they stand in a TOML file or nearly so."""
+    """Return the values by dotted name, written nearly as in TOML."""
     flat: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, Mapping) and value:

@@ -63,7 +63,7 @@ url         https://bread.example/rye
 title       Rye bread for patient people
 date        2026-10-01T06:04:00Z
 language    en, score 0.977
-rule        none would drop it
+rule        no rule would drop it
 text        1,061 characters
 
 copy of     {RYE_SURVIVOR}, similarity 0.9018, near
@@ -74,7 +74,7 @@ survivor    in the corpus: corpus/…/documents/pages.warc, row 2
   url       https://copy.example/rye
   title     Rye bread for patient people
   date      2026-10-01T06:07:00Z
-differences 210 words equal, 2 only here [-so-], 2 only in the survivor {{+so+}}
+differences 210 words equal, 2 only here [-like this-], 2 only in the survivor {{+like this+}}
 
 … 50 words equal …
 room, and wait until it has doubled and smells of [-apples.-] {{+cider.+}} ¶ For one loaf I take four hundred grams of \
@@ -159,7 +159,7 @@ def test_what_nobody_knows_is_a_line_and_exit_code_1(tiny, told) -> None:
     first, second = err.splitlines()
     assert first == (
         f"corpusmill: 123456: no document of {tiny.out} has this id, URL or origin, in the corpus or among the drops;"
-        " the ids beside it are 0719463dc5abfe4734c1109060aa66bd and 159ce3cdc20229a6f79e7fd6b5481928"
+        " the nearest ids are 0719463dc5abfe4734c1109060aa66bd and 159ce3cdc20229a6f79e7fd6b5481928"
     )
     assert second.startswith("corpusmill: https://nowhere.example/<U+001B>[2J: no document of")
     assert out.startswith(f"id          {RYE}\n")
@@ -305,7 +305,7 @@ def test_a_work_lists_its_pieces_and_an_ambiguous_prefix_what_fits(tmp_path, tol
         f"{name(17).hex()}  kept                              web  a.warc#17",
     ]
     HandMade(tmp_path / "other").dataset("corpus", kept("one", "two", first=0x123456 << 104))
-    assert told(str(tmp_path / "other"), "123456")[1].startswith("123456: 2 ids that begin so; name one to see more\n")
+    assert told(str(tmp_path / "other"), "123456")[1].startswith("123456: 2 ids begin with it; name one to see more\n")
     assert told(str(tmp_path), "0" * 30 + "11")[1].startswith(
         f"id          {name(17).hex()}, a piece of the work {name(7).hex()}\n"
     )
@@ -317,7 +317,7 @@ def test_what_was_cut_out_of_a_kept_document_is_marked(tmp_path, told) -> None:
     mine.dataset("documents/web", Batch(before, Ledger()))
     mine.dataset("corpus", rewrite(born("read", before), "repeats", Change.REPEATED_LINES, pa.array(["keep this. and this"])))
     _, out, _ = told(str(tmp_path), name(1).hex())
-    assert out.endswith("cut         3 words, marked [-so-]\nkeep this. [-share me now.-] and this\n")
+    assert out.endswith("cut         3 words, marked [-like this-]\nkeep this. [-share me now.-] and this\n")
 
 
 def test_hostile_texts_move_no_cursor_and_no_line(tmp_path, told) -> None:
@@ -364,4 +364,4 @@ def test_every_reason_has_a_meaning() -> None:
 
 def test_visible_cuts_and_says_so() -> None:
     assert visible("a\t b\r\n\r\n c\x00") == "a  b ¶ c<U+0000>"
-    assert visible("x" * 1_000_000, 5) == "xxxxx … (999,995 characters more)"
+    assert visible("x" * 1_000_000, 5) == "xxxxx … (999,995 more characters)"

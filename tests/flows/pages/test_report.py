@@ -132,7 +132,9 @@ def test_texts_of_strangers_are_only_text(report) -> None:
     assert "<script" not in markdown.replace("\\<script", "") and "[a](" not in markdown
     for shown in (page, told(bad), markdown):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
-    assert f"earlier corpus {visible(HOSTILE)}: 9 documents, 4 of this build's are there already" in told(bad).replace("\n", " ")
+    assert f"earlier corpus {visible(HOSTILE)}: 9 documents; 4 documents of this build are already in it" in told(bad).replace(
+        "\n", " "
+    )
 
 
 def test_without_deduplication_and_tokens_the_page_is_still_one(report) -> None:

@@ -135,7 +135,7 @@ def test_numbers_stand_beside_each_other(pair: list[Path], tmp_path: Path) -> No
     assert rows["validation loss, first"] == ["6.000", "7.000"]
     assert rows["validation loss, last"] == rows["validation loss, best"] == ["<b>5.200</b>", "6.600"]
     assert rows["… at step"] == ["40", "20"] and rows["… last, tales"] == ["<b>5.000</b>", "6.500"]
-    assert rows["unigram entropy"] == ["5.750", "·"] and rows["… best is below it by"] == ["0.550", "·"]
+    assert rows["unigram entropy"] == ["5.750", "·"] and rows["… minus the best loss"] == ["0.550", "·"]
     assert rows["bits per byte, last"] == ["<b>1.733</b>", "2.200"]
     assert rows["updates skipped"] == ["1", "0"] and rows["MFU, median"] == ["40.0%", "40.0%"]
     assert rows["tokens/s, median"] == ["5,020", "5,013"]
@@ -146,12 +146,12 @@ def test_numbers_stand_beside_each_other(pair: list[Path], tmp_path: Path) -> No
 
 def test_configs_show_what_differs(pair: list[Path], tmp_path: Path) -> None:
     page = write_runs(pair, tmp_path / "runs.html").read_text()
-    differs, whole = page.split("What differs")[1].split("The whole configs")
+    differs, whole = page.split("Differences")[1].split("The whole configs")
     assert rows_of(differs).keys() == {"", "train.learning_rate"}
     assert "<mark><bdi>0.03</bdi></mark>" in differs and "<mark><bdi>0.003" not in differs
     assert rows_of(whole)["train.steps"] == ["40", "40"] and rows_of(whole)["train.phases"] == ["[]", "[]"]
     alone = write_runs(pair[:1], tmp_path / "one.html").read_text()
-    assert "What differs" not in alone and rows_of(alone)["train.learning_rate"] == ["0.003"]
+    assert "Differences" not in alone and rows_of(alone)["train.learning_rate"] == ["0.003"]
     assert "<mark>" not in alone
 
 
@@ -186,7 +186,7 @@ def test_a_run_that_was_moved_with_its_build_finds_it(tmp_path: Path) -> None:
     (tmp_path / "first").rename(tmp_path / "second")
     run = read_run(tmp_path / "second" / "work" / "run", "run")
     assert run.card.problem is None and [source.found for source in run.card.sources] == [None, None]
-    assert dict(run.card.facts)["corpus dataset"] == f"{CORPUS} (its manifest is not beside the tokens)"
+    assert dict(run.card.facts)["corpus dataset"] == f"{CORPUS} (its manifest is not next to the tokens)"
 
 
 def test_texts_of_strangers_are_only_text(pair: list[Path], tmp_path: Path) -> None:
@@ -212,15 +212,13 @@ def test_a_run_that_has_only_begun_has_a_page(pair: list[Path], tmp_path: Path, 
 
 def test_what_is_no_run_is_named(pair: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        ValueError, match=r"empty: is no pretraining run: there is no config.json in it; name the folder that run.out"
-    ):
+    with pytest.raises(ValueError, match=r"empty: is not a pretraining run: it has no config.json; name the folder that run.out"):
         write_runs([*pair, tmp_path / "empty"], tmp_path / "runs.html")
     (tmp_path / "empty" / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(ValueError, match=r"config.json: is not the config of a pretraining run: it has no section 'data'"):
         write_runs([tmp_path / "empty"], tmp_path / "runs.html")
     (pair[0] / "report.json").write_text("{")
-    with pytest.raises(ValueError, match=r"report.json: holds no JSON object"):
+    with pytest.raises(ValueError, match=r"report.json: is not a JSON object"):
         write_runs(pair, tmp_path / "runs.html")
     with pytest.raises(ValueError, match="no run is named"):
         write_runs([], tmp_path / "runs.html")
