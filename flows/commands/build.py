@@ -5,7 +5,7 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
-from flows.commands.arguments import Commands, output, positive
+from flows.commands.arguments import Commands, need, output, positive
 
 if TYPE_CHECKING:
     from pipelines.units.context import Context
@@ -28,6 +28,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    need("great_expectations", "flows", "a build needs Great Expectations for its gates")
     from flows import drive
     from flows.commands.console import BuildConsole, closing_tables
     from pipelines import config
