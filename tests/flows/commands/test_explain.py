@@ -132,7 +132,7 @@ def test_a_kept_document_names_its_split_and_what_was_dropped_for_it(tiny, told)
         ("http://www.he.example", "at language: language_unwanted"),  # the address in another form
         ("pages.warc#14647", "at read: unreadable (the record is broken: its framing, its XML or its payload)"),
         ("https://private.example/garden", "at exclude: excluded (named in the config's [exclude]: a takedown)"),
-        ("https://code.example/circle", "at quality: c4_curly_bracket (it holds a curly bracket: source code, a template)"),
+        ("https://code.example/circle", "at quality: c4_curly_bracket (it contains a curly bracket: source code, a template)"),
     ],
 )
 def test_other_drops_show_the_reason(tiny, told, key: str, line: str) -> None:

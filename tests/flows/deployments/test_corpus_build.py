@@ -15,6 +15,7 @@ from prefect.states import Failed
 from flows import drive
 from flows.deployments import artifacts, corpus_build, serve
 from flows.lock import LockedError, locked
+from pipelines.beam.runners import WorkerError
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest, schema
 from pipelines.contract.batch import born, documents_from, sift
@@ -135,7 +136,7 @@ def test_only_what_may_be_different_next_time_is_tried_again():
     def may_help(error: Exception) -> bool:
         return corpus_build.another_try_may_help(None, None, Failed(data=error))
 
-    assert may_help(ConnectionError("store")) and may_help(RuntimeError("worker killed"))
+    assert may_help(ConnectionError("store")) and may_help(WorkerError("unit a: its worker was killed"))
     assert not may_help(ValueError("config")) and not may_help(LockedError("out")) and not may_help(AssertionError())
 
 
