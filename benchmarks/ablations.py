@@ -101,6 +101,7 @@ def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ab
             diverged.append(str(error))
             said = f"diverged: {error}"
         else:
+            assert found is not None, "it is one process, and no dry run"
             assert found.last_bits_per_byte is not None, "causal_lm predicts every token"
             losses.append(found.last_validation_loss)
             bits.append(found.last_bits_per_byte)

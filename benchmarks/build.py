@@ -152,7 +152,7 @@ def kind(stack: str) -> str:
             return "text functions"
         if "pipelines/sources/" in frame:
             return "reading"
-        if re.search(r"pipelines/(parts|contract|stages|datasets)", frame):
+        if re.search(r"pipelines/(units|contract|stages|datasets|clustering)", frame):
             return "Arrow and bookkeeping"
     return "Beam"
 

@@ -8,6 +8,9 @@ The last line on stdout is JSON. All with 14 bands of 8 rows (112 permutations) 
 itself (words, n-grams) is done in the plainest Python: split and join.
 """
 
+# pyright: reportMissingImports=false
+# The peers are installed in another environment.
+
 import json
 import sys
 import time

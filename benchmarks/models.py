@@ -33,7 +33,8 @@ from training.models.bert import BERTShape
 from training.models.families import Model, Shape, make, parameters
 from training.models.gpt import GPTShape
 from training.models.t5 import T5Shape
-from training.run import optimizers as optim
+from training.run.optimizers import optimizers
+from training.run.sections import TrainSection
 
 VOCABULARY, WIDTH, HEADS = 8192, 256, 4
 BATCH, LENGTH = 16, 128
@@ -137,11 +138,16 @@ def sides(family: str, layers: int) -> tuple[Side, Side]:
     """Ours and theirs, with equal weights."""
     model = make(shapes(layers)[family], seed=1).train()
     theirs = peer(family, model)
-    settings: dict[str, Any] = {"learning_rate": 1e-4, "weight_decay": 0.1, "betas": (0.9, 0.95), "epsilon": 1e-8}
     return (
-        Side(lambda examples: our_loss(model, examples), optim.adamw(model, **settings)),
-        Side(lambda examples: theirs(**examples).loss, optim.adamw(theirs, **settings)),
+        Side(lambda examples: our_loss(model, examples), adamw(model)),
+        Side(lambda examples: theirs(**examples).loss, adamw(theirs)),
     )
+
+
+def adamw(model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimiser of a training with the usual settings."""
+    (made,) = optimizers(model, TrainSection(learning_rate=1e-4), BATCH)
+    return made
 
 
 def speed(family: str, layers: int, rounds: int, steps: int) -> float:

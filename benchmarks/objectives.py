@@ -75,8 +75,9 @@ class Case:
 
     def turn(self, seconds: float) -> None:
         """Batch after batch for about so many seconds."""
-        spent, tokens = np.zeros(3), 0
-        while spent.sum() < seconds:
+        sampling = gathering = making = 0.0
+        tokens = 0
+        while sampling + gathering + making < seconds:
             at = time.process_time()
             numbers = self.sampler.batch(self.step, BATCH)
             sampled = time.process_time()
@@ -84,9 +85,9 @@ class Case:
             gathered = time.process_time()
             self.make(rows, key(1, self.step, np.arange(BATCH)))
             made = time.process_time()
-            spent += (sampled - at, gathered - sampled, made - gathered)
+            sampling, gathering, making = sampling + sampled - at, gathering + gathered - sampled, making + made - gathered
             tokens, self.step = tokens + len(rows.ids), self.step + 1
-        self.turns.append((*spent.tolist(), tokens))
+        self.turns.append((sampling, gathering, making, tokens))
 
     @property
     def best(self) -> tuple[float, float, float, int]:
@@ -159,13 +160,13 @@ def report(cases: list[Case]) -> None:
 def peers(arguments: argparse.Namespace, dataset: TokenDataset) -> None:
     """Full rows of one document: MaskedLM beside DataCollatorForLanguageModeling, tokens and whole words."""
     import torch
-    from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
+    from transformers import BertTokenizer, DataCollatorForLanguageModeling
 
     torch.set_num_threads(1)
     bert = specials("bert", dataset.tokenizer.special_ids, dataset.uri)
     starts, _ = made_pieces(np.random.default_rng(3))
     rows = full_rows(LENGTH - 2)
-    peer = BertTokenizerFast(vocab=peer_vocabulary(bert))
+    peer = BertTokenizer(vocab=peer_vocabulary(bert))
     features = peer_features(rows, bert, starts)
     keys = key(1, np.arange(BATCH))
     make = MaskedLM(LENGTH, bert, PIECES, pairs=False)

@@ -21,6 +21,11 @@ settings.register_profile("thorough", _SHARED, max_examples=2000, derandomize=Fa
 settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their parameter: what is compressed holds the time, and all workers must collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture of their module on one worker of pytest-xdist."""
     for item in items:

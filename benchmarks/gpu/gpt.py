@@ -7,7 +7,7 @@
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from measure import Case, main, parser
 from torch import Tensor
 
+from training.models.gpt import GPTShape
 from training.run import flops
 
 VOCABULARY = 50304  # 50,257 padded to a multiple of 128, which matrix products want
@@ -41,8 +42,12 @@ def case(length: int, documents: bool, vocabulary: int | None) -> Case:
         changes={"length": length, **({"vocabulary": vocabulary} if vocabulary else {})},
         batch=batch,
         counts=lambda rows: {"tokens": rows * length},
-        flops={name: partial(of, length=length) for name, of in flops.GPT_CONVENTIONS.items()},
+        flops={name: partial(_of_row, of_row, length) for name, of_row in flops.GPT_CONVENTIONS.items()},
     )
+
+
+def _of_row(convention: Callable[[GPTShape, int], int], length: int, shape: Any) -> float:
+    return convention(shape, length)
 
 
 if __name__ == "__main__":

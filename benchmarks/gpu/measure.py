@@ -19,7 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from training.models.families import SIZES, Model, Shape, make, parameters
 from training.models.loss import LOGITS_PER_CHUNK
 from training.run import flops
-from training.run import optimizers as optim
+from training.run.optimizers import optimizers
+from training.run.sections import TrainSection
 
 ATTENTIONS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
@@ -119,8 +120,7 @@ def stepper(case: Case, model: Model, options: argparse.Namespace) -> Callable[[
     function = forward(model, device, {term: count * parts for term, count in case.counts(rows).items()})
     if options.mode != "none":
         function = torch.compile(function, fullgraph=True, mode=None if options.mode == "default" else options.mode)
-    settings: dict[str, Any] = {"learning_rate": 1e-4, "weight_decay": 0.1, "betas": (0.9, 0.95), "epsilon": 1e-8}
-    optimizer = optim.adamw(model, **settings)
+    (optimizer,) = optimizers(model, TrainSection(learning_rate=1e-4), rows)  # AdamW
 
     def step(number: int) -> Tensor:
         total = torch.zeros((), device=device)
