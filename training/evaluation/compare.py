@@ -1,6 +1,6 @@
 r"""Families beside each other: train each on the same number of bytes, and show what it has learnt.
 
-    python -m training.evaluation.compare configs/pretrain/{gpt,bert}_demo.toml --bytes 1_000_000 --out build/models
+    corpusmill compare configs/pretrain/{gpt,bert}_demo.toml --bytes 1_000_000 --out build/models
 
 Every config is a run of training.run.pretrain in its own folder below --out, one after the other; the same command goes on with
 what is unfinished, and only reports what is finished. The budget is UTF-8 bytes of text, since families neither predict the

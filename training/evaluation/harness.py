@@ -1,7 +1,7 @@
-"""EleutherAI's lm-evaluation-harness (extra `bench`) over causal models: `python -m training.evaluation.harness RUN`.
+"""EleutherAI's lm-evaluation-harness (extra `bench`) over causal models: `corpusmill harness RUN`.
 
-    python -m training.evaluation.harness build/demo-gpt --tasks my_tasks/ --out r.json   # all tasks of a folder of YAML files
-    python -m training.evaluation.harness build/demo-gpt --tasks piqa lambada_openai   # by name; downloads data
+    corpusmill harness build/demo-gpt --tasks my_tasks/ --out r.json   # all tasks of a folder of YAML files
+    corpusmill harness build/demo-gpt --tasks piqa lambada_openai   # by name; downloads data
 
 From Python, by the name that `harness_class` registers:
 

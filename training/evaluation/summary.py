@@ -1,4 +1,4 @@
-"""What a trained or an imported model has learnt: `python -m training.evaluation.summary RUN --blimp PATH`.
+"""What a trained or an imported model has learnt: `corpusmill evaluate RUN --blimp PATH`.
 
     model    gpt, 1,316,864 parameters, 4,096 pieces: build/demo-gpt/checkpoints/step-00000546
 

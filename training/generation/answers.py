@@ -1,4 +1,4 @@
-"""Show what a model makes of texts: `python -m training.generation.answers RUN --prompt "Once upon a time"`.
+"""Show what a model makes of texts: `corpusmill generate RUN --prompt "Once upon a time"`.
 
 GPT continues a text. BERT fills masks ("the [MASK] house"); BART and T5 restore a text with masks ("the <mask> house", "the
 <extra_id_0> house"), and answer one without. Without --prompt, every line of the standard input is a prompt.

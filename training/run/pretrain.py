@@ -1,4 +1,4 @@
-"""Pretrain a model on a tokens dataset: `python -m training.run.pretrain configs/pretrain/gpt_demo.toml`.
+"""Pretrain a model on a tokens dataset: `corpusmill pretrain configs/pretrain/gpt_demo.toml`.
 
 The same command goes on after a crash, a kill or Ctrl-C, and only reports when the run is finished.
 """

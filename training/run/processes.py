@@ -1,6 +1,6 @@
 """Several processes that train one model: torchrun starts them, DDP or FSDP2 keeps them together.
 
-    torchrun --nproc-per-node 8 -m training.run.pretrain configs/pretrain/gpt2_small.toml
+    torchrun --no-python --nproc-per-node 8 corpusmill pretrain configs/pretrain/gpt2_small.toml
 
 The gradient of a step is the sum over processes (torch would average: the loss is divided by counts of the whole step
 already). States leave this module whole, on the CPU and under the plain model's names, so that a checkpoint does not tell how

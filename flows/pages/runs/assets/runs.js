@@ -3,7 +3,7 @@
   const { runs, charts } = JSON.parse(document.getElementById("data").textContent);
   const state = { axis: "steps", logX: false, smoothing: 2, raw: true, hidden: new Set() };
   const margin = { left: 52, right: 10, top: 8, bottom: 34 };
-  const drawn = new Map(); // by figure: what pointing at it needs
+  const drawn = new Map(); // by figure: what the pointer needs
 
   const byId = (id) => document.getElementById(id);
   const finite = (value) => typeof value === "number" && Number.isFinite(value);
@@ -15,7 +15,7 @@
     return made;
   }
 
-  // Numbers for people.
+  // Numbers as text.
   function short(value) {
     const size = Math.abs(value);
     if (size >= 1e12) return `${+(value / 1e12).toPrecision(4)}T`;
@@ -57,7 +57,7 @@
     return linearTicks(low, high, about);
   }
 
-  // A debiased running mean (of logarithms where they are drawn); the slider is its half-life, in hundredths of the curve.
+  // A debiased running mean (of logarithms on a logarithmic axis); the slider sets its half-life, in hundredths of the curve.
   function smoothed(values, log) {
     const halfLife = (state.smoothing / 100) * values.length;
     if (halfLife <= 0) return values;
@@ -94,7 +94,7 @@
     return low <= high ? [low, high] : null;
   }
 
-  // Of raw values all but the outermost hundredth, so that one bad step does not flatten a curve.
+  // The range of raw values without the outermost hundredth, so that one bad step does not flatten a curve.
   function inner(values) {
     const sorted = values.filter(finite).sort((a, b) => a - b);
     const cut = Math.floor(sorted.length / 100);
@@ -111,7 +111,7 @@
     if (!found) return null;
     const [low, high] = found;
     if (log) return [low / (high / low) ** 0.04 / 1.02, high * (high / low) ** 0.04 * 1.02];
-    // a constant's running mean differs in its last digit: no ticks can be told apart there
+    // the running mean of a constant differs in its last digit: its ticks would all be the same
     const room = (high - low > Math.abs(high) * 1e-9 ? high - low : Math.abs(high)) * 0.05 || 1;
     return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
   }
@@ -185,7 +185,7 @@
     return [element("line", { class: `reference ${curve.run.colour}`, x1: margin.left, x2: size.width - margin.right, y1: y, y2: y })];
   }
 
-  // Crosses of skipped updates, triangles of spikes; beyond the chart's range they stand at its edge.
+  // Crosses for skipped updates, triangles for spikes; those beyond the chart's range are drawn at its edge.
   function markShapes(chart, curve, size, toX, toY) {
     if (chart.key !== "loss" && chart.key !== "gradient_norm") return [];
     return curve.run.marks.flatMap((mark) => {
@@ -202,7 +202,7 @@
   }
 
   function limitsX(curves) {
-    // the first evaluation stands at 0, which a logarithm has not
+    // the first evaluation is at 0, which has no logarithm
     const found = range(curves.flatMap((curve) => curve.x), state.logX);
     if (!found) return null;
     return state.logX ? found : [0, found[1]];
@@ -236,7 +236,7 @@
   const figures = [...document.querySelectorAll("figure[data-chart]")];
   const drawAll = () => figures.forEach(draw);
 
-  // What stands at a place of a chart.
+  // The values at a position of a chart.
   function nearest(curve, toX, pixel) {
     let best = -1, distance = Infinity;
     curve.x.forEach((x, n) => {
