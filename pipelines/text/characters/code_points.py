@@ -1,7 +1,7 @@
-r"""What kind of character each code point is, and kernels that walk UTF-8 by it: shared by normalize, words and repetition.
+r"""Kinds of code points, and kernels that walk UTF-8 by them; shared by normalize, counts and repetition.
 
-The kernels see a StringArray as its two buffers, `data` (uint8) and `offsets` (int32, rows + 1): no Python object is made
-per document. Tables have one entry a code point, 0 to 0x10FFFF.
+The kernels take a StringArray as its two buffers, `data` (uint8) and `offsets` (int32, rows + 1), so that no Python object is
+made per document. Tables have an entry for each code point, 0 to 0x10FFFF.
 """
 
 import functools
@@ -35,7 +35,7 @@ _INVISIBLE_RANGES = (
 
 @functools.cache
 def kinds() -> NDArray[np.uint8]:
-    """ORDINARY, SPACE, LINE_END or INVISIBLE for every code point."""
+    """Return ORDINARY, SPACE, LINE_END or INVISIBLE for every code point."""
     table = np.zeros(CODE_POINTS, np.uint8)
     for first, last in _INVISIBLE_RANGES:
         table[first : last + 1] = INVISIBLE
@@ -46,12 +46,12 @@ def kinds() -> NDArray[np.uint8]:
 
 @functools.cache
 def categories() -> NDArray[np.str_]:
-    """The general category ("Lu", "Nd", …) of every code point; surrogates are "Cs"."""
+    """Return the general category ("Lu", "Nd", …) of every code point; surrogates are "Cs"."""
     return np.array([unicodedata.category(chr(code)) for code in range(CODE_POINTS)])
 
 
 def buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """The bytes and the offsets of a StringArray without nulls (views; no copy)."""
+    """Return the bytes and the offsets of a StringArray without nulls (views; no copy)."""
     assert texts.type == pa.string(), texts.type
     assert texts.null_count == 0, "a text is null"
     _, offset_buffer, data_buffer = texts.buffers()
@@ -63,13 +63,13 @@ def buffers(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 
 def from_buffers(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> pa.Array:
-    """The StringArray of these bytes and offsets (no copy)."""
+    """Return the StringArray of these bytes and offsets (no copy)."""
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def decode(data: Any, at: int) -> tuple[int, int]:
-    """The code point that starts at a byte of valid UTF-8, and how many bytes it takes."""
+    """Return the code point that starts at a byte of valid UTF-8, and its number of bytes."""
     first = int(data[at])
     if first < 0x80:
         return first, 1
@@ -82,11 +82,11 @@ def decode(data: Any, at: int) -> tuple[int, int]:
 
 @jit
 def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
-    """Two flags a row: it holds an INVISIBLE; `with_unified_whitespace` would change it (it may say so too often)."""
+    """Return two flags per row: it has an INVISIBLE; without those, `with_unified_whitespace` may change it."""
     invisible = np.zeros(offsets.size - 1, np.bool_)
     whitespace = np.zeros(offsets.size - 1, np.bool_)
     for row in range(offsets.size - 1):
-        at, last = offsets[row], LINE_END  # the kind before: a text begins as if after a blank line
+        at, last = offsets[row], LINE_END  # the previous kind: a text begins as if after a blank line
         newlines = 2
         while at < offsets[row + 1]:
             first = data[at]
@@ -108,7 +108,7 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
                 whitespace[row] |= code != 10 or last == SPACE or newlines > 2
             elif kind == INVISIBLE:
                 invisible[row] = True
-                kind = last  # it will be gone
+                kind = last  # it will be removed
             if kind == ORDINARY:
                 newlines = 0
             last = kind
@@ -118,7 +118,7 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
 
 @jit
 def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
-    """The texts without their code points of one kind."""
+    """Return the texts without their code points of one kind."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
     ends = np.zeros(offsets.size, np.int32)
     size = 0
@@ -137,23 +137,23 @@ def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, A
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _stays(data: Any, at: int, first: Any, inside: bool, end: int) -> bool:
-    r"""Most of most texts: ASCII that can be seen, or one " " or "\n" between two such (what is before was written)."""
+    r"""Whether a character stays as it is: visible ASCII, or a single " " or "\n" between two such (the first is written)."""
     return 32 < first < 127 or ((first == 32 or first == 10) and inside and at + 1 < end and 32 < data[at + 1] < 127)
 
 
 @jit
 def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
-    r"""The texts with one kind of line end and of space.
+    r"""Return the texts with one kind of line end and of space.
 
     Line ends become "\n", at most two in a row; a single tab stays, any other run of spaces becomes " "; spaces beside a
-    line end and whitespace at the ends of the text go.
+    line end and whitespace at either end of the text are removed.
     """
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
     ends = np.zeros(offsets.size, np.int32)
     size = 0
     for row in range(offsets.size - 1):
         start, at = size, offsets[row]
-        lines, spaces, tab = 0, 0, False  # whitespace seen since the last character that was written
+        lines, spaces, tab = 0, 0, False  # whitespace since the last character written
         while at < offsets[row + 1]:
             first = data[at]
             if lines == 0 and spaces == 0 and _stays(data, at, first, size > start, offsets[row + 1]):

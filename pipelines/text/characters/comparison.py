@@ -1,20 +1,20 @@
-"""Texts as they are compared, never as they are published: two texts with the same words are equal here.
+"""The form in which texts are compared (never published): two texts with the same words are equal.
 
 - case is folded, compatibility forms are unified (NFKC): "Straße" = "STRASSE", "ﬁ" = "fi", "Ａ" = "a";
 - diacritics of alphabets are removed ("café" = "cafe", "ё" = "е", Hebrew and Arabic points); vowel signs of Indic scripts and
   the marks of kana are letters in their own right and stay;
 - decimal digits of every script become ASCII digits, and keep their value: articles made from one template that differ
   in their numbers are different articles (datatrove writes all numbers as 0);
-- punctuation, symbols, spaces and controls separate words and are forgotten; invisible format characters are removed;
-- a character of a script that is written without spaces (Han, kana, bopomofo, Thai, Lao, Khmer, Myanmar) is a word, with
-  the marks on it.
+- punctuation, symbols, spaces and controls separate words and are dropped; invisible format characters are removed;
+- a character of a script written without spaces (Han, kana, bopomofo, Thai, Lao, Khmer, Myanmar) is a word, with its
+  marks.
 
-A text without a word (all symbols) stands for itself.
+A text without a word (symbols only) is compared as it is.
 
     >>> normalised(pa.array(["Über  den Café, 2.Ⅳ"])).to_pylist()
     ['uber den cafe 2 iv']
 
-Here are also the hashes of words, which everything that compares words has in common.
+The hashes of words, which everything that compares words shares, are here too.
 """
 
 import unicodedata
@@ -29,14 +29,14 @@ from numpy.typing import NDArray
 
 from pipelines.text.kernels import jit
 
-# A new rule needs a new number. The character classes come from Python's Unicode tables, so their version counts too.
+# A changed rule needs a new number. The character classes come from Python's Unicode tables, so their version is part of it.
 VERSION = f"2/unicode-{unicodedata.unidata_version}"
 
 # Classes of characters, in the upper three bits of a table's entry; the lower 21 bits hold a code point.
 SEPARATOR, WORD, SINGLE, MARK, REMOVED, EXPANDED = range(6)
 CLASS_SHIFT, LENGTH_SHIFT, CODE_MASK = 29, 21, 2**21 - 1  # an expanded entry: bits 21-28 its length, below its first index
 
-# Blocks whose characters are words (Unicode 15, Blocks.txt). Katakana holds the prolonged sound mark too.
+# Blocks whose characters are words (Unicode 15, Blocks.txt). Katakana includes the prolonged sound mark.
 _SINGLE_BLOCKS = [
     (0x0E00, 0x0E7F),  # Thai
     (0x0E80, 0x0EFF),  # Lao
@@ -66,7 +66,7 @@ _DIACRITICS = [
     (0x20D0, 0x20FF),
     (0xFE20, 0xFE2F),
     (0x0483, 0x0489),  # Cyrillic titlo and the like
-    (0x0591, 0x05C7),  # Hebrew accents and points (the punctuation among them is no mark)
+    (0x0591, 0x05C7),  # Hebrew accents and points (the punctuation among them is not a mark)
     (0x0610, 0x061A),  # Arabic signs and points
     (0x064B, 0x065F),
     (0x0670, 0x0670),
@@ -74,18 +74,18 @@ _DIACRITICS = [
     (0xFE00, 0xFE0F),  # variation selectors
     (0xE0100, 0xE01EF),
 ]
-_SAME_BLOCKS = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x17000, 0x18CFF)]  # need no look-up
-_LAST_LISTED = 0x1FFFF  # beyond lie Han, selectors and private use only
+_SAME_BLOCKS = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x17000, 0x18CFF)]  # need no lookup
+_LAST_LISTED = 0x1FFFF  # after it, there are only Han, selectors and private use
 
 
 def normalised(texts: pa.Array) -> pa.Array:
-    """The texts as they are compared: their words, one space between two."""
+    """Return the texts as they are compared: their words, separated by single spaces."""
     text, ends = normalised_bytes(texts)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(text)).cast(pa.string())
 
 
 def normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The same as UTF-8, row after row, and [rows + 1] offsets into it."""
+    """Return `normalised` as UTF-8, row after row, and [rows + 1] offsets into it."""
     data, starts = bytes_and_offsets(texts)
     table = character_table()
     text = np.empty(int((starts[-1] - starts[0]) * table.growth) + 2 * len(starts), np.uint8)  # sized for the worst text
@@ -95,7 +95,7 @@ def normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int
 
 
 def bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of a string array and [rows + 1] offsets into them, without a copy; null counts as empty."""
+    """Return the bytes of a string array and [rows + 1] offsets into them, without a copy; null counts as empty."""
     texts = texts.cast(pa.large_string())
     if texts.null_count:
         texts = texts.fill_null("")
@@ -115,12 +115,12 @@ class CharacterTable:
 
     entries: NDArray[np.uint32]  # by code point
     expansions: NDArray[np.uint32]  # entries of the characters that some code points become
-    growth: float  # most bytes of normalised text, spaces included, that a byte of text becomes
+    growth: float  # most bytes of normalised text, spaces included, per byte of text
 
 
 @cache
 def character_table() -> CharacterTable:
-    """The table, made once a process (a fifth of a second)."""
+    """Return the table, built once per process (0.2 s)."""
     codes = np.arange(0x110000, dtype=np.uint32)
     entries = codes | np.uint32(WORD << CLASS_SHIFT)
     for first, last in _SINGLE_BLOCKS:
@@ -142,7 +142,7 @@ def character_table() -> CharacterTable:
 
 
 def _codes_to_look_up() -> Iterator[int]:
-    """What may be anything else than a word's character that stays as it is."""
+    """Yield the code points that may be anything but an unchanged character of a word."""
     same = np.zeros(_LAST_LISTED + 1, np.bool_)
     for first, last in _SAME_BLOCKS:
         same[first : last + 1] = True
@@ -152,10 +152,10 @@ def _codes_to_look_up() -> Iterator[int]:
 
 
 def _folded(character: str) -> str:
-    """What a character is compared as: nothing, itself, another or several."""
+    """Return the characters that a character is compared as: none, itself, another or several."""
     if _IS_DIACRITIC[ord(character)] and unicodedata.category(character).startswith("M"):
         return ""
-    if unicodedata.category(character) == "Cf" and character != "\u200b":  # the zero-width space does separate words
+    if unicodedata.category(character) == "Cf" and character != "\u200b":  # the zero-width space separates words
         return ""
     if unicodedata.is_normalized("NFKD", character) and character.casefold() == character and not character.isdecimal():
         return character
@@ -169,7 +169,7 @@ def _folded(character: str) -> str:
 
 
 def _entry(character: str) -> int:
-    """Class and code point of a character that is folded already."""
+    """Return the table entry (class and code point) of a character that is folded already."""
     code, category = ord(character), unicodedata.category(character)
     if category[0] == "M":
         kind = MARK
@@ -181,7 +181,7 @@ def _entry(character: str) -> int:
 
 
 def _flags(blocks: list[tuple[int, int]]) -> bytes:
-    """A byte for each code point: whether it lies in one of the blocks."""
+    """Return a byte for each code point: whether it is in one of the blocks."""
     flags = bytearray(0x110000)
     for first, last in blocks:
         flags[first : last + 1] = bytes([1]) * (last + 1 - first)
@@ -200,8 +200,8 @@ SPACE = np.uint8(0x20)
 
 @jit
 def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any, ends: Any) -> None:
-    """Write the words of each row, one space between two, and where each row ends."""
-    ascii_bytes = np.empty(128, np.uint8)  # what an ASCII byte becomes: most of it in most texts
+    """Write the words of each row, separated by single spaces, and where each row ends."""
+    ascii_bytes = np.empty(128, np.uint8)  # what an ASCII byte becomes
     for j in range(128):
         is_word = entries[j] >> CLASS_SHIFT == WORD
         ascii_bytes[j] = entries[j] & np.uint32(0x7F) if is_word else SPACE
@@ -225,8 +225,8 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
                 last, i = text[at - 1] if at > begin else SPACE, i + length
         if at > begin and text[at - 1] == SPACE:
             at -= 1
-        if at == begin:  # no word at all: the text stands for itself
-            for j in range(starts[row], end):  # a slice would take seconds to compile, for its error message
+        if at == begin:  # no word: the text is compared as it is
+            for j in range(starts[row], end):  # a slice takes seconds to compile (its error message)
                 text[at] = data[j]
                 at += 1
         ends[row + 1] = at
@@ -234,7 +234,7 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
 
 @jit
 def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single: bool) -> Any:
-    """Write what a character that is no ASCII becomes; the place behind it, and whether that is a word of one character."""
+    """Write what a character beyond ASCII becomes; return the place after it and whether it is a word of one character."""
     first, count = 0, 1
     is_expanded = entry >> CLASS_SHIFT == EXPANDED
     if is_expanded:
@@ -258,7 +258,7 @@ def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single:
 
 @jit
 def mix(h: Any) -> Any:
-    """MurmurHash3's 64-bit finaliser."""
+    """Apply MurmurHash3's 64-bit finaliser."""
     h ^= h >> np.uint64(33)
     h *= np.uint64(0xFF51AFD7ED558CCD)
     h ^= h >> np.uint64(33)
@@ -268,7 +268,7 @@ def mix(h: Any) -> Any:
 
 @jit
 def decode(data: Any, i: int, end: int) -> Any:
-    """Code point and number of bytes at a byte that is no ASCII; what is no UTF-8 is read as U+FFFD."""
+    """Return the code point at a byte beyond ASCII and its number of bytes; invalid UTF-8 is read as U+FFFD."""
     lead = np.uint32(data[i])
     length = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
     if i + length > end:
@@ -281,7 +281,7 @@ def decode(data: Any, i: int, end: int) -> Any:
 
 @jit
 def _encode(code: Any, text: Any, at: int) -> int:
-    """Write a code point as UTF-8; the place behind it."""
+    """Write a code point as UTF-8; return the place after it."""
     if code < 0x80:
         text[at] = code
         return at + 1

@@ -1,13 +1,13 @@
-r"""Counts of words, lines and sentences of each text, in one walk over its UTF-8: what the quality rules look at.
+r"""Counts of words, lines and sentences of each text: what the quality rules judge by.
 
-What is counted:
+Definitions:
 
 - A token is a run of characters without whitespace. In scripts written without spaces (Han, kana, bopomofo, Yi, Thai, Lao,
   Tibetan, Myanmar, Khmer and their neighbours) each letter is a token of its own, with the marks and the punctuation
   beside it. A word is a token with a letter or a digit. "你好, world!" has the tokens "你", "好,", "world!".
-- A line holds something else than whitespace: blank lines are not lines.
+- A line has a character that is not whitespace: blank lines are not lines.
 - A sentence ends in a terminal mark (closing quotes and brackets may follow) before whitespace or the end, or in a full-width
-  mark or a danda anywhere, and has a letter or a digit. Abbreviations end sentences too: the rules ask for very few.
+  mark or a danda anywhere, and has a letter or a digit. Abbreviations end sentences too: the rules need only a few.
 """
 
 import functools
@@ -38,7 +38,7 @@ _SPACELESS_RANGES = (
 _UNPUNCTUATED_RANGES = ((0x0E00, 0x0EFF),)  # Thai and Lao put a space where a sentence ends
 _SYLLABLE_RANGES = ((0x1100, 0x11FF), (0xAC00, 0xD7FF))  # Hangul: a character is two or three letters
 _TERMINALS = ".!?…։؟۔؛፧።᙮᠃᠉⁇⁈⁉‽"
-_FULL_STOPS = "。！？｡．…।॥။၊།༎។៕"  # need no space behind them; "…" is in both: it ends a line, and a sentence before a space
+_FULL_STOPS = "。！？｡．…।॥။၊།༎។៕"  # need no space after them; "…" is in both: it ends a line, and a sentence before a space
 _CLOSERS = "\"'”’»›)]」』）】》〉］｣*_"
 _FULL_STOP_CODE, _ELLIPSIS_CODE, _HASH_CODE, _CURLY_BRACKET_CODE = (ord(c) for c in ".…#{")
 _BULLETS = "•‣⁃◦▪▫■□●○◆◇▶►✓✔★☆·-*"
@@ -51,19 +51,19 @@ class Counts:
     tokens: NDArray[np.int64]
     words: NDArray[np.int64]  # tokens with a letter or a digit
     letter_tokens: NDArray[np.int64]  # tokens with a letter
-    measured_words: NDArray[np.int64]  # words of alphabets written with spaces: those whose length says something
-    measured_characters: NDArray[np.int64]  # of those words; vowel signs are letters of Hindi, so marks count
+    measured_words: NDArray[np.int64]  # words of alphabets written with spaces: those whose length is meaningful
+    measured_characters: NDArray[np.int64]  # of those words, marks included: the vowel signs of Hindi are letters
     hashes: NDArray[np.int64]  # "#"
     ellipses: NDArray[np.int64]  # "…" and "..."
     lines: NDArray[np.int64]
-    bullet_lines: NDArray[np.int64]  # that begin with a bullet
-    ellipsis_lines: NDArray[np.int64]  # that end in an ellipsis
-    punctuated_lines: NDArray[np.int64]  # that end in a terminal mark, closing marks (and a French space) aside
-    short_lines: NDArray[np.int64]  # less than SHORT_LINE_WIDTH wide
+    bullet_lines: NDArray[np.int64]  # lines that begin with a bullet
+    ellipsis_lines: NDArray[np.int64]  # lines that end in an ellipsis
+    punctuated_lines: NDArray[np.int64]  # lines that end in a terminal mark; closing marks (and a French space) may follow it
+    short_lines: NDArray[np.int64]  # lines narrower than SHORT_LINE_WIDTH
     newlines: NDArray[np.int64]
     sentences: NDArray[np.int64]
     curly_brackets: NDArray[np.int64]  # "{"
-    stop_words: NDArray[np.int64]  # how many of Gopher's eight occur
+    stop_words: NDArray[np.int64]  # number of Gopher's eight that occur
     letters: NDArray[np.int64]
     unpunctuated_letters: NDArray[np.int64]  # of scripts without sentence marks
 
@@ -83,7 +83,7 @@ def count(texts: pa.Array) -> Counts:
 
 @functools.cache
 def table() -> NDArray[np.uint16]:
-    """The bits of every code point."""
+    """Return the bits of every code point."""
     kinds = categories()
     bits = np.zeros(CODE_POINTS, np.uint16)
     major = kinds.astype("U1")
@@ -97,12 +97,12 @@ def table() -> NDArray[np.uint16]:
     for flag, ranges in ((SPACELESS, _SPACELESS_RANGES), (UNPUNCTUATED, _UNPUNCTUATED_RANGES), (_SYLLABLE, _SYLLABLE_RANGES)):
         for first, last in ranges:
             bits[first : last + 1] |= np.where(major[first : last + 1] == "L", flag, 0).astype(np.uint16)
-    bits[0x3007] |= LETTER | SPACELESS  # 〇 is a number letter to Unicode, a Han character to a reader
+    bits[0x3007] |= LETTER | SPACELESS  # 〇 is a letter number in Unicode, a Han character to a reader
     return bits
 
 
 def pack(word: str) -> int:
-    """A word of up to four ASCII letters as one number, as the kernel packs it."""
+    """Pack a word of up to four ASCII letters into a number, as the kernel does."""
     return int.from_bytes(word.encode(), "big")
 
 

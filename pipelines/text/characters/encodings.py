@@ -1,7 +1,7 @@
-"""Bytes to text: byte order marks, what was declared, UTF-8, then detection; every answer is verified.
+"""Bytes to text: by byte order mark, declared encoding, UTF-8, then detection; every answer is verified.
 
-Limits: single-byte encodings that share a script (Latin-1, Latin-2 …) are told apart by a detector that can be wrong; a
-text of a few words in one of them cannot be told at all.
+Limits: single-byte encodings that share a script (Latin-1, Latin-2 …) are distinguished by a detector, which can be wrong; a
+text of a few words in one of them cannot be identified.
 """
 
 import codecs
@@ -19,17 +19,17 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that o
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (b"\x84\x31\x95\x33", "gb18030"),
 )
-_SAMPLE_BYTES = 2**17  # that the detector sees
+_SAMPLE_BYTES = 2**17  # seen by the detector
 _IMPLAUSIBLE = re.compile(  # controls but for whitespace and escape, U+FFFD, private use, noncharacters
     r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff\U000f0000-\U0010ffff]"
 )
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b") | {127})
 _IMPLAUSIBLE_SHARE = 0.01
 _SPACE = re.compile(r"\s|[。、，．・！？]")
-_UNSPACED_CHARACTERS = 200  # no text goes on for so long without a space, a line end or a mark
-_BROKEN_SHARE = 0.005  # of UTF-8's characters that may be broken: a byte lost in transit, a paragraph pasted from elsewhere
+_UNSPACED_CHARACTERS = 200  # no text is this long without a space, a line end or a mark
+_BROKEN_SHARE = 0.005  # of the characters of UTF-8 may be broken: a byte lost in transit, a paragraph pasted from elsewhere
 _SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
-_FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # when the detector's answer does not hold
+_FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # if the detector's answer fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Decoded:
 
 
 def decode(data: bytes, declared: str | None = None) -> Decoded | None:
-    r"""The text of these bytes, or None when they are text in no encoding that could be found.
+    r"""Decode bytes; None if they are not text in any encoding that was tried.
 
-    Order: byte order mark; the declared encoding, if it holds; UTF-8; UTF-16 without a mark (told by its NUL bytes);
+    Order: byte order mark; the declared encoding, if it is valid; UTF-8; UTF-16 without a mark (recognised by its NUL bytes);
     the detector's answer (Resiliparse); the encodings of East Asia and Windows-1252; UTF-8 with a few broken bytes, which
     become U+FFFD. An answer must be plausible: hardly any controls, private or unassigned characters.
 
@@ -61,7 +61,7 @@ def decode(data: bytes, declared: str | None = None) -> Decoded | None:
 
 
 def python_encoding(label: str | None) -> str | None:
-    """Python's name for an encoding as pages label it (browsers' reading of the label); None when there is none.
+    """Return Python's name of an encoding by its label on a page, read as browsers do; None if there is none.
 
     >>> python_encoding(" ISO-8859-1"), python_encoding("x-sjis"), python_encoding("klingon")
     ('cp1252', 'cp932', None)
@@ -73,16 +73,16 @@ def python_encoding(label: str | None) -> str | None:
         if name is None:
             continue
         try:
-            found = codecs.lookup(name).name.replace("-", "_")
+            codec = codecs.lookup(name).name.replace("-", "_")
         except LookupError:
             continue
         if codecs.lookup(name)._is_text_encoding:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-            return _SUPERSETS.get(found, found.replace("utf_8_sig", "utf_8").replace("utf_", "utf-"))
+            return _SUPERSETS.get(codec, codec.replace("utf_8_sig", "utf_8").replace("utf_", "utf-"))
     return None
 
 
 def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
-    """Encodings to try, each once, in order of trust."""
+    """Yield the encodings to try, each once, in order of trust."""
     known: set[str] = set()
     nul_rich = data[:_SAMPLE_BYTES].count(0) * 100 > len(data[:_SAMPLE_BYTES])
     first = python_encoding(declared)
@@ -93,7 +93,7 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
         if len(data) % 2 == 0:
             yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
-        return  # no encoding of one byte or of East Asia has NULs
+        return  # no single-byte or East Asian encoding has NULs
     if b"\x1b$" in data[:_SAMPLE_BYTES]:  # ISO-2022 writes East Asian text in ASCII bytes, which are valid UTF-8 too
         yield _detected(data) or "iso2022_jp"
     if "utf-8" not in known:
@@ -107,26 +107,26 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
 
 
 def _is_nearly_utf8(data: bytes) -> bool:
-    """Whether hardly any of the characters beyond ASCII is broken: chance does not make valid sequences of UTF-8."""
+    """Whether hardly any character beyond ASCII is broken: UTF-8 sequences are not valid by chance."""
     text = data[:_SAMPLE_BYTES].decode("utf-8", "replace")
     beyond, broken = len(text) - len(text.encode("ascii", "ignore")), text.count("\ufffd")
     return 0 < broken * 10 < beyond and broken <= _BROKEN_SHARE * len(text)
 
 
 def _detected(data: bytes) -> str | None:
-    # Resiliparse's own mapping to browsers' names turns cp949 (Korean) into UTF-8, so it is not asked for.
-    found = python_encoding(detect_encoding(data, max_len=_SAMPLE_BYTES, html5_compatible=False))
-    return None if found and found.startswith("utf-16") else found
+    # Resiliparse's mapping to browsers' names turns cp949 (Korean) into UTF-8, so it is off.
+    encoding = python_encoding(detect_encoding(data, max_len=_SAMPLE_BYTES, html5_compatible=False))
+    return None if encoding and encoding.startswith("utf-16") else encoding
 
 
 def _strict(data: bytes, encoding: str) -> str | None:
-    """The text, if every byte has a meaning and the text leads back to as many bytes."""
+    """Return the text if every byte decodes and the text encodes to as many bytes."""
     try:
         text, used = codecs.getincrementaldecoder(encoding)("strict").decode(data, False), len(data)
     except (UnicodeDecodeError, LookupError):
         return None
     if encoding == "utf-8":
-        return text if len(data) < 4 or text else None  # a character cut off at the very end is not held against it
+        return text if len(data) < 4 or text else None  # a character that is cut off at the end is tolerated
     try:
         back = text.encode(encoding)
     except UnicodeEncodeError:
@@ -135,7 +135,7 @@ def _strict(data: bytes, encoding: str) -> str | None:
 
 
 def _has_few_controls(data: bytes) -> bool:
-    """Valid UTF-8 is hardly ever anything else; only binary files of small bytes are to be told apart."""
+    """Whether valid UTF-8 is text: of other files, only binary ones with small byte values are valid UTF-8."""
     return len(data) - len(data.translate(None, _CONTROLS)) <= _IMPLAUSIBLE_SHARE * len(data)
 
 
@@ -155,10 +155,10 @@ def _lenient(data: bytes, encoding: str) -> Decoded | None:
 
 
 def _damaged(data: bytes, declared: str | None) -> Decoded | None:
-    """What was declared or detected, with a few characters broken."""
+    """Decode with the declared or detected encoding, although a few characters are broken."""
     for encoding in (python_encoding(declared), _detected(data)):
-        if encoding and not encoding.startswith("utf-16") and (found := _lenient(data, encoding)):
-            return found
+        if encoding and not encoding.startswith("utf-16") and (decoded := _lenient(data, encoding)):
+            return decoded
     return None
 
 

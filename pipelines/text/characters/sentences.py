@@ -3,11 +3,11 @@
 A sentence ends
 - at a line end, unless the line is wrapped: the next line begins with a lower-case letter and this one does not end
   like a sentence;
-- after 。！？｡ and their like, which need no space behind them, unless the sentence goes on after the closing bracket
+- after 。！？｡ and their like, which need no space after them, unless the sentence continues after the closing bracket
   (Japanese 「…。」と言った);
 - after . ! ? … ؟ । ۔ and their like, closing quotes and brackets included, when white space and then no lower-case letter
   follow. A full stop does not end a sentence
-  - after an abbreviation ("Dr.", "z.B."); after one that may stand at the end ("etc.", "U.S.", "руб.") and after a single
+  - after an abbreviation ("Dr.", "z.B."); after one that may end a sentence ("etc.", "U.S.", "руб.") and after a single
     letter only when no word follows that begins sentences ("The", "Die", "Это");
   - after the number of a section or a list's item ("8.1. Title", "XI. Title", "Fig. 3.1. Caption");
   - after a German ordinal ("vom 3. Mai"), and after a short capitalised word before a number ("Abs. 2").
@@ -15,17 +15,17 @@ A sentence ends
 Sentences cover the text: the first starts at 0, each ends where the next one starts, white space belongs to the
 sentence before it.
 
-Looked at: real novels, Wikipedia, web pages and a handbook. Wrong boundaries by version 1, of 170 to 185 sentences each, and by
+Measured on real novels, Wikipedia, web pages and a handbook. Wrong boundaries by version 1, of 170 to 185 sentences each, and by
 version 2, of 60 to 180: en 6 and 1 %, de 4 and 0 %, ru 4 and 0 %, zh 1 and 0 %, ja 1 and 1 %. Of about 245 sentences of
 the web joined by spaces, version 1 misses 16 starts in en, 10 in ru, 12 in fr, version 2 misses 14, 4 and 11 (half of them are
-fragments that end in "Mr." or a bracket). Libraries on the same:
-blingfire 0.1.8 15, 1 and 13, but 180 of 246 in Hindi, at a fourth of the speed or less; pysbd 0.3.4 31, 7 and 18, over a
+fragments that end in "Mr." or a bracket). Libraries on the
+same: blingfire 0.1.8 15, 1 and 13, but 180 of 246 in Hindi, at a fourth of the speed or less; pysbd 0.3.4 31, 7 and 18, over a
 hundred times slower; sentencex 1.0.32 32, 9 and 136, at times faster in en and ru. Version 2 misses or invents a few more than
 version 1 in tr, cs, es, el and vi.
 
 Limits: rules, not a model. Names such as "Yahoo! Inc." are cut, "Mr." as a line's last word is not; a language whose
-abbreviations are not listed is cut at them; Chinese 「…。」 is always cut before who says it; scripts that mark no sentence ends
-(Thai) are cut at lines only. What is said in quotes is cut into its sentences, too.
+abbreviations are not listed is cut at them; Chinese 「…。」 is always cut before the speaker; scripts without sentence marks
+(Thai) are cut at lines only. Quoted speech is cut into its sentences, too.
 """
 
 import unicodedata
@@ -52,7 +52,7 @@ _OPENS = (  # dashes too: « … ! » — said he
     "([{\u00ab\u2039\u201e\u201a\u300c\u300e\u3010\u3008\u300a\u3014\uff08\uff3b\uff5b\u00bf\u00a1\u2018\u2013\u2014"
 )
 _COMMAS = ",;:\u3001\uff0c\uff1b\uff1a\u060c\u061b"
-# What follows a closing bracket when a Japanese sentence goes on after a quotation.
+# What follows a closing bracket if a Japanese sentence continues after the quotation.
 _GOES_ON = "\u3068\u3063\u306a\u306e\u3092\u306b\u306f\u304c\u3082\u3067"
 
 # Words that decide about a full stop, as bits of `_Words.kinds`.
@@ -75,7 +75,7 @@ jr sr etc inc ltd co corp usw usf jh itd itp ok tys proc
 т г гг в вв д др пр тыс млн млрд руб коп н э проч
 """
 
-# Words that begin sentences, and hardly ever a name or (in German) a noun phrase behind an abbreviation.
+# Words that begin sentences, and hardly ever a name or (in German) a noun phrase after an abbreviation.
 _STARTERS = """
 The This That These Those It He She They We You If In On At But And As For When While There What Which Who How Why Then However
 Its His Her Their Our My Some Many Most After Before Since Because So Now Another Each Both Although Though Until With From By
@@ -89,7 +89,7 @@ W Na Nie To Po Jest Jego Jej Ale Gdy Jak Do
 Всё Кроме Однако Или С К О У Не Поэтому Его Её Их Под Во Ко Со Сейчас Теперь
 """
 
-# German: a number with a full stop behind one of these, or before one of those, is an ordinal ("vom 3. Mai", "7. Auflage").
+# German: a number with a full stop after one of these, or before one of those, is an ordinal ("vom 3. Mai", "7. Auflage").
 _BEFORE_ORDINALS = (
     "am den dem der des die das vom zum zur im ins beim bis ab seit und ein eine einen einem einer sein seine ihr ihre"
 )
@@ -99,7 +99,7 @@ _COUNTED_NOUNS = (
 
 
 def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    r"""Where the sentences of N texts start.
+    r"""Return where the sentences of N texts start.
 
     Args:
         data: the UTF-8 bytes of all texts, one after the other.
@@ -120,7 +120,7 @@ def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tupl
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64], NDArray[np.uint8]]:
-    """Class by code point (of the first two planes), whether a character continues a quotation, words by hash and their bits."""
+    """Return the classes of code points (of the first two planes), which continue a quotation, word hashes and their bits."""
     classes = np.zeros(0x20000, np.uint8)
     for code in range(0x20000):
         category = unicodedata.category(chr(code))
@@ -141,7 +141,7 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64],
 
 
 def _words() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Hashes of the words that decide, ascending, and their bits."""
+    """Return the hashes of the words that decide, ascending, and their bits."""
     bits: dict[int, int] = {}
     lists = ((_NEVER_ENDS, _NEVER), (_MAY_END, _MAYBE), (_BEFORE_ORDINALS, _ORDINAL), (_COUNTED_NOUNS, _COUNTED))
     forms = [(form, bit) for text, bit in lists for word in text.split() for form in (word, word.capitalize())]
@@ -161,7 +161,7 @@ def _fnv(data: bytes) -> int:
 
 @jit
 def _character(data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
-    """The code point at a position, and its bytes."""
+    """Return the code point at a position and its number of bytes."""
     lead = np.int64(data[position])
     if lead < 0x80:
         return lead, 1
@@ -176,7 +176,7 @@ def _character(data: Any, position: int, end: int) -> Any:  # pragma: no cover (
 
 @jit
 def _skip(data: Any, position: int, end: int, classes: Any, kinds: int) -> int:  # pragma: no cover (compiled)
-    """The first position from here whose character's class is not in the bit set `kinds`."""
+    """Return the first position from here whose character's class is not in the bit set `kinds`."""
     while position < end:
         code, size = _character(data, position, end)
         kind = classes[code] if code < 0x20000 else 0
@@ -196,7 +196,7 @@ def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragm
 
 @jit
 def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
-    """What is known of the word in these bytes; 0: nothing."""
+    """Return the bits of the word in these bytes; 0 if it is not listed."""
     key = np.uint64(0xCBF29CE484222325)
     for place in range(start, end):
         key = (key ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
@@ -212,7 +212,7 @@ def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # 
 
 @jit
 def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Where the token that ends at `end` starts; white space beyond ASCII is no concern here."""
+    """Return the start of the token that ends at `end`; white space beyond ASCII does not matter here."""
     while end > begin and data[end - 1] > 0x20:
         end -= 1
     return end
@@ -220,7 +220,7 @@ def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (c
 
 @jit
 def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
-    """What is known of the word at `start`; a letter before a full stop is an initial, no word."""
+    """Return the bits of the word at `start`; a letter before a full stop is an initial, not a word."""
     stop = _skip(data, start, end, classes, (1 << _UPPER) | (1 << _LOWER))
     if stop < end and data[stop] == 0x2E and _character(data, start, end)[1] == stop - start:
         return 0
@@ -229,7 +229,7 @@ def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kind
 
 @jit
 def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: no cover (compiled)
-    """Of a word: digits, letters (and all else), capital ones, Roman digits, stops; whether it is one as "U.S", "p.m"."""
+    """Count a word's digits, letters (and all else), capitals, Roman digits and stops; is it one like "U.S", "p.m"?"""
     digits, letters, uppers, romans, symbols, stops, segment, longest = 0, 0, 0, 0, 0, 0, 0, 0
     while start < end:
         code, size = _character(data, start, end)
@@ -248,13 +248,13 @@ def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: n
 
 @jit
 def _is_no_end(  # pragma: no cover (compiled)
-    data: Any, begin: int, position: int, behind: int, following: int, end: int, classes: Any, keys: Any, kinds: Any
+    data: Any, begin: int, position: int, after: int, following: int, end: int, classes: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip
     """Whether the full stop at `position` belongs to the word before it, in a sentence that starts at `begin`.
 
-    Closing characters reach to `behind`, the next word starts at `following`.
+    Closing characters reach to `after`, the next word starts at `following`.
     """
-    for place in range(position + 1, behind):
+    for place in range(position + 1, after):
         if (
             data[place] != 0x29 and data[place] != 0x5D and data[place] != 0x7D
         ):  # ) ] }; an ellipsis or a closing quote ends the sentence
@@ -297,36 +297,36 @@ def _is_no_end(  # pragma: no cover (compiled)
 def _next_start(  # pragma: no cover (compiled)
     data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, goes_on: Any, keys: Any, kinds: Any
 ) -> int:  # fmt: skip
-    """Where the next sentence starts if the character at `position` (of class `kind`) ends one; else -1."""
+    """Return the start of the next sentence if the character at `position` (of class `kind`) ends one; else -1."""
     spaces, ends = (1 << _SPACE) | (1 << _NEWLINE), (1 << _STOP) | (1 << _END) | (1 << _FULL_END) | (1 << _CLOSE)
     if kind == _NEWLINE:
         start = _skip(data, position, end, classes, spaces)
         single = start < position + 2 or data[position + 1] != 0x0A
         wrapped = single and not ended and _class_at(data, start, end, classes) == _LOWER
         return -1 if wrapped else start
-    behind = _skip(data, position, end, classes, ends)
+    after = _skip(data, position, end, classes, ends)
     if kind == _FULL_END:
-        for place in range(position, behind - 2):
+        for place in range(position, after - 2):
             if data[place] == 0xE2 and data[place + 1] == 0x80 and data[place + 2] == 0x9C:  # “ closes in German only
-                behind = place
+                after = place
                 break
-    if behind >= end:
+    if after >= end:
         return -1
     if kind == _FULL_END:
-        code, _ = _character(data, behind, end)
-        closed = behind > position + 3
+        code, _ = _character(data, after, end)
+        closed = after > position + 3
         if closed and code < 0x20000 and goes_on[code]:
             return -1
-        return _skip(data, behind, end, classes, spaces)
-    following = _class_at(data, behind, end, classes)
+        return _skip(data, after, end, classes, spaces)
+    following = _class_at(data, after, end, classes)
     if following != _SPACE:
-        return -1  # a line end is the newline's concern
-    start = _skip(data, behind, end, classes, 1 << _SPACE)
+        return -1  # the newline decides about a line end
+    start = _skip(data, after, end, classes, 1 << _SPACE)
     opened = _skip(data, start, end, classes, (1 << _OPEN) | (1 << _CLOSE) | (1 << _SPACE))
     first = _class_at(data, opened, end, classes)
     if first in (_LOWER, _COMMA, _NEWLINE, _STOP, _END):  # ". . ."
         return -1
-    if kind == _STOP and _is_no_end(data, begin, position, behind, opened, end, classes, keys, kinds):
+    if kind == _STOP and _is_no_end(data, begin, position, after, opened, end, classes, keys, kinds):
         return -1
     return start
 
@@ -344,7 +344,7 @@ def _scan(  # pragma: no cover (compiled)
             if position == start:
                 if count == len(starts):
                     larger = np.empty(2 * count, np.int64)
-                    for j in range(count):  # a slice would take seconds to compile, for its error message
+                    for j in range(count):  # a slice takes seconds to compile (its error message)
                         larger[j] = starts[j]
                     starts = larger
                 starts[count] = start
@@ -361,7 +361,7 @@ def _scan(  # pragma: no cover (compiled)
             if kind not in (_SPACE, _CLOSE):
                 ended = kind in (_STOP, _END, _FULL_END)
             position += size
-            if kind in (_STOP, _END):  # those behind it end nothing either; a line of dots is read once
+            if kind in (_STOP, _END):  # those after it end nothing either; a line of dots is read once
                 position = _skip(data, position, end, classes, (1 << _STOP) | (1 << _END) | (1 << _CLOSE))
         counts[text + 1] = count
     return starts[:count], counts

@@ -1,10 +1,10 @@
-"""Project Gutenberg: the book without the header, the licence and the credits around it.
+"""Project Gutenberg: books without their header, licence and credits.
 
 The marks have changed over the years: "*** START OF THIS PROJECT GUTENBERG EBOOK …", "***START OF THE PROJECT GUTENBERG
-ETEXT…", and before 2001 a "small print" at the top that ends in "*END*THE SMALL PRINT! … *END*". Other texts come back
-unchanged.
+ETEXT…", and before 2001 a "small print" at the top that ends in "*END*THE SMALL PRINT! … *END*". Other texts are
+returned unchanged.
 
-Limits: credits and transcriber's notes are found at the start of the book only, and only in English.
+Limits: credits and transcriber's notes are found only at the start of a book, and only in English.
 """
 
 import re
@@ -40,14 +40,14 @@ _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)*")
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A book's text and, where the header told it, its title."""
+    """A book's text, and its title if the header has one."""
 
     text: str
     title: str | None = None
 
 
 def strip_gutenberg(text: str) -> Book:
-    r"""The book alone, when this is a Project Gutenberg text; else the text as it is.
+    r"""Return the book alone if this is a Project Gutenberg text; else the text unchanged.
 
     >>> strip_gutenberg("Title: A\n\n*** START OF THE PROJECT GUTENBERG EBOOK A ***\n\nProduced by B\n\nIt was.\n\n"
     ...     "*** END OF THE PROJECT GUTENBERG EBOOK A ***\nLicence")
@@ -57,7 +57,7 @@ def strip_gutenberg(text: str) -> Book:
         return Book(text)
     start, end = _start(text), _END.search(text)
     if end is None and start is None:
-        return Book(text)  # a book that speaks of Project Gutenberg
+        return Book(text)  # a book that mentions Project Gutenberg
     begin = start or 0
     stop = end.start() if end and end.start() > begin else len(text)
     stop = _before_spoken_end(text, begin, stop, marked=end is not None)
@@ -66,7 +66,7 @@ def strip_gutenberg(text: str) -> Book:
 
 
 def _start(text: str) -> int | None:
-    """Where the header ends: behind the last of its marks."""
+    """Return the end of the header: that of the last of its marks."""
     head = text[:_MAX_HEADER]
     end = _END.search(head)
     head = head[: end.start()] if end else head
@@ -75,16 +75,16 @@ def _start(text: str) -> int | None:
 
 
 def _before_spoken_end(text: str, begin: int, stop: int, marked: bool) -> int:
-    """The words "End of Project Gutenberg's …" stand just before the end mark, or in its place."""
-    for found in reversed(list(_SPOKEN_END.finditer(text, begin, stop))):
-        if not marked or text.count("\n", found.start(), stop) <= _LAST_LINES:
-            return found.start()
+    """Return where "End of Project Gutenberg's …" begins: just before the end mark, or in its place."""
+    for match in reversed(list(_SPOKEN_END.finditer(text, begin, stop))):
+        if not marked or text.count("\n", match.start(), stop) <= _LAST_LINES:
+            return match.start()
         break
     return stop
 
 
 def _without_credits(body: str) -> str:
-    """The body without "Produced by …" and transcriber's notes at its start."""
+    """Remove "Produced by …" and transcriber's notes from the start of the body."""
     while True:
         first = _BLANK_LINES.search(body)
         paragraph = body[: first.start()] if first else body
@@ -98,7 +98,7 @@ def _without_credits(body: str) -> str:
 
 
 def _note_end(body: str) -> int:
-    """A bracketed note ends with its bracket; another one at the first gap of two blank lines, or with its paragraph."""
+    """Return the end of a note: its bracket, else the first gap of two blank lines, else the end of its paragraph."""
     head = body[:_MAX_NOTE]
     opening = head.lstrip(" \t")[:1]
     if opening in "[{(" and (close := head.find({"[": "]", "{": "}", "(": ")"}[opening])) >= 0:
@@ -108,5 +108,5 @@ def _note_end(body: str) -> int:
 
 
 def _title(header: str) -> str | None:
-    found = _TITLE.search(header) or _FIRST_LINE.search(header)
-    return " ".join(found[1].split()) if found else None
+    match = _TITLE.search(header) or _FIRST_LINE.search(header)
+    return " ".join(match[1].split()) if match else None

@@ -18,13 +18,13 @@ from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode
 
-MAX_BYTES = 16 * 2**20  # of one page; the largest of 3,270 pages of a crawl had 1 MiB
+MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
-MAX_NESTING = 1000  # browsers flatten what lies deeper than 512
+MAX_NESTING = 1000  # browsers flatten elements deeper than 512
 MAX_OPTIONS = 10_000
-MAX_ATTRIBUTES = 10_000  # of one tag
+MAX_ATTRIBUTES = 10_000  # per tag
 
-_META_BYTES = 4096  # a page's encoding must stand in the first 1,024 bytes; many pages are late
+_META_BYTES = 4096  # a page must declare its encoding in the first 1,024 bytes; many declare it later
 _META_CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]{0,256}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.I)
 _TITLE = re.compile(r"<title\b[^>]*>(.{0,2000}?)</title", re.I | re.S)
 # Resiliparse takes a bulleted list less than four elements below the body for a menu: flat pages would lose all of
@@ -39,19 +39,19 @@ _GAPS = re.compile(r"\n{3,}")
 
 
 class ExtractionError(ValueError):
-    """A page that is refused; the message says what it has too much of."""
+    """The page is refused; the message says which limit it exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page's text (paragraphs apart by a blank line, lines by a newline, no blanks at either end) and its title."""
+    """A page's text (a blank line between paragraphs, a newline between lines, no blanks at either end) and its title."""
 
     text: str
     title: str | None
 
 
 def main_text(html: str) -> Page:
-    r"""The main content of a page, without navigation, comments, post metadata and image descriptions.
+    r"""Return the main content of a page, without navigation, comments, post metadata and image descriptions.
 
     >>> main_text("<title>T</title><nav>Menu</nav><main><p>One.</p><p>Two.</p></main>")
     Page(text='One.\n\nTwo.', title='T')
@@ -64,13 +64,13 @@ def main_text(html: str) -> Page:
 
 
 def all_text(html: str) -> Page:
-    """All text of the body: for books, where nothing is boilerplate."""
+    """Return all text of the body: for books, which have no boilerplate."""
     _check(html)
     return Page(tidy(extract_plain_text(html, main_content=False, alt_texts=False, list_bullets=False)), page_title(html))
 
 
 def decode_html(data: bytes, http_charset: str | None = None) -> str | None:
-    """The markup of a page: its encoding by byte order mark, HTTP header, `<meta>` or XML declaration, or detection.
+    """Decode the markup of a page: by byte order mark, HTTP header, `<meta>`, XML declaration or detection.
 
     None when it is text in no encoding. Raises ExtractionError when the page is larger than MAX_BYTES.
     """
@@ -80,13 +80,13 @@ def decode_html(data: bytes, http_charset: str | None = None) -> str | None:
     if declared is None and (found := _META_CHARSET.search(data[:_META_BYTES])):
         declared = found[1].decode("ascii")
         if declared.lower().startswith(("utf-16", "utf16")):
-            declared = None  # bytes in which "charset" can be read are not UTF-16
+            declared = None  # if "charset" can be read in the bytes, they are not UTF-16
     decoded = decode(data, declared)
     return decoded.text if decoded else None
 
 
 def page_title(html: str) -> str | None:
-    """The page's title in one line, without markup."""
+    """Return the page's title on one line, without markup."""
     found = _TITLE.search(html)
     if not found or not found[1].strip():
         return None
@@ -97,7 +97,7 @@ def page_title(html: str) -> str | None:
 
 
 def tidy(text: str) -> str:
-    """Blanks of every kind become one space, none at either end of a line; at most one blank line.
+    """Turn blanks of every kind into one space, none at either end of a line; keep at most one blank line.
 
     A no-break space that may be part of mojibake stays: `normalize` repairs it, or makes it a space.
     """
@@ -106,7 +106,7 @@ def tidy(text: str) -> str:
 
 
 def _check(html: str) -> None:
-    """Refuse what would take Resiliparse minutes; nearly every page passes by a count of its tags' first letters."""
+    """Refuse pages that would take Resiliparse minutes; a count of the tags' first letters lets nearly every page pass."""
     if len(html) > MAX_BYTES:
         raise ExtractionError(f"{len(html):,} characters of HTML, more than {MAX_BYTES:,}")
     if html.count("<") < MAX_NESTING and len(html) < MAX_ATTRIBUTES * 2:
@@ -131,7 +131,7 @@ def _check_elements(array: NDArray[np.uint8], tags: NDArray[np.intp]) -> None:
 
 
 def _names(array: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uint32]:
-    """The first three letters at these places, in lower case, as one number each."""
+    """Return the first three letters at these places, in lower case, as one number each."""
     letters = np.zeros((len(starts), 4), np.uint8)  # big-endian: the first byte is 0
     for place in range(3):
         letters[:, place + 1] = array[starts + place] | 0x20
@@ -139,7 +139,7 @@ def _names(array: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uin
 
 
 def _nesting(names: NDArray[np.uint32], closing: NDArray[np.bool_]) -> int:
-    """The greatest number of <div> and <article> elements that are open at once (an upper bound).
+    """Return the greatest number of <div> and <article> elements that are open at once (an upper bound).
 
     Other elements, nested as deep, cost nothing to speak of.
     """
@@ -149,7 +149,7 @@ def _nesting(names: NDArray[np.uint32], closing: NDArray[np.bool_]) -> int:
 
 
 def _most_attributes(data: bytes, tags: NDArray[np.intp]) -> int:
-    """About the most attributes that one tag has; only tags long enough to have too many are looked at."""
+    """Return roughly the most attributes of a tag; only tags long enough to have too many are counted."""
     ends = np.append(tags[1:], len(data))
     long = np.flatnonzero(ends - tags > MAX_ATTRIBUTES * 2)
     most = 0

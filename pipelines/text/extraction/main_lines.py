@@ -1,24 +1,24 @@
-r"""The main lines of a web page: navigation above and residue below the running text are cut off.
+r"""The main lines of a web page: menus above and footers below the running text are cut off.
 
-What an extractor leaves of a page's menus, teasers and imprint are lines that are short and end in no full stop, in a row,
-before and after the text. So each line gets points, and the run of lines with the most points stays: the maximum
+The menus, teasers and footers that an extractor leaves are runs of short lines without full stops, before and after the text.
+So each line gets points, and the run of lines with the most points is kept: the maximum
 subsequence of Pasternack and Roth (Extracting article text from the web with maximum subsequence segmentation, WWW 2009),
 over lines instead of tokens.
 
 - A wide line (WIDE_LINE or more; a letter of a script without spaces counts twice) gets a point for each 100 of its width,
   at most two: 1.3 times that if it ends in a terminal mark, 0.3 times if not.
-- A short line costs 1.5 points, half of that if it ends in a terminal mark; behind GAP short lines in a row the next ones
-  cost nothing: after a long list or a listing of code the text may go on.
-- Above the run, the nearest line that is part of the page's title is where the text begins.
-- An end that holds more than `prose_limit` of all points that were given is no residue: there, only what follows the
-  last (precedes the first) wide line with a terminal mark is cut.
-- A page without a wide line stays as it is. Lines in Thai or Lao, which have no terminal marks, count as if they had one.
+- A short line costs 1.5 points, half of that if it ends in a terminal mark; after GAP short lines in a row, the next
+  ones cost nothing: the text may continue after a long list or a code listing.
+- The text begins at the nearest line above the run that is part of the page's title.
+- An end with more than `prose_limit` of all positive points is kept; there, only what follows the last (precedes the first)
+  wide line with a terminal mark is cut.
+- A page without a wide line is unchanged. Lines in Thai or Lao, which have no terminal marks, count as if they had one.
 
-F1 on 749 pages with hand-made truth (see pipelines.text.extraction.html) went from .850 to .908 with a limit of 0.2 (English
-.905 to .927, Russian .672 to .770), to .900 with 0.1 and to .923 with 1.0, alike on both halves of their hosts. With 1.0, one
-tenth of a handbook's text is lost behind its listings of code; with 0.2, a third of that.
+F1 on 749 hand-labelled pages (see pipelines.text.extraction.html) rose from .850 to .908 with a limit of 0.2 (English
+.905 to .927, Russian .672 to .770), to .900 with 0.1 and to .923 with 1.0, alike on both halves of their hosts. With 1.0, a
+tenth of a handbook's text is lost after its code listings; with 0.2, a third of that.
 
-Limits: what stands between two paragraphs stays; a page of short lines only (poems, lists) stays whole.
+Limits: residue between two paragraphs is kept; a page of short lines only (poems, lists) is kept whole.
 """
 
 import functools
@@ -35,16 +35,16 @@ from pipelines.text.kernels import jit
 
 WIDE_LINE = 60
 GAP = 5
-_MOST_WIDTH = 200  # that gives points
+_MOST_WIDTH = 200  # more gives no more points
 _WIDE, _WIDE_UNFINISHED, _SHORT, _SHORT_FINISHED = 1.3, 0.3, -1.5, -0.75
-_TITLE_WIDTH = 8  # a line of less letters and digits is part of any title by chance
+_TITLE_WIDTH = 8  # a line of fewer letters and digits may be part of a title by chance
 
 
 def main_lines(texts: pa.Array, titles: pa.Array, prose_limit: float = 0.2) -> pa.Array:
-    r"""The texts (normalised, without nulls) without the lines above and below their running text.
+    r"""Cut the lines above and below the running text of texts (normalised, without nulls).
 
-    `titles` may hold nulls; `prose_limit` is the share (0 to 1) of the points given that may be cut at one end. The very
-    same array comes back when nothing is cut.
+    `titles` may have nulls; `prose_limit` is the share (0 to 1) of the positive points that may be cut at one end. If nothing
+    is cut, the same array is returned.
 
     >>> page = "Home\nNews\nBridge opened\n" + "The bridge over the river was opened on Monday by the mayor of the town.\n" * 2
     >>> main_lines(pa.array([page + "Share\nAll rights reserved"]), pa.array(["Bridge opened - The Paper"])).to_pylist()[0][:40]
@@ -60,7 +60,7 @@ def main_lines(texts: pa.Array, titles: pa.Array, prose_limit: float = 0.2) -> p
 
 @functools.cache
 def _folded() -> NDArray[np.uint32]:
-    """The lower-case letter of every code point, where it is one character."""
+    """Return the lower case of every code point whose lower case is one character."""
     lower = np.arange(CODE_POINTS, dtype=np.uint32)
     for code in range(CODE_POINTS):
         if not 0xD800 <= code < 0xE000 and len(changed := chr(code).lower()) == 1:
@@ -81,7 +81,7 @@ def _cut(data: Any, spans: Any) -> Any:
 
 @jit
 def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: Any, lower: Any, prose_limit: float) -> Any:
-    """The first byte and the byte behind the last one of what stays of each text."""
+    """Return the first byte that is kept of each text, and the byte after the last."""
     rows, most, most_title = offsets.size - 1, 0, 0
     for row in range(rows):
         most = max(most, offsets[row + 1] - offsets[row])
@@ -92,10 +92,10 @@ def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: 
     for row in range(rows):
         spans[row] = offsets[row], offsets[row + 1]
         lines = _points(data, offsets[row], offsets[row + 1], table, places, points)
-        first, behind = _best(points, lines)
-        if first == behind:
+        first, after = _best(points, lines)
+        if first == after:
             continue
-        first, behind = _without_loss(points, lines, first, behind, prose_limit)
+        first, after = _without_loss(points, lines, first, after, prose_limit)
         letters = _letters(title_data, title_offsets[row], title_offsets[row + 1], table, lower, title)[0]
         for above in range(first - 1, -1, -1) if letters else range(0):
             length, width = _letters(data, places[above, 0], places[above, 1], table, lower, line)
@@ -104,22 +104,22 @@ def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: 
                 break
         if first > 0:
             spans[row, 0] = places[first, 0]
-        if behind < lines:
-            spans[row, 1] = places[behind - 1, 1]
+        if after < lines:
+            spans[row, 1] = places[after - 1, 1]
     return spans
 
 
 @jit
 def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) -> int:
-    """Fill in where each line (that is not blank) begins and ends, and its points; returns how many lines there are."""
+    """Fill in where each line (that is not blank) begins and ends, and its points; return the number of lines."""
     lines, short = 0, 0
-    width, gap, finished, begin, behind = 0, 0, False, at, at
+    width, gap, finished, begin, after = 0, 0, False, at, at
     while at <= end:
         code, size = (10, 1) if at == end else decode(data, at)
         bits = int(table[code])
         if bits & NEWLINE:
             if width:
-                places[lines] = begin, behind
+                places[lines] = begin, after
                 if width >= WIDE_LINE:
                     points[lines] = min(width, _MOST_WIDTH) / 100 * (_WIDE if finished else _WIDE_UNFINISHED)
                     short = 0
@@ -133,7 +133,7 @@ def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) 
         else:
             width += (gap if width else 0) + (2 if bits & SPACELESS else 1)
             gap = 0
-            behind = at + size
+            after = at + size
             if bits & (TERMINAL | UNPUNCTUATED):
                 finished = True
             elif not bits & CLOSER:
@@ -144,21 +144,21 @@ def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) 
 
 @jit
 def _best(points: Any, lines: int) -> tuple[int, int]:
-    """The run with the most points, as its first line and the line behind its last one; (0, 0) if no line gives any."""
-    first, behind, most = 0, 0, 0.0
+    """Return the run with the most points: its first line and the line after its last; (0, 0) if no line has any."""
+    first, after, most = 0, 0, 0.0
     start, total = 0, 0.0
     for i in range(lines):
         if total <= 0:
             start, total = i, 0.0
         total += points[i]
         if total > most:
-            first, behind, most = start, i + 1, total
-    return first, behind
+            first, after, most = start, i + 1, total
+    return first, after
 
 
 @jit
-def _without_loss(points: Any, lines: int, first: int, behind: int, prose_limit: float) -> tuple[int, int]:
-    """The run, made longer at an end that is more than residue."""
+def _without_loss(points: Any, lines: int, first: int, after: int, prose_limit: float) -> tuple[int, int]:
+    """Extend the run at an end that is more than residue."""
     above, below, total = 0.0, 0.0, 0.0
     prose_first, prose_behind, wide_behind = -1, 0, 0
     for i in range(lines):
@@ -166,7 +166,7 @@ def _without_loss(points: Any, lines: int, first: int, behind: int, prose_limit:
             continue
         total += points[i]
         above += points[i] if i < first else 0.0
-        below += points[i] if i >= behind else 0.0
+        below += points[i] if i >= after else 0.0
         if prose_first < 0:
             prose_first = i
         wide_behind = i + 1
@@ -175,13 +175,13 @@ def _without_loss(points: Any, lines: int, first: int, behind: int, prose_limit:
     if above > prose_limit * total:
         first = min(first, prose_first)
     if below > prose_limit * total:
-        behind = max(behind, prose_behind or wide_behind)
-    return first, behind
+        after = max(after, prose_behind or wide_behind)
+    return first, after
 
 
 @jit
 def _letters(data: Any, at: int, end: int, table: Any, lower: Any, out: Any) -> tuple[int, int]:
-    """Write letters and digits in lower case, as many as there is room for (more: 0); returns how many, and how wide."""
+    """Write letters and digits in lower case, as many as there is room for (more: 0); return their number and width."""
     length, width = 0, 0
     while at < end:
         code, size = decode(data, at)

@@ -1,6 +1,6 @@
 """TEI (the Text Encoding Initiative's XML): the text of a book without its header, title page, notes and page breaks.
 
-Limits: critical editions (apparatus, several witnesses) come out as their base text with corrections applied.
+Limits: a critical edition (apparatus, several witnesses) gives its base text with corrections applied.
 """
 
 import re
@@ -93,23 +93,23 @@ _TITLE_SUFFIX = re.compile(r"\s*[:;]\s*(?:édition|edición|edição|edition|edi
 
 
 class TeiError(ValueError):
-    """Not TEI, or not well-formed; the message gives line and column."""
+    """The XML is not TEI, or not well-formed; the message gives line and column."""
 
 
 class NotTeiError(TeiError):
-    """Well-formed XML of another kind."""
+    """The XML is well-formed, but not TEI."""
 
 
 @dataclass(frozen=True, slots=True)
 class TeiText:
-    """Paragraphs apart by a blank line, verses by a newline; the title as the header gives it."""
+    """A text (a blank line between paragraphs, a newline between verses) and the title in the header."""
 
     text: str
     title: str | None
 
 
 def tei_text(data: bytes) -> TeiText:
-    """The text of a TEI document (also of a teiCorpus, one after the other); entities are never expanded.
+    """Return the text of a TEI document (of a teiCorpus: of each, in order); entities are never expanded.
 
     Raises TeiError, or NotTeiError when the XML is of another kind.
     """
@@ -152,7 +152,7 @@ def _walk(root: Any, pieces: list[str]) -> None:
 
 
 def _is_left_out(element: Any, name: str) -> bool:
-    if name in ("sic", "orig", "abbr"):  # left out where their correction stands beside them
+    if name in ("sic", "orig", "abbr"):  # left out if their correction is beside them
         return _name(element.getparent()) == "choice"
     if name in _LEFT_OUT:
         return True

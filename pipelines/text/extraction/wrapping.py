@@ -1,8 +1,8 @@
-"""Hard-wrapped books: the lines of a paragraph joined again, verse and layout kept.
+"""Hard-wrapped books: the lines of a paragraph are joined, verse and layout are kept.
 
-A file is hard-wrapped when its lines are full: the next line's first word would not have fitted (at least 60 % of all
-neighbouring lines, and hardly any longer line). In such a file a block between blank lines is prose when most of its lines
-are full; other blocks (verse, tables, addresses, headings) stay as they are. Everything else comes back unchanged.
+A file is hard-wrapped if its lines are full: the first word of the next line would not have fitted (at least 60 % of all
+neighbouring lines, and hardly any line is longer). In such a file, a block between blank lines is prose if most of its lines
+are full; other blocks (verse, tables, addresses, headings) are unchanged. So is any other file.
 """
 
 import re
@@ -17,7 +17,7 @@ _BEYOND_SHARE = 0.35  # of a wrapped file's text that may stand in far longer li
 _FULL_SHARE_OF_PROSE = 0.5  # of a block's
 _PAIRED_SHARE = 0.2  # of a wrapped file's lines, at least, that are followed by another line
 _SLACK = 0.85  # of the width that a full line and the next word reach: typists' and printers' margins are ragged
-_LONG_BLOCK_LINES = 30  # on average: paragraphs are told by indents and short last lines, not by blank lines
+_LONG_BLOCK_LINES = 30  # on average: indents and short last lines separate paragraphs, not blank lines
 _EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 _HANGUL = re.compile(r"[\u1100-\u11ff\uac00-\ud7ff]")  # written with spaces between words
 _SENTENCE_END = re.compile(r"[.!?…:;][\"'”’»)\]]*$")
@@ -31,15 +31,14 @@ class _Shape:
 
     width: int  # that nearly all lines keep to
     margin: int  # blanks before an ordinary line
-    indents: int | None  # blanks before a paragraph's first line, when paragraphs are told by them
+    indents: int | None  # blanks before a paragraph's first line, if indents separate paragraphs
     is_dense: bool  # paragraphs follow each other without a blank line
 
 
 def unwrap(text: str) -> str:
     r"""Join the lines of paragraphs, with a space, or with nothing between East Asian characters.
 
-    Blank lines between paragraphs stay. Paragraphs that were told apart by an indent or a short last line come on lines of
-    their own.
+    Blank lines between paragraphs are kept. Paragraphs separated by an indent or a short last line get a line each.
     """
     lines = [line.rstrip() for line in text.split("\n")]
     shape = _shape(lines)
@@ -68,9 +67,9 @@ def _shape(lines: list[str]) -> _Shape | None:
 
 
 def _width(filled: list[str], pairs: list[tuple[str, str]]) -> int | None:
-    """The width that the file is wrapped at; None when it is not.
+    """Return the width that the file is wrapped at; None if it is not.
 
-    The widest line is no measure: some files have lines that were joined by accident. So the width is the greatest of a
+    The widest line is not a measure: some files have lines that were joined by accident. So the width is the greatest of a
     few quantiles at which neighbouring lines are full.
     """
     lengths = sorted(map(len, filled))
@@ -102,7 +101,7 @@ def _is_full(line: str, following: str, width: int) -> bool:
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
-    """Stretches of filled lines, and stretches of blank ones."""
+    """Yield runs of filled lines and runs of blank ones."""
     block: list[str] = []
     for line in lines:
         if block and bool(line.strip()) != bool(block[-1].strip()):

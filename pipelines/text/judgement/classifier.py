@@ -1,10 +1,11 @@
-"""A fastText classifier of text quality: does this read like the curated sources, or like the crawl?
+"""A fastText classifier of text quality: is a text like the curated sources, or like the crawl?
 
-    train(features(texts), curated, "quality.bin", seed=1)     learn
-    score = load("quality.bin"); score(texts)                  0..1 for each, 1: like the curated sources
+    train(features(texts), curated, "quality.bin", seed=1)
+    score = load("quality.bin")
+    score(texts)                 # 0 to 1 for each; 1: like the curated sources
 
-It sees words alone, in lower case: no digits, no punctuation, no line breaks, and only the beginning of a text, so that
-it learns neither layout nor length. DCLM filters by a fastText classifier too (arXiv 2406.11794).
+It is given only words in lower case, without digits, punctuation and line breaks, and only the beginning of a text, so that it
+learns neither layout nor length. DCLM filters by a fastText classifier too (arXiv 2406.11794).
 """
 
 from collections.abc import Callable
@@ -20,18 +21,18 @@ from numpy.typing import NDArray
 
 VERSION = 1
 
-PREFIX_CHARACTERS = 2000  # of a text, to learn from and to judge: about 330 English words
+PREFIX_CHARACTERS = 2000  # of a text, in training and in scoring: about 330 English words
 
 # Written without spaces: each character is a word.
 _UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}])"
 _CURATED, _CRAWL = "__label__curated", "__label__crawl"
 _TEXTS_PER_CALL = 4096  # fastText takes lists of Python strings
 
-# At most 2^17 pairs and as many words as stand in one of 2,000 examples: some 10 MB on disk, whatever the corpus.
+# At most 2^17 pairs, and the words that occur once per 2,000 examples or more: about 10 MB on disk for any corpus.
 _PAIR_BUCKETS = 2**17
 _DIMENSIONS = 16
-# Gentle: with 1,000 examples a rate of 0.5 or 25 epochs tell the classes apart better (.99 instead of .93 area under the
-# curve), but by their subjects; what it then thinks of other web pages agrees less with people (.59 instead of .72).
+# Low on purpose: with 1,000 examples, a rate of 0.5 or 25 epochs separate the classes better (area under the curve .99, not
+# .93), but by their subjects; the scores of other web pages then agree less with people's (.59, not .72).
 _EPOCHS = 5
 _LEARNING_RATE = 0.2
 
@@ -39,7 +40,7 @@ Scorer = Callable[[pa.Array], pa.Array]
 
 
 def features(texts: pa.Array) -> pa.Array:
-    r"""What the classifier sees of each text: the words of its beginning.
+    r"""Return what the classifier is given of each text: the words of its beginning.
 
     >>> features(pa.array(["The 3 Bears,\nand Goldilocks!", "東京は。", None])).to_pylist()
     ['the bears and goldilocks', '東 京 は', '']
@@ -52,9 +53,9 @@ def features(texts: pa.Array) -> pa.Array:
 
 
 def train(words: pa.Array, curated: NDArray[np.bool_], path: str | Path, *, seed: int) -> None:
-    """Train on features of texts, row by row in this order (mix the classes!), and write the model.
+    """Train on features of texts in the order of the rows (the caller mixes the classes) and write the model.
 
-    One thread: with more, fastText writes another model every time. The same rows and seed write the same bytes.
+    It uses one thread: with more, fastText writes another model every time. The same rows and seed give the same bytes.
     """
     labels = pc.if_else(pa.array(curated), _CURATED, _CRAWL)
     lines = pc.binary_join_element_wise(labels, words, " ")
@@ -80,7 +81,7 @@ def train(words: pa.Array, curated: NDArray[np.bool_], path: str | Path, *, seed
 
 
 def load(path: str | Path) -> Scorer:
-    """The scorer of a model: texts in, float32 scores in 0..1 out (null for a null, 0 for a text without a word)."""
+    """Return a model's scorer: from texts to float32 scores, 0 to 1 (null for a null, 0 for a text without a word)."""
     model: Any = fasttext.load_model(str(path))
 
     def score(texts: pa.Array) -> pa.Array:
@@ -100,7 +101,7 @@ def _scores(model: Any, words: pa.Array) -> NDArray[np.float32]:
 
 
 def strongest_words(path: str | Path, count: int = 25) -> dict[str, list[str]]:
-    """The words that speak most for either class: whoever reads them sees what the classifier has learned."""
+    """Return the words with the most weight for either class: they show what the classifier has learned."""
     model: Any = fasttext.load_model(str(path))
     words = [word for word in model.get_words() if word != "</s>"]
     labels = model.get_labels()
@@ -112,7 +113,7 @@ def strongest_words(path: str | Path, count: int = 25) -> dict[str, list[str]]:
 
 
 def area_under_curve(scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_]) -> float:
-    """The share of (positive, negative) pairs in which the positive one scores higher; ties count half."""
+    """Return the share of (positive, negative) pairs in which the positive one scores higher; ties count half."""
     ranks = pc.rank(pa.array(scores), sort_keys="ascending", tiebreaker="min").to_numpy().astype(np.float64)
     last = pc.rank(pa.array(scores), sort_keys="ascending", tiebreaker="max").to_numpy()
     middle = (ranks + last) / 2

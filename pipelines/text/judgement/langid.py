@@ -1,6 +1,6 @@
 """Language identification with fastText's lid.176 on a bounded sample of each text.
 
-Limits: one language a document; a page that mixes two gets the one that most of its sample is written in.
+Limits: one language per document; a page in two languages gets the one of most of its sample.
 """
 
 import hashlib
@@ -17,30 +17,30 @@ from pipelines.contract.errors import UserError
 
 LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # fasttext.cc, 938,013 bytes
 _LABEL = "__label__"
-_UNSURE = 0.8  # below this, a long text is looked at a second time
-_LONG = 4  # times the characters that are judged
+_UNSURE = 0.8  # below this, a long text is judged a second time
+_LONG = 4  # times `prefix_characters`
 
 
 class LanguageModelError(UserError):
-    """The model file is missing or is another file."""
+    """The model file is missing or is not the expected one."""
 
 
 class LanguageModel:
     """A loaded lid.176; not picklable: load it in the worker."""
 
     def __init__(self, path: str | Path, sha256: str = LID_176_FTZ_SHA256) -> None:
-        """Load and check the file; the same file is loaded once a process.
+        """Load and verify the file; each file is loaded once per process.
 
         Raises:
-            LanguageModelError: with the path and what to do.
+            LanguageModelError: with the path and the fix.
         """
         self._model = _load(str(path), sha256)
 
     def identify(self, texts: pa.Array, prefix_characters: int) -> tuple[pa.Array, pa.Array]:
-        """The most probable language of each text (ISO 639, as lid.176 names it) and its probability (float32, 0 to 1).
+        """Return the most probable language of each text (ISO 639, as in lid.176) and its probability (float32, 0 to 1).
 
-        A text without a word gets null and 0. The beginning is judged; of a long text about whose beginning the model is not
-        sure (a book's contents in capitals, a list of names) also the middle: the surer answer holds.
+        A text without a word gets null and 0. The model judges the beginning; if it is unsure about that of a long text (a
+        table of contents in capitals, a list of names), also the middle. The answer with the higher probability wins.
         """
         names, scores = self._judged(beginning(texts, prefix_characters))
         long = pc.greater_equal(pc.utf8_length(texts), _LONG * prefix_characters)
@@ -58,7 +58,7 @@ class LanguageModel:
         names = pa.array([label[0].removeprefix(_LABEL) if label else None for label in labels], pa.string())
         values = np.array([score[0] if len(score) else 0.0 for score in scores], np.float32)
         wordless = pc.equal(pc.utf8_trim_whitespace(lines), "")
-        # A softmax in float32 may end a little above 1.
+        # A float32 softmax may exceed 1 slightly.
         return pc.if_else(wordless, _NONE, names), pc.if_else(wordless, _ZERO, pa.array(np.minimum(values, 1)))
 
 
@@ -68,7 +68,7 @@ def beginning(texts: pa.Array, characters: int) -> pa.Array:
 
 
 def middle(texts: pa.Array, characters: int) -> pa.Array:
-    """As many characters from where the second half of each text begins, on one line."""
+    """Return that many characters from the start of each text's second half, on one line."""
     halves = [text[len(text) // 2 :][:characters] for text in texts.to_pylist()]  # of few texts
     return pc.replace_substring(pa.array(halves, pa.string()), "\n", " ")
 
@@ -78,15 +78,15 @@ def _load(path: str, sha256: str) -> Any:
     from fasttext.FastText import _FastText  # pyright: ignore[reportPrivateUsage] # load_model prints a warning, this does not
 
     try:
-        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise LanguageModelError(
             f"{path}: the language model cannot be read ({os.strerror(error.errno or 0)}); set language.model to a copy of "
             "lid.176.ftz, or leave it out to have it fetched"
         ) from None
-    if found != sha256:
+    if digest != sha256:
         raise LanguageModelError(
-            f"{path}: is not the language model (sha256 {found[:12]}…, wanted {sha256[:12]}…); delete it, and it is fetched again"
+            f"{path}: is not the language model (sha256 {digest[:12]}…, wanted {sha256[:12]}…); delete it to have it fetched"
         )
     return _FastText(model_path=path)
 

@@ -1,17 +1,17 @@
 r"""Gopher's measures of repetition (arXiv 2112.11446, A1.1): duplicate lines and paragraphs, frequent and duplicate n-grams.
 
-How the paper's words are read here:
+Definitions, where the paper leaves them open:
 
-- A line or paragraph is a duplicate when the same one stands before it; the first one is none. Runs of whitespace count as
-  one space. Blank lines are not lines; they separate paragraphs.
+- A line or paragraph is a duplicate if the same one occurs before it; the first one is not. Runs of whitespace count as one
+  space. Blank lines are not lines; they separate paragraphs.
 - The top n-gram is the most frequent one (the longest of those); its share is occurrences times its characters. One that
   occurs once has the share 0.
-- Duplicate n-grams are found from left to right: an n-gram that was there before counts, and the search goes on behind it,
-  so no character counts twice.
+- Duplicate n-grams are found from left to right: an n-gram that occurred before counts, and the search continues after it, so
+  that no character counts twice.
 - n-grams are of tokens as pipelines.text.characters.counts finds them; characters are those of the tokens, without whitespace.
 - Where most tokens are letters of a script without spaces, n is half as large again (2 to 10 become 3, 5, 6, 8, 9, 11, 12,
-  14, 15), for a Chinese word has about one and a half characters: five characters recur in any text that says the name
-  of an institution twice.
+  14, 15): a Chinese word has about one and a half characters, and five characters recur in any text that names an institution
+  twice.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from pipelines.text.characters.code_points import buffers, decode
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
 from pipelines.text.kernels import jit
 
-TOP = tuple(range(2, 5))  # words of the n-grams whose most frequent one counts; the kernels spell these numbers out
+TOP = tuple(range(2, 5))  # n of the n-grams whose most frequent one counts; the kernels repeat these numbers
 DUPLICATE = tuple(range(5, 11))
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
@@ -60,11 +60,11 @@ def _mix(value: Any) -> Any:
     return value ^ (value >> np.uint64(33))
 
 
-# A hash table is a matrix uint64[2^bits, 4], so that a look-up touches one cache line: key, stamp, count, first place. A
-# slot is empty unless it bears the stamp of this use: nothing has to be cleared between documents.
+# A hash table is a matrix uint64[2^bits, 4] of key, stamp, count and first place, so that a lookup touches one cache line. A
+# slot is empty unless it has the current stamp, so that nothing has to be cleared between documents.
 @jit
 def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
-    """Where the key is, or would be."""
+    """Return the slot of a key, or the one that it would get."""
     mask = (1 << bits) - 1
     slot: Any = np.int64((key * _BASE) >> np.uint64(64 - bits))  # int() would stay unsigned in numba
     while slots[slot, 1] == stamp and slots[slot, 0] != key:
@@ -87,7 +87,7 @@ def _bits_for(items: int) -> int:
 
 @jit
 def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
-    """The share of items that are duplicates of an earlier one, and of their characters."""
+    """Return the share of items that are duplicates of an earlier one, and that of their characters."""
     if size == 0:
         return 0.0, 0.0
     bits = _bits_for(size)
@@ -105,10 +105,10 @@ def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) ->
 
 @jit
 def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """The share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
+    """Return the share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
 
-    `repeated` says where an (n-1)-gram begins that occurs twice or more: only there can such an n-gram begin, and most places
-    need no look-up. It is narrowed to the n-grams of which this is true.
+    `repeated` marks where an (n-1)-gram begins that occurs twice or more. Only there can such an n-gram begin, so most places
+    need no lookup. It is narrowed to the n-grams that occur twice or more.
     """
     bits = _bits_for(size)
     power = _power(n)
@@ -134,10 +134,10 @@ def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, s
 
 @jit
 def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """The share of characters in n-grams that were there before; `repeated` as in `_top`, for some length below n."""
+    """Return the share of characters in n-grams that occurred before; `repeated` as in `_top`, for a length below n."""
     bits = _bits_for(size)
     power = _power(n)
-    found, i = 0, 0
+    characters, i = 0, 0
     while i <= size - n:
         if not repeated[i]:
             i += 1
@@ -145,12 +145,12 @@ def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, 
         key = _mix(prefix[i + n] - prefix[i] * power)
         slot = _slot(slots, stamp, key, bits)
         if slots[slot, 1] == stamp:
-            found += ends[i + n] - ends[i]
+            characters += ends[i + n] - ends[i]
             i += n
         else:
             _put(slots, slot, stamp, key, i)
             i += 1
-    return found / max(1, ends[size])
+    return characters / max(1, ends[size])
 
 
 @jit
@@ -211,9 +211,9 @@ def _split(
     paragraph: Any,
     paragraph_length: Any,
 ) -> tuple[int, int, int, int]:
-    """Hashes and lengths of one text's tokens (as running sums), lines and paragraphs.
+    """Write hashes and lengths of a text's tokens (as running sums), lines and paragraphs.
 
-    Returns how many tokens there are, how many of them in scripts without spaces, how many lines, how many paragraphs.
+    Return the numbers of tokens, of tokens in scripts without spaces, of lines and of paragraphs.
     """
     tokens, spaceless_tokens, lines, paragraphs = 0, 0, 0, 0
     in_token, has_alnum, spaceless = False, False, False

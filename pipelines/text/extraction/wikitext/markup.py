@@ -1,4 +1,4 @@
-"""Wikitext without its markup: the first half of `wikitext`, which reads the lines that come out here.
+"""Wikitext without its markup: the first half of the extraction; `prose` reads the lines that this returns.
 
 Everything here scans its input once or a fixed number of times, so that no page can stall it.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pipelines.text.extraction.wikitext.templates import rendered
 
-# Noncharacters (Unicode 23.7: never text) mark what the lines have to know; the input's own are removed first.
+# Noncharacters (Unicode 23.7: never text) mark what `prose` has to know; those of the input are removed first.
 LINK, LINK_END = "\ufdd0", "\ufdd1"  # around the text of a link
-GONE = "\ufdd2"  # here something was removed
+GONE = "\ufdd2"  # something was removed here
 BREAK = "\ufdd3"  # a new line in a paragraph
 WEB = "\ufdd4"  # before a link to the web
 _MARKUP = "[]{}|'=<>*#:;_-&~ /\n"
@@ -22,7 +22,7 @@ UNPROTECT = {protected: character for character, protected in _PROTECT.items()}
 PROTECTED = re.compile("[\ufdd5-\ufdef]")
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
-MAX_TEMPLATE_DEPTH = 8  # of known templates in each other; deeper ones say nothing
+MAX_TEMPLATE_DEPTH = 8  # of nested known templates; deeper ones are dropped
 MAX_LINK_DEPTH = 6  # of links in captions in captions
 MAX_RESIDUE_DEPTH = 8  # of markup that appears when other markup is removed
 
@@ -47,13 +47,13 @@ categorie kategori luokka kategória kategorija kategoreja κατηγορία ק
 
 @dataclass(frozen=True, slots=True)
 class Wiki:
-    """What a page's dump says of its wiki: the names, in lower case, of the namespaces whose links show no text."""
+    """A wiki: the names, in lower case, of the namespaces whose links show no text."""
 
     hidden: frozenset[str] = frozenset(_words(_FILE_NAMES + _CATEGORY_NAMES))
 
     @classmethod
     def of(cls, namespaces: dict[int, str]) -> "Wiki":
-        """From the dump's namespaces: -2 and 6 hold files, 14 categories."""
+        """Return the wiki with a dump's namespaces: -2 and 6 are files, 14 categories."""
         own = frozenset(namespaces[key].lower() for key in (-2, 6, 14) if namespaces.get(key))
         return cls(ANY_WIKI.hidden | own)
 
@@ -70,7 +70,7 @@ _SWITCH = re.compile(r"__[^\W\d_]{3,40}__")
 
 
 def without_markup(text: str, wiki: Wiki) -> str:
-    """Lines of text with the marks above; headings and list items still begin with their signs, quotes are still there."""
+    """Return lines of text with the marks above; headings, list items and quotes still have their signs."""
     text = NONCHARACTERS.sub("", text) if not text.isascii() else text
     text = text.replace("\r\n", "\n")
     text = _without_comments(text)
@@ -85,7 +85,7 @@ def without_markup(text: str, wiki: Wiki) -> str:
     return _without_tags(_with_link_texts(text, wiki))
 
 
-# --- what is cut out whole --------------------------------------------------------------------------------------------
+# --- elements that are removed whole --------------------------------------------------------------------------------------------
 
 _ELEMENT = re.compile(
     r"<(ref|nowiki|pre|math|gallery|timeline|score|imagemap|hiero|syntaxhighlight|source|templatedata|graph|mapframe|maplink"
@@ -95,7 +95,7 @@ _ELEMENT = re.compile(
 
 
 def _without_comments(text: str) -> str:
-    """Comments go; one that stands alone on its line takes the line with it, as in MediaWiki."""
+    """Remove comments; one that is alone on its line goes with the line, as in MediaWiki."""
     if "<!--" not in text:
         return text
     out: list[str] = []
@@ -110,7 +110,7 @@ def _without_comments(text: str) -> str:
 
 
 def _without_elements(text: str) -> str:
-    """References, galleries, code … go with their content; <nowiki> and formulas become text that no later step touches."""
+    """Remove references, galleries, code … with their content; <nowiki> and formulas become text that no later step touches."""
     out: list[str] = []
     place = 0
     unclosed: set[str] = set()
@@ -122,7 +122,7 @@ def _without_elements(text: str) -> str:
             out.append(GONE)
             continue
         close = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, place)
-        if close is None:  # then there is none for any later one either: do not search again
+        if close is None:  # then no later one has a closing tag either: do not search again
             unclosed.add(name)
             continue
         out.append(_element(name, text[place : close.start()]))
@@ -141,7 +141,7 @@ def _element(name: str, content: str) -> str:
 
 
 def _variant(match: re.Match[str]) -> str:
-    """-{zh-hans:A; zh-hant:B}- of the Chinese wikis: the first variant; -{H|…}- and its like define, and show nothing."""
+    """Return the first variant of -{zh-hans:A; zh-hant:B}- (Chinese wikis); definitions such as -{H|…}- show nothing."""
     flags, bar, rule = match[1].rpartition("|")
     if bar and flags.strip().upper() in {"H", "T", "-", "D"}:
         return GONE
@@ -158,20 +158,20 @@ _UNCLOSED_TABLE_END = re.compile(r"^=|\n[ \t]*\n(?![ \t]*[|!\n])", re.MULTILINE)
 
 
 def _expanded(text: str, depth: int = 0) -> str:
-    """Every outermost template replaced by what it says."""
+    """Replace every outermost template by its text."""
     if "{{" not in text and "}}" not in text:
         return text
     out: list[str] = []
     place = 0
     for start, end in _outermost(text):
-        said = rendered(text[start:end]) if depth < MAX_TEMPLATE_DEPTH and not text.startswith("{{{", start) else None
-        out += [_BRACES.sub("", text[place:start]), _expanded(said, depth + 1) if said else GONE]
+        shown = rendered(text[start:end]) if depth < MAX_TEMPLATE_DEPTH and not text.startswith("{{{", start) else None
+        out += [_BRACES.sub("", text[place:start]), _expanded(shown, depth + 1) if shown else GONE]
         place = end
     return "".join([*out, _BRACES.sub("", text[place:])])
 
 
 def _outermost(text: str) -> Iterator[tuple[int, int]]:
-    """Where the outermost {{…}} lie. One that is never closed ends with its line and the lines after it that begin with "|"."""
+    """Yield the spans of the outermost {{…}}; an unclosed one ends with its line and the following lines that begin with "|"."""
     spans, unclosed = _pairs(text)
     for start in unclosed:
         match = _UNCLOSED_TEMPLATE.match(text, start)
@@ -185,7 +185,7 @@ def _outermost(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
-    """The matching pairs of braces (two or three wide, inner ones first, as in MediaWiki), and the openers without a match."""
+    """Return the matching pairs of braces (two or three wide, inner ones first, as in MediaWiki) and the unmatched openers."""
     spans: list[tuple[int, int]] = []
     stack: list[tuple[int, int]] = []
     for token in _BRACES.finditer(text):
@@ -204,7 +204,7 @@ def _pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
 
 
 def _without_tables(text: str) -> str:
-    """Tables go, with the tables in them. One that is never closed ends at a heading or at a paragraph that is no row."""
+    """Remove tables and the tables in them; an unclosed one ends at a heading or at a paragraph that is not a row."""
     if "{|" not in text:
         return text
     spans: list[tuple[int, int]] = []
@@ -248,7 +248,7 @@ _UNCLOSED_TARGET = re.compile(r"\[\[[^\[\]|\n]{0,200}\|(?:[^\[\]|\n]{0,40}\|)*")
 
 
 def _with_link_texts(text: str, wiki: Wiki) -> str:
-    """Every link replaced by the text that it shows, between marks; links in captions first."""
+    """Replace every link by the text that it shows, between marks; links in captions first."""
     for _ in range(MAX_LINK_DEPTH):
         replaced = _WIKILINK.sub(lambda match: _link_text(match[1], wiki), text)
         if replaced == text:
@@ -274,7 +274,7 @@ def _link_text(content: str, wiki: Wiki) -> str:
         return GONE  # a link to the same page in another language: shown in the margin
     if not bar:
         shown = target.lstrip(":#")
-    elif not shown.strip():  # the pipe trick: without the namespace and what stands in brackets
+    elif not shown.strip():  # the pipe trick: without the namespace and what is in brackets
         shown = re.sub(r" ?\([^()]*\)$", "", rest or target)
     return f"{LINK}{shown.rpartition('|')[2]}{LINK_END}"
 
@@ -313,10 +313,10 @@ def _tag(match: re.Match[str]) -> str:
         return "" if match[1] else "\n* "
     if name in _BLOCKS:
         return "\n\n"
-    return "" if name in _INLINE else match[0]  # what is no tag of HTML is text: <stdio.h>
+    return "" if name in _INLINE else match[0]  # what is not an HTML tag is text: <stdio.h>
 
 
-# --- what the removal leaves ------------------------------------------------------------------------------------------
+# --- what the removal creates ------------------------------------------------------------------------------------------
 
 _RESIDUE_SIGNS = ("{{", "}}", "[[", "]]", "<")
 _RESIDUE = re.compile(

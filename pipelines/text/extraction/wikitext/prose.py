@@ -1,13 +1,13 @@
 r"""Wikitext to plain prose.
 
-Comments, references, tables, files and unknown templates go; what a known template says (`wikitext_templates`), link texts,
-headings and list items stay. mwparserfromhell, which is slow, sees only the templates whose text is kept, each of a bounded
-size; everything else is scanned (`wikitext_markup`).
+Comments, references, tables, files and unknown templates are removed; the text of known templates (`templates`), link texts,
+headings and list items are kept. mwparserfromhell, which is slow, parses only the templates whose text is kept, each of a
+bounded size; everything else is scanned (`markup`).
 
 >>> plain_text("'''Oslo''' is the [[Capital city|capital]].<ref>A</ref> {{Infobox}}\n\n== Places ==\n* [[Alna]], a river")
 'Oslo is the capital.\n\nPlaces\n\n- Alna, a river'
 
-Limits: tables are dropped whole, prose in them too; a template that is not known says nothing.
+Limits: tables are dropped whole, with their prose; an unknown template has no text.
 """
 
 import html
@@ -38,10 +38,10 @@ PROSE_CHARACTERS = 60  # a paragraph this long is prose even without a full stop
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page says."""
+    """The text of a page."""
 
     text: str
-    prose: bool  # False: a disambiguation page, a list of links
+    prose: bool  # false: a disambiguation page, a list of links
 
 
 @dataclass(slots=True)
@@ -56,12 +56,12 @@ class _Line:
 
 
 def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
-    """The prose of a page: paragraphs, headings and lists separated by blank lines, a line an item; "" if there is none."""
+    """Return a page's paragraphs, headings and lists, separated by blank lines, an item per line; "" if there is no prose."""
     return extract(wikitext, wiki).text
 
 
 def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
-    """The prose of a page, and whether it is prose."""
+    """Return the text of a page, and whether it is prose."""
     marked = without_markup(wikitext, wiki)
     lines = [_unprotected(line) for line in _lines(marked)]
     lines = _without_empty_sections(_without_tail(lines))
@@ -86,12 +86,12 @@ _WRAP = re.compile(rf"(?<=[{_WRITTEN_WITHOUT_SPACES}])\n(?=[{_WRITTEN_WITHOUT_SP
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    """Headings, items and paragraphs, in order; lines of one paragraph are joined as a browser would."""
+    """Yield headings, items and paragraphs in order; the lines of a paragraph are joined as a browser joins them."""
     paragraph: list[str] = []
     for raw in text.split("\n"):
         stripped = raw.strip()
         if stripped[:1] == GONE and not stripped.strip(GONE + " "):
-            stripped = ""  # where a table or a box stood
+            stripped = ""  # where a table or a box was
         if stripped and stripped[0] not in "=*#:;|" and raw[0] != " " and not stripped.startswith("----"):
             paragraph.append(stripped)
             continue
@@ -127,7 +127,7 @@ _QUOTES = re.compile(r"'{2,}")
 
 
 def _without_quotes(line: str) -> str:
-    """Bold and italics go, by MediaWiki's rules: of four quotes one is text, and one of an odd three may be an apostrophe."""
+    """Remove bold and italics by MediaWiki's rules: one of four quotes is text; one of an odd three may be an apostrophe."""
     if "''" not in line:
         return line
     runs = list(_QUOTES.finditer(line))
@@ -143,7 +143,7 @@ def _without_quotes(line: str) -> str:
 
 
 def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | None:
-    """Which three quotes are an apostrophe and italics: after a word of one letter, else a longer one, else a space.
+    """Return which three quotes are an apostrophe and italics: after a word of one letter, else a longer one, else a space.
 
     MediaWiki, Parser::doQuotes.
     """
@@ -157,7 +157,7 @@ def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | N
 
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # a lone space stays: to replace it by itself would cost most of the time
+_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # not a lone space: replacing it by itself would take most of the time
 _LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
 _EMPTY_BRACKETS = re.compile(r" ?[(（\[\ufdd5](?:[ ,;:、，；/]|\ufdd2)*[)）\]\ufdd6]")
 _OPENING_BRACKETS = ("(", "（", "[", "\ufdd5")
@@ -171,7 +171,7 @@ _NOTHING = re.compile(r"[\W_]*")
 
 
 def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
-    """The finished line; none if nothing but signs is left."""
+    """Yield the finished line, unless only signs are left."""
     text = marked
     if "&" in text:
         text = _ENTITY.sub(_decoded, text)
@@ -194,7 +194,7 @@ def _decoded(entity: re.Match[str]) -> str:
 
 
 def _tidied(text: str) -> str:
-    """Without the brackets, commas and spaces that something which is gone has left behind."""
+    """Remove the brackets, commas and spaces around what was removed."""
     text = _GONE_TWICE.sub(GONE, text)
     if any(bracket in text for bracket in _OPENING_BRACKETS):
         text = _EMPTY_BRACKETS.sub(lambda match: "" if GONE in match[0] else match[0], text)
@@ -222,12 +222,12 @@ def _is_prose(line: _Line) -> bool:
 
 
 def _is_reference(line: _Line) -> bool:
-    """A line that only leads elsewhere: a link, a web address, a book."""
+    """Whether a line only refers elsewhere: a link, a web address, a book."""
     return line.linked > 0.5 or line.web or _BIBLIOGRAPHIC.search(line.text) is not None
 
 
 def _without_tail(lines: list[_Line]) -> list[_Line]:
-    """Without the last sections that only lead elsewhere (see also, literature, web links), whatever the wiki calls them."""
+    """Remove the last sections that only refer elsewhere (see also, literature, web links), whatever the wiki calls them."""
     while True:
         last = max((index for index, line in enumerate(lines) if line.kind == "heading"), default=0)
         if last == 0 or not _leads_elsewhere(lines[last + 1 :]):
@@ -236,16 +236,16 @@ def _without_tail(lines: list[_Line]) -> list[_Line]:
 
 
 def _leads_elsewhere(section: list[_Line]) -> bool:
-    said = [line for line in section if line.kind == "item" or _is_prose(line) or _is_reference(line)]  # no mere labels
-    if any(line.kind == "text" and not _is_reference(line) for line in said):
+    lines = [line for line in section if line.kind == "item" or _is_prose(line) or _is_reference(line)]  # not labels
+    if any(line.kind == "text" and not _is_reference(line) for line in lines):
         return False
-    return 2 * sum(map(_is_reference, said)) >= len(said)
+    return 2 * sum(map(_is_reference, lines)) >= len(lines)
 
 
 def _without_empty_sections(lines: list[_Line]) -> list[_Line]:
-    """Without the headings under which there is no line, neither their own nor one of a deeper heading."""
+    """Remove headings without a line below them, their own or a deeper heading's."""
     kept: list[_Line] = []
-    next_level = 0  # of the heading that follows; 7, deeper than any, when a line does
+    next_level = 0  # of the next heading; 7, deeper than any, if a line follows
     for line in reversed(lines):
         if line.kind == "heading" and line.level >= next_level:
             continue

@@ -1,8 +1,8 @@
-"""Which templates of a wiki carry words of their sentence, and what they say.
+"""The templates of wikis that show words of their sentence, and the text of each.
 
-A page cannot be expanded without its wiki's templates, so a template is dropped unless it stands here: those that merely
-dress up text (a language, a font, a unit, a quotation), under the names that they bear in many wikis. mwparserfromhell
-splits the parameters.
+A page cannot be expanded without its wiki's templates, so a template is dropped unless it is listed here: those that only
+format text (a language, a font, a unit, a quotation), under their names in many wikis. mwparserfromhell splits the
+parameters.
 
 >>> rendered("{{convert|5|km|mi|abbr=on}}")
 '5 km'
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 import mwparserfromhell
 
-# What the parser is given at most: it takes minutes for some inputs. Of a larger template all parameters are taken as one.
+# The most that the parser is given: it takes minutes for some inputs. All parameters of a larger template are taken as one.
 MAX_CHARACTERS = 20_000
 MAX_OPENINGS = 300  # of links, tags and templates
 
@@ -83,13 +83,13 @@ _RANGE_WORDS = {"-", "–", "to", "and", "or", "by", "x", "×", "+/-", "±", "to
 
 
 def _measure(positional: list[str], named: dict[str, str]) -> str:
-    """{{convert|5|to|10|km|mi}}: the numbers and the first unit."""
-    said: list[str] = []
+    """Return the numbers and the first unit of {{convert|5|to|10|km|mi}}."""
+    shown: list[str] = []
     for part in positional:
-        said.append(part)
+        shown.append(part)
         if part not in _RANGE_WORDS and not re.fullmatch(r"[\d.,/+−-]+", part):
             break
-    return " ".join(said).replace(" - ", "–").replace(" – ", "–")
+    return " ".join(shown).replace(" - ", "–").replace(" – ", "–")
 
 
 def _fraction(positional: list[str], named: dict[str, str]) -> str:
@@ -99,7 +99,7 @@ def _fraction(positional: list[str], named: dict[str, str]) -> str:
 
 
 def _nihongo(positional: list[str], named: dict[str, str]) -> str:
-    """{{nihongo|English|kanji|romaji}}: "English (kanji, romaji)"."""
+    """Return "English (kanji, romaji)" for {{nihongo|English|kanji|romaji}}."""
     shown, *others = [*positional, "", "", ""][:4]
     inside = ", ".join(part for part in others if part)
     return f"{shown} ({inside})" if inside and shown else shown or inside
@@ -110,14 +110,14 @@ def _iso_date(positional: list[str], named: dict[str, str]) -> str:
 
 
 def _century(positional: list[str], named: dict[str, str]) -> str:
-    """{{s|XIX}} of frwiki; {{s}} sorts in itwiki."""
+    """Return "XIXe siècle" for {{s|XIX}} of frwiki; {{s}} sorts in itwiki."""
     return f"{positional[0]}e siècle" if positional and re.fullmatch("[IVX]+", positional[0]) else ""
 
 
 def _chinese(positional: list[str], named: dict[str, str]) -> str:
-    """{{zh|t=漢字|s=汉字|p=hànzì}}: the characters, then the transcription."""
-    said = dict.fromkeys(named[key] for key in ("c", "t", "s", "hanviet", "p") if named.get(key))
-    return ", ".join(said) or (positional[0] if positional else "")
+    """Return the characters of {{zh|t=漢字|s=汉字|p=hànzì}}, then the transcription."""
+    shown = dict.fromkeys(named[key] for key in ("c", "t", "s", "hanviet", "p") if named.get(key))
+    return ", ".join(shown) or (positional[0] if positional else "")
 
 
 _RENDERERS: dict[str, Renderer] = {
@@ -173,15 +173,15 @@ _RENDERERS: dict[str, Renderer] = {
 }
 
 _LANGUAGE = re.compile(r"lang-[a-z-]{2,12}|vol-[a-z]{2,3}")  # {{lang-ru|…}} in most wikis, {{vol-ru|…}} in ltgwiki
-_CENTURY = re.compile(r"[ivx]+e siècle(?: av\. j\.-c\.)?")  # {{XXe siècle}} of frwiki says its own name
+_CENTURY = re.compile(r"[ivx]+e siècle(?: av\. j\.-c\.)?")  # {{XXe siècle}} of frwiki shows its own name
 _PARSER_FUNCTION = re.compile(r"(formatnum|lc|uc|ucfirst|lcfirst):(.*)", re.DOTALL | re.IGNORECASE)
 _LANGUAGE_CODES = re.compile(r"en|fr|de|es|it|la|el|pt|ru|ja|zh|ko|ar|nl|sv|pl|tr|he|hu|cs|fi|da|no|uk|fa|hi|vi|th")
 
 
 def rendered(template: str) -> str | None:
-    """What a template (with its braces) says, as wikitext that may hold further templates; None: nothing that we know.
+    """Return the text of a template (with its braces) as wikitext, which may contain templates; None if it is unknown.
 
-    Names are compared without case, with "_" as a space.
+    Names are compared without case; "_" is a space.
     """
     inner = template[2:-2]
     name = inner.partition("|")[0].replace("_", " ").strip()
@@ -210,7 +210,7 @@ _NESTED = re.compile(r"[\[{<]")
 
 
 def _parameters(template: str) -> tuple[list[str], dict[str, str]]:
-    """The values without a name, and those with one (in lower case); {{a|2=b}} counts as {{a|b}}."""
+    """Return the values without a name, and those with one (in lower case); {{a|2=b}} counts as {{a|b}}."""
     inner = template[2:-2]
     if not _NESTED.search(inner):  # most templates: here "|" divides parameters and nothing else
         parts = [part.partition("=") for part in inner.split("|")[1:]]
