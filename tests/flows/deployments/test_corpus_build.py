@@ -164,7 +164,7 @@ def test_the_deployments_of_the_repository_can_be_served(server, monkeypatch):
     (schedule,) = found.pop("retrain").schedules
     assert (schedule.active, schedule.schedule.cron, schedule.schedule.timezone) == (False, "0 3 1 * *", "UTC")
     assert not any(deployment.schedules for deployment in found.values())
-    with pytest.raises(serve.ServeError, match=r"does not exist here; run this in the repository's root"):
+    with pytest.raises(serve.ServeError, match=r"no such file in this folder; run this in the root of the repository"):
         serve.read_deployments(Path("no.yaml"))
 
 
