@@ -243,7 +243,7 @@ def test_a_start_that_is_no_run_and_a_name_that_is_no_folder_are_errors(again, t
 def test_a_vocabulary_of_another_name_is_an_error(sources):
     config = str(sources / "second.toml")
     assert vocabulary_number(config, [], "tiny") == 0
-    with pytest.raises(RetrainError, match=r"the model's is called 'other', here there are \['tiny'\]; add or rename one"):
+    with pytest.raises(RetrainError, match=r"the model needs 'other', and the config has \['tiny'\]; add or rename one"):
         vocabulary_number(config, [], "other")
 
 
