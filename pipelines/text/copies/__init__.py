@@ -1,1 +1,1 @@
-"""Copies: signatures, similarity, clusters; repeats, containment and cuts."""
+"""Copies of texts: signatures, similarity and clusters; repeats, containment and cuts."""

@@ -1,12 +1,12 @@
-"""From candidate pairs to removals: stars over buckets, verification, components, and who survives.
+"""From candidate pairs to removals: stars over buckets, verification, components, survivors.
 
-Documents go by their rank here: 0 is the document that is kept before all others. A rank is a function of the set of
+Documents are numbered by rank: 0 is the document that is kept before all others. Ranks are a function of the set of
 documents (`rank_order`), so nothing below depends on the order in which they were read.
 
-Every edge is verified and no chain is followed, because unverified transitive closure merged 859,091 unrelated documents
-elsewhere (marin #6851), and because a template as a bucket's centre hid true pairs until the members that are not like it
-got a centre of their own (411 found of 462). So a cluster is only where survivors are looked for: a document is removed only
-if it is itself at least as similar as the threshold to one document that is kept.
+Every edge is verified and no chain is followed. Unverified transitive closure merged 859,091 unrelated documents elsewhere
+(marin #6851), and a template as a bucket's centre hid true pairs (411 of 462 were found) until the members unlike it got
+another centre. So a cluster only limits the search for survivors: a document is removed only if its own similarity to a kept
+document is at least the threshold.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from pipelines.text.kernels import jit
 
 VERSION = 2
 
-RESTAR_ROUNDS = 64  # centres that a bucket may have; what is left then is counted as unresolved
+RESTAR_ROUNDS = 64  # centres that a bucket may have; members left after that are counted as unresolved
 _RANK_BITS = np.uint64(32)
 
 Ranks = NDArray[np.uint32]
@@ -28,10 +28,10 @@ Ranks = NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike the documents of some pairs are."""
+    """The similarity of pairs of documents."""
 
     similarity: NDArray[np.float32]
-    alike: NDArray[np.bool_]  # one of the two must go: similar enough, equal, or of one address
+    alike: NDArray[np.bool_]  # one of the two must go: similar enough, equal, or of the same address
 
 
 Compare = Callable[[Ranks, Ranks], Likeness]  # of first[i] and second[i]
@@ -39,7 +39,7 @@ Compare = Callable[[Ranks, Ranks], Likeness]  # of first[i] and second[i]
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Candidate pairs of one star per bucket; row i says that `centre[i]` and `member[i]` share `bucket[i]`."""
+    """Candidate pairs, one star per bucket: `centre[i]` and `member[i]` share `bucket[i]`."""
 
     bucket: NDArray[np.uint64]
     centre: Ranks
@@ -48,19 +48,19 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What verification took."""
+    """Counts of a verification."""
 
     compared: int = 0  # pairs
-    failed: int = 0  # pairs that are less similar than the threshold
+    failed: int = 0  # pairs below the threshold
     rounds: int = 0  # of new centres
     unresolved: int = 0  # members of buckets whose centres ran out
     capped_buckets: int = 0  # buckets with more members without a centre than the limit
-    capped: int = 0  # members beyond it, which were compared with one centre only
+    capped: int = 0  # members beyond the limit, which were compared with one centre only
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The pairs that are as similar as the threshold, and what it took to find them."""
+    """The pairs that are at least as similar as the threshold, and counts."""
 
     first: Ranks  # the better-ranked
     second: Ranks
@@ -69,7 +69,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """Who goes, sorted by rank."""
+    """The removed documents, sorted by rank."""
 
     removed: Ranks
     survivor: Ranks
@@ -83,15 +83,15 @@ def rank_order(
     priority: NDArray[np.int64],
     characters: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Document numbers, best first: published earlier, passes the filters, priority of the source, length, least id.
+    """Return document numbers, best first: published earlier, passes the filters, source priority, length, least id.
 
-    `ids` is [documents, 2], the 16 bytes as two big-endian numbers. It is a total order as long as ids are unique.
+    `ids` is [documents, 2], the 16 bytes as two big-endian numbers. The order is total if ids are unique.
     """
     return np.lexsort((ids[:, 1], ids[:, 0], -characters, -priority, ~passes, ~published))
 
 
 def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
-    """The edges from the best-ranked document of each bucket of equal hashes to its other members.
+    """Return the edges from the best-ranked document of each bucket of equal hashes to the other members.
 
     >>> stars(np.array([7, 9, 7, 7], np.uint64), np.array([2, 0, 1, 3], np.uint32)).member.tolist()
     [2, 3]
@@ -106,9 +106,9 @@ def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
 
 
 def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = RESTAR_ROUNDS) -> Verified:
-    """Keep the edges whose ends are alike; members that are not like their centre form a star of their own, and so on.
+    """Keep the edges whose ends are alike; members unlike their centre form a new star, and so on.
 
-    Of a bucket's members without a centre, only the `bucket_limit` best-ranked go on.
+    Of a bucket's members without a centre, only the `bucket_limit` best-ranked are compared further.
     """
     known = np.empty(0, np.uint64)  # pairs compared so far, sorted
     known_alike = np.empty(0, np.bool_)
@@ -116,11 +116,11 @@ def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = REST
     capped_buckets: set[int] = set()
     while len(edges.member):
         pairs = edges.centre.astype(np.uint64) << _RANK_BITS | edges.member
-        new = distinct(pairs)
-        new = new[~np.isin(new, known, assume_unique=True, kind="sort")]
-        alike = compare((new >> _RANK_BITS).astype(np.uint32), new.astype(np.uint32)).alike
-        places = np.searchsorted(known, new)
-        known, known_alike = np.insert(known, places, new), np.insert(known_alike, places, alike)
+        unknown = distinct(pairs)
+        unknown = unknown[~np.isin(unknown, known, assume_unique=True, kind="sort")]
+        alike = compare((unknown >> _RANK_BITS).astype(np.uint32), unknown.astype(np.uint32)).alike
+        places = np.searchsorted(known, unknown)
+        known, known_alike = np.insert(known, places, unknown), np.insert(known_alike, places, alike)
         failed = ~known_alike[np.searchsorted(known, pairs)]
         left = capped_members(edges.bucket[failed], edges.member[failed], bucket_limit)
         capped += left.capped
@@ -146,16 +146,16 @@ def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = REST
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Members of buckets that look for a centre, sorted by bucket and rank."""
+    """Members of buckets without a centre, sorted by bucket and rank."""
 
     bucket: NDArray[np.uint64]
     member: Ranks
     capped_buckets: frozenset[int]
-    capped: int  # members that are not among them
+    capped: int  # members beyond the limit, left out here
 
 
 def capped_members(bucket: NDArray[np.uint64], member: Ranks, limit: int) -> Members:
-    """The best-ranked `limit` members of each bucket.
+    """Return the best-ranked `limit` members of each bucket.
 
     >>> capped_members(np.array([7, 7, 9, 7], np.uint64), np.array([5, 1, 2, 3], np.uint32), 2).member.tolist()
     [1, 3, 2]
@@ -170,7 +170,7 @@ def capped_members(bucket: NDArray[np.uint64], member: Ranks, limit: int) -> Mem
 
 
 def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
-    """The documents that have an edge, sorted, and for each the best-ranked document of its connected component.
+    """Return the documents that have an edge, sorted, and the best-ranked document of each one's connected component.
 
     >>> nodes, best = components(np.array([1, 5, 4], np.uint32), np.array([5, 9, 6], np.uint32))
     >>> nodes.tolist(), best.tolist()
@@ -209,7 +209,7 @@ def choose(nodes: Ranks, component: Ranks, compare: Compare, published: int = 0)
 
 
 def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """The values, sorted, each once; 40 times as fast as np.unique of NumPy 2.4, which hashes (2 M uint64: 0.1 s, not 4.4)."""
+    """Return the distinct values, sorted; 40 times as fast as np.unique of NumPy 2.4 (2 M uint64: 0.1 s, not 4.4)."""
     ordered = np.sort(values)
     is_first = np.ones(len(ordered), np.bool_)
     is_first[1:] = ordered[1:] != ordered[:-1]
@@ -228,7 +228,7 @@ def _stars_of(bucket: NDArray[np.uint64], ranks: Ranks) -> Edges:
 
 @jit
 def _union(first: Any, second: Any, parent: Any) -> None:
-    """Union-find; in the end parent[i] is the least node of i's component."""
+    """Union-find; afterwards, parent[i] is the least node of i's component."""
     for edge in range(len(first)):
         a, b = first[edge], second[edge]
         while parent[a] != a:

@@ -1,8 +1,8 @@
-"""Connected components by rounds, for edges that fit no single memory: large-star and small-star, taken in turns.
+"""Connected components in rounds, for edges that do not fit in one memory: large-star and small-star in turn.
 
 Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii: Connected Components in MapReduce and Beyond (SoCC 2014), section 3.2.
-Every node has one step to take and sees its neighbours only; so the nodes can be spread over ranges, each in one process.
-In the end every component is a star around its least node:
+Each step looks at a node and its neighbours only, so the nodes can be spread over ranges, one process each. At the end, every
+component is a star around its least node:
 
     >>> edges = Star(np.array([2, 3, 4], np.uint32), np.array([1, 2, 3], np.uint32), 0)  # the path 1-2-3-4
     >>> edges = large_star(*both_directions(edges.node, edges.centre))
@@ -12,8 +12,8 @@ In the end every component is a star around its least node:
     >>> list(zip(edges.node.tolist(), edges.centre.tolist())), edges.changes
     ([(2, 1), (3, 1), (4, 2)], 0)
 
-A round in which neither changes anything is the last. The paper proves O(log² n) rounds and conjectures O(log n); seen
-here: 18 on a path of 100,000 nodes in order, 14 on one in random order, 2 on a star around its greatest node.
+The last round is one in which neither changes anything. The paper proves O(log² n) rounds and conjectures O(log n);
+measured: 18 on a path of 100,000 nodes in order, 14 on one in random order, 2 on a star around its greatest node.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neig
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """Edges from each node to a lesser one, without repetition within a range, and how many were not there before."""
+    """Edges from nodes to lesser nodes, distinct within a range, and how many of them are new."""
 
     node: Ranks
     centre: Ranks
@@ -38,7 +38,7 @@ class Star:
 
 
 def large_star(node: Ranks, neighbour: Ranks) -> Star:
-    """Every node connects its greater neighbours with the least of its neighbours and itself.
+    """Connect the greater neighbours of each node with the least of its neighbours and itself.
 
     Row i is an edge of `node[i]`, a node of this range; both directions of each edge must be among the rows of all ranges.
     """
@@ -50,7 +50,7 @@ def large_star(node: Ranks, neighbour: Ranks) -> Star:
 
 
 def small_star(node: Ranks, neighbour: Ranks) -> Star:
-    """Every node connects its lesser neighbours and itself with the least of them.
+    """Connect each node and its lesser neighbours with the least of them.
 
     Row i is an edge of `node[i]`, a node of this range, to a lesser one.
     """
@@ -60,12 +60,12 @@ def small_star(node: Ranks, neighbour: Ranks) -> Star:
 
 
 def both_directions(node: Ranks, neighbour: Ranks) -> tuple[Ranks, Ranks]:
-    """Each edge as a row of either end."""
+    """Return each edge as two rows, one for each end."""
     return np.concatenate([node, neighbour]), np.concatenate([neighbour, node])
 
 
 def range_of(values: NDArray[Any], ranges: int) -> NDArray[np.int64]:
-    """The range of each node (or pair of nodes): a hash of it, so that ranges are of about one size.
+    """Return the range of each node (or pair of nodes), by a hash, so that ranges are of similar size.
 
     >>> range_of(np.arange(8, dtype=np.uint32), 3).tolist()
     [0, 2, 0, 0, 0, 2, 1, 1]
@@ -76,7 +76,7 @@ def range_of(values: NDArray[Any], ranges: int) -> NDArray[np.int64]:
 
 
 def _neighbours(node: Ranks, neighbour: Ranks) -> tuple[Ranks, Ranks, Ranks]:
-    """The edges sorted, each once, and the least neighbour of each edge's node."""
+    """Return the distinct edges, sorted, and the least neighbour of each edge's node."""
     pairs = distinct(node.astype(np.uint64) << _NODE_BITS | neighbour)
     node, neighbour = (pairs >> _NODE_BITS).astype(np.uint32), pairs.astype(np.uint32)
     is_first = np.ones(len(node), np.bool_)

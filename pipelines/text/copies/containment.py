@@ -1,16 +1,16 @@
-r"""Which texts hold a run of words of a reference text: containment of consecutive words, however long the texts are.
+r"""Find texts that contain a run of words of a reference text, whatever the lengths of both.
 
-A reference item (a question, a passage of a benchmark) gives its windows of `ngram` words; a text that has one of these
-windows shares that many consecutive words with the item (GPT-3, arXiv 2005.14165, appendix C: 13). Words are compared as
-`comparison` normalises them, so case, punctuation, line breaks and diacritics do not matter. An item shorter than a window,
-but not than `min_words`, is one window: it must be there whole. Similarity (Jaccard) would not do: a question inside a
-book is next to nothing of the book.
+A reference item (a question or a passage of a benchmark) has windows of `ngram` words. A text that has one of them shares
+that many consecutive words with the item (GPT-3, arXiv 2005.14165, appendix C: 13). Words are compared as `comparison`
+normalises them: without case, punctuation, line breaks and diacritics. An item shorter than a window, but of at least
+`min_words`, is one window and must be contained whole. Similarity (Jaccard) is no help here: a question inside a book is a
+tiny share of the book.
 
-A character of a script written without spaces is half a word, so 26 are asked for: 13 characters of Chinese are about 7
-words, and many a name is longer ("中华人民共和国全国人民代表大会" has 15). Measured on Japanese tales, pages of 2,000
-characters against as many others: 14 characters in a row are shared by 43 pages of 529, mostly phrases such as "I asked him,
-whereupon"; 26 by 20 pages, all of them notes of the same editor. A window is the shortest run from its first word that
-weighs enough, in texts that mix scripts too; as that depends on nothing but its words, both sides cut the same windows.
+A character of a script written without spaces counts as half a word, so 13 words are 26 characters: 13 characters of Chinese
+are about 7 words, and some names are longer ("中华人民共和国全国人民代表大会" has 15). Measured on Japanese tales, pages of
+2,000 characters against as many others: 43 of 529 pages share 14 characters in a row, mostly phrases such as "I asked him,
+whereupon"; 20 pages share 26, all of them notes of one editor. A window is the shortest run from its first word on that
+weighs enough, also in texts of mixed scripts. It depends on its words alone, so both sides have the same windows.
 
     >>> items = pa.array(["The quick brown fox jumps over the lazy dog.", "Too short"])
     >>> known, too_short = windows(items, ngram=4, min_words=3)
@@ -19,16 +19,16 @@ weighs enough, in texts that mix scripts too; as that depends on nothing but its
     >>> found.rows.tolist(), found.items.tolist(), found.first.tolist(), found.last.tolist()
     ([1], [0], [2], [6])
 
-Every window begins with a run of `min_words` words, its anchor. The anchors of a text are looked up in a bitmap of some 12
-bits an anchor, in a loop that does nothing else, so that the processor waits for many of them at once; the few words that
-pass are compared with the windows. With the 2.1 million windows of 100,000 items, English text goes through at 90 MB/s on one
-core; the index takes 30 bytes a window.
+Every window begins with a run of `min_words` words, its anchor. The anchors of a text are looked up in a bitmap of about 12
+bits per anchor, in a loop that does nothing else, so that the processor waits for many of them at once; the few words that
+pass are compared with the windows. With the 2.1 million windows of 100,000 items, one core processes 90 MB/s of English; the
+index takes 30 bytes per window.
 
-Windows are known by a hash of 64 bits (a polynomial in the words' hashes, mixed) and not compared again: a corpus of 10^9
-words against 10^6 windows meets a false one with probability 10^15 / 2^64 = 5e-5.
+Windows are equal if their 64-bit hashes are (a polynomial in the words' hashes, mixed); the words are not compared. A corpus of
+10^9 words and 10^6 windows has a false match with probability 10^15 / 2^64 = 5e-5.
 
-Limits: of items that have a window in common only the first is named for it. Runs of more than `ngram` words that start
-or end within a character's weight of a window may be shown one character short.
+Limits: if items share a window, only the first is reported for it. A run of more than `ngram` words may be reported one
+character short at an end that lies within one character's weight of a window.
 """
 
 from collections.abc import Sequence
@@ -48,74 +48,74 @@ from pipelines.text.kernels import jit
 VERSION = f"1/words-{word_spans.VERSION}"
 
 _WORD_WEIGHT, _CHARACTER_WEIGHT = 2, 1
-_FILTER_BITS = 8  # for an anchor, at least; two are set, so a strange one passes in one of 15 at most
+_FILTER_BITS = 8  # per anchor, at least; two are set, so at most one of 15 unknown anchors passes
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows of some items, each window once."""
+    """The distinct windows of items."""
 
     hashes: NDArray[np.uint64]  # [windows] ascending
     items: NDArray[np.uint32]  # [windows] the first item that has it
-    anchors: NDArray[np.uint64]  # [anchors] ascending: how windows begin
-    weights: NDArray[np.int64]  # ascending: of an anchor, of the short items that there are, of a full window
+    anchors: NDArray[np.uint64]  # [anchors] ascending: the beginnings of windows
+    weights: NDArray[np.int64]  # ascending: of an anchor, of each short item, of a full window
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Windows, laid out to be looked up."""
+    """Windows, laid out for look-up."""
 
     windows: Windows
-    buckets: NDArray[np.uint32]  # [2^k + 1] where the hashes with these upper bits begin
-    filter: NDArray[np.uint64]  # [2^m] two bits of each anchor, in the word that its upper bits name
+    buckets: NDArray[np.uint32]  # [2^k + 1] the first hash with these upper bits
+    filter: NDArray[np.uint64]  # [2^m] two bits per anchor, in the number chosen by its upper bits
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Runs of words that texts share with items, by row, item and place; overlapping windows are one run."""
+    """Runs of words that texts share with items, sorted by row, item and place; overlapping windows are one run."""
 
     rows: NDArray[np.int64]  # [runs] the text
     items: NDArray[np.int64]  # [runs] the item
-    first: NDArray[np.int64]  # [runs] the first shared word, counted in the text
+    first: NDArray[np.int64]  # [runs] the first shared word, by its number in the text
     last: NDArray[np.int64]  # [runs] the last one
     words: Words  # of all texts
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """The first byte of each run, counted in its text."""
+        """The offset in its text at which each run starts, in bytes."""
         return self.words.starts[self.words.offsets[self.rows] + self.first]
 
     @property
     def ends(self) -> NDArray[np.int64]:
-        """The byte behind each run."""
+        """The offset in its text at which each run ends, in bytes."""
         return self.words.ends[self.words.offsets[self.rows] + self.last]
 
 
 def windows(items: pa.Array, *, ngram: int, min_words: int) -> tuple[Windows, NDArray[np.bool_]]:
-    """The windows of items (a StringArray; item i is row i), and which items are too short to have one."""
+    """Return the windows of items (rows of a StringArray), and which items are too short to have one."""
     words = word_spans.words(items)
     least, full = _WORD_WEIGHT * min(min_words, ngram), _WORD_WEIGHT * ngram
     room = len(words.hashes)
     hashes, owners, anchors = np.empty(room, np.uint64), np.empty(room, np.uint32), np.empty(room, np.uint64)
     weights = np.zeros(len(items), np.int64)
-    found = _item_windows(words.hashes, words.is_character, words.offsets, least, full, hashes, owners, anchors, weights)
-    known_hashes, first = np.unique(hashes[:found], return_index=True)
+    count = _item_windows(words.hashes, words.is_character, words.offsets, least, full, hashes, owners, anchors, weights)
+    known_hashes, first = np.unique(hashes[:count], return_index=True)
     known = np.unique(np.append(weights[weights > 0], [least, full]))
-    return Windows(known_hashes, owners[first], distinct(anchors[:found]), known), weights == 0
+    return Windows(known_hashes, owners[first], distinct(anchors[:count]), known), weights == 0
 
 
 def joined(parts: Sequence[Windows], counts: Sequence[int]) -> Windows:
-    """The windows of lists of items, one list behind the other; `counts` says how many items each list has."""
+    """Return the windows of lists of items as those of one list; `counts` holds the number of items in each list."""
     before = np.cumsum([0, *counts[:-1]]).astype(np.uint32)
     items = np.concatenate([part.items + start for part, start in zip(parts, before, strict=True)])
-    # Of equal hashes `unique` gives the place of the first, which is the first item's.
+    # `unique` returns the first of equal hashes, which belongs to the first item.
     hashes, first = np.unique(np.concatenate([part.hashes for part in parts]), return_index=True)
     anchors = distinct(np.concatenate([part.anchors for part in parts]))
     return Windows(hashes, items[first], anchors, np.unique(np.concatenate([part.weights for part in parts])))
 
 
 def index(windows: Windows) -> Index:
-    """Lay out the windows (at least one)."""
+    """Lay out windows, at least one, for look-up."""
     assert len(windows.hashes), "an index needs a window"
     size = _power_of_two(len(windows.hashes))
     buckets = np.zeros(size + 1, np.uint32)
@@ -131,7 +131,7 @@ def _power_of_two(least: int) -> int:
 
 
 def matches(texts: pa.Array, index: Index) -> Matches:
-    """The runs of words that texts (a StringArray) share with the items of an index."""
+    """Return the runs of words that texts (a StringArray) share with the items of an index."""
     words = word_spans.words(texts)
     room = 1024
     while True:
@@ -167,7 +167,7 @@ def _powers(most: int) -> Any:
 
 @jit
 def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powers: Any, out: Any) -> int:
-    """The hash of the shortest run of words from each word on that weighs `least`; how many words have one, from the first on."""
+    """Hash, for each word, the shortest run from it on that weighs `least`; return how many words have one."""
     found, rolling, weight, first = 0, np.uint64(0), 0, begin
     for i in range(begin, end):
         rolling = rolling * WINDOW_BASE + hashes[i]
@@ -184,7 +184,7 @@ def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powe
 def _item_windows(
     hashes: Any, is_character: Any, offsets: Any, least: int, full: int, out: Any, owners: Any, anchors: Any, weights: Any
 ) -> int:
-    """Write the windows of every item, their anchors, and the weight at which they end (0: none); how many there are."""
+    """Write each item's windows, their anchors and their weight (0: no window); return the number of windows."""
     powers = _powers(full)
     found = 0
     for row in range(len(offsets) - 1):
@@ -199,7 +199,7 @@ def _item_windows(
                 continue
             weights[row] = weight
             count = _runs(hashes, is_character, begin, end, weight, powers, out[found:])  # the whole item
-        _runs(hashes, is_character, begin, end, least, powers, anchors[found:])  # more of them than windows; those stay unread
+        _runs(hashes, is_character, begin, end, least, powers, anchors[found:])  # may be more than windows; the rest is not read
         owners[found : found + count] = row
         found += count
     return found
@@ -207,7 +207,7 @@ def _item_windows(
 
 @jit
 def _shift(size: int) -> Any:
-    """How far a hash goes to the right to be a place in an array of 2^k."""
+    """Return the right shift that makes a hash an index into an array of 2^k."""
     bits = 0
     while 1 << bits < size:
         bits += 1
@@ -231,7 +231,7 @@ def _two_bits(h: Any) -> Any:
 def _match(
     hashes: Any, is_character: Any, offsets: Any, known: Any, items: Any, weights: Any, buckets: Any, filled: Any, out: Any
 ) -> int:
-    """Write row, item, first and last word of every window that is known; how many there are (more than fit are counted)."""
+    """Write row, item, first and last word of each known window; return their number, including those that do not fit."""
     powers, shift = _powers(weights[0]), _shift(len(filled))
     longest = 0
     for row in range(len(offsets) - 1):
@@ -243,7 +243,7 @@ def _match(
         passed = 0
         for j in range(_runs(hashes, is_character, begin, end, weights[0], powers, anchors)):
             bits = _two_bits(anchors[j])
-            chosen[passed] = j  # no branch: the next one takes its place
+            chosen[passed] = j  # without a branch: the next one overwrites it
             passed += filled[anchors[j] >> shift] & bits == bits
         for j in range(passed):
             first = begin + chosen[j]
@@ -266,7 +266,7 @@ def _match_from(
     row: int,
     place: int,
 ) -> int:
-    """Write the known windows that begin at a word."""
+    """Write the known windows that begin at a word; return the number of runs so far."""
     rolling, weight, k, i = np.uint64(0), 0, 0, first
     shift = _shift(len(buckets) - 1)
     while i < end and k < len(weights):
@@ -293,10 +293,10 @@ def _place(h: Any, known: Any, buckets: Any, shift: Any) -> int:
 
 @jit
 def _noted(out: Any, found: int, row: int, item: int, first: int, last: int) -> int:
-    """Make the last run longer if this window goes on where it is, else begin another."""
+    """Extend the last run if this window overlaps or touches it, else begin a new run."""
     before = found - 1
     if 0 <= before < out.shape[1] and out[0, before] == row and out[1, before] == item and first <= out[3, before] + 1:
-        # A window that begins at a word behind the run's first: they come in order.
+        # Windows come in order, so this one begins after the run's first word.
         out[3, before] = max(out[3, before], last)
         return found
     if found < out.shape[1]:
@@ -306,7 +306,7 @@ def _noted(out: Any, found: int, row: int, item: int, first: int, last: int) -> 
 
 @jit
 def _merged(hits: Any) -> Any:
-    """Ordered runs, those of a row and an item that overlap or touch made one."""
+    """Merge ordered runs of the same row and item that overlap or touch."""
     out = np.empty(hits.shape, np.int64)
     found = 0
     for i in range(hits.shape[1]):

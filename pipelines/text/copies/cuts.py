@@ -1,12 +1,12 @@
-r"""Texts without some of their words, which read as if these had never been there.
+r"""Cut words out of texts so that the rest reads as if they had never been there.
 
-Whatever is cut out of texts (lines and runs that repeat, texts of benchmarks) is cut here, by a flag a word:
+Everything that is cut out of texts (lines and runs that repeat, texts of benchmarks) is cut here, by one flag per word:
 
-- what stands between two words that stay is not touched, and a text that loses no word keeps its bytes;
+- the bytes between two words that are kept do not change, so a text that loses no word keeps its bytes;
 - punctuation goes with the word that it touches: `he said [“Go home.”] Then` loses its quotes as well;
-- the text goes on in a new paragraph or line if there was the end of one at or in the gap, else behind one space (none,
-  where there was none: Chinese);
-- lines of symbols only ("* * *"), and what stands before the first word of a line ("- ", "> "), stay with what stays.
+- the text continues in a new paragraph or line if one ended at or in the gap, else after one space (after none if there was
+  none, as in Chinese);
+- lines of symbols ("* * *") and symbols before the first word of a line ("- ", "> ") stay with the text that stays.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ _SPACE, _NEWLINE, _TAB = 0x20, 0x0A, 0x09
 
 
 def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.Array:
-    r"""The texts (a StringArray without nulls) without the words that go; the very same array when none does.
+    r"""Return the texts (a StringArray without nulls) without the words that go; the same array if none goes.
 
     >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(["Home | News\nA text.\n\nHome | News"])
@@ -40,7 +40,7 @@ def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.
 
 @jit
 def most_newlines(data: Any, begin: int, end: int) -> int:
-    """The most newlines in a row with only blanks between them: 0 within a line, 1 between lines, 2 between paragraphs."""
+    """Return the most newlines in a row, ignoring blanks: 0 within a line, 1 between lines, 2 between paragraphs."""
     most, run = 0, 0
     for i in range(begin, end):
         if data[i] == _NEWLINE:
@@ -53,27 +53,27 @@ def most_newlines(data: Any, begin: int, end: int) -> int:
 
 @jit
 def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, goes: Any) -> Any:
-    # A seam writes at most what it replaces: a newline for a newline or a word, a space for a space.
+    # A seam is never longer than what it replaces: a newline for a newline or a word, a space for a space.
     out = np.empty(texts[-1] - texts[0], np.uint8)
     out_ends = np.zeros(len(texts), np.int32)
     at = 0
     for row in range(len(texts) - 1):
-        base, place, begin = texts[row], texts[row], at  # `place` is the byte that is read next
-        word, behind = offsets[row], offsets[row + 1]
+        base, place, begin = texts[row], texts[row], at  # `place` is the next byte to read
+        word, stop = offsets[row], offsets[row + 1]
         is_cut, is_kept = False, False
-        while word < behind:
-            run = _behind_run(starts, ends, goes, word, behind)
+        while word < stop:
+            run = _end_of_run(starts, ends, goes, word, stop)
             if run == word:
-                is_kept, word = True, _behind_overlap(starts, ends, word, behind)
+                is_kept, word = True, _end_of_overlap(starts, ends, word, stop)
                 continue
             left = base + ends[word - 1] if word > offsets[row] else base
-            right = base + starts[run] if run < behind else texts[row + 1]
+            right = base + starts[run] if run < stop else texts[row + 1]
             at = _copy(data, place, left, out, at)
             kept_left = _end_of_left(data, left, base + starts[word], word == offsets[row])
-            kept_right = _begin_of_right(data, base + ends[run - 1], right, run == behind)
+            kept_right = _begin_of_right(data, base + ends[run - 1], right, run == stop)
             at = _copy(data, left, kept_left, out, at)
             if at > begin and kept_right < texts[row + 1]:
-                is_apart = is_kept and run < behind and not (is_character[word - 1] and is_character[run])
+                is_apart = is_kept and run < stop and not (is_character[word - 1] and is_character[run])
                 cut = base + starts[word], base + ends[run - 1]
                 at = _seam(data, kept_left, kept_right, cut, is_apart, out, at)
             is_cut, place, word = True, kept_right, run
@@ -85,19 +85,19 @@ def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_cha
 
 
 @jit
-def _behind_overlap(starts: Any, ends: Any, word: int, behind: int) -> int:
-    """The first word behind this one that shares no byte with the one before it: "½" is two words of one character."""
+def _end_of_overlap(starts: Any, ends: Any, word: int, stop: int) -> int:
+    """Return the first later word that shares no byte with the word before it ("½" is two words of one character)."""
     word += 1
-    while word < behind and starts[word] < ends[word - 1]:
+    while word < stop and starts[word] < ends[word - 1]:
         word += 1
     return word
 
 
 @jit
-def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> int:
-    """The first word from this one on that stays; words that share bytes go together or not at all."""
-    while word < behind:
-        group = _behind_overlap(starts, ends, word, behind)
+def _end_of_run(starts: Any, ends: Any, goes: Any, word: int, stop: int) -> int:
+    """Return the first word from here on that stays; words that share bytes go together or not at all."""
+    while word < stop:
+        group = _end_of_overlap(starts, ends, word, stop)
         for i in range(word, group):
             if not goes[i]:
                 return word
@@ -107,7 +107,7 @@ def _behind_run(starts: Any, ends: Any, goes: Any, word: int, behind: int) -> in
 
 @jit
 def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, at: int) -> int:
-    """Write what separates the sides of a gap: data[begin:end] goes, the words in it are data[cut[0]:cut[1]]."""
+    """Write what separates the sides of a gap: data[begin:end] is cut, its words are data[cut[0]:cut[1]]."""
     newlines = most_newlines(data, begin, end)
     for _ in range(newlines):
         out[at] = _NEWLINE
@@ -122,7 +122,7 @@ def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, a
 
 @jit
 def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
-    """Where the text before a cut ends: behind its last whole line, else behind what touches the word before."""
+    """Return where the text before a cut ends: after its last whole line, else after what touches its last word."""
     stays = begin
     for i in range(end - 1, begin - 1, -1):
         if data[i] == _NEWLINE:
@@ -138,7 +138,7 @@ def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
 
 @jit
 def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
-    """Where the text behind a cut begins: with its first whole line, else with what touches the word behind."""
+    """Return where the text after a cut begins: at its first whole line, else at what touches its first word."""
     for i in range(begin, end):
         if data[i] == _NEWLINE:
             stays = i + 1

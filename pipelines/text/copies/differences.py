@@ -1,11 +1,11 @@
-"""Where two texts differ, word by word, in bounded time however long they are.
+"""The differences between two texts, word by word, in bounded time whatever their length.
 
-Word n-grams that stand once in each text are anchors (the longest run of them that is in the same order in both, as in
-patience diff); what lies between two anchors is searched again for shorter ones, and what is short enough then is compared by
-difflib, which is quadratic.
+Word n-grams that occur once in each text are anchors; the longest sequence of them that is in the same order in both is
+used, as in patience diff. The gaps between anchors are searched again for shorter n-grams. Gaps that are then short enough
+are compared by difflib, which takes quadratic time.
 
-Limits: a stretch without anchors with too many equal words is called different as a whole; words are compared as they
-are written.
+Limits: a gap without anchors but with too many equal words is reported as different as a whole; words are compared as
+written, with their case and punctuation.
 """
 
 import re
@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-NGRAMS = (12, 5, 2, 1)  # words in an anchor, one after the other
-PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to look at: some 50 ms
-_MOST_STEPS = 100  # words by which a border between two stretches is moved
-PAIRS = 1_000_000  # of all gaps together: some seconds
+NGRAMS = (12, 5, 2, 1)  # words in an anchor, tried in this order
+PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to compare: about 50 ms
+_MOST_STEPS = 100  # words by which a border between two stretches may move
+PAIRS = 1_000_000  # of all gaps together: a few seconds
 
 # A character of a script written without spaces is a word, as in pipelines/text/characters/comparison.py.
 _UNSPACED = (
@@ -32,20 +32,20 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 Kind = Literal["equal", "removed", "added"]
 Words = NDArray[np.int64]  # numbers that stand for words
-Block = tuple[int, int, int]  # first word in the one, in the other, equal words
+Block = tuple[int, int, int]  # first word in one text, in the other, number of equal words
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive words of one kind; `text` as it is written in the first text, of what was added in the second."""
+    """Consecutive words of one kind; `text` is from the first text, or from the second if the words were added."""
 
     kind: Kind
-    text: str  # up to the next word: the texts of "equal" and "removed" joined are the first text
+    text: str  # up to the next word, so "equal" and "removed" stretches joined are the first text
     words: int
 
 
 def differences(first: str, second: str) -> list[Stretch]:
-    """What has to be removed from and added to the first text to get the second.
+    """Return what must be removed from and added to the first text to get the second.
 
     >>> [(stretch.kind, stretch.text) for stretch in differences("the old mill stands", "the tide mill stands")]
     [('equal', 'the '), ('removed', 'old '), ('added', 'tide '), ('equal', 'mill stands')]
@@ -69,14 +69,14 @@ def differences(first: str, second: str) -> list[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Words of one kind that are not shown."""
+    """Words of one kind that are left out of the display."""
 
     kind: Kind
     words: int
 
 
 def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -> list[Stretch | Fold]:
-    """What a person reads of differences: of what is equal, `context` words beside each difference; of the rest, `longest`.
+    """Shorten differences for display: `context` equal words beside each difference, `longest` words of a difference.
 
     >>> folded(differences("a b c d e f x", "a b c d e f y"), context=1)[:2]
     [Fold(kind='equal', words=5), Stretch(kind='equal', text='f ', words=1)]
@@ -99,13 +99,13 @@ def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -
 
 
 class _Tokens:
-    """A text as words, each with where it starts."""
+    """A text as words and their places."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        found = list(_WORD.finditer(text))
-        self._words = [match[0] for match in found]
-        self._starts = [0, *(match.start() for match in found[1:]), len(text)]
+        matches = list(_WORD.finditer(text))
+        self._words = [match[0] for match in matches]
+        self._starts = [0, *(match.start() for match in matches[1:]), len(text)]
 
     def __len__(self) -> int:
         return len(self._words)
@@ -121,15 +121,15 @@ class _Tokens:
 
 
 def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, blocks: Sequence[Block]) -> list[Block]:
-    """The same blocks, the border between two moved where that makes a cut or an insertion begin at a line's start.
+    """Move the border between two blocks if a cut or an insertion then begins at the start of a line.
 
-    "x / y z / y w" without "y z" is also one without "z / y": both leave "x / y w", but lines are what was cut.
+    "x / y z / y w" becomes "x / y w" without "y z" and also without "z / y"; the whole line is what was cut.
     """
     moved = list(blocks)
     for index in range(1, len(moved)):
         (i, j, size), (k, m, length) = moved[index - 1], moved[index]
         is_cut = m == j + size
-        if is_cut == (k == i + size):  # both changed: a replacement has its place
+        if is_cut == (k == i + size):  # both sides changed: a replacement cannot move
             continue
         text, words, start, end = (a, numbers, i + size, k) if is_cut else (b, others, j + size, m)
         for steps in range(min(size - 1, _MOST_STEPS)):
@@ -142,16 +142,16 @@ def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, block
 
 
 def _blocks(a: Words, b: Words) -> list[Block]:
-    """Equal blocks in the same order in both, none touching the next in both."""
+    """Return equal blocks in the same order in both texts; no two touch in both."""
     gaps: list[tuple[int, int, int, int]] = [(0, len(a), 0, len(b))]
     blocks: list[Block] = []
     for ngram in NGRAMS:
-        left: list[tuple[int, int, int, int]] = []
+        smaller: list[tuple[int, int, int, int]] = []
         for gap in gaps:
-            found = _anchored(a, b, gap, ngram)
-            blocks += found
-            left += _between(found, gap)
-        gaps = left
+            anchored = _anchored(a, b, gap, ngram)
+            blocks += anchored
+            smaller += _between(anchored, gap)
+        gaps = smaller
     budget = PAIRS
     for i, i_end, j, j_end in gaps:
         pairs = _equal_pairs(a[i:i_end], b[j:j_end])
@@ -163,7 +163,7 @@ def _blocks(a: Words, b: Words) -> list[Block]:
 
 
 def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) -> list[Block]:
-    """Equal blocks of a gap: what it starts and ends with, and the anchors between, grown as far as they go."""
+    """Return the equal blocks of a gap: its common start and end, and the anchors between, extended as far as possible."""
     i, i_end, j, j_end = gap
     blocks: list[Block] = []
     if same := _common(a[i:i_end], b[j:j_end]):
@@ -176,7 +176,7 @@ def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) ->
     for start, other in _anchors(a[i:i_end], b[j:j_end], ngram):
         start, other = start + first, other + second
         if start < i or other < j:
-            continue  # the block before has grown over it
+            continue  # covered by the extended block before it
         grown = _common(a[start:i_end], b[other:j_end])
         back = _common(a[i:start][::-1], b[j:other][::-1])
         blocks.append((start - back, other - back, grown + back))
@@ -185,7 +185,7 @@ def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) ->
 
 
 def _anchors(a: Words, b: Words, ngram: int) -> list[tuple[int, int]]:
-    """Places of n-grams that stand once in each, as many as are in the same order in both."""
+    """Return the places of n-grams that occur once in each text, as many as are in the same order in both."""
     once_a, place_a = _once(_ngram_hashes(a, ngram))
     once_b, place_b = _once(_ngram_hashes(b, ngram))
     _, in_a, in_b = np.intersect1d(once_a, once_b, assume_unique=True, return_indices=True)
@@ -208,14 +208,14 @@ def _ngram_hashes(words: Words, ngram: int) -> NDArray[np.uint64]:
 
 
 def _once(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Those that occur once, and where."""
+    """Return the hashes that occur once, and their places."""
     values, places, counts = np.unique(hashes, return_index=True, return_counts=True)
     return values[counts == 1], places[counts == 1]
 
 
 def _longest_increasing(values: Sequence[int]) -> list[int]:
-    """Indices of a longest increasing subsequence."""
-    tails: list[int] = []  # the least last value of a run of each length, and whose it is
+    """Return the indices of a longest increasing subsequence."""
+    tails: list[int] = []  # by length, the least last value of a subsequence; `last` holds its index
     last: list[int] = []
     before: list[int] = []
     for index, value in enumerate(values):
@@ -235,7 +235,7 @@ def _longest_increasing(values: Sequence[int]) -> list[int]:
 
 
 def _common(a: Words, b: Words) -> int:
-    """How many words both start with; looks at twice as many at a time, so that the cost is that of the answer."""
+    """Count the equal words at the start; steps double, so the cost is proportional to the result."""
     length, step, limit = 0, 16, min(len(a), len(b))
     while length < limit:
         end = min(limit, length + step)
@@ -247,7 +247,7 @@ def _common(a: Words, b: Words) -> int:
 
 
 def _between(blocks: Sequence[Block], gap: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """What lies between blocks and has words on both sides."""
+    """Yield the gaps between blocks that have words in both texts."""
     i, i_end, j, j_end = gap
     for start, other, words in [*blocks, (i_end, j_end, 0)]:
         if start > i and other > j:
@@ -263,7 +263,7 @@ def _equal_pairs(a: Words, b: Words) -> int:
 
 
 def _joined(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Blocks that touch in both texts become one."""
+    """Merge blocks that touch in both texts."""
     current: Block | None = None
     for block in blocks:
         if current is not None and (block[0], block[1]) == (current[0] + current[2], current[1] + current[2]):

@@ -1,16 +1,16 @@
-"""Bands and rows of locality-sensitive hashing, and how likely two documents are to meet."""
+"""Bands and rows of locality-sensitive hashing, and the probability that two documents share a band."""
 
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-_NODES = 64  # of Gauss-Legendre quadrature: right to 1e-15 at 512 permutations, to 1e-5 at 4,096
-_TIE = 1e-12  # errors that differ by less are one, on any machine: the fewest bands win, then the fewest rows
+_NODES = 64  # of Gauss-Legendre quadrature: accurate to 1e-15 at 512 permutations, to 1e-5 at 4,096
+_TIE = 1e-12  # errors that differ by less count as equal, so every machine chooses the same: fewest bands, then fewest rows
 
 
 def meeting_probability(similarity: Any, bands: int, rows: int) -> Any:
-    """The share of pairs of this similarity that have at least one band in common: 1 - (1 - s^rows)^bands.
+    """Return the probability that a pair of this similarity shares at least one band: 1 - (1 - s^rows)^bands.
 
     >>> round(meeting_probability(0.8, 14, 8), 3)
     0.924
@@ -22,12 +22,11 @@ def meeting_probability(similarity: Any, bands: int, rows: int) -> Any:
 def optimal_bands(
     threshold: float, permutations: int, false_positive_weight: float, false_negative_weight: float
 ) -> tuple[int, int]:
-    """Bands and rows with the least weighted error; those that datasketch's MinHashLSH chooses.
+    """Return the bands and rows with the least weighted error, as datasketch's MinHashLSH chooses them.
 
-    (But where several have the same error, as when one weight is 0: there datasketch's choice is one of rounding.)
-
-    The error is the area under the curve of `meeting_probability` below the threshold (pairs that meet and should not),
-    plus the area above the curve beyond it, each times its weight.
+    The error is the area under the curve of `meeting_probability` below the threshold (pairs that meet but should not), plus
+    the area above the curve beyond the threshold, each times its weight. Where several choices have the same error, as with
+    a weight of 0, datasketch's depends on rounding and may differ.
     """
     nodes, shares = np.polynomial.legendre.leggauss(_NODES)
     nodes, shares = (nodes + 1) / 2, shares / 2

@@ -1,8 +1,8 @@
 """MinHash signatures, their bands and their similarity, in columns.
 
 Signatures are bit-identical to `datasketch.MinHash(num_perm=…, seed=…, scheme="affine32" | "affine64")` for the same shingle
-hashes: murmur finaliser, then a * h + b with wrap-around (a odd), minimum per permutation. So datasketch is the reference,
-and can read what is stored here.
+hashes: murmur finaliser, then a * h + b with wrap-around (a odd), then the minimum per permutation. datasketch is the
+reference and can read what is stored here.
 
     >>> hashes, offsets = np.array([1, 2, 3], np.uint32), np.array([0, 3])
     >>> signatures(hashes, offsets, permutations=3, seed=1, scheme="affine32").tolist()
@@ -21,12 +21,12 @@ VERSION = 1
 
 Scheme = Literal["affine32", "affine64"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
-Signatures = NDArray[np.uint32] | NDArray[np.uint64]  # [documents, permutations]; the type follows from the scheme
-_SHINGLES_AT_ONCE = 4  # keeps a minimum in a register over so many shingles
+Signatures = NDArray[np.uint32] | NDArray[np.uint64]  # [documents, permutations]; the scheme decides the type
+_SHINGLES_AT_ONCE = 4  # keeps a minimum in a register while so many shingles are hashed
 
 
 def parameters(permutations: int, seed: int, scheme: str) -> tuple[Any, Any]:
-    """The factors a (odd) and the terms b of datasketch's permutations: two arrays [permutations] of the scheme's type."""
+    """Return the factors a (odd) and terms b of datasketch's permutations: arrays [permutations] of the scheme's type."""
     dtype, bits = (np.uint32, 32) if scheme == "affine32" else (np.uint64, 64)
     generator = np.random.RandomState(seed)
     a = generator.randint(0, 1 << (bits - 1), permutations, dtype=dtype) * dtype(2) + dtype(1)
@@ -34,10 +34,10 @@ def parameters(permutations: int, seed: int, scheme: str) -> tuple[Any, Any]:
 
 
 def signatures(hashes: NDArray[Any], offsets: NDArray[np.int64], *, permutations: int, seed: int, scheme: str) -> Signatures:
-    """The signatures [rows, permutations] of sets of shingle hashes.
+    """Return the signatures [rows, permutations] of sets of shingle hashes.
 
-    Row i is the set `hashes[offsets[i]:offsets[i + 1]]`, uint32 for affine32 and uint64 for affine64 (see `narrowed`); an
-    empty set has the largest value everywhere, as in datasketch.
+    Row i is the set `hashes[offsets[i]:offsets[i + 1]]`, uint32 for affine32 and uint64 for affine64 (see `narrowed`). All
+    values of an empty set are the largest possible, as in datasketch. Raise UserError for an unknown scheme.
     """
     if scheme not in SCHEMES:
         raise UserError(f"deduplicate.scheme is {scheme!r}; it must be one of {', '.join(SCHEMES)}")
@@ -51,23 +51,23 @@ def signatures(hashes: NDArray[Any], offsets: NDArray[np.int64], *, permutations
 
 
 def narrowed(hashes: NDArray[np.uint64], scheme: str) -> NDArray[Any]:
-    """64-bit hashes in the width of the scheme: their upper half for affine32."""
+    """Return 64-bit hashes in the width of the scheme: for affine32, their upper halves."""
     return (hashes >> np.uint64(32)).astype(np.uint32) if scheme == "affine32" else hashes
 
 
-def band_hashes(found: Signatures, bands: int, rows: int) -> NDArray[np.uint64]:
-    """A hash [documents, bands] of each band of `rows` values, from the first on; equal values in two bands hash differently.
+def band_hashes(signatures: Signatures, bands: int, rows: int) -> NDArray[np.uint64]:
+    """Hash each band of `rows` values: [documents, bands]. Equal values in different bands have different hashes.
 
     Two documents of similarity s share at least one band with probability 1 - (1 - s^rows)^bands.
     """
-    assert found.shape[1] >= bands * rows, (found.shape, bands, rows)
-    out = np.empty((len(found), bands), np.uint64)
-    _bands(found, rows, out)
+    assert signatures.shape[1] >= bands * rows, (signatures.shape, bands, rows)
+    out = np.empty((len(signatures), bands), np.uint64)
+    _bands(signatures, rows, out)
     return out
 
 
 def similarity(first: Signatures, second: Signatures) -> NDArray[np.float32]:
-    """The share of equal values, row by row: an estimate of the Jaccard similarity of the shingle sets."""
+    """Return the share of equal values, row by row: an estimate of the shingle sets' Jaccard similarity."""
     out = np.empty(len(first), np.float32)
     _equal_share(first, second, out)
     return out
@@ -79,7 +79,7 @@ def _minima32(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
     for row in range(len(offsets) - 1):
         minima = out[row]
         for start in range(offsets[row], offsets[row + 1], _SHINGLES_AT_ONCE):
-            for j in range(_SHINGLES_AT_ONCE):  # a shingle that stands twice changes no minimum: the last fills the group
+            for j in range(_SHINGLES_AT_ONCE):  # a repeated shingle changes no minimum: the last one fills the group
                 h = hashes[min(start + j, offsets[row + 1] - 1)]
                 h = np.uint32(h ^ (h >> np.uint32(16)))
                 h = np.uint32(h * np.uint32(0x85EBCA6B))
@@ -109,12 +109,12 @@ def _minima64(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
 
 
 @jit
-def _bands(found: Any, rows: int, out: Any) -> None:
+def _bands(signatures: Any, rows: int, out: Any) -> None:
     for document in range(out.shape[0]):
         for band in range(out.shape[1]):
             h = np.uint64(band + 1) * np.uint64(0x9E3779B97F4A7C15)
             for k in range(band * rows, (band + 1) * rows):
-                h = (h ^ np.uint64(found[document, k])) * np.uint64(0xFF51AFD7ED558CCD)
+                h = (h ^ np.uint64(signatures[document, k])) * np.uint64(0xFF51AFD7ED558CCD)
                 h ^= h >> np.uint64(32)
             out[document, band] = h
 

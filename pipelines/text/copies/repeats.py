@@ -1,10 +1,10 @@
-r"""Lines and paragraphs as hashes of their words, and texts without some of their words.
+r"""Lines and paragraphs as hashes of their words, to find those that repeat.
 
-What is compared are words as `pipelines.text.copies.shingles` sees them (case, diacritics and punctuation are forgotten, digits
-count), so "Read more »" and "READ MORE" are one line. A line ends at "\n"; a paragraph ends at a line that holds whitespace
-only. What has no word is neither, and is never looked up.
+Words are compared as in `pipelines.text.copies.shingles` (without case, diacritics and punctuation, but with digits), so
+"Read more »" and "READ MORE" are the same line. A line ends at "\n"; a paragraph ends at a line of white space. Lines and
+paragraphs without a word are ignored.
 
-What repeats is cut by `pipelines.text.copies.cuts`.
+`pipelines.text.copies.cuts` removes what repeats.
 """
 
 from collections.abc import Sequence
@@ -28,28 +28,28 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class TextBlocks:
-    """The lines or the paragraphs of some texts, without those that have no word."""
+    """The lines or the paragraphs of texts, except those without a word."""
 
-    hashes: Hashes  # of the words, one a block
-    first: NDArray[np.int64]  # [blocks + 1], the number of a block's first word; the next one's is where it ends
+    hashes: Hashes  # [blocks], of the words of each
+    first: NDArray[np.int64]  # [blocks + 1], the first word of each block; it ends where the next one begins
     offsets: NDArray[np.int64]  # [rows + 1], the blocks of each text
-    half_words: NDArray[np.int64]  # how long each is: a character of a script that is written without spaces is half a word
+    half_words: NDArray[np.int64]  # [blocks], the length: a character of a script written without spaces is half a word
 
     def words(self) -> NDArray[np.int64]:
-        """How many words each block has."""
+        """Return the number of words in each block."""
         return np.diff(self.first)
 
     def at_least(self, words: int) -> NDArray[np.bool_]:
-        """Which blocks are as long as so many words."""
+        """Return which blocks have at least this length in words."""
         return self.half_words >= 2 * words
 
     def rows(self) -> NDArray[np.int64]:
-        """The text that each block is of."""
+        """Return the row of each block's text."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
 def lines(texts: pa.Array, words: Words) -> TextBlocks:
-    r"""The lines of texts (a StringArray without nulls), given their words.
+    r"""Return the lines of texts (a StringArray without nulls), given their words.
 
     >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(["Read more!\n\n- READ MORE"])
@@ -61,12 +61,12 @@ def lines(texts: pa.Array, words: Words) -> TextBlocks:
 
 
 def paragraphs(texts: pa.Array, words: Words) -> TextBlocks:
-    """The paragraphs of texts: what stands between two blank lines."""
+    """Return the paragraphs of texts, which blank lines separate."""
     return _blocks(texts, words, newlines=2)
 
 
 def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
-    """The hashes of the blocks that are at least so long, each once for every text that has it, sorted."""
+    """Return the sorted hashes of blocks of at least `min_words`; each occurs once per text that has it."""
     long_enough = blocks.at_least(min_words)
     hashes, rows = blocks.hashes[long_enough], blocks.rows()[long_enough]
     order = np.lexsort((rows, hashes))
@@ -77,7 +77,7 @@ def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
 
 
 def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Hashes, NDArray[np.int64]]:
-    """Every hash once, sorted, with the sum of its counts (1 each when there are none).
+    """Return each hash once, sorted, with the sum of its counts (by default, 1 per occurrence).
 
     >>> [column.tolist() for column in counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))]
     [[5, 7], [2, 4]]
@@ -91,23 +91,23 @@ def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Ha
 
 
 def among(wanted: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
-    """Which of the hashes are known; `known` are sorted arrays, each beyond the one before (mapped from a file, perhaps).
+    """Return which hashes are known; `known` are sorted arrays, perhaps memory-mapped, each greater than the one before.
 
     >>> among(np.array([9, 2, 3, 9], np.uint64), [np.array([1, 2], np.uint64), np.array([9], np.uint64)]).tolist()
     [True, True, False, True]
     """
     unique, inverse = np.unique(wanted, return_inverse=True)
-    found = np.zeros(len(unique), np.bool_)
+    is_known = np.zeros(len(unique), np.bool_)
     known = [part for part in known if len(part)]
     bounds = np.searchsorted(unique, np.array([part[0] for part in known[1:]], np.uint64))
-    for part, asked, out in zip(known, np.split(unique, bounds), np.split(found, bounds), strict=False):
-        places = np.minimum(np.searchsorted(part, asked), len(part) - 1)
-        out[:] = part[places] == asked
-    return found[inverse]
+    for part, candidates, out in zip(known, np.split(unique, bounds), np.split(is_known, bounds), strict=False):
+        places = np.minimum(np.searchsorted(part, candidates), len(part) - 1)
+        out[:] = part[places] == candidates
+    return is_known[inverse]
 
 
 def words_of_blocks(blocks: TextBlocks, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A flag a word: whether it lies in a block that is chosen."""
+    """Return for each word whether it is in a chosen block."""
     return np.repeat(chosen, blocks.words())
 
 
@@ -124,7 +124,7 @@ def _blocks(texts: pa.Array, words: Words, newlines: int) -> TextBlocks:
 
 @jit
 def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
-    """Whether each word begins a block: its text, or what follows so many newlines with nothing but blanks between them."""
+    """Flag the words that begin a block: a text's first word, or one after so many newlines with only blanks between."""
     begins = np.zeros(len(starts), np.bool_)
     for row in range(len(offsets) - 1):
         for word in range(offsets[row], offsets[row + 1]):
@@ -136,7 +136,7 @@ def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newline
 
 @jit
 def _hashed(hashes: Any, first: Any) -> Any:
-    """A hash of the words of each block, in their order."""
+    """Hash the words of each block in order."""
     out = np.empty(len(first) - 1, np.uint64)
     for block in range(len(first) - 1):
         rolling = np.uint64(0)

@@ -1,8 +1,8 @@
-"""Texts as sets of hashed word n-grams, in columns: what MinHash and exact comparison see of a text.
+"""Texts as sets of hashed word n-grams, in columns: the input of MinHash and of exact comparison.
 
-Two passes over bytes: the first normalises (pipelines/text/characters/comparison.py), the second hashes words and windows of n
-words; no string is made. A text shorter than n words is one shingle. A text without a word (all symbols) stands for itself: it is
-hashed as it is.
+Two passes over the bytes, without making strings: the first normalises (pipelines/text/characters/comparison.py), the second
+hashes words and windows of n words. A text of fewer than n words is one shingle. A text without a word (all symbols) is
+hashed as written.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ VERSION = comparison.VERSION
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What was found in some texts; row i is text i."""
+    """The shingles and the normalised form of texts; row i is text i."""
 
     shingles: NDArray[np.uint64]  # [sum of shingles], row after row; each row has at least one
     offsets: NDArray[np.int64]  # [rows + 1] into `shingles`
@@ -39,19 +39,19 @@ class Scan:
     text_offsets: NDArray[np.int64]  # [rows + 1] into `text`
 
     def exact(self) -> pa.Array:
-        """The blake2b-16 of each normalised text, as binary(16): equal for texts of the same words.
+        """Return the blake2b-16 of each normalised text, as binary(16): equal for texts of the same words.
 
-        A Python call per text; measured, it takes a sixth of the whole signature's time, nearly all of it inside BLAKE2b.
+        One Python call per text: a sixth of the time of a whole signature (measured), nearly all of it in BLAKE2b.
         """
         data, ends = self.text.data, self.text_offsets.tolist()
         digests = [hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends)]
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))])
 
     def words(self) -> pa.Array:
-        """The words of each text in order as list<uint32>: the upper halves of their hashes; at least one a text.
+        """Return the words of each text in order as list<uint32>, the upper halves of their hashes; at least one per text.
 
-        Two different words of a pair of documents with a thousand different words have one such half in one pair in ten
-        thousand; shingles are hashes of 64 bits throughout.
+        Of pairs of documents with a thousand distinct words, one in ten thousand has two words with equal halves. Shingles are
+        hashes of 64 bits throughout.
         """
         hashes = np.empty((len(self.text) + 1) // 2 + 2 * len(self.text_offsets), np.uint32)
         offsets = np.zeros(len(self.text_offsets), np.int32)
@@ -63,7 +63,7 @@ class Scan:
 def scan(texts: pa.Array, ngram: int) -> Scan:
     """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words, 64 bits each."""
     text, ends = normalised_bytes(texts)
-    # A word and the space behind it take two bytes; a text without a word is one shingle. What is not written costs nothing.
+    # A word and the space after it take two bytes; a text without a word is one shingle. Unwritten memory costs nothing.
     shingles = np.empty((len(text) + 1) // 2 + 2 * len(ends), np.uint64)
     offsets = np.zeros(len(ends), np.int64)
     _windows(text, ends, ngram, _room_for_words(ends), shingles, offsets)
@@ -71,15 +71,15 @@ def scan(texts: pa.Array, ngram: int) -> Scan:
 
 
 def hashes(strings: pa.Array) -> NDArray[np.uint64]:
-    """A 64-bit hash of each string of a StringArray as it is, not normalised; null counts as empty."""
+    """Return a 64-bit hash of each string of a StringArray, without normalising; null counts as empty."""
     data, starts = bytes_and_offsets(strings)
-    found = np.empty(len(strings), np.uint64)
-    _hashes(data, starts, found)
-    return found
+    out = np.empty(len(strings), np.uint64)
+    _hashes(data, starts, out)
+    return out
 
 
 def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Of the longest row."""
+    """Return an array for the words of the longest row."""
     return np.empty(int(np.diff(ends).max(initial=0)) // 2 + 2, np.uint64)
 
 
@@ -88,7 +88,7 @@ def _room_for_words(ends: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 @jit
 def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offsets: Any) -> None:
-    """Hash every window of `ngram` words of each row of normalised text; everything starts anew with each row."""
+    """Hash every window of `ngram` words in each row of normalised text; no window crosses rows."""
     oldest = np.uint64(1)
     for _ in range(ngram):
         oldest *= WINDOW_BASE
@@ -109,7 +109,7 @@ def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offset
 
 @jit
 def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
-    """The upper half of the hash of every word of each row of normalised text."""
+    """Write the upper half of every word's hash for each row of normalised text."""
     found = 0
     for row in range(len(ends) - 1):
         count = _words_of(text[ends[row] : ends[row + 1]], words)
@@ -121,11 +121,11 @@ def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
 
 @jit
 def _words_of(text: Any, words: Any) -> int:
-    """Hash every word of one text; how many there are, at least one. Without a branch, since words end anywhere."""
+    """Hash every word of a text; return their number, at least one. No branches: word ends are unpredictable."""
     found, word, last = 0, FNV_START, SPACE
     for byte in text:
         words[found] = word
-        found += (byte == SPACE) & (last != SPACE)  # spaces follow one another in a text without a word only
+        found += (byte == SPACE) & (last != SPACE)  # only a text without a word has consecutive spaces
         word = FNV_START if byte == SPACE else (word ^ np.uint64(byte)) * FNV_PRIME
         last = byte
     words[found] = word
@@ -136,9 +136,9 @@ def _words_of(text: Any, words: Any) -> int:
 
 
 @jit
-def _hashes(data: Any, starts: Any, found: Any) -> None:
+def _hashes(data: Any, starts: Any, out: Any) -> None:
     for row in range(len(starts) - 1):
         h = FNV_START
         for i in range(starts[row], starts[row + 1]):
             h = (h ^ np.uint64(data[i])) * FNV_PRIME
-        found[row] = mix(h)
+        out[row] = mix(h)

@@ -1,9 +1,9 @@
-"""How similar two texts are, exactly: by their sets of word n-grams, and by the words that an editor would change.
+"""Exact similarity of two texts: of their sets of word n-grams (Jaccard), and by edit distance in words.
 
-Texts are sequences of word hashes in columns (`shingles.Scan.words`); pairs are two such columns, row against row.
+Texts are columns of word hashes (`shingles.Scan.words`); pairs are two such columns, compared row by row.
 
 Edit similarity is that of Lee et al. 2022 (arXiv 2107.06499, section 4.2 and appendix A): 1 - edit distance / length of the
-longer, in tokens; they take a pair for duplicates above 0.8.
+longer, in tokens; they treat a pair above 0.8 as duplicates.
 
     >>> texts = Sequences.of(pa.array([[1, 2, 3, 4], [1, 2, 3, 5]], pa.list_(pa.uint32())))
     >>> first, second = texts.take(np.array([0, 0])), texts.take(np.array([0, 1]))
@@ -23,7 +23,7 @@ from pipelines.text.kernels import jit
 
 _START = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xFF51AFD7ED558CCD)  # odd
-_NOWHERE = -(2**40)  # further back than any word
+_NOWHERE = -(2**40)  # before any word
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Sequences:
 
     @classmethod
     def of(cls, lists: pa.Array) -> Self:
-        """The rows of a list<uint32> array, without a copy of the words."""
+        """Return the rows of a list<uint32> array, without copying the words."""
         offsets = lists.offsets.to_numpy().astype(np.int64) if len(lists) else np.zeros(1, np.int64)
         return cls(np.asarray(lists.values.to_numpy()), offsets[:-1], np.diff(offsets))
 
     @classmethod
     def joined(cls, parts: Sequence["Sequences"]) -> Self:
-        """The rows of all parts, with a copy of the words of these rows alone: each as often as it has a row."""
+        """Return the rows of all parts; the words of each row are copied."""
         lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
         starts = np.cumsum(lengths) - lengths
         words = np.empty(int(lengths.sum()), np.uint32)
@@ -53,15 +53,15 @@ class Sequences:
         return cls(words, starts, lengths)
 
     def take(self, rows: NDArray[np.int64]) -> "Sequences":
-        """Some of the rows, without a copy of the words."""
+        """Return some of the rows, without copying the words."""
         return Sequences(self.words, self.starts[rows], self.lengths[rows])
 
 
 def jaccard(first: Sequences, second: Sequences, ngram: int) -> NDArray[np.float32]:
-    """The Jaccard similarity of the sets of `ngram` consecutive words, of row i of one and row i of the other.
+    """Return the Jaccard similarity of the sets of word n-grams, row by row.
 
-    A text of fewer words is one n-gram, all of it. Windows are compared by 64-bit hashes of their word hashes. Rows that
-    follow one another with the same first text read it once. Memory beside the texts: 72 bytes for each word of the longest.
+    A text of fewer than `ngram` words is one n-gram. N-grams are compared by 64-bit hashes of their word hashes. Consecutive
+    rows with the same first text read it once. Memory beyond the texts: 72 bytes per word of the longest.
     """
     out = np.empty(len(first.starts), np.float32)
     longest = int(np.concatenate([first.lengths, second.lengths]).max(initial=1))
@@ -72,11 +72,11 @@ def jaccard(first: Sequences, second: Sequences, ngram: int) -> NDArray[np.float
 
 
 def edit_similarity(first: Sequences, second: Sequences, threshold: float) -> NDArray[np.float32]:
-    """1 - Levenshtein distance in words / words of the longer, of row i of one and row i of the other; of two empty texts 1.
+    """Return 1 - Levenshtein distance in words / words of the longer text, row by row; 1 for two empty texts.
 
-    It is exact where it is at least `threshold`; elsewhere it is an upper bound below the threshold: the search ends when no
-    path within the band of (1 - threshold) × length diagonals is good enough. Time grows with the length plus the square of
-    the distance (Ukkonen 1985, Myers 1986), memory with the band: 32 bytes for each word in which a pair may differ.
+    Values of at least `threshold` are exact; smaller ones are upper bounds below the threshold, because the search stops when
+    no path within the band of (1 - threshold) × length diagonals is good enough. Time grows with the length plus the square
+    of the distance (Ukkonen 1985, Myers 1986), memory with the band: 32 bytes per word in which a pair may differ.
     """
     longest = np.maximum(first.lengths, second.lengths)
     most = _most_edits(longest, np.float32(threshold))
@@ -95,9 +95,9 @@ def _similarity(distances: NDArray[np.int64], longest: NDArray[np.int64]) -> NDA
 
 
 def _most_edits(longest: NDArray[np.int64], threshold: np.float32) -> NDArray[np.int64]:
-    """The greatest distance whose similarity, rounded as it is returned, is not below the threshold."""
+    """Return the greatest distance whose similarity, rounded to float32, is not below the threshold."""
     most = np.floor((1 - np.float64(threshold)) * longest).astype(np.int64) + 1
-    for _ in range(2):  # rounding puts it off by one at most
+    for _ in range(2):  # rounding makes it wrong by one at most
         most -= _similarity(most, longest) < threshold
     return np.clip(most, 0, longest)
 
@@ -114,14 +114,14 @@ def _jaccard(
     words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any,
     ngram: int, windows: Any, keys: Any, stamps: Any, out: Any,
 ) -> None:  # fmt: skip
-    """A set is a table with open addresses. Its slots bear stamps, which only grow, so no table is ever cleared."""
+    """A set is a table with open addressing. Its slots carry increasing stamps, so no table is ever cleared."""
     sizes = np.empty(len(other_starts), np.int64)  # of the second sets
     stamp = 0
     for row in range(len(sizes)):
         stamp += 1
         count = _windows(others[other_starts[row] : other_ends[row]], ngram, windows)
         sizes[row] = _fill(windows[:count], keys, stamps, stamp)
-    size, oldest, slots = 0, 0, 0  # of the table: different windows, the stamp it was filled with, slots in use
+    size, oldest, slots = 0, 0, 0  # of the table: distinct windows, the stamp of its filling, slots in use
     for row in range(len(starts)):
         stamp += 1
         if row == 0 or starts[row] != starts[row - 1] or ends[row] != ends[row - 1]:
@@ -135,7 +135,7 @@ def _jaccard(
 
 @jit
 def _windows(words: Any, ngram: int, windows: Any) -> int:
-    """Hash every window of `ngram` words; how many there are."""
+    """Hash every window of `ngram` words; return the number of windows."""
     count = max(len(words) - ngram + 1, 1)
     for i in range(count):
         h = _START
@@ -156,7 +156,7 @@ def _slots(count: int) -> int:
 
 @jit
 def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
-    """Put the windows into the table; how many different ones there are."""
+    """Put the windows into the table; return the number of distinct ones."""
     slots, different = _slots(len(windows)), 0
     for h in windows:
         slot = np.int64(h & np.uint64(slots - 1))
@@ -169,7 +169,7 @@ def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
 
 @jit
 def _shared(windows: Any, keys: Any, stamps: Any, slots: int, oldest: int, stamp: int) -> int:
-    """How many different windows are in the table that was filled with the stamp `oldest`; what is found is stamped anew."""
+    """Count the distinct windows that are in the table filled with stamp `oldest`; hits get the new stamp."""
     shared = 0
     for h in windows:
         slot = np.int64(h & np.uint64(slots - 1))
@@ -194,7 +194,7 @@ def _edit_distances(
 
 @jit
 def _equal_words(a: Any, b: Any) -> int:
-    """How many words two texts begin with alike."""
+    """Count the equal words at the start of two texts."""
     i, end = 0, min(len(a), len(b))
     while i < end and a[i] == b[i]:
         i += 1
@@ -203,10 +203,10 @@ def _equal_words(a: Any, b: Any) -> int:
 
 @jit
 def _edit_distance(a: Any, b: Any, most: int, reach: Any) -> int:
-    """The Levenshtein distance; most + 1 if it is greater than `most`.
+    """Return the Levenshtein distance, or most + 1 if it is greater than `most`.
 
-    reach[e % 2, diagonal + most + 2] is how many words of `a` can be matched with e edits along a diagonal (the words of `b`
-    less those of `a`). Diagonals from which the last one is out of reach are left out.
+    reach[e % 2, diagonal + most + 2] is the number of words of `a` that e edits can reach on a diagonal (words of `b` minus
+    words of `a`). Diagonals from which the last one cannot be reached are skipped.
     """
     last = len(b) - len(a)
     if abs(last) > most:

@@ -1,17 +1,17 @@
-"""Exact runs of words that stand in two places, by the hashes of all windows of N words.
+"""Exact runs of words that occur twice, found by the hashes of all windows of N words.
 
-A run of N words or more stands twice exactly if each of its windows of N words does. So the windows' hashes come
-into buckets; in each, the best-ranked place stays and the others are repeated; a word goes if it lies in a repeated window.
-Nothing is lost by that: a word that goes has the same words around it in a better place, and places can only get better so
-often. Of a text that repeats itself with a period below N ("ha ha ha …") one period stays.
+A run of N words or more occurs twice exactly if each of its windows of N words does. So windows of equal hashes form a
+bucket, in which the best-ranked place is kept and the others are repeats; a word is removed if it is in a repeated window.
+No text is lost: a removed word has the same words around it in a better place, and a chain of better places must end. Of a
+text that repeats itself with a period below N ("ha ha ha …"), one period is kept.
 
-A suffix array (Lee et al. 2022, arXiv 2107.06499) finds the same runs: on 3 MB of books, in 50 and in 10 words, the same words
-to the last one. pydivsufsort 0.0.20 (libdivsufsort, released in 2026-02; the best of the package index) sorted 88 MB in 13 s
-and found the common prefixes in 6 s, in one process with 12 bytes a byte of text, of which 8 are for the prefixes. From 2 GiB
-on its numbers have 64 bits, so that 1 TB of text would take a machine of 24 TB. Window rows take 16 bytes a word, about 3 a
-byte of English, on disk, and are sorted in as many ranges as there should be.
+A suffix array (Lee et al. 2022, arXiv 2107.06499) finds exactly the same words: seen on 3 MB of books with N = 50 and N = 10.
+pydivsufsort 0.0.20 (libdivsufsort, released in 2026-02; the best on the package index) sorted 88 MB in 13 s and found the
+common prefixes in 6 s, in one process, with 12 bytes per byte of text, 8 of them for the prefixes. From 2 GiB on, its numbers
+have 64 bits, so 1 TB of text would need a machine with 24 TB. Windows take 16 bytes per word on disk, about 3 per byte of
+English, and can be sorted in any number of ranges.
 
-A place is one number, the rank of a document and the index of a word in it: places compare as they rank.
+A place is one number made of a document's rank and the index of a word in it, so places sort by rank.
 """
 
 from typing import Any
@@ -24,19 +24,19 @@ from pipelines.text.kernels import jit
 
 VERSION = 1
 
-WORD_BITS = (
-    24  # of a place: a document has at most 2^20 characters (schema.MAX_CHARACTERS_PER_DOCUMENT), few of them several words
-)
+# The bits of a place that hold the word: a document has at most schema.MAX_CHARACTERS_PER_DOCUMENT = 2^20 characters, few of
+# which are several words.
+WORD_BITS = 24
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.uint64]
 
 
 def windows(words: Hashes, offsets: NDArray[np.int64], length: int, ranks: NDArray[np.int64]) -> tuple[Hashes, Places]:
-    """The windows of `length` words of each text: their hashes and their places.
+    """Return the hashes and places of all windows of `length` words.
 
-    `words` are hashes of the texts' words, text i has `offsets[i]` to `offsets[i + 1]` and the rank `ranks[i]`; a text with
-    the rank -1 takes no part.
+    `words` are hashes of the texts' words: text i has those from `offsets[i]` to `offsets[i + 1]` and the rank `ranks[i]`. A
+    text of rank -1 is left out.
 
     >>> _, places = windows(np.arange(5, dtype=np.uint64), np.array([0, 2, 5]), 2, np.array([7, 3]))
     >>> [(place >> WORD_BITS, place % 2**WORD_BITS) for place in places.tolist()]
@@ -49,7 +49,7 @@ def windows(words: Hashes, offsets: NDArray[np.int64], length: int, ranks: NDArr
 
 
 def repeated(hashes: Hashes, places: Places) -> Places:
-    """The places of the windows that a better place has too, sorted.
+    """Return the sorted places of windows that also occur in a better place.
 
     >>> repeated(np.array([5, 9, 5, 5], np.uint64), np.array([8, 1, 4, 6], np.uint64)).tolist()
     [6, 8]
@@ -63,20 +63,20 @@ def repeated(hashes: Hashes, places: Places) -> Places:
 
 
 def documents(places: Places) -> NDArray[np.int64]:
-    """The rank (or the number) of the document of each place."""
+    """Return the rank (or number) of each place's document."""
     return (places >> np.uint64(WORD_BITS)).astype(np.int64)
 
 
 def renamed(places: Places, names: NDArray[np.int64]) -> Places:
-    """The places with the document of rank r called names[r]."""
+    """Return the places with each document's rank r replaced by names[r]."""
     named = names[documents(places)].astype(np.uint64)
     return named << np.uint64(WORD_BITS) | places & np.uint64(2**WORD_BITS - 1)
 
 
 def spans(places: Places, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The runs of words that windows of `length` words at these sorted places cover: rank, first word, word behind the last.
+    """Return the runs of words covered by windows of `length` words at sorted places: rank, first word, end.
 
-    Windows that overlap or touch make one run.
+    The end is the word after the last one. Windows that overlap or touch form one run.
 
     >>> at = np.array([3, 4, 6, 9, 2**WORD_BITS], np.uint64)
     >>> [column.tolist() for column in spans(at, 2)]
@@ -91,21 +91,21 @@ def spans(places: Places, length: int) -> tuple[NDArray[np.int64], NDArray[np.in
     return rank[first], word[first], word[last] + length
 
 
-def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[np.int64], behind: NDArray[np.int64]) -> Any:
-    """A flag a word (bool[offsets[-1]]): whether it lies in one of the runs, each the text that it is of and its words."""
+def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[np.int64], end: NDArray[np.int64]) -> Any:
+    """Return for each word whether it is in a run, bool[offsets[-1]]; run i is words first[i] to end[i] of text rows[i]."""
     change = np.zeros(offsets[-1] + 1, np.int64)
     np.add.at(change, offsets[rows] + first, 1)
-    np.add.at(change, offsets[rows] + behind, -1)
+    np.add.at(change, offsets[rows] + end, -1)
     return np.cumsum(change)[:-1] > 0
 
 
 @jit
 def _perhaps_shared(hashes: Any) -> Any:
-    """Which hashes occur twice, and a few that do not: most windows stand once, and to sort them all takes ten times as long."""
+    """Flag hashes that occur twice, and a few others. Most windows occur once; sorting all would take ten times as long."""
     slots = 1
     while slots < 8 * len(hashes):
         slots *= 2
-    mask = np.uint64(slots - 1)  # the lower bits: the upper ones are alike in a range of hashes
+    mask = np.uint64(slots - 1)  # the lower bits: the upper ones are equal within a range of hashes
     seen = np.zeros(slots, np.uint8)
     for value in hashes:
         seen[value & mask] += seen[value & mask] < 2

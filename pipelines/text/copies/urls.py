@@ -1,21 +1,21 @@
 """Addresses as deduplication compares them, in columns.
 
-C4 makes one page of the addresses that its `normalize_url` makes equal (tensorflow_datasets, text/c4_utils.py, of C4 3.0.1),
-in three steps and nothing else:
+C4 treats addresses as one page if its `normalize_url` (tensorflow_datasets, text/c4_utils.py, of C4 3.0.1) maps them to one
+string. It takes three steps:
 
-1. "http://" and "https://", with a "www." behind them, are removed, wherever they stand (in archived addresses twice);
-2. a query that begins with "utm_", "ref" or "feed" is cut off with all that follows it ("?reference=7", too);
-3. slashes at the end are removed.
+1. remove "http://" and "https://", and a "www." after them, wherever they occur (archived addresses have two);
+2. cut off a query that begins with "utm_", "ref" or "feed" and all that follows ("?reference=7", too);
+3. remove slashes at the end.
 
-It keeps the case, ports, fragments, queries that begin otherwise and their order. So does this module, but for what RFC 3986
-calls the same resource of an http address, which C4 takes for two, because crawlers write it one way and lists another:
+Case, ports, fragments, other queries and their order are kept. This module does the same, and also merges http addresses
+that are one resource by RFC 3986 but two to C4, because crawlers write them in one way and lists in another:
 
-- scheme and host are compared without case (section 6.2.2.1), and with them what may stand before an "@";
-- ":80" and ":443" behind the host are removed (6.2.3), of both schemes, since C4 takes the two schemes for one;
-- a fragment is removed, because no server sees it (3.5); "#!" is kept, with which some sites name their pages;
-- spaces around an address are no part of it.
+- scheme and host, with anything before an "@", are compared without case (section 6.2.2.1);
+- ":80" and ":443" after the host are removed (6.2.3) for both schemes, since C4 does not distinguish them;
+- a fragment is removed, because no server sees it (3.5), except "#!", by which some sites name their pages;
+- white space around an address is removed.
 
-What C4 takes for one http address is one here. Percent-encoding, "index.html" and the order of a query stay as they are.
+Addresses that are equal to C4 are equal here. Percent-encoding, "index.html" and the order of a query stay as they are.
 
     >>> canonical(pa.array(["HTTPS://www.Example.org:443/a/?utm_source=x", None])).to_pylist()
     ['example.org/a', None]
@@ -38,26 +38,26 @@ _C4_QUERY = r"\?(?:utm_|ref|feed).*"
 
 
 def canonical(addresses: pa.Array) -> pa.Array:
-    """The addresses of a StringArray in the form in which they are compared; null stays null."""
+    """Return the addresses of a StringArray in the form in which they are compared; null stays null."""
     trimmed = pc.utf8_trim_whitespace(addresses.cast(pa.string()))
     bare = pc.replace_substring_regex(_equal_by_rfc(trimmed), _C4_SCHEME, "")
     return pc.ascii_rtrim(pc.replace_substring_regex(bare, _C4_QUERY, ""), characters="/")
 
 
 def hashes(addresses: pa.Array) -> NDArray[np.uint64]:
-    """A 64-bit hash of each canonical address; 0 where there is none (null, or nothing left of it)."""
+    """Return a 64-bit hash of each canonical address; 0 for null and for an address of which nothing is left."""
     compared = canonical(addresses)
-    found = np.maximum(shingles.hashes(compared), np.uint64(1))
-    found[pc.fill_null(pc.equal(compared, ""), True).to_numpy(zero_copy_only=False)] = 0
-    return found
+    hashed = np.maximum(shingles.hashes(compared), np.uint64(1))
+    hashed[pc.fill_null(pc.equal(compared, ""), True).to_numpy(zero_copy_only=False)] = 0
+    return hashed
 
 
 def _equal_by_rfc(addresses: pa.Array) -> pa.Array:
-    """Addresses of http with a small scheme and host, without a default port and a fragment; others as they are."""
+    """Lower-case scheme and host of http addresses and remove default ports and fragments; keep other addresses."""
     parts: Any = pc.extract_regex(addresses, _PARTS)
     host, rest = (pc.struct_field(parts, name) for name in ("host", "rest"))
-    # "#!" is kept, also where it is one only once C4's rule has taken an address out of it.
+    # "#!" is kept even if it appears only after C4's rule has removed an address between "#" and "!".
     kept = pc.replace_substring_regex(rest, rf"#(?:{_C4_SCHEME})+!", "#!")
     path = pc.replace_substring_regex(kept, r"(?s)#(?:[^!].*)?$", "")
-    address = pc.binary_join_element_wise("http://", pc.utf8_lower(host), path, "")  # null where it is no http address
+    address = pc.binary_join_element_wise("http://", pc.utf8_lower(host), path, "")  # null if it is not an http address
     return pc.coalesce(address, addresses)

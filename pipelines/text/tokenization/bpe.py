@@ -1,10 +1,10 @@
-"""One word to ids, as SentencePiece's BPE does it (bpe_model.cc).
+"""Encode one word as SentencePiece's BPE does (bpe_model.cc).
 
-Again and again the pair of neighbours whose concatenation is the piece of the highest score is joined, the leftmost one
-of equals.
+The neighbouring pair whose concatenation is the piece with the highest score is joined, the leftmost of equals, until no
+pair is a piece.
 
-A symbol is the id of a piece, or for a character that is no piece -1 - (its byte in the data). Pieces that the user
-defined are cut out first, the longest at each place, and join nothing: they carry a bit that no pair knows.
+A symbol is the id of a piece, or for a character without a piece -1 - (its byte in the data). User-defined pieces are cut
+out first, the longest at each place, and are never joined: their symbols carry a bit that no pair has.
 """
 
 from typing import Any, NamedTuple
@@ -19,25 +19,25 @@ from pipelines.text.tokenization import trie
 
 _NONE = (1 << 63) - 1  # no pair
 _FROZEN = 1 << 30
-_FEW = 48  # symbols: up to here it is faster to look at all pairs than to keep them in a heap
+_FEW = 48  # symbols: up to here, scanning all pairs is faster than a heap
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Bpe(NamedTuple):
-    """What the kernels know of a model."""
+    """The tables of a model for the kernels."""
 
     mark: int  # the symbol of "▁" before a word
-    characters: NDArray[np.int32]  # by code point, the id of its piece; -1: it has none
-    pairs: NDArray[np.int64]  # hash table, two numbers a slot: left << 32 | right, and rank << 32 | joined
-    shift: int  # of a hash, to a slot
-    user: NDArray[np.int32]  # the trie of the pieces that the user defined; may be empty
+    characters: NDArray[np.int32]  # by code point, the id of its piece, or -1
+    pairs: NDArray[np.int64]  # hash table, two numbers per slot: left << 32 | right, and rank << 32 | joined
+    shift: int  # right shift from a hash to a slot
+    user: NDArray[np.int32]  # the trie of the user-defined pieces; may be empty
     user_mark: int  # its node of "▁", or -1
-    fallback: NDArray[np.int32]  # by byte, the id of an unknown character's byte; -1: it has none
+    fallback: NDArray[np.int32]  # by byte, the id of its byte piece, or -1
     unknown: int  # id
 
 
 def bpe(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int) -> Bpe | None:
-    """The tables of a model, or None when it is not of the kind that these kernels know."""
+    """Return the tables of a model, or None if these kernels do not support it."""
     own = {p.text.decode(): i for i, p in enumerate(pieces) if p.type in (NORMAL, USER_DEFINED)}
     normal = [(p.text.decode(), i) for i, p in enumerate(pieces) if p.type == NORMAL]
     if SPACE_MARK not in own or not all(c in own for c in set("".join(text for text, _ in normal))):
@@ -62,7 +62,7 @@ def bpe(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int) -> 
 
 
 def _table(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """The hash table, at most half full, and the shift of hashes."""
+    """Return a hash table, at most half full, and the shift of its hashes."""
     bits = max(4, (2 * len(keys)).bit_length())
     table = np.full(2 << bits, _NONE, np.int64)
     _fill(keys, values, table, 64 - bits)
@@ -80,7 +80,7 @@ def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no
 
 @jit_internal
 def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
-    """Rank << 32 | joined, or _NONE."""
+    """Return rank << 32 | joined of a pair, or _NONE."""
     if left < 0 or right < 0:
         return _NONE
     key = left << 32 | right
@@ -98,9 +98,9 @@ def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no c
 def bpe_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, scratch: Any, ids: Any, o: int
 ) -> int:  # fmt: skip
-    """Write the ids of data[begin:end], with a "▁" before it if `marked`, from ids[o] on; returns where they end.
+    """Write the ids of data[begin:end], after a "▁" if `marked`, from ids[o] on; return where they end.
 
-    `scratch` is int64 and has four rows of end - begin + 1 or more; what lies in it does not matter.
+    `scratch` is int64 with four rows of at least end - begin + 1; its content does not matter.
     """
     count = _symbols(model, data, begin, end, marked, scratch[0])
     if count <= _FEW:
@@ -112,8 +112,13 @@ def bpe_word(  # pragma: no cover (compiled)
 
 @jit_internal
 def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols: Any) -> int:  # pragma: no cover (compiled)
-    """The characters' symbols."""
-    count, position, user, characters = 0, begin, model.user, model.characters  # an attribute costs a reference each time
+    """Write the symbols of the characters; return their number."""
+    count, position, user, characters = (
+        0,
+        begin,
+        model.user,
+        model.characters,
+    )  # reading an attribute in the loop costs a reference count
     if marked:
         symbols[0], count = model.mark, 1
         if model.user_mark >= 0:
@@ -142,7 +147,7 @@ def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols:
 
 @jit_internal
 def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
-    """The value of the longest string of a trie, from a node on, and where it ends; -1 if there is none."""
+    """Return the value of the trie's longest string from a node on, or -1, and where it ends."""
     value, stop = cells[node * trie.WIDTH + trie.VALUE], position
     while position < end:
         child = cells[node * trie.WIDTH + trie.BASE] + data[position]
@@ -156,7 +161,7 @@ def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any: 
 
 @jit_internal
 def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
-    """Join in place, looking at all pairs each time; returns how many symbols are left."""
+    """Join in place, scanning all pairs each time; return the number of symbols left."""
     for i in range(count - 1):
         pairs[i] = _pair(table, shift, symbols[i], symbols[i + 1])
     while True:
@@ -181,7 +186,7 @@ def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> i
 def _join_many(  # pragma: no cover (compiled)
     table: Any, shift: int, symbols: Any, pairs: Any, following: Any, previous: Any, count: int
 ) -> int:  # fmt: skip
-    """The same with a heap of rank << 32 | place: a text of n symbols takes n log n steps."""
+    """Join as `_join_few` does, with a heap of rank << 32 | place: n symbols take n log n steps."""
     size = 0
     heap = np.empty(3 * count, np.int64)
     for i in range(count):
@@ -258,7 +263,7 @@ def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) ->
 
 @jit_internal
 def write_unknown(model: Any, data: Any, position: int, previous: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
-    """The ids of the unknown character at a byte: those of its bytes, or one for all unknown ones in a row."""
+    """Write the ids of an unknown character: those of its bytes, or one id for all unknown characters in a row."""
     fallback = model.fallback
     if fallback[0] < 0:
         if previous == model.unknown:

@@ -1,6 +1,6 @@
-"""Texts to ids where every character is one, as SentencePiece's char model does it (char_model.cc).
+"""Texts to ids with one id per character, as SentencePiece's char model does it (char_model.cc).
 
-A character that is no piece is spelled in bytes; in a model without byte pieces, a run of such characters is one unknown piece.
+A character without a piece is encoded as bytes; in a model without byte pieces, a run of them is one unknown piece.
 """
 
 from typing import Any, NamedTuple
@@ -17,17 +17,17 @@ _NONE = -1
 
 
 class Char(NamedTuple):
-    """What the kernel knows of a model."""
+    """The tables of a model for the kernel."""
 
-    characters: NDArray[np.int32]  # by code point, the id of its piece; -1: it has none
-    fallback: NDArray[np.int32]  # by byte, the id of an unknown character's byte; -1: it has none
+    characters: NDArray[np.int32]  # by code point, the id of its piece, or -1
+    fallback: NDArray[np.int32]  # by byte, the id of its byte piece, or -1
     unknown: int  # id
 
 
 def char(tokenizer: Tokenizer) -> Char | None:
-    """The tables of a model, or None when it is not of the kind that the kernel knows.
+    """Return the tables of a model, or None if the kernel does not support the model.
 
-    That is one of single characters which changes nothing in a text, and puts nothing before it.
+    It supports models whose pieces are single characters, which do not change a text or put anything before it.
     """
     if tokenizer.library != "sentencepiece" or tokenizer.kind != "char" or normalizer(tokenizer.model).charsmap:
         return None
@@ -50,7 +50,7 @@ def char(tokenizer: Tokenizer) -> Char | None:
 def encode_characters(
     model: Char, data: NDArray[np.uint8], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The ids of N texts in UTF-8, one after the other, and N + 1 offsets into them; a U+2581 must be a space already."""
+    """Return the ids of N texts (UTF-8) in order and N + 1 offsets into them; U+2581 must already be a space."""
     ids, id_offsets = np.empty(len(data), np.int32), np.zeros(len(offsets), np.int64)
     _encode(data, offsets, model.characters, model.fallback, model.unknown, ids, id_offsets)
     return ids[: id_offsets[-1]], id_offsets

@@ -1,19 +1,18 @@
-r"""Texts to ids, by columns, in one pass over their bytes: a word's ids come from a cache, or from our own BPE or Viterbi.
+r"""Encode columns of texts in one pass over their bytes: a word's ids come from a cache, else from our own BPE or Viterbi.
 
-The reference is `Tokenizer.encode`: SentencePiece line by line, the piece "\n" between lines. SentencePiece puts "▁"
-before a line and makes "▁" of every space, and no piece of our models has a "▁" behind its first character; so no
-piece reaches over a space, and
+The reference is `Tokenizer.encode`: SentencePiece line by line, with the piece "\n" between lines. SentencePiece puts "▁"
+before a line and replaces every space by "▁", and no piece of our models has a "▁" after its first character. So no piece
+crosses a space, and
 
-    ids of a line = the ids of its words, one after the other, where a word is what lies between two spaces (" " only,
-    nothing else is a space here), and an empty word (two spaces, or a space at an end of the line) is a lone "▁".
+    the ids of a line are the ids of its words in order, where words are separated by " " (no other character counts as a
+    space), and an empty word (between two spaces, or beside a space at an end of the line) is a lone "▁".
 
-A long word, such as a line of Chinese, is cut further: between two neighbouring characters that stand side by side in no
-piece, no piece can reach either.
+A long word, such as a line of Chinese, is cut further, between any two characters that are adjacent in no piece.
 
-For BPE this is exact. For unigram it is but for words that can be cut in two almost equally good ways; these are cut
-anew with the sum that the line has come to (`unigram.py`). Of a model of the kind char, every character is an id
-(`char.py`). A model for which all this does not hold (another
-normaliser, a piece with a space inside, no "\n") is used text by text.
+For BPE this is exact. For unigram it is exact except for words with two almost equally good segmentations; these are encoded
+again with the line's sum of scores so far (`unigram.py`). In a model of the kind char, every character is an id
+(`char.py`). A model that does not meet these conditions (another normaliser, a piece with a space inside, no "\n") encodes
+text by text.
 """
 
 from dataclasses import dataclass
@@ -35,11 +34,11 @@ from pipelines.text.tokenization.unigram import Unigram, unigram, unigram_word
 
 VERSION = 1
 
-# 64 bytes each: 64 MiB (half of it halves the speed on text in sixty languages). What a full cache forgets is encoded again.
+# 64 bytes each: 64 MiB. Half as many halve the speed on text in sixty languages; a word dropped from the cache is encoded again.
 _CACHE_WORDS = 2**20
 _ENTRY = 8  # numbers of 64 bits: three of a word's bytes, one of facts, four of ids
-_WORD_BYTES, _WORD_IDS = 24, 8  # of a word in the cache
-_ALWAYS = 0xFFFF  # any number of tokens before a word
+_WORD_BYTES, _WORD_IDS = 24, 8  # the most that a word in the cache may have
+_ALWAYS = 0xFFFF  # any number of tokens may precede the word
 _NEIGHBOUR_BITS = 19  # of hashes of two characters: 64 KiB
 _NO_BYTE = -1
 
@@ -48,11 +47,11 @@ _NO_BYTE = -1
 class Encoded:
     """The ids of N texts."""
 
-    ids: NDArray[np.int32]  # of all texts, one after the other
+    ids: NDArray[np.int32]  # of all texts, in order
     offsets: NDArray[np.int64]  # N + 1: text n has ids[offsets[n]:offsets[n + 1]]
 
     def lists(self, item: pa.DataType) -> pa.Array:
-        """The ids as a list column with items of this unsigned type.
+        """Return the ids as a list column with items of this unsigned type.
 
         >>> Encoded(np.array([7, 8, 9], np.int32), np.array([0, 2, 3])).lists(pa.uint16()).to_pylist()
         [[7, 8], [9]]
@@ -61,7 +60,7 @@ class Encoded:
 
 
 def as_lists(values: NDArray[Any], offsets: NDArray[np.int64], item: pa.DataType) -> pa.Array:
-    """Flat values and N + 1 offsets as a list column whose items are not null."""
+    """Return values and N + 1 offsets as a list column of N rows whose items are not null."""
     if len(offsets) and offsets[-1] >= 2**31:
         raise ValueError(f"{offsets[-1]:,} values do not fit one list column; use smaller batches")
     flat = pa.array(values.astype(item.to_pandas_dtype()), item)
@@ -70,18 +69,18 @@ def as_lists(values: NDArray[Any], offsets: NDArray[np.int64], item: pa.DataType
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """A model whose words are independent, as the kernels read it: one of the two kinds is None."""
+    """The tables of a model whose words are independent; either `bpe` or `unigram` is None."""
 
     bpe: Bpe | None
     unigram: Unigram | None
-    neighbours: NDArray[np.uint64]  # a bit for the hash of two characters: whether they may stand side by side in a piece
-    newline: int  # ids
-    mark: int
-    merged: int  # the id that stands for any number of unknown characters in a row; -1: they are spelled in bytes
+    neighbours: NDArray[np.uint64]  # a bit per hash of two characters: set if they may be adjacent in a piece
+    newline: int  # id of the piece between lines
+    mark: int  # id of "▁"
+    merged: int  # id of a run of unknown characters, or -1 if these are encoded as bytes
 
 
 class Encoder:
-    """Encodes batches of texts with one tokenizer; words of earlier batches are remembered."""
+    """Encodes batches of texts with one tokenizer and remembers the words of earlier batches."""
 
     cache_bytes = 8 * _ENTRY * _CACHE_WORDS
 
@@ -92,7 +91,7 @@ class Encoder:
         self._sums, self._places = np.empty((2, 0)), np.empty((4, 0), np.int64)
 
     def __call__(self, texts: pa.Array) -> Encoded:
-        """The ids of a string column without nulls."""
+        """Return the ids of a string column without nulls."""
         if len(texts) == 0:
             return Encoded(np.empty(0, np.int32), np.zeros(1, np.int64))
         if self._characters is not None:
@@ -100,10 +99,10 @@ class Encoder:
         if self._tables is None:
             return _text_by_text(self.tokenizer, texts)
         data, offsets = text_bytes(spaces_marked_as_spaces(texts))
-        longest = int(np.diff(offsets).max()) + 8  # and a "▁", and the place behind
-        if self._places.shape[1] < longest:  # pages that no word is long enough for are never touched
+        longest = int(np.diff(offsets).max()) + 8  # with a "▁" and the place after the word
+        if self._places.shape[1] < longest:  # only the pages that the longest word needs are ever touched
             self._sums, self._places = np.empty((2, longest)), np.empty((4, longest), np.int64)
-        # Each byte gives at most one id as a part of a word and, as a space or a newline, one "▁" behind it.
+        # Each byte yields at most one id as part of a word, and a space or newline one more "▁".
         ids, id_offsets = np.empty(2 * (len(data) + len(texts)) + _WORD_IDS, np.int32), np.zeros(len(offsets), np.int64)
         t = self._tables
         _encode(
@@ -114,7 +113,7 @@ class Encoder:
 
 
 def words_are_independent(tokenizer: Tokenizer) -> bool:
-    """Whether a text's ids are its words' ids: no normaliser, "▁" before a line, no piece reaches over a space."""
+    """Return whether a text's ids are its words' ids: no normaliser, "▁" before a line, no piece across a space."""
     return _tables(tokenizer) is not None
 
 
@@ -141,7 +140,7 @@ def _tables(tokenizer: Tokenizer) -> _Tables | None:
 
 
 def _are_words(pieces: list[ModelPiece]) -> bool:
-    """Whether no piece reaches over a space or a newline, none is unused, and no special one is a character of texts."""
+    """Return whether no piece crosses a space or newline, none is unused, and no special one is a single character."""
     mark = SPACE_MARK.encode()
     for piece in pieces:
         if piece.type == UNUSED:
@@ -155,15 +154,15 @@ def _are_words(pieces: list[ModelPiece]) -> bool:
 
 
 def spaces_marked_as_spaces(texts: pa.Array) -> pa.Array:
-    """The texts as the tokenizer reads them: U+2581 is a space."""
+    """Return the texts with U+2581 replaced by a space, as the tokenizer reads them."""
     values = texts.buffers()[2]
-    if values is None or values.to_pybytes().find(SPACE_MARK.encode()) < 0:  # of all rows at once: twice as fast as by row
+    if values is None or values.to_pybytes().find(SPACE_MARK.encode()) < 0:  # all rows at once: twice as fast as row by row
         return texts
     return pc.replace_substring(texts, SPACE_MARK, " ")
 
 
 def text_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The UTF-8 bytes of a string column without nulls, and its N + 1 offsets into them (from 0)."""
+    """Return the UTF-8 bytes of a string column without nulls, and N + 1 offsets into them, from 0."""
     if texts.null_count:
         raise ValueError(f"{texts.null_count} texts are null; a document has a text")
     wide = pa.types.is_large_string(texts.type)
@@ -182,16 +181,18 @@ def _text_by_text(tokenizer: Tokenizer, texts: pa.Array) -> Encoded:
 
 
 def _empty_cache() -> NDArray[np.uint64]:
-    """Sets of two entries; an entry is one line of the processor's cache, which it must not straddle."""
+    """Return an empty cache of sets of two entries; each entry is aligned to one cache line of the processor."""
     room = np.zeros((_CACHE_WORDS + 1) * _ENTRY, np.uint64)
     first = -room.ctypes.data % 64 // 8
     return room[first : first + _CACHE_WORDS * _ENTRY]
 
 
 def _neighbours(pieces: list[ModelPiece]) -> NDArray[np.uint64]:
-    """The bits of all pairs of neighbours in pieces."""
+    """Return the bits of all pairs of adjacent characters in pieces."""
     texts = [piece.text.decode() for piece in pieces if piece.type not in (BYTE, CONTROL, UNKNOWN)]
-    points = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32).astype(np.uint64)  # no piece holds "\n" and more
+    points = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32).astype(
+        np.uint64
+    )  # no piece has a "\n" and another character
     bits = np.zeros(2**_NEIGHBOUR_BITS, np.bool_)
     _mark(points, bits)
     return np.packbits(bits, bitorder="little").view(np.uint64)
@@ -214,10 +215,10 @@ def _encode(  # pragma: no cover (compiled)
     data: Any, offsets: Any, bpe: Any, unigram: Any, neighbours: Any, newline: int, mark: int, merged: int,
     cache: Any, sums: Any, places: Any, ids: Any, id_offsets: Any,
 ) -> None:  # fmt: skip
-    """The ids of all texts and where they end.
+    """Write the ids of all texts and where they end.
 
-    `line` holds, of the line: its first id, the first id whose score is not in its sum yet, and how many unknown
-    characters have no id of their own; sums[0, 0] its sum, if it is wanted.
+    `line` holds the position of the line's first id, the position of the first id whose score is not yet in its sum, and the
+    number of unknown characters without a separate id. sums[0, 0] holds the sum itself, if it is needed.
     """
     line, o = np.zeros(3, np.int64), offsets[0]
     for text in range(len(offsets) - 1):
@@ -233,17 +234,17 @@ def _encode(  # pragma: no cover (compiled)
             while start < position:
                 stop = _cut(data, start, position, neighbours)
                 count, place = _known(data, start, stop, start == begin, cache, o - line[0] + line[2], ids, o)
-                behind = o + count
+                after = o + count
                 if count == 0:
-                    behind = _word(
+                    after = _word(
                         data, start, stop, start == begin, place, bpe, unigram, merged, cache, sums, places, line, ids, o
                     )
                 if merged >= 0 and start > begin and ids[o] == merged and ids[o - 1] == merged:
-                    for i in range(o, behind - 1):  # one id for unknown characters in a row
+                    for i in range(o, after - 1):  # one id for a run of unknown characters
                         ids[i] = ids[i + 1]
-                    behind -= 1
-                    line[1] = min(line[1], behind)
-                o = behind
+                    after -= 1
+                    line[1] = min(line[1], after)
+                o = after
                 start = stop
             if position == end:
                 break
@@ -258,7 +259,7 @@ def _encode(  # pragma: no cover (compiled)
 
 @jit_internal
 def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
-    """The next eight bytes, the first one lowest; zeros behind the end of the data."""
+    """Return the next eight bytes, the first one lowest, with zeros after the end of the data."""
     if position + 8 <= len(data):
         return load64(data, position)
     value = np.uint64(0)
@@ -269,7 +270,7 @@ def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
 
 @jit_internal
 def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Where the next space or newline is, or the end: the lowest zero byte of `eight ^ spaces` is the first space."""
+    """Return the next space or newline, or the end; the lowest zero byte of `eight ^ spaces` is the first space."""
     ones, tops = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
     while position < end:
         eight = _eight(data, position)
@@ -283,7 +284,7 @@ def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (c
 
 @jit_internal
 def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
-    """The first eight bytes from `begin` on, those at `end` and behind it as zeros."""
+    """Return eight bytes from `begin` on, with zeros from `end` on."""
     if begin >= end:
         return np.uint64(0)
     eight = _eight(data, begin)
@@ -296,11 +297,11 @@ def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (comp
 def _known(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, cache: Any, before: int, ids: Any, o: int
 ) -> Any:  # fmt: skip
-    """Write the ids of a word, or of a part of one, if the cache has them and `before` tokens of its line do not matter.
+    """Write the ids of a word, or of a part of one, if the cache has them and they are valid after `before` tokens of its line.
 
-    Returns how many there are, or 0 and then the place of the cache that is to learn the word, or -1. Two words share a
-    place: the newer is first. Facts of an entry: the word's bytes and whether it is marked (6 bits), how many ids (4 bits
-    from bit 8 on), how many tokens of a line may be before it (16 bits from bit 16 on; _ALWAYS for any number).
+    Return the number of ids, or 0 with the place at which the cache is to store the word (-1: nowhere). Two words share a
+    place, the newer one first. The facts of an entry: the word's size in bytes and whether it has a "▁" (6 bits), its number
+    of ids (4 bits from bit 8 on), and the number of tokens that may precede it (16 bits from bit 16 on; _ALWAYS: any).
     """
     if end - begin > _WORD_BYTES:
         return 0, -1
@@ -325,14 +326,14 @@ def _known(  # pragma: no cover (compiled)
 
 @jit_internal
 def _key(data: Any, begin: int, end: int, marked: bool) -> Any:  # pragma: no cover (compiled)
-    """A word of at most _WORD_BYTES as numbers; the last one tells apart words that end in zeros, and parts of words."""
+    """Return a word of at most _WORD_BYTES as numbers; the last one distinguishes sizes, and words from parts of words."""
     tag = np.uint64((end - begin) | (0x20 if marked else 0))
     return _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end), tag
 
 
 @jit_internal
 def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # pragma: no cover (compiled)
-    """Where a word's set of two entries begins."""
+    """Return where a word's set of two entries begins."""
     mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
     mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return (np.int64(mixed >> np.uint64(32)) & (size // (2 * _ENTRY) - 1)) * 2 * _ENTRY
@@ -343,7 +344,7 @@ def _word(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, place: int, bpe: Any, unigram: Any, merged: int,
     cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> int:  # fmt: skip
-    """The ids of a word that is not in the cache, which learns it unless `place` is -1."""
+    """Write the ids of a word that is not in the cache, and store them there unless `place` is -1."""
     stop, safe = _fresh(data, begin, end, marked, place >= 0, bpe, unigram, merged, sums, places, line, ids, o)
     if place >= 0 and safe >= 0 and stop - o <= _WORD_IDS:
         first, second, third, tag = _key(data, begin, end, marked)
@@ -351,7 +352,7 @@ def _word(  # pragma: no cover (compiled)
             cache[place + _ENTRY + i] = cache[place + i]
         cache[place], cache[place + 1], cache[place + 2] = first, second, third
         cache[place + 3] = tag | np.uint64(stop - o) << np.uint64(8) | np.uint64(safe) << np.uint64(16)
-        for i in range(_WORD_IDS // 2):  # what lies behind the last id is never read
+        for i in range(_WORD_IDS // 2):  # what follows the last id is never read
             cache[place + 4 + i] = np.uint64(ids[o + 2 * i]) & np.uint64(0xFFFFFFFF) | np.uint64(ids[o + 2 * i + 1]) << np.uint64(
                 32
             )
@@ -363,36 +364,36 @@ def _fresh(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, learns: bool, bpe: Any, unigram: Any, merged: int,
     sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> Any:  # fmt: skip
-    """The ids of a word that is not in the cache: where they end, and how many tokens of a line may be before it.
+    """Write the ids of a word; return where they end and how many tokens may precede it in a line (-1: do not cache).
 
-    -1: the cache must not learn them. A word that nothing is to be learnt of is cut in its line's context at once.
+    A word that is not to be cached is segmented in its line's context at once.
     """
     stop, safe, total, in_context = o, o - o, sums[0, 0], 0 if learns else 1
-    if bpe is not None:  # numba leaves out what stands behind such a condition where the argument is None
+    if bpe is not None:  # numba drops this branch if the argument is None
         stop, safe = bpe_word(bpe, data, begin, end, marked, places, ids, o), _ALWAYS
     if unigram is not None:
         while True:
             for i in range(line[1], o if in_context else line[1]):
                 total = np.float64(np.float32(total + unigram.scores[ids[i]]))
             sums[0, 0] = total if in_context else 0.0
-            stop, behind, found, unknown = unigram_word(unigram, data, begin, end, marked, in_context, sums, places, ids, o)
+            stop, total_after, limit, unknown = unigram_word(unigram, data, begin, end, marked, in_context, sums, places, ids, o)
             if in_context:
                 break
-            safe = found
+            safe = limit
             if o - line[0] + line[2] < safe:
                 sums[0, 0] = total
                 return stop, safe
             in_context = 1
-        sums[0, 0], line[1] = behind, stop
+        sums[0, 0], line[1] = total_after, stop
         line[2] += unknown if merged >= 0 else 0
         if safe > 0:
-            safe = o - o - 1  # these are the line's ids, not those of the word alone
+            safe = o - o - 1  # these ids depend on the line
     return stop, safe
 
 
 @jit_internal
 def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
-    """Where a long word can be cut first: between characters that are neighbours in no piece, no piece reaches over."""
+    """Return the first place to cut a long word: between two characters that are adjacent in no piece."""
     position, before = begin, np.int64(-1)
     while end - begin > _WORD_BYTES and position < end:
         lead = np.int64(data[position])

@@ -1,4 +1,4 @@
-"""Documents cut into passages: a sample of passages is as mixed as the corpus, one of whole novels is a few novels."""
+"""Documents cut into passages: a sample of passages is as mixed as the corpus; a sample of whole novels would be a few novels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,33 +10,33 @@ from numpy.typing import NDArray
 from pipelines.text.tokenization.encode import text_bytes
 
 PASSAGE_BYTES = 2**14  # about four pages of a book; most web pages are one passage
-_SEARCHED_BYTES = 256  # for white space, from where a passage should begin
+_SEARCHED_BYTES = 256  # bytes searched for white space at which a passage can begin
 
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """The passages of N texts, one after the other. They are not cut out yet."""
+    """The passages of N texts in order, not yet cut out."""
 
-    texts: NDArray[np.int64]  # by passage, the text that it is of
-    numbers: NDArray[np.int64]  # by passage, which one of its text: 0, 1, …
+    texts: NDArray[np.int64]  # by passage, the number of its text
+    numbers: NDArray[np.int64]  # by passage, its number within the text: 0, 1, …
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]  # N + 1, of the texts
     passage_bytes: int
 
     def cut_out(self, wanted: NDArray[np.int64]) -> list[str]:
-        """The passages with these places in the lists; those of one text, joined, are the text.
+        """Return passages by their positions in the lists; all passages of a text, joined, are the text.
 
-        A passage begins behind the first white space at or after `number * passage_bytes`, or where there is none
-        nearby, with the next character; so one may be empty.
+        A passage begins after the first white space at or after byte `number * passage_bytes`, or with the next character
+        if there is no white space nearby. So a passage may be empty.
         """
         begins = self.offsets[self.texts[wanted]] + self.numbers[wanted] * self.passage_bytes
         lasts = self.offsets[self.texts[wanted] + 1]
-        found: list[str] = []
+        cut: list[str] = []
         for begin, last, number in zip(begins.tolist(), lasts.tolist(), self.numbers[wanted].tolist(), strict=True):
             first = self._place(begin, last) if number else begin
             end = self._place(begin + self.passage_bytes, last)
-            found.append(self.data[first:end].tobytes().decode())
-        return found
+            cut.append(self.data[first:end].tobytes().decode())
+        return cut
 
     def _place(self, byte: int, last: int) -> int:
         if byte >= last:
@@ -50,7 +50,7 @@ class Passages:
 
 
 def passages(texts: pa.Array, passage_bytes: int = PASSAGE_BYTES) -> Passages:
-    """The passages of a string column without nulls: as many as its bytes are times `passage_bytes`, rounded up.
+    """Return the passages of a string column without nulls; a text of n bytes has n / passage_bytes of them, rounded up.
 
     >>> found = passages(pa.array(["to be or not to be", "你好"]))
     >>> found.texts.tolist(), found.numbers.tolist(), found.cut_out(np.array([1]))
@@ -64,9 +64,9 @@ def passages(texts: pa.Array, passage_bytes: int = PASSAGE_BYTES) -> Passages:
 
 
 def passage_keys(keys: NDArray[np.float64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A number in [0, 1) for each passage, from the sampling key of its document and its number.
+    """Return a number in [0, 1) per passage, from the sampling key of its document and its number.
 
-    A document's first passage has the document's key; the others' are hashes of both (SplitMix64's finaliser).
+    A document's first passage has the document's key; the keys of others are hashes of both (SplitMix64's finaliser).
     """
     words: Any = (keys * 2.0**53).astype(np.uint64) + numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""How well a vocabulary fits texts: a report for a person, for trained and for existing tokenizers alike."""
+"""Report how well a vocabulary fits texts, for trained and for existing tokenizers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,21 +15,20 @@ from pipelines.text.tokenization.encode import Encoder, spaces_marked_as_spaces
 VERSION = 1
 
 _SHOWN_PIECES = 30
-_SHOWN_CHARACTERS = 160  # of a document, cut into pieces
+_SHOWN_CHARACTERS = 160  # of a document, shown as pieces
 _BYTES_AT_ONCE = 2**22
 _CODE_POINTS = 0x110000
 _SUMS = ("words", "bytes", "tokens", "spelled")
 
 
 def report(tokenizer: Tokenizer, documents: pa.Table) -> dict[str, Any]:
-    """How the vocabulary fits documents (columns `source`, `language`, `text`).
+    """Return figures of a vocabulary's fit to documents (columns `source`, `language`, `text`).
 
-    By language and by source: `tokens_per_word` (fertility; a word is what white space separates, so the figure says
-    little in scripts without spaces), `bytes_per_token`, and `coverage`, the share of tokens that are neither bytes nor
-    the unknown piece. By language also `character_coverage`: of the characters that are no white space, the share that
-    a piece stands for, each asked for by itself; and the most frequent of the others. Then how many pieces there are by
-    kind, which are met nowhere in these documents, the longest, and, by language, how the beginning of a document is
-    cut.
+    By language and by source: `tokens_per_word` (fertility; words are separated by white space, so the figure means little
+    in scripts without spaces), `bytes_per_token`, and `coverage`, the share of tokens that are neither bytes nor the unknown
+    piece. By language also `character_coverage`, the share of characters other than white space that have a piece when
+    encoded alone, and the most frequent characters without one. For the vocabulary: the number of pieces by kind, pieces
+    that these documents do not use, the longest pieces, and the pieces of a document's beginning by language.
     """
     names, kinds = tokenizer.piece_names(), np.array(tokenizer.piece_kinds())
     spelled = (kinds == "byte") | (kinds == "special")
@@ -52,7 +51,7 @@ def report(tokenizer: Tokenizer, documents: pa.Table) -> dict[str, Any]:
 
 
 def _counts(tokenizer: Tokenizer, spelled: NDArray[np.bool_], documents: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Words, bytes, tokens, and tokens that are bytes or unknown, by document; how often each piece is met."""
+    """Count by document: words, bytes, tokens, and tokens that are bytes or unknown; count the uses of each piece."""
     encoder = Encoder(tokenizer)
     met = np.zeros(tokenizer.size, np.int64)
     columns: dict[str, list[pa.Array]] = {name: [] for name in _SUMS}
@@ -69,7 +68,7 @@ def _counts(tokenizer: Tokenizer, spelled: NDArray[np.bool_], documents: pa.Tabl
 
 
 def _chunks(texts: pa.ChunkedArray) -> Iterator[pa.Array]:
-    """The texts in string arrays of about _BYTES_AT_ONCE."""
+    """Yield the texts in string arrays of about _BYTES_AT_ONCE."""
     held = np.cumsum(pc.binary_length(texts).to_numpy().astype(np.int64))
     start = 0
     while start < len(held):
@@ -95,28 +94,28 @@ def _fit(counts: pa.Table, key: str) -> dict[str, dict[str, Any]]:
 def _characters(
     tokenizer: Tokenizer, spelled: NDArray[np.bool_], documents: pa.Table
 ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
-    """By language, which share of the characters have a piece, and the most frequent ones that have none."""
+    """Yield by language the share of characters that have a piece, and the most frequent ones without."""
     has_piece: dict[int, bool] = {}  # by code point
     for language in sorted(documents["language"].unique().to_pylist()):
         counts = np.zeros(_CODE_POINTS, np.int64)
         for text in _chunks(documents["text"].filter(pc.equal(documents["language"], language))):
             characters = np.frombuffer("".join(text.to_pylist()).encode("utf-32-le"), np.uint32)
             counts += np.bincount(characters, minlength=_CODE_POINTS)
-        found = [point for point in np.flatnonzero(counts).tolist() if not chr(point).isspace()]
-        for point in found:
+        points = [point for point in np.flatnonzero(counts).tolist() if not chr(point).isspace()]
+        for point in points:
             if point not in has_piece:
                 has_piece[point] = not spelled[tokenizer.encode(chr(point))].any()
-        missing = sorted((p for p in found if not has_piece[p]), key=lambda p: (-counts[p], p))
-        share = int(counts[missing].sum()) / max(int(counts[found].sum()), 1)
+        missing = sorted((p for p in points if not has_piece[p]), key=lambda p: (-counts[p], p))
+        share = int(counts[missing].sum()) / max(int(counts[points].sum()), 1)
         yield language, {"character_coverage": round(1 - share, 6), "without_piece": "".join(map(chr, missing[:_SHOWN_PIECES]))}
 
 
 def _segmentations(tokenizer: Tokenizer, names: Sequence[str], documents: pa.Table) -> dict[str, str]:
-    """By language, the beginning of one document, pieces apart."""
-    found: dict[str, str] = {}
+    """Return by language the pieces at the beginning of one document, separated by spaces."""
+    shown: dict[str, str] = {}
     for row, language in enumerate(documents["language"].to_pylist()):
-        if language not in found:
+        if language not in shown:
             first = pa.array([documents["text"][row].as_py().strip()[:_SHOWN_CHARACTERS]])
             ids = tokenizer.encode(spaces_marked_as_spaces(first)[0].as_py())
-            found[language] = " ".join(names[i].replace(NEWLINE, "⏎") for i in ids)
-    return dict(sorted(found.items()))
+            shown[language] = " ".join(names[i].replace(NEWLINE, "⏎") for i in ids)
+    return dict(sorted(shown.items()))

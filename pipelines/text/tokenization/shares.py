@@ -1,4 +1,4 @@
-"""How much of a sample each language gets."""
+"""Shares of the languages in a sample."""
 
 import math
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ class Share:
 
     available_bytes: int  # of text
     wanted_share: float  # of the sample, by the rule
-    drawn_bytes: int  # at most, so that all together are the sample
+    drawn_bytes: int  # at most; all languages together fill the sample
 
 
 def shares(
     available: Mapping[str, int], sample_bytes: int, exponent: float = 1.0, weights: Mapping[str, float] | None = None
 ) -> dict[str, Share]:  # fmt: skip
-    """Of `sample_bytes`, what each language gets of the bytes that it has.
+    """Divide `sample_bytes` among the languages.
 
-    A language's share is proportional to bytes ** exponent * weight (1 where no weight is given). One that has less
-    than its share gives all it has, and what is left over is shared among the others in the same proportions.
+    A language's share is proportional to bytes ** exponent * weight (by default, 1). A language with less text than its share
+    gives all of it, and the others divide the rest in the same proportions.
 
     >>> [s.drawn_bytes for s in shares({"de": 100, "en": 10_000, "lt": 20}, 300, 0).values()]
     [100, 180, 20]
 
-    Limits: no text is drawn twice; a small language beyond what it has must be written more often by its source.
+    Limits: no text is drawn twice. To give a small language more, its source must contain its text several times.
 
-    Raises ValueError, naming the language, for a weight of a language that is not there, and when no text is left.
+    Raise UserError for the weight of a language without text, and if all weights are 0.
     """
     weights = weights or {}
     for language in weights:
@@ -46,15 +46,15 @@ def shares(
 
 
 def _drawn(available: Mapping[str, int], sample_bytes: int, pull: Mapping[str, float]) -> dict[str, int]:
-    """Whole bytes by language, rounded down; at most `sample_bytes` together."""
+    """Return whole bytes by language, rounded down; their sum is at most `sample_bytes`."""
     if sum(available[language] for language in pull) <= sample_bytes:
         return {language: available[language] for language in pull}
     drawn: dict[str, int] = {}
-    left, waiting = sample_bytes, dict(pull)
+    remaining, waiting = sample_bytes, dict(pull)
     while waiting:
-        scale = left / math.fsum(waiting.values())
+        scale = remaining / math.fsum(waiting.values())
         short = [language for language in waiting if available[language] <= waiting[language] * scale]
         for language in short or list(waiting):
             drawn[language] = min(available[language], int(waiting.pop(language) * scale))
-            left -= drawn[language]
+            remaining -= drawn[language]
     return drawn

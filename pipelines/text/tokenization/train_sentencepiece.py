@@ -1,10 +1,10 @@
-r"""A program of its own that trains one SentencePiece model: options in JSON as its argument, lines in, model out.
+r"""A program that trains one SentencePiece model: options as JSON in its argument, lines on stdin, the model on stdout.
 
     printf 'to be\nor not\n' | python -P train_sentencepiece.py '{"vocab_size": 300, "model_type": "bpe"}' > tokenizer.model
 
-`vocabulary.train` starts it. In a process of its own the trainer's log can be read as a whole (it goes to file
-descriptor 2, past Python), its memory is given back when it ends, and a machine that runs out of memory kills it and
-not the build. It imports SentencePiece only. The last line of a failed run's log is FAILED and the reason.
+`vocabulary.train` starts it. A separate process has three advantages: the trainer's whole log can be read (it goes to file
+descriptor 2, past Python), its memory is freed when it ends, and a machine that runs out of memory kills the trainer and
+not the build. It imports SentencePiece only. The log of a failed run ends with FAILED and the reason.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def train(options: Mapping[str, Any], lines: BinaryIO, model: BinaryIO) -> None:
-    """Train on lines (each ends in a newline, which is no part of it) and write the serialised model."""
+    """Train on lines, without their newlines, and write the serialised model."""
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(line.removesuffix(b"\n") for line in lines), model_writer=model, **options
     )
@@ -29,7 +29,7 @@ def train(options: Mapping[str, Any], lines: BinaryIO, model: BinaryIO) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0, or 1 after a line that says what the trainer did not like."""
+    """Return 0, or 1 after printing the trainer's error."""
     if sys.platform == "linux":  # no trainer outlives a build that is killed
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     try:

@@ -1,6 +1,6 @@
 """A trie of byte strings as a double array: the child of node n by byte b is cell base[n] + b, if that cell's parent is n.
 
-One step costs one addition and one load. Nodes are cells, the root is cell 0.
+A step costs one addition and one load. Nodes are cells; the root is cell 0.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ _FREE = -2  # of parents; the root has -1
 
 
 def build(strings: Sequence[bytes], values: Sequence[int]) -> NDArray[np.int32]:
-    """The cells of a trie, flat: WIDTH numbers a cell; the value of a node that ends no string is -1.
+    """Return the cells of a trie as one array, WIDTH numbers per cell; a node that ends no string has the value -1.
 
-    The strings are distinct and none is empty; the values are 0 or more.
+    The strings must be distinct and not empty, the values 0 or more.
     """
     order = sorted(range(len(strings)), key=strings.__getitem__)
     text = np.frombuffer(b"".join(strings[i] for i in order), np.uint8)
@@ -28,7 +28,7 @@ def build(strings: Sequence[bytes], values: Sequence[int]) -> NDArray[np.int32]:
 
 
 def node_of(cells: NDArray[np.int32], string: bytes) -> int:
-    """The node that a string leads to, or -1."""
+    """Return the node that a string leads to, or -1."""
     node = 0
     for byte in string:
         child = int(cells[node * WIDTH + BASE]) + byte
@@ -40,12 +40,12 @@ def node_of(cells: NDArray[np.int32], string: bytes) -> int:
 
 @jit
 def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (compiled)
-    """Node by node, in the order of their depth: the first place where all children find free cells."""
+    """Place the children of each node, by depth, at the first base where all their cells are free."""
     cells = _grown(np.empty(0, np.int32), 4 * len(text) // 3 + 1024)
     cells[PARENT] = -1
     queue = np.empty((len(text) + 1, 4), np.int64)  # node, first string, last string + 1, depth
     queue[0, 0], queue[0, 1], queue[0, 2], queue[0, 3] = 0, 0, len(starts) - 1, 0
-    # The first cells stay free: a base is 1 or more and few strings hold low bytes, so the search would start there for ever.
+    # The first cells stay unused: a base is 1 or more and few strings have low bytes, so every search would start there.
     count, free, crowded, children = 1, 257, 257, np.empty(257, np.int64)
     for done in range(len(text) + 1):
         if done == count:
@@ -61,7 +61,7 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
             free += 1
         if (free + 512) * WIDTH > len(cells):
             cells = _grown(cells, 2 * len(cells) // WIDTH)
-        # Where many tries failed, the next nodes of several children do not try: the cells that stay free are for single ones.
+        # Nodes with several children skip a region where many tries failed; its free cells are left for single children.
         base, tries = (free if width == 1 else max(free, crowded)) - children[0], 0
         while not _fits(cells, base, children, width):
             base, tries = base + 1, tries + 1
@@ -83,7 +83,7 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
 
 @jit
 def _children(text: Any, starts: Any, first: int, last: int, depth: int, children: Any) -> int:  # pragma: no cover (compiled)
-    """The distinct bytes at a depth of sorted strings; how many there are."""
+    """Collect the distinct bytes at a depth of sorted strings; return their number."""
     width = 0
     for i in range(first, last):
         byte = text[starts[i] + depth]
@@ -95,7 +95,7 @@ def _children(text: Any, starts: Any, first: int, last: int, depth: int, childre
 
 @jit
 def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: no cover (compiled)
-    """Whether the cells of all children are free."""
+    """Return whether the cells of all children are free."""
     for i in range(width):  # noqa: SIM110 (a loop compiles in less time)
         if cells[(base + children[i]) * WIDTH + PARENT] != _FREE:
             return False
@@ -104,7 +104,7 @@ def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: 
 
 @jit
 def _grown(cells: Any, size: int) -> Any:  # pragma: no cover (compiled)
-    """The cells, and free ones up to `size`."""
+    """Return the cells, extended with free ones to `size`."""
     larger = np.empty(size * WIDTH, np.int32)
     for i in range(size):
         larger[i * WIDTH + BASE], larger[i * WIDTH + PARENT], larger[i * WIDTH + VALUE] = 0, _FREE, -1

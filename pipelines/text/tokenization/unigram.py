@@ -1,20 +1,21 @@
-r"""One word to ids, as SentencePiece's unigram model does it (unigram_model.cc, EncodeOptimized).
+"""Encode one word as SentencePiece's unigram model does (unigram_model.cc, EncodeOptimized).
 
-The way to cut it whose scores add up to the most is found from left to right.
+A search from left to right (Viterbi) finds the segmentation with the highest sum of scores; a *path* is a segmentation of
+the word up to a place.
 
-SentencePiece adds scores in float32 along a whole line, so what lies before a word may decide between ways of cutting
-it that are (almost) equally good ("...." as "..." "." or "." "..."). Where a word begins, all ways meet: what lies before
-it comes down to one number, the sum so far. So a word is cut in one of two manners:
+SentencePiece adds scores in float32 along a whole line, so the text before a word may decide between segmentations that are
+(almost) equally good ("...." as "..." "." or "." "..."). All paths meet where a word begins, so the text before it matters by
+one number only, the sum so far. A word is therefore segmented in one of two ways:
 
-    in context: from the line's sum so far, in float32, exactly as SentencePiece rounds;
-    alone: from 0, without rounding; and found with it is, up to which sum rounding cannot change the outcome.
+    in context: from the line's sum so far, in float32, rounded exactly as in SentencePiece;
+    alone: from 0, without rounding, together with the largest sum up to which rounding cannot change the result.
 
-The outcome changes only if, at some place of the best way, another way to that place catches up. `margin` is the least
-lead that the best way has over the second best at its places. A way of n pieces is rounded n times, each time by at most
-2^-24 of the sum.
+The result changes only if, at some place of the best path, another path to that place catches up. `margin` is the smallest
+lead of the best path over the second best at its places. A path of n pieces is rounded n times, each time by at most 2^-24 of
+the sum.
 
-SentencePiece 0.2.3 keeps sums small: where the best one of a place is below -100,000, it is taken off that place and
-those behind it (found by experiment, on lines of up to 180,000 tokens). Older ones do not.
+SentencePiece 0.2.3 keeps sums small: if the best sum at a place is below -100,000, it is subtracted there and at all later
+places (found by experiment, on lines of up to 180,000 tokens). Older versions do not.
 """
 
 from typing import Any, NamedTuple
@@ -28,27 +29,27 @@ from pipelines.text.kernels import jit_internal
 from pipelines.text.tokenization import trie
 from pipelines.text.tokenization.bpe import write_unknown
 
-_UNKNOWN_PENALTY = np.float32(10.0)  # below the least score of a piece (kUnkPenalty)
-_USER_DEFINED = 0.1  # the score of a piece of n bytes that the user defined is .1 n - .1 (found by experiment, version 0.2.3)
+_UNKNOWN_PENALTY = np.float32(10.0)  # below the lowest score of a piece (kUnkPenalty)
+_USER_DEFINED = 0.1  # a user-defined piece of n bytes has the score .1 n - .1 (found by experiment, version 0.2.3)
 _MARK_BYTES = 3
 _LEAST_SUM = -100_000.0  # see above
-_ROUNDING = 2.0**-23  # twice 2^-24: one way may be rounded down and the other up
+_ROUNDING = 2.0**-23  # twice 2^-24: one path may be rounded down and the other up
 
 
 class Unigram(NamedTuple):
-    """What the kernels know of a model."""
+    """The tables of a model for the kernels."""
 
     cells: NDArray[np.int32]  # the trie of the pieces
     mark_node: int  # its node of "▁"
     scores: NDArray[np.float64]  # by id
     unknown_score: float
-    largest: float  # the largest amount of a score
-    fallback: NDArray[np.int32]  # by byte, the id of an unknown character's byte; -1: it has none
+    largest: float  # the largest absolute value of a score
+    fallback: NDArray[np.int32]  # by byte, the id of its byte piece, or -1
     unknown: int  # id
 
 
 def unigram(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int) -> Unigram | None:
-    """The tables of a model, or None when it is not of the kind that these kernels know."""
+    """Return the tables of a model, or None if these kernels do not support it."""
     own = [i for i, p in enumerate(pieces) if p.type in (NORMAL, USER_DEFINED) and p.text != b"\n"]
     cells = trie.build([pieces[i].text for i in own], own)
     mark_node = trie.node_of(cells, SPACE_MARK.encode())
@@ -67,16 +68,16 @@ def unigram(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int)
 def unigram_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any, ids: Any, o: int
 ) -> Any:  # fmt: skip
-    """Write the ids of data[begin:end], with a "▁" before it if `marked`, from ids[o] on.
+    """Write the ids of data[begin:end], after a "▁" if `marked`, from ids[o] on.
 
-    `sums` is float64 and has two rows of end - begin + 4 or more, `places` int64 and three rows; sums[0, 0] is the line's
-    sum so far (0 for a word alone). Returns where the ids end, the sum behind the word, how many tokens of the line may
-    lie before it without changing the outcome (0: it must be cut in context), and how many characters are unknown.
+    `sums` is float64 with two rows of at least end - begin + 4, `places` is int64 with three; sums[0, 0] is the line's sum
+    so far (0 for a word alone). Return where the ids end, the sum after the word, the number of tokens that may precede it
+    in its line without changing the result (0: it must be segmented in context), and the number of unknown characters.
     """
-    ways(model, data, begin, end, marked, in_context, sums, places)
+    search(model, data, begin, end, marked, in_context, sums, places)
     size = end - begin + (_MARK_BYTES * marked)
     count, margin, place = 0, np.inf, size
-    while place > 0:  # the way back
+    while place > 0:  # back along the best path
         margin = min(margin, sums[0, place] - sums[1, place])
         places[2, count], count = place, count + 1
         place = places[0, place]
@@ -96,12 +97,16 @@ def unigram_word(  # pragma: no cover (compiled)
 
 
 @jit_internal
-def ways(  # pragma: no cover (compiled)
+def search(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, in_context: int, sums: Any, places: Any
 ) -> None:  # fmt: skip
-    """For each place: the best and the second-best sum of a way to it, where the best one's last piece starts, and its id."""
+    """Write for each place the two best sums of paths to it, and the start and id of the best path's last piece."""
     shift = _MARK_BYTES * marked
-    size, cells, scores = end - begin + shift, model.cells, model.scores  # an attribute costs a reference each time
+    size, cells, scores = (
+        end - begin + shift,
+        model.cells,
+        model.scores,
+    )  # reading an attribute in the loop costs a reference count
     for place in range(1, size + 1):
         sums[0, place], sums[1, place] = -np.inf, -np.inf
     place = 0
@@ -136,7 +141,7 @@ def ways(  # pragma: no cover (compiled)
 def _reach(  # pragma: no cover (compiled)
     sums: Any, places: Any, start: int, stop: int, piece: int, total: float, in_context: int
 ) -> None:  # fmt: skip
-    """A way to `stop` whose last piece starts at `start`. SentencePiece rounds, compares, and keeps the first of equals."""
+    """Note a path to `stop` whose last piece starts at `start`. SentencePiece rounds, compares, and keeps the first of equals."""
     if in_context:
         total = np.float64(np.float32(total))
     if total > sums[0, stop]:

@@ -1,13 +1,13 @@
 r"""Train a SentencePiece model on texts in memory.
 
-With the identity normaliser the model keeps every character: spaces and newlines as they are, bytes for characters
-outside the vocabulary. It knows lines only: a newline is a piece of its own (see contract/tokenizers/loading.py). The other
-normalisers make a space of a newline, so their models have no such piece.
+With the identity normaliser, the model keeps every character: spaces and newlines as they are, bytes for characters outside
+the vocabulary. The model sees lines only; a newline is a separate piece (see contract/tokenizers/loading.py). The other
+normalisers turn a newline into a space, so their models have no such piece.
 
-A model of the kind "char" has the characters of the text alone: no printable ASCII beside them, and no "▁" before a line.
+A model of the kind "char" has only the characters of the text: not all of printable ASCII, and no "▁" before a line.
 
-Memory of SentencePiece 0.2.3's trainer, two threads, 32,000 pieces: its peak resident set, measured on books, wikitext
-and news in 12 languages, and on the Japanese and Chinese part of it:
+Memory of SentencePiece 0.2.3's trainer with two threads and 32,000 pieces: the peak resident set, measured on books, wikitext
+and news in 12 languages, and on their Japanese and Chinese part:
 
     sample         BPE       unigram
      20 MB      0.34 GB      0.43 GB
@@ -15,8 +15,8 @@ and news in 12 languages, and on the Japanese and Chinese part of it:
     100 MB      0.98 GB      2.04 GB
     9.8 MB, ja  0.37 GB      0.18 GB
 
-So unigram takes 20 bytes a byte of text. BPE takes 8, and 32 where text is written without spaces: it holds distinct
-words, and there a line is one. The char trainer takes 5 (66 MB of plays: 0.31 GB).
+So unigram takes 20 bytes per byte of text. BPE takes 8, but 32 for text written without spaces, because it stores distinct
+words and a line is one word there. The char trainer takes 5 (66 MB of plays: 0.31 GB).
 """
 
 import json
@@ -44,27 +44,27 @@ TrainedKind = Literal["bpe", "unigram", "char"]
 Normalizer = Literal["identity", "nfkc", "nfkc_lower"]
 
 MAX_LINE_BYTES = 4192  # the trainer's max_sentence_length; it skips longer lines with a warning
-LARGE_BYTES = 2**31  # a sample that may have more characters than a 32-bit number counts
-LEAST_COVERAGE = 0.98  # that the trainer takes
+LARGE_BYTES = 2**31  # from here on, a sample may have more characters than a 32-bit number can count
+LEAST_COVERAGE = 0.98  # the lowest that the trainer accepts
 _RULES: Mapping[Normalizer, str] = {"identity": "identity", "nfkc": "nmt_nfkc", "nfkc_lower": "nmt_nfkc_cf"}
-_UNKNOWN = ("<unk>", "[UNK]", "<UNK>")  # how families spell it
-_UNKNOWN_MARK = "\u2585"  # the trainer skips every line that holds it (its mark of an unknown character)
+_UNKNOWN = ("<unk>", "[UNK]", "<UNK>")  # how families spell the unknown piece
+_UNKNOWN_MARK = "\u2585"  # the trainer's mark of an unknown character; it skips every line that contains one
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
-# Bytes of memory that the trainer takes: for itself, for a byte of text, and for one of a language without spaces. Measured
-# above, and rounded up.
+# Memory of the trainer in bytes: fixed, per byte of text, and per byte of text written without spaces; measured above and
+# rounded up.
 TRAINER_FIXED = 150_000_000
 _TRAINER_BYTES: Mapping[str, tuple[int, int]] = {"bpe": (10, 36), "unigram": (22, 22), "char": (6, 6)}
-_UNSPACED_LANGUAGES = ("bo", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh")  # of those that lid.176 knows
+_UNSPACED_LANGUAGES = ("bo", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh")  # among those of lid.176
 
 
 @dataclass(frozen=True, slots=True)
 class Specials:
-    """The special pieces of a vocabulary, and which of them SentencePiece knows by a role (its `pad_id()` and so on)."""
+    """The special pieces of a vocabulary, and those with a role in SentencePiece (its `pad_id()` and so on)."""
 
-    first: tuple[str, ...]  # have the ids from 0 on; one is the unknown piece
-    last: tuple[str, ...] = ()  # have the last ids
+    first: tuple[str, ...]  # with the ids from 0 on; one is the unknown piece
+    last: tuple[str, ...] = ()  # with the last ids
     pad: str | None = None
     begin: str | None = None
     end: str | None = None
@@ -72,23 +72,23 @@ class Specials:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is trained, beside its kind, size, special pieces and threads; the fields of the config's section."""
+    """Training settings besides kind, size, special pieces and threads; fields of the config's section."""
 
     normalizer: Normalizer = "identity"
     split_digits: bool = True
     byte_fallback: bool = True
     character_coverage: float = 0.9995
-    large: bool = False  # 2^31 characters and more: unigram's suffix array needs 64-bit numbers, and twice the memory
+    large: bool = False  # 2^31 characters or more: unigram's suffix array needs 64-bit numbers and twice the memory
 
 
 def special_pieces(families: Sequence[Family], more: Sequence[str] = ()) -> Specials:
-    """The special pieces of families that share a vocabulary: the first family's first, each once, one unknown piece.
+    """Return the special pieces of families that share a vocabulary: each once, the first family's first, one unknown piece.
 
     >>> special_pieces(["gpt", "bart"]).first, special_pieces(["bart"]).last
     (('<|endoftext|>', '<s>', '<pad>', '</s>', '<unk>'), ('<mask>',))
 
-    SentencePiece's roles are the first family's, as a piece can have one role only: of GPT's, the end of a text.
-    Raises ValueError, with the field, for a piece in `more` that text would miss.
+    SentencePiece's roles are those of the first family; a piece can have only one role, so GPT's is the end of a text.
+    Raise UserError, which names the field, for a piece in `more` that would be missing as text.
     """
     known = [FAMILIES[family] for family in families]
     unknown = next((family.unknown for family in known if family.unknown), _UNKNOWN[0])
@@ -107,7 +107,7 @@ def _checked(pieces: Sequence[str]) -> Sequence[str]:
         if len(piece) < 2 or piece.split() != [piece] or re.fullmatch("<0x[0-9A-F]{2}>", piece):
             raise UserError(
                 f"control_pieces holds {piece!r}, which text needs itself: "
-                'a special piece has at least two characters, no space, and is no byte; write it like "<name>"'
+                'a special piece has at least two characters, no space, and is not a byte; write it like "<name>"'
             )
     return pieces
 
@@ -120,14 +120,14 @@ def train(
     threads: int,
     recipe: Recipe = Recipe(),
 ) -> bytes:
-    """The serialised model with `size` pieces, or fewer where the text has not enough of them.
+    """Return the serialised model with `size` pieces, or fewer if the text does not yield so many.
 
-    The special pieces are control pieces: no text yields them. They have the first ids, in their order (but those in
-    `last`); if none of them is spelled like an unknown piece, "<unk>" stands before them. Equal arguments make equal
-    bytes; another number of threads makes another model.
+    The special pieces are control pieces: no text yields them. They have the first ids, in order, except those in `last`. If
+    none of them is spelled like an unknown piece, "<unk>" is put before them. Equal arguments give equal bytes; another
+    number of threads gives another model.
 
-    Raises ValueError, with the name of the config's field and the least or the largest possible size, when `size` is
-    impossible or memory runs out, and AssertionError when the trainer left out a line (`training_lines` prevents it).
+    Raise UserError, which names the config's field and the least or largest possible size, if `size` is impossible or memory
+    runs out. Raise AssertionError if the trainer skipped a line, which `training_lines` prevents.
     """
     special = special if isinstance(special, Specials) else Specials(tuple(special))
     counted = _Counted(lines)
@@ -144,9 +144,9 @@ def train(
 
 
 def trainer_memory(kind: TrainedKind, bytes_by_language: Mapping[str, int]) -> int:
-    """Bytes of memory that the trainer takes at most for so much text of each language (see above).
+    """Return the most memory, in bytes, that the trainer takes for so much text of each language.
 
-    Beyond 2^31 bytes of text, unigram's suffix array has numbers of twice the size.
+    From 2^31 bytes of text on, the numbers in unigram's suffix array have twice the size.
     """
     spaced, unspaced = _TRAINER_BYTES[kind]
     text = sum(n * (unspaced if language in _UNSPACED_LANGUAGES else spaced) for language, n in bytes_by_language.items())
@@ -154,7 +154,7 @@ def trainer_memory(kind: TrainedKind, bytes_by_language: Mapping[str, int]) -> i
 
 
 def _options(kind: TrainedKind, size: int, special: Specials, threads: int, recipe: Recipe) -> dict[str, Any]:
-    """The trainer's options; what text it sees follows in its input."""
+    """Return the trainer's options."""
     unknown = next((piece for piece in special.first if piece in _UNKNOWN), None)
     first = list(special.first) if unknown else [_UNKNOWN[0], *special.first]
     roles = {"unk": unknown or _UNKNOWN[0], "pad": special.pad, "bos": special.begin, "eos": special.end}
@@ -181,12 +181,12 @@ def _options(kind: TrainedKind, size: int, special: Specials, threads: int, reci
         "hard_vocab_limit": False,
         "max_sentence_length": MAX_LINE_BYTES,
         **({"train_extremely_large_corpus": True} if recipe.large else {}),
-        "minloglevel": 0,  # information: how many lines were read
+        "minloglevel": 0,  # log information: the number of lines read is in it
     }
 
 
 class _Counted:
-    """Lines that were handed over."""
+    """Lines for the trainer, counted as it reads them."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._source, self.lines, self.bytes = lines, 0, 0
@@ -200,7 +200,7 @@ class _Counted:
 
 
 def _run(options: Mapping[str, Any], lines: Iterable[bytes]) -> tuple[int, bytes, str]:
-    """Exit status of the trainer's process (below 0: a signal), the model, and the log."""
+    """Return the exit status of the trainer's process (negative: killed by a signal), the model, and the log."""
     command = [sys.executable, "-P", train_sentencepiece.__file__, json.dumps(options)]
     with tempfile.TemporaryFile() as log:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
@@ -208,11 +208,11 @@ def _run(options: Mapping[str, Any], lines: Iterable[bytes]) -> tuple[int, bytes
             try:
                 process.stdin.writelines(lines)
                 process.stdin.close()
-            except BrokenPipeError:  # it ended before it had read everything: the log says why
+            except BrokenPipeError:  # it ended before it had read all lines; the log says why
                 with suppress(BrokenPipeError):
                     process.stdin.close()
             except BaseException:
-                process.kill()  # else it would train on what it has, and we would wait for it
+                process.kill()  # else it would train on the lines it has while we wait
                 raise
             model = process.stdout.read()
         log.seek(0)
@@ -220,7 +220,7 @@ def _run(options: Mapping[str, Any], lines: Iterable[bytes]) -> tuple[int, bytes
 
 
 def _check_nothing_was_skipped(log: str, lines: int) -> None:
-    """Compare the trainer's own count with what it was given: of lines that it skips it says so only here."""
+    """Raise AssertionError if the trainer's count of lines shows that it skipped some; it reports that nowhere else."""
     loaded = re.search(r"Loaded all (\d+) sentences", log)
     if loaded is None or int(loaded[1]) != lines:
         reasons = re.findall(r"\] (Found too long line.*|Reserved chars are found|Sampled .*)", log)
@@ -228,7 +228,7 @@ def _check_nothing_was_skipped(log: str, lines: int) -> None:
 
 
 def _explanation(size: int, recipe: Recipe, message: str) -> str:
-    """A trainer's error in the words of the config."""
+    """Return a trainer's error in terms of the config."""
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         need = f"the characters, the bytes and the special pieces alone are {least[1]}"
         return f"size is {size}, but {need}: raise it to more than that"
@@ -244,7 +244,7 @@ def _explanation(size: int, recipe: Recipe, message: str) -> str:
 
 
 def training_lines(texts: Iterable[pa.Array]) -> Iterator[str]:
-    """The lines of texts as the trainer can take them: none is empty or longer than MAX_LINE_BYTES, none is left out."""
+    """Yield all lines of texts in a form that the trainer accepts: not empty, and at most MAX_LINE_BYTES long."""
     for column in texts:
         lines = pc.list_flatten(pc.split_pattern(pc.replace_substring(column, _UNKNOWN_MARK, " "), NEWLINE))
         for line in lines.filter(pc.greater(pc.binary_length(lines), 0)).to_pylist():
@@ -255,7 +255,7 @@ def training_lines(texts: Iterable[pa.Array]) -> Iterator[str]:
 
 
 def cut(line: str, limit_bytes: int) -> Iterator[str]:
-    """A line in pieces of at most so many UTF-8 bytes, cut at spaces, or between characters where there is no space.
+    """Cut a line into parts of at most `limit_bytes` of UTF-8, at spaces, or between characters if there is no space.
 
     >>> list(cut("to be or not", 6)), list(cut("你好吗", 7))
     (['to be', 'or not'], ['你好', '吗'])
