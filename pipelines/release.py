@@ -1,4 +1,4 @@
-"""The output folder: it is claimed at the start of a build, and what is finished is published in it at the end.
+"""The output folder: claimed at the start of a build; finished datasets are published in it at the end.
 
 <out>/
     corpusmill.json     marks the folder as ours
@@ -7,7 +7,7 @@
     report.html         the same as a page that needs no network
     timings.jsonl       seconds by dataset; outside all fingerprints
     documents/ clusters/ classifier/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
-    models/ gates/      what they were made and judged with
+    models/ gates/      models that made them, verdicts of the gates
 """
 
 import json
@@ -32,7 +32,7 @@ class OutputError(UserError):
 
 
 def claim(out: str) -> None:
-    """Mark the output folder as ours; a folder that holds something else is refused."""
+    """Mark the output folder as ours. Raise OutputError if it holds something else."""
     if files.exists(files.join(out, MARK)):
         return
     if files.is_local(out) and files.local_path(out).is_file():
@@ -46,14 +46,14 @@ def claim(out: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where the release lies, and the closing report."""
+    """A published release and its closing report."""
 
     uri: str
     report: dict[str, Any]
 
 
 def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
-    """Write the report, then `release.json`: from now on this is what the build is."""
+    """Write the report, then `release.json`, which makes these datasets the published ones."""
     report = closing_report(context, built)
     _write_json(files.join(context.out, REPORT), report)
     release: dict[str, Any] = {
@@ -74,7 +74,7 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
 
 
 def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:
-    """What the build came to; a function of the datasets alone, so that equal builds have equal reports."""
+    """Return the results of the build. They depend on the datasets alone, so equal builds have equal reports."""
     corpus = built["corpus"].manifest
     return {
         "corpus": context.config.corpus.name,
@@ -108,7 +108,7 @@ def _write_json(uri: str, value: Any) -> None:
 
 
 def read_release(out: str) -> dict[str, Any]:
-    """The published release of an output folder."""
+    """Return the published release of an output folder."""
     uri = files.join(out, RELEASE)
     if not files.exists(uri):
         raise OutputError(f"{out}: nothing is published there (no {RELEASE}); build it first, or name another folder")
@@ -119,7 +119,7 @@ def read_release(out: str) -> dict[str, Any]:
 
 
 def published_folders(out: str) -> dict[str, str]:
-    """Dataset name -> folder of everything that the release refers to."""
+    """Return the folder of every dataset in the release, by dataset name."""
     release = read_release(out)
     folders: dict[str, str] = {}
     for kind in DATASET_KINDS:
@@ -130,7 +130,7 @@ def published_folders(out: str) -> dict[str, str]:
 
 
 def retire(out: str, retain_intermediate: Mapping[str, bool]) -> None:
-    """Take the datasets that are not to be kept out of the release: what it names, exists."""
+    """Remove the datasets that will not be kept from the release, so that every dataset it names exists."""
     release = read_release(out)
     kept = {kind: value for kind, value in release.items() if retain_intermediate.get(kind, True)}
     if kept != release:
@@ -138,7 +138,7 @@ def retire(out: str, retain_intermediate: Mapping[str, bool]) -> None:
 
 
 def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> list[str]:
-    """Folders and files that the release does not need: other datasets, unfinished ones, and left-over temporary files.
+    """Return folders and files that the release does not need: other datasets, unfinished ones, left-over temporary files.
 
     `retain_intermediate` says whether "documents" and "clusters" of the release are kept.
     """

@@ -1,14 +1,14 @@
-"""classifier: the quality model of this build, its evaluation on documents it has not seen, its fixed threshold.
+"""classifier: the quality model of this build, its evaluation on held-out documents, its fixed threshold.
 
     classifier/3f9a1c20b77e/
         manifest.json         facts: on, why, counts, languages, threshold, held_out, strongest_words
         model/quality.bin     only when it is on
 
-Curated sources are the positives, the others the negatives. Drawn are documents of the train split that are no
-duplicates and pass language and rules; equally many of either class in each language, sources of one class evenly. A tenth of
-the works is held out. When a class has too few documents, the classifier is off, and the facts say why.
+Curated sources are the positives, the others the negatives. Examples are documents of the train split that are not duplicates
+and pass language and rules: equally many of both classes in each language, and within a class drawn evenly from its sources. A
+tenth of the works is held out. If a class has too few documents, the classifier is off and the facts give the reason.
 
-Limits: one process; it holds `examples_per_class_limit` excerpts of 2,000 characters a class, twice while it draws them.
+Limits: one process. It holds `examples_per_class_limit` excerpts of 2,000 characters per class, and twice as many while drawing.
 """
 
 import importlib.metadata
@@ -37,7 +37,7 @@ NAME = "classifier"
 VERSION = 1
 TABLE, UNIT, MODEL_PATH = "model", "quality", "model/quality.bin"
 HELD_OUT_SHARE = 0.1  # of works
-# A long document gives one excerpt for every so many characters, at most so many: a novel is more than its first page.
+# A long document gives one excerpt per CHARACTERS_PER_EXCERPT, up to a limit: a novel is more than its first page.
 CHARACTERS_PER_EXCERPT = 20_000
 EXCERPTS_PER_DOCUMENT = 16
 CLASSES = ("curated", "crawl")
@@ -48,8 +48,8 @@ class Classifier:
     """A classifier that is on."""
 
     score: quality.Scorer  # texts -> float32 scores in 0..1
-    threshold: float  # keep a document that scores at least this much
-    languages: frozenset[str]  # it has learned these; of other languages its scores mean nothing
+    threshold: float  # the lowest score of a document that is kept
+    languages: frozenset[str]  # those it was trained on; in others its scores mean nothing
 
     @classmethod
     def load(cls, dataset: Dataset) -> Self | None:
@@ -74,7 +74,7 @@ def load_classifier(uri: str) -> Classifier | None:
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
-    """The classifier of these documents without their duplicates."""
+    """Train the classifier on these documents without their duplicates, or find it trained."""
     made_from = _made_from(context, documents, clusters)
 
     def make(uri: str) -> Manifest:
@@ -107,7 +107,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
 def _learn(
     context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
-    """The facts and, when the classifier is on, the model."""
+    """Return the facts and, if the classifier is on, the model."""
     section = context.config.quality
     if not section.classifier:
         return {"on": False, "why": "quality.classifier is false in the config", "counts": {}}, ()
@@ -138,7 +138,7 @@ def _learn(
 
 
 def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterator[pa.RecordBatch]:
-    """The documents of a dataset that may be examples."""
+    """Yield the documents of a dataset that may be examples."""
     config = context.config
     for part in dataset.manifest.of("documents"):
         removals = removals_for(clusters, dataset.manifest.dataset, part.unit)
@@ -152,14 +152,14 @@ def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterat
 
 @dataclass
 class _Draw:
-    """Excerpts of candidates, source by source: those with the smallest keys, at most `limit`; counts of all documents."""
+    """The excerpts of candidates with the smallest keys, at most `limit` per source, and counts of all documents."""
 
     limit: int
     documents: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class and language
     pools: dict[tuple[str, str], pa.Table] = field(default_factory=dict)  # by class and source
 
     def add(self, rows: pa.RecordBatch, source: str, kind: str) -> None:
-        """Look at some candidates of a source."""
+        """Take in some candidates of a source."""
         for counted in pc.value_counts(rows["language"]).to_pylist():
             self.documents[kind, counted["values"]] += counted["counts"]
         excerpts = _excerpts(rows, curated=kind == "curated")
@@ -169,7 +169,7 @@ class _Draw:
 
 
 def _excerpts(rows: pa.RecordBatch, *, curated: bool) -> pa.Table:
-    """Beginnings of documents and, of long ones, more from further on.
+    """Return the beginnings of documents and, from long ones, later excerpts.
 
     Columns: key (0..1, orders them), language, text, first (the document's beginning), held_out, curated.
     """
@@ -211,13 +211,13 @@ def _smallest(pool: pa.Table, count: int) -> pa.Table:
 
 
 def _languages(documents: Mapping[tuple[str, str], int], wanted: int) -> set[str]:
-    """Languages with enough documents in both classes to be learned: a tenth of what a class needs."""
+    """Return the languages with at least a tenth of `wanted` documents in both classes: enough to learn from."""
     known = {language for _, language in documents}
     return {lang for lang in known if min(documents.get((kind, lang), 0) for kind in CLASSES) >= wanted / 10}
 
 
 def _balanced(pools: Mapping[tuple[str, str], pa.Table], languages: set[str], limit: int) -> pa.Table:
-    """Equally many excerpts of either class in each language; within a class, its sources as evenly as they go."""
+    """Return equally many excerpts of both classes in each language, drawn as evenly as possible from a class's sources."""
     chosen: list[pa.Table] = []
     share = limit // len(languages)
     for language in sorted(languages):
@@ -234,7 +234,7 @@ def _balanced(pools: Mapping[tuple[str, str], pa.Table], languages: set[str], li
 
 
 def even_quotas(available: Sequence[int], wanted: int) -> list[int]:
-    """How many to take of each so that together they are `wanted`, none more than it has, as evenly as that goes.
+    """Return how many to take of each, as evenly as possible, so that the sum is `wanted` and none exceeds what is available.
 
     >>> even_quotas([10, 1_000, 500], 600)
     [10, 295, 295]
@@ -248,9 +248,9 @@ def even_quotas(available: Sequence[int], wanted: int) -> list[int]:
 
 
 def _evened(rows: pa.Table) -> pa.Table:
-    """Rows in the order of their keys, which mixes the classes, and as long as their counterparts in the other class.
+    """Return rows in the order of their keys, which mixes the classes, each as long as its counterpart in the other class.
 
-    The n-th longest excerpt of one class is cut to the length of the n-th longest of the other: length tells nothing.
+    The n-th longest excerpt of one class is cut to the length of the n-th longest of the other, so that length is no clue.
     """
     by_class = [_rows_by_length(rows.filter(pc.equal(rows["curated"], value))) for value in (True, False)]
     pairs = min(table.num_rows for table in by_class)
@@ -275,10 +275,10 @@ def _rows_of(rows: pa.Table, kind: str, held_out: bool) -> pa.Table:
 
 
 def _evaluated(score: quality.Scorer, held_out: pa.Table, keep_share: float) -> dict[str, Any]:
-    """The threshold, from the held-out crawl alone, and how the classes are told apart at it.
+    """Return the threshold, from the held-out crawl alone, and the precision and recall at it.
 
-    Recall: the share of the curated that it keeps. Precision: the curated share of what it keeps, were both classes equally
-    many (how many curated works there are says nothing about the crawl).
+    Recall is the share of curated excerpts that are kept. Precision is the curated share of the kept ones if both classes had
+    equal size (the number of curated works says nothing about the crawl).
     """
     scores = score(held_out["text"].combine_chunks()).to_numpy()
     curated = held_out["curated"].to_numpy()

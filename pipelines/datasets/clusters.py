@@ -1,8 +1,8 @@
-"""clusters: which documents are copies of which, across all sources and the earlier corpora that are joined.
+"""clusters: the documents that are copies of others, across all sources and the earlier corpora that are joined.
 
-Band hashes go through the keyed exchange and come back as candidate pairs; every pair is verified; within each connected
-component the best-ranked documents survive (pipelines/clustering). Every removal is a row of the table "clusters", in one part
-per unit of documents.
+The keyed exchange turns band hashes into candidate pairs; every pair is verified; within each connected component the
+best-ranked documents survive (pipelines/clustering). Every removal is a row of the table "clusters", with one part per unit
+of documents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +28,11 @@ from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "clusters"
 VERSION = 4
-DOCUMENTS_TO_JUDGE = 100  # a smaller source says nothing about the share that was removed
+DOCUMENTS_TO_JUDGE = 100  # the removed share of a smaller source is not judged
 
 
 def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> Dataset:
-    """The clusters of all documents datasets together, and which documents the indexes of earlier corpora have."""
+    """Build the clusters of all documents datasets together and of the indexes of earlier corpora, or find them built."""
     section = context.config.deduplicate
     made_from = _made_from(context, documents, indexes)
 
@@ -61,9 +61,9 @@ def removals_in(uri: str) -> Callable[[str, str], pa.Table]:
 
 
 def removals_for(clusters: Dataset, documents_dataset: str, unit: str) -> pa.Table | None:
-    """The removals (schema.CLUSTERS, sorted by id) among the documents of a unit; without any, an empty table.
+    """Return the removals (schema.CLUSTERS, sorted by id) among the documents of a unit; the table may be empty.
 
-    None when deduplication is off: then there is no such stage.
+    Return None if deduplication is off: the stage does not run then.
     """
     if not clusters.manifest.facts["enabled"]:
         return None
@@ -90,7 +90,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], indexes: Sequence
 def _deduplicate(
     context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset], uri: str
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
-    """In this process if it fits the budget, else through files: the same answer."""
+    """Deduplicate in memory if that fits the budget, else through files; both give the same result."""
     section = context.config.deduplicate
     parts = signature_parts(documents, indexes)
     way = deduplicate_in_memory if fits(sum(part.rows for part in parts), section) else deduplicate_through_files
@@ -130,7 +130,7 @@ def _source_facts(source: str, dataset: Dataset, figures: Figures) -> dict[str, 
 
 
 def _earlier_facts(parts: Sequence[SignaturePart], figures: Figures) -> dict[str, dict[str, int]]:
-    """Of each earlier corpus, how many documents it has published and how many of this build's it stands for."""
+    """Return, for each earlier corpus, the number of its documents and of this build's that it replaces."""
     facts: dict[str, dict[str, int]] = {}
     for part in parts:
         if part.corpus is not None:

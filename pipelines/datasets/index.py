@@ -1,15 +1,15 @@
-"""index: the signatures of exactly the published documents, for later builds that must not take them again (earlier.py).
+"""index: the signatures of exactly the published documents, so that later builds do not take them again (earlier.py).
 
     index/3f9a1c20b77e/
-        manifest.json             facts: enabled, corpus (its name), documents, scheme (what signatures must have in common)
+        manifest.json             facts: enabled, corpus (its name), documents, scheme (settings of comparable signatures)
         index/<unit>.arrow        schema.signatures; Arrow IPC, memory-mappable
 
-A unit is a unit of the corpus; its rows are those of the signatures whose documents the corpus holds, in the corpus' order.
-Signatures are of the texts as they were compared: what a later stage cuts out of a document does not change them. Band
-hashes are not kept: they follow from the signatures (0.15 µs a document), and without them a later build may
-choose other bands. What the index holds is its own: `corpusmill gc` may remove the documents it was made from.
+Its units are those of the corpus; its rows are the signatures of the documents in the corpus, in the corpus' order. They are
+signatures of the texts that were compared: cuts by later stages do not change them. Band hashes are not stored: they
+follow from the signatures (0.15 µs per document), and without them a later build may choose other bands. The index stands
+alone: `corpusmill gc` may remove the documents it was made from.
 
-Limits: a worker holds the ids of one unit of the corpus (16 bytes a document).
+Limits: a worker holds the ids of one unit of the corpus (16 bytes per document).
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,12 +37,12 @@ from pipelines.units.parts import part_path, read_sidecar
 from pipelines.units.spill import batches_of
 
 VERSION = 1
-# What tells two documents of a unit apart: the id alone, unless two records of different files have one key.
+# What distinguishes two documents of a unit: the id alone, unless two records of different files have the same key.
 _KEYS = (("id",), ("id", "origin"))
 
 
 def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Dataset:
-    """The index of the corpus that was made from these documents."""
+    """Build the index of the corpus that was made from these documents, or find it built."""
     made_from = _made_from(context, documents, corpus)
 
     def make(uri: str) -> Manifest:
@@ -74,13 +74,13 @@ def _made_from(context: Context, documents: Sequence[Dataset], corpus: Dataset) 
 
 @dataclass(frozen=True)
 class IndexJob:
-    """What a worker does with a unit of the corpus."""
+    """The work on a unit of the corpus."""
 
     documents: dict[str, str]  # URI by dataset
     corpus: str
 
     def open(self) -> ReadUnit:
-        """Nothing has to be loaded."""
+        """Return the function that reads a unit; nothing has to be loaded."""
         return self._read
 
     def _read(self, unit: Unit) -> Iterator[Batch]:
@@ -99,7 +99,7 @@ class IndexJob:
 
 
 def _published(documents: str, units: Sequence[str], corpus: str, unit: str) -> NDArray[np.bool_]:
-    """Which documents of these units, row by row, are in the unit of the corpus."""
+    """Return, row by row, which documents of these units are in the unit of the corpus."""
     there, chosen = pa.array([], pa.binary()), np.empty(0, np.bool_)
     for columns in _KEYS:
         there = _keys(corpus, [unit], columns)
@@ -113,7 +113,7 @@ def _published(documents: str, units: Sequence[str], corpus: str, unit: str) -> 
 
 
 def _keys(uri: str, units: Sequence[str], columns: Sequence[str]) -> pa.Array:
-    """The documents' keys (binary), one row each."""
+    """Return the documents' keys (binary), one per row."""
     found = [
         pc.binary_join_element_wise(*(batch[name].cast(pa.binary()) for name in columns), b"\0")
         for unit in units
@@ -124,7 +124,7 @@ def _keys(uri: str, units: Sequence[str], columns: Sequence[str]) -> pa.Array:
 
 
 def _paths(uri: str, table: str, unit: str) -> list[str]:
-    """Where the part of a table and unit lies; none when the unit has no such rows."""
+    """Return the URI of a table's part in a unit, in a list that is empty if the unit has no such rows."""
     sidecar = read_sidecar(uri, unit)
     if sidecar is None:
         raise DatasetError(f"{uri}: the sidecar of its unit {unit} is missing; remove the folder and build it again")

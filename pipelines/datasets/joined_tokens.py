@@ -1,15 +1,15 @@
-"""Two tokens datasets of one tokenizer as one, so that training can mix what is new with what it was trained on.
+"""Joins two tokens datasets of one tokenizer, so that training can mix new documents with those it was trained on.
 
     retrains/2026-12/tokens/demo/5c01d3f2a9be/
         manifest.json                                 facts: as of a tokens dataset, and joined (the fingerprints of both)
         tokenizer.model, pieces.arrow                 of the earlier dataset
         tokens/train/enwiki/en/<unit>.arrow           of the earlier dataset, unchanged
-        tokens/train/enwiki@2026-12/en/<unit>.arrow   of the new one: its sources are told apart by a label
+        tokens/train/enwiki@2026-12/en/<unit>.arrow   of the new one: its sources carry a label
 
-Shards are linked, not copied, where the file system can: they are never written to again. Both keep their splits, so that
-a document of an earlier validation split is not trained on.
+Shards are linked, not copied, where the file system allows it: they are never modified. Both datasets keep their splits, so
+that no document of an earlier validation split is trained on.
 
-Limits: `corpusmill trace` finds the documents' ids and shards, but no titles: there is no single corpus behind them.
+Limits: `corpusmill trace` finds the documents' ids and shards, but no titles: they do not come from a single corpus.
 """
 
 import os
@@ -24,10 +24,10 @@ VERSION = 1
 
 
 def join(out: str, earlier: str, new: str, label: str) -> str:
-    """The folder, below `out`, of a dataset that holds what both hold; `label` is put behind the names of the new sources.
+    """Join two tokens datasets and return the folder, below `out`, of the result; `label` follows the names of new sources.
 
-    `earlier` and `new` are folders of tokens datasets; what is joined already is not joined again. Raises DatasetError when
-    the tokenizers are not the same (ids would mean other pieces), or a source is there under the new name.
+    `earlier` and `new` are folders of tokens datasets. A finished join is not repeated. Raise DatasetError if the tokenizers
+    differ (ids would mean other pieces), or if a source already exists under its new name.
     """
     first, second = manifest.read(earlier), manifest.read(new)
     _refuse_other_tokenizer(earlier, first, new, second)
@@ -53,12 +53,12 @@ def join(out: str, earlier: str, new: str, label: str) -> str:
 
 
 def labelled(source: str, label: str) -> str:
-    """The name of a new source in the joined dataset."""
+    """Return the name of a new source in the joined dataset."""
     return f"{source}@{label}"
 
 
 def _labelled(part: Part, label: str) -> Part:
-    """The part under its new name: table and path both begin with tokens/<split>/<source>/."""
+    """Return the part under its new name: table and path both begin with tokens/<split>/<source>/."""
     kind, split, source, *rest = part.table.split("/")
     table = "/".join((kind, split, labelled(source, label), *rest))
     assert part.path.startswith(part.table + "/"), "shards lie below the name of their table"
@@ -66,7 +66,7 @@ def _labelled(part: Part, label: str) -> Part:
 
 
 def _counts(earlier: str, first: Mapping[str, Any], second: Mapping[str, Any], label: str) -> dict[str, Any]:
-    """Rows, tokens and bytes by split, source and language, of both."""
+    """Return rows, tokens and bytes of both by split, source and language."""
     out: dict[str, Any] = {}
     for split in sorted({*first, *second}):
         old = dict(first.get(split, {}))
@@ -90,13 +90,13 @@ def _refuse_other_tokenizer(earlier: str, first: Manifest, new: str, second: Man
 
 
 def _link(source: str, target: str) -> None:
-    """The same file under another name; a copy where there are no links (another disk, an object store)."""
+    """Link a file under another name, or copy it where links are impossible (another disk, an object store)."""
     if not (files.is_local(source) and files.is_local(target)):
         files.copy(source, target)
         return
     path = files.local_path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # of a join that was killed
+    path.unlink(missing_ok=True)  # from a join that was killed
     try:
         os.link(files.local_path(source), path)
     except OSError:

@@ -1,15 +1,14 @@
-"""reference: the texts of benchmarks that must not be in the corpus, read once, as a table of windows.
+"""reference: a table of windows of the benchmarks' texts that must not be in the corpus.
 
     reference/3f9a1c20b77e/
         manifest.json     facts: files, items, too_short (of the items), windows
         windows.arrow     one row of lists: hashes, items, anchors, weights, names
 
-It is made from the files' names and contents, so another benchmark, field or length makes another corpus, and touches nothing
-before it. An item is a string of a line: with `fields` what stands below these keys, without them every string there
-is, however deep. It is called by its file, line and field, and by the line's own `id` if it has one:
-"squad/dev.jsonl:12 question (id 5733)".
+Its fingerprint covers the files' names and contents, so another benchmark, field or length gives another corpus and affects
+nothing before it. An item is a string in a line: with `fields` the strings below these keys, else all strings at any depth.
+Its name consists of its file, line and field, and the line's own `id` if it has one: "squad/dev.jsonl:12 question (id 5733)".
 
-Limits: one process reads the files, at some 10 MB/s; it holds the windows, about 50 bytes each, and the items' names.
+Limits: one process reads the files, at about 10 MB/s. It holds the windows, about 50 bytes each, and the items' names.
 """
 
 import codecs
@@ -46,14 +45,13 @@ _SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
 class BenchmarkError(UserError):
-    """A benchmark's file that cannot be used; the message names the file, the line and the fix."""
+    """A benchmark file that cannot be used; the message names the file, the line and the fix."""
 
 
 def build(context: Context) -> Dataset:
-    """The windows of all items that the config names.
+    """Build the windows of all items that the config names, or find them built.
 
-    Raises BenchmarkError for a file that cannot be read as JSON Lines, a pattern or a field that nothing has, and a set of
-    which no item is long enough.
+    Raise BenchmarkError if a file is not JSON Lines, a pattern or field matches nothing, or no item is long enough.
     """
     section = context.config.decontaminate
     found = _files(section.paths)
@@ -77,7 +75,7 @@ def build(context: Context) -> Dataset:
 
 
 def load(uri: str) -> Benchmarks:
-    """The windows of the dataset at `uri`, laid out to be looked up."""
+    """Return the windows of the dataset at `uri` as a lookup structure."""
     (part,) = manifest.read(uri).parts
     with pa.memory_map(files.local_copy(files.join(uri, part.path), part.sha256)) as source, pa.ipc.open_file(source) as reader:
         row = reader.get_batch(0)
@@ -106,7 +104,7 @@ def _write(uri: str, windows: Windows, names: pa.Array) -> Part:
 
 
 def _files(patterns: Sequence[str]) -> list[str]:
-    """What the patterns name, sorted."""
+    """Return the files that match the patterns, sorted."""
     chosen: set[str] = set()
     for pattern in patterns:
         found = _matching(pattern)
@@ -129,17 +127,17 @@ def _matching(pattern: str) -> list[str]:
 
 
 def _names(uris: list[str]) -> list[str]:
-    """Each file's path below the folder that all have in common: the same on every machine."""
+    """Return each file's path below their common folder, which is the same on every machine."""
     common = posixpath.commonpath([posixpath.dirname(uri) for uri in uris])
     return [posixpath.relpath(uri, common) for uri in uris]
 
 
 def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines of a JSON Lines file with their numbers, counted from 1; blank ones are passed over."""
+    """Yield the lines of a JSON Lines file with their numbers, counted from 1; blank lines are skipped."""
     with ExitStack() as open_files:
         stored = open_files.enter_context(files.reading(uri))
         unpacked = open_files.enter_context(gzip.GzipFile(fileobj=stored)) if uri.endswith(".gz") else stored
-        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # an object's stream of pyarrow knows no lines
+        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # pyarrow's stream of an object cannot read lines
         number = 0
         try:
             while line := stream.readline(LINE_BYTES_LIMIT + 1):
@@ -147,7 +145,7 @@ def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 if line.strip():
                     yield number, _parsed(line, f"{uri}, line {number}")
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise BenchmarkError(f"{uri}: breaks off or is no gzip behind line {number} ({error}); fetch it again") from error
+            raise BenchmarkError(f"{uri}: breaks off or is not gzip after line {number} ({error}); fetch it again") from error
 
 
 def _parsed(line: bytes, place: str) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def _parsed(line: bytes, place: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{place}: is not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
     except (ValueError, RecursionError) as error:
-        raise BenchmarkError(f"{place}: is no JSON ({error}); write one JSON object a line") from error
+        raise BenchmarkError(f"{place}: is not JSON ({error}); write one JSON object a line") from error
     if not isinstance(value, dict):
         raise BenchmarkError(f"{place}: holds {type(value).__name__} where an object should be; write one JSON object a line")
     return cast(dict[str, Any], value)
@@ -169,20 +167,20 @@ def _parsed(line: bytes, place: str) -> dict[str, Any]:
 
 @dataclass
 class _Items:
-    """The items of all files: their windows and names, taken in by the chunk."""
+    """The items of all files: their windows and names, gathered in chunks."""
 
     section: DecontaminateSection
     count: int = 0
     too_short: int = 0
     parts: list[Windows] = field(default_factory=list[Windows])
     names: list[pa.Array] = field(default_factory=list[pa.Array])
-    seen: set[str] = field(default_factory=set[str])  # fields of the config that a line had
+    seen: set[str] = field(default_factory=set[str])  # fields of the config that occurred in a line
     texts: list[str] = field(default_factory=list[str])  # of the next chunk
     labels: list[str] = field(default_factory=list[str])
     characters: int = 0
 
     def read(self, uri: str, name: str) -> None:
-        """Take in a file."""
+        """Read a file."""
         number, before = 0, self.count + len(self.texts)
         for number, line in _lines(uri):
             own = line.get("id")
@@ -200,7 +198,7 @@ class _Items:
             raise BenchmarkError(f"{uri}: no line has text in {wanted}; correct decontaminate.fields in the config")
 
     def finished(self) -> tuple[Windows, pa.Array]:
-        """The windows of all items, and the names of the items that have one of their own."""
+        """Return the windows of all items, and the names of the items that have one of their own."""
         missing = [name for name in self.section.fields if name not in self.seen]
         if missing:
             raise BenchmarkError(f"decontaminate.fields: no line of any file has text in {missing[0]!r}; correct or remove it")
@@ -216,7 +214,7 @@ class _Items:
         return Windows(windows.hashes, items.astype(np.uint32), windows.anchors, windows.weights), names
 
     def _strings(self, line: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """The texts of a line that are items, and where they stand in it."""
+        """Yield the items of a line: their paths in it and their texts."""
         if not self.section.fields:
             yield from _strings_below(line, "")
         for name in self.section.fields:
@@ -237,7 +235,7 @@ class _Items:
 
 
 def _strings_below(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """All strings of a JSON value in their order, with keys and numbers on the way to them: "choices.text[2]"."""
+    """Yield all strings of a JSON value in order, each with its path, such as "choices.text[2]"."""
     waiting: list[tuple[str, Any]] = [(path, value)]
     while waiting:
         path, value = waiting.pop()

@@ -1,11 +1,11 @@
-"""The exchange behind `repeats`: documents to rows (hash, …), rows to what repeats, repeated windows to runs per unit.
+"""The exchange that `repeats` runs: documents to rows (hash, …), rows to what repeats, repeated windows to runs per unit.
 
-A table of rows (lines, paragraphs, windows) has ranges of hashes, and a range is a key of the first step. A hash of a line or
-a paragraph goes with the number of documents that have it, summed up as far as the memory goes; a hash of a window goes
-with its place. Repeated windows go on by the group of units that their document lies in, the key of the second step.
+Each table of rows (lines, paragraphs, windows) is divided into ranges of hashes; a range is a key of the first step. The hash of
+a line or paragraph comes with the number of documents that contain it, summed as far as memory allows; the hash of a window
+comes with its place. Repeated windows go to the second step, whose key is the group of units that holds their document.
 
-Memory: a step holds `ROWS_PER_RANGE` rows or what the config allows at once and takes a range in passes when it has more;
-the second step holds 8 bytes for each word that goes of one group.
+Memory: the first step holds `ROWS_PER_RANGE` rows, or as many as the config allows, and takes a larger range in passes; the
+second step holds 8 bytes for each word of a group that is cut.
 """
 
 import json
@@ -33,7 +33,7 @@ from pipelines.units.context import Dataset
 from pipelines.units.spill import read_columns, write_by_key, write_columns, write_note
 
 LINES, PARAGRAPHS, WINDOWS, RUNS_TABLE = "lines", "paragraphs", "windows", "substrings"
-CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; what has more rows takes more passes
+CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; other text may need more passes
 ROWS_PER_RANGE = 2**22
 BYTES_PER_ROW = 96  # at most, while rows of 16 bytes are sorted
 MOST_FREQUENT = 50
@@ -42,7 +42,7 @@ JUDGED = ("id", "rule", "language", "language_score")  # the columns that say wh
 
 @dataclass(frozen=True)
 class UnitDocuments:
-    """The documents of one unit, and their place among all documents."""
+    """The documents of a unit and their position among all documents."""
 
     dataset: str
     unit: str
@@ -53,18 +53,18 @@ class UnitDocuments:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, and where things lie; every step has it."""
+    """The settings and folders of a search, which all steps share."""
 
     section: RepeatsSection
     language: LanguageSection
     clusters: str
     out: str  # the dataset's folder
     spill: str
-    ranges: dict[str, int]  # by table; only the tables that are asked for
+    ranges: dict[str, int]  # by table; only the tables that are switched on
     rows_at_once: int
 
     def key(self, table: str, number: int) -> int:
-        """The key of a range."""
+        """Return the key of a range."""
         before = 0
         for name, ranges in self.ranges.items():
             if name == table:
@@ -73,7 +73,7 @@ class Search:
         raise AssertionError(table)
 
     def table(self, key: int) -> tuple[str, int]:
-        """The table and the range of a key."""
+        """Return the table and the range of a key."""
         for name, ranges in self.ranges.items():
             if key < ranges:
                 return name, key
@@ -81,13 +81,13 @@ class Search:
         raise AssertionError(key)
 
     def limit(self, table: str) -> int:
-        """The number of documents that a line or paragraph may stand in."""
+        """Return the number of documents that may contain the same line or paragraph."""
         limit = self.section.lines_limit if table == LINES else self.section.paragraphs_limit
         assert limit is not None
         return limit
 
     def taking_part(self, dataset: str, unit: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]]:
-        """Which rows (with the columns JUDGED) survive the clusters and pass language and rules."""
+        """Return the function that flags the rows (with columns JUDGED) that survive the clusters and pass language and rules."""
         removals = removals_for(Dataset(self.clusters, manifest.read(self.clusters)), dataset, unit)
         removed = removals["id"].combine_chunks() if removals is not None else pa.array([], pa.binary(16))
 
@@ -99,12 +99,12 @@ class Search:
 
 
 def write_group(spill: str, group: int, pieces: Sequence[UnitDocuments]) -> None:
-    """Note which units a group is made of."""
+    """Write the list of a group's units."""
     files.write_text(_group_uri(spill, group), json.dumps([asdict(piece) for piece in pieces]))
 
 
 def read_group(spill: str, group: int) -> list[UnitDocuments]:
-    """The units of a group."""
+    """Return the units of a group."""
     return [UnitDocuments(**piece) for piece in json.loads(files.read_text(_group_uri(spill, group)))]
 
 
@@ -113,48 +113,48 @@ def _group_uri(spill: str, group: int) -> str:
 
 
 def ranks_uri(spill: str, group: int) -> str:
-    """The file with the rank of each document of a group; -1: it takes no part."""
+    """Return the URI of the ranks of a group's documents; -1: the document takes no part."""
     return files.join(spill, f"ranks-{group:05}.arrow")
 
 
 def order_uri(spill: str) -> str:
-    """The file with the number of the document of each rank."""
+    """Return the URI of the document numbers, ordered by rank."""
     return files.join(spill, "order.arrow")
 
 
 def groups_uri(spill: str) -> str:
-    """The file with the number of the first document of each group."""
+    """Return the URI of the number of each group's first document."""
     return files.join(spill, "groups.arrow")
 
 
 def found_uri(spill: str, table: str, number: int) -> str:
-    """What a range of lines or paragraphs came to: hash, documents; sorted by hash."""
+    """Return the URI of a range's repeated lines or paragraphs: hash, documents; sorted by hash."""
     return files.join(spill, f"found-{table}-{number:05}.arrow")
 
 
 def top_uri(spill: str, table: str, number: int) -> str:
-    """The most frequent of a range: hash, documents, the first group that has it."""
+    """Return the URI of a range's most frequent ones: hash, documents, the first group that has it."""
     return files.join(spill, f"top-{table}-{number:05}.arrow")
 
 
 def note_uri(spill: str, table: str, number: int) -> str:
-    """What a range says of itself; of substrings, a group."""
+    """Return the URI of the counts of a range, or of a group for substrings."""
     return files.join(notes_uri(spill, table), f"{number:05}.json")
 
 
 def notes_uri(spill: str, table: str) -> str:
-    """The folder of all notes of a table."""
+    """Return the folder of a table's notes."""
     return files.join(spill, "notes", table)
 
 
 @dataclass(frozen=True)
 class TextRows:
-    """Map: the rows of the documents of a group (the descriptor is its number), in files by range of hashes."""
+    """The map function: from a group (the descriptor is its number) to its documents' rows, in files by range of hashes."""
 
     search: Search
 
     def __call__(self, descriptor: str) -> Iterator[tuple[int, str]]:
-        """Write the files; their keys and names."""
+        """Write the files; yield their keys and names."""
         search, section, group = self.search, self.search.section, int(descriptor)
         written = {table: _Writer(search, table, group) for table in search.ranges}
         for rows, ranks in _documents(search, group):
@@ -171,7 +171,7 @@ class TextRows:
 
 
 def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
-    """The documents of a group that take part, and their ranks (0 where none are asked for)."""
+    """Yield the documents of a group that take part, and their ranks (0 if windows are switched off)."""
     ranks = read_columns(ranks_uri(search.spill, group))["rank"] if WINDOWS in search.ranges else None
     done = 0
     for piece in read_group(search.spill, group):
@@ -185,7 +185,7 @@ def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDA
 
 
 class _Writer:
-    """Rows of one table on their way into files, one for each range and as many rows as are held at once."""
+    """Buffers the rows of one table and writes them to files by range of hashes."""
 
     def __init__(self, search: Search, table: str, group: int) -> None:
         self._search, self._table, self._group = search, table, group
@@ -206,30 +206,30 @@ class _Writer:
         if self._table != WINDOWS:
             hashes, values = repeats.counted(hashes, values)
         keys = self._search.key(self._table, 0) + _range_of(hashes, self._search.ranges[self._table])
-        keys = keys.astype(np.min_scalar_type(keys.max()))  # short numbers are sorted by their digits
+        keys = keys.astype(np.min_scalar_type(keys.max()))  # NumPy sorts short integers by radix
         name = f"{self._group:05}-{self._flushes:03}"
         self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, value=values)
         self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
 
 
 def _range_of(hashes: Hashes, ranges: int) -> NDArray[np.int64]:
-    """Which of so many equal ranges of all hashes each hash lies in (multiply and shift)."""
+    """Return the range of each hash, for `ranges` equal ranges of all hashes (multiply and shift)."""
     return (((hashes >> np.uint64(32)) * np.uint64(ranges)) >> np.uint64(32)).astype(np.int64)
 
 
 def _group_of(uri: str) -> int:
-    """The group that a file of rows is of, by its name."""
+    """Return the group of a file of rows, from its name."""
     return int(uri.rsplit("/", 1)[-1].split("-")[0])
 
 
 @dataclass(frozen=True)
 class WhatRepeats:
-    """First step: of a range of lines or paragraphs those that stand in too many documents; of windows those to cut."""
+    """The first step: find the lines or paragraphs of a range that too many documents contain, or the windows to cut."""
 
     search: Search
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write what was found, and for windows the files of the next step; their groups and names."""
+        """Write the findings; for windows, also the files of the next step. Return their groups and names."""
         table, number = self.search.table(key)
         if table == WINDOWS:
             return self._windows(key, number, uris)
@@ -269,7 +269,7 @@ class WhatRepeats:
         return written
 
     def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[Hashes, NDArray[Any]]]:
-        """The rows of a range, in ascending parts of it that fit into memory."""
+        """Yield the rows of a range in ascending parts that fit into memory."""
         columns = [read_columns(uri) for uri in uris]
         passes = -(-sum(len(part["hash"]) for part in columns) // self.search.rows_at_once)
         ranges = self.search.ranges[table]
@@ -285,7 +285,7 @@ class WhatRepeats:
 
 
 def _first_group(hashes: Hashes, uris: Sequence[str]) -> NDArray[np.int64]:
-    """For each hash the first of the groups that have it; the files of a group come one after the other."""
+    """Return, for each hash, the first group that has it; the files of a group are consecutive."""
     groups = np.full(len(hashes), -1, np.int64)
     for uri in uris:
         here = repeats.among(hashes, [read_columns(uri)["hash"]])
@@ -295,12 +295,12 @@ def _first_group(hashes: Hashes, uris: Sequence[str]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class UnitRuns:
-    """Second step: the runs of words to cut of each unit of a group, in a part each."""
+    """The second step: write the runs of words to cut from each unit of a group, one part per unit."""
 
     search: Search
 
     def __call__(self, group: int, uris: Sequence[str]) -> None:
-        """Write the parts, and a note of what they are."""
+        """Write the parts and a note that lists them."""
         places = np.sort(np.concatenate([read_columns(uri)["place"] for uri in uris]))
         number, first, behind = substrings.spans(places, self.search.section.substring_words or 0)
         pieces = read_group(self.search.spill, group)
@@ -333,7 +333,7 @@ class UnitRuns:
 
 
 def examples(search: Search, group: int, wanted: Mapping[str, Hashes], characters: int) -> dict[tuple[str, int], str]:
-    """For each hash of lines and paragraphs, the first text in the group that has it, shortened; reads until all are found."""
+    """Return the group's first text, shortened, for each hash of lines and paragraphs; read until all are found."""
     found: dict[tuple[str, int], str] = {}
     missing = dict(wanted)
     for rows, _ in _documents(search, group):
@@ -359,5 +359,5 @@ def _text_of(texts: pa.Array, words: word_spans.Words, blocks: repeats.TextBlock
 
 
 def runs_path(dataset: str, unit: str) -> str:
-    """The path of the part with the runs of a unit's documents."""
+    """Return the path of the part with the runs of a unit's documents."""
     return f"{RUNS_TABLE}/{dataset}/{unit}.parquet"

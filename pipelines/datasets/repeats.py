@@ -1,17 +1,17 @@
-"""repeats: the lines, paragraphs and runs of words that stand in many documents, for the corpus to cut.
+"""repeats: the lines, paragraphs and runs of words that many documents share, for the corpus to cut.
 
     repeats/3f9a1c20b77e/
         manifest.json                       facts: how many there are, and the most frequent ones with their text
-        lines/repeated.arrow                hash (sorted), documents: those that stand in more than repeats.lines_limit
+        lines/repeated.arrow                hash (sorted), documents: those in more than repeats.lines_limit documents
         paragraphs/repeated.arrow           the same for paragraphs
         substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
-Only documents that survive the clusters and pass language and rules (as `stages.signatures.passes` says) count: what a
-dropped document repeats is no loss. Of a run of words, the place in the best document stays: that of the source with the
-highest priority, then the least id, and within a document the first.
+Only documents that survive the clusters and pass language and rules (`stages.signatures.passes`) count: text shared with a
+dropped document is not lost. Of the places of a run of words, the one in the best document stays: that of the source with the
+highest priority, then the least id; within a document, the first.
 
-Limits: for runs of words this process holds about 50 bytes a document. Hashes have 64 bits: among 10^9 words about one run in
-a hundred builds would be cut for a collision.
+Limits: for runs of words this process holds about 50 bytes per document. Hashes have 64 bits: with 10^9 words, about one run in
+a hundred builds is cut because of a collision.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -49,14 +49,14 @@ from pipelines.units.spill import batches_of, id_pairs, read_all, read_columns, 
 
 NAME = "repeats"
 VERSION = 1
-BYTES_PER_GROUP = 64 * 2**20  # of documents, as stored, that one map step reads
+BYTES_PER_GROUP = 64 * 2**20  # of stored documents that one map step reads
 ROWS_PER_BATCH = 2**20  # of what repeats
 CHARACTERS_OF_EXAMPLE = 300
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """What a worker opens once: the hashes (mapped from their files), and where the runs of a unit lie."""
+    """The lookup tables that a worker opens once: hashes (memory-mapped) and the paths of the units' runs."""
 
     section: RepeatsSection
     uri: str
@@ -66,7 +66,7 @@ class Repeats:
 
     @classmethod
     def load(cls, dataset: Dataset) -> Self | None:
-        """What there is to cut; None when nothing was asked for: then there is no such stage."""
+        """Open a repeats dataset; return None if the search is switched off, as the stage does not run then."""
         if not dataset.manifest.facts["enabled"]:
             return None
         section = RepeatsSection.model_validate(dataset.manifest.made_from["repeats"])
@@ -103,7 +103,7 @@ def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
-    """What repeats in all documents together."""
+    """Find what repeats in all documents together, or find it built."""
     made_from = _made_from(context, documents, clusters)
 
     def make(uri: str) -> Manifest:
@@ -144,7 +144,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
 def _search(
     context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
-    """Run the exchange; the facts and the parts."""
+    """Run the exchange and return the facts and the parts."""
     search = _search_of(context, documents, clusters, uri, spill)
     groups = _groups(documents)
     for number, pieces in enumerate(groups):
@@ -174,7 +174,7 @@ def _search(
 def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str) -> Search:
     config = context.config
     section = config.repeats
-    asked = {LINES: section.lines_limit, PARAGRAPHS: section.paragraphs_limit, WINDOWS: section.substring_words}
+    limits = {LINES: section.lines_limit, PARAGRAPHS: section.paragraphs_limit, WINDOWS: section.substring_words}
     characters = sum(ledger.characters_out for dataset in documents for ledger in dataset.manifest.ledgers.values())
     at_once = max(1, config.deduplicate.memory_mib * 2**20 // repeat_rows.BYTES_PER_ROW)
     return Search(
@@ -185,7 +185,7 @@ def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset
         spill,
         {
             table: 1 + characters // repeat_rows.CHARACTERS_PER_ROW[table] // min(repeat_rows.ROWS_PER_RANGE, at_once)
-            for table, limit in asked.items()
+            for table, limit in limits.items()
             if limit is not None
         },
         at_once,
@@ -193,7 +193,7 @@ def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset
 
 
 def _groups(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
-    """Neighbouring units, so that a step has enough to do: a function of the datasets alone."""
+    """Return groups of neighbouring units, large enough for a step; they depend on the datasets alone."""
     groups: list[list[UnitDocuments]] = []
     first, filled = 0, BYTES_PER_GROUP
     for dataset in documents:
@@ -209,7 +209,7 @@ def _groups(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
 
 
 def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[UnitDocuments]]) -> None:
-    """Rank the documents that take part: priority of the source, then the least id."""
+    """Rank the documents that take part by their source's priority, then by id."""
     ids: list[NDArray[np.uint64]] = [np.empty((0, 2), np.uint64)]
     numbers: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     priorities: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
@@ -243,7 +243,7 @@ def _counts(search: Search, table: str) -> dict[str, Any]:
 
 
 def _write_found(search: Search, table: str) -> Part:
-    """One file of all ranges; its batches are equally long, so that the number of ranges does not show."""
+    """Write all ranges to one file, in batches of equal length, so that its bytes do not depend on the number of ranges."""
     path = f"{table}/repeated.arrow"
     rows = 0
     with (
@@ -271,7 +271,7 @@ def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
 
 
 def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:
-    """The most frequent lines and paragraphs of all ranges, each with the first text that reads so."""
+    """Return the most frequent lines and paragraphs of all ranges, each with the first text that has it."""
     tops = {table: _top(search, table) for table in (LINES, PARAGRAPHS) if table in search.ranges}
     examples: dict[tuple[str, int], str] = {}
     for group in sorted({group for _, _, groups in tops.values() for group in groups.tolist()}):
@@ -287,7 +287,7 @@ def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:
 
 
 def _top(search: Search, table: str) -> tuple[science.Hashes, NDArray[np.int64], NDArray[np.int64]]:
-    """Hashes, documents and first groups of the most frequent ones."""
+    """Return hashes, documents and first groups of the most frequent ones."""
     uris = [repeat_rows.top_uri(search.spill, table, number) for number in range(search.ranges[table])]
     columns = {"hash": np.uint64, "documents": np.int64, "group": np.int64}
     found = read_all([uri for uri in uris if files.exists(uri)], **columns)

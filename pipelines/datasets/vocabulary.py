@@ -5,11 +5,10 @@
         tokenizer.model   the SentencePiece model; tokenizer.json for a tokenizer of another library
         pieces.arrow      one row a piece (see contract/tokenizers/pieces.py)
 
-`facts["sample"]["languages"][language]` says how many bytes of a language there are, which share of the sample the
-rule gives it (text/tokenization/shares.py) and how many bytes were drawn. `facts["report"]` is that of
-text/tokenization/report.py, on the whole sample up to _REPORT_BYTES; its `warnings` are for a person.
-Memory: see vocabulary_sample.py for the sample, text/tokenization/vocabulary.py for the trainer, which runs in a process of its
-own.
+`facts["sample"]["languages"][language]` holds the bytes of a language in the split, its share of the sample by the rule of
+text/tokenization/shares.py, and the bytes drawn. `facts["report"]` is the report of text/tokenization/report.py on the sample,
+up to _REPORT_BYTES; its `warnings` are for the user.
+Memory: see vocabulary_sample.py for the sample and text/tokenization/vocabulary.py for the trainer, a separate process.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,10 +43,10 @@ _ROWS_AT_ONCE = 1000
 
 
 def build(context: Context, corpus: Dataset, section: VocabularySection) -> Dataset:
-    """The vocabulary of this section: trained on the corpus' train split, or the existing one that `path` names.
+    """Train this vocabulary on the corpus' train split, or take the existing one that `path` names.
 
-    Raises ValueError, naming the config's field, when the split is empty, the wanted size is impossible, a language is
-    not there, the trainer would need more memory than there is, or the existing tokenizer cannot be read.
+    Raise UserError with the config's field if the split is empty, the size is impossible, a language is missing, the trainer
+    would need more memory than there is, or the existing tokenizer cannot be read.
     """
     if section.path is not None:
         return _existing(context, corpus, section, section.path)
@@ -76,7 +75,7 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
 
 
 def _existing(context: Context, corpus: Dataset, section: VocabularySection, path: str) -> Dataset:
-    """Nothing is trained: the tokenizer is taken as it is, and reported on. It gets the special pieces that are asked for."""
+    """Take an existing tokenizer as it is, with the configured special pieces added, and report on it. Nothing is trained."""
     families = section.families if "families" in section.model_fields_set else ()
     try:
         tokenizer = existing.load_existing(path, families, section.control_pieces)
@@ -131,7 +130,7 @@ def _sink(stream: files.HashingWriter) -> Any:
 
 
 def _shares(context: Context, corpus: Dataset, section: VocabularySection) -> dict[str, Share]:
-    """By language, what the sample takes of the train split. Raises ValueError with the config's field."""
+    """Return each language's share of the sample. Raise UserError with the config's field."""
     split = _documents(corpus, vocabulary_sample.COUNTED_COLUMNS)
     available = vocabulary_sample.language_bytes(split, context.config.corpus.validation_share)
     field = f"vocabularies.{section.name}"
@@ -157,7 +156,7 @@ def _documents(corpus: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBat
 
 
 def _check_memory(section: VocabularySection, sample: Mapping[str, int]) -> None:
-    """Refuse, by the bytes of each language, what the machine would kill after an hour."""
+    """Raise UserError if the trainer would run out of memory, which happens after an hour of work."""
     left, size = memory.available_bytes(), sum(sample.values())
     needed = text_vocabulary.trainer_memory(section.kind, sample) + size  # the sample stays in this process
     if left is None or needed <= left:

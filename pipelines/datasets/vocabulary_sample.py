@@ -1,14 +1,12 @@
-"""The sample that a vocabulary is trained on: passages of the train split, so many bytes of each language.
+"""The sample that a vocabulary is trained on: passages of the train split, a set number of bytes per language.
 
-Documents are cut into passages (text/tokenization/passages.py), as a few novels would be a vocabulary of their heroes' names. A
-language's passages are those with the smallest sampling keys (hashes of their documents' ids and their numbers), in
-their order, until they hold its bytes; the last is cut off there. So the sample does not depend on the order of the
-parts or of the rows.
+Documents are cut into passages (text/tokenization/passages.py): a few whole novels would give a vocabulary of their heroes'
+names. A language gets the passages with the smallest sampling keys (hashes of the document's id and the passage's number), in
+key order, until they hold its bytes; the last passage is cut there. So the sample does not depend on the order of parts or
+rows.
 
-Memory: of each language at most twice what it gets, so of all at most twice the sample, one batch of the corpus, and,
-while one language is thinned, what stays of it.
-Limits: the corpus is read twice, first for the bytes of each language: a document's size is written nowhere but in its
-text.
+Memory: at most twice the sample, one batch of the corpus, and, while a language is thinned, a copy of what remains of it.
+Limits: the corpus is read twice, first for the bytes of each language, as sizes are not stored apart from the texts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,7 +36,7 @@ _TEXT = 4
 
 
 def language_bytes(documents: Iterable[pa.RecordBatch], validation_share: float) -> dict[str, int]:
-    """Bytes of text in the train split by language, from the columns work, language, text."""
+    """Return the bytes of text in the train split by language, from the columns work, language, text."""
     counts: dict[str, int] = {}
     for batch in documents:
         train = pa.array(~schema.is_validation(batch["work"], validation_share))
@@ -49,14 +47,14 @@ def language_bytes(documents: Iterable[pa.RecordBatch], validation_share: float)
 
 
 class Draw:
-    """Takes batches of documents in any order; what it holds is what the sample needs of those it has seen."""
+    """Draws a sample from batches of documents in any order; holds only passages that the sample may still need."""
 
     def __init__(self, bytes_by_language: Mapping[str, int], validation_share: float) -> None:
         self._validation_share = validation_share
         self._pools = {language: _Pool(wanted) for language, wanted in bytes_by_language.items() if wanted}
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Look at documents (columns id, work, source, language, text)."""
+        """Take in documents (columns id, work, source, language, text)."""
         found = passages(batch["text"])
         keys = passage_keys(schema.sampling_key(batch["id"])[found.texts], found.numbers)
         languages = _languages(batch).dictionary_encode()
@@ -70,7 +68,7 @@ class Draw:
                 pool.add(rows.filter(pc.equal(rows["language"], language)))
 
     def sample(self) -> pa.Table:
-        """The sample, ordered by id and passage: id, passage, source, language, text."""
+        """Return the sample, ordered by id and passage: id, passage, source, language, text."""
         found = [pool.taken() for pool in self._pools.values()]
         self._pools.clear()
         order = [("id", "ascending"), ("passage", "ascending")]
@@ -78,12 +76,12 @@ class Draw:
 
 
 def _rows(batch: pa.RecordBatch, found: Passages, wanted: NDArray[np.int64], keys: NDArray[np.float64]) -> pa.Table:
-    of = pa.array(found.texts[wanted])
+    texts = pa.array(found.texts[wanted])
     columns = [
-        batch["id"].take(of),
+        batch["id"].take(texts),
         pa.array(found.numbers[wanted]),
-        batch["source"].take(of),
-        _languages(batch).take(of),
+        batch["source"].take(texts),
+        _languages(batch).take(texts),
         pa.array(found.cut_out(wanted), pa.large_string()),
         pa.array(keys[wanted]),
     ]
@@ -110,10 +108,10 @@ class _Pool:
         if self.held > self._wanted:
             self._thin()
         rows = pa.concat_tables([_SAMPLE.empty_table(), *self._rows])
-        return rows.filter(pc.greater(pc.binary_length(rows["text"]), 0))  # not even a character of the last may have fitted
+        return rows.filter(pc.greater(pc.binary_length(rows["text"]), 0))  # the last passage may have been cut to nothing
 
     def _thin(self) -> None:
-        """Keep the rows with the smallest keys that hold what is wanted, the last one cut off there."""
+        """Keep the rows with the smallest keys that hold the wanted bytes; cut the last one."""
         ordered = pa.concat_tables(self._rows).sort_by([("key", "ascending"), ("id", "ascending"), ("passage", "ascending")])
         held = np.cumsum(pc.binary_length(ordered["text"]).to_numpy())
         last = int(np.searchsorted(held, self._wanted))
@@ -126,7 +124,7 @@ class _Pool:
 
 
 def _beginning(text: str, most_bytes: int) -> str:
-    """As many whole characters as fit."""
+    """Return as many whole characters as fit."""
     return text.encode()[:most_bytes].decode(errors="ignore")
 
 

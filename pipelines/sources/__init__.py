@@ -1,1 +1,1 @@
-"""Where documents come from: each source lists its units and reads a unit as a stream of batches."""
+"""Sources of documents: each lists its units and reads a unit as a stream of batches."""

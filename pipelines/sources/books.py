@@ -1,7 +1,7 @@
-"""Books: plain text, HTML and TEI files, each of them also compressed with gzip.
+"""Books: plain text, HTML and TEI files, optionally compressed with gzip.
 
-A book is small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is taken, but for
-what is not the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
+A book is small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is kept except what is
+not part of the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ _SENTENCE_END = re.compile(r"[.。:：；;,，、]['\"”’」』]*$|[。！？
 
 
 class _Drop(Exception):
-    """This file is no usable document."""
+    """This file is not a usable document."""
 
     def __init__(self, reason: DropReason, detail: str) -> None:
         super().__init__(detail)
@@ -45,7 +45,7 @@ class _Drop(Exception):
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """Groups of files, cut by the order of their paths, sorted by name."""
+    """Return units that group files in the order of their paths; the units are sorted by name."""
     groups: list[list[Unit]] = []
     room = 0
     for file in sorted(file_units(section), key=lambda file: file.uri):
@@ -71,12 +71,12 @@ def _grouped(group: list[Unit]) -> Unit:
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """The books of one group, one document a file.
+    """Yield the books of one unit, one document per file.
 
-    Raises SourceError when a file is gone or the configured encoding is none.
+    Raise SourceError if a file is gone or the configured encoding does not exist.
     """
     if section.encoding is not None and python_encoding(section.encoding) is None:
-        raise SourceError(f"source {section.name}: {section.encoding!r} is no encoding; correct sources.encoding in the config")
+        raise SourceError(f"source {section.name}: {section.encoding!r} is not an encoding; correct sources.encoding")
     collector = Collector(section)
     for path in unit.paths:
         _take(collector, section, unit, path)
@@ -113,7 +113,7 @@ def _suffix(path: str) -> str:
 
 
 def _uncompressed(stored: bytes, path: str) -> bytes:
-    """The file's bytes; of a gzip file all members."""
+    """Return the uncompressed bytes of a file; a gzip file may have several members."""
     if not path.lower().endswith(".gz"):
         return stored
     parts: list[bytes] = []
@@ -165,7 +165,7 @@ def _tei(data: bytes, section: SourceSection) -> tuple[str, str | None]:
 
 
 def _without_tags(text: str) -> str:
-    """Plain text without the few tags that converters leave behind; a text with other tags is about markup, and stays."""
+    """Remove the few tags that converters leave in plain text; a text with other tags is about markup and stays as it is."""
     tags = set(_ANY_TAG.findall(text))
     if not tags or not all(_INLINE_TAG.fullmatch(tag) for tag in tags):
         return text
@@ -173,7 +173,7 @@ def _without_tags(text: str) -> str:
 
 
 def _first_line(text: str) -> str | None:
-    """The first line, if it is a title by its looks."""
+    """Return the first line if it looks like a title."""
     lines: Iterable[str] = (line.strip() for line in text[:2000].split("\n"))
     first = next((" ".join(line.split()) for line in lines if line), "")
     return first if 0 < len(first) <= _MAX_TITLE and not _SENTENCE_END.search(first) else None

@@ -1,4 +1,4 @@
-"""The kinds of source: the one table that a new source is added to."""
+"""The kinds of source. A new one is added to this table only."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Kind:
     version: int
     units: Callable[[SourceSection], list[Unit]]
     read: Callable[[SourceSection, Unit], Iterator[Batch]]
-    columnar: bool = False  # no Python loop over documents: threads are workers enough
+    columnar: bool = False  # no Python loop over documents: workers may be threads
 
 
 KINDS = {

@@ -1,6 +1,6 @@
 """Wikipedia: XML dumps of MediaWiki (export schemas 0.3 to 0.11), plain or compressed. A file is a unit, a page a document.
 
-A file that breaks off, or has garbage in the middle, gives the pages before that place and one drop for all that follows.
+A file that breaks off, or has garbage in the middle, gives the pages before that place and one drop for everything after it.
 """
 
 import bz2
@@ -31,22 +31,22 @@ _DUMP = re.compile(r"\.xml|(?<!\.txt)(?<!\.sql)(?<!\.json)(?<!\.tar)\.(?:bz2|gz|
 _BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"BZh": bz2.BZ2File, b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\0": lzma.LZMAFile}
 _REDIRECT = re.compile(r"\s*#[^\s\[\]#*:]{3,30}\s*:?\s*\[\[[^\]\n]+\]\][^\n]{0,40}(?:\n|$)")  # "#REDIRECT [[…]]" in any language
-_REDIRECT_CHARACTERS = 1000  # a page that begins like a redirect and is longer is none
+_REDIRECT_CHARACTERS = 1000  # a longer page that begins like a redirect is not one
 _WIKI_OF_FILE = re.compile(
     r"[a-z][a-z_]*?(?:wiki|wiktionary|wikibooks|wikinews|wikiquote|wikisource|wikiversity|wikivoyage)(?![a-z])"
 )
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """A unit a file; a file whose name is no dump's is a unit too, so that it is counted as skipped."""
+    """Return one unit per file. Files that are not dumps by their names are units too, so that they are counted as skipped."""
     return file_units(section)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """The pages of a dump as batches.
+    """Yield the pages of a dump as batches.
 
-    Raises SourceError with the file, the place and the fix when the file is no dump at all. What follows a broken place
-    is one drop: CUT_OFF.
+    Raise SourceError with the file, the place and the fix if the file is not a dump. Everything after a broken place is one
+    drop: CUT_OFF.
     """
     collector = Collector(section)
     if not _DUMP.search(unit.uri):
@@ -71,22 +71,22 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
 
 @dataclass(slots=True)
 class _Counted:
-    """A stream that tells how many of its stored bytes were read."""
+    """A stream that reports how many of its stored bytes were read."""
 
     stream: BinaryIO
-    tell: Callable[[int], None]
+    report: Callable[[int], None]
     count: int = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self.stream.read(size)
         self.count += len(data)
-        self.tell(len(data))
+        self.report(len(data))
         return data
 
 
 @dataclass(slots=True)
 class _Rewound:
-    """The stream from its beginning, when its first bytes were read already."""
+    """A stream whose first bytes were already read, from its beginning."""
 
     head: bytes
     stream: _Counted
@@ -102,7 +102,7 @@ class _Rewound:
 
 
 def _pieces(stream: _Counted) -> Iterator[bytes]:
-    """The content, decompressed as its first bytes ask for; any number of compressed streams may follow each other."""
+    """Yield the content, decompressed according to its first bytes; there may be several compressed streams in a row."""
     head = stream.read(_BYTES_PER_READ)
     rewound = _Rewound(head, stream)
     compression = next((opened for magic, opened in _COMPRESSIONS.items() if head.startswith(magic)), None)
@@ -120,7 +120,7 @@ def _pieces(stream: _Counted) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class _Site:
-    """What <siteinfo> says, or the file's name where it says nothing."""
+    """The wiki of a dump, from <siteinfo> or else from the file's name."""
 
     database: str
     url: str | None = None  # before a page's title
@@ -136,7 +136,7 @@ class _Site:
         return cls(database, f"https://{language}.wikipedia.org/wiki/" if database.endswith("wiki") else None)
 
     def informed(self, element: Any) -> "_Site":
-        """With what the element says."""
+        """Return the site with the values that the element has."""
         namespaces = {int(e.get("key")): e.text or "" for e in element.iterfind("{*}namespaces/{*}namespace")}
         base = element.findtext("{*}base")
         return _Site(
@@ -147,7 +147,7 @@ class _Site:
         )
 
     def namespace(self, page: Any, title: str) -> int:
-        """From <ns>; before schema 0.6, which has none, from the title's prefix."""
+        """Return a page's namespace from <ns>, or from the title's prefix in schemas before 0.6, which have no <ns>."""
         stated = page.findtext("{*}ns")
         if stated is not None:
             return int(stated)
@@ -157,12 +157,12 @@ class _Site:
         return next((key for key, name in self.namespaces.items() if name and name.lower() == prefix.strip().lower()), 0)
 
     def page_url(self, title: str) -> str | None:
-        """The address of a page."""
+        """Return the address of a page."""
         return None if self.url is None else self.url + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
 
 
 class _Pages:
-    """Gives the parser pieces of the file and the collector the pages that come out. It holds one page in memory."""
+    """Feeds pieces of the file to the parser and finished pages to the collector. It holds one page in memory."""
 
     def __init__(self, unit: Unit, section: SourceSection, collector: Collector) -> None:
         self._unit, self._section, self._collector = unit, section, collector
@@ -170,27 +170,27 @@ class _Pages:
         self._last = "the beginning"  # what was read last, for messages
         self._root_seen = False
         tags = ("{*}page", "{*}revision", "{*}upload", "{*}siteinfo")
-        # Entities stay references: what a dump's own DTD might define is never expanded, and nothing is fetched.
+        # Entities stay references: definitions in a dump's DTD are never expanded, and nothing is fetched.
         safe = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": True}
         self._parser = etree.XMLPullParser(events=("end",), tag=tags, remove_comments=True, remove_pis=True, **safe)
         self._roots = etree.XMLPullParser(events=("start",), **safe)
 
     def feed(self, piece: bytes) -> None:
-        """Parse a piece; raises etree.XMLSyntaxError at a broken place, SourceError if this is no dump."""
+        """Parse a piece. Raise etree.XMLSyntaxError at a broken place, SourceError if this is not a dump."""
         if not self._root_seen:
             self._check_root(piece)
         self._parser.feed(piece)
         self.take()
 
     def close(self) -> None:
-        """The file has ended; raises etree.XMLSyntaxError if the dump has not."""
+        """End parsing at the end of the file. Raise etree.XMLSyntaxError if the dump is incomplete."""
         if not self._root_seen:
-            raise self._no_dump("it holds no XML element")
+            raise self._not_a_dump("it holds no XML element")
         self._parser.close()
         self.take()
 
     def take(self) -> None:
-        """Hand over the pages that are complete."""
+        """Pass the completed pages on."""
         for _, element in self._parser.read_events():
             name = etree.QName(element).localname
             if name == "page":
@@ -202,9 +202,9 @@ class _Pages:
                 _keep_latest(element)
 
     def break_off(self, why: str, stored_bytes: int) -> None:
-        """What follows is one drop. Raises SourceError if nothing was read before it: then the file is no dump."""
+        """Drop everything that follows, as one record. Raise SourceError if nothing was read: the file is not a dump."""
         if not self._root_seen:
-            raise self._no_dump(why)
+            raise self._not_a_dump(why)
         place = f"{self._unit.uri}: after {self._last}, by byte {stored_bytes} of the file"
         record = Record(key=f"{self._unit.uri}#broken", origin=f"{self._unit.uri}#broken", text="")
         self._collector.drop(record, DropReason.CUT_OFF, f"{place}: {why}")
@@ -215,19 +215,19 @@ class _Pages:
         except etree.XMLSyntaxError as error:
             root = next((e for _, e in self._roots.read_events()), None)
             if root is None:
-                raise self._no_dump(f"line {error.lineno}: {error.msg}") from None
+                raise self._not_a_dump(f"line {error.lineno}: {error.msg}") from None
         else:
             root = next((e for _, e in self._roots.read_events()), None)
         if root is None:
             return
         name = etree.QName(root).localname
         if name != "mediawiki":
-            raise self._no_dump(f"its root element is <{name}>, not <mediawiki>")
+            raise self._not_a_dump(f"its root element is <{name}>, not <mediawiki>")
         self._root_seen = True
 
-    def _no_dump(self, why: str) -> SourceError:
+    def _not_a_dump(self, why: str) -> SourceError:
         return SourceError(
-            f"source {self._section.name}: {full_uri(self._unit)} is no MediaWiki XML dump: {why}; "
+            f"source {self._section.name}: {full_uri(self._unit)} is not a MediaWiki XML dump: {why}; "
             "fetch it again, or leave it out of sources.paths in the config"
         )
 
@@ -250,7 +250,7 @@ class _Pages:
             title=title,
             date=revision.findtext("{*}timestamp") if revision is not None else None,
         )
-        if content is not None and len(content):  # an entity that a DTD defines, or an element: no text of a wiki
+        if content is not None and len(content):  # an entity that a DTD defines, or an element: not wikitext
             self._collector.drop(record, DropReason.UNREADABLE, f"the text holds {content[0]}, which is never expanded")
             return
         self._document(record, text)
@@ -273,7 +273,7 @@ class _Pages:
 
 
 def _keep_latest(revision: Any) -> None:
-    """Of a page's revisions keep the latest, so that a page with its whole history fits into memory."""
+    """Keep only the latest revision of a page, so that a page with its whole history fits into memory."""
     other = revision.getprevious()
     if revision.tag != getattr(other, "tag", None):
         return
@@ -283,7 +283,7 @@ def _keep_latest(revision: Any) -> None:
 
 
 def _remove(page: Any) -> None:
-    """Free the page and what stands before it."""
+    """Free the page and all elements before it."""
     page.clear()
     parent = page.getparent()
     while parent is not None and page.getprevious() is not None:

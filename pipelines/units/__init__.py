@@ -1,1 +1,1 @@
-"""What a worker does at a time: a unit, its parts, its temporary columns, and the context of the build."""
+"""Units of work, their parts and temporary columns, and the context of a build."""

@@ -1,4 +1,4 @@
-"""What every dataset's file needs: the context of a build, and 'an existing manifest means done'."""
+"""The context of a build, and `ensure`: a dataset that has a manifest is not built again."""
 
 import json
 import time
@@ -13,11 +13,11 @@ from pipelines.contract.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
-    """Which Beam runner does the work; part of no fingerprint."""
+    """The Beam runner to use; not part of any fingerprint."""
 
     runner: str = "local"  # "local" (Beam's FnApiRunner) or the name of a Beam runner
     workers: int = 1  # processes of the local runner
-    beam_arguments: tuple[str, ...] = ()  # handed to Beam's PipelineOptions as they are
+    beam_arguments: tuple[str, ...] = ()  # passed to Beam's PipelineOptions unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class Context:
     config: CorpusConfig
     out: str
     runner: RunnerOptions = RunnerOptions()
-    limit: int | None = None  # about so many documents of each source: a sample build
-    on_event: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _name, _facts: None)  # progress, for a person
+    limit: int | None = None  # a sample build takes about this many documents of each source
+    on_event: Callable[[str, Mapping[str, Any]], None] = field(default=lambda _name, _facts: None)  # reports progress
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A finished dataset: where it lies and what it is."""
+    """A finished dataset."""
 
     uri: str
     manifest: Manifest
 
 
 def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: Callable[[str], Manifest]) -> Dataset:
-    """The dataset made from exactly this: the existing one, or a new one.
+    """Return the dataset made from exactly this: the finished one if it exists, else a new one.
 
     `make(uri)` fills the folder and returns the manifest, which is written last.
     """
@@ -48,13 +48,13 @@ def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: C
     if manifest.is_complete(uri):
         context.on_event("dataset_found", {"dataset": dataset, "uri": uri})
         return Dataset(uri, manifest.read(uri))
-    for left_over in files.listing(uri, files.TEMPORARY):  # of a build that was killed
+    for left_over in files.listing(uri, files.TEMPORARY):  # from a build that was killed
         files.remove(left_over)
     context.on_event("dataset_started", {"dataset": dataset, "uri": uri})
     start = time.monotonic()
     made = make(uri)
     if made.fingerprint != manifest.fingerprint(made_from):
-        raise AssertionError(f"{dataset}: the manifest was made from something else than its folder's name")
+        raise AssertionError(f"{dataset}: the manifest's fingerprint is not that of its folder")
     manifest.write(uri, made)
     seconds = time.monotonic() - start
     _note_time(context, dataset, uri, seconds)

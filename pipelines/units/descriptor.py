@@ -1,4 +1,4 @@
-"""A unit of input: the element that Beam distributes. Its name is a function of what it is, never an ordinal."""
+"""A unit of input, the element that Beam distributes. Its name is derived from its content, never from its position."""
 
 import hashlib
 import re
@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Unit(BaseModel):
-    """A file, a range of a file, or a group of upstream parts that one worker turns into parts of its own."""
+    """A file, a range of a file, or a group of upstream parts: what one worker turns into parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str  # unique in its dataset, safe in file names
     source: str
     uri: str  # relative to `root`: it goes into names, origins and fingerprints
-    root: str  # where this machine finds it; part of no name and no fingerprint
+    root: str  # where this machine finds it; not part of names and fingerprints
     bytes: int  # stored size, to balance the work
     identity: str  # content hash or etag
     paths: tuple[str, ...] = ()  # upstream parts (relative to `root`), for units that group them
@@ -24,7 +24,7 @@ class Unit(BaseModel):
 
 
 def unit_name(uri: str, *qualifiers: object) -> str:
-    """A readable, collision-free name.
+    """Return a readable, collision-free name.
 
     >>> unit_name("en/Emma (1815).txt")
     'Emma-1815-.txt-7f9e8732b826'
@@ -35,9 +35,9 @@ def unit_name(uri: str, *qualifiers: object) -> str:
 
 
 def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, int]], bytes_per_unit: int) -> list[Unit]:
-    """Units that group neighbours until they hold about so many bytes; `items` are (path, bytes), sorted by path.
+    """Return units of neighbouring items, each of about `bytes_per_unit`; `items` are (path, bytes), sorted by path.
 
-    The groups are a function of the items alone. `identity` is that of the dataset the items belong to.
+    The groups depend on the items alone. `identity` is that of the dataset that holds the items.
     """
     groups: list[list[tuple[str, int]]] = []
     filled = bytes_per_unit  # the first item opens a group

@@ -23,26 +23,26 @@ _MEMORY_MAPPED = ("tokens", "signatures", "index")
 
 
 def sidecar_uri(dataset_uri: str, unit: str) -> str:
-    """Where the sidecar of a unit lies."""
+    """Return the URI of a unit's sidecar."""
     return files.join(dataset_uri, "units", f"{unit}.json")
 
 
 def read_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
-    """The sidecar of a finished unit; None while it is not finished."""
+    """Return the sidecar of a unit, or None if the unit is not finished."""
     uri = sidecar_uri(dataset_uri, unit)
     return Sidecar.model_validate_json(files.read_text(uri)) if files.exists(uri) else None
 
 
 def part_path(table: str, unit: str) -> str:
-    """The path of a part below its dataset's folder."""
+    """Return the path of a part, relative to its dataset's folder."""
     return f"{table}/{unit}.{'arrow' if table.startswith(_MEMORY_MAPPED) else 'parquet'}"
 
 
 def write_unit(dataset_uri: str, unit: Unit, batches: Iterable[Batch], *, documents: bool = True) -> Sidecar:
     """Write all tables of a unit, then its sidecar.
 
-    `documents=False` leaves the documents themselves out (a dataset that holds only what was made from them). Parts
-    become visible when the unit is done; a unit that is written again writes the same bytes.
+    `documents=False` leaves out the documents themselves, for a dataset that holds only what was derived from them. Parts become
+    visible when the unit is done. Writing a unit again writes the same bytes.
     """
     ledgers: list[Ledger] = []
     with ExitStack() as stack:
@@ -94,16 +94,16 @@ class _PartWriter:
         self._stack.__exit__(*error)
 
     def _repeating(self) -> list[str]:
-        """The columns that a dictionary makes smaller; Parquet would try one on the texts, too."""
+        """Return the columns that a dictionary makes smaller; by default Parquet would also build one for the texts."""
         return [name for name in self._schema.names if name not in _DISTINCT]
 
     def write(self, rows: pa.RecordBatch) -> None:
         self._rows += rows.num_rows
-        # A sliced or filtered batch of equal rows serialises differently to Arrow IPC: rebuild it.
+        # Arrow IPC serialises a sliced or filtered batch differently from an equal one, so it is rebuilt.
         self._writer.write_batch(_rebuilt(rows) if self._path.endswith(".arrow") else rows)
 
     def part(self) -> Part:
-        """The finished part; call it after the block."""
+        """Return the finished part; call it after the block."""
         return Part(
             table=self._table,
             unit=self._unit,

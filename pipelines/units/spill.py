@@ -1,7 +1,7 @@
 """Spilled columns: temporary Arrow files between the steps of an exchange.
 
 They are written under a temporary name and renamed, so that a name that exists is complete; but not forced to the disk: a
-build that is cut off starts its exchange anew.
+build that is interrupted starts its exchange again.
 """
 
 import json
@@ -16,7 +16,7 @@ from pipelines.contract import files
 
 
 def write_columns(uri: str, **columns: NDArray[Any]) -> None:
-    """Write arrays of one length as the columns of one file."""
+    """Write arrays of equal length as the columns of a file."""
     batch = _batch(columns)
     write_batches(uri, batch.schema, [batch])
 
@@ -26,20 +26,20 @@ def _batch(columns: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
 
 
 def write_batches(uri: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write batches one by one, as they are made."""
+    """Write batches to a file as they arrive."""
     with files.replacing(uri, fsync=False) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
 
 
 def read_columns(uri: str) -> dict[str, NDArray[Any]]:
-    """The columns that `write_columns` wrote; of a local file, mapped into memory and not read."""
+    """Return the columns that `write_columns` wrote; a local file is mapped into memory, not read."""
     (batch,) = batches_of(uri)
     return {name: batch[name].to_numpy() for name in batch.schema.names}
 
 
 def read_all(uris: Iterable[str], **empty: Any) -> dict[str, NDArray[Any]]:
-    """The columns of several files, laid end to end; `empty` names them and their types.
+    """Return the columns of several files, concatenated; `empty` gives their names and types.
 
     >>> {name: values.dtype.name for name, values in read_all([], rank=np.uint32).items()}
     {'rank': 'uint32'}
@@ -49,7 +49,7 @@ def read_all(uris: Iterable[str], **empty: Any) -> dict[str, NDArray[Any]]:
 
 
 def write_by_key(folder: str, name: str, keys: NDArray[Any], **columns: NDArray[Any]) -> list[tuple[int, str]]:
-    """Spread rows over a file `folder/<key>/<name>.arrow` for each key that has some; the keys and their files.
+    """Write each key's rows to `folder/<key>/<name>.arrow` and return the keys with their files.
 
     The rows of a key stay in their order.
     """
@@ -57,7 +57,7 @@ def write_by_key(folder: str, name: str, keys: NDArray[Any], **columns: NDArray[
 
 
 def write_rows_by_key(folder: str, name: str, keys: NDArray[Any], rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    """The same for the rows of a batch."""
+    """Do the same with the rows of a batch."""
     order = np.argsort(keys, kind="stable")
     present, first = np.unique(keys[order], return_index=True)
     written: list[tuple[int, str]] = []
@@ -69,12 +69,12 @@ def write_rows_by_key(folder: str, name: str, keys: NDArray[Any], rows: pa.Recor
 
 
 def keyed(folder: str, key: int, name: str) -> str:
-    """Where `write_by_key` puts the rows of a key."""
+    """Return the URI to which `write_by_key` writes the rows of a key."""
     return files.join(folder, f"{key:05}", f"{name}.arrow")
 
 
 def number_of(uri: str) -> int:
-    """The number that a file is named by.
+    """Return the number in a file's name.
 
     >>> number_of("spill/asked/00007/00012.arrow")
     12
@@ -89,17 +89,17 @@ def write_note(uri: str, **facts: Any) -> None:
 
 
 def read_notes(folder: str) -> list[Mapping[str, Any]]:
-    """All notes of a folder, by their names."""
+    """Return all notes of a folder, ordered by name."""
     return [json.loads(files.read_text(uri)) for uri in files.listing(folder, ".json")]
 
 
 def total(notes: Sequence[Mapping[str, Any]], fact: str) -> int:
-    """The sum of one fact."""
+    """Return the sum of one fact over all notes."""
     return sum(note[fact] for note in notes)
 
 
 def id_pairs(binary: pa.Array) -> NDArray[np.uint64]:
-    """Values of 16 bytes as [rows, 2], two big-endian numbers each: they sort like the bytes."""
+    """Return 16-byte values as [rows, 2], two big-endian numbers each: they sort like the bytes."""
     if not len(binary):  # an empty column may have no buffer
         return np.empty((0, 2), np.uint64)
     words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
@@ -107,7 +107,7 @@ def id_pairs(binary: pa.Array) -> NDArray[np.uint64]:
 
 
 class Rows:
-    """Random access to the rows of many batches, laid end to end; what is read of their files is what is taken."""
+    """Random access to the rows of many concatenated batches; only the taken rows are read from their files."""
 
     def __init__(self, batches: Sequence[pa.RecordBatch]) -> None:
         assert batches
@@ -118,14 +118,14 @@ class Rows:
 
     @classmethod
     def of(cls, uris: Iterable[str]) -> Self:
-        """The rows of files."""
+        """Return the rows of files."""
         return cls([batch for uri in uris for batch in batches_of(uri)])
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def chunks(self, numbers: NDArray[np.int64], limit: int) -> Iterator[slice]:
-        """Slices of `numbers`, in order, whose rows take no more than `limit` bytes, but for a single row that takes more."""
+        """Yield slices of `numbers`, in order, whose rows take at most `limit` bytes; a larger row is a slice of its own."""
         taken = np.cumsum(self._bytes[numbers])
         start = 0
         while start < len(numbers):
@@ -134,7 +134,7 @@ class Rows:
             start = max(end, start + 1)
 
     def take(self, numbers: NDArray[np.int64]) -> pa.RecordBatch:
-        """Some rows, copied."""
+        """Return copies of these rows."""
         batch = np.searchsorted(self._starts, numbers, side="right") - 1
         order = np.argsort(batch, kind="stable")
         present, first = np.unique(batch[order], return_index=True)
@@ -161,7 +161,7 @@ def _bytes_of_rows(batch: pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def batches_of(uri: str) -> list[pa.RecordBatch]:
-    """The record batches of an Arrow IPC file; of a local file, mapped into memory and not read."""
+    """Return the record batches of an Arrow IPC file; a local file is mapped into memory, not read."""
     if files.is_local(uri):
         source: Any = pa.memory_map(str(files.local_path(uri)))
     else:

@@ -1,4 +1,4 @@
-"""JSON Lines, block by block, as columns: pyarrow parses a block at once, and a block with a bad line is taken line by line.
+"""Reads JSON Lines into columns: pyarrow parses a whole block; a block with a bad line is parsed line by line.
 
 Every record keeps the place of its line, in bytes from the beginning of the (uncompressed) file.
 """
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pipelines.contract.reasons import DropReason
 from pipelines.sources.collector import storable
 
-BYTES_PER_BLOCK = 16 * 2**20  # parsed at once: about a batch, so that few columns have to be joined
-MAX_BYTES_PER_LINE = 2**28  # a longer line is skipped in the memory of this much, and is a drop
+BYTES_PER_BLOCK = 16 * 2**20  # parsed at once: about a batch, so that few columns must be concatenated
+MAX_BYTES_PER_LINE = 2**28  # a longer line is skipped and dropped; no more than this is held
 
 Path = tuple[str, ...]  # of a field: the keys from the outside in
 _BLANK = b" \t\r\n"
-_BYTES_IN_CACHE = 2**18  # so much is compared at once
+_BYTES_IN_CACHE = 2**18  # compared at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Block:
     offset: int  # of its first byte in the file
     size: int  # bytes of the file
     ends_open: bool = False  # the file ends here, and not with a line end
-    is_too_long: bool = False  # one line, of which nothing was kept
+    is_too_long: bool = False  # a single line whose content was not kept
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A line that is no record."""
+    """A line that is not a record."""
 
     offset: int  # of the line in the file
     line: int  # within its block, from 0
@@ -49,7 +49,7 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of a block in columns, and the lines that are none."""
+    """The records of a block in columns, and the lines that are not records."""
 
     columns: Mapping[str, pa.Array]  # strings, null where the record has no such field
     offsets: NDArray[np.int64]
@@ -58,16 +58,16 @@ class Records:
 
 
 class NoObject(ValueError):
-    """A line that is JSON, but no object, or whose text is no string."""
+    """A line that is JSON but not an object, or whose text is not a string."""
 
 
 # Lines
 
 
 def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None) -> Iterator[Block]:
-    """The lines that begin at `start` or later, and before `end`; `read` goes on from the byte at `start`, a line's first.
+    """Yield the lines that begin at or after `start` and before `end`; `read` continues at `start`, where a line begins.
 
-    A line is whole, however far beyond `end` it reaches.
+    Lines are whole, however far beyond `end` they reach.
     """
     pending, offset, left = bytearray(), start, b""  # pending: the beginning of a line whose end is not read yet
     while piece := left or read(BYTES_PER_BLOCK):
@@ -97,7 +97,7 @@ def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None)
 
 
 def _after_line(read: Callable[[int], bytes]) -> tuple[bytes, int]:
-    """Read to the end of the line: what was read beyond it, and how much was read in all."""
+    """Read to the end of the line; return what was read beyond it, and the number of bytes read in all."""
     skipped = 0
     while piece := read(BYTES_PER_BLOCK):
         skipped += len(piece)
@@ -111,10 +111,10 @@ def _after_line(read: Callable[[int], bytes]) -> tuple[bytes, int]:
 
 
 def parse(block: Block, fields: Mapping[str, Path]) -> Records:
-    """The records of a block; `fields` says where in a record each column's value lies. "text" is one of the columns.
+    """Parse the records of a block; `fields` gives the path of each column's value in a record. "text" is one of the columns.
 
-    A number where a string is expected counts as its digits, if it is an integer, for every column but the text. Lone
-    surrogates become U+FFFD. Blank lines are nothing.
+    An integer in place of a string becomes its digits, except in the text. Lone surrogates become U+FFFD. Blank lines are
+    ignored.
     """
     if block.is_too_long:
         detail = f"a line of more than {MAX_BYTES_PER_LINE:,} bytes"
@@ -129,7 +129,7 @@ def parse(block: Block, fields: Mapping[str, Path]) -> Records:
 
 
 def first_fields(block: Block) -> list[str]:
-    """The names in the block's first line that is an object; for messages."""
+    """Return the field names of the block's first object, for messages."""
     for line in block.data.splitlines():
         try:
             record = json.loads(line)
@@ -149,16 +149,16 @@ def _line_starts(data: bytes) -> NDArray[np.int64]:
 
 
 def _without_mark(block: Block) -> Block:
-    """A byte order mark becomes blanks, so that all places stay."""
+    """Replace a byte order mark by blanks, so that places do not change."""
     if block.offset == 0 and block.data.startswith(codecs.BOM_UTF8):
         return replace(block, data=b"   " + block.data[3:])
     return block
 
 
 def _objects(data: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Where the lines begin that are not blank; None when one of them is no object for certain.
+    """Return where the non-blank lines begin, or None if one of them is certainly not an object.
 
-    pyarrow 25.0 must not see these: a file that begins with the line `null` ends the process (a segmentation fault).
+    pyarrow 25.0 must not parse those: a file that begins with the line `null` crashes the process (a segmentation fault).
     """
     is_object = np.frombuffer(data, np.uint8)[starts] == ord("{")
     for index in np.flatnonzero(~is_object).tolist():
@@ -171,7 +171,7 @@ def _objects(data: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64] | None
 
 
 def _columns(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path]) -> dict[str, pa.Array] | None:
-    """The whole block at once; None when something in it has to be looked at line by line."""
+    """Parse the whole block at once; return None if it must be parsed line by line."""
     if not len(starts):
         return {name: pa.nulls(0, pa.string()) for name in fields}
     try:
@@ -182,14 +182,14 @@ def _columns(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path])
         )
         columns = {name: column(table, path) for name, path in fields.items()}
         for values in columns.values():
-            values.validate(full=True)  # UTF-8: the parser does not look
+            values.validate(full=True)  # the parser does not check UTF-8
     except pa.ArrowInvalid:
         return None
     return columns
 
 
 def column(table: pa.Table | pa.RecordBatch, path: Path) -> pa.Array:
-    """The strings at a path of a table; null where they, or the struct that holds them, are null."""
+    """Return the strings at a path of a table; null where they, or the struct that holds them, are null."""
     values = table[path[0]]
     if len(path) > 1:
         values = pc.struct_field(values, list(path[1:]))
@@ -199,7 +199,7 @@ def column(table: pa.Table | pa.RecordBatch, path: Path) -> pa.Array:
 
 
 def _schema(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path]) -> pa.Schema:
-    """Strings at all paths; integers where the first line has integers."""
+    """Return a schema with strings at all paths, or integers where the first line has integers."""
     sample: Any = None
     for start in starts[:1].tolist():
         end = data.find(b"\n", start)

@@ -1,4 +1,4 @@
-"""Parquet files of records: neighbouring row groups are a unit, and are read column by column."""
+"""Reads Parquet files of records column by column; a unit is a run of neighbouring row groups."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ Fields = Mapping[str, tuple[str, ...]]
 
 
 def units(section: SourceSection, file: Unit) -> list[Unit]:
-    """Groups of a file's row groups, of about 64 MB each. Raises SourceError when it is no Parquet file."""
+    """Return units of a file's row groups, of about 64 MB each. Raise SourceError if it is not a Parquet file."""
     with files.reading(full_uri(file)) as stream:
         metadata = _opened(section, file, stream).metadata
     stored = [_stored(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
@@ -41,9 +41,9 @@ def units(section: SourceSection, file: Unit) -> list[Unit]:
 
 
 def read(section: SourceSection, unit: Unit, gathered: Gathered) -> Iterator[Batch]:
-    """The batches of a unit, but for the rest. A row group that cannot be read is one drop: CUT_OFF.
+    """Yield the batches of a unit except the last. A row group that cannot be read is one drop: CUT_OFF.
 
-    Raises SourceError when the file does not have the columns that the config names.
+    Raise SourceError if the file lacks a column that the config names.
     """
     fields = fields_of(section)
     first, end = unit.parameters["row_groups"]
@@ -62,7 +62,7 @@ def _opened(section: SourceSection, unit: Unit, stream: Any) -> pq.ParquetFile:
         return pq.ParquetFile(stream)
     except (OSError, pa.ArrowException) as error:
         raise SourceError(
-            f"source {section.name}: {full_uri(unit)} is no Parquet file, or breaks off: {error}; fetch it again, or leave it"
+            f"source {section.name}: {full_uri(unit)} is not a Parquet file, or breaks off: {error}; fetch it again, or leave it"
             " out of sources.paths in the config"
         ) from None
 
@@ -83,7 +83,7 @@ def _check_columns(section: SourceSection, unit: Unit, schema: pa.Schema, fields
 
 
 def _problem(schema: pa.Schema, path: tuple[str, ...]) -> str | None:
-    """Why the values at a path cannot be taken as strings."""
+    """Return why the values at a path cannot be read as strings; None if they can."""
     name = ".".join(path)
     place: Any = schema
     for key in path:
@@ -131,7 +131,7 @@ def _at(rows: pa.RecordBatch, path: tuple[str, ...]) -> pa.Array:
 
 
 def _strings(values: pa.Array) -> pa.Array:
-    """Values as strings; null where the bytes are no UTF-8."""
+    """Return values as strings; null where the bytes are not UTF-8."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     is_binary = pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)

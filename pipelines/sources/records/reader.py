@@ -1,10 +1,10 @@
 """Records: documents that are text already, as JSON Lines (plain, gzip, zstd) or Parquet.
 
-Which fields of a record hold its text, its id, its address, its title and its date is said in the config; "a.b" is the field b
-of the object a. A record without an id goes by its place: the file, and the offset of its line or the number of its row. A
-large file is several units: ranges of lines or of row groups. Everything is read in columns.
+The config names the fields that hold a record's text, id, address, title and date; "a.b" is the field b of the object a. A
+record without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file
+is several units: ranges of lines or of row groups. Everything is read in columns.
 
-Limits: a repeated id is noticed within a unit. A compressed JSON Lines file is one unit.
+Limits: a repeated id is noticed only within a unit. A compressed JSON Lines file is one unit.
 """
 
 import gzip
@@ -27,25 +27,25 @@ from pipelines.sources.records.json_lines import Block
 from pipelines.units.descriptor import Unit
 
 VERSION = 1
-BAD_LINES_AT_THE_BEGINNING = 1000  # after so many, and no record, a file is no JSON Lines
+BAD_LINES_AT_THE_BEGINNING = 1000  # after this many without a record, the file is not JSON Lines
 
 _BYTES_PER_READ = 2**18  # of a compressed file
 _BROKEN_STREAM = (OSError, EOFError, zlib.error)
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """One unit a file; of a large one that can be cut, units of about 64 MB. A file of another type is a unit, to be counted.
+    """Return one unit per file, or units of about 64 MB for a large file that can be cut.
 
-    Raises SourceError for a Parquet file that cannot be opened.
+    A file of another type is a unit too, so that it is counted. Raise SourceError if a Parquet file cannot be opened.
     """
     found = [part for file in file_units(section) for part in _cut(section, file)]
     return sorted(found, key=lambda unit: unit.name)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """The documents of one unit.
+    """Yield the documents of one unit.
 
-    Raises SourceError when the file has another format than its name says, or no record has the field of the text.
+    Raise SourceError if the file's format is not that of its name, or if no record has the text field.
     """
     gathered = Gathered(section, unit)
     name = unit.uri.lower()
@@ -84,7 +84,7 @@ def _cut(section: SourceSection, file: Unit) -> list[Unit]:
 
 
 class _JsonLines:
-    """Reads the lines of one unit, and knows what to say of bad ones."""
+    """Reads the lines of one unit and reports the bad ones."""
 
     def __init__(self, section: SourceSection, unit: Unit, gathered: Gathered) -> None:
         self._section, self._unit, self._gathered = section, unit, gathered
@@ -96,7 +96,7 @@ class _JsonLines:
         self._names: list[str] | None = None  # of a record's fields, when the first one has no text
 
     def read(self) -> Iterator[Batch]:
-        """The batches but the last."""
+        """Yield the batches except the last."""
         with files.reading(full_uri(self._unit)) as stream:
             if self._unit.parameters:
                 yield from self._take_range(stream)
@@ -148,10 +148,10 @@ class _JsonLines:
         self._check(at_the_end=False)
 
     def _check(self, *, at_the_end: bool) -> None:
-        """Raise SourceError when this is no JSON Lines file, or not with these fields."""
+        """Raise SourceError if this is not a JSON Lines file, or if its records lack the text field."""
         if self._first_bad and not self._records and (at_the_end or self._gathered.broken >= BAD_LINES_AT_THE_BEGINNING):
             raise SourceError(
-                f"source {self._section.name}: {full_uri(self._unit)} is no JSON Lines file: {self._first_bad}; write one"
+                f"source {self._section.name}: {full_uri(self._unit)} is not a JSON Lines file: {self._first_bad}; write one"
                 " JSON object a line, or leave it out of sources.paths in the config"
             )
         if self._names is not None and self._fields["text"][0] not in self._names:
@@ -166,14 +166,14 @@ class _JsonLines:
         self._first_bad = self._first_bad or place
 
     def _line(self, within_block: int) -> int:
-        """The number of a line in the file, from 1."""
+        """Return the number of a line in the file, from 1."""
         if self._lines_before is None:
             self._lines_before = _lines_before(self._unit)
         return self._lines_before + self._lines + within_block + 1
 
 
 def _next_line(stream: BinaryIO, start: int) -> int:
-    """Where the first line begins that begins at `start` or later."""
+    """Return the beginning of the first line that begins at or after `start`."""
     place = start - 1
     stream.seek(place)
     while piece := stream.read(2**16):
@@ -185,7 +185,7 @@ def _next_line(stream: BinaryIO, start: int) -> int:
 
 
 def _lines_before(unit: Unit) -> int:
-    """Line ends before the first line of a unit."""
+    """Count the line ends before the first line of a unit."""
     if not unit.parameters or not unit.parameters["bytes"][0]:
         return 0
     with files.reading(full_uri(unit)) as stream:
@@ -200,7 +200,7 @@ def _lines_before(unit: Unit) -> int:
 
 @dataclass(slots=True)
 class _Counted:
-    """A stream that counts the bytes that were read of it."""
+    """A stream that counts the bytes read from it."""
 
     stream: BinaryIO
     count: int = 0
@@ -225,7 +225,7 @@ class _Counted:
 
 
 def _decompressed(stored: _Counted, name: str) -> Callable[[int], bytes]:
-    """Reads of the content, which give what there is before they raise."""
+    """Return a read function for the content; it returns all readable data before it raises."""
     if name.endswith(".gz"):
         member: Any = gzip.GzipFile(fileobj=cast(Any, stored))
         return lambda _size: member.read1(_BYTES_PER_READ)

@@ -1,7 +1,7 @@
 """Common Crawl and other web archives: WARC files (responses) and WET files (text that was extracted already).
 
-One unit a file. A response with HTTP status 200 that holds HTML or plain text is a document, and so is a WET file's
-conversion record. Everything else is counted; a record that is broken is a drop that says where.
+A file is a unit. A response with HTTP status 200 that holds HTML or plain text is a document, and so is a conversion record of
+a WET file. All other records are counted. A broken record is a drop that names its place.
 """
 
 from collections.abc import Iterator
@@ -28,18 +28,18 @@ VERSION = 4
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _PLAIN = "text/plain"
-_UNSAID = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that say nothing of the content
+_UNSAID = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that do not identify the content
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """One unit a file; also files that will be skipped, so that they are counted."""
+    """Return one unit per file, including files that will be skipped, so that they are counted."""
     return file_units(section)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """The documents of one file.
+    """Yield the documents of one file.
 
-    Raises SourceError when the file holds no WARC record at all.
+    Raise SourceError if the file holds no WARC record.
     """
     collector = Collector(section)
     if not unit.uri.endswith(_SUFFIXES):
@@ -122,7 +122,7 @@ def _take_response(collector: Collector, unit: Unit, found: WholeRecord) -> None
 
 
 def _media_type(head: Head, found: WholeRecord) -> str:
-    """What the server says; what the crawler found out, when the server says nothing or what is found out is no text."""
+    """Return the server's media type, or the crawler's if the server names none or the crawler found that it is not text."""
     identified = found.headers.get("warc-identified-payload-type", "").split(";")[0].strip().lower()
     if head.media_type in _UNSAID or (identified not in _UNSAID and not _may_be_text(identified)):
         return identified
@@ -158,7 +158,7 @@ def _take_text(collector: Collector, record: Record, data: bytes, charset: str |
 
 
 def _iso(date: str | None) -> str | None:
-    """The date, if it is one (ClueWeb's have three digits for the day)."""
+    """Return the date if it is valid (ClueWeb has dates with three digits for the day)."""
     try:
         datetime.fromisoformat(date or "")
     except ValueError:

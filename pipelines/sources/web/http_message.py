@@ -1,8 +1,7 @@
-"""An HTTP response as a WARC record holds it: status, type, and the body with its encodings undone.
+"""Parses an HTTP response in a WARC record: status, type, and the decoded body.
 
-Archives break the rules in ways of their own: headers end in a bare line feed (ClueWeb), and encodings are named that the
-archiver has undone already. FastWARC's own parser passes over a truncated or wrongly chunked body without a word, so the
-message is taken apart here.
+Archives break the rules: header lines end in a bare line feed (ClueWeb), and headers name encodings that the archiver has
+already removed. FastWARC's own parser silently accepts a truncated or wrongly chunked body, so the message is parsed here.
 """
 
 import io
@@ -21,7 +20,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
 
 
 class MessageError(ValueError):
-    """A broken message; the text says what is wrong with it."""
+    """A broken message; the text names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Head:
     """The status line and the headers that matter."""
 
     status: int
-    media_type: str  # "text/html", in lower case; "" when it is not said
+    media_type: str  # "text/html", in lower case; "" if there is none
     charset: str | None
     transfer_encodings: tuple[str, ...]
     content_encodings: tuple[str, ...]
@@ -37,7 +36,7 @@ class Head:
 
 
 def parse_head(block: bytes) -> Head:
-    """The head of a response. Raises MessageError when it does not begin like one."""
+    """Parse the head of a response. Raise MessageError if it does not begin like one."""
     status = _STATUS.match(block)
     if not status:
         raise MessageError("no HTTP status line")
@@ -61,9 +60,9 @@ def parse_head(block: bytes) -> Head:
 
 
 def body(block: bytes, head: Head, max_bytes: int) -> bytes:
-    """The body, unchunked and decompressed: at most `max_bytes` + 1 of it, so that a bomb does not go off.
+    """Return the body, unchunked and decompressed: at most `max_bytes` + 1 of it, as a guard against compression bombs.
 
-    Raises MessageError when an encoding breaks off or does not hold.
+    Raise MessageError if an encoding is broken or incomplete.
     """
     data = block[head.bytes :]
     if "chunked" in head.transfer_encodings and _CHUNK_SIZE.match(data):
@@ -75,7 +74,7 @@ def body(block: bytes, head: Head, max_bytes: int) -> bytes:
 
 
 def unchunked(data: bytes) -> bytes:
-    r"""The chunks joined.
+    r"""Return the joined chunks; their lines may end in a bare line feed.
 
     >>> unchunked(b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")
     b'abcde'
@@ -104,12 +103,12 @@ def _names(header: str) -> tuple[str, ...]:
 
 
 def _is_undone(encoding: str, data: bytes) -> bool:
-    """Whether the archiver has decompressed the body already."""
+    """Return whether the archiver has already decompressed the body."""
     if encoding in ("gzip", "x-gzip"):
         return not data.startswith(b"\x1f\x8b")
     if encoding == "zstd":
         return not data.startswith(b"\x28\xb5\x2f\xfd")
-    return data[:64].lstrip().startswith((b"<", b"\xef\xbb\xbf<"))  # no deflate or Brotli stream that matters begins so
+    return data[:64].lstrip().startswith((b"<", b"\xef\xbb\xbf<"))  # no realistic deflate or Brotli stream begins like this
 
 
 def _inflate(data: bytes, limit: int, window_bits: int) -> bytes:
@@ -128,7 +127,7 @@ def _inflate(data: bytes, limit: int, window_bits: int) -> bytes:
 
 
 def _deflate(data: bytes, limit: int) -> bytes:
-    """What is named deflate should be a zlib stream and often is a bare one."""
+    """Inflate a body named deflate, which should be a zlib stream and often is a raw one."""
     is_zlib = len(data) > 1 and data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
     return _inflate(data, limit, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 

@@ -1,11 +1,10 @@
-"""The records of a WARC file, with everything broken in it found and passed over.
+"""Reads the records of a WARC file, and finds and skips everything that is broken in it.
 
-FastWARC reads; what it does not tell (a gzip stream that ends too early, a record whose length is wrong) or cannot go
-past (garbage, a damaged gzip member) is checked and stepped over here. For that a record is held back until the next one
-has begun where it should.
+FastWARC reads. This module checks what FastWARC does not report (a gzip stream that ends too early, a record whose length is
+wrong) and skips what stops it (garbage, a damaged gzip member). To do so, a record is held back until the next one has begun
+where it should.
 
-Limits: when a whole file is one gzip member, a place in it has no offset of its own (records then have none), and nothing
-after the first damage can be read.
+Limits: if a whole file is one gzip member, its records have no offsets, and nothing after the first damage can be read.
 """
 
 import re
@@ -16,9 +15,9 @@ from typing import BinaryIO
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
-MAX_BLOCK_BYTES = 32 * 2**20  # of a record that is kept in memory; of a longer one only the beginning is read
+MAX_BLOCK_BYTES = 32 * 2**20  # of a record in memory; only the beginning of a longer one is read
 _BEGINNING_BYTES = 2**16
-_WINDOW_BYTES = 2**18  # of the file, while looking for a place to go on
+_WINDOW_BYTES = 2**18  # of the file, in the search for the next record
 _GZIP = b"\x1f\x8b\x08"
 _MEMBER = re.compile(re.escape(_GZIP))
 _PLAIN = re.compile(rb"(?:(?<=\n)|\A)WARC/[01]\.\d{1,2}\r?\n")
@@ -60,7 +59,7 @@ class WholeRecord:
 
 @dataclass(slots=True)
 class Broken:
-    """A stretch of the file that is no whole record."""
+    """A stretch of the file that is not a whole record."""
 
     offset: int | None
     detail: str
@@ -70,14 +69,14 @@ class Broken:
 
 @dataclass(slots=True)
 class _Frame:
-    """Where a record that begins at some offset ends, or what is wrong with it."""
+    """The end of a record that begins at some offset, and what is wrong with it."""
 
     end: int
     problem: str | None = None
 
 
 def records(stream: BinaryIO, size: int) -> Iterator[WholeRecord | Broken]:
-    """All records of a file of `size` stored bytes, in order, those of every type; `stream` can seek."""
+    """Yield all records of a file of `size` stored bytes, of every type, in order; `stream` must be seekable."""
     file = _File(stream, size)
     start: int | None = 0
     while start is not None and start < size:
@@ -85,7 +84,7 @@ def records(stream: BinaryIO, size: int) -> Iterator[WholeRecord | Broken]:
 
 
 def _stretch(file: "_File", start: int) -> Generator[WholeRecord | Broken, None, int | None]:
-    """Read from `start` until the end or the first damage; returns where to go on, or None."""
+    """Read from `start` to the end or the first damage; return where to continue, or None."""
     held: WholeRecord | None = None  # read, but not yet confirmed
     current: WholeRecord | None = None  # its header is read, its block not yet
     file.stream.seek(start)
@@ -115,7 +114,7 @@ def _header(record: WarcRecord, has_offsets: bool) -> WholeRecord:
 
 
 def _at_end(file: "_File", start: int, held: WholeRecord | None) -> Iterator[WholeRecord | Broken]:
-    """The last record, and what follows it. A gzip stream that was cut off ends here without an error."""
+    """Yield the last record and what follows it. A gzip stream that was cut off ends here without an error."""
     if held is None:
         yield Broken(start, "holds no record", is_end=True)
         return
@@ -135,7 +134,7 @@ def _at_end(file: "_File", start: int, held: WholeRecord | None) -> Iterator[Who
 def _after_damage(
     file: "_File", start: int, held: WholeRecord | None, current: WholeRecord | None, damage: str
 ) -> Generator[WholeRecord | Broken, None, int | None]:
-    """Say what was broken, once, and find the place to go on: always after `start`."""
+    """Report the damage once and return the place to continue, which is always after `start`."""
     if current:
         if held:
             yield held
@@ -155,13 +154,13 @@ def _after_damage(
         yield Broken(held.offset, frame.problem, held.record_id, is_end=on is None)
         return on
     yield held
-    if on != frame.end:  # else the damage lies in the record that begins there: it is met again, at once
+    if on != frame.end:  # else the damage is in the record that begins there, which is read next
         yield Broken(frame.end, damage, is_end=on is None)
     return on
 
 
 class _File:
-    """The stored bytes: where records begin and end in them."""
+    """Finds where records begin and end in the stored bytes."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream, self.size = stream, size
@@ -169,20 +168,20 @@ class _File:
         self.has_offsets = not self.is_gzip or self._has_a_member_each()
 
     def frame(self, offset: int | None) -> _Frame:
-        """Look at the record that begins at this offset once more, by itself: is it whole, and where does it end?
+        """Check the record that begins at this offset on its own: is it whole, and where does it end?
 
-        Without an offset: the whole file at once.
+        Without an offset, check the whole file.
         """
         if offset is None:
             return self._gzip_stream()
         return self._gzip_frame(offset) if self.is_gzip else self._plain_frame(offset)
 
     def is_blank(self, offset: int) -> bool:
-        """Whether nothing but line ends and NULs (some writers pad) follows."""
+        """Return whether only line ends and NULs follow (some writers pad)."""
         return not self._bytes_at(offset, _WINDOW_BYTES).strip(b"\r\n\0 ")
 
     def next_start(self, after: int | None) -> int | None:
-        """The first place after this one where a record begins; None when there is none."""
+        """Return the first place after this one where a record begins, or None."""
         if after is None or not self.has_offsets:
             return None
         place = after + 1
@@ -199,19 +198,19 @@ class _File:
         return self.stream.read(count)
 
     def _has_a_member_each(self) -> bool:
-        """Whether records and gzip members begin together, as far as the first one tells."""
+        """Return whether every record is a gzip member, judging by the first one."""
         first = self._gzip_frame(0)
         if first.problem in (_HOLDS_MORE, _ENDS_ELSEWHERE):
             return False
         return first.problem is None or first.end >= self.size or self.next_begins(first.end)
 
     def next_begins(self, offset: int) -> bool:
-        """Whether a record begins here."""
+        """Return whether a record begins here."""
         stored = self._bytes_at(offset, _OVERLAP_BYTES)
         return _begins_a_record(stored) if self.is_gzip else _PLAIN.match(stored) is not None
 
     def _gzip_stream(self) -> _Frame:
-        """Inflate all members, for their checksums and for the file's end."""
+        """Inflate all members to check their checksums and the file's end."""
         inflater, place = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
         while stored := self._bytes_at(place, _WINDOW_BYTES):
             place += len(stored)
@@ -269,7 +268,7 @@ class _File:
 
 
 def _block(head: bytes) -> tuple[int, int]:
-    """Where a record's block begins, and its Content-Length, by the beginning of the record."""
+    """Return where a record's block begins, and its Content-Length, from the beginning of the record."""
     end = _HEAD_END.search(head)
     length = _LENGTH.search(head, 0, end.end() if end else len(head))
     return (end.end() if end else len(head)), (int(length[1]) if length else 0)

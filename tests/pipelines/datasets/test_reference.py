@@ -111,11 +111,11 @@ def test_odd_lines_that_are_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b'{"t": "x"}\n{"t": ', "a.jsonl, line 2: is no JSON"),
+        (b'{"t": "x"}\n{"t": ', "a.jsonl, line 2: is not JSON"),
         (b'["x"]\n', "a.jsonl, line 1: holds list where an object should be"),
-        (b"\n\n" + b"[" * 200_000, "a.jsonl, line 3: is no JSON"),
+        (b"\n\n" + b"[" * 200_000, "a.jsonl, line 3: is not JSON"),
         (b'{"t": "\xff"}\n', "a.jsonl, line 1: is not UTF-8"),
-        (b'{"t": ' + b"1" * 5_000 + b"}\n", "a.jsonl, line 1: is no JSON"),
+        (b'{"t": ' + b"1" * 5_000 + b"}\n", "a.jsonl, line 1: is not JSON"),
         (b"", "a.jsonl: holds no line"),
         (b"\n \n", "a.jsonl: holds no line"),
         (b'{"n": 1}\n', "a.jsonl: no line has text in any field"),
@@ -134,7 +134,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> No
 )
 def test_a_broken_archive(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(data)
-    with pytest.raises(BenchmarkError, match=r"a\.jsonl\.gz: breaks off or is no gzip behind line \d+ .*; fetch it again"):
+    with pytest.raises(BenchmarkError, match=r"a\.jsonl\.gz: breaks off or is not gzip after line \d+ .*; fetch it again"):
         prepared(tmp_path, "*.gz")
 
 

@@ -96,7 +96,7 @@ def test_units_are_cut_by_size_and_named_by_their_files(tmp_path: Path, monkeypa
 def test_a_declared_encoding_is_used_and_checked(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("żółć".encode("iso8859-2"))
     assert [row["text"] for row in read(tmp_path, encoding="latin2")[0].values()] == ["żółć"]
-    with pytest.raises(SourceError, match="'klingon' is no encoding"):
+    with pytest.raises(SourceError, match="'klingon' is not an encoding"):
         read(tmp_path, encoding="klingon")
 
 

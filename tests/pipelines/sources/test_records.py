@@ -228,14 +228,14 @@ def test_a_line_beyond_all_bounds_is_skipped_in_little_memory(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", b"The mill stood by the brook.\n", r"a\.jsonl is no JSON Lines file: line 1: not JSON: Expecting value"),
-        ("a.json", b'[\n {\n  "text": "a"\n }\n]\n', r"is no JSON Lines file: line 1: not JSON"),
-        ("a.json", b'[{"text": "a"}]', r"is no JSON Lines file: line 1: the line is JSON, but no object"),
-        ("a.jsonl", b'{"x":' * 100_000 + b"\n", r"is no JSON Lines file: line 1: not JSON: nested too deeply"),
-        ("a.jsonl", b"oops\n" * 5000, r"is no JSON Lines file: line 1: not JSON"),
-        ("a.jsonl.gz", b'{"text": "a"}\n', r"is no JSON Lines file: after line 0, by byte .*Not a gzip"),
-        ("a.jsonl.zst", b'{"text": "a"}\n', r"is no JSON Lines file: after line 0, by byte .*ZSTD"),
-        ("a.parquet", b"PAR1 nothing", r"a\.parquet is no Parquet file, or breaks off"),
+        ("a.jsonl", b"The mill stood by the brook.\n", r"a\.jsonl is not a JSON Lines file: line 1: not JSON: Expecting value"),
+        ("a.json", b'[\n {\n  "text": "a"\n }\n]\n', r"is not a JSON Lines file: line 1: not JSON"),
+        ("a.json", b'[{"text": "a"}]', r"is not a JSON Lines file: line 1: the line is JSON, but no object"),
+        ("a.jsonl", b'{"x":' * 100_000 + b"\n", r"is not a JSON Lines file: line 1: not JSON: nested too deeply"),
+        ("a.jsonl", b"oops\n" * 5000, r"is not a JSON Lines file: line 1: not JSON"),
+        ("a.jsonl.gz", b'{"text": "a"}\n', r"is not a JSON Lines file: after line 0, by byte .*Not a gzip"),
+        ("a.jsonl.zst", b'{"text": "a"}\n', r"is not a JSON Lines file: after line 0, by byte .*ZSTD"),
+        ("a.parquet", b"PAR1 nothing", r"a\.parquet is not a Parquet file, or breaks off"),
         ("a.jsonl", b'{"id": 1, "content": "a"}\n', r"no record has a field 'text'; its fields are id, content: name the one"),
     ],
 )

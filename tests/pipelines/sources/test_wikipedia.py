@@ -186,7 +186,7 @@ def test_a_broken_file_gives_the_pages_before_and_one_drop(
 )
 def test_what_is_no_dump_is_an_error_with_file_place_and_fix(name: str, content: bytes, why: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(SourceError, match="is no MediaWiki XML dump") as error:
+    with pytest.raises(SourceError, match="is not a MediaWiki XML dump") as error:
         read(tmp_path)
     assert why in str(error.value) and str(tmp_path / name) in str(error.value) and "sources.paths" in str(error.value)
 
