@@ -106,7 +106,7 @@ def test_a_file_that_breaks_off(project: Project, kind: str, name: str, data: by
     project.write(kind, of_source="bad_share_limit = 1.0", **{name: data})
     line = project.refuses()
     assert line.startswith(f"source s: a file below {project.input} breaks off (1 in all): {place}")
-    assert line.endswith('; fetch it again, or keep what stands before that place with sources.cut_off_files = "drop"')
+    assert line.endswith('; fetch it again, or keep what precedes that place with sources.cut_off_files = "drop"')
     if kind != "books":
         assert project.build("--set", "sources.0.cut_off_files=drop") == (0, "")
 
@@ -115,14 +115,19 @@ def test_a_file_that_breaks_off(project: Project, kind: str, name: str, data: by
     ("kind", "name", "data", "line"),
     [
         ("wikipedia", "a.txt", WIKI, "source s: none of the 1 files below {input} that match sources.paths has a name that"),
-        ("wikipedia", "a.xml", BOOK, "source s: {input}/a.xml is no MediaWiki XML dump: line 1: "),
+        ("wikipedia", "a.xml", BOOK, "source s: {input}/a.xml is not a MediaWiki XML dump: line 1: "),
         (
             "wikipedia",
             "a.xml",
             b"<html><body/></html>",
-            "source s: {input}/a.xml is no MediaWiki XML dump: its root element is <html>",
+            "source s: {input}/a.xml is not a MediaWiki XML dump: its root element is <html>",
         ),
-        ("wikipedia", "a.xml.bz2", bz2.compress(WIKI)[:-100], "source s: {input}/a.xml.bz2 is no MediaWiki XML dump: the comp"),
+        (
+            "wikipedia",
+            "a.xml.bz2",
+            bz2.compress(WIKI)[:-100],
+            "source s: {input}/a.xml.bz2 is not a MediaWiki XML dump: the co",
+        ),
         ("books", "a.mobi", BOOK, "source s: none of the 1 files below {input} that match sources.paths has a name that"),
         ("books", "a.txt", bytes(range(256)) * 40, "source s: 100.0% of 1 documents cannot be read (1 undecodable), more than"),
         ("books", "a.txt.gz", BOOK, "source s: 100.0% of 1 documents cannot be read (1 unreadable), more than"),
@@ -152,7 +157,7 @@ def test_a_repaired_input_carries_on_with_what_was_finished(project: Project, ca
     project.write("wikipedia", **{"a.xml": BOOK})
     config = project.config.read_text().replace("[[sources]]", other + "[[sources]]", 1)
     project.config.write_text(config)
-    assert "is no MediaWiki XML dump" in project.refuses()
+    assert "is not a MediaWiki XML dump" in project.refuses()
     (project.input / "a.xml").write_bytes(WIKI)
     code = cli.main(["build", str(project.config), "--out", str(project.out), "--workers", "1"])
     assert code == 0

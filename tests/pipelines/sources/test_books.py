@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import FIXTURES, SHARED
 
 from pipelines.config import SourceSection
 from pipelines.contract.ledger import add
 from pipelines.sources import books
 from pipelines.sources.listing import SourceError
 
-HERE = Path(__file__).resolve()
-FIXTURES = HERE.parents[1] / "data" / "books"
-DATA = HERE.parents[2] / ".." / "shared" / "data" / "books"
+BOOKS = FIXTURES / "books"
+DATA = SHARED / "books"
 
 Rows = dict[str, dict[str, Any]]
 
@@ -35,7 +35,7 @@ def read(folder: Path, **fields: Any) -> tuple[Rows, Rows, dict[str, int], int]:
 
 
 def test_the_fixtures_come_out_exactly() -> None:
-    documents, drops, skipped, _ = read(FIXTURES)
+    documents, drops, skipped, _ = read(BOOKS)
     assert {path: (row["title"], row["text"]) for path, row in documents.items()} == {
         "aozora_sjis.txt": ("水車", "水車\n山田太郎\n\n　水車が回る。\n　川の音がする。"),
         "gutenberg.txt": (
@@ -49,9 +49,9 @@ def test_the_fixtures_come_out_exactly() -> None:
 
 
 def test_compressed_files_are_the_same_documents(tmp_path: Path) -> None:
-    for path in FIXTURES.iterdir():
+    for path in BOOKS.iterdir():
         (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-    plain, packed = read(FIXTURES)[0], read(tmp_path)[0]
+    plain, packed = read(BOOKS)[0], read(tmp_path)[0]
     assert {f"{path}.gz": row["text"] for path, row in plain.items()} == {path: row["text"] for path, row in packed.items()}
 
 
