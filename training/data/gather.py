@@ -1,7 +1,7 @@
-"""Kernels that read tokens out of the maps: one call for a batch, whatever the number of runs that it touches.
+"""Kernels that read tokens from the maps: one call per batch, whatever the number of runs it touches.
 
-A span is (run, document of the run, first token, tokens); a document's tokens are those of the map and, where the layout
-puts a separator behind documents, one more.
+A span is (run, document of the run, first token, tokens). A document's tokens are those of the map, plus one where the
+layout puts a separator after documents.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Spans:
     """The spans of N rows."""
 
     runs: Numbers  # (S,)
-    documents: Numbers  # (S,) of the run
-    first: Numbers  # (S,) token of the document
+    documents: Numbers  # (S,) number within the run
+    first: Numbers  # (S,) first token, within the document
     tokens: Numbers  # (S,) separator included
     row_spans: Numbers  # (N + 1,)
 
 
 def _pointer(typing_context: Any, address: Any) -> Any:  # pragma: no cover (compiled)
-    """An address as an untyped pointer, for carray."""
+    """Turn an address into an untyped pointer, for carray."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
@@ -45,7 +45,7 @@ array_at: Any = carray
 
 @numba.njit(inline="always")
 def run_offsets(addresses: Any, documents: Any, run: Any) -> Any:  # pragma: no cover (compiled)
-    """The mapped offsets of a run: (documents of the run + 1,)."""
+    """Return the mapped offsets of a run: (documents of the run + 1,)."""
     return array_at(pointer(addresses[run]), (documents[run + 1] - documents[run] + 1,), np.int32)
 
 
@@ -53,8 +53,8 @@ def run_offsets(addresses: Any, documents: Any, run: Any) -> Any:  # pragma: no 
 def _cut_stream(
     runs: Any, starts: Any, lengths: Any, separated: Any, documents: Any, offsets_at: Any, out: Any, row_spans: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """Spans of rows that start at these places of these runs and go on through the runs behind; returns their number."""
-    made = 0
+    """Write the spans of rows that start at these places of these runs and may continue into the next; return their number."""
+    spans = 0
     for row in range(len(runs)):
         run, left = runs[row], lengths[row]
         offsets = run_offsets(offsets_at, documents, run)
@@ -73,26 +73,27 @@ def _cut_stream(
                 offsets = run_offsets(offsets_at, documents, run)
             size = min(np.int64(offsets[document + 1] - offsets[document]) + separated - first, left)
             if size > 0:
-                out[0, made], out[1, made], out[2, made], out[3, made] = run, document, first, size
-                made += 1
+                out[0, spans], out[1, spans], out[2, spans], out[3, spans] = run, document, first, size
+                spans += 1
                 left -= size
             document, first = document + 1, 0
-        row_spans[row + 1] = made
-    return made
+        row_spans[row + 1] = spans
+    return spans
 
 
 def cut_stream(maps: Maps, positions: Numbers, lengths: Numbers, *, separated: bool) -> Spans:
-    """The spans of rows of the joined stream: positions and lengths (N,), in tokens of all runs."""
+    """Return the spans of rows cut from the joined stream: positions and lengths (N,), in tokens over all runs."""
     runs = np.searchsorted(maps.joined, positions, side="right") - 1
     last = np.searchsorted(maps.joined, positions + lengths, side="left") - 1
     maps.need(runs)
     for between in np.flatnonzero(last > runs).tolist():
         maps.need(np.arange(runs[between], last[between] + 1))
-    out = np.empty((4, int(lengths.sum())), np.int64)  # a span has a token at least; untouched pages cost nothing
+    out = np.empty((4, int(lengths.sum())), np.int64)  # a span has at least one token; untouched pages cost nothing
     row_spans = np.zeros(len(runs) + 1, np.int64)
     starts = positions - maps.joined[runs]
-    made = _cut_stream(runs, starts, lengths, int(separated), maps.documents, maps.addresses.offsets, out, row_spans)
-    return Spans(out[0, :made].copy(), out[1, :made].copy(), out[2, :made].copy(), out[3, :made].copy(), row_spans)
+    count = _cut_stream(runs, starts, lengths, int(separated), maps.documents, maps.addresses.offsets, out, row_spans)
+    columns = [column[:count].copy() for column in out]
+    return Spans(columns[0], columns[1], columns[2], columns[3], row_spans)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -100,7 +101,7 @@ def _copy(
     runs: Any, documents: Any, first: Any, tokens: Any, separator: Any, count: Any, tokens_at: Any, offsets_at: Any, like: Any,
     out: Any, out_at: Any,
 ) -> Any:  # fmt: skip  # pragma: no cover (compiled)
-    """Copy spans one behind the other; returns the highest id, and the first span that lies outside its document or -1."""
+    """Copy spans one after the other; return the highest id, and the first span that lies outside its document, or -1."""
     highest, at = np.int64(-1), 0
     for span in range(len(runs)):
         run, document = runs[span], documents[span]
@@ -112,7 +113,7 @@ def _copy(
         ends = tokens[span] - text
         if first[span] < 0 or text < 0 or ends > (separator >= 0):
             return highest, span
-        # indices that begin at 0 need no check for negative ones: the loop becomes vector instructions
+        # indices that begin at 0 are never negative: without that check the loop is vectorised
         ids = array_at(pointer(tokens_at[run] + np.uint64(begin * like.itemsize)), (text,), like.dtype)
         into = array_at(pointer(out_at + np.uint64(at * 4)), (text,), np.int32)
         largest = np.uint32(0)
@@ -128,15 +129,15 @@ def _copy(
 
 
 def copy_spans(maps: Maps, spans: Spans, separator: int | None) -> tuple[NDArray[np.int32], int, int]:
-    """The ids of spans, the highest of a document's, and the number of the first span that lies outside its document or -1."""
+    """Return the ids of spans, the highest id of a document, and the first span that lies outside its document, or -1."""
     maps.need(spans.runs)
     out = np.empty(int(spans.tokens.sum()), np.int32)
     end = -1 if separator is None else separator
     like = maps.run(int(spans.runs[0])).tokens[:0] if len(spans.runs) else np.empty(0, np.uint16)
-    places = maps.addresses
+    addresses = maps.addresses
     highest, wrong = _copy(
-        spans.runs, spans.documents, spans.first, spans.tokens, end, maps.documents, places.tokens, places.offsets, like, out,
-        np.uint64(out.ctypes.data),
+        spans.runs, spans.documents, spans.first, spans.tokens, end, maps.documents, addresses.tokens, addresses.offsets, like,
+        out, np.uint64(out.ctypes.data),
     )  # fmt: skip
     return out, int(highest), int(wrong)
 
@@ -145,35 +146,35 @@ def copy_spans(maps: Maps, spans: Spans, separator: int | None) -> tuple[NDArray
 def _sentences(
     runs: Any, documents: Any, first: Any, tokens: Any, count: Any, offsets_at: Any, starts_at: Any, out: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """Places where sentences start in spans that lie one behind the other, every span's first token included."""
-    made, at = 0, 0
+    """Write where sentences start in consecutive spans, every span's first token included; return how many."""
+    places, at = 0, 0
     for span in range(len(runs)):
         run, document = runs[span], documents[span]
         offsets = run_offsets(offsets_at, count, run)
         starts = array_at(pointer(starts_at[run]), (np.int64(offsets[document + 1]),), np.uint32)
-        low, high = np.int64(offsets[document]), np.int64(offsets[document + 1])  # the first start behind the span's
+        low, high = np.int64(offsets[document]), np.int64(offsets[document + 1])  # the first start after the span's
         while low < high:
             middle = (low + high) // 2
             if starts[middle] <= first[span]:
                 low = middle + 1
             else:
                 high = middle
-        out[made] = at
-        made += 1
+        out[places] = at
+        places += 1
         last = first[span]
         while low < offsets[document + 1] and last < starts[low] < first[span] + tokens[span]:
             last = np.int64(starts[low])
-            out[made] = at + last - first[span]
-            made, low = made + 1, low + 1
+            out[places] = at + last - first[span]
+            places, low = places + 1, low + 1
         at += tokens[span]
-    return made
+    return places
 
 
 def sentence_places(maps: Maps, spans: Spans) -> Numbers:
-    """Places in the ids of spans where a sentence starts, or what is left of one that a span begins within: (K,)."""
+    """Return the places in the ids of spans where a sentence starts, or its rest if a span begins within it: (K,)."""
     out = np.empty(int(spans.tokens.sum()), np.int64)
-    places = maps.addresses
-    made = _sentences(
-        spans.runs, spans.documents, spans.first, spans.tokens, maps.documents, places.sentence_offsets, places.sentences, out
+    at = maps.addresses
+    count = _sentences(
+        spans.runs, spans.documents, spans.first, spans.tokens, maps.documents, at.sentence_offsets, at.sentences, out
     )
-    return out[:made].copy()
+    return out[:count].copy()

@@ -1,7 +1,7 @@
-"""The runs of a split: counts of all of them in memory, maps of those that were asked for.
+"""The runs of a split: the counts of all are in memory, and runs are mapped when they are needed.
 
-A run is a record batch of a part (see shards.py). A table of one line a run is all that a stream of any size costs;
-kernels reach the mapped columns by their addresses, so that one call reads from any number of runs.
+A run is a record batch of a part (see shards.py). A stream of any size costs a table of one line per run. Kernels reach
+the mapped columns by their addresses, so one call reads from any number of runs.
 """
 
 import threading
@@ -20,12 +20,12 @@ from training.data.shards import TokenDataset
 
 RUN = np.dtype(
     [
-        ("part", "<u4"),  # number of the part, over all sources of the split in the order of their streams
+        ("part", "<u4"),  # number of the part, over all sources of the split in stream order
         ("documents", "<u4"),
         ("tokens", "<i8"),
     ]
 )
-EAGER_PARTS = 256  # so many are opened at once, so that what is broken shows before the first step
+EAGER_PARTS = 256  # up to so many are opened at the start: a broken part fails before the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class PartOfStream:
 
 
 def parts_of(dataset: TokenDataset, split: str) -> list[PartOfStream]:
-    """The parts of a split in the order of the streams: sources by name, languages by name, parts by path."""
+    """Return the parts of a split in stream order: sources by name, languages by name, parts by path."""
     return [
         PartOfStream(part, source, part.table.split("/")[3])
         for source in dataset.sources(split)
@@ -47,13 +47,13 @@ def parts_of(dataset: TokenDataset, split: str) -> list[PartOfStream]:
 
 
 def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool, sentences: bool = False) -> NDArray[Any]:
-    """One line a run: (R,) of RUN. Opens every part, one after the other.
+    """Open every part in turn and return one line per run: (R,) of RUN.
 
-    `verify` compares sha256, `sentences` looks at every sentence start. Raises ShardError.
+    `verify` also checks sha256, `sentences` every sentence start. Raises ShardError.
     """
     lines: list[tuple[int, int, int]] = []
-    for number, of in enumerate(parts):
-        for run in _runs(dataset, of.part, verify=verify):
+    for number, entry in enumerate(parts):
+        for run in _runs(dataset, entry.part, verify=verify):
             if sentences:
                 check_sentences(run)
             lines.append(line_of(number, run))
@@ -61,7 +61,7 @@ def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool,
 
 
 def line_of(part: int, run: ShardRun) -> tuple[int, int, int]:
-    """A run's line of the table."""
+    """Return a run's line of the table."""
     return part, run.documents, _tokens(run)
 
 
@@ -82,7 +82,7 @@ def check_sentences(run: ShardRun) -> None:
 
 @dataclass(slots=True)
 class Addresses:
-    """Of the mapped columns, by run: 0 where the part is not open. (R,) uint64 each."""
+    """Addresses of the mapped columns by run, (R,) uint64 each: 0 where the part is not open."""
 
     tokens: NDArray[np.uint64]
     offsets: NDArray[np.uint64]
@@ -92,14 +92,14 @@ class Addresses:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Maps:
-    """The runs of a split. `documents` and `joined` count over all runs, in the order of the streams."""
+    """The runs of a split. `documents` and `joined` count over all runs, in stream order."""
 
     parts: list[PartOfStream]
     open_part: Callable[[PartOfStream], list[ShardRun]]
-    part: NDArray[np.int64]  # (R,) of each run
+    part: NDArray[np.int64]  # (R,): the part of each run
     documents: NDArray[np.int64]  # (R + 1,): run r has the documents documents[r] .. documents[r + 1] - 1
-    joined: NDArray[np.int64]  # (R + 1,): tokens before run r, a separator behind every document included if there is one
-    separated: bool  # there is one
+    joined: NDArray[np.int64]  # (R + 1,): tokens before run r, including a separator after every document if there is one
+    separated: bool  # whether there is a separator
     sources: dict[str, range]  # runs of each source's stream
     addresses: Addresses
     _opened: dict[int, list[ShardRun]] = field(default_factory=dict[int, list[ShardRun]])  # by part; keeps the maps
@@ -107,7 +107,7 @@ class Maps:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def need(self, runs: NDArray[np.int64]) -> None:
-        """Open the parts of these runs, if they are not. Raises ShardError."""
+        """Open the parts of these runs that are not open yet. Raises ShardError."""
         wanted = self.part[runs]
         closed = ~self._is_open[wanted]
         if closed.any():
@@ -116,28 +116,28 @@ class Maps:
                     self._open(number)
 
     def opened(self) -> int:
-        """Number of parts that are open."""
+        """Return the number of open parts."""
         return len(self._opened)
 
     def runs_of(self, part: int) -> range:
-        """Numbers of the runs of a part."""
+        """Return the numbers of the runs of a part."""
         first, last = np.searchsorted(self.part, [part, part + 1])
         return range(int(first), int(last))
 
     def run(self, number: int) -> ShardRun:
-        """A run, opened."""
+        """Return a run; opens its part if needed."""
         self.need(np.array([number]))
         part = int(self.part[number])
         return self._opened[part][number - self.runs_of(part).start]
 
     def groups(self, runs: range) -> list[range]:
-        """These runs of a source, language by language."""
+        """Split these runs of a source by language."""
         languages = [self.parts[part].language for part in self.part[runs.start : runs.stop].tolist()]
         ends = [runs.start + at for at in range(1, len(languages)) if languages[at] != languages[at - 1]]
         return [range(first, last) for first, last in pairwise([runs.start, *ends, runs.stop])]
 
     def path(self, run: int) -> str:
-        """The file of a run."""
+        """Return the file of a run."""
         return self.run(run).path
 
     def _open(self, number: int) -> None:
@@ -145,11 +145,11 @@ class Maps:
             return
         runs = self.open_part(self.parts[number])
         numbers = self.runs_of(number)
-        documents, joined = (np.diff(of[numbers.start : numbers.stop + 1]) for of in (self.documents, self.joined))
-        found = [(run.documents, _tokens(run) + run.documents * self.separated) for run in runs]
-        if found != list(zip(documents.tolist(), joined.tolist(), strict=True)):
+        documents, joined = (np.diff(counts[numbers.start : numbers.stop + 1]) for counts in (self.documents, self.joined))
+        sizes = [(run.documents, _tokens(run) + run.documents * self.separated) for run in runs]
+        if sizes != list(zip(documents.tolist(), joined.tolist(), strict=True)):
             raise ShardError(
-                f"{self.parts[number].part.path}: has other documents than the row index was built of; remove the index"
+                f"{self.parts[number].part.path}: does not hold the documents that the row index was built from; remove the index"
             )
         for place, run in zip(numbers, runs, strict=True):
             self.addresses.tokens[place] = run.tokens.ctypes.data
@@ -161,25 +161,25 @@ class Maps:
 
 
 def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[Any], *, separated: bool) -> Maps:
-    """The runs of a table. Sizes of all files are compared; up to 256 parts are opened now, more of them when asked for.
+    """Return the runs of a table. Checks the sizes of all files; opens the parts now if there are at most EAGER_PARTS.
 
-    Raises ShardError for a file that is missing, truncated or another; DatasetError when the table has other parts.
+    Raises ShardError for a file that is missing or has another size; DatasetError if the table has other parts.
     """
-    if not np.array_equal(np.unique(table["part"]), np.flatnonzero([of.part.rows > 0 for of in parts])):
+    if not np.array_equal(np.unique(table["part"]), np.flatnonzero([entry.part.rows > 0 for entry in parts])):
         raise DatasetError("the table of runs names other parts than the manifest")
-    made = maps_of_table(parts, table, lambda of: _runs(dataset, of.part), separated=separated)
+    maps = maps_of_table(parts, table, lambda entry: _runs(dataset, entry.part), separated=separated)
     if len(parts) <= EAGER_PARTS:
-        made.need(np.arange(len(table)))
+        maps.need(np.arange(len(table)))
     else:
-        for of in parts:
-            _check_size(files.join(dataset.uri, of.part.path), of.part)
-    return made
+        for entry in parts:
+            _check_size(files.join(dataset.uri, entry.part.path), entry.part)
+    return maps
 
 
 def maps_of_table(
     parts: list[PartOfStream], table: NDArray[Any], open_part: Callable[[PartOfStream], list[ShardRun]], *, separated: bool
 ) -> Maps:
-    """The runs of a table, none of them open yet; `open_part` gives the runs of a part that are in the table."""
+    """Return the runs of a table, none of them open; `open_part` returns the runs of a part that are in the table."""
     documents = table["documents"].astype(np.int64)
     return Maps(
         parts,
@@ -195,11 +195,12 @@ def maps_of_table(
 
 
 def _runs_by_source(parts: list[PartOfStream], part: NDArray[np.uint32]) -> dict[str, range]:
-    found: dict[str, range] = {}
+    runs: dict[str, range] = {}
     bounds = np.searchsorted(part, np.arange(len(parts) + 1, dtype=part.dtype)).tolist()
-    for of, (first, last) in zip(parts, pairwise(bounds), strict=True):
-        found[of.source] = range(found[of.source].start if of.source in found else first, last)
-    return found
+    for entry, (first, last) in zip(parts, pairwise(bounds), strict=True):
+        source = entry.source
+        runs[source] = range(runs[source].start if source in runs else first, last)
+    return runs
 
 
 def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -207,7 +208,7 @@ def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[ShardRun]:
-    """The runs of a part, but for empty ones."""
+    """Return the runs of a part that are not empty."""
     return [run for run in shards.open_part(dataset.uri, dataset.manifest, part, verify=verify) if run.documents]
 
 
@@ -218,4 +219,4 @@ def _tokens(run: ShardRun) -> int:
 def _check_size(path: str, part: Part) -> None:
     size = files.size(path) if files.exists(path) else None
     if size != part.bytes:
-        raise ShardError(f"{path}: has {size} bytes, the manifest says {part.bytes}; it is truncated, missing or another file")
+        raise ShardError(f"{path}: has {size} bytes, the manifest says {part.bytes}; it is missing, truncated or another file")

@@ -1,11 +1,11 @@
 """A tokens dataset, opened: its manifest, its tokenizer, and its shards as memory maps.
 
-    dataset = open_dataset("build/demo")               # a dataset's folder, or a build's
-    runs = open_runs(dataset, "train", "enwiki")       # record batches, in the order of the stream
+    dataset = open_dataset("build/demo")               # the folder of a dataset, or of a build
+    runs = open_runs(dataset, "train", "enwiki")       # record batches, in stream order
     runs[0].tokens[runs[0].offsets[7] : runs[0].offsets[8]]   # the ids of document 7, still on disk
     runs[0].document(7)                                # the id of document 7
 
-How a shard is mapped and checked is in `pipelines.contract.shards`, which the exports read, too.
+`pipelines.contract.shards` maps and checks a shard, for the exports too.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = ["END_OF_TEXT", "ShardError", "ShardRun", "TokenDataset", "open_datase
 
 @dataclass(frozen=True, slots=True)
 class TokenDataset:
-    """A tokens dataset: its folder and its manifest and its tokenizer."""
+    """A tokens dataset: its folder, manifest and tokenizer."""
 
     uri: str
     manifest: Manifest
@@ -30,23 +30,23 @@ class TokenDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that made the dataset."""
+        """Fingerprint of everything the dataset was made from."""
         return self.manifest.fingerprint
 
     def splits(self) -> list[str]:
-        """Names of the splits that hold documents, sorted."""
+        """Return the names of the splits that hold documents, sorted."""
         return shards.splits(self.manifest)
 
     def sources(self, split: str) -> list[str]:
-        """Names of the sources that have documents in the split, sorted."""
+        """Return the names of the sources that have documents in the split, sorted."""
         return shards.sources(self.manifest, split)
 
     def parts(self, split: str, source: str) -> list[Part]:
-        """Parts of one source's stream: languages by name, then parts by path."""
+        """Return the parts of one source's stream: languages by name, then parts by path."""
         return shards.stream(self.manifest, split, source)
 
     def totals(self, split: str) -> dict[str, int]:
-        """Rows (documents), tokens and UTF-8 bytes of a split."""
+        """Return the rows (documents), tokens and UTF-8 bytes of a split."""
         total = {"rows": 0, "tokens": 0, "utf8_bytes": 0}
         for languages in self.manifest.facts["tokens"].get(split, {}).values():
             for counts in languages.values():
@@ -54,7 +54,7 @@ class TokenDataset:
         return total
 
     def end_of_text(self) -> int:
-        """Id of the piece that stands between documents. Raises DatasetError when the vocabulary has none."""
+        """Return the id of the piece between documents. Raises DatasetError if the vocabulary has none."""
         special_ids = self.tokenizer.special_ids
         if END_OF_TEXT not in special_ids:
             raise DatasetError(
@@ -65,22 +65,22 @@ class TokenDataset:
 
 
 def open_dataset(uri: str, name: str | None = None) -> TokenDataset:
-    """The tokens dataset at a folder: its own, or a build's folder whose release.json names it (`name` where several).
+    """Open the tokens dataset of a folder, or of a build whose release.json names it (pass `name` if there are several).
 
-    Raises DatasetError when there is none, or when it holds no tokens; TokenizerError when its
-    tokenizer is missing or is not the one that it was made with.
+    Raises DatasetError if there is none or it holds no tokens; TokenizerError if its tokenizer is missing or is not the one
+    it was made with.
     """
     uri = shards.find(uri, name)
-    found = manifest.read(uri)
-    if "tokens" not in found.facts or "tokenizer" not in found.facts:
-        raise DatasetError(f"{uri}: is the dataset {found.dataset!r}, which holds no tokens; name a tokens dataset")
-    return TokenDataset(uri, found, loading.load(uri, found))
+    content = manifest.read(uri)
+    if "tokens" not in content.facts or "tokenizer" not in content.facts:
+        raise DatasetError(f"{uri}: is the dataset {content.dataset!r}, which holds no tokens; name a tokens dataset")
+    return TokenDataset(uri, content, loading.load(uri, content))
 
 
 def open_runs(dataset: TokenDataset, split: str, source: str, *, verify: bool = False) -> list[ShardRun]:
-    """The runs of one source's stream in order, none of them empty; `verify` also compares each file's sha256.
+    """Return the runs of one source's stream in order, without empty ones; `verify` also checks each file's sha256.
 
     Sizes, columns, offsets and counts are always checked. Raises ShardError for a file that is missing, truncated,
-    damaged or of another dataset, DatasetError for a split or a source that has no documents.
+    damaged or from another dataset, DatasetError for a split or a source without documents.
     """
     return shards.open_stream(dataset.uri, dataset.manifest, split, source, verify=verify)

@@ -16,8 +16,8 @@ With `document_boundaries` no document sees another. Two documents [5 6] and [8 
     positions  [0 1 2 0 1 0]
 
 The end-of-text is predicted from its document, and predicts nothing: what would follow it is another document. So the
-first token of a document is no target (nor is the first of a row, which may stand inside a document). The end-of-text
-is an input all the same, with the number and the position that follow those of its document.
+first token of a document is not a target (nor is the first of a row, which may lie inside a document). The end-of-text is
+still an input, with its document's number and the next position.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class CausalLM:
     """Rows of up to `length + 1` tokens as inputs and targets, each (N, length) int64.
 
     With `document_boundaries` also `documents` (N, length) int32, the number of the document within its row (padding -1),
-    and `positions` (N, length) int64, anew from 0 in every document (padding 0).
+    and `positions` (N, length) int64, from 0 in every document (padding 0).
 
         >>> batch = RowBatch(np.array([5, 6, 7, 0, 8, 9], np.int32), rows=np.array([0, 4, 6]), spans=np.array([0, 4, 6]),
         ...                  row_spans=np.array([0, 1, 2]), sentences=np.empty(0, np.int64))
@@ -60,7 +60,7 @@ class CausalLM:
         return self.length + 1
 
     def __call__(self, rows: RowBatch, keys: NDArray[np.uint64]) -> Examples:
-        """A RowBatch of N rows -> N examples. Nothing is drawn: `keys` are those of every objective."""
+        """Make N examples from a RowBatch of N rows. Nothing is drawn: `keys` are there because every objective takes them."""
         count = len(rows)
         assert int(np.diff(rows.rows).max(initial=0)) <= self.row_tokens, "a row is longer than row_tokens"
         inputs = np.full((count, self.length), self.pad, np.int64)
@@ -74,7 +74,7 @@ class CausalLM:
         return {"inputs": inputs, "targets": targets, "documents": documents, "positions": positions}
 
     def counts(self, examples: Examples) -> dict[str, int]:
-        """By how many predictions each term of the loss is divided: the targets that are not IGNORE."""
+        """Return by how many predictions the loss is divided: the targets that are not IGNORE."""
         return {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
 
 
@@ -92,7 +92,7 @@ def _separate(
     rows: Any, spans: Any, row_spans: Any, targets: Any, documents: Any, positions: Any
 ) -> None:  # pragma: no cover (compiled)
     for row in range(len(rows) - 1):
-        first, last = rows[row], rows[row + 1] - 1  # the last token is no input
+        first, last = rows[row], rows[row + 1] - 1  # the last token is not an input
         for span in range(row_spans[row], row_spans[row + 1]):
             begin, end = spans[span], spans[span + 1]
             for token in range(begin, min(end, last)):

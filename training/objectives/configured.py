@@ -1,4 +1,4 @@
-"""From a config to an objective: which family's special pieces, which numbers, which rows it is given."""
+"""From a config to an objective: its special pieces, its numbers, and the rows that it gets."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from training.objectives import causal_lm, masked_lm, span_corruption, text_infi
 
 
 class Kind(NamedTuple):
-    """What goes with an objective's name."""
+    """What an objective's name implies."""
 
     family: Family  # whose special pieces it needs
     version: int
-    packing: Packing  # of its rows, where the config names none
+    packing: Packing  # of its rows, unless the config names one
 
 
 KINDS: Mapping[str, Kind] = {
@@ -32,33 +32,33 @@ Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilli
 
 
 class ObjectiveError(UserError):
-    """Sections of a config that do not go together; the message names the fields and the fix."""
+    """Sections of a config contradict each other; the message names the fields and the fix."""
 
 
 def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
-    """The objective of a config over a dataset's vocabulary.
+    """Return the objective of a config over a dataset's vocabulary.
 
-    Raises SpecialsError when the vocabulary has not the family's special pieces, ValueError for numbers that contradict.
+    Raises SpecialsError if the vocabulary lacks the family's special pieces, ValueError for numbers that contradict.
     """
     chosen, length = settings.objective, settings.rows.length
-    found = specials(KINDS[chosen.name].family, dataset.tokenizer.special_ids, dataset.uri)
+    special_ids = specials(KINDS[chosen.name].family, dataset.tokenizer.special_ids, dataset.uri)
     if settings.rows.document_boundaries and chosen.name != "causal_lm":
-        raise ObjectiveError(f"rows.document_boundaries: is of causal_lm, and the objective is {chosen.name}; remove it")
+        raise ObjectiveError(f"rows.document_boundaries: belongs to causal_lm, but the objective is {chosen.name}; remove it")
     size = dataset.tokenizer.size
     if isinstance(chosen, config.CausalLMSection):
-        return causal_lm.CausalLM(length, found.pad, settings.rows.document_boundaries)
+        return causal_lm.CausalLM(length, special_ids.pad, settings.rows.document_boundaries)
     if isinstance(chosen, config.MaskedLMSection):
         words = _words(dataset) if chosen.whole_words else {}
         limits = {"share": chosen.share, "max_predictions": chosen.max_predictions, "pairs": chosen.next_sentence}
-        return masked_lm.MaskedLM(length, found, size, **limits, **words)
+        return masked_lm.MaskedLM(length, special_ids, size, **limits, **words)
     if isinstance(chosen, config.TextInfillingSection):
         numbers = chosen.model_dump(exclude={"name"})
-        return text_infilling.TextInfilling(length, found, size, **_words(dataset), **numbers)
-    return span_corruption.SpanCorruption(length, found, chosen.share, chosen.mean_span, chosen.target_length or 0)
+        return text_infilling.TextInfilling(length, special_ids, size, **_words(dataset), **numbers)
+    return span_corruption.SpanCorruption(length, special_ids, chosen.share, chosen.mean_span, chosen.target_length or 0)
 
 
 def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layout:
-    """The rows that the objective is given. Raises ObjectiveError, or ValueError of Layout, for a packing that it cannot take."""
+    """Return the layout of the rows. Raises ObjectiveError, or ValueError of Layout, for a packing that it cannot take."""
     chosen, rows = settings.objective, settings.rows
     pairs = isinstance(chosen, config.MaskedLMSection) and chosen.next_sentence
     usual = "document" if chosen.name == "masked_lm" and not pairs else KINDS[chosen.name].packing
@@ -69,7 +69,7 @@ def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layo
             "pairs are the rows of masked_lm with next_sentence, and of nothing else"
         )
     if chosen.name == "causal_lm" and packing not in SEPARATED:
-        raise ObjectiveError(f"rows.packing: {packing!r} has no end of text, which causal_lm learns; name one of {SEPARATED}")
+        raise ObjectiveError(f"rows.packing: {packing!r} has no end of text, which causal_lm learns; choose one of {SEPARATED}")
     return Layout(
         packing,
         tokens=made.row_tokens,
@@ -83,6 +83,6 @@ def layout(settings: FeedConfig, made: Objective, dataset: TokenDataset) -> Layo
 
 
 def _words(dataset: TokenDataset) -> dict[str, Any]:
-    """Which pieces begin a word, and behind which one begins."""
+    """Return which pieces begin a word, and after which pieces one begins."""
     table = pieces.piece_table(dataset.tokenizer)
     return {name: table[name].to_numpy() for name in ("word_start", "opens_word")}

@@ -12,9 +12,9 @@ Ids = NDArray[np.int64]
 
 
 def padded(inputs: Ids, lengths: Ids, targets: Ids, target_lengths: Ids, *, pad: int, start: int) -> Examples:
-    """Inputs (N, S) and targets (N, T) of these lengths (N,), the rest of them undefined -> the examples.
+    """Make examples from inputs (N, S) and targets (N, T) of these lengths (N,); what is beyond the lengths is undefined.
 
-    Both arrays are padded in place. `decoder_inputs` are the targets one place later, behind the decoder's first piece:
+    Both arrays are padded in place. `decoder_inputs` are the targets shifted by one, after the decoder's first piece:
 
         targets         7 8 1 IGNORE          length 3, start 0, pad 0
         decoder_inputs  0 7 8 0
@@ -25,7 +25,7 @@ def padded(inputs: Ids, lengths: Ids, targets: Ids, target_lengths: Ids, *, pad:
 
 
 def count_targets(examples: Examples) -> dict[str, int]:
-    """By how many predictions the loss is divided: all targets that are not padding."""
+    """Return by how many predictions the loss is divided: all targets that are not padding."""
     return {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
 
 

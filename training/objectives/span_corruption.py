@@ -1,26 +1,27 @@
-"""Span corruption (T5): spans of a row become sentinels, and the targets say what each sentinel stands for.
+"""Span corruption (T5): spans of a row become sentinels, and the targets spell out each sentinel.
 
     row             5 6 7 8 9 10 11 12       spans [6] and [10 11 12], sentinels 90 (number 0) and 89 (number 1), end 1, pad 0
     inputs          5 90 7 8 9 89 1
     targets         90 6 89 10 11 12 1
     decoder_inputs  0 90 6 89 10 11 12
 
-As in t5/data/preprocessors.py (Raffel et al. 2020, arXiv 1910.10683, 3.1.4): how many tokens and spans of a row are noise
-follows from its length; non-noise and noise alternate, non-noise first; which of the possible masks it is, is uniformly
-random. Behind the last span stands no sentinel. Rows are taken as they come: documents in a row are not told apart, and an
-end of text in a row is a token like any other.
+As in t5/data/preprocessors.py (Raffel et al. 2020, arXiv 1910.10683, 3.1.4): the length of a row determines its
+numbers of noise tokens and noise spans; non-noise and noise alternate, non-noise first; the mask is drawn uniformly from
+those possible. There is no sentinel after the last span. Rows are used as they are: documents in a row are not
+distinguished, and an end of text in a row is a token like any other.
 
-Draws of a row of n tokens, of which d are noise: draw i < d - 1 decides whether a span ends behind noise token i, draw
-d - 1 + i whether a non-noise span ends behind non-noise token i. Each is taken with probability ends left / tokens left
+Draws of a row of n tokens, of which d are noise: draw i < d - 1 decides whether a span ends after noise token i, draw
+d - 1 + i whether a non-noise span ends after non-noise token i. Each is taken with probability ends left / tokens left
 (selection sampling, Knuth 3.4.2 S), which makes every set of ends equally likely, as T5's shuffled flags do.
 
-Where T5's formulas leave its own limits:
+Where T5's formulas break their own limits:
 - Rounding is in float64 as in its `random_spans_helper`, half to even. Its noise mask multiplies in float32, which gives a
   row of 190 tokens 29 noise tokens instead of 28 (190 * .15 = 28.5), likewise other short rows.
-- A row of one token is treated as T5 does: counted as two, then cut, so that nothing is noise: inputs [x end], targets
+- A row of one token is handled as in T5: counted as two, then cut, so nothing is noise: inputs [x end], targets
   [sentinel 0, end].
 - Short rows, small shares: its helper counts no span where its mask makes one; `row_tokens` is then one smaller and
-  `target_length` larger, so that every row fits. Shares so large that spans would have no text between them: fewer spans.
+  `target_length` larger, so that every row fits. With shares so large that no text would be left between spans, there are
+  fewer spans.
 """
 
 from dataclasses import dataclass
@@ -46,11 +47,11 @@ Counts = NDArray[np.int64]
 class SpanCorruption:
     """The objective; raises ValueError when a full row has more spans than there are sentinels."""
 
-    length: int  # of inputs, their end included
+    length: int  # of inputs, including their end
     specials: Specials
     share: float = 0.15  # of tokens that are noise
     mean_span: float = 3.0  # tokens
-    least_target_length: int = 0  # for tasks in the same batches, whose targets are longer than those of spans
+    least_target_length: int = 0  # for tasks in the same batches with longer targets
 
     def __post_init__(self) -> None:
         assert self.length >= 2 and 0 < self.share < 1 and self.mean_span >= 1
@@ -64,21 +65,21 @@ class SpanCorruption:
 
     @property
     def row_tokens(self) -> int:
-        """Tokens of a full row: so many that its inputs fill `length`."""
+        """Tokens of a full row, whose inputs fill `length`."""
         return widths(self.length, self.share, self.mean_span)[0]
 
     @property
     def target_length(self) -> int:
-        """Width of targets, their end included."""
+        """Width of targets, including their end."""
         return max(widths(self.length, self.share, self.mean_span)[1], self.least_target_length)
 
     @property
     def overlap(self) -> int:
-        """Tokens that a row shares with the next."""
+        """Tokens that a row shares with the next one."""
         return 0
 
     def __call__(self, rows: RowBatch, keys: NDArray[np.uint64]) -> Examples:
-        """Rows of at most `row_tokens` tokens, one key a row -> inputs (N, S), lengths (N,), decoder_inputs, targets (N, T)."""
+        """Rows of at most `row_tokens` tokens, one key per row -> inputs (N, S), lengths (N,), decoder_inputs, targets (N, T)."""
         assert len(keys) == len(rows) and np.diff(rows.rows).max(initial=0) <= self.row_tokens
         start = self.specials.decoder_start
         assert start is not None
@@ -92,13 +93,13 @@ class SpanCorruption:
         return padded(*arrays, pad=self.specials.pad, start=start)
 
     def counts(self, examples: Examples) -> dict[str, int]:
-        """By how many predictions the loss is divided."""
+        """Return by how many predictions the loss is divided."""
         return count_targets(examples)
 
 
 @lru_cache
 def widths(length: int, share: float, mean_span: float) -> tuple[int, int]:
-    """Tokens of a row and width of its targets such that inputs are `length` wide, ends included (random_spans_helper).
+    """Return tokens of a row and width of its targets so that inputs are `length` wide, ends included (random_spans_helper).
 
     >>> widths(512, 0.15, 3.0)
     (568, 114)
@@ -113,7 +114,7 @@ def widths(length: int, share: float, mean_span: float) -> tuple[int, int]:
     while helper(tokens + 1)[0] <= length:
         tokens += 1
     inputs, targets = helper(tokens)
-    if share == 0.5 and targets > inputs:  # T5's wish that both be equally long
+    if share == 0.5 and targets > inputs:  # T5 wants both to be equally long
         tokens, targets = tokens - 1, targets - 1
     noise, spans = noise_counts(tokens, share, mean_span)
     while tokens - noise[tokens] + spans[tokens] + 1 > length:
@@ -123,7 +124,7 @@ def widths(length: int, share: float, mean_span: float) -> tuple[int, int]:
 
 @lru_cache
 def noise_counts(row_tokens: int, share: float, mean_span: float) -> tuple[Counts, Counts]:
-    """Noise tokens and spans of rows of 0 .. row_tokens tokens (random_spans_noise_mask), each (row_tokens + 1,)."""
+    """Return noise tokens and spans of rows of 0 .. row_tokens tokens (random_spans_noise_mask), each (row_tokens + 1,)."""
     tokens = np.maximum(np.arange(row_tokens + 1), 2)
     noise = np.clip(np.rint(tokens * share), 1, tokens - 1).astype(np.int64)
     spans = np.clip(np.rint(noise / mean_span), 1, tokens - noise).astype(np.int64)
@@ -133,7 +134,10 @@ def noise_counts(row_tokens: int, share: float, mean_span: float) -> tuple[Count
 
 @numba.njit(nogil=True)
 def _span(key: Any, draw: Any, left: Any, ends: Any) -> Any:  # pragma: no cover (compiled)
-    """Tokens of the next span, and the three numbers behind it; `left` tokens could end a span before the last one ends."""
+    """Return the tokens of the next span, then the updated draw, `left` and `ends`.
+
+    `left` tokens may still end a span, and `ends` of them do; after them comes the last span's end.
+    """
     size = 1
     while left > 0:
         if ends == 0:

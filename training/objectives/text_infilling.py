@@ -1,34 +1,35 @@
-"""Text infilling with sentence permutation (BART): the whole text from one whose spans became a mask each.
+"""Text infilling with sentence permutation (BART): restore a text whose spans became one mask each.
 
     row             5 6 7 8 9 10 11 12, sentences [5 6 7] and [8 .. 12]; <s> 0, </s> 2, <mask> 99
     permuted        8 9 10 11 12 5 6 7
-    inputs          0 8 99 12 5 99 6 7 2            the span [9 10 11] became a mask; a span of no word is a mask before 6
+    inputs          0 8 99 12 5 99 6 7 2            the span [9 10 11] became a mask; an empty span is a mask before 6
     targets         0 5 6 7 8 9 10 11 12 2
-    decoder_inputs  2 0 5 6 7 8 9 10 11 12          the targets behind </s>, as fairseq and Hugging Face shift them
+    decoder_inputs  2 0 5 6 7 8 9 10 11 12          the targets after </s>, as fairseq and Hugging Face shift them
 
-As fairseq/data/denoising_dataset.py (Lewis et al. 2020, arXiv 1910.13461, 2.2 and 4) with replace_length=1: sentences change
-places, then ceil(words * share) words are to be masked; span lengths are drawn until their sum is that, the last one cut to
-fit; each span but the empty ones starts at another word, runs over so many words (or to the end of the row) and becomes one
-mask, whatever other spans start in it; spans that only touch give a mask each; every empty span is a mask put anywhere.
-`spans_of="tokens"` is the same with every token a word, as the paper says.
+As fairseq/data/denoising_dataset.py (Lewis et al. 2020, arXiv 1910.13461, 2.2 and 4) with replace_length=1: sentences are
+permuted, then ceil(words * share) words are to be masked. Span lengths are drawn until they add up to that number; the last
+one is cut to fit. Each span that is not empty starts at a different word, covers as many words as its length (or to the end
+of the row), and becomes one mask, even if other spans start in it. Spans that only touch give a mask each. Every empty span
+is a mask inserted at a random place.
+With `spans_of="tokens"` every token counts as a word, as in the paper.
 
-Draws of a row, numbered on from one to the next. "k of n in random order" is k draws: draw i takes one of the n - i left
-(Fisher and Yates).
-1. m = ceil(sentences * permute_share) of the sentences in random order;   2. these m in random order: what comes in their places.
-3. Span lengths, the empty ones too: the first length whose cumulative probability is above the draw.
-4. As many of the words as there are spans, in random order: where they start.
-5. With random_share only, a draw a span: whether it becomes a random token;   6. then a draw a span: which.
+Draws of a row, numbered consecutively. "k of n in random order" takes k draws: draw i chooses one of the n - i that are left
+(Fisher-Yates).
+1. m = ceil(sentences * permute_share) of the sentences in random order;   2. these m in random order: the new order.
+3. Span lengths, including empty ones: the first length whose cumulative probability is above the draw.
+4. As many words as there are non-empty spans, in random order: where the spans start.
+5. With random_share only, one draw per span: whether it becomes a random token;   6. then one draw per span: which token.
 7. As many places of the final text as there are empty spans, in random order;
-8. with random_share only, a draw for each of the first ceil(empty spans * random_share) of them: which token (the rest: masks).
+8. with random_share only, one draw for each of the first ceil(empty spans * random_share): which token (the rest are masks).
 
-Other than fairseq's, on purpose:
-- Sentences are those of the token shards, not what full stops delimit.
-- What comes behind a lone "▁" begins a word, as in contract/tokenizers/pieces.py.
-- What begins a word is decided before sentences change places.
-- Products are in float64, where fairseq's float32 budget is one word larger for some word counts; the masks of empty spans
-  are exactly as many as those (fairseq takes ceil(n * (k / n)), at times k + 1), but no more than the width has room for.
-- The Poisson probabilities end at the first under 1e-7 *behind the mean*: fairseq ends at the first, which for means above
-  16 is that of length 0, and never stops drawing.
+Deliberate differences from fairseq:
+- Sentences are those of the token shards, not those that full stops delimit.
+- A piece after a lone "▁" begins a word, as in contract/tokenizers/pieces.py.
+- Word starts are determined before sentences are permuted.
+- Products are in float64, where fairseq's float32 budget is one word larger for some word counts; there is exactly
+  one mask per empty span (fairseq takes ceil(n * (k / n)), sometimes k + 1), but no more than fit into the width.
+- The Poisson probabilities end at the first under 1e-7 *after the mean*: fairseq ends at the first, which for means above
+  16 is that of length 0, so it never stops drawing.
 """
 
 import math
@@ -49,18 +50,18 @@ from training.objectives.sequences import count_targets, padded
 VERSION = 1
 
 LEAST_PROBABILITY = 1e-7  # of a span length (fairseq)
-LEAST_MEAN = 0.1  # nine spans in ten are empty there; below, next to nothing but empty ones would be drawn
+LEAST_MEAN = 0.1  # nine spans in ten are empty at this mean; below it, almost all would be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextInfilling:
-    """The objective; raises ValueError for a mean span length that is too small."""
+    """The objective; raises ValueError if the mean span length is too small."""
 
-    length: int  # of inputs and targets, <s> and </s> included
+    length: int  # of inputs and targets, including <s> and </s>
     specials: Specials
     vocabulary_size: int
-    word_start: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether a word begins with the piece
-    opens_word: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether one begins behind the piece, as behind a lone "▁"
+    word_start: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether the piece begins a word
+    opens_word: NDArray[np.bool_] = field(repr=False)  # (vocabulary,) whether a word begins after the piece, as after a lone "▁"
     share: float = 0.3  # of words that are masked
     mean_span: float = 3.0  # words
     spans_of: Literal["words", "tokens"] = "words"
@@ -80,22 +81,22 @@ class TextInfilling:
 
     @property
     def target_length(self) -> int:
-        """Width of targets: that of the inputs."""
+        """Width of targets, the same as that of inputs."""
         return self.length
 
     @property
     def overlap(self) -> int:
-        """Tokens that a row shares with the next."""
+        """Tokens that a row shares with the next one."""
         return 0
 
     def __call__(self, rows: RowBatch, keys: NDArray[np.uint64]) -> Examples:
-        """Rows of at most `row_tokens` tokens, one key a row -> inputs (N, S), lengths (N,), decoder_inputs, targets (N, T)."""
+        """Rows of at most `row_tokens` tokens, one key per row -> inputs (N, S), lengths (N,), decoder_inputs, targets (N, T)."""
         assert len(keys) == len(rows) and np.diff(rows.rows).max(initial=0) <= self.row_tokens
         begin, mask, start = self.specials.begin, self.specials.mask, self.specials.decoder_start
         assert begin is not None and mask is not None and start is not None
         inputs, targets = np.empty((2, len(rows), self.length), dtype=np.int64)
         lengths, target_lengths = np.empty((2, len(rows)), dtype=np.int64)
-        # Copies: mapped arrays would compile anew.
+        # Copies: numba would compile again for mapped arrays.
         starts, opens = np.array(self.word_start), np.array(self.opens_word)
         if self.spans_of == "tokens":
             starts[:] = True
@@ -111,13 +112,13 @@ class TextInfilling:
         return padded(inputs, lengths, targets, target_lengths, pad=self.specials.pad, start=start)
 
     def counts(self, examples: Examples) -> dict[str, int]:
-        """By how many predictions the loss is divided."""
+        """Return by how many predictions the loss is divided."""
         return count_targets(examples)
 
 
 @lru_cache
 def cumulative_probabilities(mean_span: float) -> NDArray[np.float64]:
-    """Of the span lengths 0, 1, 2, …: Poisson, cut behind the first under LEAST_PROBABILITY that is above the mean."""
+    """Return the cumulative Poisson probabilities of lengths 0, 1, …, up to the first under LEAST_PROBABILITY above the mean."""
     probabilities = [math.exp(-mean_span)]
     while probabilities[-1] >= LEAST_PROBABILITY or len(probabilities) <= mean_span + 1:
         probabilities.append(probabilities[-1] * mean_span / len(probabilities))
@@ -130,7 +131,7 @@ def cumulative_probabilities(mean_span: float) -> NDArray[np.float64]:
 def _infill(  # pragma: no cover (compiled)
     batch: Any, word_start: Any, opens_word: Any, pieces: Any, shares: Any, cumulative: Any, out: Any
 ) -> None:
-    """All rows of a batch; what is known of one row stands in scratch arrays as long as a row."""
+    """Infill all rows of a batch, with scratch arrays as long as a row."""
     ids, rows, sentences, keys = batch
     inputs, lengths, targets, target_lengths = out
     scratch = np.empty((8, inputs.shape[1] + 1), dtype=np.int64)
@@ -152,7 +153,7 @@ def _infill(  # pragma: no cover (compiled)
 
 @numba.njit(nogil=True)
 def _shuffle(key: Any, draw: Any, values: Any, count: Any, size: Any) -> Any:  # pragma: no cover (compiled)
-    """`count` of `size` values in random order to the front; returns the number of the next draw."""
+    """Move `count` of `size` values to the front, in random order; return the number of the next draw."""
     for i in range(count):
         other = i + below(word(key, draw + i), size - i)
         value = values[i]
@@ -163,7 +164,7 @@ def _shuffle(key: Any, draw: Any, values: Any, count: Any, size: Any) -> Any:  #
 
 @numba.njit(nogil=True)
 def _bounds(sentences: Any, at: Any, first: Any, last: Any, bounds: Any) -> Any:  # pragma: no cover (compiled)
-    """Where the sentences of a row begin, and its end: the place in `sentences` behind the row, how many there are."""
+    """Write where the sentences of a row begin, and its end; return the place in `sentences` after the row, and the count."""
     bounds[0] = first
     count = 1
     while at < len(sentences) and sentences[at] < last:
@@ -177,7 +178,7 @@ def _bounds(sentences: Any, at: Any, first: Any, last: Any, bounds: Any) -> Any:
 
 @numba.njit(nogil=True)
 def _order(key: Any, count: Any, share: Any, order: Any, chosen: Any, moved: Any) -> Any:  # pragma: no cover (compiled)
-    """Which sentence comes in each place; returns the number of the next draw."""
+    """Write which sentence comes to each place; return the number of the next draw."""
     for k in range(count):
         order[k] = chosen[k] = k
     some = math.ceil(count * share)
@@ -194,23 +195,23 @@ def _order(key: Any, count: Any, share: Any, order: Any, chosen: Any, moved: Any
 def _permuted(
     ids: Any, bounds: Any, order: Any, count: Any, word_start: Any, opens_word: Any, text: Any, reach: Any, words: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """The sentences in their order. `reach` is 0 where a word begins (its places: `words`), else -1; returns how many words."""
-    i = found = 0
+    """Copy the sentences in their order; return the number of words. `reach` is 0 where a word begins (see `words`), else -1."""
+    i = count_words = 0
     for k in range(count):
         for at in range(bounds[order[k]], bounds[order[k] + 1]):
             text[i] = ids[at]
             reach[i] = -1
             if word_start[ids[at]] or (at > bounds[0] and opens_word[ids[at - 1]]):
                 reach[i] = 0
-                words[found] = i
-                found += 1
+                words[count_words] = i
+                count_words += 1
             i += 1
-    return found
+    return count_words
 
 
 @numba.njit(nogil=True)
 def _lengths(key: Any, draw: Any, words: Any, share: Any, cumulative: Any, spans: Any) -> Any:  # pragma: no cover (compiled)
-    """Lengths of spans that are not empty, in words: the next draw, how many, how many empty ones."""
+    """Draw the lengths of spans, in words; return the next draw, the number of non-empty spans and of empty ones."""
     budget = math.ceil(words * share)
     made = empty = 0
     while budget > 0:
@@ -232,7 +233,7 @@ def _lengths(key: Any, draw: Any, words: Any, share: Any, cumulative: Any, spans
 def _place(
     key: Any, draw: Any, words: Any, count: Any, spans: Any, made: Any, random: Any, pieces: Any, text: Any, reach: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """Where spans start: a mask (or a random token) there, and in `reach` how many words it takes; returns the next draw."""
+    """Put a mask or a random token where spans start, and the words it covers into `reach`; return the next draw."""
     begin, _, mask, vocabulary = pieces
     draw = _shuffle(key, draw, words, made, count)
     for i in range(made):
@@ -248,15 +249,15 @@ def _place(
 
 @numba.njit(nogil=True)
 def _any(drawn: Any, vocabulary: Any, begin: Any) -> Any:  # pragma: no cover (compiled)
-    """Any piece but <s>: fairseq's are 1 .. vocabulary - 1, and its <s> is 0."""
+    """Return any piece but <s>: fairseq draws from 1 .. vocabulary - 1, and its <s> is 0."""
     piece = below(drawn, vocabulary - 1)
     return piece + 1 if piece >= begin else piece
 
 
 @numba.njit(nogil=True)
 def _masked(text: Any, reach: Any, count: Any) -> Any:  # pragma: no cover (compiled)
-    """Leave of every span its mask, in place; returns how many tokens are left."""
-    words = left = 0  # words that the spans so far still take, that of this token included
+    """Reduce every span to its mask, in place; return the number of tokens left."""
+    words = left = 0  # words that the spans so far still cover, including this token's
     for i in range(count):
         if reach[i] >= 0:
             words = max(words - 1, 0)
@@ -271,7 +272,7 @@ def _masked(text: Any, reach: Any, count: Any) -> Any:  # pragma: no cover (comp
 def _insert(
     key: Any, draw: Any, text: Any, count: Any, empty: Any, random: Any, pieces: Any, places: Any, new: Any, out: Any
 ) -> Any:  # pragma: no cover (compiled)
-    """The text with the masks of empty spans in it, between <s> and </s>; returns its length."""
+    """Write the text with the masks of empty spans, between <s> and </s>; return its length."""
     begin, end, mask, vocabulary = pieces
     size = count + empty
     if empty > 0:
@@ -298,7 +299,7 @@ def _insert(
 
 @numba.njit(nogil=True)
 def _whole(ids: Any, first: Any, last: Any, pieces: Any, out: Any) -> Any:  # pragma: no cover (compiled)
-    """The row between <s> and </s>; returns its length."""
+    """Write the row between <s> and </s>; return its length."""
     out[0] = pieces[0]
     for at in range(first, last):
         out[at - first + 1] = ids[at]

@@ -1,12 +1,12 @@
-"""Text to text (T5): the targets of a task from its inputs; nothing is drawn.
+"""Text to text (T5): predict the targets of a task from its inputs; nothing is drawn.
 
     inputs [5 6 7], targets [8 9], end 1, pad 0; length 5, target_length 4
     inputs          5 6 7 1 0
     decoder_inputs  0 8 9 0
     targets         8 9 1 IGNORE
 
-With the widths of a `SpanCorruption` the examples have its shapes, so that rows of both stand in one batch. What is too
-long loses its rest and ends like the others, as with seqio's append_eos_after_trim; `cropped` counts such examples.
+With the widths of a `SpanCorruption` the examples have its shapes, so one batch holds rows of both. Text that is too long is
+cropped and still ends with the end piece, as with seqio's append_eos_after_trim; `cropped` counts such examples.
 """
 
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ VERSION = 1
 class TextToText:
     """The objective of supervised tasks."""
 
-    length: int  # of inputs, their end included
-    target_length: int  # of targets, their end included
+    length: int  # of inputs, including their end
+    target_length: int  # of targets, including their end
     specials: Specials
 
     def __post_init__(self) -> None:
@@ -46,11 +46,11 @@ class TextToText:
         return padded(inputs, lengths, targets, target_lengths, pad=self.specials.pad, start=start)
 
     def counts(self, examples: Examples) -> dict[str, int]:
-        """By how many predictions the loss is divided."""
+        """Return by how many predictions the loss is divided."""
         return count_targets(examples)
 
     def cropped(self, index: TaskIndex) -> dict[str, int]:
-        """Of each task (by source's name), how many examples lose tokens of their inputs or of their targets."""
+        """Return how many examples of each task (by the source's name) lose tokens of their inputs or targets."""
         out: dict[str, int] = {}
         for stream, task in zip(index.streams, index.tasks, strict=True):
             long = (task.examples["inputs"] >= self.length) | (task.examples["targets"] >= self.target_length)
@@ -60,7 +60,7 @@ class TextToText:
 
 @numba.njit(cache=True, nogil=True)
 def _ended(ids: Any, offsets: Any, end: int, out: Any, lengths: Any) -> None:  # pragma: no cover (compiled)
-    """Ragged ids into rows, cut to the width, each with an end behind it."""
+    """Copy ragged ids into rows, cropped to the width, each followed by the end piece."""
     for n in range(len(offsets) - 1):
         count = min(offsets[n + 1] - offsets[n], out.shape[1] - 1)
         for i in range(count):

@@ -66,7 +66,7 @@ def test_examples_are_encoded_with_their_prefix(sections: tuple[TaskSection, ...
     assert index.gather(mixed).inputs.dtype == np.int32
     none = index.gather(np.empty(0, np.int64))
     assert len(none) == 0 and len(none.inputs) == len(none.targets) == 0
-    with pytest.raises(IndexError, match=r"examples 0 \.\. 7; asked for 8 \.\. 8"):
+    with pytest.raises(IndexError, match=r"examples 0 \.\. 7; requested: 8 \.\. 8"):
         index.gather(np.array([8]))
 
 
@@ -109,10 +109,10 @@ def test_an_index_travels_to_another_process(sections: tuple[TaskSection, ...], 
     ("line", "message"),
     [
         (b"{nonsense", r'line 2: is not JSON \(.*\); a line is an object like \{"inputs": "…", "targets": "…"\}'),
-        (b'["a", "b"]', r"line 2: has no text `inputs`; every line needs the fields `inputs` and `targets`, a string each"),
+        (b'["a", "b"]', r"line 2: has no text `inputs`; every line needs the string fields `inputs` and `targets`"),
         (b'{"inputs": "a"}', r"line 2: has no text `targets`"),
         (b'{"inputs": "a", "targets": 3}', r"line 2: has no text `targets`"),
-        (b'{"inputs": "a", "targets": ""}', r"line 2: `targets` is empty, and there is nothing to predict; remove the line"),
+        (b'{"inputs": "a", "targets": ""}', r"line 2: `targets` is empty, so there is nothing to predict; remove the line"),
         (b'{"inputs": "a", "targets": "\xff"}', r"line 2: is not UTF-8; save the file in that encoding"),
         (rb'{"inputs": "\ud83d", "targets": "a"}', r"line 2: `inputs` has half of a surrogate pair"),
     ],
@@ -131,7 +131,7 @@ def test_files_that_are_no_tasks(sections: tuple[TaskSection, ...], tokenizer: T
     with pytest.raises(TaskError, match=r"objective\.tasks 'a' has no such file"):
         open_tasks([TaskSection(name="a", path=str(tmp_path))], tokenizer, tmp_path)
     (tmp_path / "empty.jsonl").write_text("\n\n")
-    with pytest.raises(TaskError, match=r"empty\.jsonl: has no example; write one JSON object a line, or remove the task 'a'"):
+    with pytest.raises(TaskError, match=r"empty\.jsonl: has no example; write one JSON object per line, or remove the task 'a'"):
         open_tasks([TaskSection(name="a", path=str(tmp_path / "empty.jsonl"))], tokenizer, tmp_path)
     with pytest.raises(TaskError, match=r"two are named 'town'"):
         open_tasks([sections[1], sections[1]], tokenizer, tmp_path)
@@ -141,7 +141,7 @@ def test_a_damaged_folder_says_so(sections: tuple[TaskSection, ...], tokenizer: 
     open_tasks(sections[:1], tokenizer, tmp_path / "rows")
     path = next((tmp_path / "rows").rglob("ids.npy"))
     np.save(path, np.load(path)[:-1])
-    with pytest.raises(DatasetError, match=r"ids\.npy holds .* remove this folder, it is made again"):
+    with pytest.raises(DatasetError, match=r"ids\.npy holds .* remove this folder, and it is built again"):
         open_tasks(sections[:1], tokenizer, tmp_path / "rows")
     path.write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=r"ids\.npy cannot be read"):

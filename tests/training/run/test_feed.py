@@ -320,9 +320,9 @@ def test_what_is_wrong_is_said_before_the_first_step(place: Path, dataset_folder
         FeedError, match=r"the train split has \d+ rows of 24 tokens, fewer than one batch of 5,000; lower data.batch"
     ):
         feed(place, batch_rows=5000)
-    with pytest.raises(MixtureError, match=r"train\.steps: 66,000 rows are to be drawn, more than data\.max_epochs = 2 gives"):
+    with pytest.raises(MixtureError, match=r"train\.steps: the training draws 66,000 rows, more than data\.max_epochs = 2"):
         open_feed(config(place, max_epochs=2), folder=rows, steps=6000)
-    with pytest.raises(MixtureError, match=r"data\.max_epochs: needs the number of steps"):
+    with pytest.raises(MixtureError, match=r"data\.max_epochs: needs the planned number of steps"):
         open_feed(config(place, max_epochs=2), folder=rows)
     with pytest.raises(FeedError, match="11 rows are too few for 4 processes with 3 micro-batches each"):
         feed(place).batches(world=4, micro_batches=3)
@@ -338,7 +338,7 @@ def test_what_is_wrong_is_said_before_the_first_step(place: Path, dataset_folder
         ),
         ({"name": "masked_lm"}, {"packing": "document"}, "rows.packing: 'document' does not go with masked_lm and next_sentence"),
         ({"name": "masked_lm", "next_sentence": False}, {"packing": "pairs"}, "'pairs' does not go with masked_lm; pairs are"),
-        ({"name": "span_corruption"}, {"document_boundaries": True}, "rows.document_boundaries: is of causal_lm"),
+        ({"name": "span_corruption"}, {"document_boundaries": True}, "rows.document_boundaries: belongs to causal_lm"),
         ({"name": "causal_lm"}, {"packing": "sentences"}, "rows.packing: 'sentences' has no end of text, which causal_lm learns"),
     ],
 )

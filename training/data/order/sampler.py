@@ -1,15 +1,15 @@
-"""The order of rows, by arithmetic: the batch of step k is a pure function of (row index, mixture, seed, k).
+"""The order of rows, computed: the batch of step k is a pure function of (row index, mixture, seed, k).
 
-Nothing is drawn, stored or skipped over: to resume, one integer is enough, and any worker can compute any batch.
+Nothing is drawn, stored or skipped: one integer is enough to resume, and any worker can compute any batch.
 
-Without a mixture, slot s of the run is row `permute(s mod n)` of epoch `s div n`: every row once an epoch. With a
+Without a mixture, slot s of the run is row `permute(s mod n)` of epoch `s div n`: every row once per epoch. With a
 mixture every block of 1,024 slots gives each source its exact quota in a hashed order (training/data/order/mixture.py), and
-every source goes through its own epochs: its draws are counted over the whole training, and draw d is row
+every source goes through its own epochs: draws are counted over the whole training, and draw d is row
 `permute(d mod n)` of its epoch `d div n`.
 
-Where a stage of the mixture ends, its last block is cut: the next stage begins with a block of its own at exactly its
-first step. What the cut block has given to a source is counted once, when the sampler is made, so that no row is lost
-or repeated by the change. With `max_epochs` the end of the training is such a cut too.
+Where a stage of the mixture ends, its last block is cut: the next stage begins a new block at exactly its first step.
+What the cut block gave to each source is counted once, when the sampler is made, so the change neither loses nor repeats
+a row. With `max_epochs` the end of the training is such a cut too.
 
 Limits: slots, rows and draws are counted in int64: a training has fewer than 2^63 slots.
 """
@@ -28,18 +28,18 @@ from training.data.draws import GOLDEN, Words, key, mix
 from training.data.order.mixture import BLOCK_SLOTS, MixtureError, Quotas, Stage, bounded, check, unbounded
 from training.data.rows.layout import Stream
 
-VERSION = 1  # another order gets another number
+VERSION = 1  # a change of the order needs a new number
 MAX_SLOT = 2**63 - 1
-_ROUNDS = 8  # Luby and Rackoff need 4 for a pseudorandom permutation of random functions; small halves profit from more
+_ROUNDS = 8  # Luby and Rackoff need 4 with random round functions; narrow halves profit from more
 
 Numbers = NDArray[np.int64]
 
 
 def permute(positions: Numbers, size: int | Numbers, keys: Words) -> Numbers:
-    """Where these positions of 0 .. size-1 come to lie in the permutation that `keys` names (one of each, or one a position).
+    """Return the images of positions in 0 .. size - 1 under the permutation of `keys`; size and keys: one, or one per position.
 
-    A Feistel network permutes 0 .. 4^h - 1 >= size; an image outside is permuted again until it falls inside (cycle
-    walking, Black and Rogaway 2002), which keeps it a bijection and takes under four rounds on average.
+    A Feistel network permutes 0 .. 4^h - 1 >= size. An image outside the range is permuted again until it is inside (cycle
+    walking, Black and Rogaway 2002), which keeps the map a bijection and takes under four rounds on average.
     """
     out = positions.astype(np.uint64)
     sizes = np.ascontiguousarray(np.broadcast_to(np.asarray(size, dtype=np.uint64), out.shape))
@@ -53,7 +53,7 @@ _mix = numba.njit(inline="always")(mix)
 
 @numba.njit(cache=True, nogil=True)
 def _walk(words: Any, sizes: Any, keys: Any) -> None:  # pragma: no cover (compiled)
-    """Permute each word in place. Round keys and the width are kept while key and size stay."""
+    """Permute each word in place. Round keys and width are reused while key and size stay the same."""
     round_keys = np.empty(_ROUNDS, dtype=np.uint64)
     half, mask = np.uint64(1), np.uint64(1)
     for n in range(len(words)):
@@ -76,44 +76,44 @@ def _walk(words: Any, sizes: Any, keys: Any) -> None:  # pragma: no cover (compi
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one source gives to a training."""
+    """What a training draws from one source."""
 
     source: str
-    rows: int  # that it has
-    draws: int  # rows that are drawn, repeated ones counted again
+    rows: int  # of the source
+    draws: int  # drawn rows, repeated ones counted again
     epochs: float  # draws / rows
-    tokens: int  # of the draws, at the source's mean row
+    tokens: int  # of the draws, at the source's mean row length
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A stage, placed: where it begins, and what was drawn before it."""
+    """A stage with its position: where it begins, and what was drawn before it."""
 
     first_slot: int
     first_block: int
     quotas: Quotas
     drawn: Numbers  # (sources,) before this segment
-    cut_block: int  # of this segment, the one that its end cuts; -1: none
-    cut_ranks: Numbers  # (slots taken of that block,) which of its source's draws in the block a slot is
+    cut_block: int  # the block of this segment that its end cuts; -1: none
+    cut_ranks: Numbers  # (slots used of that block,) which of its source's draws in the block each slot is
 
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Slots to row numbers."""
+    """Maps slots to row numbers."""
 
     streams: tuple[Stream, ...]
     seed: int
-    segments: tuple[_Segment, ...]  # none: all rows in one permutation
-    end: int = MAX_SLOT  # the planned one where it decides the order (max_epochs)
+    segments: tuple[_Segment, ...]  # empty: all rows in one permutation
+    end: int = MAX_SLOT  # the planned end, where the order depends on it (max_epochs)
 
     def batch(self, step: int, rows: int) -> Numbers:
-        """Row numbers of the batch of step `step` (from 0): (rows,)."""
+        """Return the row numbers of the batch of step `step` (from 0): (rows,)."""
         return self.rows(step * rows, rows)
 
     def rows(self, first: int, count: int) -> Numbers:
-        """Row numbers of the slots first .. first + count - 1: (count,). Raises UserError beyond the last slot."""
+        """Return the row numbers of the slots first .. first + count - 1: (count,). Raises UserError beyond the last slot."""
         if first < 0 or first + count > self.end:
-            raise UserError(f"slots {first:,} to {first + count:,} are asked for; this training has the slots 0 to {self.end:,}")
+            raise UserError(f"slots {first:,} to {first + count:,} were requested; this training has the slots 0 to {self.end:,}")
         if self.segments:
             pieces = [self._mixed(segment, begin, end) for segment, begin, end in self._pieces(first, first + count)]
             return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
@@ -122,7 +122,7 @@ class Sampler:
         return permute(places, total, _keys(self.seed, 0, epochs))
 
     def draws(self, slots: int) -> Numbers:
-        """How many of the first `slots` slots each stream has: (streams,), exact; without a mixture to within an epoch."""
+        """Return the draws of each stream in the first `slots` slots: (streams,), exact; without a mixture to within an epoch."""
         if self.segments:
             *_, (segment, _, _) = self._pieces(0, max(slots, 1))
             return segment.drawn + _drawn(segment.quotas, self.seed, segment.first_block, slots - segment.first_slot)[0]
@@ -130,9 +130,9 @@ class Sampler:
         return np.array([slots * count // sum(rows) for count in rows], dtype=np.int64)
 
     def plan(self, slots: int) -> tuple[Share, ...]:
-        """What each source gives to a training of so many slots (steps * rows of a batch).
+        """Return what a training of `slots` slots (steps * rows of a batch) draws from each source.
 
-        Draws are exact; without a mixture the last, incomplete epoch is counted in proportion.
+        Draws are exact; without a mixture, the incomplete last epoch is counted in proportion.
         """
         return tuple(
             Share(stream.source, stream.rows, drawn, drawn / stream.rows, round(drawn * stream.tokens / stream.rows))
@@ -140,14 +140,14 @@ class Sampler:
         )
 
     def _pieces(self, first: int, end: int) -> Iterator[tuple[_Segment, int, int]]:
-        """The segments that slots first .. end - 1 touch, and which of these slots are theirs."""
+        """Yield the segments that slots first .. end - 1 touch, each with the range of these slots inside it."""
         edges = [*(segment.first_slot for segment in self.segments), self.end]
         for segment, (begin, after) in zip(self.segments, pairwise(edges), strict=True):
             if max(begin, first) < min(after, end):
                 yield segment, max(begin, first), min(after, end)
 
     def _mixed(self, segment: _Segment, begin: int, end: int) -> Numbers:
-        """A slot's block permutes its places; the place says which stream, and which of its draws in this block."""
+        """Return the rows of slots of one segment: a block permutes its places, and a place means a stream and a draw of it."""
         blocks, slots = np.divmod(np.arange(begin, end, dtype=np.int64) - segment.first_slot, BLOCK_SLOTS)
         chosen, ranks = segment.quotas.assign(blocks, _places(self.seed, segment.first_block + blocks, slots))
         cut = blocks == segment.cut_block
@@ -164,23 +164,23 @@ def _places(seed: int, blocks: Numbers, slots: Numbers) -> Numbers:
 
 
 def _keys(seed: int, stream: int, ascending: Numbers) -> Words:
-    """`key(seed, stream, …)` of ascending numbers, hashed once each."""
+    """Return `key(seed, stream, number)` of ascending numbers; each distinct one is hashed once."""
     if not len(ascending):
         return np.empty(0, dtype=np.uint64)
     return key(seed, stream, np.arange(ascending[0], ascending[-1] + 1))[ascending - ascending[0]]
 
 
 def _drawn(quotas: Quotas, seed: int, first_block: int, slots: int) -> tuple[Numbers, Numbers]:
-    """Draws by source in the first `slots` slots of a segment; and the ranks, within their source, of those in the cut block."""
+    """Return the draws by source in the first `slots` slots of a segment, and the ranks in their source of the cut block's."""
     block, count = divmod(slots, BLOCK_SLOTS)
     sources = np.arange(len(quotas.slots))
     places = _places(seed, np.full(BLOCK_SLOTS, first_block + block), np.arange(BLOCK_SLOTS))[:count]
     chosen, ranks = quotas.assign(np.full(count, block), places)
-    given = np.bincount(chosen, minlength=len(sources))
+    counts = np.bincount(chosen, minlength=len(sources))
     order = np.lexsort((ranks, chosen))
-    closed = np.empty(count, dtype=np.int64)  # ranks with the gaps closed that the slots behind the cut leave
-    closed[order] = np.arange(count) - (np.cumsum(given) - given)[chosen[order]]
-    return quotas.before(np.full(len(sources), block), sources) + given, closed
+    closed = np.empty(count, dtype=np.int64)  # ranks without the gaps that the slots after the cut leave
+    closed[order] = np.arange(count) - (np.cumsum(counts) - counts)[chosen[order]]
+    return quotas.before(np.full(len(sources), block), sources) + counts, closed
 
 
 def sampler(
@@ -191,32 +191,33 @@ def sampler(
     max_epochs: float | None = None,
     slots: int | None = None,
 ) -> Sampler:
-    """The sampler of these streams; `mixture` weighs sources by name (a source that it leaves out is not seen).
+    """Return the sampler of these streams; `mixture` has the weight of each source by name (others are not seen).
 
-    Without it every row is seen once an epoch, so that sources stand in proportion to their size. `max_epochs` bounds
-    the draws of each source in the whole training, which then must be known: `slots`. Raises MixtureError, naming the
-    field, for a source without rows, a weight that is not above 0, and when the bound leaves too few rows.
+    Without a mixture every row is seen once per epoch, so sources are seen in proportion to their size. `max_epochs`
+    bounds the draws of each source in the whole training, whose number of `slots` must then be known. Raises
+    MixtureError, naming the field, for a source without rows, a weight that is not above 0, or a bound that leaves too
+    few rows.
     """
     filled = {stream.source: stream for stream in streams if stream.rows}
     if max_epochs is not None and slots is None:
-        raise MixtureError("data.max_epochs: needs the number of steps that are planned; set train.steps")
-    found = _stages(mixture)
-    check(found, {stream.source: stream.rows for stream in streams})
-    names = sorted({name for stage in found for name in stage.weights}) or list(filled)
+        raise MixtureError("data.max_epochs: needs the planned number of steps; set train.steps")
+    stages = _stages(mixture)
+    check(stages, {stream.source: stream.rows for stream in streams})
+    names = sorted({name for stage in stages for name in stage.weights}) or list(filled)
     chosen = tuple(filled[name] for name in names)
     if max_epochs is None or slots is None:
-        return Sampler(chosen, seed, _segments(found, unbounded(found, names), seed, None))
+        return Sampler(chosen, seed, _segments(stages, unbounded(stages, names), seed, None))
     most = np.array([int(max_epochs * stream.rows) for stream in chosen])
     rows = sum(stream.rows for stream in chosen)
-    if slots > (most.sum() if found else int(max_epochs * rows)):
+    if slots > (most.sum() if stages else int(max_epochs * rows)):
         raise MixtureError(
-            f"train.steps: {slots:,} rows are to be drawn, more than data.max_epochs = {max_epochs:g} gives of the {rows:,} rows "
-            f"of {', '.join(names)}; lower train.steps or raise data.max_epochs"
+            f"train.steps: the training draws {slots:,} rows, more than data.max_epochs = {max_epochs:g} allows with the "
+            f"{rows:,} rows of {', '.join(names)}; lower train.steps or raise data.max_epochs"
         )
-    made = Sampler(chosen, seed, _segments(found, unbounded(found, names), seed, slots), slots)
-    if not found or (made.draws(slots) <= most).all():
-        return made
-    return Sampler(chosen, seed, _segments(found, bounded(found, names, most, slots), seed, slots), slots)
+    by_weight = Sampler(chosen, seed, _segments(stages, unbounded(stages, names), seed, slots), slots)
+    if not stages or (by_weight.draws(slots) <= most).all():
+        return by_weight
+    return Sampler(chosen, seed, _segments(stages, bounded(stages, names, most, slots), seed, slots), slots)
 
 
 def _stages(mixture: Mapping[str, float] | Sequence[Stage] | None) -> list[Stage]:
@@ -225,17 +226,17 @@ def _stages(mixture: Mapping[str, float] | Sequence[Stage] | None) -> list[Stage
     return list(mixture or ())
 
 
-def _segments(found: Sequence[Stage], quotas: Sequence[Quotas], seed: int, end: int | None) -> tuple[_Segment, ...]:
-    """Place the stages one after the other; `end` is the training's, where no draw may stay behind the last cut."""
+def _segments(stages: Sequence[Stage], quotas: Sequence[Quotas], seed: int, end: int | None) -> tuple[_Segment, ...]:
+    """Place the stages one after the other; `end` is the end of the training if it is known: then the last block is cut too."""
     slot, block, out = 0, 0, list[_Segment]()
     drawn = np.zeros(len(quotas[0].slots) if quotas else 0, dtype=np.int64)
-    for stage, given in zip(found, quotas, strict=True):
+    for stage, quota in zip(stages, quotas, strict=True):
         until = min((limit for limit in (stage.until_slot, end) if limit is not None), default=None)
         if until is None:
-            out.append(_Segment(slot, block, given, drawn, -1, np.empty(0, dtype=np.int64)))
+            out.append(_Segment(slot, block, quota, drawn, -1, np.empty(0, dtype=np.int64)))
         elif until > slot:
             length = until - slot
-            added, ranks = _drawn(given, seed, block, length)
-            out.append(_Segment(slot, block, given, drawn, length // BLOCK_SLOTS, ranks))
+            added, ranks = _drawn(quota, seed, block, length)
+            out.append(_Segment(slot, block, quota, drawn, length // BLOCK_SLOTS, ranks))
             slot, block, drawn = until, block - (-length // BLOCK_SLOTS), drawn + added
     return tuple(out)

@@ -1,10 +1,10 @@
-"""The folder of a row index: flat .npy files and index.json, put there whole or not at all.
+"""The folder of a row index: flat .npy files and index.json; it appears complete or not at all.
 
-runs.npy         one line a run: counts (maps.RUN)
-rows.npy         row n has the spans rows[n] .. rows[n + 1] - 1     } not of concatenate,
-spans.npy        what a document gives to a row (SPAN)              } where both are arithmetic
-random_next.npy  of pairs: whether the second span is of a random document
-index.json       what the index is made of, its streams, the length of each file
+runs.npy         one line per run: counts (maps.RUN)
+rows.npy         row n has the spans rows[n] .. rows[n + 1] - 1     } not with concatenate,
+spans.npy        the piece of a document in a row (SPAN)            } where both are computed
+random_next.npy  pairs only: whether the second span is of a random document
+index.json       identity, figures of the streams, length of each file
 """
 
 import json
@@ -29,7 +29,7 @@ SPAN = np.dtype(
     [
         ("document", "<u8"),  # number of the document, over all streams
         ("first", "<u4"),  # its first token
-        ("tokens", "<u4"),  # the separator behind the document included
+        ("tokens", "<u4"),  # including the separator after the document
     ]
 )
 DTYPES = {"runs": RUN, "rows": np.dtype("<i8"), "spans": SPAN, "random_next": np.dtype("?")}
@@ -45,7 +45,7 @@ class Appender:
         self._header()
 
     def append(self, values: NDArray[Any]) -> None:
-        """Write these behind the others."""
+        """Write these values after the earlier ones."""
         assert values.dtype == self._dtype and values.ndim == 1
         self._stream.write(np.ascontiguousarray(values).data)
         self.length += len(values)
@@ -56,7 +56,7 @@ class Appender:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self._stream.seek(0)
-            self._header()  # NumPy leaves room for a longer length: the header keeps its size
+            self._header()  # NumPy reserves room for a longer length, so the header keeps its size
             self._stream.flush()
             os.fsync(self._stream.fileno())
         self._stream.close()
@@ -68,7 +68,7 @@ class Appender:
 
 @contextmanager
 def creating(target: Path) -> Generator[Path]:
-    """A temporary folder that gets the name `target` when the block ends well; if another process was first, its folder stays."""
+    """Yield a temporary folder, renamed to `target` if the block succeeds; if another process was first, its folder stays."""
     temporary = files.temporary_path(target)
     temporary.mkdir(parents=True)
     try:
@@ -77,7 +77,7 @@ def creating(target: Path) -> Generator[Path]:
         try:
             temporary.rename(target)
         except OSError:
-            if not (target / INDEX).exists():  # else another process was first, with the same rows
+            if not (target / INDEX).exists():  # otherwise another process was first, with the same rows
                 raise
         files.flush_folder(target.parent)
     finally:
@@ -93,30 +93,30 @@ def write_json(folder: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The content of index.json. Raises DatasetError when it is missing, damaged, or of another index."""
+    """Return the content of index.json. Raises DatasetError if it is missing, damaged, or of another index."""
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        found = content["identity"]
+        stored = content["identity"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(folder, f"{INDEX} cannot be read ({error!r})") from None
-    if found != identity:
-        names = [name for name in identity if found.get(name) != identity[name]]
-        raise damaged(folder, f"it was made of another {', '.join(names) or 'thing'}")
+    if stored != identity:
+        names = [name for name in identity if stored.get(name) != identity[name]]
+        raise damaged(folder, f"it was made from another {', '.join(names) or 'thing'}")
     return content
 
 
 def read_array(folder: Path, name: str, length: int) -> NDArray[Any]:
-    """A file of the index as a map, (length,) of its dtype. Raises DatasetError when it is anything else."""
+    """Map a file of the index: (length,) of its dtype. Raises DatasetError if it is anything else."""
     path = folder / f"{name}.npy"
     try:
-        found = np.load(path, mmap_mode="r") if length else np.load(path)
+        array = np.load(path, mmap_mode="r") if length else np.load(path)
     except (OSError, ValueError) as error:
         raise damaged(folder, f"{path.name} cannot be read ({error})") from None
-    if found.dtype != DTYPES[name] or found.shape != (length,):
-        raise damaged(folder, f"{path.name} holds {found.shape} of {found.dtype}, not {length:,} of {DTYPES[name]}")
-    return found.view(np.ndarray)
+    if array.dtype != DTYPES[name] or array.shape != (length,):
+        raise damaged(folder, f"{path.name} holds {array.shape} of {array.dtype}, not {length:,} of {DTYPES[name]}")
+    return array.view(np.ndarray)
 
 
 def damaged(folder: Path, why: str) -> DatasetError:
-    """The error of an index that cannot be used."""
-    return DatasetError(f"{folder}: is no usable index: {why}; remove this folder, it is made again")
+    """Return the error for an index that cannot be used."""
+    return DatasetError(f"{folder}: is not a usable index: {why}; remove this folder, and it is built again")

@@ -1,22 +1,22 @@
-"""Rows: which tokens stand together in one training row. Fixed before anything is shuffled, kept as positions.
+"""Rows: which tokens form one training row. They are fixed before anything is shuffled, and stored as positions.
 
     layout = Layout("concatenate", tokens=4, overlap=1, separator=0)
     index = open_rows(dataset, "train", "run/rows", layout, seed=1)
-    index.gather(np.array([0, 1])).ids          # the tokens of two rows, copied out of the maps
-    index.places(np.array([0, 1]))              # the documents that they come from
+    index.gather(np.array([0, 1])).ids          # the tokens of two rows, copied from the maps
+    index.places(np.array([0, 1]))              # the documents they come from
 
 Packings (what each does with documents [5 6 7] and [8 9], rows of 4, separator 0):
 
     concatenate  the documents of a source one after the other, cut every `tokens - overlap` tokens (GPT-2, Megatron)
                  [5 6 7 0] [8 9 0], with an overlap of 1 [5 6 7 0] [0 8 9 0]
-    best_fit     whole documents in the row that they fill best; only those longer than a row are cut
-    document     one document a row, [5 6 7 0] [8 9 0]
-    sentences    whole sentences of one document a row (BART)
-    pairs        two pieces a row, of one document or of two (BERT's next sentence prediction)
+    best_fit     whole documents in the rows they fill best; only those longer than a row are cut
+    document     one document per row, [5 6 7 0] [8 9 0]
+    sentences    whole sentences of one document per row (BART)
+    pairs        two pieces per row, of one document or of two (BERT's next sentence prediction)
 
-Concatenated rows are arithmetic over one count a run and cost no storage; of the others the index holds a span
-(document, first token, tokens) for each piece. The last row of a source may be shorter; a row that holds no more than
-`overlap` tokens is left out, as all its tokens stand in the row before.
+Concatenated rows are computed from one count per run and need no storage; for the other packings the index holds a span
+(document, first token, tokens) for each piece. The last row of a source may be shorter; a row of at most `overlap` tokens
+is left out, because all its tokens are in the row before.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ from training.data.shards import TokenDataset
 
 __all__ = ["Figures", "Layout", "Place", "RowIndex", "Stream", "open_rows"]
 
-VERSION = 2  # of the cutting and of the index's files
+VERSION = 2  # of the packings and the index's files
 
 Numbers = NDArray[np.int64]
 Verify = Literal["once", "always", "never"]
@@ -53,7 +53,7 @@ Verify = Literal["once", "always", "never"]
 
 @dataclass(frozen=True, eq=False)
 class RowIndex:
-    """All rows of one split, and the maps that they point into."""
+    """All rows of one split, and the maps they point into."""
 
     fingerprint: str
     layout: Layout
@@ -62,20 +62,20 @@ class RowIndex:
     folder: Path
     maps: Maps
     _figures: tuple[Figures, ...]
-    _stored: dict[str, NDArray[Any]]  # rows, spans, random_next; empty of concatenate
+    _stored: dict[str, NDArray[Any]]  # rows, spans, random_next; empty for concatenate
     _opened_with: tuple[Any, ...]
 
     def __len__(self) -> int:
         return self.streams[-1].first + self.streams[-1].rows
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Maps do not travel: another process opens the index anew."""
+        """Pickle how to open the index: another process maps it itself."""
         return _reopen, self._opened_with
 
     def gather(self, numbers: Numbers) -> RowBatch:
-        """The tokens of these rows: (N,) row numbers -> a RowBatch of N rows, in the order asked.
+        """Return the tokens of these rows: (N,) row numbers -> a RowBatch of N rows, in the order given.
 
-        Raises ShardError when an id is outside the vocabulary, DatasetError when the index is damaged.
+        Raises ShardError if an id is outside the vocabulary, DatasetError if the index is damaged.
         """
         spans = self._spans(numbers)
         ids, highest, wrong = gather.copy_spans(self.maps, spans, self.layout.separator)
@@ -94,52 +94,54 @@ class RowIndex:
         )
 
     def places(self, numbers: Numbers) -> list[list[Place]]:
-        """Where the spans of each of these rows come from, in the order of RowBatch.spans."""
+        """Return where the spans of each of these rows come from, in the order of RowBatch.spans."""
         spans = self._spans(numbers)
-        made = [self._place(spans, number) for number in range(len(spans.runs))]
+        places = [self._place(spans, number) for number in range(len(spans.runs))]
         bounds = spans.row_spans.tolist()
-        return [made[first:last] for first, last in pairwise(bounds)]
+        return [places[first:last] for first, last in pairwise(bounds)]
 
     def figures(self) -> tuple[Figures, ...]:
-        """What became of the tokens of each source, in the order of `streams`, and at the end of all of them."""
-        sums = {name: sum(getattr(of, name) for of in self._figures) for name in _SUMMED}
+        """Return what became of the tokens of each source, in the order of `streams`, and last of all sources together."""
+        sums = {name: sum(getattr(figures, name) for figures in self._figures) for name in _SUMMED}
         return (*self._figures, Figures(None, **sums))
 
     def runs(self) -> Iterator[ShardRun]:
-        """Every run of the split in the order of the streams, mapped."""
+        """Return every run of the split in stream order, mapped."""
         return (self.maps.run(number) for number in range(len(self.maps.part)))
 
     def _spans(self, numbers: Numbers) -> Spans:
         numbers = np.asarray(numbers, np.int64)
         if numbers.size and (int(numbers.min()) < 0 or int(numbers.max()) >= len(self)):
-            raise IndexError(f"rows {int(numbers.min())} to {int(numbers.max())} were asked of an index of {len(self)} rows")
+            raise IndexError(
+                f"rows {int(numbers.min())} to {int(numbers.max())} were requested from an index of {len(self)} rows"
+            )
         spans = self._cut(numbers) if self.layout.packing == "concatenate" else self._look_up(numbers)
         self.maps.need(spans.runs)
         return spans
 
     def _cut(self, numbers: Numbers) -> Spans:
-        """Of concatenate: where rows start and end in the stream is arithmetic."""
+        """Compute the spans of concatenated rows from their positions in the stream."""
         firsts = np.array([stream.first for stream in self.streams])
         bounds = np.cumsum([0, *(stream.tokens for stream in self.streams)])
-        of = np.searchsorted(firsts, numbers, side="right") - 1
-        starts, ends = bounds[of] + (numbers - firsts[of]) * self.layout.stride, bounds[1:]
-        lengths = np.minimum(self.layout.tokens, ends[of] - starts)
+        streams = np.searchsorted(firsts, numbers, side="right") - 1
+        starts, ends = bounds[streams] + (numbers - firsts[streams]) * self.layout.stride, bounds[1:]
+        lengths = np.minimum(self.layout.tokens, ends[streams] - starts)
         return gather.cut_stream(self.maps, starts, lengths, separated=self.maps.separated)
 
     def _look_up(self, numbers: Numbers) -> Spans:
-        """Of the other packings: the spans that the index holds."""
+        """Look the spans of the other packings up in the index."""
         first, last = self._stored["rows"][numbers], self._stored["rows"][numbers + 1]
         row_spans = np.concatenate([np.zeros(1, np.int64), np.cumsum(last - first)])
-        found = self._stored["spans"][np.arange(row_spans[-1]) + np.repeat(first - row_spans[:-1], last - first)]
-        documents = found["document"].astype(np.int64)
+        spans = self._stored["spans"][np.arange(row_spans[-1]) + np.repeat(first - row_spans[:-1], last - first)]
+        documents = spans["document"].astype(np.int64)
         runs = np.searchsorted(self.maps.documents, documents, side="right") - 1
         if len(runs) and int(runs.max()) >= len(self.maps.part):
-            raise damaged(self.folder, "its rows name documents that are not there")
+            raise damaged(self.folder, "its rows name documents that do not exist")
         return Spans(
             runs,
             documents - self.maps.documents[runs],
-            found["first"].astype(np.int64),
-            found["tokens"].astype(np.int64),
+            spans["first"].astype(np.int64),
+            spans["tokens"].astype(np.int64),
             row_spans,
         )
 
@@ -151,7 +153,7 @@ class RowIndex:
         return Place(run.path, run.first + document, run.document(document), first, tokens, run.source, run.language)
 
     def _foreign_id(self, spans: Spans) -> ShardError:
-        """The error of a document with an id that the vocabulary does not have."""
+        """Return the error for a document with an id that the vocabulary does not have."""
         highest, path = -1, ""
         for number in range(len(spans.runs)):
             run, document = self.maps.run(int(spans.runs[number])), int(spans.documents[number])
@@ -167,10 +169,10 @@ _SUMMED = ("documents", "tokens", "rows", "tokens_in_rows", "row_tokens", "cropp
 def open_rows(
     dataset: TokenDataset, split: str, folder: str | Path, layout: Layout, *, seed: int, verify: Verify = "once"
 ) -> RowIndex:
-    """The row index of a split: mapped from `folder/<fingerprint>` when it is there, else built once and put there.
+    """Open the row index of a split: map it from `folder/<fingerprint>`, where it is built first if it is missing.
 
-    `verify` compares the sha256 of every shard when the index is built, each time, or never; sizes always are.
-    Raises DatasetError when the split is empty or gives no row, or the index is damaged; ShardError for a broken shard.
+    `verify` checks the sha256 of every shard when the index is built, each time, or never; sizes are always checked.
+    Raises DatasetError if the split is empty or yields no row, or the index is damaged; ShardError for a broken shard.
     """
     parts = parts_of(dataset, split)
     if not parts:
@@ -185,18 +187,17 @@ def open_rows(
     }
     fingerprint = manifest.fingerprint(identity)
     target = Path(folder) / fingerprint[: manifest.FINGERPRINT_CHARACTERS]
-    there = target.exists()
-    if not there:
+    if not target.exists():
         _build(target, identity, dataset, parts, layout, seed, verify=verify != "never")
     elif verify == "always":
         run_table(dataset, parts, verify=True)
     content = read_json(target, identity)
     stored = {name: read_array(target, name, length) for name, length in content["files"].items()}
     maps = open_maps(dataset, parts, stored.pop("runs"), separated=layout.separator is not None)
-    figures = tuple(Figures(**of) for of in content["figures"])
-    if not any(of.rows for of in figures):
+    figures = tuple(Figures(**stream) for stream in content["figures"])
+    if not any(stream.rows for stream in figures):
         raise DatasetError(
-            f"{dataset.uri}: the split {split!r} has {sum(of.tokens for of in figures):,} tokens, too few for one row "
+            f"{dataset.uri}: the split {split!r} has {sum(stream.tokens for stream in figures):,} tokens, too few for one row "
             f"of {layout.tokens} ({layout.packing})"
         )
     opened_with = (dataset, split, folder, layout, seed)
@@ -208,8 +209,8 @@ def _reopen(dataset: TokenDataset, split: str, folder: str | Path, layout: Layou
 
 
 def _streams(figures: Sequence[Figures]) -> tuple[Stream, ...]:
-    first = np.cumsum([0, *(of.rows for of in figures)]).tolist()
-    return tuple(Stream(of.source or "", at, of.rows, of.tokens) for at, of in zip(first, figures, strict=False))
+    first = np.cumsum([0, *(stream.rows for stream in figures)]).tolist()
+    return tuple(Stream(stream.source or "", at, stream.rows, stream.tokens) for at, stream in zip(first, figures, strict=False))
 
 
 def _build(
@@ -222,11 +223,11 @@ def _build(
     *,
     verify: bool,
 ) -> None:
-    """Write the index into a temporary folder, then give the folder its name."""
+    """Write the index to a temporary folder, then rename the folder."""
     sentences = layout.sentences or layout.packing in ("sentences", "pairs")
     table = run_table(dataset, parts, verify=verify, sentences=sentences)
     maps = open_maps(dataset, parts, table, separated=layout.separator is not None)
-    sources = list(dict.fromkeys(of.source for of in parts))
+    sources = list(dict.fromkeys(part.source for part in parts))
     with creating(target) as folder:
         with Appender(folder / "runs.npy", DTYPES["runs"]) as out:
             out.append(table)
@@ -235,17 +236,18 @@ def _build(
         else:
             figures, lengths = _write_rows(folder, maps, sources, layout, seed)
         files = {"runs": len(table), **lengths}
-        write_json(folder, {"identity": identity, "figures": [asdict(of) for of in figures], "files": files})
+        write_json(folder, {"identity": identity, "figures": [asdict(stream) for stream in figures], "files": files})
 
 
 def _totals(maps: Maps, source: str) -> tuple[int, int]:
-    """Documents and tokens of a stream."""
+    """Return the documents and tokens of a stream."""
     runs = maps.sources[source]
-    return tuple(int(of[runs.stop] - of[runs.start]) for of in (maps.documents, maps.joined))  # type: ignore[return-value]
+    documents, joined = (int(counts[runs.stop] - counts[runs.start]) for counts in (maps.documents, maps.joined))
+    return documents, joined
 
 
 def _stream_figures(maps: Maps, source: str, layout: Layout) -> Figures:
-    """Of concatenate: rows begin every `stride` tokens as long as they hold more than the overlap."""
+    """Return the figures of concatenated rows, which begin every `stride` tokens as long as they hold more than the overlap."""
     documents, tokens = _totals(maps, source)
     rows = -(-max(tokens - layout.overlap, 0) // layout.stride)
     in_rows = tokens + (rows - 1) * layout.overlap if rows else 0
@@ -253,7 +255,7 @@ def _stream_figures(maps: Maps, source: str, layout: Layout) -> Figures:
 
 
 def _chunks(maps: Maps, runs: range, layout: Layout, seed: int) -> Iterator[Chunk]:
-    """The rows of a stream, a chunk after the other."""
+    """Return the rows of a stream, chunk by chunk."""
     if layout.packing == "pairs":
         return pair_rows(maps, runs, layout, seed)
     packers = {"best_fit": best_fit_rows, "document": document_rows, "sentences": sentence_rows}
@@ -263,7 +265,7 @@ def _chunks(maps: Maps, runs: range, layout: Layout, seed: int) -> Iterator[Chun
 def _write_rows(
     folder: Path, maps: Maps, sources: Sequence[str], layout: Layout, seed: int
 ) -> tuple[list[Figures], dict[str, int]]:
-    """Write the spans of every source; returns the figures and the lengths of the files."""
+    """Write the spans of every source; return the figures and the lengths of the files."""
     figures: list[Figures] = []
     with (
         Appender(folder / "rows.npy", DTYPES["rows"]) as rows,
@@ -273,16 +275,16 @@ def _write_rows(
         rows.append(np.zeros(1, np.int64))
         for source in sources:
             documents, tokens = _totals(maps, source)
-            made = in_rows = cropped = 0
+            count = in_rows = cropped = 0
             for chunk in _chunks(maps, maps.sources[source], layout, seed):
                 rows.append(spans.length + np.cumsum(chunk.counts))
                 spans.append(chunk.spans)
                 if chunk.random_next is not None:
                     random_next.append(chunk.random_next)
-                made += len(chunk.counts)
+                count += len(chunk.counts)
                 in_rows += int(chunk.spans["tokens"].sum(dtype=np.int64))
                 cropped += chunk.cropped
-            figures.append(Figures(source, documents, tokens, made, in_rows, made * layout.tokens, cropped))
+            figures.append(Figures(source, documents, tokens, count, in_rows, count * layout.tokens, cropped))
         lengths = {"rows": rows.length, "spans": spans.length, "random_next": random_next.length}
     if layout.packing != "pairs":
         (folder / "random_next.npy").unlink()

@@ -1,4 +1,4 @@
-"""What a row index is asked for, and the small records that it answers with."""
+"""The layout of a row index, and the small records that it returns."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,41 +6,41 @@ from typing import Literal
 from pipelines.contract.errors import UserError
 from training.data.config import Packing
 
-SEPARATED: tuple[Packing, ...] = ("concatenate", "best_fit", "document")  # these may put a separator behind each document
+SEPARATED: tuple[Packing, ...] = ("concatenate", "best_fit", "document")  # these may put a separator after each document
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How documents become rows. Raises ValueError for numbers that contradict each other."""
+    """How documents become rows. Raises ValueError if its numbers contradict each other."""
 
     packing: Packing
     tokens: int
-    """The most tokens of a row, as the objective asks."""
+    """Most tokens of a row; the objective sets it."""
     overlap: int = 0
     """Tokens that neighbouring rows of one document or stream share: 1 for causal_lm, so that no target is lost."""
     separator: int | None = None
-    """Id put behind each document; of concatenate, best_fit and document."""
+    """Id put after each document; concatenate, best_fit and document only."""
     long_documents: Literal["split", "crop"] = "split"
-    """Of best_fit, document and sentences: a document longer than a row gives several rows, or loses its rest (counted)."""
+    """best_fit, document and sentences only: a document longer than a row becomes several rows, or is cropped (and counted)."""
     copies: int = 1
-    """Of pairs: how often each document is cut anew."""
+    """pairs only: how many times each document is cut, with different draws."""
     short_share: float = 0.1
-    """Of pairs: share of the cuts that aim at shorter rows."""
+    """pairs only: share of the cuts that aim at shorter rows."""
     sentences: bool = False
     """Whether gather fills RowBatch.sentences."""
 
     def __post_init__(self) -> None:
-        """Refuse what no row can be."""
+        """Refuse rows that cannot exist."""
         if not 0 <= self.overlap < self.tokens or self.tokens < (3 if self.packing == "pairs" else 1):
             raise UserError(f"rows of {self.tokens} tokens with an overlap of {self.overlap} are too short; raise rows.length")
         if self.separator is not None and self.packing not in SEPARATED:
-            raise UserError(f"rows.packing {self.packing!r} puts nothing between documents; {SEPARATED} do")
+            raise UserError(f"rows.packing {self.packing!r} puts no separator between documents; {SEPARATED} do")
         if self.overlap and self.packing not in SEPARATED:
             raise UserError(f"rows.packing {self.packing!r} has no neighbouring rows that could share tokens")
 
     @property
     def stride(self) -> int:
-        """Tokens from the beginning of a row to that of the next."""
+        """Tokens from the start of a row to the start of the next."""
         return self.tokens - self.overlap
 
 
@@ -51,12 +51,12 @@ class Stream:
     source: str
     first: int
     rows: int
-    tokens: int  # of the whole stream, separators included
+    tokens: int  # of the whole stream, including separators
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a span of a row comes from; a separator behind the document is not counted in `tokens` (so they may be 0)."""
+    """Where a span of a row comes from; `tokens` excludes the separator after the document (so it may be 0)."""
 
     path: str
     document: int  # row number in the part
@@ -69,22 +69,22 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What became of the tokens of one source, or of all (source None). Separators count as tokens."""
+    """What became of the tokens of one source, or of all sources (source None). Separators count as tokens."""
 
     source: str | None
     documents: int
     tokens: int  # of the whole stream
     rows: int
-    tokens_in_rows: int  # sum of the rows' lengths: what stands in two rows is counted twice
+    tokens_in_rows: int  # sum of the rows' lengths: a token in two rows counts twice
     row_tokens: int  # places in the rows: rows * layout.tokens
-    cropped: int  # tokens of the stream that stand in no row (of pairs: in no row that was cut from their own document)
+    cropped: int  # tokens of the stream in no row (pairs: in no row that was cut from their own document)
 
     @property
     def padding_share(self) -> float:
-        """Share of places that no token fills."""
+        """Share of places without a token."""
         return 1 - self.tokens_in_rows / self.row_tokens if self.row_tokens else 0.0
 
     @property
     def cropped_share(self) -> float:
-        """Share of the stream's tokens that stand in no row."""
+        """Share of the stream's tokens that are in no row."""
         return self.cropped / self.tokens if self.tokens else 0.0

@@ -1,4 +1,4 @@
-"""From documents to rows: what packings share, and one document a row. The others are in best_fit.py, windows.py, pairs.py."""
+"""From documents to rows: what the packings share, and one document per row (the others: best_fit, windows, pairs)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,20 +20,22 @@ class Chunk:
 
     spans: NDArray[Any]  # (S,) of SPAN, row by row
     counts: Numbers  # (rows,) spans of each row
-    cropped: int  # tokens of the documents that they were made of, and that are in none of them
-    random_next: NDArray[np.bool_] | None = None  # (rows,) of pairs
+    cropped: int  # tokens of the packed documents that are in none of the rows
+    random_next: NDArray[np.bool_] | None = None  # (rows,), pairs only
 
 
 def sizes_of(maps: Maps, run: int) -> Numbers:
-    """Tokens of the documents of a run, the separator behind each included: (documents,)."""
+    """Return the tokens of the documents of a run, including the separator after each: (documents,)."""
     return np.diff(maps.run(run).offsets).astype(np.int64) + maps.separated
 
 
 def cut(sizes: Numbers, layout: Layout) -> tuple[Numbers, Numbers, Numbers, int]:
-    """Pieces of documents of these sizes, none longer than a row: document, first, tokens (P,) each, and the tokens left over.
+    """Cut documents of these sizes into pieces: return document, first, tokens, (P,) each, and the number of cropped tokens.
 
-    A longer document gives pieces as long as a row, `overlap` tokens shared by neighbours, and a remainder; or only the
-    first of them. The documents of 5 and 9 tokens in rows of 4 with an overlap of 1: 0 0, 1 1 1 | 0 3, 0 3 6 | 4 2, 4 4 3.
+    A document longer than a row becomes pieces as long as a row, whose neighbours share `overlap` tokens, and a remainder;
+    or only the first piece, if it is cropped. Documents of 5 and 9 tokens in rows of 4 with an overlap of 1:
+
+        document 0 0 1 1 1, first 0 3 0 3 6, tokens 4 2 4 4 3
     """
     pieces = np.maximum(-(-(sizes - layout.overlap) // layout.stride), np.minimum(sizes, 1))
     if layout.long_documents == "crop":
@@ -46,14 +48,14 @@ def cut(sizes: Numbers, layout: Layout) -> tuple[Numbers, Numbers, Numbers, int]
 
 
 def spans_of(documents: Numbers, first: Numbers, tokens: Numbers) -> NDArray[Any]:
-    """Columns as SPAN."""
+    """Return the columns as an array of SPAN."""
     out = np.empty(len(documents), SPAN)
     out["document"], out["first"], out["tokens"] = documents, first, tokens
     return out
 
 
 def document_rows(maps: Maps, runs: range, layout: Layout) -> Iterator[Chunk]:
-    """One document a row, or one piece of a long one. Rows of no more than `overlap` tokens are left out (counted)."""
+    """Yield rows of one document, or one piece of a long one. Rows of at most `overlap` tokens are left out (and counted)."""
     for run in runs:
         documents, first, tokens, cropped = cut(sizes_of(maps, run), layout)
         kept = tokens > layout.overlap

@@ -87,7 +87,7 @@ def test_an_index_travels_to_another_process(dataset_folder: Path, tmp_path: Pat
 def test_a_row_outside_is_refused(dataset_folder: Path, tmp_path: Path) -> None:
     index = _open(open_dataset(str(dataset_folder)), tmp_path)
     for number in (-1, len(index)):
-        with pytest.raises(IndexError, match="were asked of an index of"):
+        with pytest.raises(IndexError, match="were requested from an index of"):
             index.gather(np.array([number]))
     empty = index.gather(np.empty(0, np.int64))
     assert len(empty) == 0 and empty.ids.dtype == np.int32
@@ -245,9 +245,9 @@ def _other_split(folder: Path) -> None:
         (_shorter, r"rows\.npy holds"),
         (lambda folder: (folder / "index.json").unlink(), r"index\.json cannot be read"),
         (lambda folder: (folder / "index.json").write_text("[]"), r"index\.json cannot be read"),
-        (_other_split, "it was made of another split"),
+        (_other_split, "it was made from another split"),
         (_other_spans, r"a span of its rows lies outside a document of .*\.arrow"),
-        (_other_documents, "its rows name documents that are not there"),
+        (_other_documents, "its rows name documents that do not exist"),
     ],
 )
 def test_a_damaged_index_is_named(dataset_folder: Path, tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
@@ -255,7 +255,7 @@ def test_a_damaged_index_is_named(dataset_folder: Path, tmp_path: Path, damage: 
     open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1)
     (folder,) = tmp_path.iterdir()
     damage(folder)
-    with pytest.raises(DatasetError, match=rf"{folder.name}: is no usable index: {message}.*; remove this folder"):
+    with pytest.raises(DatasetError, match=rf"{folder.name}: is not a usable index: {message}.*; remove this folder"):
         open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1).gather(np.arange(4))
 
 
