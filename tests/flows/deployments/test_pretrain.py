@@ -130,7 +130,7 @@ def test_sigterm_which_prefects_runner_sends_for_a_cancelled_run_lets_it_save(se
             return (await client.read_flow_run(flow_run)).state.type.value
 
     flow_run = asyncio.run(create())
-    entrypoint = f"{REPOSITORY / 'flows' / 'pretrain.py'}:pretrain"
+    entrypoint = f"{REPOSITORY / 'flows' / 'deployments' / 'pretrain.py'}:pretrain"
     environment = {
         "PREFECT_API_URL": str(get_current_settings().api.url),
         "PREFECT__FLOW_RUN_ID": flow_run,
