@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations import gate
-from expectations.suites import Limits
 from pipelines import corpus
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
+from pipelines.contract.gate_settings import GateLimits
 from pipelines.contract.manifest import Manifest
 from pipelines.datasets import documents, joined_tokens, vocabulary
 from pipelines.exports import export
@@ -243,9 +243,9 @@ def identities(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         patched.setattr(index, "parts_of", lambda *_: [None])
         calls = {
             "row index": lambda: index.open_rows(dataset, "train", "out", Layout(tokens=8, packing="concatenate"), seed=1),
-            "task index": lambda: tasks._encoded(section, tokenizer, Path("out")),
+            "task index": lambda: tasks.open_tasks([section], tokenizer, "out"),
             "joined tokens": lambda: joined_tokens.join("out", "first", "second", "label"),
-            "gate": lambda: judged.pass_through(Limits(), [], dict, lambda _tables: []),
+            "gate": lambda: judged.pass_through(GateLimits(), [], dict, lambda _tables: []),
         }
         found: dict[str, Any] = {}
         for name, call in calls.items():
