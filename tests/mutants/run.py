@@ -1,14 +1,16 @@
-"""Mutation testing: change one thing in a module and see whether a test fails. `make mutants` runs all areas.
+"""Mutation testing: change one place of a module and see whether a test fails. `make mutants` runs all areas.
 
     python tests/mutants/run.py                       # a sample of every area of areas.toml
     python tests/mutants/run.py --area ledger --all   # every mutant of one area
+    python tests/mutants/run.py --area ledger --again # the survivors of the last run, after a test was written
 
-Mutants come from cosmic-ray. Each runs in a process forked from one that has the heavy packages loaded, in a copy of the
-repository, with the tests of its area, until the first failure. A mutant that is in judged.toml (with the reason why no test can
-or need notice it) is counted apart. The report lists every other survivor as a diff.
+Mutants come from cosmic-ray. Each runs in a forked process that has the heavy packages loaded, in a copy of the repository,
+with the tests of its area, until the first failure. A mutant in judged.toml (with the reason why no test can or need notice
+it) is counted separately. The report shows every other survivor as a diff.
 
-Mutants are not made of annotations, decorators and strings: what they change is checked by pyright or decides nothing.
-The sample is drawn from a fixed seed, so that a run can be compared with the one before.
+Annotations and decorators are not mutated: pyright checks the former, and the latter decide nothing that a test could see.
+A sample draws places in the code and one mutant of each, since a `+` has eleven mutants and a `not` has one. It is drawn from
+a seed, so that a run can be compared with the last one; --seed draws another.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -37,16 +40,21 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 PRELOADED = (
+    "fsspec",
+    "hypothesis.strategies",
     "numba",
-    "numpy",
+    "pyarrow.compute",
     "pyarrow.parquet",
+    "pydantic",
     "pytest",
     "sentencepiece",
     "tokenizers",
     "torch",
 )
+PACKAGES = ("expectations", "flows", "pipelines", "training")
 SKIPPED_OPERATORS = ("core/RemoveDecorator", "core/VariableInserter", "core/VariableReplacer")
-SLOWEST = 10.0  # times as long as the unmutated tests: then the mutant is taken for an endless loop, and killed
+# An endless loop: CPU time beyond this multiple of the unmutated tests', and the wall clock of a process that waits.
+SLOWEST, STUCK_SECONDS = 3.0, 900
 SEED = 17
 
 
@@ -59,6 +67,12 @@ class Mutant:
     operator: str
     occurrence: int
     line: int
+    column: int
+
+    @property
+    def place(self) -> tuple[str, int, int, str]:
+        """What changes: `a + b` has one place, whatever takes the place of +."""
+        return self.module, self.line, self.column, self.operator.split("_")[0]
 
     @property
     def name(self) -> str:
@@ -89,7 +103,7 @@ def _modules(paths: Sequence[str]) -> Iterator[str]:
 
 
 def mutants(area: Area) -> list[Mutant]:
-    """Every mutant of an area, in the order of its modules and their lines."""
+    """Return every mutant of an area, in the order of its modules and their lines."""
     from cosmic_ray.ast import ast_nodes, get_ast_from_path
     from cosmic_ray.plugins import get_operator, operator_names
 
@@ -104,12 +118,21 @@ def mutants(area: Area) -> list[Mutant]:
             places = (place for node in ast_nodes(tree) for place in operator.mutation_positions(node))
             for occurrence, (start, _end) in enumerate(places):
                 if not any(first <= start < last for first, last in silent):
-                    every.append(Mutant(area.name, module, name, occurrence, start[0]))
+                    every.append(Mutant(area.name, module, name, occurrence, *start))
     return sorted(every, key=lambda m: (m.module, m.line, m.operator, m.occurrence))
 
 
+def sample(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Draw places, and one mutant of each."""
+    draw = random.Random(seed)
+    places: dict[tuple[str, int, int, str], list[Mutant]] = {}
+    for mutant in every:
+        places.setdefault(mutant.place, []).append(mutant)
+    return [draw.choice(places[place]) for place in draw.sample(sorted(places), min(count, len(places)))]
+
+
 def _silent_lines(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Spans (line, column) of annotations and decorators."""
+    """Return the spans (line, column) of annotations and decorators."""
     spans: list[ast.expr] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -119,6 +142,42 @@ def _silent_lines(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
         elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             spans.append(node.annotation)
     return [((s.lineno, s.col_offset), (s.end_lineno or s.lineno, s.end_col_offset or 0)) for s in spans]
+
+
+def importers(module: str) -> set[str]:
+    """Return a module and all that import it, directly or not: numba compiles its kernels and constants into theirs."""
+    direct: dict[str, set[str]] = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            importer = path.relative_to(ROOT).as_posix()
+            for name in _imports(path):
+                direct.setdefault(name, set()).add(importer)
+    known, fresh = set[str](), [module]
+    while fresh:
+        one = fresh.pop()
+        if one not in known:
+            known.add(one)
+            fresh += direct.get(one.removesuffix(".py").replace("/", "."), set())
+    return known
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+class Quick:
+    """A plugin of pytest: hypothesis does not shrink what it finds, since a failure is enough here."""
+
+    def pytest_sessionstart(self) -> None:
+        from hypothesis import Phase, settings
+
+        settings.register_profile("mutants", settings(), phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("mutants")
 
 
 class Copy:
@@ -139,29 +198,27 @@ class Copy:
             (folder.parent / "shared").symlink_to(ROOT.parent / "shared")
         self.kernels = folder / ".kernels"
 
-    def run(self, tests: Sequence[str], limit_seconds: float) -> tuple[int, float]:
-        """The exit code of pytest (-9 beyond the limit), and the seconds that it took."""
+    def run(self, tests: Sequence[str], cpu_seconds: float) -> tuple[int, float]:
+        """Return the exit code of pytest (negative: the signal that ended it), and the CPU seconds that it took."""
         begin = time.monotonic()
         child = os.fork()
         if child == 0:
-            self._child(tests)
-        while True:
-            done, status = os.waitpid(child, os.WNOHANG)
-            seconds = time.monotonic() - begin
-            if done:
+            self._child(tests, cpu_seconds)
+        done, status, usage = os.wait4(child, os.WNOHANG)
+        while not done:
+            if time.monotonic() - begin > STUCK_SECONDS:
                 _end_group(child)
-                return os.waitstatus_to_exitcode(status), seconds
-            if seconds > limit_seconds:
-                _end_group(child)
-                os.waitpid(child, 0)
-                return -9, seconds
             time.sleep(0.02)
+            done, status, usage = os.wait4(child, os.WNOHANG)
+        _end_group(child)
+        return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
-    def _child(self, tests: Sequence[str]) -> None:
+    def _child(self, tests: Sequence[str], cpu_seconds: float) -> None:
         """Run the tests in a forked process, which ends here."""
         code = 70
         try:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))  # of busy machines, too
             os.chdir(self.folder)
             output = os.open(self.folder / ".output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1)
@@ -173,22 +230,9 @@ class Copy:
             numba.config.reload_config()  # pyright: ignore
             sys.dont_write_bytecode = True
             sys.path.insert(0, str(self.folder))
-            code = int(
-                pytest.main(
-                    [
-                        "-x",
-                        "-q",
-                        "-p",
-                        "no:cacheprovider",
-                        "-p",
-                        "no:xdist",
-                        "-W",
-                        "ignore::pytest.PytestAssertRewriteWarning",
-                        f"--rootdir={self.folder}",
-                        *tests,
-                    ]
-                )
-            )
+            options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            folders = [f"--rootdir={self.folder}", f"--basetemp={self.folder / '.tmp'}"]
+            code = int(pytest.main([*options, *folders, *tests], plugins=[Quick()]))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -196,8 +240,8 @@ class Copy:
             sys.stderr.flush()
             os._exit(code)
 
-    def try_mutant(self, mutant: Mutant, area: Area, limit_seconds: float) -> dict[str, Any]:
-        """Whether the tests of its area notice a mutant."""
+    def try_mutant(self, mutant: Mutant, area: Area, cpu_seconds: float) -> dict[str, Any]:
+        """Return a mutant with the exit code of its area's tests: 0 if they do not notice it."""
         from cosmic_ray.mutating import mutate_code
         from cosmic_ray.plugins import get_operator
 
@@ -206,30 +250,49 @@ class Copy:
         stamp = path.stat().st_mtime_ns
         after = mutate_code(before, get_operator(mutant.operator)(), mutant.occurrence)
         assert after is not None, mutant
-        kernels = "njit" in before or "jit" in before
-        kept = self.folder / ".kernels-kept"
-        if kernels:  # numba looks at a kernel's own file only: kernels that call a mutated one are compiled again, too
-            shutil.rmtree(kept, ignore_errors=True)
-            shutil.copytree(self.kernels, kept) if self.kernels.exists() else kept.mkdir()
-            stems = {Path(module).stem for module in area.modules}
-            for compiled in self.kernels.rglob("*.nbi"):
-                if compiled.name.split(".")[0] in stems:
-                    compiled.unlink()
-        path.write_text(after)
-        try:
-            code, seconds = self.run(area.tests, limit_seconds)
-        finally:
-            path.write_text(before)
-            os.utime(path, ns=(stamp, stamp))
-            if kernels:
-                shutil.rmtree(self.kernels, ignore_errors=True)
-                kept.rename(self.kernels)
+        with self._kernels_compiled_again(mutant.module):
+            path.write_text(after)
+            try:
+                code, seconds = self.run(_nearest_first(area.tests, mutant.module), cpu_seconds)
+            finally:
+                path.write_text(before)
+                os.utime(path, ns=(stamp, stamp))
         diff = [
             line
             for line in difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
-            if line[:2] not in ("--", "++", "@@")
+            if line[:3] not in ("---", "+++") and line[:2] != "@@"
         ]
         return {**asdict(mutant), "name": mutant.name, "code": code, "seconds": round(seconds, 1), "diff": diff}
+
+    @contextlib.contextmanager
+    def _kernels_compiled_again(self, module: str) -> Iterator[None]:
+        """Hide compiled kernels of a module and of its importers: numba compares a kernel with its own file only."""
+        affected = [path for name in importers(module) if b"jit" in (path := self.folder / name).read_bytes()]
+        if not affected:
+            yield
+            return
+        kept = self.folder / ".kernels-kept"
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(self.kernels, kept, copy_function=os.link) if self.kernels.exists() else kept.mkdir()
+        hidden = {(path.parent.name, path.stem) for path in affected}
+        for compiled in self.kernels.rglob("*.nbi"):  # in FOLDER_hash/MODULE.function-line.py311.nbi
+            if (compiled.parent.name.rpartition("_")[0], compiled.name.split(".")[0]) in hidden:
+                compiled.unlink()
+        try:
+            yield
+        finally:
+            shutil.rmtree(self.kernels, ignore_errors=True)
+            kept.rename(self.kernels)
+
+
+def _nearest_first(tests: Sequence[str], module: str) -> list[str]:
+    """Put the test file that mirrors a module before the others; folders become their files."""
+    files = [f.relative_to(ROOT).as_posix() for t in tests for f in ([ROOT / t] if t.endswith(".py") else _tests(ROOT / t))]
+    return sorted(files, key=lambda f: not f.endswith(f"/test_{Path(module).name}"))
+
+
+def _tests(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("test_*.py"))
 
 
 def _end_group(leader: int) -> None:
@@ -238,7 +301,7 @@ def _end_group(leader: int) -> None:
 
 
 def judged() -> dict[tuple[str, str, str], str]:
-    """The reason why a mutant need not be killed, by module, removed line and added line."""
+    """Return the reason why a mutant need not be killed, by module, removed line and added line."""
     path = HERE / "judged.toml"
     entries = tomllib.loads(path.read_text()).get("mutant", []) if path.exists() else []
     return {(entry["module"], entry["before"], entry["after"]): entry["reason"] for entry in entries}
@@ -259,19 +322,21 @@ def _start_worker(folders: "Queue[Path]") -> None:
 
 
 def _baseline(area: Area) -> float:
-    """The seconds that an area's tests take without a mutant. Raises SystemExit if they fail."""
-    for _ in range(2):  # the second run finds every kernel compiled
-        code, seconds = _COPY.run(area.tests, 3600)
+    """Return the CPU seconds that an area's tests take without a mutant. Raise SystemExit if they fail."""
+    cold, warm = 0.0, 0.0
+    for _ in range(2):  # the second run finds every kernel compiled, and proves that the cache is right
+        code, warm = _COPY.run(area.tests, STUCK_SECONDS)
+        cold = cold or warm
         if code:
             raise SystemExit(f"{area.name}: its tests fail without a mutant:\n{(_COPY.folder / '.output').read_text()[-3000:]}")
-    return seconds
+    return cold
 
 
 def _share(area: Area, mutants: Sequence[Mutant]) -> list[dict[str, Any]]:
-    """What one worker process tries."""
+    """Try the mutants of one worker process."""
     if not mutants:
         return []
-    limit = 30 + SLOWEST * _baseline(area)
+    limit = 10 + SLOWEST * _baseline(area)
     return [_COPY.try_mutant(mutant, area, limit) for mutant in mutants]
 
 
@@ -282,11 +347,26 @@ def run_area(area: Area, chosen: Sequence[Mutant], pool: ProcessPoolExecutor, wo
     return sorted(results, key=lambda result: (result["module"], result["line"], result["name"]))
 
 
+def choose(area: Area, every: Sequence[Mutant], arguments: argparse.Namespace) -> list[Mutant]:
+    """Return the mutants to try."""
+    if arguments.again:
+        last = json.loads(_results(arguments.out, area).read_text())
+        lived = {(r["module"], r["operator"], r["occurrence"]) for r in last if r["code"] == 0}
+        return [m for m in every if (m.module, m.operator, m.occurrence) in lived]
+    return list(every) if arguments.all else sample(every, arguments.sample, arguments.seed)
+
+
+def _results(out: Path, area: Area) -> Path:
+    return out / f"{area.name}.json"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--area", action="append", help="of areas.toml; all by default")
     parser.add_argument("--sample", type=int, default=40, help="mutants of each area, 40 by default")
-    parser.add_argument("--all", action="store_true", help="every mutant")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the sample, {SEED} by default")
+    parser.add_argument("--all", action="store_true", help="try every mutant")
+    parser.add_argument("--again", action="store_true", help="try the survivors of the last run")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "mutants")
     arguments = parser.parse_args()
@@ -304,22 +384,20 @@ def main() -> int:
     with ProcessPoolExecutor(arguments.workers, context, _start_worker, (folders,)) as pool:
         for area in (area for area in areas() if not arguments.area or area.name in arguments.area):
             every = mutants(area)
-            drawn = every if arguments.all else random.Random(SEED).sample(every, min(arguments.sample, len(every)))
-            tried = run_area(area, sorted(drawn, key=lambda m: (m.module, m.line)), pool, arguments.workers)
+            chosen = sorted(choose(area, every, arguments), key=lambda m: (m.module, m.line))
+            tried = run_area(area, chosen, pool, arguments.workers)
             results += tried
-            (arguments.out / "results.json").write_text(json.dumps(results, indent=1))
+            _results(arguments.out, area).write_text(json.dumps(tried, indent=1))
             state = Counter("killed" if r["code"] else "judged" if _key(r) in reasons else "survived" for r in tried)
             counts = " ".join(f"{state[name]:>8}" for name in ("killed", "judged", "survived"))
             lines.append(f"{area.name:<12} {len(every):>6,} {len(tried):>6} {counts}")
             print(lines[-1], flush=True)
-    survivors = [r for r in results if r["code"] == 0 and _key(r) not in reasons]
-    for result in survivors:
-        print(f"\n{result['name']}")
-        print("\n".join(f"    {line}" for line in result["diff"]))
+            for result in (r for r in tried if r["code"] == 0 and _key(r) not in reasons):
+                print(f"\n{result['name']}", *result["diff"], sep="\n    ", flush=True)
     print(f"\n{'area':<12} {'all':>6} {'tried':>6} {'killed':>8} {'judged':>8} {'survived':>8}")
     print("\n".join(lines))
     killed = sum(r["code"] != 0 for r in results)
-    counted = killed + len(survivors)
+    counted = killed + sum(r["code"] == 0 and _key(r) not in reasons for r in results)
     print(f"RESULT\tmutants_killed\t{killed / max(1, counted):.3f}\tshare\t>=0.9")
     return 0
 
