@@ -55,3 +55,66 @@ def test_equal_counts_are_equal_bytes() -> None:
     other = Ledger(skipped={"namespace": 2, "http_status": 0, "redirect": 1})
     assert one.model_dump_json() == other.model_dump_json()
     assert Ledger.model_validate_json(one.model_dump_json()) == one
+
+
+def line(first: int) -> Line:
+    """A line in which every number is another one; its laws do not hold."""
+    numbers = iter(range(first, first + 9))
+    return Line(
+        documents_in=next(numbers),
+        documents_split=next(numbers),
+        documents_out=next(numbers),
+        documents_dropped={"empty": next(numbers)},
+        characters_in=next(numbers),
+        characters_out=next(numbers),
+        characters_added={"control": next(numbers)},
+        characters_removed={"control": next(numbers)},
+        characters_dropped={"empty": next(numbers)},
+    )
+
+
+def numbers_of(line: Line) -> list[int]:
+    return [value if isinstance(value, int) else sum(value.values()) for value in line.model_dump().values()]
+
+
+def test_a_new_line_and_a_new_ledger_count_nothing() -> None:
+    assert numbers_of(Line()) == [0] * 9
+    Line().check("read")
+    assert Ledger().model_dump() == {"lines": {}, "skipped": {}, "bytes_read": 0}
+    assert (Ledger().documents_out, Ledger().characters_out, Ledger().documents_dropped) == (0, 0, 0)
+    assert add([]) == Ledger()
+
+
+def test_lines_of_other_documents_are_added_and_steps_are_chained() -> None:
+    assert numbers_of(line(10).beside(line(100))) == [110, 112, 114, 116, 118, 120, 122, 124, 126]
+    second = line(100).model_copy(update={"documents_in": 12, "characters_in": 15})
+    assert numbers_of(line(10).then(second)) == [10, 112, 102, 116, 14, 105, 122, 124, 126]
+
+
+def test_ledgers_are_added_by_stage() -> None:
+    one = Ledger(lines={"read": line(10), "quality": line(20)}, skipped={"redirect": 1}, bytes_read=5)
+    other = Ledger(lines={"read": line(100), "language": line(30)}, skipped={"redirect": 2, "namespace": 4}, bytes_read=9)
+    total = add([one, other])
+    assert total.lines == {"read": line(10).beside(line(100)), "quality": line(20), "language": line(30)}
+    assert list(total.lines) == ["read", "quality", "language"]
+    assert (total.skipped, total.bytes_read) == ({"redirect": 3, "namespace": 4}, 14)
+    assert (total.documents_out, total.characters_out, total.documents_dropped) == (32, 35, 116 + 23 + 33)
+
+
+OUT = {"documents": 5, "characters": 50}
+
+
+@pytest.mark.parametrize("field", OUT)
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_one_document_or_character_between_two_steps_is_noticed(field: str, difference: int) -> None:
+    first = Line(documents_in=5, documents_out=5, characters_in=50, characters_out=50)
+    counts = OUT | {field: OUT[field] + difference}
+    second = Line(**{f"{name}_{side}": n for name, n in counts.items() for side in ("in", "out")})
+    with pytest.raises(ConservationError, match="the second step does not take what the first one left"):
+        first.then(second)
+    with pytest.raises(ConservationError, match="second step"):
+        Ledger(lines={"read": first}).record("read", second)
+    found = f"read handed on 5 documents and 50 characters, quality took {counts['documents']} and {counts['characters']}"
+    with pytest.raises(ConservationError, match=found):
+        Ledger(lines={"read": first, "quality": second}).check()
+    Ledger(lines={"read": first, "quality": first, "language": first}).check()
