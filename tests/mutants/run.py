@@ -81,16 +81,26 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Area:
-    """Modules, and the tests that have to notice their mutants."""
+    """Modules, and the tests that have to notice their mutants; `without` are slow tests in their files that add nothing."""
 
     name: str
     modules: tuple[str, ...]
     tests: tuple[str, ...]
+    without: tuple[str, ...]
+
+    def arguments(self, module: str = "") -> list[str]:
+        """Return the arguments of pytest: the test file that mirrors the module comes first."""
+        files = [f for test in self.tests for f in ([test] if test.endswith(".py") else _files(test, "test_*.py"))]
+        nearest = sorted(files, key=lambda f: not f.endswith(f"/test_{Path(module).name}"))
+        return [*nearest, *(f"--deselect={name}" for name in self.without)]
 
 
 def areas() -> list[Area]:
     tables = tomllib.loads((HERE / "areas.toml").read_text())
-    return [Area(name, tuple(_modules(table["modules"])), tuple(table["tests"])) for name, table in tables.items()]
+    return [
+        Area(name, tuple(_modules(table["modules"])), tuple(table["tests"]), tuple(table.get("without", ())))
+        for name, table in tables.items()
+    ]
 
 
 def _modules(paths: Sequence[str]) -> Iterator[str]:
@@ -98,8 +108,11 @@ def _modules(paths: Sequence[str]) -> Iterator[str]:
         if path.endswith(".py"):
             yield path
         else:
-            found = sorted((ROOT / path).rglob("*.py"))
-            yield from (p.relative_to(ROOT).as_posix() for p in found if p.name != "__init__.py")
+            yield from (name for name in _files(path, "*.py") if not name.endswith("__init__.py"))
+
+
+def _files(folder: str, pattern: str) -> list[str]:
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob(pattern))
 
 
 def mutants(area: Area) -> list[Mutant]:
@@ -110,16 +123,29 @@ def mutants(area: Area) -> list[Mutant]:
     every: list[Mutant] = []
     for module in area.modules:
         tree = get_ast_from_path(ROOT / module)
-        silent = _silent_lines(ROOT / module)
+        code, silent = (ROOT / module).read_text(), _silent_lines(ROOT / module)
         for name in sorted(operator_names()):
             if name in SKIPPED_OPERATORS or get_operator(name).arguments():
                 continue
             operator = get_operator(name)()
             places = (place for node in ast_nodes(tree) for place in operator.mutation_positions(node))
             for occurrence, (start, _end) in enumerate(places):
-                if not any(first <= start < last for first, last in silent):
+                if not any(first <= start < last for first, last in silent) and _can_be_made(code, name, occurrence):
                     every.append(Mutant(area.name, module, name, occurrence, *start))
     return sorted(every, key=lambda m: (m.module, m.line, m.operator, m.occurrence))
+
+
+def _can_be_made(code: str, operator: str, occurrence: int) -> bool:
+    """Return False for an exception named with its module in a tuple, which cosmic-ray finds but cannot replace."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    if operator != "core/ExceptionReplacer":
+        return True
+    try:
+        return mutate_code(code, get_operator(operator)(), occurrence) is not None
+    except AttributeError:
+        return False
 
 
 def sample(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
@@ -198,12 +224,12 @@ class Copy:
             (folder.parent / "shared").symlink_to(ROOT.parent / "shared")
         self.kernels = folder / ".kernels"
 
-    def run(self, tests: Sequence[str], cpu_seconds: float) -> tuple[int, float]:
+    def run(self, arguments: Sequence[str], cpu_seconds: float) -> tuple[int, float]:
         """Return the exit code of pytest (negative: the signal that ended it), and the CPU seconds that it took."""
         begin = time.monotonic()
         child = os.fork()
         if child == 0:
-            self._child(tests, cpu_seconds)
+            self._child(arguments, cpu_seconds)
         done, status, usage = os.wait4(child, os.WNOHANG)
         while not done:
             if time.monotonic() - begin > STUCK_SECONDS:
@@ -213,7 +239,7 @@ class Copy:
         _end_group(child)
         return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
-    def _child(self, tests: Sequence[str], cpu_seconds: float) -> None:
+    def _child(self, arguments: Sequence[str], cpu_seconds: float) -> None:
         """Run the tests in a forked process, which ends here."""
         code = 70
         try:
@@ -232,7 +258,7 @@ class Copy:
             sys.path.insert(0, str(self.folder))
             options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
             folders = [f"--rootdir={self.folder}", f"--basetemp={self.folder / '.tmp'}"]
-            code = int(pytest.main([*options, *folders, *tests], plugins=[Quick()]))
+            code = int(pytest.main([*options, *folders, *arguments], plugins=[Quick()]))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -253,7 +279,7 @@ class Copy:
         with self._kernels_compiled_again(mutant.module):
             path.write_text(after)
             try:
-                code, seconds = self.run(_nearest_first(area.tests, mutant.module), cpu_seconds)
+                code, seconds = self.run(area.arguments(mutant.module), cpu_seconds)
             finally:
                 path.write_text(before)
                 os.utime(path, ns=(stamp, stamp))
@@ -283,16 +309,6 @@ class Copy:
         finally:
             shutil.rmtree(self.kernels, ignore_errors=True)
             kept.rename(self.kernels)
-
-
-def _nearest_first(tests: Sequence[str], module: str) -> list[str]:
-    """Put the test file that mirrors a module before the others; folders become their files."""
-    files = [f.relative_to(ROOT).as_posix() for t in tests for f in ([ROOT / t] if t.endswith(".py") else _tests(ROOT / t))]
-    return sorted(files, key=lambda f: not f.endswith(f"/test_{Path(module).name}"))
-
-
-def _tests(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("test_*.py"))
 
 
 def _end_group(leader: int) -> None:
@@ -325,7 +341,7 @@ def _baseline(area: Area) -> float:
     """Return the CPU seconds that an area's tests take without a mutant. Raise SystemExit if they fail."""
     cold, warm = 0.0, 0.0
     for _ in range(2):  # the second run finds every kernel compiled, and proves that the cache is right
-        code, warm = _COPY.run(area.tests, STUCK_SECONDS)
+        code, warm = _COPY.run(area.arguments(), STUCK_SECONDS)
         cold = cold or warm
         if code:
             raise SystemExit(f"{area.name}: its tests fail without a mutant:\n{(_COPY.folder / '.output').read_text()[-3000:]}")
