@@ -152,7 +152,7 @@ def bounded(stages: Sequence[Stage], sources: Sequence[str], most: Ints, total: 
     in whole blocks: a stage that ends inside a block counts all of it. Raises MixtureError if a stage has no source left.
     """
     blocks = _blocks(stages, total)
-    weights = np.array([[stage.weights.get(name, 0.0) for name in sources] for stage in stages])
+    weights = np.array([[stage.weights.get(name, 0.0) for name in sources] for stage in stages], dtype=np.float64)
     held = np.zeros_like(weights)  # shares of the sources at their bounds
     free = np.ones(len(sources), dtype=np.bool_)
     while True:
