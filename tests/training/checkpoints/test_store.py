@@ -1,9 +1,12 @@
 import errno
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from disk import Disk
 
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError, Content
@@ -103,3 +106,117 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
     assert found is not None
     with pytest.raises(CheckpointError, match=r"model\.pt: cannot be read as tensors"):
         found.load("model")
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_the_name_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    path = save(tmp_path, 3)
+    for file in ("model.pt", "optimizer.pt", "tokenizer.model", "state.json", "manifest.json"):
+        assert [name for name, _ in disk.of(path / file)] == ["fsync", "rename"], file
+    assert [name for name, _ in disk.of(path)] == ["fsync", "rename"]
+    assert disk.is_flushed_after(tmp_path, disk.last_rename(path.name))
+
+
+def test_the_best_is_named_and_stays(tmp_path: Path) -> None:
+    assert checkpoint.best(tmp_path) is None
+    content = Content(TENSORS, {})
+    for step, best_step in ((1, None), (2, 2), (3, 2), (4, 2), (5, 2)):
+        checkpoint.save(tmp_path, step, content, keep=2, best_step=best_step)
+        assert (tmp_path / "BEST").exists() == (step > 1)
+    assert names(tmp_path) == ["BEST", "LATEST", "step-00000002", "step-00000004", "step-00000005"]
+    assert (tmp_path / "BEST").read_text() == "step-00000002\n"
+    found = checkpoint.best(tmp_path)
+    assert found is not None and found.step == 2
+    checkpoint.save(tmp_path, 6, content, keep=1, best_step=6)
+    assert names(tmp_path) == ["BEST", "LATEST", "step-00000006"]
+    checkpoint.name_best(tmp_path, None)
+    assert (tmp_path / "BEST").read_text() == "step-00000006\n"
+    (tmp_path / "BEST").write_text("../step-00000006")
+    assert checkpoint.best(tmp_path) is None
+
+
+def test_only_folders_with_the_name_of_a_step_are_checkpoints_and_the_highest_step_is_the_newest(tmp_path: Path) -> None:
+    for step in (2, 99_999_999, 100_000_000):
+        save(tmp_path, step)
+    (tmp_path / "step-00000007").mkdir()  # without a manifest
+    (tmp_path / "step-1").mkdir()
+    (tmp_path / "step-00000008.old").mkdir()
+    (tmp_path / "step-200000000").write_text("a file")
+    said: list[str] = []
+    found = checkpoint.newest(tmp_path, said.append)
+    assert found is not None and (found.step, found.path.name, said) == (100_000_000, "step-100000000", [])
+    (found.path / "manifest.json").unlink()
+    found = checkpoint.newest(tmp_path, said.append)
+    assert found is not None and found.step == 99_999_999
+    assert said == [
+        f"{tmp_path}/step-100000000/manifest.json: is missing, so this checkpoint is not complete; taking an earlier one"
+    ]
+
+
+def test_what_is_broken_or_left_over_goes_when_the_next_one_is_saved(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        save(tmp_path, step)
+    (tmp_path / ".step-00000003.77.0badcafe.tmp").mkdir()
+    (tmp_path / "notes").mkdir()
+    save(tmp_path, 3, keep=2)  # step 4 is later, so it was broken; 3 and 2 are the newest two
+    assert names(tmp_path) == ["LATEST", "notes", "step-00000002", "step-00000003"]
+    assert (tmp_path / "LATEST").read_text() == "step-00000003\n"
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_file_of_another_size_is_named_with_both_sizes(tmp_path: Path, difference: int) -> None:
+    path = save(tmp_path, 1)
+    (path / "tokenizer.model").write_bytes(b"p" * (6 + difference))
+    message = rf"tokenizer\.model: has {6 + difference} bytes, its manifest says 6; it is truncated$"
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.read(path)
+    (path / "tokenizer.model").write_bytes(b"piecez")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.model: its sha256 is not the manifest's; the file is damaged$"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_another_format_is_refused(tmp_path: Path, change: int) -> None:
+    path = save(tmp_path, 1)
+    content = json.loads((path / "manifest.json").read_text())
+    assert content["format"] == 3 and list(content["files"]) == ["model.pt", "optimizer.pt", "tokenizer.model", "state.json"]
+    (path / "manifest.json").write_text(json.dumps(content | {"format": 3 + change}))
+    with pytest.raises(CheckpointError, match=rf"step-00000001: has format {3 + change}, this release reads 3$"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "3", "[]", "{}", '{"format": 3}', '{"format": 3, "files": []}', '{"format": 3, "files": {}}', "\udcff"]
+)
+def test_a_manifest_of_nonsense_is_refused(tmp_path: Path, content: str) -> None:
+    path = save(tmp_path, 1)
+    (path / "manifest.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    if content.endswith("{}}"):
+        (path / "state.json").write_text("{}")  # nothing is compared, but there is no step
+    with pytest.raises(CheckpointError, match=r"manifest\.json: is no manifest of a checkpoint \("):
+        checkpoint.read(path)
+
+
+def test_a_file_beside_the_tensors_is_read_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    found = checkpoint.read(save(tmp_path, 1))
+    assert found.content("tokenizer.model") == b"pieces"
+    with pytest.raises(CheckpointError, match=r"step-00000001/nothing: is missing, so this checkpoint is not complete$"):
+        found.content("nothing")
+    with pytest.raises(CheckpointError, match=r"step-00000001/nothing\.pt: cannot be read as tensors: "):
+        found.load("nothing")
+
+
+def test_the_text_of_the_state_and_of_the_manifest_is_this_text(tmp_path: Path) -> None:
+    path = checkpoint.save(tmp_path, 12, Content({}, {"prompt": "é"}), keep=1)
+    state = '{\n "step": 12,\n "prompt": "é"\n}\n'.encode()
+    assert (path / "state.json").read_bytes() == state
+    listed = f'{{\n   "bytes": {len(state)},\n   "sha256": "{hashlib.sha256(state).hexdigest()}"\n  }}'
+    assert (path / "manifest.json").read_text() == f'{{\n "format": 3,\n "files": {{\n  "state.json": {listed}\n }}\n}}\n'
+
+
+def test_what_cannot_be_removed_is_left_and_ends_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".step-00000001.77.0badcafe.tmp").write_text("a file where a folder is expected")
+    save(tmp_path, 1)
+    assert ".step-00000001.77.0badcafe.tmp" in names(tmp_path)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -69,3 +70,52 @@ def test_a_checkpoint_that_does_not_say_its_model_is_refused(tmp_path: Path, tok
 def test_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no complete checkpoint; name the run\.out"):
         trained.load(tmp_path)
+
+
+def test_the_newest_checkpoint_of_a_run_or_a_named_one_is_found(
+    tmp_path: Path, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = make(SHAPE, 1)
+    content = Content(
+        {"model": model.state_dict()}, trained.described(model, "gpt", tokenizer), trained.tokenizer_files(tokenizer)
+    )
+    paths = [checkpoint.save(tmp_path / "checkpoints", step, content, keep=9) for step in (1, 2, 3)]
+    assert [trained.find(path).step for path in (tmp_path, *paths)] == [3, 1, 2, 3]
+    (paths[2] / "model.pt").write_bytes(b"")
+    assert trained.find(tmp_path).step == 2
+    assert "step-00000003/model.pt: has 0 bytes" in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match=r"model\.pt: has 0 bytes"):
+        trained.find(paths[2])
+
+
+def test_the_first_weights_are_those_of_a_checkpoint_with_the_same_tokenizer(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    theirs, ours = make(SHAPE, 1), make(SHAPE, 2)
+    path = trained.save(tmp_path, theirs, "gpt", tokenizer, {})
+    for named in (tmp_path, path):
+        weights = trained.first_weights(named, ours, tokenizer)
+        assert list(weights) == list(theirs.state_dict())
+        assert all(torch.equal(weights[name], tensor) for name, tensor in theirs.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"there is no complete checkpoint"):
+        trained.first_weights(tmp_path / "nowhere", ours, tokenizer)
+
+
+def test_a_checkpoint_with_another_tokenizer_gives_no_first_weights(
+    tmp_path: Path, tokenizer: Tokenizer, make_dataset: Callable[..., Path]
+) -> None:
+    other = open_dataset(str(make_dataset(tmp_path / "d", {("train", "a", "en"): [["the river and the house"]]}, vocabulary=290)))
+    trained.save(tmp_path, make(SHAPE, 1), "gpt", other.tokenizer, {})
+    message = r"step-00000000: was trained with another tokenizer \(290 pieces\) than the data's \(300\); tokenize"
+    with pytest.raises(CheckpointError, match=message):
+        trained.first_weights(tmp_path, make(SHAPE, 2), tokenizer)
+
+
+def test_an_import_replaces_the_one_before(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    for seed in (1, 2):
+        path = trained.save(tmp_path, make(SHAPE, seed), "gpt", tokenizer, {"seed": seed})
+    assert path == tmp_path / "checkpoints" / "step-00000000"
+    assert trained.find(tmp_path).state == {
+        "step": 0,
+        "model": {"family": "gpt", "shape": asdict(SHAPE)},
+        "tokenizer": {"kind": "bpe", "library": "sentencepiece"},
+        "origin": {"seed": 2},
+    }
