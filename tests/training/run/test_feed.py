@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from places import ROOT
 
+from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.contract.tokenizers.families import SpecialsError
 from training.data.ahead import in_order
 from training.data.config import FeedConfig
-from training.data.order.mixture import MixtureError
+from training.data.order.mixture import MixtureError, quotas
+from training.data.order.sampler import MAX_SLOT
 from training.data.rows.batch import Examples
+from training.data.tasks import task_mixture
 from training.objectives.configured import ObjectiveError
 from training.run.feed import Feed, FeedError, digest, open_feed, shares
 
@@ -349,3 +353,155 @@ def test_sections_that_do_not_go_together_are_refused(
     settings = FeedConfig.model_validate({"data": data, "rows": {"length": 24} | rows, "objective": objective})
     with pytest.raises((ObjectiveError, ValueError), match=message):
         open_feed(settings, folder=place / "rows")
+
+
+def test_places_of_a_batch_are_inside_it(place: Path) -> None:
+    opened = feed(place)
+    whole = opened.rows(2)
+    assert whole.tolist() == opened.sampler.rows(2 * BATCH_ROWS, BATCH_ROWS).tolist()
+    assert opened.rows(2, 4).tolist() == whole[4:].tolist()
+    assert opened.rows(2, 4, 7).tolist() == whole[4:].tolist()
+    assert opened.rows(2, 4, 0).tolist() == opened.rows(2, BATCH_ROWS).tolist() == []
+    for first, count in ((4, 8), (-1, 3), (4, -1), (12, 0)):
+        with pytest.raises(AssertionError):
+            opened.rows(2, first, count)
+
+
+def test_batches_are_by_default_all_of_one_process_in_one_piece(place: Path) -> None:
+    opened = feed(place)
+    made = list(opened.batches())
+    assert [step for step, _ in made] == list(range(STEPS))
+    assert [digest(piece) for _, (piece,) in made] == [digest(opened.batch(step)) for step in range(STEPS)]
+    endless = open_feed(config(place), folder=place / "rows").batches(STEPS + 3)
+    assert next(endless)[0] == STEPS + 3
+    assert len(list(opened.batches(world=BATCH_ROWS, rank=BATCH_ROWS - 1))) == STEPS
+    assert [len(piece["inputs"]) for piece in next(opened.batches(micro_batches=BATCH_ROWS))[1]] == [1] * BATCH_ROWS
+    with pytest.raises(FeedError, match=r"data\.batch_rows: 11 rows are too few for 12 processes with 1 micro-batches"):
+        opened.batches(world=12)
+    for wrong in ({"rank": 1}, {"rank": -1}, {"first_step": -1}, {"workers": -1}, {"ahead": 0}):
+        with pytest.raises(AssertionError):
+            opened.batches(**wrong)
+
+
+def test_steps_are_prepared_ahead_of_their_use(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    original = Feed.batch
+    monkeypatch.setattr(Feed, "batch", lambda self, step, *places: made.append(step) or original(self, step, *places))
+    batches = feed(place).batches(workers=1)
+    next(batches)
+    deadline = time.monotonic() + 20
+    while len(made) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    batches.close()  # type: ignore[attr-defined]
+    assert made == [0, 1, 2]  # two ahead, by default
+
+
+@pytest.mark.parametrize("name", ["causal_lm", "masked_lm", "tasks"])
+def test_tokens_are_those_that_a_model_reads(place: Path, name: str) -> None:
+    opened = feed(place, name)
+    batch = opened.batch(1)
+    if name == "causal_lm":
+        assert opened.tokens(batch) == int((batch["targets"] >= 0).sum()) == opened.counts(batch)["tokens"]
+    else:
+        assert opened.tokens(batch) == int(batch["lengths"].sum()) > opened.counts(batch)["tokens"]
+
+
+def test_examples_of_tasks_alone_of_text_alone_and_of_both(place: Path) -> None:
+    opened = feed(place, "tasks")
+    rows = len(opened.index)
+    keys = np.arange(1, 5, dtype=np.uint64)
+    both = opened.examples(np.array([rows, 0, rows + 39, rows - 1]), keys)
+    tasks = opened.examples(np.array([rows, rows + 39]), keys[[0, 2]])
+    text = opened.examples(np.array([0, rows - 1]), keys[[1, 3]])
+    for name, values in both.items():
+        assert values.dtype == tasks[name].dtype == text[name].dtype
+        assert np.array_equal(values[[0, 2]], tasks[name]) and np.array_equal(values[[1, 3]], text[name])
+    assert opened.tasks is not None
+    assert np.array_equal(tasks["inputs"], opened.tasks[1](opened.tasks[0].gather(np.array([0, 39])))["inputs"])
+
+
+def test_a_source_that_is_not_drawn_has_no_draws(place: Path) -> None:
+    found = {figures.source: figures for figures in feed(place, mixture={"books": 1}).figures()}
+    assert (found["wiki"].draws, found["wiki"].epochs, found["wiki"].tokens) == (0, 0.0, 0)
+    assert found["books"].draws == STEPS * BATCH_ROWS
+    opened = open_feed(config(place), folder=place / "rows")
+    assert [(f.draws, f.epochs, f.tokens) for f in opened.figures()] == [(None, None, None)] * 2
+
+
+def test_figures_of_a_task_are_its_examples(place: Path) -> None:
+    opened = feed(place, "tasks")
+    figures = opened.figures()[-1]
+    assert opened.tasks is not None
+    assert (figures.source, figures.rows, figures.padding_share) == ("task:next", 40, None)
+    assert figures.cropped_share == opened.tasks[1].cropped(opened.tasks[0])["task:next"] / 40
+    assert figures.draws == opened.sampler.draws(STEPS * BATCH_ROWS)[1] and figures.epochs == figures.draws / 40
+    assert figures.tokens == round(figures.draws * opened.tasks[0].streams[0].tokens / 40)
+
+
+def test_tasks_follow_the_rows_and_are_mixed_by_their_examples(place: Path) -> None:
+    opened = feed(place, "tasks", temperature=None, max_epochs=None)
+    assert opened.tasks is not None
+    rows = len(opened.index)
+    assert [(s.source, s.first) for s in opened.sampler.streams] == [
+        ("books", 0),
+        ("task:next", rows),
+        ("wiki", opened.index.streams[0].rows),
+    ]
+    weights = task_mixture(
+        {stream.source: float(stream.rows) for stream in opened.index.streams}, rows, opened.tasks[0].streams, 50, 1.0
+    )
+    (segment,) = opened.sampler.segments
+    names = sorted(weights)
+    assert segment.quotas.slots == tuple(quotas([weights[name] for name in names]).tolist())
+
+
+def test_the_identity_of_a_feed_is_this(place: Path) -> None:
+    opened = feed(place, "tasks")
+    assert opened.tasks is not None
+    (segment,) = opened.sampler.segments
+    quota = {"slots": list(segment.quotas.slots), "every": list(segment.quotas.every), "heir": segment.quotas.heir}
+    assert opened.identity() == {
+        "tokens dataset": opened.dataset.fingerprint,
+        "tokenizer": opened.dataset.tokenizer.sha256,
+        "row index": opened.index.fingerprint,
+        "task index": opened.tasks[0].fingerprint,
+        "sampler version": 1,
+        "sources": ["books", "task:next", "wiki"],
+        "mixture": manifest.fingerprint({"segments": [{"first_slot": 0, **quota}]})[:12],
+        "planned steps": STEPS,
+        "seed": opened.config.data.seed,
+        "batch_rows": BATCH_ROWS,
+        "objective version": 1,
+        "text to text version": 1,
+        "objective": opened.config.objective.model_dump(mode="json", exclude={"tasks"}),
+        "document_boundaries": False,
+    }
+    plain = feed(place).identity()
+    assert [plain[name] for name in ("task index", "mixture", "planned steps", "text to text version")] == [None] * 4
+    assert opened.fingerprint == manifest.fingerprint(opened.identity())
+
+
+def test_the_digest_is_of_names_types_shapes_and_values() -> None:
+    one = {"b": np.arange(6, dtype=np.int64).reshape(2, 3), "a": np.ones(2, np.int32)}
+    wanted = hashlib.blake2b(digest_size=16)
+    wanted.update(b"a <i4 (2,)\n" + one["a"].tobytes() + b"b <i8 (2, 3)\n" + one["b"].tobytes())
+    assert digest(one) == wanted.hexdigest() == digest({"a": one["a"], "b": np.asfortranarray(one["b"])})
+
+
+def test_a_batch_may_be_as_large_as_the_split(place: Path) -> None:
+    rows = len(feed(place).index)
+    assert len(feed(place, batch_rows=rows).batch(0)["inputs"]) == rows
+    with pytest.raises(
+        FeedError, match=rf"the train split has {rows} rows of 24 tokens, fewer than one batch of {rows + 1}; lower"
+    ):
+        feed(place, batch_rows=rows + 1)
+    many = open_feed(config(place, batch_rows=5000), folder=place / "rows", split="validation")
+    assert len(many.index) < 5000 and many.tasks is None
+
+
+def test_a_bound_on_epochs_is_of_the_train_split_and_its_planned_steps(place: Path) -> None:
+    opened = open_feed(config(place, max_epochs=2), folder=place / "rows", steps=3)
+    assert opened.sampler.end == 3 * BATCH_ROWS and opened.identity()["planned steps"] == 3
+    other = open_feed(config(place, max_epochs=2), folder=place / "rows", split="validation")
+    assert other.sampler.end == MAX_SLOT

@@ -64,3 +64,54 @@ def test_a_restored_one_judges_alike() -> None:
     for loss in (5.123456789, 5.3, 4.9):
         assert other.judge(loss, loss / 5) == spikes.judge(loss, loss / 5)
     assert other.state() == spikes.state()
+
+
+def flat(loss: float, norm: float, updates: int = 16, **settings: float | None) -> Spikes:
+    """After losses and norms that are all the same."""
+    made = Spikes(**({"window": 32, "limit": 3.0, "max_skipped": 3} | settings))  # type: ignore[arg-type]
+    for _ in range(updates):
+        assert made.judge(loss, norm).reason is None
+    return made
+
+
+def test_where_nothing_varied_a_millionth_of_the_mean_counts_as_a_deviation() -> None:
+    verdict = flat(4.0, -2.0).judge(4.0 + 8e-6, -2.0 + 4e-6)
+    assert (verdict.loss_z, verdict.gradient_norm_z) == (pytest.approx(2.0), pytest.approx(2.0))
+    assert flat(0.0, 0.0).judge(2e-12, -1e-12).loss_z == pytest.approx(2.0)
+    assert flat(0.0, 0.0).judge(2e-12, -1e-12).gradient_norm_z == pytest.approx(-1.0)
+
+
+def test_a_score_at_the_limit_is_no_spike_and_the_norms_reason_is_named_last() -> None:
+    assert flat(0.0, 0.0, limit=4.0).judge(4e-12, 4e-12).reason is None
+    assert flat(0.0, 0.0, limit=4.0).judge(4.25e-12, 0.0).reason == "loss's z-score of 4.2"
+    assert flat(0.0, 0.0, limit=4.0).judge(5e-12, 6e-12).reason == "gradient norm's z-score of 6.0"
+
+
+def test_a_score_needs_sixteen_updates_and_sees_the_last_of_the_window() -> None:
+    assert flat(4.0, 1.0, updates=15).judge(9.0, 9.0).reason is None
+    assert flat(4.0, 1.0, updates=16).judge(9.0, 1.0).reason is not None
+    made = Spikes(window=16, limit=None, max_skipped=3)
+    for number in range(20):
+        made.judge(float(number), 2.0 * number)
+    assert made.state() == {
+        "losses": [float(number) for number in range(4, 20)],
+        "norms": [2.0 * number for number in range(4, 20)],
+        "skipped": 0,
+    }
+    assert made.judge(11.5, 23.0).loss_z == 0.0
+    assert Spikes(32, None, 3).state() == {"losses": [], "norms": [], "skipped": 0}
+
+
+def test_skipped_updates_are_counted_in_a_row_across_a_restore() -> None:
+    one = flat(4.0, 1.0, max_skipped=2)
+    one.judge(9.0, 1.0)
+    one.judge(4.0, 1.0)
+    one.judge(9.0, 1.0)
+    other = flat(4.0, 1.0, updates=0, max_skipped=2)
+    other.restore(one.state())
+    assert other.state() == one.state() and other.state()["skipped"] == 1
+    message = r"^2 updates in a row were skipped \(train\.max_skipped\), the last one for its loss nan"
+    with pytest.raises(SpikeError, match=message):
+        other.judge(math.nan, 1.0)
+    with pytest.raises(SpikeError, match=r"^1 updates in a row"):
+        flat(4.0, 1.0, max_skipped=1).judge(math.nan, 1.0)
