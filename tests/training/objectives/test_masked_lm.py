@@ -373,3 +373,22 @@ def test_pieces_of_a_masked_word_are_drawn_one_by_one() -> None:
     hidden = (np.take_along_axis(found["inputs"], found["masked_positions"][:, :76], 1) == MASK).reshape(rows, 38, 2)
     p = 0.8 + 0.1 / VOCABULARY
     within(hidden.all(axis=2), p * p)
+
+
+def test_numbers_out_of_their_range_are_refused() -> None:
+    assert MaskedLM(4, BERT, VOCABULARY).row_tokens == MaskedLM(3, BERT, VOCABULARY, pairs=False).row_tokens == 1
+    for length, pairs in ((3, True), (2, False)):
+        with pytest.raises(AssertionError):
+            MaskedLM(length, BERT, VOCABULARY, pairs=pairs)
+    for words in ({"word_start": STARTS[1:]}, {"word_start": STARTS, "opens_word": OPENS[1:]}, {"opens_word": OPENS}):
+        with pytest.raises(AssertionError):
+            MaskedLM(16, BERT, VOCABULARY, **words)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="family bert"):
+        MaskedLM(16, replace(BERT, begin=None), VOCABULARY)
+    objective = MaskedLM(8, BERT, VOCABULARY)
+    with pytest.raises(AssertionError):
+        objective(batch_of([[[9], [9]]], [True]), np.zeros(2, np.uint64))
+    with pytest.raises(AssertionError, match="a pair has two spans"):
+        objective(batch_of([[[9]]], [True]), np.zeros(1, np.uint64))
+    assert MaskedLM(8, BERT, VOCABULARY, share=0.01).predictions == 1
+    assert MaskedLM(8, BERT, VOCABULARY, max_predictions=0).predictions == 0

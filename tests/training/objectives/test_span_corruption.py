@@ -188,3 +188,35 @@ def test_counts_of_noise_are_t5s() -> None:
     noise, spans = noise_counts(568, 0.15, 3.0)
     assert noise[[0, 1, 2, 3, 10, 30, 50, 568]].tolist() == [0, 0, 1, 1, 2, 4, 8, 85]  # 1.5, 4.5, 7.5: half to even
     assert spans[[0, 1, 2, 3, 10, 30, 50, 568]].tolist() == [0, 1, 1, 1, 1, 1, 3, 28]
+
+
+def test_numbers_out_of_their_range_are_refused() -> None:
+    assert SpanCorruption(2, T5, share=0.001, mean_span=1).overlap == 0
+    for wrong in ({"length": 1}, {"share": 0.0}, {"share": 1.0}, {"mean_span": 0.9}):
+        with pytest.raises(AssertionError):
+            SpanCorruption(**({"length": 64, "specials": T5} | wrong))  # type: ignore[arg-type]
+    narrow = SpanCorruption(8, T5)
+    narrow(batch([[5] * narrow.row_tokens]), key(1, np.arange(1)))
+    with pytest.raises(AssertionError):
+        narrow(batch([[5] * (narrow.row_tokens + 1)]), key(1, np.arange(1)))
+    with pytest.raises(AssertionError):
+        narrow(batch([[5]]), key(1, np.arange(2)))
+
+
+def test_as_many_spans_as_sentinels_are_enough() -> None:
+    spans = int(noise_counts(568, 0.15, 3.0)[1].max())
+    assert SpanCorruption(512, Specials(0, None, 1, None, 0, tuple(range(spans)))).row_tokens == 568
+    with pytest.raises(ValueError, match=rf"of 568 tokens makes {spans} spans, but the vocabulary has {spans - 1} sentinels"):
+        SpanCorruption(512, Specials(0, None, 1, None, 0, tuple(range(spans - 1))))
+
+
+@pytest.mark.parametrize(("length", "share", "mean_span", "expected"), [
+    (8, 0.5, 2.0, (10, 8)), (16, 0.5, 3.0, (22, 16)), (64, 0.5, 3.0, (94, 64)), (20, 0.5, 1.0, (18, 20)),
+    (3, 0.15, 3.0, (2, 3)), (9, 0.9, 9.0, (44, 45)),
+])  # fmt: skip
+def test_widths_of_other_numbers(length: int, share: float, mean_span: float, expected: tuple[int, int]) -> None:
+    tokens, targets = widths(length, share, mean_span)
+    noise, spans = noise_counts(tokens, share, mean_span)
+    assert tokens - noise[-1] + spans[-1] + 1 <= length
+    assert targets >= noise[-1] + spans[-1] + 1
+    assert (tokens, targets) == expected

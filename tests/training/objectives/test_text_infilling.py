@@ -295,3 +295,36 @@ def test_a_lone_mark_opens_a_word_within_its_row_only() -> None:
     assert found["inputs"][1, : found["lengths"][1]].tolist() == [0, 6, 8, 2]  # without a word nothing is masked
     assert found["inputs"][2, : found["lengths"][2]].tolist() in ([0, 99, 6, 7, 2], [0, 5, 99, 2])  # one of two words
     assert whole["inputs"].tolist() == [[0, 99, 2, 1, 1, 1, 1, 1]]  # one word of three pieces
+
+
+def test_numbers_out_of_their_range_are_refused() -> None:
+    every = np.ones(VOCABULARY, np.bool_)
+
+    def make(length: int = 3, **numbers: float) -> TextInfilling:
+        return TextInfilling(length, BART, VOCABULARY, every, every, **numbers)  # type: ignore[arg-type]
+
+    made = make(permute_share=0.0, random_share=1.0, mean_span=0.1)
+    assert (made.row_tokens, made.target_length, made.overlap) == (1, 3, 0)
+    make(permute_share=1.0, random_share=0.0, share=0.999)
+    for wrong in ({"share": 0.0}, {"share": 1.0}, {"permute_share": -0.1}, {"permute_share": 1.1}, {"random_share": -0.1}):
+        with pytest.raises(AssertionError):
+            make(**wrong)
+    for wrong in ({"random_share": 1.1}, {"length": 2}):
+        with pytest.raises(AssertionError):
+            make(**wrong)  # type: ignore[arg-type]
+    for starts, opens in ((every[1:], every), (every, every[1:])):
+        with pytest.raises(AssertionError):
+            TextInfilling(3, BART, VOCABULARY, starts, opens)
+    with pytest.raises(AssertionError):
+        made(batch([[[5, 6]]]), key(1, np.arange(1)))  # a row of two tokens
+    with pytest.raises(AssertionError):
+        made(batch([[[5]]]), key(1, np.arange(2)))
+
+
+@pytest.mark.parametrize(("mean_span", "longest"), [(0.1, 5), (3.0, 17), (20.0, 48)])
+def test_lengths_end_at_the_first_improbable_one_above_the_mean(mean_span: float, longest: int) -> None:
+    probabilities = [math.exp(-mean_span + n * math.log(mean_span) - math.lgamma(n + 1)) for n in range(longest + 1)]
+    assert probabilities[-1] < 1e-7 <= probabilities[-2]
+    found = cumulative_probabilities(mean_span)
+    assert len(found) == longest + 1 and found[-1] == 1.0
+    assert found == pytest.approx(np.cumsum(probabilities) / sum(probabilities), rel=1e-12)
