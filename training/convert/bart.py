@@ -31,7 +31,7 @@ _EXPECTED = {  # what this BART always is; a config without the field has it, to
 
 
 def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
-    """config.json of a model of this shape."""
+    """Return config.json of a model of this shape."""
     return {
         "model_type": "bart",
         "architectures": [ARCHITECTURE],
@@ -61,9 +61,9 @@ def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
 
 
 def shape(config: Mapping[str, Any]) -> BARTShape:
-    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not BART's.
+    """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not BART's.
 
-    Of its three dropouts `dropout` is taken: the published models have the same number in all.
+    Of its three dropouts `dropout` is used: the published models have the same number in all.
     """
     if config.get("model_type", "bart") != "bart":
         raise UserError(f"model_type is {config['model_type']!r}; this is no BART")
@@ -86,7 +86,7 @@ def shape(config: Mapping[str, Any]) -> BARTShape:
 
 
 def rules(shape: BARTShape) -> list[Rule]:
-    """What every weight is called in `BartForConditionalGeneration`'s state dict."""
+    """Return the rules that name every weight in `BartForConditionalGeneration`'s state dict."""
     tied = ("lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
     found = [Rule("embeddings.tokens.weight", ("model.shared.weight",), also=tied)]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):

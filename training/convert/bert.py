@@ -13,7 +13,7 @@ from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
 
 ARCHITECTURE = "BertForPreTraining"
 IGNORED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers of old checkpoints: 0, 1, 2, …; zeros
-HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # that a folder may lack, each as a whole
+HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # a folder may lack each of them, as a whole
 _ACTIVATIONS = {  # by their names in transformers' activations.py
     "gelu": "gelu",
     "gelu_python": "gelu",
@@ -40,7 +40,7 @@ _EXPECTED = {  # what this BERT always is; a config without the field has it, to
 
 
 def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
-    """config.json of a model of this shape."""
+    """Return config.json of a model of this shape."""
     return {
         "model_type": "bert",
         "architectures": [ARCHITECTURE],
@@ -62,9 +62,9 @@ def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
 
 
 def shape(config: Mapping[str, Any]) -> BERTShape:
-    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not BERT's.
+    """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not BERT's.
 
-    Of its two dropouts `hidden_dropout_prob` is taken: the published models have the same number in both.
+    Of its two dropouts `hidden_dropout_prob` is used: the published models have the same number in both.
     """
     if config.get("model_type", "bert") != "bert":
         raise UserError(f"model_type is {config['model_type']!r}; this is no BERT")
@@ -88,7 +88,7 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
 
 
 def rules(shape: BERTShape) -> list[Rule]:
-    """What every weight is called in `BertForPreTraining`'s state dict."""
+    """Return the rules that name every weight in `BertForPreTraining`'s state dict."""
     tied = ("cls.predictions.decoder.weight",)
     found = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=tied)]
     found += [
@@ -106,10 +106,10 @@ def rules(shape: BERTShape) -> list[Rule]:
 
 
 def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Their weights, with new ones for heads that are not there, and the names of these.
+    """Return their weights, with new ones for missing heads, and the names of the new ones.
 
     Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` no head at all; what is drawn for them
-    has learnt nothing, so whoever imports must say it. A head that is there in part is left as it is. The draws are always
+    has learnt nothing, so the importer must report it. A head that is partly there is left as it is. The draws are always
     the same.
     """
     found, drawn = dict(theirs), list[str]()
@@ -126,7 +126,7 @@ def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, 
 
 
 def _new(rule: Rule, shape: BERTShape, generator: torch.Generator) -> Tensor:
-    """A weight of a head as `init` draws it."""
+    """Draw a weight of a head as `init` does."""
     if rule.ours.endswith("bias"):
         return torch.zeros({"pair_head.bias": 2, "token_head.bias": shape.vocabulary}.get(rule.ours, shape.width))
     if "norm" in rule.ours:

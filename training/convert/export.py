@@ -1,4 +1,4 @@
-"""A trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
+"""Export a trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ class ExportReport:
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
+        """Bytes of all files together."""
         return sum(self.files.values())
 
 
@@ -49,7 +49,7 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
 
     Args:
         path: the run's folder, or the checkpoint's.
-        out: a folder of this machine that is empty or does not exist; it appears when all of it is written.
+        out: a folder of this machine that is empty or does not exist; it appears once everything is written.
         write_tokenizer: writes a tokenizer's files into a folder.
         shard_bytes: weights beyond that many go into several files.
 

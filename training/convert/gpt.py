@@ -24,7 +24,7 @@ _EXPECTED = {  # what GPT-2 always is; a config without the field has it, too
 
 
 def config(shape: GPTShape, specials: Specials) -> dict[str, Any]:
-    """config.json of a model of this shape."""
+    """Return config.json of a model of this shape."""
     return {
         "model_type": "gpt2",
         "architectures": [ARCHITECTURE],
@@ -46,9 +46,9 @@ def config(shape: GPTShape, specials: Specials) -> dict[str, Any]:
 
 
 def shape(config: Mapping[str, Any]) -> GPTShape:
-    """The shape of a config.json. Raises ValueError, naming the field, for a model that is not GPT-2's.
+    """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not GPT-2's.
 
-    Of its three dropouts that of the residual stream is taken: the published models have the same number in all.
+    Of its three dropouts that of the residual stream is used: the published models have the same number in all.
     """
     for field, expected in _EXPECTED.items():
         if config.get(field, expected[0]) not in expected:
@@ -66,7 +66,7 @@ def shape(config: Mapping[str, Any]) -> GPTShape:
 
 
 def rules(shape: GPTShape) -> list[Rule]:
-    """What every weight is called in `GPT2LMHeadModel`'s state dict.
+    """Return the rules that name every weight in `GPT2LMHeadModel`'s state dict.
 
     Checkpoints of `GPT2Model`, the published `gpt2` among them, have the same names without "transformer." before them.
     """

@@ -1,7 +1,7 @@
 """Models in Hugging Face's folders: config.json, generation_config.json, model.safetensors.
 
-The families' own files say what numbers and weights are called (`config`, `shape`, `rules`); here is what is the same for
-all of them. Nothing of transformers is imported.
+The families' modules name the numbers and weights (`config`, `shape`, `rules`); this module holds what they share.
+transformers is not imported.
 """
 
 import json
@@ -28,9 +28,9 @@ CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 
 
 class Names(Protocol):
-    """What a family's file says of Hugging Face's model.
+    """What a family's module defines about Hugging Face's model.
 
-    It may also have IGNORED and ZEROS, as `rules.to_ours` takes them, and `complete`, which draws heads that a folder lacks.
+    It may also define IGNORED and ZEROS, for `rules.to_ours`, and `complete`, which draws missing heads.
     """
 
     @property
@@ -62,8 +62,8 @@ def write(
 ) -> None:
     """Write a model so that `AutoModel….from_pretrained(folder)` loads it; its tokenizer's files come from elsewhere.
 
-    Weights that are one are written once; the vocabulary's padding, beyond `tokenizer_size`, is left out. config.json comes
-    last: without it a folder is not whole. Raises ValueError for a family that Hugging Face has not, WeightsError when the
+    Tied weights are written once; the padding of the vocabulary beyond `tokenizer_size` is left out. config.json is written
+    last: a folder without it is incomplete. Raises ValueError for a family that Hugging Face has not, WeightsError when the
     files cannot be written.
     """
     names = _of_family(family)
@@ -112,7 +112,7 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
 
 
 def other_ids(folder: Path, family: str, shape: Shape, specials: Specials) -> list[str]:
-    """Where the ids in a folder's config.json are not those of a tokenizer's special pieces, a line each."""
+    """Return one line for each id in a folder's config.json that differs from the tokenizer's special piece."""
     theirs, ours = weight_files.read_json(folder / CONFIG), _of_family(family).config(shape, specials)
     return [
         f"{folder / CONFIG}: {name} is {theirs[name]}, and the tokenizer's is {ours[name]}, which is taken"
@@ -122,7 +122,7 @@ def other_ids(folder: Path, family: str, shape: Shape, specials: Specials) -> li
 
 
 def shapes_of(shape: Shape) -> dict[str, torch.Size]:
-    """The shapes of a model's weights by name, without their memory."""
+    """Return the shapes of a model's weights by name, without allocating them."""
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in families.build(shape).state_dict().items()}
 
@@ -152,7 +152,7 @@ def _shape(names: Names, config: Mapping[str, Any], path: Path) -> Shape:
 
 
 def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
-    """Before as many are made: a model has more weights than layers."""
+    """Refuse, before building them, more layers than there are weights."""
     for field in fields(shape):
         if "layers" in field.name and getattr(shape, field.name) > weights:
             raise WeightsError(
@@ -161,7 +161,7 @@ def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
 
 
 def _with_todays_names(found: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:
-    """Weights that were saved without a head, or by the first releases, under the names of today."""
+    """Return weights saved without a head, or by the first releases, under current names."""
     known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
 
     def name_today(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Models that others published, made checkpoints of ours: to be generated with, trained on, and exported.
+"""Turn published models into our checkpoints, for generation, further training and export.
 
 a folder of Hugging Face's       config.json, model.safetensors or pytorch_model.bin, and a tokenizer
 a folder of Google's BERT        bert_config.json, bert_model.ckpt.*, vocab.txt
@@ -51,11 +51,11 @@ class ImportReport:
     parameters: int
     vocabulary: int  # pieces of the tokenizer
     checkpoint: str
-    remarks: tuple[str, ...]  # what a person should know: weights that are new, ids that differ
+    remarks: tuple[str, ...]  # what the user should know: newly drawn weights, ids that differ
 
 
 def import_model(source: str | Path, out: str | Path, tokenizer: str | None = None) -> ImportReport:
-    """Write a checkpoint of somebody else's model and tokenizer into a folder.
+    """Write a published model and its tokenizer into a folder, as a checkpoint.
 
     Args:
         source: where the files lie (see the module).
@@ -68,11 +68,11 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     path, target = Path(source), Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ImportingError(f"{out}: is not an empty folder; name another, or remove it")
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         original = _original(path)
         whose, family, shape, weights, found = (
-            _hugging_face(path, tokenizer) if original is None else _of(original, path, tokenizer)
+            _hugging_face(path, tokenizer) if original is None else _read_original(original, path, tokenizer)
         )
     special_ids = specials(family, found.special_ids, str(source))
     if found.size > shape.vocabulary:
@@ -80,10 +80,10 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
             f"{source}: the tokenizer has {found.size} pieces, the special ones of {family} included, and the model "
             f"{shape.vocabulary}; they do not belong together: name the model's own with --tokenizer"
         )
-    remarks = [str(warning.message) for warning in told if warning.category is UserWarning]
+    remarks = [str(warning.message) for warning in caught if warning.category is UserWarning]
     if original is None:
         remarks += huggingface.other_ids(path if path.is_dir() else path.parent, family, shape, special_ids)
-    with torch.device("meta"):  # nothing is drawn that is replaced at once
+    with torch.device("meta"):  # skips drawing weights that are replaced at once
         model = families.build(shape)
     model.load_state_dict(weights, assign=True)
     checkpoint = trained.save(target, model, family, found, {"source": str(source), "kind": whose})
@@ -114,7 +114,7 @@ def _original(path: Path) -> str | None:
     return found
 
 
-def _of(original: str, path: Path, tokenizer: str | None) -> _Read:
+def _read_original(original: str, path: Path, tokenizer: str | None) -> _Read:
     whose, family, load = _ORIGINALS[original]
     if tokenizer is not None:
         raise ImportingError(f"{path}: --tokenizer is of folders of Hugging Face's; put the files of {whose} beside its weights")

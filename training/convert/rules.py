@@ -1,4 +1,4 @@
-"""Weights under other names: a table of rules a project and family, read in both directions.
+"""Weights under other names: one table of rules per project and family, applied in both directions.
 
 Rule("layers.0.attention.query_key_value.weight", ("h.0.attn.c_attn.weight",), transposed=True)
 Rule("layers.0.attention.query_key_value.bias", ("q.bias", "k.bias", "v.bias"))      joined along the first dimension
@@ -20,16 +20,16 @@ class WeightsError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one weight of ours is called elsewhere."""
+    """The names of one of our weights in another project."""
 
     ours: str
     theirs: tuple[str, ...]  # several are joined along the first dimension, in equal parts
     transposed: bool = False  # theirs is (in, out), ours (out, in)
-    also: tuple[str, ...] = ()  # other names of the same weight (tied): not written; where they are found, they must be equal
+    also: tuple[str, ...] = ()  # other names of the same (tied) weight: not written; if present, they must be equal
 
 
 def to_theirs(rules: Sequence[Rule], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights (or their gradients) under the other project's names; shares memory where nothing is transposed or cut."""
+    """Return our weights (or their gradients) under the other project's names, as views of ours."""
     found: dict[str, Tensor] = {}
     for rule in rules:
         parts = weights[rule.ours].chunk(len(rule.theirs))
@@ -45,20 +45,20 @@ def to_ours(
     ignored: Iterable[str] = (),
     zeros: Iterable[str] = (),
 ) -> dict[str, Tensor]:
-    """Another project's weights under our names, contiguous and in memory of their own; numbers keep their type.
+    """Return another project's weights under our names, as contiguous copies of the same dtype.
 
-    A weight that is one under several names may stand under any of them.
+    A tied weight may be stored under any of its names.
 
     Args:
         rules: what each weight of ours is called there.
         theirs: their weights.
         shapes: those of our model's weights.
         where: the file, for messages.
-        ignored: names of theirs, or how they end behind a dot, that hold no weight of the model (buffers).
-        zeros: the same, of what the model has not and does not miss while it is all zeros.
+        ignored: names of theirs, or their ends after a dot, that hold no weight of the model (buffers).
+        zeros: the same for tensors that the model does not have, and that may be left out if they are all zeros.
 
-    Raises WeightsError that names a weight which is missing, too many, of another shape, no real numbers, or not tied as it
-    should be.
+    Raises WeightsError that names a weight that is missing, unknown, of another shape, not of real numbers, or not tied
+    as it should be.
     """
     missing = [rule.theirs[0] for rule in rules if len(rule.theirs) == 1 and not _names(rule, theirs)]
     missing += [name for rule in rules if len(rule.theirs) > 1 for name in rule.theirs if name not in theirs]
@@ -69,7 +69,7 @@ def to_ours(
 
 
 def _names(rule: Rule, theirs: Mapping[str, Tensor]) -> list[str]:
-    """The names under which a weight that is not cut is there."""
+    """Return the names under which a weight that is not split is stored."""
     return [name for name in (*rule.theirs, *rule.also) if name in theirs]
 
 
@@ -103,10 +103,10 @@ def _ours(rule: Rule, theirs: Mapping[str, Tensor], shape: torch.Size, where: st
 
 
 def _part(found: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) -> Tensor:
-    """One of their weights the way that ours lies, after a look at its shape."""
-    told = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
-    if tuple(found.shape) != told:
-        raise WeightsError(f"{where}: {name} has the shape {tuple(found.shape)}, by the numbers of the config it is {told}")
+    """Return one of their weights in our layout, after checking its shape."""
+    expected = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
+    if tuple(found.shape) != expected:
+        raise WeightsError(f"{where}: {name} has the shape {tuple(found.shape)}, by the numbers of the config it is {expected}")
     if not found.is_floating_point() or found.layout != torch.strided:
         held = found.dtype if found.layout == torch.strided else found.layout
         raise WeightsError(f"{where}: {name} holds {held}, not plain real numbers; give the weights as they were published first")

@@ -29,10 +29,10 @@ _WHEN_ABSENT = {"relative_attention_num_buckets": 32, "relative_attention_max_di
 
 
 def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
-    """config.json of a model of this shape.
+    """Return config.json of a model of this shape.
 
-    Hugging Face reads of `tie_word_embeddings` whether what the head reads is scaled (since release 5, that alone); the head
-    itself stays apart because the weights have one of its own.
+    `tie_word_embeddings` tells Hugging Face whether the head's input is scaled (since release 5, only that); the head itself
+    stays untied because the weights contain one.
     """
     numbers = {theirs: getattr(shape, ours) for ours, theirs in _NUMBERS.items()}
     return {
@@ -52,7 +52,7 @@ def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
 
 
 def shape(config: Mapping[str, Any]) -> T5Shape:
-    """The shape of a config.json of T5, Flan-T5 or mT5. Raises ValueError, naming the field, for another model."""
+    """Return the shape of a config.json of T5, Flan-T5 or mT5. Raises ValueError, naming the field, for another model."""
     kind = config.get("model_type", "t5")
     if kind not in ("t5", "mt5"):
         raise UserError(f"model_type is {kind!r}; this is no T5")
@@ -75,9 +75,9 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
 
 
 def _tied(config: Mapping[str, Any], kind: str) -> bool:
-    """Whether the head is the token embedding, and what it reads scaled.
+    """Return whether the head is the token embedding, with scaled input.
 
-    A model that transformers 5 wrote says it in `scale_decoder_outputs`; its `tie_word_embeddings` is always true. mT5 is 1.1.
+    A model written by transformers 5 has this in `scale_decoder_outputs`; its `tie_word_embeddings` is always true. mT5 is 1.1.
     """
     if kind == "mt5":
         return False
@@ -85,7 +85,7 @@ def _tied(config: Mapping[str, Any], kind: str) -> bool:
 
 
 def rules(shape: T5Shape) -> list[Rule]:
-    """What every weight is called in `T5ForConditionalGeneration`'s state dict."""
+    """Return the rules that name every weight in `T5ForConditionalGeneration`'s state dict."""
     tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     head = [] if shape.tied else [Rule("head.weight", (_HEAD,))]
     found = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*tied, _HEAD) if shape.tied else tied), *head]
@@ -99,10 +99,10 @@ def rules(shape: T5Shape) -> list[Rule]:
 
 
 def complete(shape: T5Shape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Their weights, with a head, and the names of those that were drawn: none.
+    """Return their weights with a head, and the names of newly drawn weights: none.
 
-    A 1.1 that transformers 5 made, and did not read, has the token embedding for a head and writes it once (its config says that
-    they are one whatever they are): so does this one until it is trained, and a warning says it.
+    A 1.1 model created by transformers 5 starts with the token embedding as its head and saves it once (its config always
+    calls them tied). This one then starts the same way, with a warning.
     """
     if shape.tied or _HEAD in theirs or _TOKENS not in theirs:
         return dict(theirs), []

@@ -2,11 +2,11 @@
 
 Shapes: B batch, T queries, S keys, D width of the model, H heads, K width of a head.
 
-`sees` says which keys a query may look at, and stands in the place of the causal rule where it is given:
+`sees` says which keys a query may attend to; if it is given, it replaces the causal rule:
 
     bool (B | 1, 1 | H, T | 1, S)     True: the query sees the key
     float, same shapes                added to the logits before the softmax: -inf hides a key, another number is T5's bias
-    BlockMask                         on a GPU: which blocks of 128 x 128 are looked at, and by what rule
+    BlockMask                         on a GPU: which blocks of 128 x 128 are computed, and by what rule
 """
 
 import functools
@@ -32,7 +32,7 @@ def attend(
     if isinstance(sees, BlockMask):
         return _attend_in_blocks(query, key, value, sees, scale, dropout)
     queries, keys = query.shape[2], key.shape[2]
-    if causal and queries != keys:  # the library aligns the first query with the first key
+    if causal and queries != keys:  # PyTorch aligns the first query with the first key
         sees, causal = (None if queries == 1 else past(queries, keys, query.device)), False
     if sees is not None and sees.requires_grad and dropout == 0 and query.device.type == "cpu" and query.dtype == sees.dtype:
         mixed = _LearntBias.apply(query, key, value, sees, query.shape[3] ** -0.5 if scale is None else scale)
@@ -44,8 +44,8 @@ def attend(
 
 
 def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, sees: BlockMask, scale: float | None, dropout: float) -> Tensor:
-    """FlexAttention (Dong et al. 2024, arXiv 2412.05496), which skips the blocks that nobody sees."""
-    assert dropout == 0, "FlexAttention drops nothing out: make the mask with document_mask, which knows the dropout"
+    """Apply FlexAttention (Dong et al. 2024, arXiv 2412.05496), which skips blocks without a visible key."""
+    assert dropout == 0, "FlexAttention has no dropout: make the mask with document_mask, which takes the dropout into account"
     flex = flex_attention if query.device.type == "cpu" or torch.compiler.is_compiling() else _compiled_flex_attention()
     mixed = flex(query, key, value, block_mask=sees, scale=scale)
     assert isinstance(mixed, Tensor)
@@ -54,14 +54,14 @@ def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor, sees: BlockMask
 
 @functools.cache
 def _compiled_flex_attention() -> Callable[..., Any]:
-    """Not compiled, it would hold all logits."""
+    """Return the compiled function: without compilation it would hold all logits."""
     return torch.compile(flex_attention)
 
 
 class _LearntBias(torch.autograd.Function):
-    """Attention on the CPU whose bias has a gradient: the library's kernel there has none, and falls back to slower steps.
+    """Attention on the CPU with a gradient for its bias: PyTorch's fused CPU kernel has none and falls back to slower steps.
 
-    It keeps the shares that queries give to keys, (B, H, T, S). A row that sees no key must not be hidden by -inf.
+    It keeps the attention weights (B, H, T, S). A row that sees no key must not be hidden by -inf.
     """
 
     @staticmethod
@@ -97,13 +97,13 @@ class _LearntBias(torch.autograd.Function):
 
 @dataclass(slots=True)
 class KeysValues:
-    """What one attention remembers: key and value (B, H, S, K), or nothing yet."""
+    """Cached key and value (B, H, S, K) of one attention, or None before the first token."""
 
     key: Tensor | None = None
     value: Tensor | None = None
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Remember more tokens; returns all."""
+        """Append keys and values of new tokens; return those of all tokens."""
         if self.key is not None and self.value is not None:
             key, value = torch.cat([self.key, key], dim=2), torch.cat([self.value, value], dim=2)
         self.key, self.value = key, value
@@ -112,14 +112,14 @@ class KeysValues:
 
 @dataclass(slots=True)
 class LayerCache:
-    """Of a decoder's layer: its own tokens, which grow, and the encoder's memory, which is made once."""
+    """Cache of a decoder layer: its own tokens, which grow, and the encoder's memory, computed once."""
 
     own: KeysValues = field(default_factory=KeysValues)
     memory: KeysValues = field(default_factory=KeysValues)
 
 
 class Cache:
-    """Keys and values of all layers of a decoder, so that a new token costs one token."""
+    """Keys and values of all layers of a decoder, so that only new tokens are computed."""
 
     def __init__(self, layers: int) -> None:
         self.layers = [LayerCache() for _ in range(layers)]
@@ -131,7 +131,7 @@ class Cache:
         return 0 if key is None else key.shape[2]
 
     def select(self, rows: Tensor) -> None:
-        """Keep these rows of the batch (B',), in this order, some of them several times: beams go on from others."""
+        """Keep these rows of the batch (B',), in this order and with repetitions: beams continue other beams."""
         for layer in self.layers:
             for kept in (layer.own, layer.memory):
                 if kept.key is not None and kept.value is not None:
@@ -164,7 +164,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Tensor, sees: Sees | None = None, cache: KeysValues | None = None, rotation: Tensor | None = None
     ) -> Tensor:
-        """(B, T, D) -> (B, T, D). With a cache, its tokens stand before these. `rotation`: see positions.rotation."""
+        """(B, T, D) -> (B, T, D). With a cache, its tokens come before these. `rotation`: see positions.rotation."""
         query, key, value = _heads(self.query_key_value(x), self.heads, 3)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
@@ -197,7 +197,7 @@ class CrossAttention(nn.Module):
         self.output = nn.Linear(inner, width, bias=bias)
 
     def forward(self, x: Tensor, memory: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None) -> Tensor:
-        """(B, T, D), memory (B, S, D) -> (B, T, D). With a cache, the memory is looked at the first time only."""
+        """(B, T, D), memory (B, S, D) -> (B, T, D). With a cache, the memory is projected only the first time."""
         (query,) = _heads(self.query(x), self.heads, 1)
         if cache is not None and cache.key is not None and cache.value is not None:
             key, value = cache.key, cache.value
@@ -228,7 +228,7 @@ def past(queries: int, keys: int, device: torch.device) -> Tensor:
 
 
 def real_tokens(lengths: Tensor, width: int) -> Tensor:
-    """Numbers of real tokens (B,) -> (B, S) bool: padding stands behind them."""
+    """Numbers of real tokens (B,) -> (B, S) bool: padding comes after them."""
     return torch.arange(width, device=lengths.device) < lengths[:, None]
 
 
@@ -249,10 +249,10 @@ def within_documents(documents: Tensor) -> Tensor:
 
 
 def document_mask(documents: Tensor, sees: Tensor | None, dropout: float) -> Sees:
-    """`within_documents`, and of those keys only the ones that `sees` allows, in the form that is fastest on the device.
+    """`within_documents`, restricted to the keys that `sees` allows, in the form that is fastest on the device.
 
-    That is blocks on a GPU (a row of T tokens costs the sum of its documents' squares, not T squared). They know neither dropout
-    nor another mask: with these the mask is dense, as it is on the CPU, where blocks have no gradient.
+    On a GPU these are blocks (a row costs the sum of its documents' squared lengths, not T squared). Blocks support neither
+    dropout nor another mask: with either, and on the CPU, where blocks have no gradient, the mask is dense.
     """
     if documents.device.type == "cuda" and sees is None and dropout == 0:
         return document_blocks(documents)

@@ -54,7 +54,7 @@ class Embeddings(nn.Module):
         self.tokens = nn.Embedding(shape.vocabulary, shape.width)
 
     def forward(self, inputs: Tensor, positions: nn.Embedding, first: int) -> Tensor:
-        """(B, T) -> (B, T, D); the first token stands at position `first`."""
+        """(B, T) -> (B, T, D); the first token is at position `first`."""
         return self.tokens(inputs) + positions.weight[OFFSET + first : OFFSET + first + inputs.shape[1]]
 
 
@@ -76,7 +76,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """As the encoder's, causal, with attention to the memory in between."""
+    """Causal attention, attention to the memory and feed-forward, with norms as in the encoder."""
 
     def __init__(self, shape: BARTShape) -> None:
         super().__init__()
@@ -146,11 +146,11 @@ class BART(nn.Module):
         init(self)
 
     def empty_cache(self) -> Cache:
-        """For `decode`: then a call needs new tokens only."""
+        """Return a cache for `decode`: with it a call needs only the new tokens."""
         return Cache(self.shape.decoder_layers)
 
     def encode(self, inputs: Tensor, *, real: Tensor | None = None) -> Tensor:
-        """Token ids (B, S) -> the memory (B, S, D). real (B, S) bool: which tokens are no padding."""
+        """Token ids (B, S) -> the memory (B, S, D). real (B, S) bool: which tokens are not padding."""
         x = self.embeddings(inputs, self.encoder.positions, 0)
         return self.encoder(x, None if real is None else attention.sees_real(real))
 
@@ -165,8 +165,8 @@ class BART(nn.Module):
     ) -> Tensor:
         """Token ids (B, T) and the memory (B, S, D) -> (B, T, D), what the head sees.
 
-        real (B, S) bool: which tokens of the memory are no padding. decoder_real (B, T) bool: the same of the decoder's, those of
-        the cache included; padding behind the last token needs none, as no token sees what comes after it.
+        real (B, S) bool: which tokens of the memory are not padding. decoder_real (B, T) bool: the same for the decoder's
+        tokens, including those of the cache; padding after the last token needs no mask, as no token sees later ones.
         """
         x = self.embeddings(decoder_inputs, self.decoder.positions, cache.length if cache else 0)
         sees = None if decoder_real is None else attention.sees_past(decoder_real, decoder_inputs.shape[1])
@@ -191,10 +191,10 @@ class BART(nn.Module):
 
 
 def _without_common_padding(examples: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Inputs, decoder inputs, targets, and which inputs are real (None: all); on the CPU no wider than the longest rows.
+    """Return inputs, decoder inputs, targets, and which inputs are real (None: all); on the CPU cut to the longest rows.
 
-    Infilling makes inputs a fifth shorter than the row that they are padded to. Elsewhere nothing is cut: to ask for a length
-    would stop the device, and other shapes are compiled anew.
+    Infilling makes inputs a fifth shorter than the row they are padded to. On other devices nothing is cut: reading a length
+    would synchronise the device, and other shapes would be compiled again.
     """
     inputs, lengths, targets = examples["inputs"], examples["lengths"], examples["targets"]
     decoder_inputs = examples["decoder_inputs"]

@@ -32,7 +32,7 @@ class BERTShape:
     vocabulary: int = 30522
     length: int = 512  # positions
     dropout: float = 0.1  # also of attention
-    activation: str = "gelu"  # with erf, as in PyTorch and Hugging Face; Google's own checkpoints learnt with "gelu_tanh"
+    activation: str = "gelu"  # with erf, as in PyTorch and Hugging Face; Google's own checkpoints were trained with "gelu_tanh"
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -89,7 +89,7 @@ class Layer(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """What stands before the token embedding where tokens are predicted, and the bias behind it."""
+    """The layers between a hidden state and the token embedding that predicts tokens, and the output bias."""
 
     def __init__(self, shape: BERTShape) -> None:
         super().__init__()
@@ -121,8 +121,8 @@ class BERT(nn.Module):
     ) -> Tensor:
         """Token ids (B, T) -> (B, T, D), what the heads see.
 
-        segments (B, T): 0 in A, 1 in B, by default 0. real (B, T) bool: which tokens are no padding, by default all.
-        read (B, P): positions of each row; the answer is (B, P, D), and the last feed-forward is spared the others.
+        segments (B, T): 0 in A, 1 in B, by default 0. real (B, T) bool: which tokens are not padding, by default all.
+        read (B, P): positions of each row; the result is (B, P, D), and the last feed-forward skips the other positions.
         """
         x = self.embeddings(inputs, segments)
         sees = None if real is None else attention.sees_real(real)
@@ -132,11 +132,11 @@ class BERT(nn.Module):
         return last(x, sees, read)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(…, D) -> (…, V): which token stands there."""
+        """(…, D) -> (…, V): logits of the token at each position."""
         return functional.linear(self.token_head(hidden), self.embeddings.tokens.weight, self.token_head.bias)
 
     def pair_logits(self, hidden: Tensor) -> Tensor:
-        """(B, T, D) -> (B, 2): B follows A, B is of another document. Read at the first token, [CLS]."""
+        """(B, T, D) -> (B, 2): B follows A, B is from another document. Read at the first token, [CLS]."""
         return self.pair_head(self.pooler(hidden[:, 0]).tanh())
 
     def forward(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Feed-forward blocks and a norm. With attention.py, positions.py and loss.py they are what families are put together from.
+"""Feed-forward blocks and a norm. Families are built from these, attention.py, positions.py and loss.py.
 
 Shapes: B batch, T length, D width of the model, F inner width.
 """
@@ -53,7 +53,7 @@ class GatedFeedForward(nn.Module):
 class RMSNorm(nn.RMSNorm):
     """Divides by the root of the mean square and scales (Zhang and Sennrich 2019, arXiv 1910.07467); the mean stays, no bias.
 
-    Where it learns on the CPU it has a gradient of its own, twice as fast: the library's is put together from a dozen steps.
+    In training on the CPU it uses its own gradient, twice as fast as PyTorch's, which takes a dozen steps.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,5 +79,5 @@ class _RMSNorm(torch.autograd.Function):
         normed, factor, weight = ctx.saved_tensors
         of_weight = (grad_output * normed).flatten(0, -2).sum(0)
         slope = grad_output * weight
-        along = (slope * normed).mean(-1, keepdim=True)  # what would only lengthen x
+        along = (slope * normed).mean(-1, keepdim=True)  # the component along x, which only changes its length
         return slope.addcmul_(normed, along, value=-1).mul_(factor), of_weight, None

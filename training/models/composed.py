@@ -3,7 +3,7 @@
 The defaults are GPT-2's blocks (gpt.py) and its initialisation, which stays whatever is changed, so that an ablation differs
 from the baseline in one block only. "rms", "rotary", "swiglu" and no biases are Llama's (Touvron et al. 2023).
 
-Shapes: B batch, T length of the row, S the same with the cache's tokens before it, D width, H heads, K width of a head,
+Shapes: B batch, T length of the row, S keys (T plus the cache's tokens), D width, H heads, K width of a head,
 V vocabulary.
 """
 
@@ -40,7 +40,7 @@ class ComposedShape:
     heads: int
     width: int
     vocabulary: int = 50257
-    length: int = 1024  # longest row; a table of this many positions where they are learned or sinusoidal
+    length: int = 1024  # longest row; size of the table of learned or sinusoidal positions
     dropout: float = 0.1
     norm: str = "layer"
     norm_place: str = "pre"
@@ -66,7 +66,7 @@ class ComposedShape:
 
     @property
     def inner(self) -> int:
-        """Inner width of the feed-forward block: 4 D, and with a gate about two thirds of it, so that weights are as many."""
+        """Inner width of the feed-forward block: 4 D, or with a gate about two thirds of that, for the same number of weights."""
         if self.feed_forward not in GATED:
             return 4 * self.width
         return max(8, round(4 * self.width * 2 / 3 / 8) * 8)
@@ -167,7 +167,7 @@ class Composed(nn.Module):
         init(self)
 
     def empty_cache(self) -> Cache:
-        """For `hidden`: then a call needs new tokens only."""
+        """Return a cache for `hidden`: with it a call needs only the new tokens."""
         return Cache(self.shape.layers)
 
     def hidden(
@@ -181,9 +181,9 @@ class Composed(nn.Module):
     ) -> Tensor:
         """Token ids (B, T) -> (B, T, D), what the head sees.
 
-        real (B, S) bool: which tokens are no padding, those of the cache included. positions (B, T): by default from 0, or from
-        the cache's length on; relative ones are distances in the row, whatever is given here. documents (B, T): their numbers;
-        a token sees none of another document.
+        real (B, S) bool: which tokens are not padding, including those of the cache. positions (B, T): by default from 0, or from
+        the cache's length on; relative ones are always distances in the row. documents (B, T): document numbers; a token
+        sees only its own document.
         """
         first = cache.length if cache else 0
         if positions is None:
@@ -199,7 +199,7 @@ class Composed(nn.Module):
         return self.norm(x)
 
     def _sees(self, real: Tensor | None, documents: Tensor | None, queries: int, keys: int) -> Tensor | None:
-        """As attention.py has it; None: all tokens before."""
+        """Return the mask as attention.py defines it; None: a token sees all before it."""
         sees = None if real is None else attention.sees_past(real, queries)
         if documents is not None:
             within = attention.within_documents(documents)

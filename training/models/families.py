@@ -1,8 +1,8 @@
-"""The families' models by name, and what is the same for all of them.
+"""The families' models by name, and what they have in common.
 
-A model is called by everything that trains or uses it in these ways:
+Code that trains or uses a model calls it in these ways:
 
-    losses(examples)      what its objective made -> {term: sum of the loss over its predictions}, see training/objectives
+    losses(examples)      the objective's examples -> {term: sum of the loss over its predictions}, see training/objectives
     logits(hidden)        (…, D) -> (…, V)
     GPT       hidden(inputs, real=, positions=, documents=, cache=), forward(the same without cache) -> logits
     BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2)
@@ -39,9 +39,9 @@ _MODELS: Mapping[type[Shape], Callable[[Any], Model]] = {
 
 
 def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
-    """A size of a family with some of its numbers replaced.
+    """Return a size of a family with some of its numbers replaced.
 
-    Raises ValueError, naming the field, for a size that the family has not, or a number that it has not or cannot have.
+    Raises ValueError, naming the field, for a size or a number that the family does not have, or a value out of range.
     """
     sizes = SIZES[family]
     if size not in sizes:
@@ -55,7 +55,7 @@ def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
 
 
 def has_number(family: str, name: str) -> bool:
-    """Whether the family's shape has it."""
+    """Return whether the family's shape has a number of this name."""
     return any(name in asdict(shape) for shape in SIZES[family].values())
 
 
@@ -79,22 +79,22 @@ def _check(name: str, value: object, like: object) -> None:
 
 
 def build(shape: Shape) -> Model:
-    """The model of a shape, with weights drawn from torch's generator."""
+    """Return a model of this shape, with weights drawn from torch's generator."""
     return _MODELS[type(shape)](shape)
 
 
 def make(shape: Shape, seed: int) -> Model:
-    """A new model; the seed decides its weights."""
+    """Return a new model whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(shape)
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of weights, shared ones once."""
+    """Return the number of weights; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of all stacks: what is compiled, or checkpointed, one by one."""
+    """Return the layers of all stacks: the units of compilation and of activation checkpointing."""
     return [layer for stack in model.modules() if isinstance(stack, nn.ModuleList) for layer in stack]

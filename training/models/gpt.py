@@ -91,7 +91,7 @@ class GPT(nn.Module):
         init(self)
 
     def empty_cache(self) -> Cache:
-        """For `hidden`: then a call needs new tokens only."""
+        """Return a cache for `hidden`: with it a call needs only the new tokens."""
         return Cache(self.shape.layers)
 
     def hidden(
@@ -105,8 +105,8 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Token ids (B, T) -> (B, T, D), what the head sees.
 
-        real (B, S) bool: which tokens are no padding, those of the cache included. positions (B, T): by default from 0, or from
-        the cache's length on. documents (B, T): their numbers; a token sees none of another document.
+        real (B, S) bool: which tokens are not padding, including those of the cache. positions (B, T): by default from 0, or from
+        the cache's length on. documents (B, T): document numbers; a token sees only its own document.
         """
         x = self.embeddings(inputs, positions, cache.length if cache else 0)
         sees = None if real is None else attention.sees_past(real, inputs.shape[1])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.data.rows.batch import IGNORE
 
-# Logits that exist at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
+# Logits in memory at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
 # A GPU wants products of thousands of rows: 1 GiB in float32, and no more than some dozen chunks to launch or to compile.
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}
 
@@ -23,7 +23,7 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor 
     dtype of autocast, the rest in float32 (all in float64 where hidden is).
     """
     hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
-    if hidden.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere asking how many would stop the device
+    if hidden.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere counting them would synchronise the device
         predicted = targets != IGNORE
         if not predicted.all():
             hidden, targets = hidden[predicted], targets[predicted]
@@ -48,7 +48,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss = torch.zeros((), dtype=exact, device=hidden.device)
         with torch.autocast(device, enabled=False):
             inputs, matrix = hidden.to(dtype), weight.to(dtype)
-            product = inputs.new_empty(rows, len(weight))  # one for all chunks: new memory costs as much as the exponentials
+            product = inputs.new_empty(rows, len(weight))  # shared by all chunks: allocating costs as much as the exponentials
             for first in range(0, len(hidden), rows):
                 chunk, target = inputs[first : first + rows], targets[first : first + rows, None]
                 logits = torch.mm(chunk, matrix.t(), out=product[: len(chunk)]).to(exact)
@@ -75,7 +75,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (C, V), which are overwritten, and targets (C, 1) -> loss of each (C, 1), slope (C, V) and scale (C, 1).
 
-    slope * scale is the gradient of the loss by the logits: softmax less 1 at the target; 0 for a target that is ignored.
+    slope * scale is the gradient of the loss by the logits: softmax minus 1 at the target; 0 for an ignored target.
     """
     predicted, at = target != IGNORE, target.clamp_min(0)
     logits -= logits.amax(dim=-1, keepdim=True)
@@ -87,7 +87,7 @@ def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _add_product(to: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add left @ right in place, in one go where the dtypes allow it."""
+    """Add left @ right in place, in one operation if the dtypes allow it."""
     if to.dtype == left.dtype:
         to.addmm_(left, right)
     else:

@@ -1,4 +1,4 @@
-"""Where a token stands: sinusoids, rotations and relative biases. Learned positions are an `nn.Embedding`.
+"""Positions of tokens: sinusoids, rotations and relative biases. Learned positions are an `nn.Embedding`.
 
 Shapes: B batch, T queries, S keys, D width of the model, H heads, K width of a head.
 """
@@ -29,8 +29,8 @@ def rotation(positions: Tensor, head_width: int, base: float = 10_000.0) -> Tens
 class RelativeBias(nn.Module):
     """A learned number by head and distance, added to the logits of attention (T5, Raffel et al. 2020, 2.1).
 
-    Distances up to half of the buckets have one each, farther ones share buckets of logarithmic width, and all from
-    `max_distance` on the last one. `bidirectional` splits the buckets between keys before and behind the query.
+    Distances up to half the number of buckets have a bucket each, larger ones share buckets of logarithmic width, and all
+    from `max_distance` on share the last. `bidirectional` splits the buckets between keys before and after the query.
     """
 
     def __init__(self, heads: int, *, bidirectional: bool, buckets: int = 32, max_distance: int = 128) -> None:
@@ -41,15 +41,15 @@ class RelativeBias(nn.Module):
     def forward(self, queries: int, keys: int, sees: Tensor | None = None) -> Tensor:
         """The biases of the last T of S positions (1, H, T, S), very low where `sees` (B | 1, 1, T | 1, S) hides a key.
 
-        Not -inf: a padding token in front that sees no key at all would be NaN, and make NaN of those that give it no weight.
+        Not -inf: a leading padding token that sees no key would be NaN, and would spread to tokens that give it no weight.
         """
         distances = torch.arange(1 - keys, queries, device=self.weight.device)
         by_distance = self.weight[self.bucket(distances)].t()  # (H, S + T - 1): all that there are
-        biases = by_distance.unfold(1, keys, 1).flip(1)[None]  # the last query's window stands first
+        biases = by_distance.unfold(1, keys, 1).flip(1)[None]  # the last query's window comes first
         return biases if sees is None else biases.masked_fill(~sees, torch.finfo(biases.dtype).min / 2)
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """Place of the key minus place of the query (…) -> its bucket (…)."""
+        """Map distances (…), position of the key minus position of the query, to buckets (…)."""
         buckets = self.buckets
         first = torch.zeros_like(distance)
         if self.bidirectional:
@@ -59,7 +59,7 @@ class RelativeBias(nn.Module):
         else:
             distance = (-distance).clamp_min(0)
         exact = buckets // 2
-        # mesh-tensorflow's float32, in its order of operations: others move distances to the bucket beside
+        # mesh-tensorflow's float32, in its order of operations: others move distances to a neighbouring bucket
         share = torch.log(distance.clamp_min(1).float() / exact) / math.log(self.max_distance / exact)
         far = exact + (share * (buckets - exact)).long().clamp_max(buckets - exact - 1)
         return first + torch.where(distance < exact, distance, far)

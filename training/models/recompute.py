@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 def recompute(layers: Sequence[nn.Module]) -> None:
     """Have these layers compute twice instead of keeping what they computed: the same gradients, less memory.
 
-    Names of weights stay as they are. Dropout draws the same again.
+    Names of weights do not change. Dropout repeats its draws.
     """
     for layer in layers:
         layer.forward = _twice(layer.forward)
@@ -20,13 +20,13 @@ def recompute(layers: Sequence[nn.Module]) -> None:
 
 @contextmanager
 def recomputing(layers: Sequence[nn.Module]) -> Generator[None]:
-    """The same for the time of the block."""
+    """Apply `recompute` within the block only."""
     recompute(layers)
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward  # its class' own is there again
+            del layer.forward  # uncovers the method of the class
 
 
 def _twice(forward: Callable[..., Any]) -> Callable[..., Any]:

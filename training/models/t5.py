@@ -1,4 +1,4 @@
-"""T5 (Raffel et al. 2020, arXiv 1910.10683) and its 1.1: a Pre-norm encoder and decoder whose attention knows distances only.
+"""T5 (Raffel et al. 2020, arXiv 1910.10683) and its 1.1: a Pre-norm encoder and decoder with relative positions only.
 
 Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, H heads, V vocabulary.
 """
@@ -35,7 +35,7 @@ class T5Shape:
     inner: int  # of the feed-forward
     vocabulary: int = 32128  # 32,000 pieces and 100 sentinels, padded to a multiple of 128
     buckets: int = 32  # of distances, by which attention is biased
-    max_distance: int = 128  # from here on all are one
+    max_distance: int = 128  # all longer distances share a bucket
     gated: bool = False  # 1.0: ReLU; 1.1: GEGLU
     tied: bool = True  # 1.0: the head is the token embedding, and what it reads is scaled by D ** -0.5; 1.1: neither
     dropout: float = 0.1
@@ -73,7 +73,7 @@ SIZES: Mapping[str, T5Shape] = {
 
 
 class Embeddings(nn.Module):
-    """Tokens, which both stacks share; nothing says where they stand."""
+    """Tokens, shared by both stacks, without positions."""
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """As the encoder's, causal, with attention to the memory in between."""
+    """Causal attention, attention to the memory and feed-forward, with norms as in the encoder."""
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
@@ -191,11 +191,11 @@ class T5(nn.Module):
         init(self)
 
     def empty_cache(self) -> Cache:
-        """For `decode`: then a call needs new tokens only."""
+        """Return a cache for `decode`: with it a call needs only the new tokens."""
         return Cache(self.shape.decoder_layers)
 
     def encode(self, inputs: Tensor, *, real: Tensor | None = None) -> Tensor:
-        """Token ids (B, S) -> the memory (B, S, D). real (B, S) bool: which tokens are no padding."""
+        """Token ids (B, S) -> the memory (B, S, D). real (B, S) bool: which tokens are not padding."""
         return self.encoder(self.embeddings(inputs), None if real is None else attention.sees_real(real))
 
     def decode(
@@ -209,8 +209,8 @@ class T5(nn.Module):
     ) -> Tensor:
         """Token ids (B, T) and the memory (B, S, D) -> (B, T, D), what `logits` sees.
 
-        real (B, S) bool: which tokens of the memory are no padding. decoder_real (B, T) bool: the same of the decoder's, those of
-        the cache included; padding behind the last token needs none, as no token sees what comes after it.
+        real (B, S) bool: which tokens of the memory are not padding. decoder_real (B, T) bool: the same for the decoder's
+        tokens, including those of the cache; padding after the last token needs no mask, as no token sees later ones.
         """
         sees = None if decoder_real is None else attention.sees_past(decoder_real, decoder_inputs.shape[1])
         sees_memory = None if real is None else attention.sees_real(real)
@@ -243,7 +243,7 @@ class T5(nn.Module):
 def _real_tokens(lengths: Tensor, width: int) -> Tensor | None:
     """(B,) -> (B, S) bool, or None where nothing is padding: one bias then serves all rows.
 
-    Only on the CPU: to ask a GPU is to wait for it, and a compiled graph has no answer.
+    Only on the CPU: on a GPU the test would synchronise the device, and a compiled graph cannot branch on it.
     """
     if lengths.device.type == "cpu" and not torch.compiler.is_compiling() and bool((lengths == width).all()):
         return None
@@ -251,9 +251,9 @@ def _real_tokens(lengths: Tensor, width: int) -> Tensor | None:
 
 
 def init(model: T5) -> None:
-    """Draw the weights as mesh_tensorflow does: tokens N(0, 1), all others such that what they make has variance 1.
+    """Draw the weights as mesh_tensorflow does: tokens N(0, 1), all others so that their outputs have variance 1.
 
-    Queries are smaller still, by sqrt(head_width), which stands for the division of attention's logits.
+    Queries are also divided by sqrt(head_width), which replaces the division of attention's logits.
     """
     shape = model.shape
     for name, parameter in model.named_parameters():

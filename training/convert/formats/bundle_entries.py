@@ -1,4 +1,4 @@
-"""What the entries of a TensorFlow checkpoint's index say: protocol buffers, and keys that spell slices.
+"""The entries of a TensorFlow checkpoint's index: protocol buffers, and keys that encode slices.
 
 Fields by tensorflow/core/protobuf/tensor_bundle.proto: BundleHeaderProto {1: num_shards, 2: endianness, 3: version},
 BundleEntryProto {1: dtype, 2: shape, 3: shard_id, 4: offset, 5: size, 6: crc32c, 7: slices}; framework/versions.proto
@@ -34,7 +34,7 @@ Slice = tuple[tuple[int, int | None], ...]  # start and length by dimension; Non
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a tensor or a slice of one lies. A tensor with slices has no bytes of its own."""
+    """Where a tensor, or a slice of one, is stored. A tensor with slices has no bytes itself."""
 
     kind: int  # number of the dtype
     shape: tuple[int, ...]
@@ -79,16 +79,16 @@ def entry(key: bytes, message: bytes, where: str) -> Entry:
             slices=tuple(_slice(value) for number, value in runs if number == 7),
         )
     except ValueError as error:
-        raise WeightsError(f"{where}: the entry of {tell(key)} cannot be read: {error}; {AGAIN}") from error
+        raise WeightsError(f"{where}: the entry of {readable(key)} cannot be read: {error}; {AGAIN}") from error
 
 
 def is_slice(key: bytes) -> bool:
-    """Whether a key is that of a slice; no name begins as these do."""
+    """Return whether a key belongs to a slice; names of tensors never begin this way."""
     return key.startswith(b"\0")
 
 
-def tell(key: bytes) -> str:
-    """A key for messages: the name of the tensor, also of one that is sliced."""
+def readable(key: bytes) -> str:
+    """Return a key for messages: the name of the tensor, even for a slice."""
     if is_slice(key):
         name = key[1:].partition(b"\0\1")[0].replace(b"\0\xff", b"\0")
         return f"a slice of {name.decode(errors='replace')}"
@@ -110,7 +110,7 @@ def slice_key(name: bytes, part: Slice) -> bytes:
     >>> slice_key(b"w", ((6, 2), (0, None)))
     b'\x00w\x00\x01\x01\x02\x86\x82\x80\x7f'
     """
-    spelled = name.replace(b"\0", b"\0\xff")  # UTF-8 has no byte 255, which would be spelled, too
+    spelled = name.replace(b"\0", b"\0\xff")  # UTF-8 has no byte 255, which would need escaping, too
     numbers = b"".join(_signed(start) + _signed(-1 if length is None else length) for start, length in part)
     return b"\0" + spelled + b"\0\1" + _unsigned(len(part)) + numbers
 
@@ -149,7 +149,7 @@ def _slice(value: int | bytes) -> Slice:
 
 
 def _number(found: Mapping[int, int | bytes], number: int) -> int:
-    """A whole number of 64 bits; where there is none it is 0."""
+    """Return a field as a signed 64-bit integer; 0 if it is absent."""
     value = found.get(number, 0)
     if not isinstance(value, int):
         raise ProtoError(f"its field {number} should be a number")

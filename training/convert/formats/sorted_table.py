@@ -1,4 +1,4 @@
-"""LevelDB's sorted tables (leveldb doc/table_format.md), in which TensorFlow keeps what its checkpoints hold.
+"""LevelDB's sorted tables (leveldb doc/table_format.md), which TensorFlow uses as the index of its checkpoints.
 
 blocks of entries; the block of the meta index; the block of the index; the footer (48 bytes)
 
@@ -22,7 +22,7 @@ _MASK_DELTA = 0xA282EAD8  # leveldb util/crc32c.h
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
-_SNAPPY_RATIO = 64  # Snappy makes of 3 bytes at most 64 (google/snappy format_description.txt, copies); more is not believed
+_SNAPPY_RATIO = 64  # Snappy makes of 3 bytes at most 64 (google/snappy format_description.txt, copies); more is refused
 AGAIN = "it is damaged or not whole; copy it again from where it was published"
 
 
@@ -39,9 +39,9 @@ def masked_crc32c(data: bytes | NDArray[np.uint8]) -> int:
 
 
 def read(data: bytes, where: str) -> dict[bytes, bytes]:
-    """All entries of a table, in the order of their keys; every block's sum is checked.
+    """Return all entries of a table in key order, after checking every block's checksum.
 
-    `where` is the file for messages. Raises WeightsError for what is no table, or is damaged.
+    `where` names the file in messages. Raises WeightsError if it is not a table, or is damaged.
     """
     if len(data) < _FOOTER_BYTES:
         raise WeightsError(f"{where}: it has {len(data)} bytes, fewer than the footer of such a file; {AGAIN}")
@@ -61,7 +61,7 @@ def _entries(data: bytes) -> dict[bytes, bytes]:
     footer = len(data) - _FOOTER_BYTES
     meta, position = _handle(data, footer)
     index, _ = _handle(data, position)
-    for _ in _pairs(_block(data, meta), meta):  # nothing that is needed, but it too must be whole
+    for _ in _pairs(_block(data, meta), meta):  # not needed, but it must be intact, too
         pass
     found: dict[bytes, bytes] = {}
     last = None
@@ -126,7 +126,7 @@ def _pairs(block: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """An unsigned number of at most 64 bits, 7 bits a byte from the lowest on, and the place behind it."""
+    """An unsigned number of at most 64 bits, 7 bits a byte from the lowest on, and the position after it."""
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]

@@ -31,7 +31,7 @@ _TRAINING = (  # ends of names that are an optimiser's: BERT's optimization.py, 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checkpoint whose index was read and checked; tensors are read when they are asked for."""
+    """A checkpoint whose index was read and checked; tensors are read on demand."""
 
     prefix: str
     shards: int
@@ -85,9 +85,9 @@ class Bundle:
 
 
 def open_bundle(prefix: str) -> Bundle:
-    """A checkpoint, by the path of its files up to ".index".
+    """Open a checkpoint by the path of its files up to ".index".
 
-    Reads the index and checks it, and that the shards are there and long enough. Raises WeightsError, with file, tensor and fix.
+    Read and check the index, and check that the shards exist and are long enough. Raises WeightsError, with file, tensor and fix.
     """
     prefix = prefix.removesuffix(".index")
     where = f"{prefix}.index"
@@ -107,16 +107,16 @@ def open_bundle(prefix: str) -> Bundle:
 
 
 def find_prefix(path: str) -> str:
-    """The prefix of the checkpoint that a path means: itself, or what its folder's note "checkpoint" or only .index names.
+    """Return the checkpoint prefix for a path: the path, or what the folder's `checkpoint` file or only .index names.
 
-    Raises WeightsError when a folder has none, or several and no word on which.
+    Raises WeightsError if a folder has none, or several and no `checkpoint` file.
     """
     folder = Path(path)
     if not folder.is_dir():
         return path.removesuffix(".index")
-    told = _told(folder / "checkpoint")
-    if told is not None:
-        return str(folder / told)
+    newest = _newest(folder / "checkpoint")
+    if newest is not None:
+        return str(folder / newest)
     found = sorted(file.name.removesuffix(".index") for file in folder.glob("*.index"))
     if len(found) > 1:
         raise WeightsError(f"{path}: has several checkpoints ({', '.join(found)}); name the one that is meant, without .index")
@@ -125,8 +125,8 @@ def find_prefix(path: str) -> str:
     return str(folder / found[0])
 
 
-def _told(file: Path) -> str | None:
-    """The newest checkpoint of a folder, by TensorFlow's note (a text protocol buffer): its name alone, for folders are moved."""
+def _newest(file: Path) -> str | None:
+    """Return the newest checkpoint of a folder by TensorFlow's `checkpoint` file: the name only, because folders get moved."""
     if not file.is_file():
         return None
     found = re.search(r'^\s*model_checkpoint_path:\s*"(.+)"\s*$', file.read_text("utf-8", errors="replace"), re.MULTILINE)
@@ -150,31 +150,31 @@ def _check_index(prefix: str) -> None:
 
 def _check_place(bundle: Bundle, key: bytes, entry: Entry) -> None:
     """Raise WeightsError where an entry contradicts itself."""
-    told = bundle_entries.tell(key)
+    name = bundle_entries.readable(key)
     if entry.shard not in range(bundle.shards):
-        raise WeightsError(f"{bundle.index}: {told} lies in shard {entry.shard} of {bundle.shards}; {AGAIN}")
+        raise WeightsError(f"{bundle.index}: {name} lies in shard {entry.shard} of {bundle.shards}; {AGAIN}")
     if entry.slices:
         return
     if entry.offset < 0 or entry.size < 0:
-        raise WeightsError(f"{bundle.index}: {told} has {entry.size} bytes from {entry.offset} on; {AGAIN}")
+        raise WeightsError(f"{bundle.index}: {name} has {entry.size} bytes from {entry.offset} on; {AGAIN}")
     if entry.kind in NUMBERS and entry.size != math.prod(entry.shape) * NUMBERS[entry.kind].itemsize:
-        raise WeightsError(f"{bundle.index}: {told} of shape {entry.shape} cannot have {entry.size} bytes; {AGAIN}")
+        raise WeightsError(f"{bundle.index}: {name} of shape {entry.shape} cannot have {entry.size} bytes; {AGAIN}")
 
 
 def _check_slices(bundle: Bundle, key: bytes, entry: Entry) -> None:
     """Raise WeightsError unless a tensor's slices are there, within it, apart from each other, and all of it."""
     if not entry.slices:
         return
-    told, held = bundle_entries.tell(key), 0
+    name, held = bundle_entries.readable(key), 0
     for part in entry.slices:
         stored = bundle.entries.get(bundle_entries.slice_key(key, part))
         if stored is None or stored.slices or stored.kind != entry.kind:
-            raise WeightsError(f"{bundle.index}: the slice {part} of {told} is missing; {AGAIN}")
+            raise WeightsError(f"{bundle.index}: the slice {part} of {name} is missing; {AGAIN}")
         if not _fits(part, stored, entry.shape):
-            raise WeightsError(f"{bundle.index}: the slice {part} does not fit {told} of shape {entry.shape}; {AGAIN}")
+            raise WeightsError(f"{bundle.index}: the slice {part} does not fit {name} of shape {entry.shape}; {AGAIN}")
         held += math.prod(stored.shape)
     if held != math.prod(entry.shape) or _overlap(entry):
-        raise WeightsError(f"{bundle.index}: the slices of {told} are not all of it, each once; {AGAIN}")
+        raise WeightsError(f"{bundle.index}: the slices of {name} are not all of it, each once; {AGAIN}")
 
 
 def _check_shards(bundle: Bundle) -> None:
@@ -186,10 +186,10 @@ def _check_shards(bundle: Bundle) -> None:
     for number, (end, key) in sorted(ends.items()):
         file = Path(bundle.shard(number))
         if not file.is_file():
-            raise WeightsError(f"{file}: this shard is missing, {bundle_entries.tell(key)} lies in it; put it beside the .index")
+            raise WeightsError(f"{file}: this shard of {bundle_entries.readable(key)} is missing; put it beside the .index")
         size = file.stat().st_size
         if size < end:
-            raise WeightsError(f"{file}: has {size} bytes, but {bundle_entries.tell(key)} ends at {end}; {AGAIN}")
+            raise WeightsError(f"{file}: has {size} bytes, but {bundle_entries.readable(key)} ends at {end}; {AGAIN}")
 
 
 def _stored(bundle: Bundle, name: str, entry: Entry) -> NDArray[Any]:

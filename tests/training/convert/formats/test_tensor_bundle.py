@@ -262,7 +262,7 @@ def test_shards_cut_or_missing_are_named_before_anything_is_read(tmp_path: Path)
         with pytest.raises(WeightsError, match=rf"data-00001-of-00003: has {size} bytes, but \S+ ends at {len(whole)}"):
             open_bundle(prefix)
     file.unlink()
-    with pytest.raises(WeightsError, match=r"data-00001-of-00003: this shard is missing, \S+ lies in it"):
+    with pytest.raises(WeightsError, match=r"data-00001-of-00003: this shard of \S+ is missing"):
         open_bundle(prefix)
 
 
