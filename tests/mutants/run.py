@@ -8,7 +8,8 @@ Mutants come from cosmic-ray. Each runs in a forked process that has the heavy p
 with the tests of its area, until the first failure. A mutant in judged.toml (with the reason why no test can or need notice
 it) is counted separately. The report shows every other survivor as a diff.
 
-Annotations and decorators are not mutated: pyright checks the former, and the latter decide nothing that a test could see.
+Not mutated are annotations (pyright checks them), decorators, and the `strict` of a zip, which only turns a programmer's
+mistake into an error.
 A sample draws places in the code and one mutant of each, since a `+` has eleven mutants and a `not` has one. It is drawn from
 a seed, so that a run can be compared with the last one; --seed draws another.
 """
@@ -157,7 +158,7 @@ def sample(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 
 
 def _silent_lines(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the spans (line, column) of annotations and decorators."""
+    """Return the spans (line, column) of annotations, decorators and the `strict` of calls."""
     spans: list[ast.expr] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -166,6 +167,8 @@ def _silent_lines(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
             spans += node.decorator_list
         elif isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             spans.append(node.annotation)
+        elif isinstance(node, ast.keyword) and node.arg == "strict":
+            spans.append(node.value)
     return [((s.lineno, s.col_offset), (s.end_lineno or s.lineno, s.end_col_offset or 0)) for s in spans]
 
 

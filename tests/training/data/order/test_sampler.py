@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from training.data.config import DataSection
 from training.data.draws import key
 from training.data.order.mixture import BLOCK_SLOTS, MixtureError, Quotas, Stage, quotas, stages
-from training.data.order.sampler import MAX_SLOT, Sampler, permute, sampler
+from training.data.order.sampler import MAX_SLOT, Sampler, Share, permute, sampler
 from training.data.rows.layout import Stream
 
 
@@ -301,3 +301,45 @@ def test_stages_of_a_config() -> None:
     )
     with pytest.raises(MixtureError, match=r"data\.stages\.0\.mixture: 'empty' has no rows"):
         stages(DataSection.model_validate({**common, "stages": [{"mixture": {"empty": 1}}]}), rows)
+
+
+def test_the_order_of_stages_is_this_order_for_ever() -> None:
+    one, two, three = {"source0": 1, "source1": 2}, {"source0": 1, "source1": 1}, {"source0": 3, "source1": 1}
+    made = sampler(streams(60, 40), 5, [Stage("a", 1500, one), Stage("b", 4000, two), Stage("c", None, three)])
+    assert [made.rows(first, 10).tolist() for first in (1495, 2520, 3995, 5020)] == [
+        [21, 93, 80, 38, 66, 12, 64, 27, 30, 55],
+        [20, 22, 61, 25, 41, 36, 10, 17, 88, 87],
+        [37, 39, 31, 76, 93, 3, 21, 53, 35, 16],
+        [84, 71, 94, 7, 56, 74, 16, 25, 11, 49],
+    ]
+    places = [(segment.first_slot, segment.first_block, segment.cut_block) for segment in made.segments]
+    assert places == [(0, 0, 1), (1500, 2, 2), (4000, 5, -1)]
+    assert [len(found.cut_ranks) for found in made.segments] == [1500 - 1024, 2500 - 2048, 0]
+
+
+def test_draws_begin_with_none() -> None:
+    for mixture in (None, {"source0": 1, "source1": 2}):
+        assert sampler(streams(60, 40), 5, mixture).draws(0).tolist() == [0, 0]
+    assert MAX_SLOT == 9_223_372_036_854_775_807
+
+
+def test_shares_of_one_permutation_are_in_proportion() -> None:
+    made = sampler(streams(60, 0, 40), 5)
+    assert made.draws(250).tolist() == [150, 100] and made.draws(3).tolist() == [1, 1]
+    assert made.plan(250) == (Share("source0", 60, 150, 2.5, 1500), Share("source2", 40, 100, 2.5, 1000))
+    for first, count in ((-1, 1), (MAX_SLOT, 1)):
+        with pytest.raises(ValueError, match="this training has the slots 0 to"):
+            made.rows(first, count)
+    assert made.rows(7, 0).tolist() == sampler(streams(6), 1, {"source0": 1}).rows(7, 0).tolist() == []
+
+
+def test_a_bound_without_a_mixture_is_of_all_rows_together() -> None:
+    assert sampler(streams(5, 10), 1, max_epochs=1.5, slots=22).end == 22  # 22.5 rows
+    with pytest.raises(
+        MixtureError, match=r"draws 23 rows, more than data\.max_epochs = 1\.5 allows with the 15 rows of source0,"
+    ):
+        sampler(streams(5, 10), 1, max_epochs=1.5, slots=23)
+    both = {"source0": 1.0, "source1": 1.0}
+    assert sampler(streams(5, 11), 1, both, max_epochs=1.5, slots=7 + 16).end == 23  # 7.5 and 16.5 rows
+    with pytest.raises(MixtureError, match="draws 24 rows, more than"):
+        sampler(streams(5, 11), 1, both, max_epochs=1.5, slots=24)
