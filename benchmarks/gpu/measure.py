@@ -19,8 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from training.models.families import SIZES, Model, Shape, make, parameters
 from training.models.loss import LOGITS_PER_CHUNK
 from training.run import flops
+from training.run.config import TrainSection
 from training.run.optimizers import optimizers
-from training.run.sections import TrainSection
 
 ATTENTIONS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,

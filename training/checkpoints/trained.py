@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pipelines.contract.tokenizers import loading
@@ -60,6 +61,15 @@ def described(model: Model, family: str, tokenizer: Tokenizer) -> dict[str, Any]
         "model": {"family": family, "shape": asdict(model.shape)},
         "tokenizer": {"kind": tokenizer.kind, "library": tokenizer.library},
     }
+
+
+def parameters_described(facts: Mapping[str, Any]) -> int:
+    """Count the weights of the model that a checkpoint's state describes, without allocating them; shared ones count once.
+
+    Raises ValueError for an unknown family or shape.
+    """
+    with torch.device("meta"):
+        return families.parameters(families.build(families.shape_of_dict(facts["family"], facts["shape"])))
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:

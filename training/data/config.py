@@ -3,13 +3,23 @@
 `feed.open_feed` makes batches from them. A run's config has these sections beside those of its model and its optimiser.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from pipelines.contract.settings import Section
 
+_T = TypeVar("_T")
+_MAY_CHANGE = "may change between a checkpoint and the run that resumes from it"
+MayChange = Annotated[_T, _MAY_CHANGE]
+"""The type of a field that changes no loss and no weight, except for their last bits."""
+
 Packing = Literal["concatenate", "best_fit", "document", "sentences", "pairs"]
+
+
+def may_change(section: Section) -> set[str]:
+    """Return the names of the fields of a section that may differ when a run resumes."""
+    return {name for name, field in type(section).model_fields.items() if _MAY_CHANGE in field.metadata}
 
 
 class StageSection(Section):
@@ -24,9 +34,9 @@ class StageSection(Section):
 class DataSection(Section):
     """What is read, and in which order."""
 
-    tokens: str
+    tokens: MayChange[str]  # the fingerprint of the dataset is compared instead
     """Folder of a tokens dataset, or of a build whose release.json names the dataset."""
-    name: str | None = None
+    name: MayChange[str | None] = None
     """Tokens dataset of the release; may be omitted if there is only one."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed for the order of rows and for the draws of the objective."""
@@ -40,9 +50,9 @@ class DataSection(Section):
     """Mixtures that follow one another during the training."""
     max_epochs: float | None = Field(default=None, gt=0)
     """Upper bound on the epochs of every source; draws beyond it go to the other sources (UniMax, arXiv 2304.09151)."""
-    rows: str | None = None
+    rows: MayChange[str | None] = None
     """Folder of the row indexes; default: `rows` under run.out. Runs over the same data may share it."""
-    verify: Literal["once", "always", "never"] = "once"
+    verify: MayChange[Literal["once", "always", "never"]] = "once"
     """When the sha256 of every shard is checked: when a row index is built, at every start, or never (sizes always are)."""
 
     @model_validator(mode="after")

@@ -30,15 +30,14 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.arguments import add_compare, program
 from training.checkpoints import trained
 from training.data.shards import TokenDataset, open_dataset, open_runs
-from training.generation.answers import Piece, Request, fill_texts, generate_texts
+from training.generation.answers import Candidate, Request, fill_texts, generate_texts
 from training.models.bart import BART
 from training.models.bert import BERT
 from training.models.families import Model, parameters
 from training.models.t5 import T5
 from training.run.config import PretrainConfig, load
 from training.run.pretrain import VALIDATION, Report, pretrain
-from training.run.progress import clock, read_metrics
-from training.run.trainer import METRICS
+from training.run.progress import METRICS, clock, read_metrics
 
 COMPARISON = "comparison.json"  # in the folder of the runs: the table
 _WORDS = range(8, 19)  # of a sentence that is shown
@@ -211,7 +210,7 @@ def answers(model: Model, tokenizer: Tokenizer, asked: Sequence[Gap]) -> list[st
     return [_one_line(of[0].text) for of in found]
 
 
-def _guess(piece: Piece) -> str:
+def _guess(piece: Candidate) -> str:
     """What BERT would put into a gap, and how likely: a piece may be a comma or a line end."""
     return f"{piece.text!r} {piece.probability:.2f}"
 

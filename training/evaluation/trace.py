@@ -207,7 +207,7 @@ def _rows(feed: Feed, step: int, first: int, count: int) -> tuple[Row, ...]:
 def _row(feed: Feed, names: Sequence[str], examples: Examples, at: int, row: int, number: int) -> Row:
     texts = _texts(feed.dataset.tokenizer, names, examples, at)
     if feed.tasks and number >= len(feed.index):
-        return Row(row, number, (), Example(*feed.tasks[0].place(number - len(feed.index))), texts)
+        return Row(row, number, (), Example(*feed.tasks.index.place(number - len(feed.index))), texts)
     (places,) = feed.index.places(np.array([number]))
     documents = tuple(Document(p.id.hex(), p.source, p.language, p.first_token, p.tokens, p.path, p.document) for p in places)
     return Row(row, number, documents, None, texts)

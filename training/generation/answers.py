@@ -45,8 +45,8 @@ class Text(NamedTuple):
     score: float | None = None  # of a beam search
 
 
-class Piece(NamedTuple):
-    """A guess of what stands at a mask."""
+class Candidate(NamedTuple):
+    """A piece for a mask, and its probability."""
 
     id: int
     text: str
@@ -57,7 +57,7 @@ class Filled(NamedTuple):
     """A text with the likeliest piece at each mask, and the likeliest pieces of each mask, the likeliest first."""
 
     text: str
-    masks: list[list[Piece]]
+    masks: list[list[Candidate]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best:
     for row, masks in zip(rows, found, strict=True):
         likeliest = iter([guesses[0].id for guesses in masks])
         ids = [next(likeliest) if i == words.specials.mask else i for i in row[1:-1]]
-        pieces = [[Piece(guess.id, tokenizer.decode([guess.id]), guess.probability) for guess in of] for of in masks]
+        pieces = [[Candidate(guess.id, tokenizer.decode([guess.id]), guess.probability) for guess in of] for of in masks]
         filled.append(Filled(tokenizer.decode(ids), pieces))
     return filled
 
 
-def sample_text(
+def complete(
     model: Model,
     tokenizer: Tokenizer,
     prompt: str,

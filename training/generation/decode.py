@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from training.generation.choose import Choice, drawn
+from training.generation.choose import Choice, uniforms
 from training.generation.limits import Limits
 from training.generation.steps import Steps
 
@@ -27,7 +27,7 @@ def decode(
     assert len(seeds) == steps.rows
     answers: list[list[int]] = [[] for _ in seeds]
     live = list(range(steps.rows))  # which answer each row of the batch makes
-    draws = drawn(seeds, limits.tokens) if choice.temperature else None
+    draws = uniforms(seeds, limits.tokens) if choice.temperature else None
     scores = steps.next(None)
     for step in range(limits.tokens):
         scores = limits.apply(scores, step)

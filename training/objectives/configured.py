@@ -19,13 +19,14 @@ class Kind(NamedTuple):
     family: Family  # whose special pieces it needs
     version: int
     packing: Packing  # of its rows, unless the config names one
+    predicts_all_text: bool  # each token from those before it: the nats of a text are then a code length of it
 
 
 KINDS: Mapping[str, Kind] = {
-    "causal_lm": Kind("gpt", causal_lm.VERSION, "concatenate"),
-    "masked_lm": Kind("bert", masked_lm.VERSION, "pairs"),
-    "text_infilling": Kind("bart", text_infilling.VERSION, "sentences"),
-    "span_corruption": Kind("t5", span_corruption.VERSION, "concatenate"),
+    "causal_lm": Kind("gpt", causal_lm.VERSION, "concatenate", predicts_all_text=True),
+    "masked_lm": Kind("bert", masked_lm.VERSION, "pairs", predicts_all_text=False),
+    "text_infilling": Kind("bart", text_infilling.VERSION, "sentences", predicts_all_text=False),
+    "span_corruption": Kind("t5", span_corruption.VERSION, "concatenate", predicts_all_text=False),
 }
 
 Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilling | span_corruption.SpanCorruption

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from training.run.config import TrainSection
 from training.run.device import Device
 from training.run.processes import World
-from training.run.sections import TrainSection
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("training", "pipelines/contract")  # all of ours that a training runs

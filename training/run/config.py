@@ -1,25 +1,208 @@
 """The configuration of a pretraining run: a TOML file, typed.
 
-Paths are taken from the folder in which the command runs, not from the config file's: `data.tokens` is what a build
-wrote with `--out`, and `run.out` lies beside it.
+Paths are relative to the folder in which the command runs, not to the config file: `data.tokens` is what a build wrote with
+`--out`, and `run.out` lies beside it.
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Self
 
-from pydantic import model_validator
+import torch
+from pydantic import ConfigDict, Field, model_validator
 
-from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
-from pipelines.contract.settings import read, validated
-from training.data.config import FeedConfig
-from training.run.sections import ModelSection, RunSection, SampleSection, TrainSection
+from pipelines.contract.settings import ConfigError as ConfigError  # part of this module's interface
+from pipelines.contract.settings import Section, read, validated
+from training.data.config import FeedConfig, MayChange
+from training.models import families
 
 OBJECTIVES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption", "composed": "causal_lm"}
-"""What a family learns by."""
+"""The objective of each family."""
+
+
+class ModelSection(Section):
+    """The model: a size of a family, and the numbers that differ from it.
+
+    The numbers of a family are the fields of its shape: `GPTShape` in training/models/gpt.py, and so on.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    family: Literal["gpt", "bert", "bart", "t5", "composed"]
+    size: str = "demo"
+    """A name in the family's `SIZES`: demo, or a size of its paper."""
+    length: int | None = Field(default=None, ge=1, le=2**20)
+    """Positions of a model that learns them; rows.length by default, and never less."""
+    vocabulary_multiple: int = Field(default=1, ge=1, le=4096)
+    """Pad the vocabulary to a multiple of this (64 suits tensor cores: 50,257 becomes 50,304); padding is not exported."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The numbers that differ from the size, without `length` and the vocabulary."""
+        return dict(self.model_extra or {})
+
+    def shape(self, vocabulary: int, positions: int) -> families.Shape:
+        """Return the shape of the model over a vocabulary, padded.
+
+        Raises ValueError for a number that the family does not have or that is out of range.
+        """
+        padded = -(-vocabulary // self.vocabulary_multiple) * self.vocabulary_multiple
+        numbers = {**self.numbers, "vocabulary": padded}
+        if families.has_number(self.family, "length"):
+            numbers["length"] = positions
+        return families.shape(self.family, self.size, numbers)
+
+    def parameters(self, vocabulary: int, positions: int) -> int:
+        """Count the weights of this model over a vocabulary, without allocating them. Raises ValueError, as `shape`."""
+        with torch.device("meta"):
+            return families.parameters(families.build(self.shape(vocabulary, positions)))
+
+    @model_validator(mode="after")
+    def _numbers_make_a_model(self) -> Self:
+        if "vocabulary" in self.numbers:
+            raise ValueError("vocabulary follows from the data; remove it")
+        self.shape(1, self.length or 1)
+        return self
+
+
+class PhaseSection(Section):
+    """A part of the training with rows of another length, before the rows that [rows] describes."""
+
+    until_step: int = Field(ge=1)
+    """The first step after this phase."""
+    length: int = Field(ge=8, le=2**20)
+    """Replaces rows.length."""
+    batch_rows: int | None = Field(default=None, ge=1)
+    """Replaces data.batch_rows."""
+
+
+class TrainSection(Section):
+    """How the model is trained."""
+
+    steps: int = Field(default=0, ge=0)
+    """Updates of the weights."""
+    bytes: int | None = Field(default=None, ge=1)
+    """Instead of steps: UTF-8 bytes of text to read, a fair budget across families and vocabularies."""
+    phases: tuple[PhaseSection, ...] = ()
+    """Row lengths that come first (BERT, arXiv 1810.04805, A.2: 128 tokens for 90 % of the steps, then 512)."""
+    init_from: str | None = None
+    """A run or a checkpoint (an imported one, too) whose weights this run starts from, with a new optimiser."""
+
+    accumulate: MayChange[int] = Field(default=1, ge=1)
+    """Micro-batches of a step in each process. More need less memory and give the same gradient."""
+    activation_checkpointing: MayChange[bool] = False
+    """Recompute the activations of each layer in the backward pass: a third more time, far less memory."""
+    strategy: MayChange[Literal["ddp", "fsdp"]] = "ddp"
+    """With several processes (torchrun): `ddp` keeps a whole model in each, `fsdp` (FSDP2) a share of it."""
+
+    optimizer: Literal["adamw", "google_adam", "adafactor", "rms_adamw", "muon"] = "adamw"
+    """The optimiser; training/run/optimizers.py cites their sources."""
+    learning_rate: float = Field(gt=0, le=10)
+    """The peak, reached after the warm-up."""
+    batch_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """Multiply learning_rate by data.batch_rows / base_batch_rows, or by its square root."""
+    base_batch_rows: int | None = Field(default=None, ge=1)
+    """For batch_scaling: the rows of a step for which learning_rate was tuned."""
+    warmup_steps: int = Field(default=0, ge=0)
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "wsd"] = "cosine"
+    """After the peak: half a cosine, a straight line, one over the square root of the step, or wsd (warm-up, stable, decay):
+    constant, with a decay over the last cooldown_steps."""
+    min_share: float = Field(default=0.1, ge=0, le=1)
+    """The final learning rate as a share of the peak (Chinchilla, arXiv 2203.15556: 0.1)."""
+    cooldown_steps: int = Field(default=0, ge=0)
+    """For wsd: steps of the decay; 0 stands for a tenth of all steps."""
+    cooldown: Literal["linear", "sqrt"] = "linear"
+    """For wsd: the form of the decay (arXiv 2405.18392: 1 - sqrt)."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Applied to matrices and embeddings (GPT-3, arXiv 2005.14165, B: 0.1)."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay rates of the two moments (GPT-3, B)."""
+    epsilon: float = Field(default=1e-8, gt=0)
+
+    clip: float | None = Field(default=1.0, gt=0)
+    """Maximum global norm of the gradient (GPT-3, B)."""
+    skip_above: float | None = Field(default=None, gt=0)
+    """Skip an update whose loss or gradient norm has a z-score above this; an update that is not finite is always skipped."""
+    spike_window: int = Field(default=128, ge=16)
+    """Updates that a z-score is computed over."""
+    max_skipped: MayChange[int] = Field(default=20, ge=1)
+    """End the run after this many skipped updates in a row."""
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    """Decides initial weights and dropout; data.seed decides the order of rows."""
+
+    eval_every: MayChange[int] = Field(default=100, ge=1)
+    """Steps between evaluations; there is one before the first step and one after the last."""
+    eval_rows: MayChange[int] = Field(default=512, ge=1)
+    """Rows of the validation split to evaluate on, the same each time; all if there are fewer."""
+    sample_every: MayChange[int | None] = Field(default=None, ge=1)
+    """Steps between samples of the model's text ([sample]), kept in samples.jsonl; there is one after the last step."""
+    save_every: MayChange[int] = Field(default=100, ge=1)
+    """Steps between checkpoints; there is one after the last step."""
+    keep: MayChange[int] = Field(default=2, ge=1)
+    """Checkpoints to keep; older ones are removed."""
+    keep_best: MayChange[bool] = False
+    """Also save after each evaluation with the lowest validation loss so far, and keep that checkpoint."""
+    log_every: MayChange[int] = Field(default=10, ge=1)
+    """Steps between progress lines when the output is not a terminal."""
+    tensorboard: MayChange[bool] = True
+    """Also write metrics for TensorBoard."""
+
+    workers: MayChange[int] = Field(default=1, ge=0, le=64)
+    """Threads that prepare batches ahead; 0 prepares each when it is needed. The batches are the same."""
+    threads: MayChange[int | None] = Field(default=None, ge=1)
+    """CPU threads; one per core by default. Another number may change the last bits of a loss."""
+    device: MayChange[Literal["cpu", "cuda", "auto"]] = "auto"
+    """`auto` takes a GPU if there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the forward and backward pass (autocast); weights stay float32."""
+    compile: MayChange[bool] = False
+    """torch.compile: minutes at the start, faster steps on a GPU."""
+    peak_tflops: MayChange[float | None] = Field(default=None, gt=0)
+    """Peak of one device, 10^12 operations per second, for MFU; by default known for GPUs and measured on a CPU."""
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if (self.steps == 0) == (self.bytes is None):
+            raise ValueError("give either steps or bytes")
+        if self.steps and self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
+        if self.steps and self.warmup_steps + self.cooldown_steps > self.steps:
+            raise ValueError(f"warmup_steps and cooldown_steps ({self.cooldown_steps}) must fit into steps ({self.steps})")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas must lie in [0, 1)")
+        if (self.batch_scaling == "none") != (self.base_batch_rows is None):
+            raise ValueError("batch_scaling and base_batch_rows go together; give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _phases_follow_each_other(self) -> Self:
+        ends = [phase.until_step for phase in self.phases]
+        if ends != sorted(set(ends)) or (self.steps and ends and ends[-1] >= self.steps):
+            raise ValueError(f"phases need increasing until_step values below steps ({self.steps})")
+        if self.phases and self.bytes is not None:
+            raise ValueError("phases count steps; give steps instead of bytes")
+        return self
+
+
+class RunSection(Section):
+    """Where the run is written."""
+
+    out: str
+    """Folder of the run: checkpoints, metrics.jsonl, the resolved config, row indexes."""
+
+
+class SampleSection(Section):
+    """The text that the model writes after training, and during it with train.sample_every."""
+
+    prompt: str = ""
+    tokens: int = Field(default=60, ge=0)
+    """Maximum length; 0 writes none."""
+    temperature: float = Field(default=0.8, ge=0)
+    """0 takes the likeliest token each time."""
+    top_k: int | None = Field(default=50, ge=1)
 
 
 class PretrainConfig(FeedConfig):
-    """A whole run: the feed's sections, and these."""
+    """A whole run: the sections of its feed and its own."""
 
     model: ModelSection
     train: TrainSection
@@ -43,7 +226,7 @@ class PretrainConfig(FeedConfig):
 
     @property
     def positions(self) -> int:
-        """Positions that the model knows."""
+        """Positions of the model."""
         return self.model.length or self._longest
 
     @property

@@ -40,20 +40,20 @@ _MEASURED_SIZE, _MEASURED_TIMES = 1024, 24  # of the multiplications that tell w
 
 
 def row(shape: Shape, objective: Objective, length: int) -> float:
-    """Of a training row of so many tokens, of whatever family; GPT's by its matrices."""
-    match shape:
-        case BERTShape():
-            assert isinstance(objective, MaskedLM)
+    """Return the operations of a training row of `length` tokens, for any family; for GPT by its matrices."""
+    match shape, objective:
+        case BERTShape(), MaskedLM():
             return bert(shape, length, length * objective.share)
-        case GPTShape():
+        case GPTShape(), _:
             return gpt(shape, length)
-        case BARTShape():
+        case BARTShape(), _:
             return bart(shape, length, length)
-        case T5Shape():
-            assert isinstance(objective, SpanCorruption)
+        case T5Shape(), SpanCorruption():
             return t5(shape, length, objective.target_length)
-        case ComposedShape():
+        case ComposedShape(), _:
             return _composed(shape, length)
+        case _:
+            raise AssertionError(f"{type(shape).__name__} is not trained with {type(objective).__name__}")
 
 
 def peak(device: str, dtype: str, given: float | None) -> float | None:

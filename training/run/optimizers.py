@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from training.models.families import layers
-from training.run.sections import TrainSection
+from training.run.config import TrainSection
 
 _SMALLEST_RMS = 1e-3  # of weights, below which a step is no longer made smaller (Adafactor's epsilon 2)
 

@@ -23,8 +23,8 @@ from training.run.feed import open_feed
 from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
-from training.run.progress import clock, read_metrics
-from training.run.trainer import METRICS, Job, TrainingError, sample, train
+from training.run.progress import METRICS, clock, read_metrics
+from training.run.trainer import Job, TrainingError, sample, train
 from training.run.validation import unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config

@@ -28,8 +28,8 @@ from training.models.bert import BERT
 from training.models.families import Model
 from training.run.device import Device
 
-_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "gloo")
 _TIMEOUT = timedelta(minutes=30)  # the first process may build row indexes while the others wait
+_ANSWER_TIMEOUT = timedelta(seconds=10)
 
 
 class DistributedError(UserError):
@@ -83,14 +83,27 @@ def join(device: str) -> Generator[World]:
 
 
 def lost(error: BaseException, world: World) -> str | None:
-    """What to do about an error that says that another process of the run is gone; None for another error."""
-    said = str(error)
-    if world.size == 1 or not (isinstance(error, dist.DistError) or any(word in said for word in _GONE)):
+    """Return what to do about an error that the loss of another process caused; None for any other error."""
+    if world.size == 1 or not isinstance(error, RuntimeError):
         return None
+    if not isinstance(error, dist.DistError) and _all_answer():
+        return None
+    first_line = str(error).partition("\n")[0][:200]
     return (
         f"process {world.rank} of {world.size} can no longer reach the others: one of them was lost; "
-        f"the same command goes on from the last checkpoint ({said.splitlines()[0][:200]})"
+        f"run the same command to resume from the last checkpoint ({first_line})"
     )
+
+
+def _all_answer() -> bool:
+    """Whether every process still answers. gloo raises bare RuntimeErrors for lost ones, NCCL a DistError."""
+    if dist.get_backend() != "gloo":
+        return True
+    try:
+        dist.monitored_barrier(timeout=_ANSWER_TIMEOUT)
+    except RuntimeError:
+        return False
+    return True
 
 
 class Learner:

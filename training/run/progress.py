@@ -1,4 +1,4 @@
-"""What a run tells: metrics.jsonl for programs, a line for people, and signals that ask it to stop."""
+"""How a run reports: files of metrics and samples for programs, a progress line for people; and the signals that stop it."""
 
 import json
 import os
@@ -12,29 +12,32 @@ from typing import Any, Self, TextIO
 
 from pipelines.contract import files
 
+METRICS = "metrics.jsonl"  # in the run's folder
+SAMPLES = "samples.jsonl"
+TENSORBOARD = "tensorboard"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Metrics:
-    """metrics.jsonl: one line a step, no step twice, whatever was killed and resumed."""
+    """A file of JSON lines with at most one line per step, however often the run was killed and resumed."""
 
     def __init__(self, path: Path, step: int | None) -> None:
-        """Continue the file after this step (None: begin it): lines of later steps, and a torn last one, are cut off."""
+        """Continue the file after this step (None: start it): lines of later steps and a torn last line are cut off."""
         kept = [] if step is None else [line for line in read_metrics(path) if line["step"] <= step]
         files.write_text(str(path), "".join(_line(metrics) for metrics in kept))
         self._stream = path.open("a", encoding="utf-8")
 
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """Append the line of one step; it survives the end of this process."""
+        """Append the line of a step; it survives the death of this process."""
         self._stream.write(_line(metrics))
         self._stream.flush()
 
     def sync(self) -> None:
-        """Have the disk keep what was written."""
+        """Flush what was written to the disk."""
         os.fsync(self._stream.fileno())
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Close the file."""
         self._stream.close()
 
     def __enter__(self) -> Self:
@@ -45,31 +48,71 @@ class Metrics:
 
 
 class Tensorboard:
-    """The same numbers for TensorBoard: `tensorboard --logdir RUN`."""
+    """The same numbers and texts for TensorBoard: `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, step: int | None) -> None:
-        """Continue after this step (None: begin): what was written of later ones is not shown."""
+        """Continue after this step (None: start): TensorBoard hides what was written for later steps."""
         from torch.utils.tensorboard import SummaryWriter  # its import takes a quarter of a second
 
         self._writer = SummaryWriter(str(folder), purge_step=0 if step is None else step + 1)
 
     def write(self, metrics: Mapping[str, Any]) -> None:
-        """Every number of a step, under its name."""
+        """Write every number of a step under its name."""
         for name, value in metrics.items():
             if name != "step" and isinstance(value, int | float):
                 self._writer.add_scalar(name, value, metrics["step"])
 
-    def sample(self, step: int, text: str) -> None:
-        """What the model wrote after this step."""
+    def write_sample(self, step: int, text: str) -> None:
+        """Write the model's text after this step."""
         self._writer.add_text("sample", text, step)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Close the file."""
         self._writer.close()
 
 
+class Record:
+    """All files that a run writes as it goes, by its first process: metrics, samples, TensorBoard's."""
+
+    def __init__(self, folder: Path, step: int | None, *, tensorboard: bool = True, on: bool = True) -> None:
+        """Continue after this step; None: start, even if a run that was killed before its first save got further.
+
+        With on=False nothing is opened or written.
+        """
+        self._metrics = Metrics(folder / METRICS, step) if on else None
+        self._samples = Metrics(folder / SAMPLES, step) if on else None
+        self._tensorboard = Tensorboard(folder / TENSORBOARD, step) if on and tensorboard else None
+
+    def write(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics of a step."""
+        for stream in (self._metrics, self._tensorboard):
+            if stream:
+                stream.write(metrics)
+
+    def write_sample(self, step: int, prompt: str, text: str) -> None:
+        """Write the model's text after this step."""
+        if self._samples:
+            self._samples.write({"step": step, "prompt": prompt, "text": text})
+        if self._tensorboard:
+            self._tensorboard.write_sample(step, text)
+
+    def sync(self) -> None:
+        """Flush metrics and samples to the disk."""
+        for stream in (self._metrics, self._samples):
+            if stream:
+                stream.sync()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in (self._metrics, self._samples, self._tensorboard):
+            if stream:
+                stream.close()
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, up to the first that is torn; none if there is no file."""
+    """Return the lines of a metrics.jsonl up to the first torn one; none if there is no file."""
     if not path.exists():
         return []
     lines: list[dict[str, Any]] = []
@@ -88,7 +131,7 @@ def _line(metrics: Mapping[str, Any]) -> str:
 
 
 class ProgressLine:
-    """One line in place on a terminal; elsewhere a plain line every `every` steps."""
+    """A line updated in place on a terminal; elsewhere a new line every `every` steps."""
 
     def __init__(self, steps: int, every: int, stream: TextIO | None = None) -> None:
         self._steps, self._every = steps, every
@@ -96,7 +139,7 @@ class ProgressLine:
         self._in_place = self._stream.isatty()
 
     def show(self, metrics: Mapping[str, Any], seconds_left: float) -> None:
-        """Tell of a finished step."""
+        """Show a finished step."""
         step = metrics["step"]
         if not self._in_place and step % self._every and step != self._steps and "skipped" not in metrics:
             return
@@ -105,12 +148,12 @@ class ProgressLine:
         self._stream.flush()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         self._stream.write(f"\r\x1b[2K{text}\n" if self._in_place else text + "\n")
         self._stream.flush()
 
     def close(self) -> None:
-        """End the line in place."""
+        """End the line that is updated in place."""
         if self._in_place:
             self._stream.write("\n")
 
@@ -131,7 +174,11 @@ def _parts(metrics: Mapping[str, Any], steps: int, seconds_left: float) -> list[
 
 
 def clock(seconds: float) -> str:
-    """Seconds for a person: 59s, 12m05s, 3h07m."""
+    """Format seconds for people.
+
+    >>> clock(59), clock(725), clock(11_220)
+    ('59s', '12m05s', '3h07m')
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -139,14 +186,14 @@ def clock(seconds: float) -> str:
 
 
 class StopRequest:
-    """SIGTERM and SIGINT ask the loop to end after its step; a second signal ends the process at once."""
+    """SIGTERM and SIGINT end the loop after the current step; a second signal ends the process at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():  # Python takes signals only there
+        if threading.current_thread() is threading.main_thread():  # Python handles signals only there
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 
@@ -164,5 +211,5 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """143 after SIGTERM, 130 after SIGINT, as a shell would say."""
+        """143 after SIGTERM, 130 after SIGINT, as a shell reports it."""
         return 128 + (self.signal or 0)

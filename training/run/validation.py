@@ -32,8 +32,7 @@ from training.data.order.sampler import permute
 from training.data.rows.batch import IGNORE, Examples
 from training.data.shards import TokenDataset
 from training.generation.answers import evaluated
-from training.models.families import Model
-from training.objectives.causal_lm import CausalLM
+from training.objectives.configured import KINDS
 from training.run.device import Device
 from training.run.feed import Feed
 
@@ -117,7 +116,7 @@ class Validation:
 
 def validation(feed: Feed, split: str, rows: int) -> Validation:
     """The first `rows` rows of the feed's split in a fixed hashed order (all when fewer), always with the same draws."""
-    size_of = _Bytes(feed, split) if isinstance(feed.objective, CausalLM) else None
+    size_of = _Bytes(feed, split) if KINDS[feed.config.objective.name].predicts_all_text else None
     return Validation(
         tuple(
             Held(source, examples, feed.counts(examples)["tokens"], size_of(source, examples) if size_of else None)
@@ -151,15 +150,6 @@ def measure(learner: Learning, examples: Validation, device: Device, world: Rank
     for source in examples.sources:
         figures |= _figures(examples, (source,), nats[source], f"/{source}")
     return figures
-
-
-def validation_loss(model: Model, examples: Validation, device: Device) -> float:
-    """Mean loss of all targets, in nats; the model is left in training mode."""
-    model.eval()
-    with torch.no_grad(), device.autocast():
-        total = sum(float(model.losses(device.tensors(batch.examples))["tokens"]) for batch in examples.batches)
-    model.train()
-    return total / examples.targets
 
 
 def unigram_entropy(feed: Feed, examples: Validation) -> float:

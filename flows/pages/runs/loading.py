@@ -93,14 +93,16 @@ def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataC
     """Return the number of parameters, from the checkpoint or the config and its data; None without these or PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return None
-    from training.run.count import parameters, planned_parameters
+    from training.checkpoints.trained import parameters_described
+    from training.run.config import ModelSection
 
     if "model" in state:
-        return parameters(state["model"]["family"], state["model"]["shape"])
+        return parameters_described(state["model"])
     if card.vocabulary is None:
         return None
     lengths = [config["rows"]["length"], *(phase["length"] for phase in config["train"].get("phases", []))]
-    return planned_parameters(config["model"], card.vocabulary, config["model"].get("length") or max(lengths))
+    model = ModelSection.model_validate(config["model"])
+    return model.parameters(card.vocabulary, model.length or max(lengths))
 
 
 def _numbers(lines: Sequence[Line], report: Mapping[str, Any], steps: int) -> dict[str, Any]:

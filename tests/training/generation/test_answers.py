@@ -17,9 +17,9 @@ from training.checkpoints import trained
 from training.checkpoints.store import CheckpointError
 from training.data.shards import open_dataset
 from training.generation import answers as generate
-from training.generation.answers import Request, Text, generate_texts, sample_text, steps_of
+from training.generation.answers import Request, Text, complete, generate_texts, steps_of
 from training.generation.beams import Beams
-from training.generation.choose import Choice, drawn, keep_nucleus, keep_top_k, sample
+from training.generation.choose import Choice, draw, keep_nucleus, keep_top_k, uniforms
 from training.generation.decode import decode
 from training.generation.limits import Limits
 from training.generation.steps import Continuation, padded
@@ -238,17 +238,17 @@ def test_draws_have_the_distribution_that_was_asked_for() -> None:
     """Of 20,000 draws, every frequency lies within four standard deviations."""
     count = 20_000
     scores = torch.tensor([[2.0, -torch.inf, 1.0, 0.0, 0.5]]).expand(count, -1)
-    at = drawn(range(count), 3)[:, 2]
+    at = uniforms(range(count), 3)[:, 2]
     for choice in (Choice(1.0), Choice(0.5), Choice(2.0, top_k=3), Choice(1.0, top_p=0.7)):
         expected = choice.filtered(scores[:1])[0].softmax(-1)
         frequency = torch.bincount(choice(scores, at), minlength=5) / count
         assert ((frequency - expected).abs() <= 4 * (expected * (1 - expected) / count).sqrt()).all()
-    assert sample(scores[:2], torch.tensor([0.0, 1 - 2**-53])).tolist() == [0, 4]
+    assert draw(scores[:2], torch.tensor([0.0, 1 - 2**-53])).tolist() == [0, 4]
 
 
 def test_draws_follow_from_the_seed_alone() -> None:
-    assert torch.equal(drawn([7, 8, -1], 5)[1, :3], drawn([8], 3)[0])
-    assert drawn([1], 2).dtype == torch.float64 and drawn([1], 2).unique().numel() == 2
+    assert torch.equal(uniforms([7, 8, -1], 5)[1, :3], uniforms([8], 3)[0])
+    assert uniforms([1], 2).dtype == torch.float64 and uniforms([1], 2).unique().numel() == 2
 
 
 def test_a_row_is_sampled_as_if_it_were_alone(models: dict[str, Model]) -> None:
@@ -358,8 +358,8 @@ def test_a_sample_of_every_family(tokenizer: Tokenizer) -> None:
     for family in ("gpt", "bert", "bart", "t5"):
         made = of_tokenizer(family, tokenizer)
         for prompt in ("the old house", ""):
-            text = sample_text(made, tokenizer, prompt, 6, seed=3)
-            assert text == sample_text(made, tokenizer, prompt, 6, seed=3)
+            text = complete(made, tokenizer, prompt, 6, seed=3)
+            assert text == complete(made, tokenizer, prompt, 6, seed=3)
             assert family == "bart" or text.startswith(prompt)
 
 

@@ -29,8 +29,8 @@ from training.run.device import Device
 from training.run.feed import open_feed
 from training.run.pretrain import prepare_job
 from training.run.processes import World
-from training.run.progress import read_metrics
-from training.run.trainer import METRICS, train
+from training.run.progress import METRICS, read_metrics
+from training.run.trainer import train
 
 TINY = BERTShape(layers=3, heads=4, width=64, vocabulary=53, length=24, dropout=0.0)
 SPECIALS = Specials(pad=0, begin=2, end=3, mask=4, decoder_start=None, sentinels=())

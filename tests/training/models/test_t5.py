@@ -32,8 +32,8 @@ from training.run.config import load
 from training.run.device import Device
 from training.run.pretrain import prepare_job
 from training.run.processes import World
-from training.run.progress import read_metrics
-from training.run.trainer import METRICS, train
+from training.run.progress import METRICS, read_metrics
+from training.run.trainer import train
 
 V1_0 = T5Shape(
     encoder_layers=3, decoder_layers=3, heads=4, head_width=24, width=64, inner=96, vocabulary=101, dropout=0.0

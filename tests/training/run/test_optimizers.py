@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.models.families import make
 from training.models.gpt import GPTShape
 from training.run import optimizers as optim
-from training.run.sections import TrainSection
+from training.run.config import TrainSection
 
 SHAPE = GPTShape(vocabulary=11, length=4, layers=1, heads=1, width=8)
 GRADIENTS = [[0.5, -1.0], [0.25, 2.0], [-3.0, 0.1]]

@@ -221,7 +221,7 @@ def test_a_lost_process_ends_the_run_and_loses_nothing(tiny_config: Path, tmp_pa
     wait_for_steps(out, 5, processes)
     os.kill(processes[1].pid or 0, signal.SIGKILL)
     assert ended(processes) == [1, -signal.SIGKILL]
-    assert "one of them was lost; the same command goes on from the last checkpoint" in said(out, 1)
+    assert "one of them was lost; run the same command to resume from the last checkpoint" in said(out, 1)
     run(tiny_config, out, 2, *given)
     assert "resumed from" in said(out, 1)
     run(tiny_config, tmp_path / "undisturbed", 2, *given)
