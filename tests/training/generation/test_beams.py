@@ -109,9 +109,20 @@ def searched(family: str, seed: int, limits: Limits, how: Beams, prompts: Any = 
 
 
 def same(ours: list[list[Hypothesis]], wanted: list[Hypothesis]) -> None:
-    found = [answer for answers in ours for answer in answers]
-    assert [answer.ids for answer in found] == [answer.ids for answer in wanted]
-    assert [answer.score for answer in found] == pytest.approx([answer.score for answer in wanted], rel=1e-5)
+    """The same scores in the same order, and the same answers, except that answers of (nearly) equal scores may change places.
+
+    Processors add up in different orders: two answers of a BART here differ by 8e-8 (2^-23 is 1.2e-7).
+    """
+    start = 0
+    for answers in ours:
+        theirs = wanted[start : start + len(answers)]
+        start += len(answers)
+        assert [answer.score for answer in answers] == pytest.approx([answer.score for answer in theirs], rel=1e-5)
+        for answer in answers:
+            ties = [other.ids for other in theirs if other.score == pytest.approx(answer.score, rel=1e-5)]
+            assert answer.ids in ties
+        assert len({tuple(answer.ids) for answer in answers}) == len({tuple(answer.ids) for answer in theirs})
+    assert start == len(wanted)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -177,8 +188,7 @@ def test_a_row_is_searched_as_if_it_were_alone_and_without_a_cache(family: str) 
     for prompt, answers in zip(PROMPTS, together, strict=True):
         for cached in (True, False):
             (alone,) = searched(family, 4, limits, how, [prompt], cached=cached)
-            assert [answer.ids for answer in alone] == [answer.ids for answer in answers]
-            assert [answer.score for answer in alone] == pytest.approx([answer.score for answer in answers], rel=1e-5)
+            same([alone], answers)
 
 
 def test_one_beam_is_greedy_decoding() -> None:

@@ -32,7 +32,7 @@ def test_every_config_that_comes_along_is_valid() -> None:
         ("train.bytes=5000", r"train: give either steps or bytes"),
         ("train.cooldown_steps=11", r"train: warmup_steps and cooldown_steps \(11\) must fit into steps \(12\)"),
         ('train.batch_scaling="sqrt"', r"train: batch_scaling and base_batch_rows go together; give both or neither"),
-        ("train.phases=[{until_step=12,length=8}]", r"train: phases need a growing until_step each, below steps \(12\)"),
+        ("train.phases=[{until_step=12,length=8}]", r"train: phases need increasing until_step values below steps \(12\)"),
         ('train.optimizer="adam"', r"train\.optimizer: .*'adamw'"),
         ('model.family="gtp"', r"model\.family: .*'gpt'"),
         ("model.dropout=1.0", r"model: dropout: .*less than 1"),

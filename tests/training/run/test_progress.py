@@ -84,7 +84,7 @@ def test_tensorboard_shows_no_step_twice(tmp_path: Path) -> None:
         board = Tensorboard(tmp_path, after)
         for step in steps:
             board.write({"step": step, "loss": loss, "skipped": "loss nan"})
-            board.sample(step, f"a text of {loss}")
+            board.write_sample(step, f"a text of {loss}")
         board.close()
         (new,) = [path for path in tmp_path.iterdir() if path.name.startswith("events.")]
         new.rename(tmp_path / f"{len(list(tmp_path.iterdir()))}.tfevents")  # its own name has the second, which here is the same

@@ -56,6 +56,26 @@ def test_too_many_in_a_row_end_the_run() -> None:
         spikes.judge(9.0, 1.0)
 
 
+def test_the_limit_itself_is_no_spike() -> None:
+    """Losses 4 and 6 have mean 5 and deviation 1, exactly: 8 has a z-score of 3."""
+    for above, reason in ((0.0, None), (2**-40, "loss's z-score of 3.0")):
+        spikes = Spikes(window=16, limit=3.0, max_skipped=3)
+        for number in range(16):
+            spikes.judge(5.0 + (-1) ** number, 5.0 + (-1) ** number)
+        verdict = spikes.judge(8.0 + above, 5.0)
+        assert (verdict.loss_z, verdict.reason) == (3.0 + above, reason)
+
+
+def test_a_restored_one_goes_on_counting() -> None:
+    spikes = calm()
+    spikes.judge(9.0, 1.0)
+    spikes.judge(9.0, 1.0)
+    other = Spikes(window=32, limit=3.0, max_skipped=3)
+    other.restore(json.loads(json.dumps(spikes.state())))
+    with pytest.raises(SpikeError, match="3 updates in a row were skipped"):
+        other.judge(9.0, 1.0)
+
+
 def test_a_restored_one_judges_alike() -> None:
     spikes = calm()
     spikes.judge(9.0, 1.0)

@@ -1,5 +1,6 @@
 """A run that is killed, stopped and resumed ends exactly as one that is not; a run that cannot be refuses to start."""
 
+import copy
 import fcntl
 import itertools
 import json
@@ -24,14 +25,16 @@ from pipelines.contract.manifest import DatasetError
 from training.arguments import add_pretrain, parse
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError
-from training.run import circumstances
+from training.data.config import DataSection, RowsSection, may_change
+from training.run import circumstances, trainer
+from training.run.config import ModelSection, TrainSection
 from training.run.feed import FeedError
 from training.run.pretrain import Report, pretrain
 from training.run.pretrain import run as run_command
 from training.run.processes import Learner
 from training.run.progress import Metrics, read_metrics
 from training.run.spikes import SpikeError
-from training.run.trainer import TrainingError
+from training.run.trainer import Job, Learning, TrainingError
 
 ROOT = ROOT
 _DIVERGING = ("train.learning_rate=0.5", "train.warmup_steps=11")  # learns in the first steps, and is thrown about then
@@ -186,6 +189,50 @@ def test_the_best_checkpoint_stays_when_it_was_written_and_not_yet_named(tiny_co
     again = checkpoint.best(tmp_path / "run" / "checkpoints")
     assert again is not None and again.step == expected.step
     assert all(torch.equal(value, again.load("model")[name]) for name, value in expected.load("model").items())
+
+
+def test_a_resumed_run_knows_its_best_and_what_it_skipped(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a checkpoint holds beside weights is what the run had: skipped updates in a row, tokens, the best and its step."""
+    seen: list[Learning] = []
+    load = trainer.resume
+
+    def resume(job: Job, learning: Learning, *others: Any) -> None:
+        load(job, learning, *others)
+        seen.append(copy.copy(learning))
+
+    monkeypatch.setattr(trainer, "resume", resume)
+    given = ("train.keep_best=true", "train.eval_every=1", "train.save_every=1", "train.keep=12", *_DIVERGING)
+    run(tiny_config, tmp_path / "run", *given)
+    folder = tmp_path / "run" / "checkpoints"
+    state = json.loads((folder / "step-00000012" / "state.json").read_text())
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")[1:]
+    lowest = min(lines, key=lambda line: line["validation_loss"])
+    assert (state["best_validation_loss"], state["best_step"]) == (lowest["validation_loss"], lowest["step"])
+    assert state["tokens"] == lines[-1]["tokens"] == 12 * 128
+
+    found = checkpoint.read(folder / "step-00000012")
+    kept = {name: value for name, value in found.state.items() if name != "step"} | {"best_step": 7, "best_validation_loss": 1.5}
+    kept["spikes"] = {"losses": [5.0] * 12, "norms": [1.0] * 12, "skipped": 2}
+    tokenizer = {"tokenizer.model": found.content("tokenizer.model")}
+    checkpoint.save(folder, 12, checkpoint.Content({n: found.load(n) for n in ("model", "optimizer")}, kept, tokenizer), 12)
+    run(tiny_config, tmp_path / "run", *given)
+    resumed = seen[-1]
+    assert (resumed.step, resumed.tokens, resumed.best, resumed.best_step) == (12, 12 * 128, 1.5, 7)
+    assert resumed.spikes.state() == kept["spikes"]
+    assert (folder / "BEST").read_text() == "step-00000007\n"
+
+
+def test_fields_that_may_change_on_resume_are_these() -> None:
+    """A field that changes losses must not be one of them."""
+    train = "accumulate activation_checkpointing compile device eval_every eval_rows keep keep_best log_every max_skipped "
+    train += "peak_tflops sample_every save_every strategy tensorboard threads workers"
+    fields = {
+        section: may_change(kind.model_construct())
+        for section, kind in (("train", TrainSection), ("model", ModelSection), ("data", DataSection), ("rows", RowsSection))
+    }
+    assert fields == {"train": set(train.split()), "data": {"tokens", "name", "rows", "verify"}, "model": set(), "rows": set()}
 
 
 def test_samples_are_kept_as_it_goes(tiny_config: Path, tmp_path: Path) -> None:
