@@ -1,4 +1,4 @@
-"""What a run's last bits depend on beside its config and its data: a checkpoint keeps it, and another one warns."""
+"""What else the last bits of a run depend on, besides its config and data: a checkpoint keeps it, and a change is a warning."""
 
 import hashlib
 import platform
@@ -14,11 +14,11 @@ from training.run.device import Device
 from training.run.processes import World
 
 _ROOT = Path(__file__).resolve().parents[2]
-_CODE = ("training", "pipelines/contract")  # all of ours that a training runs
+_CODE = ("training", "pipelines/contract")  # all of our code that training runs
 
 
 def circumstances(settings: TrainSection, device: Device, world: World) -> dict[str, Any]:
-    """By name, what JSON can hold. Where all of it is the same, a resumed run is the undisturbed one, bit for bit."""
+    """Return the circumstances by name, as JSON. If all are equal, a resumed run equals an undisturbed one, bit for bit."""
     return {
         "code": f"{_version()} ({code()[:12]})",
         "torch": torch.__version__,
@@ -36,13 +36,13 @@ def circumstances(settings: TrainSection, device: Device, world: World) -> dict[
 def _version() -> str:
     try:
         return metadata.version("corpusmill")
-    except metadata.PackageNotFoundError:  # it runs from a folder of sources
+    except metadata.PackageNotFoundError:  # runs from a folder of sources
         return "not installed"
 
 
 @cache
 def code() -> str:
-    """The sha256 (hex) of the sources that a training runs, by their names: releases are rare, commits are not."""
+    """Return the sha256 (hex) of the sources that training runs: finer than the version, as commits are more frequent."""
     digest = hashlib.sha256()
     for folder in _CODE:
         for path in sorted((_ROOT / folder).rglob("*.py")):
@@ -52,14 +52,14 @@ def code() -> str:
 
 
 def machine(device: Device) -> str:
-    """The kind of GPU, or of processor and the vector instructions that torch uses of it."""
+    """Return the GPU's name, or the processor's with the vector instructions that torch uses."""
     if device.name == "cuda":
         return torch.cuda.get_device_name()
     return f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _processor() -> str:
-    """Linux tells the model in /proc/cpuinfo (an Arm one does not), others by Python's platform."""
+    """Return the model from Linux's /proc/cpuinfo (Arm has none there), else from Python's platform module."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,12 +1,12 @@
-"""Floating-point operations of a training step, by which MFU (model FLOPs utilisation) is counted.
+"""Floating-point operations of a training step, from which MFU (model FLOPs utilisation) is computed.
 
-Of an example, forward and backward, a multiplication and an addition as two (PaLM, Chowdhery et al. 2022, arXiv 2204.02311,
-appendix B): 6 for every number of a matrix and token that passes through it, and 12 T S D for every attention of T queries to S
-keys, the keys that a mask hides included. Norms, biases, softmax, activations, lookups and the optimiser count nothing, nor does
-what is computed twice. BERT's heads of the pair are left out (under 0.01 %).
+An example's forward and backward pass takes (PaLM, Chowdhery et al. 2022, arXiv 2204.02311, appendix B; a multiplication and an
+addition are two operations): 6 for each entry of a matrix and each token that passes through it, and 12 T S D for each
+attention of T queries to S keys, including keys that a mask hides. Norms, biases, softmax, activations, lookups, the optimiser
+and recomputation do not count. BERT's heads for sentence pairs are left out (under 0.01 %).
 
-GPT's figures are commonly given otherwise: nanoGPT counts all weights but the positions (norms and biases, too), llm.c all
-weights and half of the attention. Both are here by name; always name the convention beside an MFU.
+Figures for GPT commonly follow other conventions: nanoGPT counts all weights except positions (norms and biases, too), llm.c
+all weights and half of the attention. Both are here by name; always name the convention beside an MFU.
 """
 
 import time
@@ -25,7 +25,7 @@ from training.objectives.masked_lm import MaskedLM
 from training.objectives.span_corruption import SpanCorruption
 
 H100_BF16 = 989e12  # FLOP/s, dense, of an H100 SXM and an H200 (NVIDIA's data sheet, without sparsity)
-# By a part of the name: bfloat16 (of a V100, float16) and float32 without TF32, as in the makers' data sheets, without sparsity.
+# By a part of the name: bfloat16 (V100: float16) and float32 without TF32, from NVIDIA's data sheets, without sparsity.
 _GPUS = {
     "H200": (H100_BF16, 67e12),
     "H100": (H100_BF16, 67e12),
@@ -36,7 +36,7 @@ _GPUS = {
     "4090": (165e12, 82.6e12),
     "V100": (125e12, 15.7e12),
 }
-_MEASURED_SIZE, _MEASURED_TIMES = 1024, 24  # of the multiplications that tell what a CPU can do, if it is let
+_MEASURED_SIZE, _MEASURED_TIMES = 1024, 24  # of the matrix multiplications that measure a CPU
 
 
 def row(shape: Shape, objective: Objective, length: int) -> float:
@@ -57,9 +57,9 @@ def row(shape: Shape, objective: Objective, length: int) -> float:
 
 
 def peak(device: str, dtype: str, given: float | None) -> float | None:
-    """FLOP/s that a device could do at best: `given` 10^12 of them, what is known of a GPU, or what a CPU just did.
+    """Return the peak FLOP/s of a device: `given` 10^12, a GPU's from its data sheet, or a CPU's as measured; None if unknown.
 
-    A CPU is measured: the fastest of a few float32 multiplications of matrices, in a fraction of a second. None: unknown.
+    A CPU is measured in a fraction of a second, by the fastest of a few float32 matrix multiplications.
     """
     if given is not None:
         return given * 1e12
@@ -88,25 +88,25 @@ def _composed(shape: ComposedShape, length: int) -> float:
 
 
 def bert(shape: BERTShape, length: int, predictions: float) -> float:
-    """Of a row with so many masked tokens (in the mean), which alone the head reads; the last feed-forward counts for all."""
+    """Return the operations of a row with `predictions` masked tokens on average, the only ones that the head reads."""
     layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
     return layers + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
 
 
 def gpt(shape: GPTShape, length: int) -> int:
-    """Of a row: its matrices, the head included, and its attention."""
+    """Return the operations of a row: its matrices, including the head, and its attention."""
     layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
     return layers + 6 * length * shape.vocabulary * shape.width
 
 
 def gpt_nanogpt(shape: GPTShape, length: int) -> int:
-    """Of a row, as nanoGPT's `estimate_mfu` counts."""
+    """Return the operations of a row as nanoGPT's `estimate_mfu` counts them."""
     weights = _weights(shape) - shape.length * shape.width
     return 6 * weights * length + shape.layers * _attention(length, length, shape.width)
 
 
 def gpt_llm_c(shape: GPTShape, length: int) -> int:
-    """Of a row, as llm.c's `gpt2_estimate_mfu` counts."""
+    """Return the operations of a row as llm.c's `gpt2_estimate_mfu` counts them."""
     return 6 * _weights(shape) * length + shape.layers * _attention(length, length, shape.width) // 2
 
 
@@ -114,14 +114,14 @@ GPT_CONVENTIONS: Mapping[str, Callable[[GPTShape, int], int]] = {"matrices": gpt
 
 
 def bart(shape: BARTShape, inputs: int, targets: int) -> int:
-    """Of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
+    """Return the operations of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
     feed_forward = 8 * shape.width**2
     layers = shape.encoder_layers, shape.decoder_layers
     return _two_stacks(layers, shape.width, shape.width, feed_forward, shape.vocabulary, inputs, targets)
 
 
 def t5(shape: T5Shape, inputs: int, targets: int) -> int:
-    """Of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
+    """Return the operations of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
     feed_forward = (3 if shape.gated else 2) * shape.width * shape.inner
     layers, inside = (shape.encoder_layers, shape.decoder_layers), shape.heads * shape.head_width
     return _two_stacks(layers, shape.width, inside, feed_forward, shape.vocabulary, inputs, targets)
@@ -130,7 +130,7 @@ def t5(shape: T5Shape, inputs: int, targets: int) -> int:
 def _two_stacks(
     layers: tuple[int, int], width: int, inside: int, feed_forward: int, vocabulary: int, inputs: int, targets: int
 ) -> int:
-    """`inside`: the width of all heads together, `feed_forward`: numbers of its matrices."""
+    """Count an encoder and a decoder; `inside` is the width of all heads, `feed_forward` the entries of its matrices."""
     square = width * inside
     encoder = (4 * square + feed_forward) * 6 * inputs + _attention(inputs, inputs, inside)
     decoder = (6 * square + feed_forward) * 6 * targets + 2 * square * 6 * inputs  # keys and values of the memory
@@ -139,7 +139,7 @@ def _two_stacks(
 
 
 def _matrices(width: int) -> int:
-    """Of a layer with heads as wide as the model together, and four times as wide inside."""
+    """Count the matrix entries of a layer whose heads together have the model's width, and whose inner width is 4 times that."""
     return 12 * width**2
 
 

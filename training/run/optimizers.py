@@ -1,14 +1,14 @@
 """Optimisers and learning rates, each as its source defines it.
 
     adamw         decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101)
-    google_adam   BERT's: without bias correction (google-research/bert, optimization.py)
+    google_adam   BERT's, without bias correction (google-research/bert, optimization.py)
     adafactor     torch's: second moments of a matrix from its rows and columns (Shazeer and Stern 2018, arXiv 1804.04235)
-    rms_adamw     AdamW whose steps are in proportion to the size of the weights, as Adafactor's are (nanoT5's AdamWScale)
+    rms_adamw     AdamW with steps in proportion to the size of the weights, as in Adafactor (nanoT5's AdamWScale)
     muon          torch's: orthogonal updates of hidden matrices (Jordan 2024), with steps as large as AdamW's (Moonlight, arXiv
                   2502.16982, 2.2), and AdamW for the rest
 
-Matrices and embeddings decay, norms and biases do not. A learning rate is the peak of its group times the schedule's share,
-so that it is a function of the step alone.
+Matrices and embeddings decay, norms and biases do not. A learning rate is its group's peak times the schedule's share, and
+thus a function of the step alone.
 """
 
 import math
@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor
 from training.models.families import layers
 from training.run.config import TrainSection
 
-_SMALLEST_RMS = 1e-3  # of weights, below which a step is no longer made smaller (Adafactor's epsilon 2)
+_SMALLEST_RMS = 1e-3  # of weights: a floor, so that steps of small weights do not vanish (Adafactor's epsilon 2)
 
 
 class GoogleAdam(torch.optim.Optimizer):
@@ -67,7 +67,7 @@ class RMSAdamW(torch.optim.Optimizer):
 
 
 def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> list[torch.optim.Optimizer]:
-    """What updates the weights: one optimiser, of muon two. Each group's "peak" is its learning rate at the peak."""
+    """Return the optimisers: one, or two for muon. Each group's "peak" is its peak learning rate."""
     rate, betas, epsilon = peak(settings, batch_rows), settings.betas, settings.epsilon
     made: list[torch.optim.Optimizer]
     match settings.optimizer:
@@ -92,9 +92,9 @@ def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> lis
 
 
 def hidden_matrices(model: nn.Module) -> list[Tensor]:
-    """The matrices of the layers: what Muon is for. Tables of positions (T5's relative bias) are none of them.
+    """Return the matrices of the layers, which Muon updates, without tables of positions (T5's relative bias).
 
-    Queries, keys and values are one matrix here, and orthogonalised together.
+    Queries, keys and values are one matrix here and are orthogonalised together.
     """
     return [
         weight
@@ -105,20 +105,20 @@ def hidden_matrices(model: nn.Module) -> list[Tensor]:
 
 
 def peak(settings: TrainSection, batch_rows: int) -> float:
-    """The learning rate at the peak, scaled to the size of the batch.
+    """Return the peak learning rate, scaled to the size of the batch.
 
-    Linear: k times the rows, k times the rate (Goyal et al. 2017, arXiv 1706.02677, 2.1; of SGD). Root: sqrt(k) times the rate
-    (Malladi et al. 2022, arXiv 2205.10330; of Adam and its kind).
+    Linear: k times the rows, k times the rate (Goyal et al. 2017, arXiv 1706.02677, 2.1; for SGD). Root: sqrt(k) times the rate
+    (Malladi et al. 2022, arXiv 2205.10330; for Adam and its relatives).
     """
     more = batch_rows / (settings.base_batch_rows or batch_rows)
     return settings.learning_rate * (math.sqrt(more) if settings.batch_scaling == "sqrt" else more)
 
 
 def share(step: int, settings: TrainSection) -> float:
-    """Of the peak, what update `step` (from 0) has.
+    """Return the learning rate of update `step` (from 0) as a share of the peak.
 
-    A straight line up: the first update has 1 / warmup_steps (never 0), update `warmup_steps` all of it. Then a way down to
-    min_share, which the last update has; inverse_sqrt goes on for ever and never falls below min_share.
+    The warm-up is linear: the first update has 1 / warmup_steps (never 0), update `warmup_steps` the peak. The decay ends at
+    min_share with the last update; inverse_sqrt does not depend on the number of steps and never falls below min_share.
     """
     warmup, steps, least = settings.warmup_steps, settings.steps, settings.min_share
     if step < warmup:
@@ -138,7 +138,7 @@ def share(step: int, settings: TrainSection) -> float:
 
 
 def set_learning_rates(optimizers: Sequence[torch.optim.Optimizer], share: float) -> float:
-    """Give every group its peak times the share; returns the first group's rate."""
+    """Set every group's learning rate to its peak times the share; return the first group's."""
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     for group in groups:
         group["lr"] = group["peak"] * share
@@ -146,7 +146,7 @@ def set_learning_rates(optimizers: Sequence[torch.optim.Optimizer], share: float
 
 
 def clip(parameters: Iterable[Tensor], limit: float | None) -> Tensor:
-    """Scale all gradients so that their global norm is at most `limit`; returns the norm before, a scalar tensor."""
+    """Scale all gradients so that their global norm is at most `limit`; return the norm before, a scalar tensor."""
     norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
     return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
@@ -156,14 +156,14 @@ def _adamw(groups: list[dict[str, Any]], settings: TrainSection, rate: float) ->
 
 
 def _groups(weights: Iterable[Tensor], decay: float) -> list[dict[str, Any]]:
-    """Matrices and embeddings, which decay, and vectors (norms, biases), which do not."""
+    """Split weights into matrices and embeddings, which decay, and vectors (norms, biases), which do not."""
     both = list(weights)
     matrices, vectors = [w for w in both if w.ndim >= 2], [w for w in both if w.ndim < 2]
     return [{"params": p, "weight_decay": d} for p, d in ((matrices, decay), (vectors, 0.0)) if p]
 
 
 def _moments(state: dict[str, Any], gradient: Tensor, betas: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Move both moments on; the first, and the root of the second."""
+    """Update both moments; return the first and the square root of the second."""
     if "exp_avg" not in state:
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(gradient), torch.zeros_like(gradient)
     mean: Tensor = state["exp_avg"].mul_(betas[0]).add_(gradient, alpha=1 - betas[0])

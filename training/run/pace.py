@@ -1,4 +1,4 @@
-"""How fast a run goes, and how much of the machine it uses."""
+"""The speed of a run, and its share of what the machine could compute."""
 
 import time
 from collections.abc import Generator
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 
 class Speed(NamedTuple):
-    """Smoothed over about ten steps."""
+    """Speed, smoothed over about ten steps."""
 
-    tokens_per_second: float  # that are read
-    mfu: float | None  # model FLOPs utilisation: of what the devices could compute at best, by training/run/flops.py
+    tokens_per_second: float  # read
+    mfu: float | None  # model FLOPs utilisation: share of the devices' peak, see training/run/flops.py
 
     def as_metrics(self) -> dict[str, float]:
-        """For metrics.jsonl."""
+        """Return the numbers for metrics.jsonl."""
         known = {"tokens_per_second": round(self.tokens_per_second, 1)}
         return known if self.mfu is None else known | {"mfu": round(self.mfu, 4)}
 
 
 class Pace:
-    """Tokens a second and the time left; evaluations and saves are not counted as training."""
+    """Tokens per second and the time left; evaluations and saves do not count as training."""
 
     def __init__(self, steps: int, flops_per_row: float | None = None, peak: float | None = None) -> None:
         self._steps = steps
@@ -29,9 +29,9 @@ class Pace:
         self._seconds = self._tokens = self._rows = 0.0  # smoothed
 
     def step(self, tokens: int, rows: int) -> Speed:
-        """After a step over so many tokens and rows, of all processes."""
+        """Note a finished step over these tokens and rows of all processes; return the speed."""
         seconds, self._at = time.monotonic() - self._at, time.monotonic()
-        keep = 0.9 if self._done > 1 else 0.0  # the first step allocates and compiles: it tells nothing
+        keep = 0.9 if self._done > 1 else 0.0  # the first step allocates and compiles, so it is left out
         self._seconds = keep * self._seconds + (1 - keep) * max(seconds, 1e-9)
         self._tokens = keep * self._tokens + (1 - keep) * tokens
         self._rows = keep * self._rows + (1 - keep) * rows
@@ -40,11 +40,11 @@ class Pace:
         return Speed(self._tokens / self._seconds, mfu)
 
     def left(self, step: int) -> float:
-        """Seconds to the last step, evaluations and saves included, at the pace so far."""
+        """Estimate the seconds to the last step, including evaluations and saves, from the pace so far."""
         return (time.monotonic() - self._began) / max(1, self._done) * (self._steps - step)
 
     @contextmanager
     def paused(self) -> Generator[None]:
-        """What happens here does not slow down the next step."""
+        """Exclude what happens inside from the next step's time."""
         yield
         self._at = time.monotonic()

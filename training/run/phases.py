@@ -1,7 +1,7 @@
-"""The course of a run: phases with rows of one length each, one after the other (BERT: 128 tokens first, then 512).
+"""The course of a run: consecutive phases, each with rows of one length (BERT: 128 tokens first, then 512).
 
-Each phase has a feed of its own, with the steps counted from the phase's first one. What a step is trained on is still a
-function of (data, config, step) alone.
+Each phase has its own feed, whose steps are counted from the phase's first. The batch of a step remains a function of
+(data, config, step) alone.
 """
 
 import math
@@ -25,39 +25,39 @@ class Phase:
 
     @property
     def bytes_per_row(self) -> float:
-        """UTF-8 bytes of text in a row, in the mean of all rows; documents that a row repeats are counted again."""
+        """Mean UTF-8 bytes of text in a row; repeated text counts again."""
         return bytes_per_row(self.feed)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """All phases of a run, and at least one."""
+    """All phases of a run, at least one."""
 
     phases: tuple[Phase, ...]
 
     @property
     def last(self) -> Feed:
-        """The feed of the rows that the run ends with: what [rows] and [data] describe."""
+        """The feed of the last phase, which [rows] and [data] describe."""
         return self.phases[-1].feed
 
     @property
     def steps(self) -> int:
-        """Of all phases."""
+        """Steps of all phases."""
         return self.phases[-1].end_step
 
     def at(self, step: int) -> Phase:
-        """The phase of a step (from 0)."""
+        """Return the phase of a step (from 0)."""
         assert 0 <= step < self.steps
         return next(phase for phase in self.phases if step < phase.end_step)
 
     def bytes(self, steps: int) -> int:
-        """UTF-8 bytes of text in the rows of the first so many steps, by the mean row of each phase."""
+        """Return the UTF-8 bytes of text in the rows of the first `steps` steps, by the mean row of each phase."""
         return round(sum(_steps_of(phase, steps) * phase.feed.batch_rows * phase.bytes_per_row for phase in self.phases))
 
     def batches(
         self, first_step: int, *, rank: int, world: int, workers: int, micro_batches: int
     ) -> Generator[tuple[int, Feed, list[Examples]]]:
-        """Step, its feed, and the micro-batches of this rank, from `first_step` to the end: `Feed.batches` phase by phase.
+        """Yield each step, its feed and the micro-batches of this rank, from `first_step` on: `Feed.batches` phase by phase.
 
         Closing the iterator ends its threads.
         """
@@ -65,15 +65,15 @@ class Course:
             if first_step >= phase.end_step:
                 continue
             begin = max(first_step, phase.first_step) - phase.first_step
-            made = phase.feed.batches(begin, rank=rank, world=world, workers=workers, micro_batches=micro_batches)
+            batches = phase.feed.batches(begin, rank=rank, world=world, workers=workers, micro_batches=micro_batches)
             try:
-                for step, examples in made:
+                for step, examples in batches:
                     yield phase.first_step + step, phase.feed, examples
             finally:
-                made.close()
+                batches.close()
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the batches; of a run with several phases, by phase."""
+        """Return everything that decides the batches; with several phases, by phase."""
         if len(self.phases) == 1:
             return self.last.identity()
         return {
@@ -84,9 +84,9 @@ class Course:
 
 
 def open_course(config: PretrainConfig, folder: str | Path) -> Course:
-    """Open the feed of every phase. `folder` holds row indexes, built where they are missing.
+    """Open the feed of every phase. `folder` holds row indexes, which are built if missing.
 
-    Raises ValueError, as `open_feed`, for what cannot be trained on.
+    Raises UserError, as `open_feed`, for data that cannot be trained on.
     """
     if config.train.phases and config.data.stages:
         raise FeedError("data.stages: cannot be used together with train.phases; keep one of them")
@@ -102,9 +102,9 @@ def open_course(config: PretrainConfig, folder: str | Path) -> Course:
 
 
 def with_steps(config: PretrainConfig, folder: str | Path) -> PretrainConfig:
-    """The config with the steps that see train.bytes of text, rounded up; as it is when it names its steps.
+    """Return the config with train.bytes converted to steps, rounded up; unchanged if it gives steps.
 
-    Raises ValueError when they are too few for the warm-up.
+    Raises FeedError if they are too few for the warm-up.
     """
     budget, train = config.train.bytes, config.train
     if budget is None:
@@ -120,12 +120,12 @@ def with_steps(config: PretrainConfig, folder: str | Path) -> PretrainConfig:
 
 
 def bytes_per_row(feed: Feed) -> float:
-    """UTF-8 bytes of text in a row of the train split, in the mean; what a pair repeats is counted again."""
+    """Return the mean UTF-8 bytes of text in a row of the train split; text that pairs repeat counts again."""
     totals = feed.dataset.totals(TRAIN)
     tokens_per_row = feed.text_tokens(feed.index.figures()[-1]) / len(feed.index)
     return tokens_per_row * totals["utf8_bytes"] / totals["tokens"]
 
 
 def _steps_of(phase: Phase, steps: int) -> int:
-    """How many of the first so many steps of the run are of the phase."""
+    """Count the steps of a phase among the first `steps` steps of the run."""
     return max(0, min(steps, phase.end_step) - phase.first_step)

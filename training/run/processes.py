@@ -1,10 +1,10 @@
-"""Several processes that train one model: torchrun starts them, DDP or FSDP2 keeps them together.
+"""Processes that train one model together: torchrun starts them, DDP or FSDP2 connects them.
 
     torchrun --no-python --nproc-per-node 8 corpusmill pretrain configs/pretrain/gpt2_small.toml
 
-The gradient of a step is the sum over processes (torch would average: the loss is divided by counts of the whole step
-already). States leave this module whole, on the CPU and under the plain model's names, so that a checkpoint does not tell how
-many processes wrote it.
+The gradient of a step is the sum over processes, not torch's average: the loss is already divided by the counts of the whole
+step. States leave this module whole, on the CPU and under the plain model's names, so a checkpoint does not depend on the
+number of processes.
 """
 
 import gc
@@ -33,19 +33,19 @@ _ANSWER_TIMEOUT = timedelta(seconds=10)
 
 
 class DistributedError(UserError):
-    """The processes cannot train together; the message says what to change."""
+    """The processes cannot train together; the message names the change to make."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All processes of a run, and which of them this is."""
+    """The number of processes of a run, and the rank of this one."""
 
     rank: int = 0
     size: int = 1
     device: str = "cpu"
 
     def sums(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Each value summed over all processes, which give the same names; counts below 2^53 stay exact."""
+        """Sum each value over all processes, which pass the same names; counts below 2^53 stay exact."""
         if self.size == 1:
             return dict(values)
         together = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
@@ -53,15 +53,15 @@ class World:
         return dict(zip(values, together.tolist(), strict=True))
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has called this."""
         self.sums({"here": 1})
 
 
 @contextmanager
 def join(device: str) -> Generator[World]:
-    """Meet the other processes that torchrun started, over gloo on CPUs and NCCL on GPUs; alone, there is nothing to meet.
+    """Join the process group that torchrun started, over gloo on CPUs and NCCL on GPUs; alone, do nothing.
 
-    Raises DistributedError when torchrun started more processes than there are GPUs.
+    Raises DistributedError if torchrun started more processes than there are GPUs.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -78,7 +78,7 @@ def join(device: str) -> Generator[World]:
     try:
         yield World(dist.get_rank(), size, device)
     finally:
-        gc.collect()  # FSDP's modules are cycles that hold the group: its threads, left to Python's end, sometimes crash there
+        gc.collect()  # FSDP's modules are cycles that hold the group, whose threads sometimes crash when Python exits
         dist.destroy_process_group()
 
 
@@ -107,26 +107,26 @@ def _all_answer() -> bool:
 
 
 class Learner:
-    """A model as this process trains it: alone."""
+    """A model that this process trains alone."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The model's sums by term over the examples of this process."""
+        """Return the sum of the loss over the examples of this process, by term."""
         return self.model.losses(examples)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        """Around a micro-batch: only the last one of a step exchanges gradients."""
+        """Return the context of a micro-batch: only the last one of a step exchanges gradients."""
         return nullcontext()
 
     def whole(self) -> Model:
-        """A model that can be asked anything, by this process alone."""
+        """Return a model that this process can run on its own."""
         return self.model
 
 
 class _Losses(nn.Module):
-    """DDP exchanges gradients of what it calls."""
+    """The loss as a forward pass: DDP exchanges only the gradients of what it calls."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class _Losses(nn.Module):
 
 
 class Replicated(Learner):
-    """DDP: every process has a whole copy."""
+    """DDP: every process has a copy of the model."""
 
     def __init__(self, model: Model, device: Device) -> None:
         super().__init__(model)
@@ -151,11 +151,11 @@ class Replicated(Learner):
         self._together.register_comm_hook(None, _sum)
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As alone; the backward pass exchanges gradients."""
+        """As `Learner.losses`; the backward pass exchanges gradients."""
         return self._together(examples) if torch.is_grad_enabled() else self.model.losses(examples)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
-        """Without the exchange of gradients, but for the last."""
+        """Exchange gradients in the last micro-batch only."""
         return nullcontext() if last else self._together.no_sync()
 
 
@@ -175,34 +175,34 @@ class Sharded(Learner):
 
     @contextmanager
     def accumulating(self, last: bool) -> Generator[None]:
-        """Gradients stay whole in each process until the last."""
+        """Reduce gradients in the last micro-batch only."""
         assert isinstance(self.model, FSDPModule)
         self.model.set_requires_gradient_sync(last)
         yield
 
     def whole(self) -> Model:
-        """A copy put together from all processes, which all take part."""
+        """Gather a copy from all processes; every process has to call it."""
         copy = families.build(self.model.shape)
         copy.load_state_dict(model_state(self))
         return copy
 
 
 def learner(model: Model, world: World, device: Device, strategy: Literal["ddp", "fsdp"]) -> Learner:
-    """The model for this process to train; alone it stays as it is."""
+    """Wrap the model for this process to train; alone, it stays as it is."""
     if world.size == 1:
         return Learner(model)
     return Sharded(model) if strategy == "fsdp" else Replicated(model, device)
 
 
 def model_state(learner: Learner) -> dict[str, Tensor]:
-    """All weights by name, whole, in every process; every process has to ask."""
+    """Gather all weights by name, in every process; every process has to call it."""
     return {name: _whole(tensor) for name, tensor in learner.model.state_dict().items()}
 
 
 def optimizer_state(learner: Learner, optimizers: list[torch.optim.Optimizer]) -> dict[str, Any]:
-    """What the optimisers know of each weight, by its name, whole, in every process; every process has to ask.
+    """Gather the state of the optimisers by the name of the weight, in every process; every process has to call it.
 
-    Rates and decays are not in it: the config and the step decide them.
+    Learning rates and decays are left out: the config and the step decide them.
     """
     known = {weight: state for optimizer in optimizers for weight, state in optimizer.state.items()}
     return {
@@ -213,13 +213,13 @@ def optimizer_state(learner: Learner, optimizers: list[torch.optim.Optimizer]) -
 
 
 def load_model_state(learner: Learner, state: Mapping[str, Tensor]) -> None:
-    """Give this process its part of the weights."""
+    """Load this process's share of the weights."""
     own = learner.model.state_dict()
     learner.model.load_state_dict({name: _part(tensor, own[name]) for name, tensor in state.items()})
 
 
 def load_optimizer_state(learner: Learner, optimizers: list[torch.optim.Optimizer], state: Mapping[str, Any]) -> None:
-    """Give this process its part of what optimizers knew."""
+    """Load this process's share of the optimisers' state."""
     for optimizer in optimizers:
         mine = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
         for name, weight in learner.model.named_parameters():
@@ -238,7 +238,7 @@ def _whole(value: Any) -> Any:
 
 
 def _part(value: Any, like: Tensor) -> Any:
-    """This process' share of what is as large as a weight, as the weight itself is shared."""
+    """Shard a tensor of the size of a weight in the same way as the weight."""
     if isinstance(like, DTensor) and isinstance(value, Tensor) and value.ndim:
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
     return value

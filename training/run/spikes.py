@@ -1,4 +1,4 @@
-"""Updates that would do harm: losses and gradients that are not finite, or far above those before."""
+"""Harmful updates: losses and gradient norms that are not finite, or far above the recent ones."""
 
 import math
 from collections import deque
@@ -8,16 +8,16 @@ from typing import Any
 
 from pipelines.contract.errors import UserError
 
-_HISTORY = 16  # updates that there must be before one is judged by them
+_HISTORY = 16  # updates needed before a z-score is computed
 
 
 class SpikeError(UserError):
-    """Too many updates in a row were skipped; the message says which number to lower."""
+    """Too many updates in a row were skipped; the message names the numbers to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Standard deviations of a loss and a gradient's norm above those before; why the update is skipped, if it is."""
+    """The z-scores of a loss and a gradient norm, and the reason to skip the update, if there is one."""
 
     loss_z: float | None
     gradient_norm_z: float | None
@@ -25,9 +25,9 @@ class Verdict:
 
 
 class Spikes:
-    """Compares with the last `window` updates that were made; what was skipped does not count.
+    """A detector that compares each update with the last `window` updates; skipped ones are not remembered.
 
-    Only what is not finite is skipped unless `limit` is given; only what is above can be a spike.
+    Without `limit`, only updates that are not finite are skipped. A low value is never a spike.
     """
 
     def __init__(self, window: int, limit: float | None, max_skipped: int) -> None:
@@ -37,9 +37,9 @@ class Spikes:
         self._skipped = 0  # in a row
 
     def judge(self, loss: float, norm: float) -> Verdict:
-        """Whether the update with this loss and this norm of the gradient is made; it is remembered if so.
+        """Judge an update by its loss and gradient norm, and remember it unless it is skipped.
 
-        Raises SpikeError at the `max_skipped`-th one in a row that is not.
+        Raises SpikeError at the `max_skipped`-th skipped update in a row.
         """
         verdict = self._verdict(loss, norm)
         if verdict.reason is None:
@@ -57,11 +57,11 @@ class Spikes:
         return verdict
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint; JSON keeps every bit of a float."""
+        """Return the state for a checkpoint; JSON keeps every bit of a float."""
         return {"losses": list(self._losses), "norms": list(self._norms), "skipped": self._skipped}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         self._losses.extend(state["losses"])
         self._norms.extend(state["norms"])
         self._skipped = int(state["skipped"])
@@ -79,7 +79,7 @@ class Spikes:
 
 
 def _z(value: float, before: deque[float]) -> float | None:
-    """Standard deviations above the mean; None while there are too few to tell."""
+    """Return the z-score of a value: standard deviations above the mean; None while there are too few values."""
     if len(before) < _HISTORY:
         return None
     mean = math.fsum(before) / len(before)

@@ -1,19 +1,19 @@
-"""What a model has learnt: loss on held-out rows, by source, beside what the frequencies of tokens alone would give.
+"""Validation: loss on held-out rows, by source, and the entropy of token frequencies to compare it with.
 
     held_out = validation(feed, "validation", rows=512)
     measure(learner, held_out, device, world)
     # {"validation_loss": 3.9, "validation_bits_per_byte": 1.7, "validation_loss/enwiki": 4.1, …}
 
-A loss is the mean over targets, in nats: over those of a source, and over those of all. The rows are the same in every run
-over the same row index, whatever the number of processes. A source that has none of them has no figures of its own.
+A loss is the mean over targets, in nats, for each source and for all. The rows are the same in every run over the same row
+index, for any number of processes. A source without rows among them has no figures.
 
-Bits per byte are the nats of all targets, over ln 2, over the UTF-8 bytes of text that these very targets stand for; an
-end-of-text costs nats and stands for no byte. What is no target (the first token of a source; with
-document_boundaries that of each document) counts in neither. So they add up: the bytes of all rows of a split are the
-split's, but for those first tokens, and the figure of all sources is that of each, weighted by its bytes.
-They are of causal_lm alone. A masked or a restored token is predicted with the rest of the text in view, and what tells the
-model how much is missing is not paid for: nats of such targets over bytes would be no code length of the text, and a number
-under the same name would be compared with one that is. Their losses stay nats per target.
+Bits per byte are the nats of all targets / ln 2 / the UTF-8 bytes of text that these targets represent; an end-of-text costs
+nats and represents no byte. Tokens that are no targets (the first token of a source; with document_boundaries that of each
+document) count in neither. The bytes therefore add up: all rows of a split have the split's bytes, except those first tokens,
+and the figure for all sources is the mean of the sources' figures weighted by bytes.
+Only causal_lm has bits per byte. A masked or restored token is predicted with the rest of the text in view, and knowing how
+much is missing costs nothing: the nats of such targets over bytes are not a code length of the text, and would be compared
+with numbers that are. Their losses stay in nats per target.
 """
 
 import math
@@ -36,22 +36,22 @@ from training.objectives.configured import KINDS
 from training.run.device import Device
 from training.run.feed import Feed
 
-LOSS, BITS = "validation_loss", "validation_bits_per_byte"  # of all; of a source with "/<source>" behind
+LOSS, BITS = "validation_loss", "validation_bits_per_byte"  # for all sources; for one, followed by "/<source>"
 _ROWS_PER_BATCH = 32
-_COUNTED_ROWS = 2**16  # whose targets tell how frequent tokens are
-_ROWS_SEED = 20_260_101  # of which validation rows are looked at: the same in every run over the same data
+_COUNTED_ROWS = 2**16  # for the frequencies of tokens
+_ROWS_SEED = 20_260_101  # chooses the validation rows: the same in every run over the same data
 
 
 class Learning(Protocol):
-    """What is measured: a model, by itself or shared among processes (training/run/processes.py)."""
+    """The model to measure, by itself or shared among processes (training/run/processes.py)."""
 
     @property
     def model(self) -> nn.Module:
-        """Whose mode is changed meanwhile."""
+        """The module whose mode is changed during the measurement."""
         ...
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The sum of the loss by term, in nats."""
+        """Return the sum of the loss by term, in nats."""
         ...
 
 
@@ -60,27 +60,27 @@ class Ranks(Protocol):
 
     @property
     def rank(self) -> int:
-        """Of this one, from 0."""
+        """The number of this process, from 0."""
         ...
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of processes."""
         ...
 
     def sums(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Of each value over all of them; the keys are the same in each."""
+        """Sum each value over all processes, which pass the same keys."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Examples of one source that are held out."""
+    """Held-out examples of one source."""
 
     source: str
     examples: Examples
     targets: int  # predictions
-    utf8_bytes: float | None  # of text, that the targets stand for; None unless every token is predicted
+    utf8_bytes: float | None  # of the text of the targets; None unless every token is predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +91,31 @@ class Validation:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Of the batches, in their order."""
+        """The sources of the batches, in their order."""
         return tuple(dict.fromkeys(batch.source for batch in self.batches))
 
     @property
     def targets(self) -> int:
-        """Predictions."""
+        """The number of predictions."""
         return self.targets_of(self.sources)
 
     def targets_of(self, sources: tuple[str, ...]) -> int:
-        """Predictions in the batches of these sources."""
+        """Count the predictions in the batches of these sources."""
         return sum(batch.targets for batch in self.batches if batch.source in sources)
 
     def bytes_of(self, sources: tuple[str, ...]) -> float | None:
-        """UTF-8 bytes of text that their targets stand for; None where no text is predicted, or not all of it."""
+        """Return the UTF-8 bytes of the text of their targets; None unless all text is predicted."""
         known = [batch.utf8_bytes for batch in self.batches if batch.source in sources and batch.utf8_bytes is not None]
         return sum(known) or None
 
     def bits_per_byte(self, loss: float) -> float | None:
-        """Nats per target -> bits per UTF-8 byte of text: comparable between vocabularies."""
+        """Convert nats per target to bits per UTF-8 byte of text, which are comparable across vocabularies."""
         utf8_bytes = self.bytes_of(self.sources)
         return None if utf8_bytes is None else loss * self.targets / math.log(2) / utf8_bytes
 
 
 def validation(feed: Feed, split: str, rows: int) -> Validation:
-    """The first `rows` rows of the feed's split in a fixed hashed order (all when fewer), always with the same draws."""
+    """Return the first `rows` rows of the feed's split (or all) in a fixed hashed order, always with the same draws."""
     size_of = _Bytes(feed, split) if KINDS[feed.config.objective.name].predicts_all_text else None
     return Validation(
         tuple(
@@ -126,11 +126,10 @@ def validation(feed: Feed, split: str, rows: int) -> Validation:
 
 
 def measure(learner: Learning, examples: Validation, device: Device, world: Ranks) -> dict[str, float]:
-    """Losses and, of causal_lm, bits per byte, of all and by source; the keys are those of the module's example.
+    """Return losses and, for causal_lm, bits per byte, for all and by source, under the keys of the module's example.
 
-    Every rank calls it, computes every `size`-th batch, and returns the same. All ranks run the same number of forward
-    passes, as FSDP needs: one that has no batch left repeats the last, and does not count it. The model is left in the mode
-    that it was in.
+    Every rank has to call it; it computes every `size`-th batch and returns the same. All ranks run the same number of forward
+    passes, as FSDP requires: a rank without a batch repeats the last and does not count it. The model's mode is restored.
     """
     nats = {source: 0.0 for source in examples.sources}
     sums: list[Tensor] = []
@@ -142,7 +141,7 @@ def measure(learner: Learning, examples: Validation, device: Device, world: Rank
             if at + world.rank < len(examples.batches):
                 sums.append(found)
                 mine.append(batch)
-    values: list[float] = torch.stack(sums).double().tolist() if sums else []  # the device is waited for once
+    values: list[float] = torch.stack(sums).double().tolist() if sums else []  # synchronises with the device once
     for batch, value in zip(mine, values, strict=True):
         nats[batch.source] += value
     nats = world.sums(nats)
@@ -153,9 +152,9 @@ def measure(learner: Learning, examples: Validation, device: Device, world: Rank
 
 
 def unigram_entropy(feed: Feed, examples: Validation) -> float:
-    """Mean loss of a model that knows only how often each token is a target in training (add-one), in nats per target.
+    """Return the mean loss of the unigram model of training targets (add-one smoothing), in nats per target.
 
-    A model that has learnt anything of the text around its targets is below it.
+    A model that has learnt anything from the context of its targets is below it.
     """
     frequencies = unigram_counts(feed).astype(np.float64) + 1
     cost = np.log(frequencies.sum()) - np.log(frequencies)
@@ -163,7 +162,7 @@ def unigram_entropy(feed: Feed, examples: Validation) -> float:
 
 
 def unigram_counts(feed: Feed) -> NDArray[np.int64]:
-    """How often each token is a target in up to 65,536 rows of the feed, drawn by hash: (V,)."""
+    """Count how often each token is a target in up to 65,536 rows of the feed, chosen by hash: (V,)."""
     counts = np.zeros(feed.dataset.tokenizer.size, dtype=np.int64)
     for _, batch in _fixed(feed, _COUNTED_ROWS, 1024):
         counts += np.bincount(_predicted(batch), minlength=len(counts))
@@ -171,7 +170,7 @@ def unigram_counts(feed: Feed) -> NDArray[np.int64]:
 
 
 def _figures(examples: Validation, sources: tuple[str, ...], nats: float, name: str) -> dict[str, float]:
-    """Loss and bits per byte of these sources, whose targets cost so many nats."""
+    """Return the loss and bits per byte of these sources, whose targets cost `nats`."""
     found = {LOSS + name: nats / max(examples.targets_of(sources), 1)}
     if utf8_bytes := examples.bytes_of(sources):
         found[BITS + name] = nats / math.log(2) / utf8_bytes
@@ -179,7 +178,7 @@ def _figures(examples: Validation, sources: tuple[str, ...], nats: float, name: 
 
 
 def _fixed(feed: Feed, rows: int, batch_rows: int) -> Generator[tuple[str, Examples]]:
-    """The first `rows` rows in a fixed hashed order, always with the same draws: source by source."""
+    """Yield the first `rows` rows of a fixed hashed order, always with the same draws, source by source."""
     numbers = permute(np.arange(min(rows, len(feed.index)), dtype=np.int64), len(feed.index), key(_ROWS_SEED))
     numbers.sort()  # neighbours on disk are read together, and the rows of a source follow each other
     for stream in feed.index.streams:
@@ -190,11 +189,11 @@ def _fixed(feed: Feed, rows: int, batch_rows: int) -> Generator[tuple[str, Examp
 
 
 class _Bytes:
-    """UTF-8 bytes of text that the targets of examples of causal_lm stand for.
+    """The UTF-8 bytes of text that the targets of causal_lm represent.
 
-    Counted piece by piece where the tokenizer keeps the text: then those of all rows are those of the documents (but for
-    U+2581, SentencePiece's mark of a space, of which a text may have its own). Where it changes the text (lower case), as
-    many as the source has in the split for each of its tokens, ends of text included.
+    If the tokenizer keeps the text, bytes are counted piece by piece, and all rows have the bytes of the documents (except for
+    U+2581, SentencePiece's mark of a space, if the text itself contains it). If it changes the text (lower case), each token
+    counts as the source's mean over the split, ends of text included.
     """
 
     def __init__(self, feed: Feed, split: str) -> None:
@@ -202,10 +201,10 @@ class _Bytes:
         self._exact = tokenizer.keeps_text
         table = pieces.piece_table(tokenizer)
         self._size = table["utf8_bytes"].to_numpy().astype(np.int64)  # by id
-        # the first piece of a line has a mark of a space that is none of the text's
+        # the first piece of a line has a mark of a space that is not in the text
         begins = [feed.dataset.end_of_text(), *([] if tokenizer.newline_id is None else [tokenizer.newline_id])]
-        self._line_begins_behind = np.isin(np.arange(tokenizer.size), begins)
-        self._has_prefix = np.where(self._line_begins_behind, 0, tokenizer.line_prefix_bytes)
+        self._opens_line = np.isin(np.arange(tokenizer.size), begins)
+        self._has_prefix = np.where(self._opens_line, 0, tokenizer.line_prefix_bytes)
         self._share = _bytes_per_token(feed.dataset, split)
 
     def __call__(self, source: str, examples: Examples) -> float:
@@ -213,12 +212,12 @@ class _Bytes:
         targets, before = examples["targets"][predicted], examples["inputs"][predicted]
         if not self._exact:
             return len(targets) * self._share[source]
-        first = self._line_begins_behind[before]
+        first = self._opens_line[before]
         return float(self._size[targets].sum() - self._has_prefix[targets[first]].sum())
 
 
 def _bytes_per_token(dataset: TokenDataset, split: str) -> dict[str, float]:
-    """By source: UTF-8 bytes of the split over its tokens and one end of text a document."""
+    """Return for each source the UTF-8 bytes of the split over its tokens, with one end of text per document."""
     shares: dict[str, float] = {}
     for source, languages in dataset.manifest.facts["tokens"].get(split, {}).items():
         sums = {name: sum(int(counts[name]) for counts in languages.values()) for name in ("rows", "tokens", "utf8_bytes")}
