@@ -1,1 +1,1 @@
-"""Checkpoints on disk, and the models that they hold."""
+"""Checkpoints on disk, and the models in them."""

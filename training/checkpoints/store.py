@@ -1,17 +1,17 @@
 """Checkpoints that a crash cannot break.
 
     checkpoints/
-        LATEST                      name of the newest one, for people and scripts
-        BEST                        name of the one with the lowest validation loss, where the run keeps it
+        LATEST                      name of the newest checkpoint, for people and scripts
+        BEST                        name of the one with the lowest validation loss, if the run keeps it
         step-00000300/
             model.pt                weights, by name
-            optimizer.pt            what the optimiser knows, by weight; an imported model has none
-            tokenizer.model         or tokenizer.json: what makes its ids
-            state.json              the step, the model's shape, and what the run was made of
+            optimizer.pt            the optimiser's state, by weight; an imported model has none
+            tokenizer.model         or tokenizer.json: the tokenizer of its ids
+            state.json              the step, the model's shape, and everything that defined the run
             manifest.json           size and sha256 of the files above, written last
 
-A checkpoint is written into a temporary folder, every file and the folder are flushed to the disk, and the folder gets
-its name at once. `newest` believes only a manifest whose files are all there, whole and unchanged.
+A checkpoint is written to a temporary folder; every file and the folder are flushed to the disk, then the folder is renamed.
+`newest` accepts only a checkpoint whose files all match its manifest.
 """
 
 import json
@@ -28,7 +28,7 @@ from pipelines.contract import files
 from pipelines.contract.errors import UserError
 
 FORMAT = 3
-CHECKPOINTS = "checkpoints"  # of a run: the folder of its checkpoints
+CHECKPOINTS = "checkpoints"  # in a run's folder
 LATEST, BEST = "LATEST", "BEST"
 MANIFEST = "manifest.json"
 _STATE = "state.json"
@@ -36,21 +36,21 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 
 class CheckpointError(UserError):
-    """A checkpoint cannot be written, read, or belongs to another run; the message says which and what to do."""
+    """A checkpoint cannot be written or read, or belongs to another run; the message names it and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was found complete."""
+    """A complete checkpoint."""
 
     path: Path
     step: int
     state: dict[str, Any]
 
     def load(self, name: str, device: str = "cpu") -> dict[str, Any]:
-        """The tensors of "model" or "optimizer"; pickled code is never executed.
+        """Load the tensors of "model" or "optimizer"; pickled code is never executed.
 
-        Raises CheckpointError when the file holds anything else than tensors.
+        Raises CheckpointError if the file holds anything but tensors.
         """
         try:
             return torch.load(self.path / f"{name}.pt", map_location=device, weights_only=True)
@@ -58,7 +58,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.path / name}.pt: cannot be read as tensors: {error}") from error
 
     def content(self, name: str) -> bytes:
-        """A file that lies beside them. Raises CheckpointError when there is none of this name."""
+        """Return the content of another file of the checkpoint. Raises CheckpointError if it is missing."""
         try:
             return (self.path / name).read_bytes()
         except FileNotFoundError:
@@ -67,19 +67,19 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a checkpoint is written from."""
+    """The content of a checkpoint to be written."""
 
     tensors: Mapping[str, Mapping[str, Any]]  # "model", "optimizer"
-    state: Mapping[str, Any]  # what JSON can hold
-    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # to lie beside them, by name
+    state: Mapping[str, Any]  # JSON
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # other files, by name
 
 
 def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int | None = None) -> Path:
     """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep` and the best.
 
-    `best_step` is that of the best so far, which may be this one; it stays however many follow.
+    `best_step` is the step of the best checkpoint so far, which may be this one; it is kept regardless of `keep`.
 
-    Raises CheckpointError when it cannot be written (a full disk): the earlier ones stay as they are.
+    Raises CheckpointError if it cannot be written (a full disk); earlier checkpoints stay as they are.
     """
     target = folder / _name(step)
     temporary = files.temporary_path(target)
@@ -98,7 +98,7 @@ def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest complete checkpoint, or None; `say` is told of each broken one that is passed over."""
+    """Return the newest complete checkpoint, or None; `say` gets a line about each broken one that is skipped."""
     for path in _existing(folder):
         try:
             return read(path)
@@ -108,19 +108,19 @@ def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
 
 
 def name_best(folder: Path, best_step: int | None) -> None:
-    """Have BEST name the checkpoint of this step, if any. A run that goes on does it anew: it may have been killed before."""
+    """Write the name of this step's checkpoint, if any, to BEST. A resumed run repeats it, as it may have been killed before."""
     if best_step is not None:
         files.write_text(str(folder / BEST), _name(best_step) + "\n")
 
 
 def best(folder: Path) -> Checkpoint | None:
-    """The checkpoint with the lowest validation loss, or None when the run keeps none. Raises CheckpointError, as `read`."""
+    """Return the checkpoint with the lowest validation loss, or None if the run keeps none. Raises CheckpointError, as `read`."""
     name = _best_name(folder)
     return None if name is None else read(folder / name)
 
 
 def read(path: Path) -> Checkpoint:
-    """A checkpoint's state, after every file was compared with its manifest.
+    """Open a checkpoint after comparing every file with its manifest.
 
     Raises CheckpointError with the file that is missing, truncated or changed.
     """
@@ -135,7 +135,7 @@ def read(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise CheckpointError(f"{error.filename}: is missing, so this checkpoint is not complete") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path / MANIFEST}: is no manifest of a checkpoint ({error!r})") from None
+        raise CheckpointError(f"{path / MANIFEST}: is not the manifest of a checkpoint ({error!r})") from None
 
 
 def _compare(path: Path, expected: Mapping[str, Any]) -> None:
@@ -164,7 +164,7 @@ def _write(temporary: Path, step: int, content: Content) -> None:
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    """Give the folder its name; a broken or repeated checkpoint of the same step makes room first."""
+    """Rename the folder; a broken or repeated checkpoint of the same step is moved away first."""
     if target.exists():
         target.rename(files.temporary_path(target, ".old"))
     temporary.rename(target)
@@ -176,7 +176,7 @@ def _name(step: int) -> str:
 
 
 def _existing(folder: Path) -> list[Path]:
-    """Checkpoints by step, the newest first."""
+    """Return the checkpoints by step, the newest first."""
     if not folder.is_dir():
         return []
     named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
@@ -192,9 +192,9 @@ def _best_name(folder: Path) -> str | None:
 
 
 def _remove_old(folder: Path, step: int, keep: int) -> None:
-    """Keep the best and the newest `keep` up to this step: a later one was broken, else the run had gone on from it.
+    """Remove all but the best and the newest `keep` up to this step. A later one is broken: the run would have resumed from it.
 
-    What killed processes left behind goes too.
+    Leftovers of killed processes are removed, too.
     """
     existing = _existing(folder)
     later = [path for path in existing if int(path.name.removeprefix("step-")) > step]

@@ -1,4 +1,4 @@
-"""A model that was trained or imported, with its tokenizer: all that generation, evaluation and exports need."""
+"""A trained or imported model with its tokenizer: the input of generation, evaluation and exports."""
 
 import sys
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ class Trained:
 
 
 def load(path: str | Path) -> Trained:
-    """The model of a run's newest complete checkpoint, or of a checkpoint's folder.
+    """Load the model of a run's newest complete checkpoint, or of a checkpoint's folder.
 
-    Raises CheckpointError, with the file and the fix, when there is none, it is not whole, or its weights are not its model's.
+    Raises CheckpointError, with the file and the fix, if there is none, it is incomplete, or its weights do not fit its model.
     """
     found = find(Path(path))
     model = _model(found)
@@ -39,7 +39,7 @@ def load(path: str | Path) -> Trained:
 
 
 def find(path: Path) -> Checkpoint:
-    """The checkpoint of a folder, or the newest complete one of a run. Raises CheckpointError when there is none."""
+    """Find the checkpoint of a folder, or the newest complete one of a run. Raises CheckpointError if there is none."""
     if (path / checkpoint.MANIFEST).exists():
         return checkpoint.read(path)
     found = checkpoint.newest(path / checkpoint.CHECKPOINTS, lambda text: print(text, file=sys.stderr))
@@ -49,14 +49,14 @@ def find(path: Path) -> Checkpoint:
 
 
 def save(folder: Path, model: Model, family: str, tokenizer: Tokenizer, origin: Mapping[str, Any]) -> Path:
-    """Write weights alone as a checkpoint of step 0, what an import makes; `origin` says where they come from."""
+    """Write the checkpoint of step 0 of an import, with weights only; `origin` describes their source."""
     state = {**described(model, family, tokenizer), "origin": dict(origin)}
     content = Content({"model": model.state_dict()}, state, tokenizer_files(tokenizer))
     return checkpoint.save(folder / checkpoint.CHECKPOINTS, 0, content, keep=1)
 
 
 def described(model: Model, family: str, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What the state of a checkpoint says of its model and its tokenizer."""
+    """Return the description of a model and its tokenizer for a checkpoint's state."""
     return {
         "model": {"family": family, "shape": asdict(model.shape)},
         "tokenizer": {"kind": tokenizer.kind, "library": tokenizer.library},
@@ -73,19 +73,19 @@ def parameters_described(facts: Mapping[str, Any]) -> int:
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
-    """The tokenizer's file, to lie in a checkpoint."""
+    """Return the tokenizer's file for a checkpoint, by name."""
     return {tokenizer.file_name: tokenizer.model}
 
 
 def restore(model: Model, found: Checkpoint, device: str = "cpu") -> None:
-    """Give a model the weights of a checkpoint. Raises CheckpointError, as `weights_for`."""
+    """Load the weights of a checkpoint into a model. Raises CheckpointError, as `weights_for`."""
     model.load_state_dict(weights_for(model, found, device))
 
 
 def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[str, Tensor]:
-    """The weights of a checkpoint, which fit this model (whose own may be shared among processes).
+    """Return the weights of a checkpoint after checking that they fit this model (which may be sharded).
 
-    Raises CheckpointError that names the first weight which is missing, too many, or of another shape.
+    Raises CheckpointError with the first weight that is missing, superfluous, or of another shape.
     """
     weights, wanted = found.load("model", device), model.state_dict()
     for name, tensor in wanted.items():
@@ -95,14 +95,14 @@ def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[st
             shapes = f"{tuple(weights[name].shape)}, this model's {tuple(tensor.shape)}"
             raise CheckpointError(f"{found.path}: the weight {name} has the shape {shapes}; it is another model's checkpoint")
     if extra := sorted(set(weights) - set(wanted)):
-        raise CheckpointError(f"{found.path}: has a weight {extra[0]} that the model has not; it is another model's checkpoint")
+        raise CheckpointError(f"{found.path}: has a weight {extra[0]} that the model lacks; it is another model's checkpoint")
     return weights
 
 
 def first_weights(path: str | Path, model: Model, tokenizer: Tokenizer) -> dict[str, Tensor]:
-    """What a new model starts with: the weights of a run's newest checkpoint, or of a checkpoint (train.init_from).
+    """Return the initial weights of a new model: those of a run's newest checkpoint, or of a checkpoint (train.init_from).
 
-    Raises CheckpointError when there is none, it is of another tokenizer (its ids mean other pieces), or of another shape.
+    Raises CheckpointError if there is none, or if its tokenizer (its ids mean other pieces) or its shape differs.
     """
     found = find(Path(path))
     theirs = _tokenizer(found)
@@ -119,7 +119,7 @@ def _model(found: Checkpoint) -> Model:
         facts = found.state["model"]
         return families.build(families.shape_of_dict(facts["family"], facts["shape"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{found.path}: does not say which model it is of ({error!r})") from error
+        raise CheckpointError(f"{found.path}: does not describe its model ({error!r})") from error
 
 
 def _tokenizer(found: Checkpoint) -> Tokenizer:

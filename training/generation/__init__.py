@@ -1,1 +1,1 @@
-"""Tokens after tokens: what the models make of a prompt."""
+"""Generation: texts that the models write or complete."""

@@ -1,7 +1,7 @@
-"""Show what a model makes of texts: `corpusmill generate RUN --prompt "Once upon a time"`.
+"""Let a model complete prompts: `corpusmill generate RUN --prompt "Once upon a time"`.
 
-GPT continues a text. BERT fills masks ("the [MASK] house"); BART and T5 restore a text with masks ("the <mask> house", "the
-<extra_id_0> house"), and answer one without. Without --prompt, every line of the standard input is a prompt.
+GPT continues a prompt. BERT fills its masks ("the [MASK] house"). BART and T5 restore a prompt with masks ("the <mask> house",
+"the <extra_id_0> house") and answer one without. Without --prompt, every line of the standard input is a prompt.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from torch import nn
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES
 from pipelines.contract.tokenizers.loading import Tokenizer
-from training.arguments import add_generate, program
 from training.checkpoints import trained
 from training.generation.beams import Beams, search
 from training.generation.choose import Choice
@@ -35,14 +34,14 @@ from training.models.gpt import GPT
 from training.models.t5 import T5
 
 GREEDY = Choice()
-PROMPTS_AT_ONCE = 16  # an answer does not depend on those beside it
+PROMPTS_AT_ONCE = 16  # answers do not depend on each other
 
 
 class Text(NamedTuple):
     """An answer to a prompt."""
 
     text: str
-    score: float | None = None  # of a beam search
+    score: float | None = None  # from a beam search
 
 
 class Candidate(NamedTuple):
@@ -54,7 +53,7 @@ class Candidate(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """A text with the likeliest piece at each mask, and the likeliest pieces of each mask, the likeliest first."""
+    """A text with its masks filled, and the candidates for each mask, the likeliest first."""
 
     text: str
     masks: list[list[Candidate]]
@@ -62,13 +61,13 @@ class Filled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a model that generates. Raises UserError, naming the number, where it makes no sense."""
+    """The settings of generation. Raises UserError, naming the number, for one that makes no sense."""
 
-    tokens: int = 100  # of an answer, at most, its end included
-    least: int = 0  # tokens before an answer may end
+    tokens: int = 100  # maximum of an answer, its end included
+    least: int = 0  # minimum of tokens before the end
     how: Choice | Beams = GREEDY
     number: int = 1  # answers to each prompt
-    seed: int = 1  # of the first answer to a prompt, whatever the other prompts; the next answer has the next
+    seed: int = 1  # of the first answer to each prompt; the next answer has the next seed
 
     def __post_init__(self) -> None:
         if self.number < 1:
@@ -81,9 +80,9 @@ class Request:
 
 
 def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
-    """Answers to each prompt: GPT's begin with it, T5's to a prompt with sentinels are the prompt with its spans in their places.
+    """Return the answers to each prompt. GPT's begin with the prompt; T5's to a prompt with sentinels are the restored prompt.
 
-    Raises UserError for BERT, a prompt that is longer than the model's positions, or a tokenizer of another family.
+    Raises UserError for BERT, a prompt longer than the model's positions, or a tokenizer of another family.
     """
     if isinstance(model, BERT):
         raise UserError("BERT does not generate: it fills masks, see fill_texts")
@@ -110,9 +109,9 @@ def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], r
 
 
 def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best: int = 5) -> list[Filled]:
-    """The likeliest pieces at every [MASK] of each text, each mask by itself.
+    """Return the likeliest pieces for every [MASK] of each text; each mask is filled independently.
 
-    Raises UserError for a text without one, or one that is longer than the model's positions.
+    Raises UserError for a text without a mask, or one longer than the model's positions.
     """
     words = speller(model, tokenizer)
     assert words.specials.mask is not None
@@ -121,12 +120,14 @@ def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best:
             raise UserError(f"{text[:60]!r} has no mask to fill; write {FAMILIES['bert'].mask} where a piece is wanted")
     rows = [words.row(text) for text in texts]
     with evaluated(model):
-        found = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)
+        guesses_by_row = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)
     filled: list[Filled] = []
-    for row, masks in zip(rows, found, strict=True):
+    for row, masks in zip(rows, guesses_by_row, strict=True):
         likeliest = iter([guesses[0].id for guesses in masks])
         ids = [next(likeliest) if i == words.specials.mask else i for i in row[1:-1]]
-        pieces = [[Candidate(guess.id, tokenizer.decode([guess.id]), guess.probability) for guess in of] for of in masks]
+        pieces = [
+            [Candidate(guess.id, tokenizer.decode([guess.id]), guess.probability) for guess in guesses] for guesses in masks
+        ]
         filled.append(Filled(tokenizer.decode(ids), pieces))
     return filled
 
@@ -142,9 +143,9 @@ def complete(
     top_p: float | None = None,
     seed: int = 1,
 ) -> str:
-    """What a model makes of a prompt, for a person to see: GPT continues it, BERT fills its masks, BART and T5 restore it.
+    """Complete a prompt for people to read: GPT continues it, BERT fills its masks, BART and T5 restore it.
 
-    A prompt without a mask gets one at its end, where the family knows masks. Raises UserError as the functions above.
+    A prompt without a mask gets one at its end if the family has masks. Raises UserError, as the functions above.
     """
     prompt = speller(model, tokenizer).with_mask(prompt)
     if isinstance(model, BERT):
@@ -154,9 +155,9 @@ def complete(
 
 
 def steps_of(model: Model, rows: Sequence[Sequence[int]], decoder_start: int | None = None, *, cached: bool = True) -> Steps:
-    """What `decode` and `search` go over: rows that go on, or that an encoder reads and a decoder answers from its start on.
+    """Return the steps for `decode` and `search`: rows that are continued, or that an encoder reads and a decoder answers.
 
-    `cached=False` reads all of a row at each step, to the same result. Raises UserError as Continuation and Answer.
+    With cached=False, the whole row is read at each step, with the same result. Raises UserError, as Continuation and Answer.
     """
     if isinstance(model, GPT | Composed):
         return Continuation(model, rows, cached=cached)
@@ -166,7 +167,7 @@ def steps_of(model: Model, rows: Sequence[Sequence[int]], decoder_start: int | N
 
 @contextmanager
 def evaluated(model: nn.Module) -> Generator[None]:
-    """Without dropout; afterwards as before."""
+    """Run in evaluation mode, without dropout; restore the mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -176,7 +177,7 @@ def evaluated(model: nn.Module) -> Generator[None]:
 
 
 def _copies(request: Request) -> int:
-    """Rows of each prompt: a search makes several answers of one."""
+    """Return the number of rows for each prompt: a search finds several answers from one."""
     return 1 if isinstance(request.how, Beams) else request.number
 
 
@@ -207,33 +208,37 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _how(given: argparse.Namespace, model: Model) -> Choice | Beams:
-    """The way of choosing that was asked for. Raises UserError when two were."""
-    asked = {name: getattr(given, name) for name in ("temperature", "top_k", "top_p", "beams", "length_penalty")}
-    asked = {name: value for name, value in asked.items() if value is not None}
+def _how(arguments: argparse.Namespace, model: Model) -> Choice | Beams:
+    """Return the requested way to choose tokens. Raises UserError for options that exclude each other."""
+    names = ("temperature", "top_k", "top_p", "beams", "length_penalty")
+    given = [name for name in names if getattr(arguments, name) is not None]
     if isinstance(model, BERT):
-        if asked:
-            raise UserError(f"--{next(iter(asked)).replace('_', '-')}: BERT fills masks, and draws and searches nothing")
+        if given:
+            raise UserError(f"{_option(given[0])}: BERT fills masks, without draws or a search; leave it out")
         return GREEDY
-    if given.beams is None:
-        if given.length_penalty is not None:
-            raise UserError("--length-penalty: is of a search; give --beams, too")
-        drawn = isinstance(model, GPT | Composed) or given.top_k is not None or given.top_p is not None
-        temperature = given.temperature if given.temperature is not None else 0.8 if drawn else 0.0
-        top_k = 50 if drawn and given.top_k is None and given.top_p is None else given.top_k
-        return Choice(temperature, top_k, given.top_p)
-    if drawing := [name for name in ("temperature", "top_k", "top_p") if name in asked]:
-        raise UserError(f"--{drawing[0].replace('_', '-')}: a search with --beams draws nothing; give one or the other")
-    return Beams(given.beams, 1.0 if given.length_penalty is None else given.length_penalty)
+    if arguments.beams is None:
+        if arguments.length_penalty is not None:
+            raise UserError("--length-penalty: applies to a search; give --beams, too")
+        draws = isinstance(model, GPT | Composed) or arguments.top_k is not None or arguments.top_p is not None
+        temperature = arguments.temperature if arguments.temperature is not None else 0.8 if draws else 0.0
+        top_k = 50 if draws and arguments.top_k is None and arguments.top_p is None else arguments.top_k
+        return Choice(temperature, top_k, arguments.top_p)
+    if drawing := [name for name in given if name in ("temperature", "top_k", "top_p")]:
+        raise UserError(f"{_option(drawing[0])}: a search with --beams does not draw; give one or the other")
+    return Beams(arguments.beams, 1.0 if arguments.length_penalty is None else arguments.length_penalty)
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _print(prompt: str, answer: list[Text] | Filled, as_json: bool) -> None:
     if as_json:
         if isinstance(answer, Filled):
-            said = {"text": answer.text, "masks": [[piece._asdict() for piece in pieces] for pieces in answer.masks]}
+            content = {"text": answer.text, "masks": [[piece._asdict() for piece in pieces] for pieces in answer.masks]}
         else:
-            said = {"answers": [text._asdict() for text in answer]}
-        print(json.dumps({"prompt": prompt, **said}, ensure_ascii=False), flush=True)
+            content = {"answers": [text._asdict() for text in answer]}
+        print(json.dumps({"prompt": prompt, **content}, ensure_ascii=False), flush=True)
     elif isinstance(answer, Filled):
         print(answer.text)
         for number, pieces in enumerate(answer.masks, 1):
@@ -241,7 +246,3 @@ def _print(prompt: str, answer: list[Text] | Filled, as_json: bool) -> None:
     else:
         for text in answer:
             print(text.text if len(answer) == 1 or text.score is None else f"{text.score:.4f}  {text.text}", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(program(add_generate, run))

@@ -1,4 +1,4 @@
-"""Beam search: the answers of the highest probability, or rather of the best score among those that a beam comes across.
+"""Beam search: an approximation of the answers with the highest score.
 
 Shapes: B rows, N beams, V vocabulary.
 """
@@ -13,7 +13,7 @@ from pipelines.contract.errors import UserError
 from training.generation.limits import Limits
 from training.generation.steps import Steps
 
-_DEAD = -1e9  # of beams that do not exist yet: at the first step a row has one
+_DEAD = -1e9  # score of beams that do not exist yet: at the first step a row has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,13 @@ class Beams:
     """The search of Hugging Face's `generate(num_beams=…)`: the same answers and scores (transformers 5.23, generation/utils.py).
 
     The score of an answer is the sum of its tokens' log-probabilities divided by tokens ** length_penalty; its end counts as a
-    token, the prompt and the decoder's start do not. Raises UserError, naming the number, for one out of range.
+    token, the prompt and the decoder's start do not. Raises UserError, naming the number, if one is out of range.
     """
 
     number: int = 4
-    length_penalty: float = 1.0  # more than 0 favours long answers, less than 0 short ones
+    length_penalty: float = 1.0  # above 0 favours long answers, below 0 short ones
     early_stopping: Literal[True, False, "never"] = False
-    """When a row is done that has `number` answers. True: at once. False: when its best beam would score no better than its worst
+    """When a row with `number` answers is done. True: at once. False: when its best beam would score no better than its worst
     answer if it ended now. "never": … if it ended now or, with a positive penalty, at the last step."""
 
     def __post_init__(self) -> None:
@@ -36,7 +36,7 @@ class Beams:
 
 
 class Hypothesis(NamedTuple):
-    """An answer: its ids, the end included where it came to one, and its score."""
+    """An answer: its ids, including the end if it reached one, and its score."""
 
     ids: list[int]
     score: float
@@ -44,7 +44,7 @@ class Hypothesis(NamedTuple):
 
 @dataclass(slots=True)
 class _Row:
-    """One row's beams and answers."""
+    """The beams and answers of a row."""
 
     beams: list[list[int]]  # ids so far, the best first
     answers: list[Hypothesis] = field(default_factory=list[Hypothesis])  # the best first, at most as many as beams
@@ -52,7 +52,7 @@ class _Row:
 
 
 class _Candidate(NamedTuple):
-    """A beam and a token more."""
+    """A beam with one more token."""
 
     beam: int
     token: int
@@ -61,7 +61,7 @@ class _Candidate(NamedTuple):
 
 @torch.inference_mode()
 def search(steps: Steps, limits: Limits, beams: Beams) -> list[list[Hypothesis]]:
-    """The answers of each row, as many as there are beams, the best first. A row that is done leaves the batch."""
+    """Return the answers of each row, as many as there are beams, the best first. A row that is done leaves the batch."""
     limits, number = limits.within(steps.most), beams.number
     rows = [_Row([[] for _ in range(number)]) for _ in range(steps.rows)]
     live = rows
@@ -73,7 +73,7 @@ def search(steps: Steps, limits: Limits, beams: Beams) -> list[list[Hypothesis]]
     for step in range(limits.tokens):
         likelihood = limits.apply(scores.log_softmax(-1), step).view(len(live), number, -1) + running[..., None]
         vocabulary = likelihood.shape[-1]
-        # enough that as many as there are beams go on, should all others end
+        # enough to continue every beam even if all others end
         wanted = min(max(2, 1 + len(limits.ends)) * number, number * vocabulary)
         best, places = likelihood.flatten(1).topk(wanted)
         going = [
@@ -85,9 +85,9 @@ def search(steps: Steps, limits: Limits, beams: Beams) -> list[list[Hypothesis]]
             break
         live = [live[place] for place in kept]
         going = [going[place] for place in kept]
-        running = torch.tensor([[candidate.score for candidate in of] for of in going], device=device)
-        chosen = torch.tensor([candidate.token for of in going for candidate in of], device=device)
-        origins = [place * number + candidate.beam for place, of in zip(kept, going, strict=True) for candidate in of]
+        running = torch.tensor([[candidate.score for candidate in candidates] for candidates in going], device=device)
+        chosen = torch.tensor([candidate.token for candidates in going for candidate in candidates], device=device)
+        origins = [place * number + one.beam for place, candidates in zip(kept, going, strict=True) for one in candidates]
         steps.select(torch.tensor(origins, device=device))
         scores = steps.next(chosen)
     return [row.answers for row in rows]
@@ -98,13 +98,13 @@ def _candidates(scores: Sequence[float], places: Sequence[int], vocabulary: int)
 
 
 def _advance(row: _Row, candidates: list[_Candidate], step: int, limits: Limits, beams: Beams) -> list[_Candidate]:
-    """Take the candidates that end into the answers, and return those that go on; `row.done` when none need to."""
+    """Move the candidates that end to the answers and return those that continue; set `row.done` if none needs to."""
     last = step + 1 == limits.tokens
     length = (step + 1) ** beams.length_penalty
-    for candidate in candidates[: beams.number]:  # those behind them only stand in for those that end
+    for candidate in candidates[: beams.number]:  # the others only replace those that end
         if last or candidate.token in limits.ends:
             row.answers.append(Hypothesis([*row.beams[candidate.beam], candidate.token], candidate.score / length))
-    row.answers.sort(key=lambda answer: -answer.score)  # stable: of equals the earlier
+    row.answers.sort(key=lambda answer: -answer.score)  # stable: ties keep their order
     del row.answers[beams.number :]
     going = [candidate for candidate in candidates if candidate.token not in limits.ends][: beams.number]
     row.beams = [[*row.beams[candidate.beam], candidate.token] for candidate in going]

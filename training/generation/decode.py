@@ -1,4 +1,4 @@
-"""One token after another: greedy decoding and sampling."""
+"""Decoding token by token: greedy or with draws."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,16 +17,20 @@ def decode(
     seeds: Sequence[int] | None = None,
     done: Callable[[int, Sequence[int]], bool] | None = None,
 ) -> list[list[int]]:
-    """The ids that follow each row, its end included where it came to one.
+    """Return the ids that follow each row, including the end if it reached one. A row that has ended leaves the batch.
 
-    `seeds`: one a row, for choices that draw; a row's answer follows from its own alone. A row that has ended leaves the batch.
-    `done`: asked with a row's number and its answer so far, whether that is all of it.
+    Args:
+        steps: the model over the rows.
+        limits: when an answer ends.
+        choice: how a token is chosen.
+        seeds: one for each row, if `choice` draws; an answer depends only on its row's seed.
+        done: called with a row's number and its answer so far; returns whether the answer is complete.
     """
     limits = limits.within(steps.most)
     seeds = list(seeds) if seeds is not None else [0] * steps.rows
     assert len(seeds) == steps.rows
     answers: list[list[int]] = [[] for _ in seeds]
-    live = list(range(steps.rows))  # which answer each row of the batch makes
+    live = list(range(steps.rows))  # the answer of each row in the batch
     draws = uniforms(seeds, limits.tokens) if choice.temperature else None
     scores = steps.next(None)
     for step in range(limits.tokens):

@@ -1,6 +1,6 @@
-"""What stands at a mask: the likeliest pieces, by BERT.
+"""Filling masks with BERT: the likeliest pieces for each.
 
-Shapes: B rows, S tokens of a row, M masks of all rows, D width, V vocabulary.
+Shapes: B rows, S tokens of a row, M masks in all rows, D width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from training.models.bert import BERT
 
 
 class Guess(NamedTuple):
-    """A piece and its probability at a mask, given all that is no mask."""
+    """A piece and its probability at a mask, given the tokens that are not masked."""
 
     id: int
     probability: float
@@ -24,10 +24,10 @@ class Guess(NamedTuple):
 def fill(
     model: BERT, rows: Sequence[Sequence[int]], mask: int, *, best: int = 5, vocabulary: int | None = None
 ) -> list[list[list[Guess]]]:
-    """The likeliest ids at each mask of each row, the likeliest first. Masks do not know of each other's guesses.
+    """Return the likeliest ids for each mask of each row, the likeliest first. Masks are filled independently of each other.
 
-    Rows are whole, [CLS] and [SEP] included, all of segment 0. `vocabulary`: ids from there on are never guessed (padding of a
-    vocabulary). Raises UserError for a row without a mask, or one that is longer than the model's positions.
+    Rows are complete, with [CLS] and [SEP], all in segment 0. Ids from `vocabulary` on are never guessed (padding of the
+    vocabulary). Raises UserError for a row without a mask, or one longer than the model's positions.
     """
     if best < 1:
         raise UserError(f"best: must be 1 or more, not {best}")

@@ -1,4 +1,4 @@
-"""When an answer ends, and the tokens of it that are not the model's to choose."""
+"""Limits of an answer: when it ends, and which of its tokens are forced or forbidden."""
 
 from dataclasses import dataclass, replace
 
@@ -10,17 +10,17 @@ from pipelines.contract.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The same for all rows. Steps count from 0; an end is a token of the answer.
+    """Limits for all rows. Steps count from 0; the end is a token of the answer.
 
-    Raises UserError, naming the number, where they contradict.
+    Raises UserError, naming the number, for limits that contradict each other.
     """
 
-    tokens: int  # of an answer, at most
+    tokens: int  # maximum of an answer
     ends: tuple[int, ...] = ()  # ids that end it
-    least: int = 0  # no end among so many first tokens
+    least: int = 0  # no end among this many first tokens
     first: int | None = None  # the id at step 0
-    last: int | None = None  # the id at step tokens - 1: BART's answers end with </s>, cut off or not
-    vocabulary: int | None = None  # ids from here on are never chosen: a model's vocabulary may be padded
+    last: int | None = None  # the id at step tokens - 1: BART's answers end with </s> even when cut off
+    vocabulary: int | None = None  # ids from here on are never chosen (padding of the vocabulary)
 
     def __post_init__(self) -> None:
         if self.tokens < 1:
@@ -29,14 +29,14 @@ class Limits:
             raise UserError(f"least: must be from 0 to tokens ({self.tokens}), not {self.least}")
 
     def within(self, positions: int | None) -> "Limits":
-        """No more tokens than a decoder has positions."""
+        """Return the limits with no more tokens than a decoder has positions."""
         tokens = self.tokens if positions is None else min(self.tokens, positions)
         return replace(self, tokens=tokens, least=min(self.least, tokens))
 
     def apply(self, scores: Tensor, step: int) -> Tensor:
-        """Scores of the next token (…, V): -inf for those that may not be chosen, 0 for one that must be.
+        """Return scores of the next token (…, V) with -inf for forbidden tokens and 0 for a forced one.
 
-        As Hugging Face's processors, which change log-probabilities without normalising them again.
+        Like Hugging Face's processors, this changes log-probabilities without normalising them again.
         """
         if self.vocabulary is not None:
             scores = scores[..., : self.vocabulary]

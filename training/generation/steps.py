@@ -1,4 +1,4 @@
-"""A batch of rows that grow by a token each step: what follows, by the model, with a cache of what it has read.
+"""A batch of rows that grow by a token each step: the model's scores of the next token, with a cache of the tokens read.
 
 Shapes: B rows, T new tokens, S tokens of a row, D width, V vocabulary.
 """
@@ -18,44 +18,43 @@ from training.models.t5 import T5
 
 
 class Steps(Protocol):
-    """What the loops over steps need of a model and its prompts."""
+    """A model and its prompts, as the decoding loops use them."""
 
     rows: int
-    most: int | None  # tokens that a row can get
+    most: int | None  # tokens that can be added to a row
 
     def next(self, chosen: Tensor | None) -> Tensor:
-        """Scores of the next token (B, V) float32, when these (B,) were chosen; the first time none were."""
+        """Append the chosen tokens (B,), None at the first step, and return the scores of the next (B, V) float32."""
         ...
 
     def select(self, rows: Tensor) -> None:
-        """Go on with these rows (B',) of the batch, in this order, some of them several times."""
+        """Continue with these rows (B',) of the batch, in this order; a row may be repeated."""
         ...
 
 
 class Continuation:
-    """Prompts that go on, of any lengths: padding stands before the shorter ones, and no token sees it.
+    """Continuations of prompts of any lengths; shorter ones are padded on the left, invisibly.
 
-    When a row grows beyond the model's positions, its older half falls out of sight, and the row is read anew from there, so
-    that a token past the end costs one token most of the time. Rows of a batch do so one by one: what follows a prompt does not
-    depend on those beside it.
+    When a row outgrows the model's positions, its older half is dropped and the rest is read again, so most further tokens
+    still cost one step each. This happens row by row: a continuation does not depend on the other rows of the batch.
 
         4 positions    [5 6 7 8] -> 9    [8 9] -> 3    [8 9 3] -> 1    [8 9 3 1] -> 2    [1 2] -> …
 
-    Raises UserError for an empty prompt, or one that is longer than the positions.
+    Raises UserError for an empty prompt, or one longer than the positions.
     """
 
     most: int | None = None
 
     def __init__(self, model: GPT | Composed, prompts: Sequence[Sequence[int]], *, cached: bool = True) -> None:
         self.model, self.cached = model, cached
-        self.lengths = [len(prompt) for prompt in prompts]  # what is in sight of each row
+        self.lengths = [len(prompt) for prompt in prompts]  # visible tokens of each row
         self.ids, self.real = padded(prompts, device_of(model), left=True, positions=model.shape.length)
         self.rows = len(prompts)
         self.cache: Cache | None = None
 
     @torch.inference_mode()
     def next(self, chosen: Tensor | None) -> Tensor:
-        """As in Steps."""
+        """See Steps."""
         if chosen is not None:
             self._append(chosen)
         inputs, cache = self.ids, self.cache
@@ -70,7 +69,7 @@ class Continuation:
         return self.model.logits(hidden[:, -1]).float()
 
     def select(self, rows: Tensor) -> None:
-        """As in Steps."""
+        """See Steps."""
         numbers = rows.tolist()
         if numbers == list(range(self.rows)):
             return
@@ -88,7 +87,7 @@ class Continuation:
             self._forget(self.model.shape.length)
 
     def _forget(self, positions: int) -> None:
-        """Read anew, rows beyond the positions without their older half."""
+        """Drop the older half of rows beyond the positions, so that all rows are read again."""
         self.lengths = [length if length <= positions else (positions + 1) // 2 for length in self.lengths]
         rows = [row[-length:] for row, length in zip(self.ids.tolist(), self.lengths, strict=True)]
         self.ids, self.real = padded(rows, self.ids.device, left=True)
@@ -96,7 +95,7 @@ class Continuation:
 
 
 class Answer:
-    """Rows that a decoder makes of what an encoder read; padding stands behind the shorter inputs, and no token sees it.
+    """Answers of a decoder to what an encoder read; shorter inputs are padded on the right, invisibly.
 
     A decoder with positions stops when they are used up. Raises UserError for empty or too long inputs.
     """
@@ -113,7 +112,7 @@ class Answer:
 
     @torch.inference_mode()
     def next(self, chosen: Tensor | None) -> Tensor:
-        """As in Steps."""
+        """See Steps."""
         if chosen is not None:
             self.ids = torch.cat([self.ids, chosen[:, None]], dim=1)
         inputs = self.ids if self.cache is None else self.ids[:, -1:]
@@ -121,7 +120,7 @@ class Answer:
         return self.model.logits(hidden[:, -1]).float()
 
     def select(self, rows: Tensor) -> None:
-        """As in Steps."""
+        """See Steps."""
         if rows.tolist() == list(range(self.rows)):
             return
         self.rows, self.ids, self.memory = len(rows), self.ids[rows], self.memory[rows]
@@ -133,9 +132,9 @@ class Answer:
 def padded(
     rows: Sequence[Sequence[int]], device: torch.device, *, left: bool, positions: int | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Rows of uneven lengths -> ids (B, S), and which of them are no padding (B, S), None where none is padding.
+    """Pad rows of different lengths -> ids (B, S), and a mask of real tokens (B, S), None if there is no padding.
 
-    Padding is id 0, as nothing sees it. Raises UserError without rows, or for one that is empty or too long.
+    Padding has id 0 and is never seen. Raises UserError without rows, or for one that is empty or too long.
     """
     if not rows or not all(rows):
         raise UserError("the prompt is empty: the model needs at least one token")
@@ -151,5 +150,5 @@ def padded(
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the weights are."""
+    """Return the device of the weights."""
     return next(model.parameters()).device

@@ -1,11 +1,11 @@
-"""Texts with masks in them: their ids, and what stands in the masks' places put back.
+"""Texts with masks: their ids, and the restored texts.
 
-    BERT  "the [MASK] house"                       each mask is a piece
+    BERT  "the [MASK] house"                       each mask is one piece
     BART  "the <mask> by the river"                each mask is any number of words; the answer is the whole text
     T5    "the <extra_id_0> by <extra_id_1> river" likewise; the answer is "<extra_id_0> old house <extra_id_1> the"
 
-A mask that is spelled in a text is a mask here, as for users of Hugging Face; all other special pieces that it spells are text.
-White space about masks counts for nothing where pieces begin with their space: see pipelines/exports/tokenizer.py.
+A mask spelled out in a text is a mask, as in Hugging Face; other special pieces spelled out are text. White space around masks
+is ignored if pieces begin with their space: see pipelines/exports/tokenizer.py.
 """
 
 import re
@@ -26,7 +26,7 @@ _SPACE = (
 
 @dataclass(frozen=True, slots=True)
 class Speller:
-    """A family's pieces in a tokenizer: texts to the rows that its model reads."""
+    """The encoding of texts into the rows that a family's model reads."""
 
     family: Family
     tokenizer: Tokenizer
@@ -34,14 +34,14 @@ class Speller:
 
     @property
     def masks(self) -> Mapping[str, int]:
-        """The names of what may stand in a text in the place of words, and their ids."""
+        """The names of the masks that may replace words in a text, and their ids."""
         if self.family == "t5":
             return {sentinel(n): self.specials.sentinels[n] for n in range(SENTINELS)}
         name = FAMILIES[self.family].mask
         return {} if name is None or self.specials.mask is None else {name: self.specials.mask}
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text and the masks in it, without what stands about a text."""
+        """Return the ids of a text and its masks, without begin and end."""
         masks = self.masks
         if not masks:
             return self.tokenizer.encode(text)
@@ -51,23 +51,23 @@ class Speller:
         return ids
 
     def row(self, text: str) -> list[int]:
-        """What the model reads of a text: GPT's stands at the beginning of a document, the others' between begin and end."""
+        """Return the row that the model reads: for GPT as at the beginning of a document, for others between begin and end."""
         ids = self.encode(text)
         begin = [] if self.specials.begin is None else [self.specials.begin]
         return [*begin, *ids] if self.family == "gpt" else [*begin, *ids, self.specials.end]
 
     def has_mask(self, text: str) -> bool:
-        """Whether there is anything to fill or restore."""
+        """Whether a text has a mask to fill or restore."""
         return re.search(self._cut(), text) is not None if self.masks else False
 
     def with_mask(self, text: str) -> str:
-        """The text, with a mask at its end if it has none and the family knows masks."""
+        """Return the text, with a mask appended if it has none and the family has masks."""
         return text if not self.masks or self.has_mask(text) else f"{text} {next(iter(self.masks))}".strip()
 
     def restored(self, text: str, answer: Sequence[int]) -> str:
-        """The text with the spans of T5's answer in the places of its sentinels; one that the answer lacks stays.
+        """Return the text with its sentinels replaced by the spans of T5's answer; a sentinel that the answer lacks stays.
 
-        A span runs from its sentinel to the next; of several of the same sentinel the first counts.
+        A span extends from its sentinel to the next; if a sentinel is repeated, its first span counts.
         """
         names = {i: name for name, i in self.masks.items()}
         spans = spans_of(answer, {*names, self.specials.end})
@@ -83,7 +83,7 @@ class Speller:
         return " ".join(part for part in parts if part)
 
     def _cut(self) -> str:
-        """A pattern that matches a mask with the white space that belongs to it, the mask as its group."""
+        """Return a pattern for a mask with the white space that belongs to it; the mask is its group."""
         begins_with_space = self.tokenizer.library == "sentencepiece" and self.tokenizer.line_prefix_bytes == 1
         before = _SPACE if begins_with_space or self.family == "bart" else ""
         name = r"(<extra_id_(?:0|[1-9]\d?)>)" if self.family == "t5" else f"({re.escape(next(iter(self.masks)))})"
@@ -91,8 +91,8 @@ class Speller:
 
 
 def speller(model: Model, tokenizer: Tokenizer) -> Speller:
-    """The texts of a model. Raises SpecialsError when the tokenizer has not the pieces of its family."""
-    family: Family = "gpt"  # and the composed ones
+    """Return the speller of a model. Raises SpecialsError if the tokenizer lacks the special pieces of its family."""
+    family: Family = "gpt"  # and composed models
     if isinstance(model, BERT):
         family = "bert"
     elif isinstance(model, BART):
@@ -103,7 +103,11 @@ def speller(model: Model, tokenizer: Tokenizer) -> Speller:
 
 
 def spans_of(answer: Sequence[int], marks: set[int]) -> dict[int, list[int]]:
-    """What stands behind each of the marks, up to the next: marks {90 89}, [90 6 89 10 11] -> {90: [6], 89: [10 11]}."""
+    """Return what follows each of the marks, up to the next.
+
+    >>> spans_of([90, 6, 89, 10, 11], {90, 89})
+    {90: [6], 89: [10, 11]}
+    """
     spans: dict[int, list[int]] = {}
     span: list[int] = []  # before the first mark: dropped
     for i in answer:

@@ -1,4 +1,4 @@
-"""What a run would take, before it starts: `corpusmill pretrain CONFIG --dry-run`."""
+"""The resources that a run needs, computed before it starts: `corpusmill pretrain CONFIG --dry-run`."""
 
 import errno
 import os
@@ -16,14 +16,14 @@ from training.run.feed import Feed, SourceFigures
 from training.run.phases import Phase
 from training.run.trainer import Job, TrainingError
 
-# Numbers that an optimiser keeps for each weight; Adafactor's of a matrix are a row and a column, next to nothing.
+# Numbers that an optimiser keeps per weight; Adafactor keeps a row and a column per matrix, next to nothing.
 _MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
-    """What is read in a phase of a run (training/run/phases.py); most runs have one."""
+    """The rows that a phase of a run reads (training/run/phases.py); most runs have one phase."""
 
     steps: int
     end_step: int
@@ -35,54 +35,54 @@ class PlannedPhase:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The numbers of a run; memory in bytes, of one process."""
+    """The numbers of a run; memory is in bytes, for one process."""
 
     config: PretrainConfig
     parameters: int
-    embeddings: int  # of them in tables of tokens, segments and positions
+    embeddings: int  # of the parameters, those in tables of tokens, segments and positions
     vocabulary: int
     dataset: str
     documents: int
     phases: tuple[PlannedPhase, ...]
-    text: int  # UTF-8 bytes of text in all rows that are read
+    text: int  # UTF-8 bytes in all rows that are read
     weights: int
     gradients: int
     optimizer: int
     activations: int  # of a micro-batch
-    checkpoints: int  # on the disk: of all that are kept, and the one that is being written; they are whole
-    machine: int | None  # what the device has
+    checkpoints: int  # on disk: those that are kept and the one being written, each of the whole model
+    machine: int | None  # memory of the device
 
     @property
     def steps(self) -> int:
-        """Of all phases."""
+        """Steps of all phases."""
         return self.phases[-1].end_step
 
     @property
     def tokens(self) -> int:
-        """Places in all rows that are read."""
+        """Positions in all rows that are read."""
         return sum(phase.steps * phase.batch_rows * phase.length for phase in self.phases)
 
     @property
     def epochs(self) -> dict[str, float]:
-        """By source, times that its text is read in all phases."""
-        found: dict[str, float] = {}
-        for of in (source for phase in self.phases for source in phase.sources):
-            found[of.source] = found.get(of.source, 0.0) + (of.epochs or 0.0)
-        return found
+        """The times that the text of each source is read, over all phases."""
+        epochs: dict[str, float] = {}
+        for figures in (source for phase in self.phases for source in phase.sources):
+            epochs[figures.source] = epochs.get(figures.source, 0.0) + (figures.epochs or 0.0)
+        return epochs
 
     @property
     def memory(self) -> int:
-        """All of it."""
+        """Memory that a process needs."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     @property
     def fits(self) -> bool:
-        """Whether the device has as much memory, as far as that is known."""
+        """Whether the device has enough memory, as far as is known."""
         return self.machine is None or self.memory <= self.machine
 
 
 def plan(job: Job, model: Model, processes: int = 1) -> Plan:
-    """What the job would take with this model."""
+    """Compute what the job needs with this model."""
     config, feed = job.config, job.course.last
     weights = 4 * parameters(model)
     optimizer = int(_MOMENTS[config.train.optimizer] * weights)
@@ -107,18 +107,18 @@ def plan(job: Job, model: Model, processes: int = 1) -> Plan:
 
 
 def lines(planned: Plan) -> list[str]:
-    """For a person."""
+    """Format a plan for people."""
     config, epochs = planned.config, planned.epochs.values()
-    told = [f"data    {planned.dataset}: {planned.documents:,} documents"]
+    rows = [f"data    {planned.dataset}: {planned.documents:,} documents"]
     for phase in planned.phases:
         until = f", up to step {phase.end_step:,}" if len(planned.phases) > 1 else ""
-        told.append(f"rows    {phase.rows:,} of {phase.length} tokens, {phase.batch_rows:,} a step{until}")
-        for of in phase.sources:
-            shares = f"{of.padding_share or 0:.1%} padding, {of.cropped_share or 0:.1%} cropped"
-            drawn = f"{of.draws or 0:,} are drawn, {of.tokens or 0:,} tokens, {of.epochs or 0:,.2f} epochs"
-            told.append(f"        {of.source}: {of.rows:,} rows, {shares}; {drawn}")
+        rows.append(f"rows    {phase.rows:,} of {phase.length} tokens, {phase.batch_rows:,} a step{until}")
+        for source in phase.sources:
+            shares = f"{source.padding_share or 0:.1%} padding, {source.cropped_share or 0:.1%} cropped"
+            drawn = f"{source.draws or 0:,} drawn, {source.tokens or 0:,} tokens, {source.epochs or 0:,.2f} epochs"
+            rows.append(f"        {source.source}: {source.rows:,} rows, {shares}; {drawn}")
     return [
-        *told,
+        *rows,
         f"model   {config.model.family}, {planned.parameters:,} parameters, {planned.embeddings:,} of them outside the layers, "
         f"vocabulary {planned.vocabulary:,}",
         f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {_bytes(planned.text)} of text, "
@@ -126,8 +126,8 @@ def lines(planned: Plan) -> list[str]:
         f"memory  {_bytes(planned.memory)}: weights {_bytes(planned.weights)}, "
         f"gradients {_bytes(planned.gradients)}, {config.train.optimizer} {_bytes(planned.optimizer)}, "
         f"activations {_bytes(planned.activations)}"
-        + ("" if planned.machine is None else f"; there are {_bytes(planned.machine)}")
-        + ("" if planned.fits else f", too few: {_advice(config)}"),
+        + ("" if planned.machine is None else f" of {_bytes(planned.machine)}")
+        + ("" if planned.fits else f", too little: {_advice(config)}"),
         f"disk    {_bytes(planned.checkpoints)} for checkpoints in {config.run.out}",
     ]
 
@@ -145,29 +145,30 @@ def _phase(phase: Phase) -> PlannedPhase:
 
 
 def refuse_if_too_large(planned: Plan) -> None:
-    """Raise TrainingError, naming the number to lower, when the run cannot fit: Linux would kill it without a word."""
+    """Raise TrainingError, naming the numbers to change, if the run cannot fit: Linux would kill it without a message."""
     if planned.fits:
         return
     assert planned.machine is not None
-    needed = f"{_bytes(planned.memory)} of memory, {_bytes(planned.activations)} of them for activations"
+    needed = f"{_bytes(planned.memory)} of memory, {_bytes(planned.activations)} of it for activations"
     raise TrainingError(
-        f"{planned.config.run.out}: needs about {needed}, and there are {_bytes(planned.machine)}; {_advice(planned.config)}"
+        f"{planned.config.run.out}: needs about {needed}; the machine has {_bytes(planned.machine)}: {_advice(planned.config)}"
     )
 
 
 def does_not_fit(error: BaseException, config: PretrainConfig) -> str | None:
-    """What to do about an error of torch that says that memory is at its end; None for another error."""
-    said = str(error)
-    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in said:
+    """Return what to do about an error that memory is exhausted; None for any other error."""
+    message = str(error)
+    # on a CPU, torch raises a bare RuntimeError that only its text tells apart
+    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in message:
         return None
-    return f"out of memory; {_advice(config)} ({said.splitlines()[0] if said else type(error).__name__})"
+    return f"out of memory; {_advice(config)} ({message.splitlines()[0] if message else type(error).__name__})"
 
 
 def no_space(error: BaseException) -> str | None:
-    """What to do about an error that says that a disk is full, or a quota or a limit reached; None for another error."""
+    """Return what to do about an error that a disk is full, or a quota or a limit reached; None for any other error."""
     if not isinstance(error, OSError) or error.errno not in _FULL:
         return None
-    return f"cannot write ({error}); what is saved is whole: free some space, and the same command goes on from there"
+    return f"cannot write ({error}); what is saved is whole: free some space, and run the same command to resume"
 
 
 def _advice(config: PretrainConfig) -> str:
@@ -180,9 +181,9 @@ def _advice(config: PretrainConfig) -> str:
 
 
 def _activations(config: PretrainConfig, feed: Feed, model: Model, processes: int) -> int:
-    """Bytes that the forward pass of a micro-batch leaves for the backward pass.
+    """Return the bytes that the forward pass of a micro-batch keeps for the backward pass.
 
-    Measured on one and on two rows, on the CPU, and drawn out to all: each row takes as much as the next.
+    Measured with one and two rows on the CPU, and extrapolated: every further row takes the same.
     """
     rows = -(-feed.batch_rows // (processes * config.train.accumulate))
     one, two = (_kept(config, model, feed.batch(0, 0, count)) for count in (1, min(2, feed.batch_rows)))
@@ -190,7 +191,7 @@ def _activations(config: PretrainConfig, feed: Feed, model: Model, processes: in
 
 
 def _kept(config: PretrainConfig, model: Model, examples: Examples) -> int:
-    """Bytes that are kept for the backward pass over these examples."""
+    """Measure the bytes that are kept for the backward pass over these examples."""
     kept: dict[int, int] = {}
     own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
     alive: list[torch.Tensor] = []  # so that no two storages have the same address

@@ -1,6 +1,7 @@
 """Pretrain a model on a tokens dataset: `corpusmill pretrain configs/pretrain/gpt_demo.toml`.
 
-The same command goes on after a crash, a kill or Ctrl-C, and only reports when the run is finished.
+The same command resumes the run after a crash, a kill or Ctrl-C, and only reports once the run is finished. For torchrun, the
+module is a program: `torchrun --nproc-per-node 8 -m training.run.pretrain CONFIG`.
 """
 
 import argparse
@@ -34,28 +35,28 @@ VALIDATION = "validation"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a finished run came to. Losses are nats per target, over the same rows of the validation split."""
+    """The results of a finished run. Losses are nats per target, over the same rows of the validation split."""
 
     out: str
     steps: int
-    tokens: int  # that were read
-    bytes: int  # UTF-8, of the text that was seen
+    tokens: int  # read
+    bytes: int  # UTF-8, of the text that was read
     first_validation_loss: float
     last_validation_loss: float
     best_validation_loss: float
     unigram_entropy: float
-    first_bits_per_byte: float | None  # of causal_lm
+    first_bits_per_byte: float | None  # for causal_lm
     last_bits_per_byte: float | None
-    skipped: int  # updates
+    skipped: int  # skipped updates
     sample: str
 
 
 def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_run: bool = False) -> Report | None:
-    """Train what the config says, or go on with it, and report; with `dry_run`, only say what would be trained.
+    """Train or resume the run of a config and return its report; with `dry_run`, only print the plan and return None.
 
-    Started by torchrun, this is one of its processes; only the first one reports. Raises ValueError (ConfigError,
+    Started by torchrun, this is one of its processes; only the first returns a report. Raises UserError (ConfigError,
     DatasetError, FeedError, CheckpointError, TrainingError, SpikeError) with one line that names the file or field and the fix;
-    SystemExit with 143 or 130 after SIGTERM or SIGINT, when the run is saved.
+    SystemExit with 143 or 130 after SIGTERM or SIGINT, once the run is saved.
     """
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
@@ -85,7 +86,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
 
 
 def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
-    """The job; the first process builds what is missing of row indexes, the others then find it."""
+    """Return the job; the first process builds missing row indexes before the others open them."""
     if world.rank:
         world.barrier()
         return prepare_job(config, device, world)
@@ -122,9 +123,9 @@ def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
 
 
 def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
-    """Open the rows of both splits and put together what the loop needs.
+    """Open the rows of both splits and assemble what the loop needs.
 
-    Raises ValueError, as `open_feed`, for data that cannot be trained on.
+    Raises UserError, as `open_feed`, for data that cannot be trained on.
     """
     folder = config.data.rows or Path(config.run.out) / "rows"
     config = with_steps(config, folder)

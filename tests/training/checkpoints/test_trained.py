@@ -56,14 +56,14 @@ def test_weights_of_another_model_are_named(tmp_path: Path, tokenizer: Tokenizer
         loaded({name: tensor for name, tensor in weights.items() if name != "norm.bias"})
     with pytest.raises(CheckpointError, match=r"the weight norm\.bias has the shape \(9,\), this model's \(8,\)"):
         loaded(weights | {"norm.bias": torch.zeros(9)})
-    with pytest.raises(CheckpointError, match=r"has a weight norm\.gain that the model has not"):
+    with pytest.raises(CheckpointError, match=r"has a weight norm\.gain that the model lacks"):
         loaded(weights | {"norm.gain": torch.zeros(8)})
 
 
 @pytest.mark.parametrize("facts", [{}, {"family": "rnn", "shape": {}}, {"family": "gpt", "shape": {"layers": 1}}, None])
 def test_a_checkpoint_that_does_not_say_its_model_is_refused(tmp_path: Path, tokenizer: Tokenizer, facts: object) -> None:
     path = checkpoint.save(tmp_path, 0, Content({"model": {}}, {"model": facts}), keep=1)
-    with pytest.raises(CheckpointError, match=r"step-00000000: does not say which model it is of"):
+    with pytest.raises(CheckpointError, match=r"step-00000000: does not describe its model"):
         trained.load(path)
 
 

@@ -436,14 +436,14 @@ def test_masks_are_filled_from_the_command_line(tokenizer: Tokenizer, tmp_path: 
 def test_impossible_command_lines_are_refused(tokenizer: Tokenizer, tmp_path: Path) -> None:
     gpt, bert = saved("gpt", tokenizer, tmp_path / "gpt"), saved("bert", tokenizer, tmp_path / "bert")
     for arguments, message in (
-        ([gpt, "--beams", "2", "--temperature", "0.7"], "--temperature: a search with --beams draws nothing"),
-        ([gpt, "--beams", "2", "--top-p", "0.7"], "--top-p: a search with --beams draws nothing"),
-        ([gpt, "--length-penalty", "0.7"], "--length-penalty: is of a search; give --beams, too"),
+        ([gpt, "--beams", "2", "--temperature", "0.7"], "--temperature: a search with --beams does not draw"),
+        ([gpt, "--beams", "2", "--top-p", "0.7"], "--top-p: a search with --beams does not draw"),
+        ([gpt, "--length-penalty", "0.7"], "--length-penalty: applies to a search; give --beams, too"),
         ([gpt, "--top-p", "1.7"], "top_p: must be more than 0 and at most 1"),
         ([gpt, "--tokens", "0"], "tokens: must be 1 or more"),
         ([gpt, "--number", "0"], "number: must be 1 or more"),
         ([gpt, "--prompt", "old " * 70], "the model 64 positions"),
-        ([bert, "--top-k", "3"], "--top-k: BERT fills masks, and draws and searches nothing"),
+        ([bert, "--top-k", "3"], "--top-k: BERT fills masks, without draws or a search"),
         ([bert, "--number", "0", "--prompt", "[MASK]"], "best: must be 1 or more"),
         ([bert], r"'the old' has no mask to fill; write \[MASK\]"),
     ):

@@ -48,7 +48,7 @@ def test_epochs_and_tokens_are_said_by_source(tiny_config: Path) -> None:
     assert {of.source: of.draws for of in phase.sources} == {"books": 60, "wiki": 35}  # whole rows of 60.98 and 35.02
     told = "\n".join(lines(found))
     assert "model   gpt, 11,648 parameters" in told and "train   12 steps: 1,536 tokens at most" in told
-    assert "\nrows    403 of 16 tokens, 8 a step\n        books: 256 rows, " in told and "60 are drawn, " in told
+    assert "\nrows    403 of 16 tokens, 8 a step\n        books: 256 rows, " in told and "60 drawn, " in told
 
 
 def test_every_phase_is_said_and_epochs_add_up(tiny_config: Path) -> None:
