@@ -146,7 +146,7 @@ def stepper(path: Path, changed: tuple[str, ...]) -> Callable[[], int]:
     feed = job.course.last
     learning = start(job, make(config.model.shape(feed.dataset.tokenizer.size, config.positions), settings.seed), device, World())
     batch = feed.batch(0)
-    return lambda: int(update(job, learning, feed, device, World(), 0, [batch])["batch_tokens"])
+    return lambda: update(job, learning, feed, device, World(), 0, [batch]).tokens
 
 
 def report(done: Sequence[Ablation], rates: dict[str, float], steps: int) -> None:
