@@ -185,3 +185,31 @@ def test_an_empty_record_batch_is_no_run(tmp_path: Path) -> None:
 def test_a_remote_shard_is_refused() -> None:
     with pytest.raises(ShardError, match=r"gs://b/u\.arrow: shards are mapped into memory; copy the dataset to a disk"):
         shards.open_part("gs://b", described(), part(TABLE, "u.arrow"))
+
+
+@pytest.mark.parametrize("offsets", [[-1, 3, 3, 6], [0, 3, 3, 7], [0, 4, 3, 6]])
+def test_offsets_are_checked_without_pyarrow_too(offsets: list[int]) -> None:
+    """pyarrow refuses the first two when a batch is validated; no array is read outside even if it did not."""
+    column = lists(np.arange(6, dtype=np.uint16), offsets)
+    with pytest.raises(pa.ArrowInvalid, match="the offsets of column tokens do not ascend within its 6 values"):
+        shards._list({"tokens": column}, "tokens")  # type: ignore[arg-type]
+    values, edges = shards._list({"tokens": lists(np.arange(6, dtype=np.uint16), [0, 2, 2, 6])}, "tokens")  # type: ignore[arg-type]
+    assert (values.tolist(), edges.tolist()) == ([0, 1, 2, 3, 4, 5], [0, 2, 2, 6])
+
+
+def test_a_changed_token_is_found_only_where_hashes_are_compared(tmp_path: Path) -> None:
+    uri = str(tmp_path)
+    made, one = written(tmp_path, {}, rows=3)
+    content = bytearray((tmp_path / "u.arrow").read_bytes())
+    place = content.index(np.arange(6, dtype=np.uint16).tobytes())
+    content[place] = 7
+    (tmp_path / "u.arrow").write_bytes(content)
+    for runs in (shards.open_part(uri, made, one), shards.open_stream(uri, made, "train", "books")):
+        assert runs[0].tokens.tolist() == [7, 1, 2, 3, 4, 5]
+    assert len(list(shards.runs_of(uri, made, "train", "books"))) == 1
+    for verified in (
+        lambda: shards.open_part(uri, made, one, verify=True),
+        lambda: shards.open_stream(uri, made, "train", "books", verify=True),
+    ):
+        with pytest.raises(ShardError, match=r"u\.arrow: its sha256 is not the manifest's"):
+            verified()
