@@ -1,7 +1,9 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import fasttext
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -119,3 +121,69 @@ def test_features_of_real_pages_keep_most_of_the_text() -> None:
     shares = [len(words) / min(len(text), quality.PREFIX_CHARACTERS) for words, text in zip(kept, rows, strict=True)]
     assert len(rows) == 249
     assert np.median(shares) > 0.9
+
+
+def test_the_model_is_trained_with_these_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    original = fasttext.train_supervised
+
+    def train(**numbers: Any) -> Any:
+        lines = Path(numbers.pop("input")).read_text(encoding="utf-8").splitlines()
+        given.append(numbers | {"lines": lines})
+        path = tmp_path / "examples.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return original(input=str(path), **numbers)
+
+    monkeypatch.setattr(fasttext, "train_supervised", train)
+    words = pa.array(["a b a", "c d c", "a d c"] * 2)
+    quality.train(words, np.array([True, False, True] * 2), tmp_path / "m.bin", seed=3)
+    expected = {"dim": 16, "epoch": 5, "lr": 0.2, "wordNgrams": 2, "bucket": 2**17, "loss": "softmax", "thread": 1, "seed": 3}
+    assert given[0] == expected | {
+        "verbose": 0,
+        "minCount": 3,
+        "lines": ["__label__curated a b a", "__label__crawl c d c", "__label__curated a d c"] * 2,
+    }
+    assert quality.PREFIX_CHARACTERS == 2000
+
+
+@pytest.mark.parametrize(("examples", "least"), [(7999, 3), (8000, 4)])
+def test_rare_words_are_left_out_in_proportion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: int, least: int
+) -> None:
+    given: list[int] = []
+    original = fasttext.train_supervised
+    monkeypatch.setattr(fasttext, "train_supervised", lambda **n: given.append(n["minCount"]) or original(**n))
+    quality.train(pa.array(["a b"] * examples), np.arange(examples) % 2 == 0, tmp_path / "m.bin", seed=1)
+    assert given == [least]
+
+
+class _Model:
+    """A model that says of one word that it is curated, of another that it is crawl, each with the share after it."""
+
+    def predict(self, words: list[str], k: int) -> tuple[list[list[str]], list[list[float]]]:
+        assert k == 1
+        answers = [word.split() or ["crawl", "1"] for word in words]
+        return [[f"__label__{label}"] for label, _ in answers], [[float(share)] for _, share in answers]
+
+
+def test_a_score_is_the_probability_of_the_curated_class_within_0_and_1() -> None:
+    words = pa.array(["curated 0.75", "crawl 0.75", "curated 1.00001", "crawl 1.00001", "", "crawl 0.5"])
+    scores = quality._scores(_Model(), words)
+    assert scores.dtype == np.float32 and scores.tolist() == [0.75, 0.25, 1.0, 0.0, 0.0, 0.5]
+
+
+def test_strongest_words_are_in_order_and_as_many_as_wanted(model: Path) -> None:
+    every = quality.strongest_words(model, count=1000)
+    assert every["curated"] == every["crawl"][::-1]
+    assert set(every["crawl"]) == set(PROSE.split()) | set(SHOP.split())
+    assert quality.strongest_words(model)["crawl"] == every["crawl"][:25]
+    assert quality.strongest_words(model, count=2) == {"crawl": every["crawl"][:2], "curated": every["curated"][:2]}
+
+
+def test_the_area_of_unequal_classes_with_ties() -> None:
+    scores, positive = np.array([0.1, 0.2, 0.2, 0.3, 0.3, 0.9]), np.array([False, True, False, True, False, False])
+    pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
+    assert quality.area_under_curve(scores, positive) == sum(pairs) / len(pairs) == 0.5
+    for one_class in (np.array([True]), np.array([False])):
+        with pytest.raises(ValueError, match="needs both classes"):
+            quality.area_under_curve(np.array([0.1]), one_class)

@@ -10,6 +10,7 @@ from examples import many
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, table
 from pipelines.text.judgement.repetition import DUPLICATE, TOP, measure
 
 
@@ -86,3 +87,42 @@ def test_nothing_to_measure() -> None:
 def test_a_slice_is_measured_like_its_copy() -> None:
     texts = pa.array(["a a a a", "b b b", "c d c d c d"])
     assert measure(texts.slice(1)).top.tolist() == measure(texts).top[1:].tolist()
+
+
+def tokens_in_any_script(text: str) -> tuple[list[str], int]:
+    """Tokens as `begins_token` says, one character after the other; how many have a letter of a script without spaces."""
+    tokens: list[str] = []
+    has_alnum = has_spaceless = False
+    spaceless = 0
+    for character in text:
+        bits = int(table()[ord(character)])
+        is_alnum, is_spaceless = bool(bits & (LETTER | DIGIT)), bool(bits & SPACELESS)
+        if tokens and tokens[-1] and (bits & BLANK or (has_alnum if is_spaceless else has_spaceless and is_alnum)):
+            tokens.append("")
+        if bits & BLANK:
+            continue
+        if not tokens or not tokens[-1]:
+            tokens, has_alnum, has_spaceless = tokens or [""], False, False
+        tokens[-1] += character
+        spaceless += is_spaceless and not has_spaceless
+        has_alnum, has_spaceless = has_alnum or is_alnum, has_spaceless or is_spaceless
+    return [token for token in tokens if token], spaceless
+
+
+PARTS = ["天", "地", "玄黃", "。", "ก", "\u0e34", "\u3099", "ー", "word", "w", "1", "»", " ", "\n", "天地玄黃。"]
+
+
+@many
+@given(st.lists(st.sampled_from(PARTS), max_size=150), st.integers(0, 3))
+def test_ngrams_are_longer_where_most_tokens_are_of_a_script_without_spaces(parts: list[str], words: int) -> None:
+    text = "".join(parts) + " word 1" * words
+    tokens, spaceless = tokens_in_any_script(text)
+    stretch = (lambda n: (3 * n + 1) // 2) if 2 * spaceless > len(tokens) else (lambda n: n)
+    got = measure(pa.array(["before", text]))
+    assert got.top[1].tolist() == [top(tokens, stretch(n)) for n in TOP]
+    assert got.duplicate[1].tolist() == [duplicate_ngrams(tokens, stretch(n)) for n in DUPLICATE]
+
+
+def test_half_of_the_tokens_in_such_a_script_are_not_most() -> None:
+    assert measure(pa.array(["天 a b 地 天 a b 地"])).top[0, 0] == 4 / 8  # pairs; threes if two more were Chinese
+    assert measure(pa.array(["天 a 黃 地 天 a 黃 地"])).top[0, 0] == 6 / 8
