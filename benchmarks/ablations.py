@@ -55,15 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300, help="of each run")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each config, with different initial weights")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="turns of each config in which its speed is measured")
     parser.add_argument("--only", help="names of configs with commas between them; the baseline is always there")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all configs")
     given = parser.parse_args(arguments)
     paths = chosen(given.only)
-    need_corpus(load(paths[0]))
-    shutil.rmtree(OUT, ignore_errors=True)
     changed = (*given.set, f'data.rows="{OUT / "rows"}"')  # rows are indexed once for all
+    need_corpus(load(paths[0], changed))
+    shutil.rmtree(OUT, ignore_errors=True)
     done = [ablation(path, given.steps, given.seeds, changed) for path in paths]
-    report(done, speeds(paths, changed), given.steps)
+    report(done, speeds(paths, changed, given.rounds), given.steps)
 
 
 def chosen(only: str | None) -> list[Path]:
@@ -96,7 +97,7 @@ def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ab
         began = time.monotonic()
         try:
             with logged():
-                found = pretrain(path, (*changed, *overrides(path.stem, steps, seed)))
+                found = pretrain(path, (*overrides(path.stem, steps, seed), *changed))
         except SpikeError as error:  # a loss that is no number any more is a result here
             diverged.append(str(error))
             said = f"diverged: {error}"
@@ -107,7 +108,7 @@ def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ab
             bits.append(found.last_bits_per_byte)
             said = f"validation loss {found.last_validation_loss:.4f}"
         print(f"{path.stem}, seed {seed}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
-    config = load(path)
+    config = load(path, changed)
     count = parameters(make(config.model.shape(vocabulary(config), config.positions), 1))
     return Ablation(path.stem, count, tuple(losses), fmean(bits) if bits else float("nan"), tuple(diverged))
 
@@ -125,11 +126,11 @@ def logged() -> Generator[None]:
         yield
 
 
-def speeds(paths: Sequence[Path], changed: tuple[str, ...]) -> dict[str, float]:
+def speeds(paths: Sequence[Path], changed: tuple[str, ...], rounds: int) -> dict[str, float]:
     """Tokens per second of whole training steps: the configs take turns, each one's best turn counts."""
     steps = {path.stem: stepper(path, changed) for path in paths}
     best: dict[str, float] = {}
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         for name, step in steps.items():
             began, tokens = time.perf_counter(), sum(step() for _ in range(STEPS_PER_ROUND))
             if turn:  # the first warms up

@@ -45,20 +45,22 @@ text_bytes_per_unit = 16_777_216
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=500, help="of HTML")
+    parser.add_argument("--megabytes", type=float, default=500, help="of HTML")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="a WARC file of HTML pages, which are repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for both builds")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-build")
     arguments = parser.parse_args()
-    if not PAGES.exists():
-        sys.exit(f"this benchmark reads {PAGES}, which does not lie beside this checkout")
+    if not arguments.pages.exists():
+        sys.exit(f"{arguments.pages} is not there; --pages names a WARC file of HTML pages")
     shutil.rmtree(arguments.folder, ignore_errors=True)
-    html_bytes = write_copies(arguments.folder / "pages", arguments.megabytes * 10**6)
+    html_bytes = write_copies(arguments.pages, arguments.folder / "pages", int(arguments.megabytes * 10**6))
     config = arguments.folder / "bench.toml"
     config.write_text(CONFIG.format(root=arguments.folder / "pages"))
 
-    timed = build(config, arguments.folder / "timed", workers=2)
+    timed = build(config, arguments.folder / "timed", arguments.set, workers=2)
     profile = arguments.folder / "stacks.txt"
     spy = [
-        sys.executable.replace("python", "py-spy"),
+        str(Path(sys.executable).parent / "py-spy"),
         "record",
         "--rate",
         "100",
@@ -68,15 +70,14 @@ def main() -> None:
         str(profile),
         "--",
     ]
-    spy[0] = str(Path(sys.executable).parent / "py-spy")
-    build(config, arguments.folder / "profiled", workers=1, prefix=spy)
+    build(config, arguments.folder / "profiled", arguments.set, workers=1, prefix=spy)
     report(timed, arguments.folder / "timed", html_bytes, shares(profile))
 
 
-def write_copies(folder: Path, wanted_bytes: int) -> int:
+def write_copies(pages: Path, folder: Path, wanted_bytes: int) -> int:
     """Copies of the real pages, a WARC a copy; returns the bytes of HTML."""
     folder.mkdir(parents=True)
-    originals = list(read_pages())
+    originals = list(read_pages(pages))
     written = copy = 0
     while written < wanted_bytes:
         with (folder / f"copy-{copy:03}.warc").open("wb") as target:
@@ -88,9 +89,9 @@ def write_copies(folder: Path, wanted_bytes: int) -> int:
     return written
 
 
-def read_pages() -> Iterator[tuple[str, bytes]]:
+def read_pages(pages: Path) -> Iterator[tuple[str, bytes]]:
     """URL and HTTP message body of every page."""
-    with PAGES.open("rb") as stream:
+    with pages.open("rb") as stream:
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):
             yield record.headers["WARC-Target-URI"], record.reader.read()
 
@@ -124,9 +125,10 @@ def warc_record(number: str, url: str, body: bytes) -> bytes:
     return head.encode() + message + b"\r\n\r\n"
 
 
-def build(config: Path, out: Path, *, workers: int, prefix: list[str] | None = None) -> dict[str, float]:
+def build(config: Path, out: Path, changes: list[str], *, workers: int, prefix: list[str] | None = None) -> dict[str, float]:
     """Run the command line; seconds by dataset."""
     command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out), "--workers", str(workers)]
+    command += [word for change in changes for word in ("--set", change)]
     subprocess.run([*(prefix or []), *command], check=True, cwd=ROOT, env=os.environ | {"GX_ANALYTICS_ENABLED": "false"})
     lines = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]
     return {line["dataset"]: line["seconds"] for line in lines}

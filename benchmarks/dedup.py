@@ -50,8 +50,8 @@ class Run:
 
 def main() -> None:
     arguments = parsed()
-    if not BOOKS.exists():
-        sys.exit(f"this benchmark reads {BOOKS}, which does not lie beside this checkout")
+    if not arguments.books.exists():
+        sys.exit(f"{arguments.books} is not there; --books names a folder of novels as text files")
     shutil.rmtree(arguments.folder, ignore_errors=True)
     arguments.folder.mkdir(parents=True)
     small = Size(arguments, arguments.documents)
@@ -74,6 +74,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=34_000)
     parser.add_argument("--large", type=int, default=340_000, help="documents of the large size; 0 leaves it out")
+    parser.add_argument("--books", type=Path, default=BOOKS, help="a folder of novels as text files")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--full-datatrove", action="store_true", help="run datatrove at the large size, too (about half an hour)")
     parser.add_argument("--no-peers", action="store_true", help="corpusmill alone")
@@ -95,7 +96,7 @@ class Size:
         self.folder = arguments.folder / str(documents)
         self.input = self.folder / "in"
         start = time.perf_counter()
-        self.planted = dedup_corpus.write(BOOKS, self.input, documents)
+        self.planted = dedup_corpus.write(arguments.books, self.input, documents)
         say(f"{documents:,} documents written, {self.planted:,} of them planted ({time.perf_counter() - start:.0f} s)")
 
     def ours(self, name: str) -> Run:

@@ -74,16 +74,18 @@ class Result:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--data", type=Path, default=DATA, help="a folder of real inputs; without it, the demo's sample is read")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pieces of the models")
     parser.add_argument("--only", help="a model, such as bpe-16000")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-encode")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    texts = interleaved(groups())
+    texts = interleaved(groups(arguments.data))
     size = sum(len(text.encode()) for text in texts)
     say(f"{len(texts):,} documents, {size / 1e6:.1f} MB")
     results = [
         measure(model(arguments.folder, kind, pieces, texts), texts, arguments, pieces)
-        for pieces in SIZES
+        for pieces in arguments.sizes
         for kind in KINDS
         if arguments.only in (None, f"{kind}-{pieces}")
     ]
@@ -93,25 +95,25 @@ def main() -> None:
 # Text
 
 
-def groups() -> list[list[str]]:
+def groups(data: Path) -> list[list[str]]:
     """Documents by kind of text."""
-    if DATA.is_dir():
-        return [group for group in map(list, map(documents, _real())) if group]
+    if data.is_dir():
+        return [group for group in map(list, map(documents, _real(data))) if group]
     sample = ROOT / "build" / "sample"
     if not sample.is_dir():
-        sys.exit(f"neither {DATA} nor {sample} is here; run: corpusmill sample build/sample")
+        sys.exit(f"neither {data} nor {sample} is here; run: corpusmill sample build/sample")
     folders = sorted({path.parent for path in sample.rglob("*") if path.is_file()})
     return [group for group in (list(documents(sorted(f.glob("*.*")))) for f in folders) if group]
 
 
-def _real() -> Iterator[list[Path]]:
-    for folder in sorted((DATA / "books").iterdir()):
+def _real(data: Path) -> Iterator[list[Path]]:
+    for folder in sorted((data / "books").iterdir()):
         yield sorted(folder.iterdir())
-    for path in sorted((DATA / "wikipedia").glob("*wiki*.xml*")):
+    for path in sorted((data / "wikipedia").glob("*wiki*.xml*")):
         yield [path]
-    yield sorted((DATA / "langid" / "sentences").iterdir())
-    yield [DATA / "lm" / "wikitext-2-raw-valid.txt", DATA / "dedup" / "articles_1000.train"]
-    yield [DATA / "extraction" / "truth.jsonl"]
+    yield sorted((data / "langid" / "sentences").iterdir())
+    yield [data / "lm" / "wikitext-2-raw-valid.txt", data / "dedup" / "articles_1000.train"]
+    yield [data / "extraction" / "truth.jsonl"]
 
 
 def documents(paths: list[Path]) -> Iterator[str]:
@@ -248,7 +250,7 @@ def report(results: list[Result], size: int) -> None:
     print(f"a cache of words takes {Encoder.cache_bytes / 2**20:.0f} MiB; peak of this process {int(peak) / 1024:,.0f} MiB")
     for result in results:
         ours = result.encoders["corpusmill"]
-        name = f"encode_{result.kind}_{result.size // 1000}k_vs"
+        name = f"encode_{result.kind}_{result.size / 1000:g}k_vs"
         goals = {"SentencePiece": ">=5" if result.kind == "bpe" else ">=1.5", "tokenizers": ">=3"}
         for peer, goal in goals.items():
             theirs = result.encoders[peer]

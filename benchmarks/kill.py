@@ -27,7 +27,7 @@ from training.checkpoints import store as checkpoint
 from training.run.progress import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-OUT = ROOT / "build" / "bench-kill"
+OUT = Path("build") / "bench-kill"
 CONFIG = ROOT / "configs" / "pretrain" / "gpt_demo.toml"
 EXACT = ("step", "loss", "loss_z", "gradient_norm", "gradient_norm_z", "learning_rate", "tokens", "bytes", "validation_loss")
 RESTART_S = 300  # longest that a start may take to come to a step
@@ -81,7 +81,7 @@ def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
 def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":
     """What the process prints goes to a log beside the runs."""
     with (OUT / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(run, cwd=ROOT, stdout=log, stderr=log)
+        return subprocess.Popen(run, stdout=log, stderr=log)
 
 
 def finish(run: Sequence[str], name: str) -> None:

@@ -146,7 +146,7 @@ def sides(family: str, layers: int) -> tuple[Side, Side]:
 
 def adamw(model: nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a training with the usual settings."""
-    (made,) = optimizers(model, TrainSection(learning_rate=1e-4), BATCH)
+    (made,) = optimizers(model, TrainSection(steps=1, learning_rate=1e-4), BATCH)
     return made
 
 

@@ -120,7 +120,7 @@ def stepper(case: Case, model: Model, options: argparse.Namespace) -> Callable[[
     function = forward(model, device, {term: count * parts for term, count in case.counts(rows).items()})
     if options.mode != "none":
         function = torch.compile(function, fullgraph=True, mode=None if options.mode == "default" else options.mode)
-    (optimizer,) = optimizers(model, TrainSection(learning_rate=1e-4), rows)  # AdamW
+    (optimizer,) = optimizers(model, TrainSection(steps=1, learning_rate=1e-4), rows)  # AdamW
 
     def step(number: int) -> Tensor:
         total = torch.zeros((), device=device)

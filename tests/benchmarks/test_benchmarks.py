@@ -1,0 +1,135 @@
+"""Each benchmark runs at a tiny size to its RESULT lines; its figures mean nothing here."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import FIXTURES, ROOT
+
+from flows import drive
+from pipelines import config
+from pipelines.units.context import Context
+
+RESULT = re.compile(r"RESULT\t(\S+)\t([-+.e\d]+)\t([^\t]+)\t([^\t]+)")
+SMALL_MODEL = ("model.width=16", "model.heads=2", "model.layers=1", "rows.length=16", "data.batch_rows=4", "train.warmup_steps=0")
+
+
+def results(cwd: Path, script: str, *options: object) -> set[str]:
+    """Run a benchmark in a folder and return the names of its results."""
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, options)]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(command, cwd=cwd, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    found = [RESULT.fullmatch(line) for line in lines]
+    assert all(found), lines
+    return {match[1] for match in found if match}
+
+
+def sets(*changes: str) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
+
+
+@pytest.fixture(scope="session")
+def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with build/demo: the tiny corpus with a vocabulary of which every family can learn."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    out = Path(shutil.copytree(tiny.out, folder / "build" / "demo"))
+    families = json.dumps(["gpt", "bert", "bart", "t5"])
+    changes = (f'language.model="{language_model}"', "vocabularies.0.size=600", f"vocabularies.0.families={families}")
+    drive.build(Context(config.load(FIXTURES / "tiny.toml", changes), str(out)), gated=False)
+    return folder
+
+
+def test_every_benchmark_is_run_here() -> None:
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py"}
+    here = Path(__file__).read_text()
+    assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt", "bart", "t5"])
+def test_gpu(tmp_path: Path, family: str) -> None:
+    targets = ("--targets", 6) if family in ("bart", "t5") else ()
+    options = ("--device", "cpu", "--size", "demo", "--length", 16, "--rows", 2, "--steps", 1, "--mode", "none")
+    assert results(tmp_path, f"gpu/{family}.py", *options, *targets) == {f"gpu_{family}_demo"}
+
+
+def test_models(tmp_path: Path) -> None:
+    options = ("--rounds", 1, "--steps", 1, "--layers", 2, "--lockstep", 1, "--threads", 1)
+    families = ("bert", "gpt", "bart", "t5", "t5_spans")
+    names = {f"model_{family}_{figure}" for family in families for figure in ("vs_huggingface", "lockstep")}
+    assert results(tmp_path, "models.py", *options) == names
+
+
+def test_objectives(tmp_path: Path) -> None:
+    found = results(tmp_path, "objectives.py", "--tokens", 400_000, "--turns", 1, "--seconds", 0.001, "--folder", tmp_path / "b")
+    assert len([name for name in found if name.startswith("objective_")]) == 9
+    assert {name for name in found if "huggingface" in name} == {
+        f"masked_lm_{of}_vs_huggingface" for of in ("pieces", "pieces_of_tensors", "whole_words")
+    }
+
+
+def test_sampler(tmp_path: Path) -> None:
+    found = results(tmp_path, "sampler.py", "--rows", 1_000_000, "--batch-rows", 8, "--whole", 1000, "--peer", 1000)
+    assert len(found) == 7 and "sampler_mixture_of_20_rows_per_s" in found
+
+
+def test_dedup(tmp_path: Path) -> None:
+    """Its peers are left out: they are installed in an environment of their own (`make bench-dedup`)."""
+    (tmp_path / "books").mkdir()
+    words = " ".join(f"word{number * 7919 % 3001}" for number in range(6000))
+    (tmp_path / "books" / "novel.txt").write_text(words)
+    options = ("--documents", 60, "--large", 0, "--workers", 1, "--no-peers")
+    found = results(tmp_path, "dedup.py", *options, "--books", tmp_path / "books", "--folder", tmp_path / "out")
+    assert found == {"planted_found", "false_removals", "peak_mib_34k"}
+
+
+def test_encode(tmp_path: Path) -> None:
+    books = tmp_path / "data" / "books" / "en"
+    books.mkdir(parents=True)
+    for path in (FIXTURES / "tiny" / "books").glob("*.txt"):
+        shutil.copy(path, books)
+    for folder in ("wikipedia", "langid/sentences", "lm", "dedup", "extraction"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for name in ("lm/wikitext-2-raw-valid.txt", "dedup/articles_1000.train", "extraction/truth.jsonl"):
+        (tmp_path / "data" / name).touch()
+    options = ("--rounds", 1, "--sizes", 400, "--data", tmp_path / "data", "--folder", tmp_path / "out")
+    found = results(tmp_path, "encode.py", *options)
+    assert {f"encode_{kind}_0.4k_vs_sentencepiece" for kind in ("bpe", "unigram")} < found
+
+
+def test_build(tmp_path: Path, language_model: str) -> None:
+    article = "".join(f"<p>{line}</p>" for line in (FIXTURES / "tiny" / "books" / "orchard.txt").read_text().split("\n\n"))
+    body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + f"<html><body><article>{article}".encode()
+    head = "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://example.org/\r\nWARC-Record-ID: <urn:uuid:1>\r\n"
+    pages = tmp_path / "pages.warc"
+    pages.write_bytes(
+        f"{head}Content-Type: application/http\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n\r\n"
+    )
+    small = sets(f"language.model={language_model}", "vocabularies.0.size=400", "vocabularies.0.threads=1", "quality.rules=[]")
+    found = results(tmp_path, "build.py", "--megabytes", 0.02, "--pages", pages, "--folder", tmp_path / "out", *small)
+    assert found == {"build_html_mb_per_second", "documents_html_mb_per_second", "build_share_outside_text"}
+
+
+def test_ablations(four_families: Path) -> None:
+    options = ("--steps", 2, "--rounds", 1, "--only", "rotary", *sets(*SMALL_MODEL, "train.eval_rows=4", "train.threads=1"))
+    names = {"ablation_baseline_loss", "ablation_rotary_loss", "ablation_rotary_speed"}
+    assert results(four_families, "ablations.py", *options) == names
+
+
+def test_kill(four_families: Path) -> None:
+    options = ("--kills", 1, "--in-saves", 0, "--steps", 14, *sets(*SMALL_MODEL, "train.threads=1"))
+    assert results(four_families, "kill.py", *options) == {"kills", "kills_inside_a_save", "equal_runs"}
+
+
+def test_learning(four_families: Path) -> None:
+    changes = sets("train.threads=1", "train.eval_rows=4", "train.warmup_steps=0")
+    options = ("--only", "families", "--data", four_families / "none", "--bytes", 2000, *changes)
+    found = results(four_families, "learning.py", *options)
+    assert found == {f"families_{family}_loss" for family in ("gpt", "bert", "bart", "t5")}
