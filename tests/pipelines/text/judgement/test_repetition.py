@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 from examples import many
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, table
@@ -114,6 +114,7 @@ PARTS = ["天", "地", "玄黃", "。", "ก", "\u0e34", "\u3099", "ー", "word"
 
 @many
 @given(st.lists(st.sampled_from(PARTS), max_size=150), st.integers(0, 3))
+@example(["»", "天", "地", " ", "»", "天", "地"], 0)  # a mark before a letter is of its token
 def test_ngrams_are_longer_where_most_tokens_are_of_a_script_without_spaces(parts: list[str], words: int) -> None:
     text = "".join(parts) + " word 1" * words
     tokens, spaceless = tokens_in_any_script(text)
@@ -126,3 +127,8 @@ def test_ngrams_are_longer_where_most_tokens_are_of_a_script_without_spaces(part
 def test_half_of_the_tokens_in_such_a_script_are_not_most() -> None:
     assert measure(pa.array(["天 a b 地 天 a b 地"])).top[0, 0] == 4 / 8  # pairs; threes if two more were Chinese
     assert measure(pa.array(["天 a 黃 地 天 a 黃 地"])).top[0, 0] == 6 / 8
+
+
+def test_ngrams_of_every_length_have_a_table_of_their_own() -> None:
+    """A text of 36 words in which every four come twice, and no five: in one table for all lengths there would be no room."""
+    check(" ".join("00000100011001010011101011011111" + "0000"))
