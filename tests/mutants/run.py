@@ -124,15 +124,24 @@ def mutants(area: Area) -> list[Mutant]:
     for module in area.modules:
         tree = get_ast_from_path(ROOT / module)
         code, silent = (ROOT / module).read_text(), _silent_lines(ROOT / module)
+        lines = code.splitlines(keepends=True)
         for name in sorted(operator_names()):
             if name in SKIPPED_OPERATORS or get_operator(name).arguments():
                 continue
             operator = get_operator(name)()
             places = (place for node in ast_nodes(tree) for place in operator.mutation_positions(node))
             for occurrence, (start, _end) in enumerate(places):
-                if not any(first <= start < last for first, last in silent) and _can_be_made(code, name, occurrence):
+                is_silent = any(first <= start < last for first, last in silent) or _is_a_star(lines, name, start)
+                if not is_silent and _can_be_made(code, name, occurrence):
                     every.append(Mutant(area.name, module, name, occurrence, *start))
     return sorted(every, key=lambda m: (m.module, m.line, m.operator, m.occurrence))
+
+
+def _is_a_star(lines: Sequence[str], operator: str, start: tuple[int, int]) -> bool:
+    """Return True for the stars of signatures and calls, which cosmic-ray takes for operators: `f(*rows)` has nothing before it."""
+    line, column = start
+    before = "".join(lines[max(0, line - 9) : line - 1]) + lines[line - 1][:column]
+    return operator.startswith("core/ReplaceBinaryOperator") and before.rstrip()[-1:] in {*"([{,=:"}
 
 
 def _can_be_made(code: str, operator: str, occurrence: int) -> bool:
