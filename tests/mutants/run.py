@@ -138,7 +138,7 @@ def mutants(area: Area) -> list[Mutant]:
 
 
 def _is_a_star(lines: Sequence[str], operator: str, start: tuple[int, int]) -> bool:
-    """Return True for the stars of signatures and calls, which cosmic-ray takes for operators: `f(*rows)` has nothing before it."""
+    """Return True for the stars of signatures and calls, which cosmic-ray takes for operators (`f(*rows)`)."""
     line, column = start
     before = "".join(lines[max(0, line - 9) : line - 1]) + lines[line - 1][:column]
     return operator.startswith("core/ReplaceBinaryOperator") and before.rstrip()[-1:] in {*"([{,=:"}
