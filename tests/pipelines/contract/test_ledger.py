@@ -118,3 +118,9 @@ def test_one_document_or_character_between_two_steps_is_noticed(field: str, diff
     with pytest.raises(ConservationError, match=found):
         Ledger(lines={"read": first, "quality": second}).check()
     Ledger(lines={"read": first, "quality": first, "language": first}).check()
+
+
+@pytest.mark.parametrize("counts", [["empty"], "empty", 3, None])
+def test_counts_are_given_by_name(counts: object) -> None:
+    with pytest.raises(ValueError, match="documents_dropped"):
+        Line.model_validate({"documents_dropped": counts})

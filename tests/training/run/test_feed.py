@@ -418,7 +418,7 @@ def test_examples_of_tasks_alone_of_text_alone_and_of_both(place: Path) -> None:
         assert values.dtype == tasks[name].dtype == text[name].dtype
         assert np.array_equal(values[[0, 2]], tasks[name]) and np.array_equal(values[[1, 3]], text[name])
     assert opened.tasks is not None
-    assert np.array_equal(tasks["inputs"], opened.tasks[1](opened.tasks[0].gather(np.array([0, 39])))["inputs"])
+    assert np.array_equal(tasks["inputs"], opened.tasks.objective(opened.tasks.index.gather(np.array([0, 39])))["inputs"])
 
 
 def test_a_source_that_is_not_drawn_has_no_draws(place: Path) -> None:
@@ -434,9 +434,9 @@ def test_figures_of_a_task_are_its_examples(place: Path) -> None:
     figures = opened.figures()[-1]
     assert opened.tasks is not None
     assert (figures.source, figures.rows, figures.padding_share) == ("task:next", 40, None)
-    assert figures.cropped_share == opened.tasks[1].cropped(opened.tasks[0])["task:next"] / 40
+    assert figures.cropped_share == opened.tasks.objective.cropped(opened.tasks.index)["task:next"] / 40
     assert figures.draws == opened.sampler.draws(STEPS * BATCH_ROWS)[1] and figures.epochs == figures.draws / 40
-    assert figures.tokens == round(figures.draws * opened.tasks[0].streams[0].tokens / 40)
+    assert figures.tokens == round(figures.draws * opened.tasks.index.streams[0].tokens / 40)
 
 
 def test_tasks_follow_the_rows_and_are_mixed_by_their_examples(place: Path) -> None:
@@ -449,7 +449,7 @@ def test_tasks_follow_the_rows_and_are_mixed_by_their_examples(place: Path) -> N
         ("wiki", opened.index.streams[0].rows),
     ]
     weights = task_mixture(
-        {stream.source: float(stream.rows) for stream in opened.index.streams}, rows, opened.tasks[0].streams, 50, 1.0
+        {stream.source: float(stream.rows) for stream in opened.index.streams}, rows, opened.tasks.index.streams, 50, 1.0
     )
     (segment,) = opened.sampler.segments
     names = sorted(weights)
@@ -465,7 +465,7 @@ def test_the_identity_of_a_feed_is_this(place: Path) -> None:
         "tokens dataset": opened.dataset.fingerprint,
         "tokenizer": opened.dataset.tokenizer.sha256,
         "row index": opened.index.fingerprint,
-        "task index": opened.tasks[0].fingerprint,
+        "task index": opened.tasks.index.fingerprint,
         "sampler version": 1,
         "sources": ["books", "task:next", "wiki"],
         "mixture": manifest.fingerprint({"segments": [{"first_slot": 0, **quota}]})[:12],
