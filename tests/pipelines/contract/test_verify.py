@@ -18,10 +18,10 @@ from pipelines.units.parts import write_unit
 TEXTS = {"a": ["héllo", "xy", "z"], "b": ["four"]}  # "xy" is dropped: 3 documents of 10 characters stay
 
 
-def build(folder: Path, dataset: str = "documents/s") -> Manifest:
+def build(folder: Path, texts_of: dict[str, list[str]] = TEXTS) -> Manifest:
     """Two units of a source, and one of another."""
     sidecars = []
-    for name, texts in TEXTS.items():
+    for name, texts in texts_of.items():
         ids = [document_id("s", f"{name}/{i}") for i in range(len(texts))]
         constant = {"source": "s", "snapshot": "1", "origin": "o"}
         rows = documents_from({"id": ids, "work": ids, "text": texts} | {k: [v] * len(ids) for k, v in constant.items()})
@@ -31,7 +31,7 @@ def build(folder: Path, dataset: str = "documents/s") -> Manifest:
         sidecars.append(
             write_unit(str(folder), unit, [sift(batch, "quality", reasons.slice(at, 1)) for at, batch in enumerate(batches)])
         )
-    made = manifest.assemble(dataset, {"units": sorted(TEXTS)}, sidecars)
+    made = manifest.assemble("documents/s", {"units": sorted(texts_of)}, sidecars)
     manifest.write(str(folder), made)
     return made
 
@@ -145,3 +145,7 @@ def test_rows_of_an_arrow_part_without_texts_are_counted_and_other_files_are_has
     assert problems(tmp_path, made) == []
     found = verify(str(tmp_path))
     assert (found.parts, found.rows, found.bytes) == (2, 12, parts[0].bytes + 5)
+
+
+def test_texts_without_a_character_are_none(tmp_path: Path) -> None:
+    assert problems(tmp_path, build(tmp_path, {"a": ["", "abc", ""]})) == []

@@ -30,7 +30,7 @@ def test_phases_follow_each_other_with_rows_of_their_own(make: Callable[..., tup
     assert (lengths, [phase.feed.batch_rows for phase in course.phases]) == ([8, 12, 16], [16, 8, 8])
     assert course.steps == config.train.steps == 12 and course.last is course.phases[2].feed
     assert [course.phases.index(course.at(step)) for step in range(12)] == [0] * 3 + [1] * 2 + [2] * 7
-    for step in (-1, 12):
+    for step in (-1, 12, 13):
         with pytest.raises(AssertionError):
             course.at(step)
 
