@@ -3,29 +3,68 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from places import FIXTURES, ROOT
 
 from flows import drive
 from pipelines import config
 from pipelines.units.context import Context
+from training.models import loss
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries
 
 RESULT = re.compile(r"RESULT\t(\S+)\t([-+.e\d]+)\t([^\t]+)\t([^\t]+)")
 SMALL_MODEL = ("model.width=16", "model.heads=2", "model.layers=1", "rows.length=16", "data.batch_rows=4", "train.warmup_steps=0")
 
 
+class Here:
+    """Runs a benchmark in this process, where torch and transformers are imported already."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]) -> None:
+        self._folder, self._patch, self._capture = folder, patch, capture
+
+    def results(self, script: str, *options: object) -> set[str]:
+        path = ROOT / "benchmarks" / script
+        self._patch.chdir(self._folder)
+        self._patch.syspath_prepend(str(path.parent))
+        self._patch.setattr(sys, "argv", [str(path), *map(str, options)])
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as end:
+            assert not end.code, end.code
+        return names_of(self._capture.readouterr().out)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Here]:
+    """A way to run benchmarks; what they set of torch is set back."""
+    precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    monkeypatch.setattr(loss, "LOGITS_PER_CHUNK", loss.LOGITS_PER_CHUNK.copy())
+    yield Here(tmp_path, monkeypatch, capsys)
+    torch.set_float32_matmul_precision(precision)
+    torch.set_num_threads(threads)
+
+
 def results(cwd: Path, script: str, *options: object) -> set[str]:
-    """Run a benchmark in a folder and return the names of its results."""
+    """Run a benchmark in a folder, in a process of its own, and return the names of its results."""
     command = [sys.executable, str(ROOT / "benchmarks" / script), *map(str, options)]
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(command, cwd=cwd, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    return names_of(done.stdout)
+
+
+def names_of(output: str) -> set[str]:
+    """Check the form of all RESULT lines."""
+    lines = [line for line in output.splitlines() if line.startswith("RESULT")]
     found = [RESULT.fullmatch(line) for line in lines]
     assert all(found), lines
     return {match[1] for match in found if match}
@@ -35,7 +74,7 @@ def sets(*changes: str) -> list[str]:
     return [word for change in changes for word in ("--set", change)]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with build/demo: the tiny corpus with a vocabulary of which every family can learn."""
     folder = tmp_path_factory.mktemp("benchmarks")
@@ -54,29 +93,29 @@ def test_every_benchmark_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt", "bart", "t5"])
-def test_gpu(tmp_path: Path, family: str) -> None:
+def test_gpu(here: Here, family: str) -> None:
     targets = ("--targets", 6) if family in ("bart", "t5") else ()
     options = ("--device", "cpu", "--size", "demo", "--length", 16, "--rows", 2, "--steps", 1, "--mode", "none")
-    assert results(tmp_path, f"gpu/{family}.py", *options, *targets) == {f"gpu_{family}_demo"}
+    assert here.results(f"gpu/{family}.py", *options, *targets) == {f"gpu_{family}_demo"}
 
 
-def test_models(tmp_path: Path) -> None:
+def test_models(here: Here) -> None:
     options = ("--rounds", 1, "--steps", 1, "--layers", 2, "--lockstep", 1, "--threads", 1)
     families = ("bert", "gpt", "bart", "t5", "t5_spans")
     names = {f"model_{family}_{figure}" for family in families for figure in ("vs_huggingface", "lockstep")}
-    assert results(tmp_path, "models.py", *options) == names
+    assert here.results("models.py", *options) == names
 
 
-def test_objectives(tmp_path: Path) -> None:
-    found = results(tmp_path, "objectives.py", "--tokens", 400_000, "--turns", 1, "--seconds", 0.001, "--folder", tmp_path / "b")
+def test_objectives(here: Here, tmp_path: Path) -> None:
+    found = here.results("objectives.py", "--tokens", 400_000, "--turns", 1, "--seconds", 0.001, "--folder", tmp_path / "b")
     assert len([name for name in found if name.startswith("objective_")]) == 9
     assert {name for name in found if "huggingface" in name} == {
         f"masked_lm_{of}_vs_huggingface" for of in ("pieces", "pieces_of_tensors", "whole_words")
     }
 
 
-def test_sampler(tmp_path: Path) -> None:
-    found = results(tmp_path, "sampler.py", "--rows", 1_000_000, "--batch-rows", 8, "--whole", 1000, "--peer", 1000)
+def test_sampler(here: Here) -> None:
+    found = here.results("sampler.py", "--rows", 1_000_000, "--batch-rows", 8, "--whole", 1000, "--peer", 1000)
     assert len(found) == 7 and "sampler_mixture_of_20_rows_per_s" in found
 
 
