@@ -1,1 +1,1 @@
-"""What a trained model has learnt."""
+"""Evaluation of trained models."""

@@ -1,25 +1,25 @@
-"""BLiMP: does a model find the grammatical one of two sentences likelier (Warstadt et al. 2020, arXiv 1912.00582)?
+"""BLiMP: whether a model prefers the grammatical one of two sentences (Warstadt et al. 2020, arXiv 1912.00582).
 
     score(trained.load("build/demo-gpt"), "blimp").mean          # of 34 sets of pairs; chance is 0.5
 
-What the score of a sentence is, by family; only pieces of the sentence count, none that stands about it:
+The score of a sentence, by family; only pieces of the sentence count, not special pieces around it:
 
-    GPT    the log-probability of the sentence behind <|endoftext|>, where it stands in training (BLiMP, 4.1, by the chain rule)
+    GPT    the log-probability of the sentence after <|endoftext|>, as in training (BLiMP, 4.1, by the chain rule)
     BERT   pseudo-log-likelihood (Salazar et al. 2020, arXiv 1910.14659, 2): the sum over its pieces of the log-probability of
-           each, with that piece alone masked, between [CLS] and [SEP]. Pieces of the same word stay in sight, as there; Kauf and
-           Ivanova 2023 (arXiv 2305.10588) mask those behind it, too, which is not done here
-    BART   the sum over its words of the log-probability of the word's pieces, in the decoder behind the sentence up to them,
-           with the word replaced by one <mask> in what the encoder reads
-    T5     the same, where the decoder says what stands in the place of <extra_id_0>: behind <pad> <extra_id_0> and the pieces
+           each, with only that piece masked, between [CLS] and [SEP]. Pieces of the same word stay visible, as there; Kauf and
+           Ivanova 2023 (arXiv 2305.10588) also mask those after it, which is not done here
+    BART   the sum over its words of the log-probability of the word's pieces, in the decoder after the sentence up to them,
+           with the word replaced by one <mask> in the encoder's input
+    T5     the same, with the decoder restoring <extra_id_0>: after <pad> <extra_id_0> and the pieces
            of the word that come before
 
     the geese sleep   ->   BART  <s> the <mask> sleep </s>          </s> <s> the          ->  geese
                            T5    the <extra_id_0> sleep </s>        <pad> <extra_id_0>    ->  geese
 
 The last two are pseudo-log-likelihoods over the words that infilling counts (contract/tokenizers/pieces.py), which is what
-these models learnt to restore. What follows the word is not asked for (neither T5's </s> nor BART's next piece).
+these models learnt to restore. What follows the word is not scored (neither T5's </s> nor BART's next piece).
 
-A tie counts one half. A set's accuracy is over its pairs, the mean is over sets, as BLiMP's overall score.
+A tie counts one half. A set's accuracy is over its pairs; the mean is over sets, as in BLiMP's overall score.
 """
 
 import gzip
@@ -50,7 +50,7 @@ class BlimpError(UserError):
 
 
 class Pair(NamedTuple):
-    """Two sentences that differ in whether they are grammatical."""
+    """A grammatical and an ungrammatical sentence."""
 
     good: str
     bad: str
@@ -58,7 +58,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SetScore:
-    """What a model made of a set."""
+    """A model's result on a set."""
 
     name: str
     pairs: int
@@ -67,34 +67,34 @@ class SetScore:
 
 @dataclass(frozen=True, slots=True)
 class BlimpReport:
-    """What a model made of all sets, by name."""
+    """A model's results on all sets, by name."""
 
     sets: tuple[SetScore, ...]
 
     @property
     def pairs(self) -> int:
-        """Of all sets."""
-        return sum(of.pairs for of in self.sets)
+        """Pairs of all sets."""
+        return sum(result.pairs for result in self.sets)
 
     @property
     def mean(self) -> float:
-        """Accuracy, each set counted the same."""
-        return sum(of.accuracy for of in self.sets) / len(self.sets)
+        """Mean accuracy of the sets, each with the same weight."""
+        return sum(result.accuracy for result in self.sets) / len(self.sets)
 
     @property
     def standard_error(self) -> float:
-        """Of the mean, from the choice of pairs in each set (binomial): what more pairs would make smaller."""
-        return sum(of.accuracy * (1 - of.accuracy) / of.pairs for of in self.sets) ** 0.5 / len(self.sets)
+        """Standard error of the mean from the choice of pairs (binomial), which more pairs would reduce."""
+        return sum(result.accuracy * (1 - result.accuracy) / result.pairs for result in self.sets) ** 0.5 / len(self.sets)
 
 
 def score(trained: Trained, folder: str | Path, pairs: int | None = PAIRS) -> BlimpReport:
-    """The accuracies of a model on all sets of a folder (see `read_sets`), over the first `pairs` pairs of each (None: all).
+    """Return the accuracies of a model on all sets of a folder (see `read_sets`), over the first `pairs` of each (None: all).
 
-    The model runs where it is. Raises BlimpError for a folder or a file that holds no pairs, ValueError for a sentence that is
-    longer than the model's positions.
+    The model runs on its device. Raises BlimpError for a folder or file without pairs, UserError for a sentence longer than
+    the model's positions.
     """
     sets = read_sets(folder, pairs)
-    texts = [sentence for of in sets.values() for pair in of for sentence in pair]
+    texts = [sentence for pairs_of_set in sets.values() for pair in pairs_of_set for sentence in pair]
     scores = np.array(sentence_scores(trained, texts)).reshape(-1, 2)  # good, bad
     credit = (1 + np.sign(scores[:, 0] - scores[:, 1])) / 2
     ends = np.cumsum([0, *map(len, sets.values())]).tolist()
@@ -107,23 +107,24 @@ def score(trained: Trained, folder: str | Path, pairs: int | None = PAIRS) -> Bl
 
 
 def sentence_scores(trained: Trained, texts: Sequence[str]) -> list[float]:
-    """The score of each sentence as the module defines it, in nats; sentences of the same ids have exactly the same."""
+    """Return the score of each sentence in nats, as the module defines it; equal ids have exactly equal scores."""
     words = speller(trained.model, trained.tokenizer)
-    ids = [tuple(of) for of in trained.tokenizer.encode_batch(texts)]
-    distinct = {of: number for number, of in enumerate(dict.fromkeys(ids))}
-    asked = [_questions(words, of, starts) for of, starts in zip(distinct, _word_bounds(words, list(distinct)), strict=True)]
-    questions = list(chain.from_iterable(asked))
-    owners = np.repeat(np.arange(len(distinct)), [len(of) for of in asked])
+    sentences = [tuple(ids) for ids in trained.tokenizer.encode_batch(texts)]
+    distinct = {ids: number for number, ids in enumerate(dict.fromkeys(sentences))}
+    bounds = _word_bounds(words, list(distinct))
+    by_sentence = [_questions(words, ids, starts) for ids, starts in zip(distinct, bounds, strict=True)]
+    questions = list(chain.from_iterable(by_sentence))
+    owners = np.repeat(np.arange(len(distinct)), [len(own) for own in by_sentence])
     sums = np.zeros(len(distinct))
-    np.add.at(sums, owners, [found.log_probability for found in likelihoods(trained.model, questions, trained.tokenizer.size)])
-    return [float(sums[distinct[of]]) for of in ids]
+    np.add.at(sums, owners, [answer.log_probability for answer in likelihoods(trained.model, questions, trained.tokenizer.size)])
+    return [float(sums[distinct[ids]]) for ids in sentences]
 
 
 def read_sets(folder: str | Path, pairs: int | None = PAIRS) -> dict[str, list[Pair]]:
-    """The first `pairs` pairs of each set, by the name of its file NAME.jsonl or NAME.jsonl.gz, sorted.
+    """Read the first `pairs` pairs of each set, by the name of its file NAME.jsonl or NAME.jsonl.gz, sorted.
 
-    A line is an object with the texts `sentence_good` and `sentence_bad`; its other fields are not looked at. Raises BlimpError
-    with the file and the line.
+    A line is an object with the texts `sentence_good` and `sentence_bad`; other fields are ignored. Raises BlimpError with the
+    file and the line.
     """
     found: dict[str, list[Pair]] = {}
     for path in sorted(Path(folder).glob("*")):
@@ -131,7 +132,7 @@ def read_sets(folder: str | Path, pairs: int | None = PAIRS) -> dict[str, list[P
             continue
         name = path.name.removesuffix(".gz").removesuffix(".jsonl")
         if name in found:
-            raise BlimpError(f"{path}: this set is there twice; remove one of its files")
+            raise BlimpError(f"{path}: this set exists twice; remove one of its files")
         found[name] = list(islice(_pairs(path), pairs))
         if not found[name]:
             raise BlimpError(f"{path}: holds no pairs; put the set back, or remove the file")
@@ -150,18 +151,18 @@ def _pairs(path: Path) -> Iterator[Pair]:
                 if line.strip():
                     yield _pair(json.loads(line))
     except (json.JSONDecodeError, _LineError) as error:
-        raise BlimpError(f"{path}: line {number}: is no pair of sentences ({error})") from None
+        raise BlimpError(f"{path}: line {number}: is not a pair of sentences ({error})") from None
     except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BlimpError(f"{path}: line {number + 1}: cannot be read ({error}); put the file back") from None
 
 
 class _LineError(ValueError):
-    """What a line lacks."""
+    """The fault of a line."""
 
 
 def _pair(line: Any) -> Pair:
     if not isinstance(line, dict):
-        raise _LineError("it is no object")
+        raise _LineError("it is not an object")
     for name in (GOOD, BAD):
         if not isinstance(line.get(name), str) or not line[name].strip():
             raise _LineError(f"{name} must be a text")
@@ -169,7 +170,7 @@ def _pair(line: Any) -> Pair:
 
 
 def _word_bounds(words: Speller, sentences: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Where the words of each sentence begin, and the end of the last."""
+    """Return where the words of each sentence begin, and where the last ends."""
     table = piece_table(words.tokenizer)
     flat = np.fromiter(chain.from_iterable(sentences), np.int64)
     ends = np.cumsum([0, *map(len, sentences)])
@@ -182,24 +183,25 @@ def _word_bounds(words: Speller, sentences: Sequence[Sequence[int]]) -> list[lis
 
 
 def _questions(words: Speller, ids: Sequence[int], bounds: Sequence[int]) -> list[Question]:
-    """What is asked of a model about a sentence, whose words begin at `bounds`: the module's text says it by family."""
-    of = words.specials
-    before, behind = [] if of.begin is None else [of.begin], [of.end]
+    """Return the questions about a sentence whose words begin at `bounds`; the module defines them by family."""
+    special = words.specials
+    before, after = [] if special.begin is None else [special.begin], [special.end]
     if words.family == "gpt":
         return [Question([*before, *ids[:-1]], 0, ids)]
     if words.family == "bert":
         return [
-            Question([*before, *ids[:at], _mask(of), *ids[at + 1 :], *behind], at + 1, ids[at : at + 1]) for at in range(len(ids))
+            Question([*before, *ids[:at], _mask(special), *ids[at + 1 :], *after], at + 1, ids[at : at + 1])
+            for at in range(len(ids))
         ]
-    start = [] if of.decoder_start is None else [of.decoder_start]
-    asked: list[Question] = []
+    start = [] if special.decoder_start is None else [special.decoder_start]
+    questions: list[Question] = []
     for first, end in pairwise(bounds):
-        inputs = [*before, *ids[:first], _mask(of), *ids[end:], *behind]
-        shown = [*start, _mask(of)] if words.family == "t5" else [*start, *before, *ids[:first]]
-        asked.append(Question(inputs, len(shown) - 1, ids[first:end], [*shown, *ids[first : end - 1]]))
-    return asked
+        inputs = [*before, *ids[:first], _mask(special), *ids[end:], *after]
+        shown = [*start, _mask(special)] if words.family == "t5" else [*start, *before, *ids[:first]]
+        questions.append(Question(inputs, len(shown) - 1, ids[first:end], [*shown, *ids[first : end - 1]]))
+    return questions
 
 
-def _mask(of: Specials) -> int:
-    """What stands for what is asked for."""
-    return of.sentinels[0] if of.mask is None else of.mask
+def _mask(special: Specials) -> int:
+    """Return the piece that replaces a masked word."""
+    return special.sentinels[0] if special.mask is None else special.mask

@@ -2,19 +2,18 @@ r"""Families beside each other: train each on the same number of bytes, and show
 
     corpusmill compare configs/pretrain/{gpt,bert}_demo.toml --bytes 1_000_000 --out build/models
 
-Every config is a run of training.run.pretrain in its own folder below --out, one after the other; the same command goes on with
-what is unfinished, and only reports what is finished. The budget is UTF-8 bytes of text, since families neither predict the
-same share of tokens nor have rows of the same size; so their losses are not alike, either: each stands beside the entropy of
-its own targets, what a model that knows only how frequent they are would lose.
+Each config is a pretraining run in its own folder below --out, one after the other; the same command resumes unfinished runs and
+only reports finished ones. The budget is UTF-8 bytes of text, since families neither predict the same share of tokens nor have
+rows of the same size. Their losses are not comparable either: each is shown beside the unigram entropy of its own targets, the
+loss of a model that knows only their frequencies.
 
-Then each is asked for the same: a word is taken out of a sentence of the validation split, and BERT fills the gap, BART and T5
-restore the text, GPT goes on with the text before the gap.
+Then each gets the same task: a word is removed from a sentence of the validation split; BERT fills the gap, BART and T5 restore
+the text, GPT continues the text before the gap.
 """
 
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, pairwise
@@ -27,7 +26,6 @@ from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import FAMILIES, sentinel
 from pipelines.contract.tokenizers.loading import Tokenizer
-from training.arguments import add_compare, program
 from training.checkpoints import trained
 from training.data.shards import TokenDataset, open_dataset, open_runs
 from training.generation.answers import Candidate, Request, fill_texts, generate_texts
@@ -39,66 +37,66 @@ from training.run.config import PretrainConfig, load
 from training.run.pretrain import VALIDATION, Report, pretrain
 from training.run.progress import METRICS, clock, read_metrics
 
-COMPARISON = "comparison.json"  # in the folder of the runs: the table
-_WORDS = range(8, 19)  # of a sentence that is shown
-_GUESSES = 3  # of BERT, for a gap
+COMPARISON = "comparison.json"  # the table, in the folder of the runs
+_WORDS = range(8, 19)  # of a sentence to show
+_GUESSES = 3  # of BERT for a gap
 _CONTINUATION = 16  # tokens of GPT's answer
-_ANSWER = 40  # tokens of BART's and T5's answers, at most
+_ANSWER = 40  # maximum tokens of BART's and T5's answers
 
 
 class CompareError(UserError):
-    """Runs cannot stand beside each other; the message names the config's field and the fix."""
+    """Runs cannot be compared; the message names the config's field and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A finished run beside the others."""
+    """A finished run of a comparison."""
 
-    name: str  # of its folder: the family, or its config's where two are of one family
+    name: str  # of its folder: the family, or the config's name if two have the same family
     family: str
     parameters: int
-    seconds: float  # of training steps; evaluations, saves and the start apart
+    seconds: float  # of training steps, without evaluations, saves and the start
     report: Report
 
 
 class Gap(NamedTuple):
-    """A sentence of the validation split without one of its words."""
+    """A sentence of the validation split with a word removed."""
 
     source: str
     before: str
     word: str
-    behind: str
+    after: str
 
     def with_mask(self, mask: str) -> str:
-        """The sentence with a mask in the word's place."""
-        return f"{self.before} {mask} {self.behind}"
+        """Return the sentence with a mask in the word's place."""
+        return f"{self.before} {mask} {self.after}"
 
 
 def compare(
     paths: Sequence[str | Path], out: str | Path, overrides: Sequence[str] = (), budget: int | None = None
 ) -> list[Compared]:
-    """Train what each config says on `budget` bytes (by default its own train.bytes), and write comparison.json.
+    """Train each config on `budget` bytes (by default its own train.bytes), and write comparison.json.
 
-    Raises CompareError when they would not see the same bytes of the same data, and ValueError as `pretrain`.
+    Raises CompareError if they would not read the same bytes of the same data, and UserError as `pretrain`.
     """
     runs = _runs(paths, Path(out), overrides, budget)
-    found: list[Compared] = []
+    compared: list[Compared] = []
     for path, config, changed in runs:
         folder = Path(config.run.out)
         print(f"{folder.name:<8}{path}", flush=True)
         report = pretrain(path, changed)
         assert report is not None, "it is one process, and no dry run"
-        found.append(_compared(folder, report))
+        compared.append(_compared(folder, report))
         print(flush=True)
-    content = [asdict(of) for of in found]
+    content = [asdict(one) for one in compared]
     files.write_text(str(Path(out) / COMPARISON), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    return found
+    return compared
 
 
 def _runs(
     paths: Sequence[str | Path], out: Path, overrides: Sequence[str], budget: int | None
 ) -> list[tuple[Path, PretrainConfig, tuple[str, ...]]]:
-    """Config file, config and overrides of each run, checked before the first one starts."""
+    """Return the config file, config and overrides of each run, checked before the first starts."""
     more = () if budget is None else ("train.steps=0", f"train.bytes={budget}")
     configs = [(Path(path), load(path, (*overrides, *more))) for path in paths]
     if not configs:
@@ -117,7 +115,7 @@ def _runs(
 
 
 def _refuse_unequal(configs: Sequence[tuple[Path, PretrainConfig]]) -> None:
-    """Raise CompareError, naming the field, where runs would not see the same number of bytes of the same data."""
+    """Raise CompareError, naming the field, unless all runs read the same number of bytes of the same data."""
     first, wanted = configs[0]
     for path, config in configs:
         if config.train.bytes is None:
@@ -141,7 +139,7 @@ def _compared(folder: Path, report: Report) -> Compared:
 
 
 def table(runs: Sequence[Compared]) -> list[str]:
-    """A line a run, below their heading. Losses are nats per target; `below`: how far the last is under the unigram entropy."""
+    """Format a heading and a line for each run. Losses are nats per target; `below` is unigram entropy minus final loss."""
     width = max(8, *(len(of.name) + 2 for of in runs))
     names = ["parameters", "steps", "bytes", "time", "validation loss", "unigram", "below"]
     rows = [_figures(of) for of in runs]
@@ -164,10 +162,10 @@ def _figures(of: Compared) -> list[str]:
 
 
 def gaps(dataset: TokenDataset, of_each: int = 2) -> list[Gap]:
-    """So many sentences of each source's validation documents, the first ones that have a word to be taken out.
+    """Return the first sentences of each source's validation documents that have a word to remove.
 
-    The word is the one nearest to the middle that has three letters or more, and that the tokenizer has as one piece, as BERT
-    fills a gap with one.
+    The word is the one nearest to the middle with three letters or more that is a single piece, since BERT fills a gap with
+    one piece.
     """
     found: list[Gap] = []
     for source in dataset.sources(VALIDATION):
@@ -177,7 +175,7 @@ def gaps(dataset: TokenDataset, of_each: int = 2) -> list[Gap]:
 
 
 def _sentences(dataset: TokenDataset, source: str) -> Iterator[str]:
-    """The sentences of a source's validation documents that are a good length to look at, on one line."""
+    """Yield the sentences of a source's validation documents that have a readable length and fit on one line."""
     for run in open_runs(dataset, VALIDATION, source):
         for document in range(run.documents):
             starts = run.sentences[run.sentence_offsets[document] : run.sentence_offsets[document + 1]].astype(np.int64)
@@ -197,21 +195,21 @@ def _gap(source: str, sentence: str, tokenizer: Tokenizer) -> Gap | None:
     return None
 
 
-def answers(model: Model, tokenizer: Tokenizer, asked: Sequence[Gap]) -> list[str]:
-    """What a model makes of each sentence, the likeliest at each step."""
+def answers(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str]:
+    """Return a model's greedy answer to each gap."""
     if isinstance(model, BERT):
-        texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in asked]
+        texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in gaps]
         filled = fill_texts(model, tokenizer, texts, best=_GUESSES)
         return [f"{_one_line(of.text)}   ({', '.join(map(_guess, of.masks[0]))})" for of in filled]
     if (mask := _mask(model)) is None:
-        found = generate_texts(model, tokenizer, [gap.before for gap in asked], Request(_CONTINUATION))
+        found = generate_texts(model, tokenizer, [gap.before for gap in gaps], Request(_CONTINUATION))
     else:
-        found = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in asked], Request(_ANSWER))
+        found = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in gaps], Request(_ANSWER))
     return [_one_line(of[0].text) for of in found]
 
 
 def _guess(piece: Candidate) -> str:
-    """What BERT would put into a gap, and how likely: a piece may be a comma or a line end."""
+    """Format a candidate of BERT with its probability, quoted, as it may be a comma or a line end."""
     return f"{piece.text!r} {piece.probability:.2f}"
 
 
@@ -220,22 +218,22 @@ def _one_line(text: str) -> str:
 
 
 def _mask(model: Model) -> str | None:
-    """How a gap is written for a model that restores texts; None: it only goes on."""
+    """Return the mask of a model that restores texts; None for one that only continues them."""
     if isinstance(model, T5):
         return sentinel(0)
     return FAMILIES["bart"].mask if isinstance(model, BART) else None
 
 
-def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], asked: Sequence[Gap]) -> list[str]:
-    """What each model makes of its config's prompt, and of the same sentences."""
+def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], gaps: Sequence[Gap]) -> list[str]:
+    """Show each model's completion of its config's prompt, and its answers to the same gaps."""
     lines: list[str] = []
     for of in runs:
         lines += [f"{of.name}: {configs[of.name].sample.prompt}", f"    {_one_line(of.report.sample)}"]
     made = {of.name: trained.load(of.report.out) for of in runs}
-    said = {name: answers(of.model, of.tokenizer, asked) for name, of in made.items()}
-    for number, gap in enumerate(asked):
+    texts_of = {name: answers(of.model, of.tokenizer, gaps) for name, of in made.items()}
+    for number, gap in enumerate(gaps):
         lines += ["", f"{gap.source}: {gap.with_mask(f'[{gap.word}]')}"]
-        lines += [f"    {name:<6}{texts[number]}" for name, texts in said.items()]
+        lines += [f"    {name:<6}{texts[number]}" for name, texts in texts_of.items()]
     return lines
 
 
@@ -246,10 +244,6 @@ def run(arguments: argparse.Namespace) -> int:
     configs = {of.name: load(path, overrides) for of, path in zip(runs, arguments.configs, strict=True)}
     data = configs[runs[0].name].data
     print("\n".join(table(runs)))
-    print("\nBelow the unigram entropy, a model has learnt more than how frequent its targets are. Sentences were held out.\n")
+    print("\nA loss below the unigram entropy shows that a model has learnt more than frequencies. Sentences are held out.\n")
     print("\n".join(shown(runs, configs, gaps(open_dataset(data.tokens, data.name)))))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(add_compare, run))

@@ -8,28 +8,27 @@ From Python, by the name that `harness_class` registers:
     harness_class()
     lm_eval.simple_evaluate(model="corpusmill", model_args={"run": "build/demo-gpt"}, tasks=[…])
 
-What the harness asks (lm_eval/api/model.py of 0.4.13), and what is answered:
+The harness' requests (lm_eval/api/model.py of 0.4.13), and the answers:
 
-    loglikelihood            of a continuation behind a context. The model reads <|endoftext|>, the context and the continuation,
-                             as at the beginning of a document in training. Both are encoded as one text; pieces of the
-                             continuation are those behind what this text shares with the context encoded alone, spaces at the
-                             end of the context among them, as the harness does it. (Where a piece straddles the border, it
-                             counts whole; the harness' own models lose or split it.) What stands more than the model's
-                             positions before the end falls out of sight.
-    loglikelihood_rolling    of a whole text behind <|endoftext|>, in windows of all positions, each token once, the last window
+    loglikelihood            of a continuation after a context. The model reads <|endoftext|>, the context and the continuation,
+                             as at the beginning of a document in training. Both are encoded as one text; the continuation's
+                             pieces are those after the longest common prefix with the context encoded alone. Spaces at the
+                             end of the context belong to the continuation, as in the harness. (A piece across the border
+                             counts whole; the harness' own models lose or split it.) Tokens further from the end than the
+                             model's positions are dropped.
+    loglikelihood_rolling    of a whole text after <|endoftext|>, in windows of all positions, each token once, the last window
                              full: the harness' get_rolling_token_windows with context_len=1
-    generate_until           what follows a context up to a stop string, <|endoftext|> or max_gen_toks (256 by default): the
-                             likeliest tokens, or drawn with do_sample, temperature, top_k and top_p. A long context is cut at
-                             its beginning so that what is generated fits, down to half of the positions; beyond, the window
-                             slides (training/generation/steps.py).
+    generate_until           the continuation of a context up to a stop string, <|endoftext|> or max_gen_toks (256 by default):
+                             greedy, or drawn with do_sample, temperature, top_k and top_p. A long context loses its beginning
+                             so that the continuation fits, down to half of the positions; beyond that, the window slides
+                             (training/generation/steps.py).
 
-Batches are made by tokens (training/evaluation/likelihood.py): the harness' batch sizes change nothing.
+Batches are made by tokens (training/evaluation/likelihood.py): the harness' batch sizes have no effect.
 """
 
 import argparse
 import importlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +38,7 @@ from typing import Any, Literal, Protocol, cast
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
-from training.arguments import NEWEST, add_harness, program
+from training.arguments import NEWEST
 from training.checkpoints import trained
 from training.checkpoints.trained import Trained
 from training.evaluation.likelihood import Likelihood, Question, likelihoods
@@ -54,17 +53,25 @@ from training.models.families import parameters
 from training.models.gpt import GPT
 from training.run.device import prepare
 
-NAME = "corpusmill"  # of the model in the harness' registry
-TOKENS = 256  # of what is generated, where a task does not say: the harness' default
+NAME = "corpusmill"  # in the harness' registry of models
+TOKENS = 256  # to generate if a task does not say: the harness' default
 _TOKENS = (
     "max_gen_toks",
     "max_new_tokens",
     "max_tokens",
     "max_completion_tokens",
-)  # names of their number, the first that is there
+)  # settings for their number; the first one given counts
 _KNOWN = {*_TOKENS, "until", "do_sample", "temperature", "top_k", "top_p"}
-_BEFORE = 4  # tokens before a piece of text that decide how its first one is spelled
-_KEPT = ("results", "groups", "versions", "n-shot", "n-samples", "higher_is_better", "config")  # of the harness' results
+_BEFORE = 4  # preceding tokens that decide how the first of a text is decoded
+_KEPT = (
+    "results",
+    "groups",
+    "versions",
+    "n-shot",
+    "n-samples",
+    "higher_is_better",
+    "config",
+)  # of the harness' results, for --out
 
 
 class HarnessError(UserError):
@@ -76,13 +83,13 @@ class Request(Protocol):
 
     @property
     def args(self) -> tuple[Any, ...]:
-        """What is asked."""
+        """The arguments of the request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How an answer is made."""
+    """The generation settings of a request."""
 
     tokens: int = TOKENS  # at most
     until: tuple[str, ...] = ()
@@ -90,18 +97,18 @@ class Wanted:
 
 
 class Causal:
-    """Answers what the harness asks, by a causal model, where it is. Raises HarnessError for another family."""
+    """A causal model, on its device, that answers the harness. Raises HarnessError for another family."""
 
     def __init__(self, model: Trained) -> None:
         super().__init__()
         if not isinstance(model.model, GPT | Composed):
-            raise HarnessError(f"{model.where}: is a {model.family}; the harness asks causal models (gpt, composed)")
+            raise HarnessError(f"{model.where}: is a {model.family}; the harness needs a causal model (gpt, composed)")
         self.trained, self.model, self.tokenizer = model, model.model, model.tokenizer
         self.end = speller(model.model, model.tokenizer).specials.end
         self.positions = model.model.shape.length
 
     def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
-        """(context, continuation) -> log-probability in nats, and whether the model would say the same."""
+        """Map (context, continuation) to the log-probability in nats and whether greedy decoding gives the continuation."""
         pairs = [_spaces_moved(*request.args) for request in requests]
         wholes = self.tokenizer.encode_batch([context + continuation for context, continuation in pairs])
         contexts = self.tokenizer.encode_batch([context for context, _ in pairs])
@@ -109,12 +116,12 @@ class Causal:
         return [(of.log_probability, of.is_greedy) for of in self._likelihoods(wholes, firsts)]
 
     def loglikelihood_rolling(self, requests: Sequence[Request]) -> list[float]:
-        """(text,) -> log-probability in nats."""
+        """Map (text,) to the log-probability in nats."""
         texts = self.tokenizer.encode_batch([request.args[0] for request in requests])
         return [of.log_probability for of in self._likelihoods(texts, [1] * len(texts))]
 
     def generate_until(self, requests: Sequence[Request]) -> list[str]:
-        """(context, settings) -> what follows it, without the stop string. Raises HarnessError for an unknown setting."""
+        """Map (context, settings) to the continuation without the stop string. Raises HarnessError for an unknown setting."""
         groups: dict[Wanted, list[int]] = {}
         for number, request in enumerate(requests):
             groups.setdefault(wanted(request.args[1]), []).append(number)
@@ -130,50 +137,50 @@ class Causal:
         return answers
 
     def get_model_info(self) -> dict[str, Any]:
-        """What the harness' results say of the model."""
+        """Return the facts about the model for the harness' results."""
         of = self.trained
         facts = {"checkpoint": of.where, "family": of.family, "parameters": parameters(of.model), "positions": self.positions}
         return {**facts, "tokenizer_sha256": of.tokenizer.sha256}
 
     def _likelihoods(self, texts: Sequence[Sequence[int]], firsts: Sequence[int]) -> list[Likelihood]:
-        """Of the tokens of each text behind <|endoftext|>, from its `first` on."""
-        asked = [list(windows([self.end, *ids], first, self.positions)) for ids, first in zip(texts, firsts, strict=True)]
-        answers = iter(likelihoods(self.model, [window for of in asked for window in of], self.tokenizer.size))
-        found: list[Likelihood] = []
-        for of in asked:
-            parts = [next(answers) for _ in of]
-            found.append(Likelihood(sum(part.log_probability for part in parts), all(part.is_greedy for part in parts)))
-        return found
+        """Return the likelihood of each text's tokens after <|endoftext|>, from its `first` on."""
+        questions = [list(windows([self.end, *ids], first, self.positions)) for ids, first in zip(texts, firsts, strict=True)]
+        answers = iter(likelihoods(self.model, [window for of_text in questions for window in of_text], self.tokenizer.size))
+        whole: list[Likelihood] = []
+        for of_text in questions:
+            parts = [next(answers) for _ in of_text]
+            whole.append(Likelihood(sum(part.log_probability for part in parts), all(part.is_greedy for part in parts)))
+        return whole
 
     def _generated(self, contexts: Sequence[Sequence[int]], how: Wanted, seeds: Sequence[int]) -> list[str]:
         seen = max(self.positions - how.tokens, (self.positions + 1) // 2)
         prompts = [[self.end, *ids][-seen:] for ids in contexts]
-        tail = max((len(stop.encode()) for stop in how.until), default=0) + 1  # a token stands for a byte, or for more
+        tail = max((len(stop.encode()) for stop in how.until), default=0) + 1  # a token has at least a byte
 
         def is_done(row: int, answer: Sequence[int]) -> bool:
             before = [*prompts[row], *answer[:-tail]][-_BEFORE:]
-            return _cut(self._behind(before, answer[-tail:]), how.until) is not None
+            return _cut(self._following(before, answer[-tail:]), how.until) is not None
 
         limits = Limits(how.tokens, ends=(self.end,), vocabulary=self.tokenizer.size)
         with evaluated(self.model):
             steps = steps_of(self.model, prompts)
             answers = decode(steps, limits, how.choice, seeds, done=is_done if how.until else None)
-        texts = [self._behind(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        texts = [self._following(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         return [text[: _cut(text, how.until)] for text in texts]
 
-    def _behind(self, before: Sequence[int], ids: Sequence[int]) -> str:
-        """The text of ids that follow others: the first of a text would lose its space."""
+    def _following(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """Decode ids that follow others; decoded alone, the first would lose its space."""
         shown = [i for i in before if i != self.end]
         whole = self.tokenizer.decode([*shown, *(i for i in ids if i != self.end)])
         return whole[len(self.tokenizer.decode(shown)) :] if shown else whole
 
 
 def windows(tokens: Sequence[int], first: int, positions: int) -> Iterator[Question]:
-    """Questions that ask for each of tokens[first:] once, all that fit at a time, with as much before them as fits.
+    """Yield questions with each of tokens[first:] as a target once, as many at a time as fit, after as many others as fit.
 
         [e 0 1 2 3 4 5 6 7 8], first 1, 4 positions    e 0 1 2 -> 0 1 2 3    3 4 5 6 -> 4 5 6 7    4 5 6 7 -> 8
 
-    Without any token to ask for there is no question.
+    Without targets there are no questions.
     """
     at = first
     while at < len(tokens):
@@ -184,9 +191,9 @@ def windows(tokens: Sequence[int], first: int, positions: int) -> Iterator[Quest
 
 
 def wanted(settings: Mapping[str, Any]) -> Wanted:
-    """What a task's generation_kwargs ask for. Raises HarnessError for one that is not known."""
+    """Return the settings in a task's generation_kwargs. Raises HarnessError for an unknown one."""
     if unknown := sorted(set(settings) - _KNOWN):
-        raise HarnessError(f"generation_kwargs: {unknown[0]} is not known here, but {', '.join(sorted(_KNOWN))}")
+        raise HarnessError(f"generation_kwargs: {unknown[0]} is not supported, but {', '.join(sorted(_KNOWN))}")
     until = settings.get("until") or ()
     stops = (until,) if isinstance(until, str) else tuple(until)
     tokens = next((settings[name] for name in _TOKENS if settings.get(name) is not None), TOKENS)
@@ -201,27 +208,27 @@ def wanted(settings: Mapping[str, Any]) -> Wanted:
 
 
 def _spaces_moved(context: str, continuation: str) -> tuple[str, str]:
-    """Spaces at the end of a context belong to the word that follows."""
+    """Move spaces at the end of a context to the continuation, whose first word they belong to."""
     bare = context.rstrip()
     return bare, context[len(bare) :] + continuation
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens both begin with."""
+    """Return the length of the common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _cut(text: str, until: Sequence[str]) -> int | None:
-    """Where the first of the stop strings begins."""
+    """Return where the first stop string begins; None if there is none."""
     return min((text.index(stop) for stop in until if stop in text), default=None)
 
 
 @cache
 def harness_class() -> type[Causal]:
-    """The harness' model of the name "corpusmill", registered. Raises HarnessError when the harness is not installed.
+    """Return the harness' model class, registered as "corpusmill". Raises HarnessError if the harness is not installed.
 
-    Its arguments: `run`, a folder as of training.evaluation.summary or a Trained; `checkpoint` (newest, best, a name or a path);
-    `device` (cpu, cuda, auto) and `threads`, of a run that is loaded.
+    Its arguments: `run`, a folder as in training.evaluation.summary or a Trained; `checkpoint` (newest, best, a name or a path);
+    `device` (cpu, cuda, auto) and `threads`, for a run that is loaded.
     """
     base = _lm_eval("lm_eval.api.model").LM
 
@@ -249,7 +256,7 @@ def _loaded(run: str | Path, checkpoint: str, device: Literal["cpu", "cuda", "au
 
 
 def _lm_eval(module: str) -> Any:
-    """A module of the harness."""
+    """Import a module of the harness."""
     try:
         importlib.import_module("lm_eval")
     except ModuleNotFoundError as error:
@@ -264,16 +271,16 @@ def _lm_eval(module: str) -> Any:
 def evaluate(
     model: Causal, tasks: Sequence[str], include: Sequence[str] = (), *, limit: int | None = None, shots: int | None = None
 ) -> dict[str, Any]:
-    """The harness' results of a model on tasks.
+    """Evaluate a model on tasks; return the harness' results.
 
     Args:
-        model: of `harness_class`.
+        model: an instance of `harness_class()`.
         tasks: names of tasks, groups or tags, YAML files, or folders of them.
-        include: folders with YAML files of tasks that are named.
+        include: folders of YAML files in which names are looked up.
         limit: documents of each task; None takes all.
-        shots: examples before each; by default the task's own.
+        shots: examples before each document; by default the task's own number.
 
-    Raises HarnessError for a task that is not found, and what the harness raises.
+    Raises HarnessError for an unknown task, and what the harness raises.
     """
     manager, names = _tasks(tasks, include)
     run = _lm_eval("lm_eval").simple_evaluate
@@ -281,12 +288,12 @@ def evaluate(
 
 
 def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]]:
-    """A manager that knows these tasks, and their names for it; the harness' own thousands are read only if one is asked for."""
+    """Return a task manager and the names of the tasks; the harness' thousands are indexed only if one is named."""
     manager_of = _lm_eval("lm_eval.tasks").TaskManager
     folders = [task for task in tasks if Path(task).is_dir()]
     known = [str(Path(path).resolve()) for path in (*include, *folders)]
     if missing := [path for path in known if not Path(path).is_dir()]:
-        raise HarnessError(f"{missing[0]}: is no folder; --include-path names folders of YAML files")
+        raise HarnessError(f"{missing[0]}: is not a folder; --include-path names folders of YAML files")
     manager = manager_of(include_path=known, include_defaults=False)
     names: list[str] = []
     for task in tasks:
@@ -301,7 +308,7 @@ def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]
                 found = manager.match_tasks([task])
         if not found:
             raise HarnessError(
-                f"{task}: is no task, no YAML file of one, and no folder of them; name its folder with --include-path"
+                f"{task}: is neither a task nor a YAML file nor a folder of them; name its folder with --include-path"
             )
         names += [name for name in found if name not in names]
     return manager, names
@@ -321,7 +328,3 @@ def run(arguments: argparse.Namespace) -> int:
         content = json.dumps(kept, indent=1, ensure_ascii=False, default=utils.handle_non_serializable)
         files.write_text(arguments.out, content + "\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(add_harness, run))

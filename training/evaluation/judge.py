@@ -5,8 +5,8 @@
     enwiki@2026-12      32      4.410     4.702
     all                128      4.118     4.200
 
-Rows are those of the validation split that the candidate's run looked at, losses are nats per target. Both models are loaded
-from their newest checkpoints and measured by the same code, so that equal weights have equal losses.
+Rows are those of the validation split that the candidate's run evaluated on; losses are nats per target. Both models are loaded
+from their newest checkpoints and measured by the same code, so equal weights have equal losses.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from training.run.validation import LOSS, measure, validation
 
 
 class JudgeError(UserError):
-    """Two models cannot stand beside each other; the message names the folder and what to do."""
+    """Two models cannot be compared; the message names the folder and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The losses of both on the same rows, in nats per target; of all rows, and by source."""
+    """The losses of both models on the same rows, in nats per target, for all rows and by source."""
 
     rows: int
     candidate: float
@@ -43,10 +43,10 @@ class Judgement:
 
 
 def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -> Judgement:
-    """Measure the newest checkpoint of two runs over the validation split of the first.
+    """Measure the newest checkpoints of two runs on the validation split of the first.
 
-    `rows` of it, all when there are fewer; by default those that the candidate's training looked at. Raises ValueError
-    (JudgeError, CheckpointError, DatasetError) that names the folder and the fix.
+    `rows` of it are used, all if there are fewer; by default those of the candidate's training. Raises UserError (JudgeError,
+    CheckpointError, DatasetError) with the folder and the fix.
     """
     folder = Path(candidate)
     config = _config(folder)
@@ -73,7 +73,7 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
 
 
 def table(found: Judgement) -> list[str]:
-    """For a person to read; see the module."""
+    """Format a judgement for people; the module shows an example."""
     width = max(8, *(len(source) for source in found.sources))
     lines = [f"{'held out':<{width}}  candidate    current"]
     rows = [*found.sources.items(), ("all", (found.candidate, found.current))]
@@ -81,7 +81,7 @@ def table(found: Judgement) -> list[str]:
 
 
 def as_json(found: Judgement) -> dict[str, Any]:
-    """The fields; a loss that is not finite is null."""
+    """Return the fields as JSON; a loss that is not finite is null."""
     return json.loads(json.dumps(asdict(found)), parse_constant=lambda _name: None)
 
 
@@ -90,9 +90,9 @@ def _config(folder: Path) -> PretrainConfig:
     try:
         return PretrainConfig.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise JudgeError(f"{folder}: has no {CONFIG}; the candidate has to be a run of training.run.pretrain") from None
+        raise JudgeError(f"{folder}: has no {CONFIG}; the candidate has to be a pretraining run") from None
     except ValueError as error:
-        raise JudgeError(f"{path}: is no config of this release ({' '.join(str(error).split())})") from None
+        raise JudgeError(f"{path}: is not a config of this release ({' '.join(str(error).split())})") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,14 +1,14 @@
-"""How likely a model finds given tokens: the sum of their log-probabilities, and whether each is its first choice.
+"""The likelihood of given tokens: the sum of their log-probabilities, and whether each is the model's first choice.
 
-A question is a row and the tokens that are asked for: `targets` stand behind the places first, first + 1, … of what the model
-reads (of an encoder and a decoder: of what the decoder reads), which is where the model predicts them. The same text
-[5 6 7] with <|endoftext|> 0 for GPT, or for BART with its second word [6] asked for, <s> 1, </s> 2, <mask> 3:
+A question is a row and its target tokens: the model predicts `targets` at the places first, first + 1, … of its input (for an
+encoder-decoder: of the decoder's input). The text [5 6 7] for GPT, with <|endoftext|> 0, and for BART, with its second word [6]
+as the target, <s> 1, </s> 2, <mask> 3:
 
     Question([0, 5, 6], first=0, targets=[5, 6, 7])
     Question([1, 5, 3, 7, 2], first=2, targets=[6], decoder_inputs=[2, 1, 5])
 
-An answer follows from its question alone; what else is in the batch moves its last bits only.
-Shapes: B rows of a batch, T tokens of a row, N tokens that are asked for, D width, V vocabulary.
+An answer depends only on its question; the other questions in its batch affect no more than its last bits.
+Shapes: B rows of a batch, T tokens of a row, N target tokens, D width, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,34 +25,34 @@ from training.models.families import Model
 from training.models.loss import LOGITS_PER_CHUNK
 from training.models.t5 import T5
 
-TOKENS_PER_BATCH = {"cpu": 2**12, "cuda": 2**16}  # by device, padding included: of the wider of encoder and decoder
+TOKENS_PER_BATCH = {"cpu": 2**12, "cuda": 2**16}  # by device, padding included; the wider of encoder and decoder counts
 
 
 class Question(NamedTuple):
-    """Which tokens are asked for, and what the model reads."""
+    """Target tokens and the input of the model."""
 
     inputs: Sequence[int]
     first: int  # place that predicts the first target
     targets: Sequence[int]
-    decoder_inputs: Sequence[int] = ()  # of BART and T5
+    decoder_inputs: Sequence[int] = ()  # for BART and T5
 
     @property
     def tokens(self) -> int:
-        """Width of the question in a batch."""
+        """The width of the question in a batch."""
         return max(len(self.inputs), len(self.decoder_inputs))
 
 
 class Likelihood(NamedTuple):
-    """Of all targets of a question together."""
+    """The likelihood of all targets of a question together."""
 
     log_probability: float  # sum, in nats
     is_greedy: bool  # whether each is the likeliest token at its place
 
 
 def likelihoods(model: Model, questions: Sequence[Question], vocabulary: int) -> list[Likelihood]:
-    """The answers in the order of the questions; probabilities are over the first `vocabulary` ids of a padded one.
+    """Return the answers in the order of the questions; probabilities are over the first `vocabulary` ids, without padding.
 
-    The model runs where it is, without dropout. Raises ValueError for a question that is empty, or longer than the model's
+    The model runs on its device, without dropout. Raises UserError for a question that is empty or longer than the model's
     positions.
     """
     answers: list[Likelihood] = [Likelihood(0.0, True)] * len(questions)
@@ -65,7 +65,7 @@ def likelihoods(model: Model, questions: Sequence[Question], vocabulary: int) ->
 
 
 def _batches(questions: Sequence[Question], tokens: int) -> Iterator[list[int]]:
-    """Numbers of questions of about the same length, the longest first, so that memory runs out at once if it does."""
+    """Yield numbers of questions of similar length, the longest first, so that a lack of memory shows at once."""
     batch: list[int] = []
     for number in sorted(range(len(questions)), key=lambda number: -questions[number].tokens):
         if batch and (len(batch) + 1) * questions[batch[0]].tokens > tokens:
@@ -89,25 +89,25 @@ def _answers(model: Model, batch: Sequence[Question], vocabulary: int) -> Iterat
 
 
 def _hidden(model: Model, batch: Sequence[Question]) -> Tensor:
-    """What the head sees: (B, T, D)."""
+    """Return the input of the head: (B, T, D)."""
     positions = None if isinstance(model, T5) else model.shape.length
     ids, real = padded([question.inputs for question in batch], device_of(model), left=False, positions=positions)
     if isinstance(model, BERT):
         return model.hidden(ids, real=real)
     if isinstance(model, BART | T5):
-        behind = [question.decoder_inputs for question in batch]
-        decoder_inputs, _ = padded(behind, device_of(model), left=False, positions=positions)
+        shown = [question.decoder_inputs for question in batch]
+        decoder_inputs, _ = padded(shown, device_of(model), left=False, positions=positions)
         return model.decode(decoder_inputs, model.encode(ids, real=real), real=real)
-    return model.hidden(ids)  # padding stands behind a row, where no token of it sees it
+    return model.hidden(ids)  # padding follows a row, invisible to its tokens
 
 
 def _predictions(model: Model, hidden: Tensor, targets: Tensor, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """(N, D), (N,) -> log-probability of each target (N,) float64, and whether it is the likeliest (N,), on the CPU."""
+    """Map (N, D), (N,) to the log-probability of each target (N,) float64 and whether it is the likeliest (N,), on the CPU."""
     rows = max(1, LOGITS_PER_CHUNK[hidden.device.type] // vocabulary)
-    found: list[Tensor] = []
+    likelihoods: list[Tensor] = []
     likeliest: list[Tensor] = []
-    for some, of in zip(hidden.split(rows), targets.split(rows), strict=True):
-        logits = model.logits(some)[:, :vocabulary].float()
-        found.append(logits.log_softmax(-1).gather(1, of[:, None])[:, 0])
-        likeliest.append(logits.argmax(-1) == of)
-    return torch.cat(found).double().cpu(), torch.cat(likeliest).cpu()
+    for states, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = model.logits(states)[:, :vocabulary].float()
+        likelihoods.append(logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0])
+        likeliest.append(logits.argmax(-1) == wanted)
+    return torch.cat(likelihoods).double().cpu(), torch.cat(likeliest).cpu()

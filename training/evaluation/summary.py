@@ -1,4 +1,4 @@
-"""What a trained or an imported model has learnt: `corpusmill evaluate RUN --blimp PATH`.
+"""Evaluation of a trained or imported model: `corpusmill evaluate RUN --blimp PATH`.
 
     model    gpt, 1,316,864 parameters, 4,096 pieces: build/demo-gpt/checkpoints/step-00000546
 
@@ -12,9 +12,9 @@
     …
     mean of 34 sets                    1,700     0.561 ± 0.012
 
-Held-out text is the run's own: the validation split of its tokens dataset, the same rows that training looked at, so that the
-newest checkpoint has the figures of the last line of metrics.jsonl. An import has no data of its own; it is asked for BLiMP
-alone. What the figures are, training/run/validation.py and training/evaluation/blimp.py say.
+Held-out text is the run's own: the validation split of its tokens dataset, with the rows of its evaluations in training, so that
+the newest checkpoint has the figures of the last line of metrics.jsonl. An import has no data; only BLiMP applies to it.
+training/run/validation.py and training/evaluation/blimp.py define the figures.
 """
 
 import argparse
@@ -42,41 +42,41 @@ from training.run.pretrain import CONFIG, VALIDATION
 from training.run.processes import Learner, World
 from training.run.validation import BITS, LOSS, Validation, measure, validation
 
-EVALUATIONS = "evaluations"  # of a run or an import: the folder of what is known of its checkpoints, <checkpoint's name>.json
+EVALUATIONS = "evaluations"  # in the folder of a run or an import: one <checkpoint>.json for each checkpoint
 
 
 class EvaluationError(UserError):
-    """A model cannot be evaluated; the message names the folder and what to do."""
+    """A model cannot be evaluated; the message names the folder and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceScore:
-    """What a model makes of held-out rows of a source."""
+    """A model's result on held-out rows of a source."""
 
     source: str
     rows: int
     predictions: int
-    utf8_bytes: float | None  # of text, that they stand for; of causal_lm
-    loss: float  # nats a prediction
-    bits_per_byte: float | None  # of causal_lm
+    utf8_bytes: float | None  # of the text of the predictions; for causal_lm
+    loss: float  # nats per prediction
+    bits_per_byte: float | None  # for causal_lm
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is known of a model."""
+    """The results of a model."""
 
     checkpoint: str  # its folder
     step: int
     family: str
     parameters: int
     vocabulary: int  # pieces of the tokenizer
-    tokens: str | None  # the dataset of the held-out text; None: it was not asked for
+    tokens: str | None  # the dataset of the held-out text; None: not evaluated
     sources: tuple[SourceScore, ...]  # by name
-    validation: SourceScore | None  # of all of them; its source is "all"
-    blimp: BlimpReport | None  # None: it was not asked for
+    validation: SourceScore | None  # of all sources, named "all"
+    blimp: BlimpReport | None  # None: not evaluated
 
     def as_json(self) -> dict[str, Any]:
-        """What JSON can hold: the fields, and of BLiMP the mean, its standard error and the number of pairs."""
+        """Return the fields as JSON, with the mean, the standard error and the number of pairs of BLiMP."""
         facts = {**asdict(self), "sources": [asdict(of) for of in self.sources]}
         if self.blimp is not None:
             figures = {"mean": self.blimp.mean, "standard_error": self.blimp.standard_error, "pairs": self.blimp.pairs}
@@ -94,18 +94,18 @@ def evaluate(
     device: Literal["cpu", "cuda", "auto"] = "auto",
     threads: int | None = None,
 ) -> Evaluation:
-    """Load a model and measure it.
+    """Load a model and evaluate it.
 
     Args:
         run: folder of a pretraining run, of an import, or of a checkpoint; the last two have no held-out text.
-        blimp: a folder of BLiMP's sets (training/evaluation/blimp.py); None asks nothing of them.
+        blimp: a folder of BLiMP's sets (training/evaluation/blimp.py); None skips them.
         pairs: of each set, the first ones; None takes all.
         checkpoint: "newest", "best" (what train.keep_best kept), a name below the run's checkpoints, or a path.
-        rows: of the validation split, all when there are fewer; by default those that the run looked at; 0 looks at none.
+        rows: of the validation split, all if there are fewer; by default as in training; 0 skips them.
         device: where the model runs.
-        threads: of the CPU; by default the run's.
+        threads: CPU threads; by default the run's.
 
-    Raises ValueError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
+    Raises UserError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
     """
     folder = Path(run)
     found = find(folder, checkpoint)
@@ -113,7 +113,7 @@ def evaluate(
     config = _config(folder)
     settings = None if config is None else config.train
     where = prepare(device, "float32" if settings is None else settings.dtype, threads or (settings and settings.threads))
-    if blimp is not None:  # a wrong folder is known before anything is computed
+    if blimp is not None:  # report a wrong folder before computing anything
         minimal_pairs.read_sets(blimp, pairs)
     model.model.to(where.name)
     wants_text = config is not None and rows != 0
@@ -132,9 +132,9 @@ def evaluate(
 
 
 def save(run: str | Path, evaluation: Evaluation) -> Path | None:
-    """Write it as RUN/evaluations/<checkpoint>.json, in the place of an earlier one.
+    """Write the evaluation as RUN/evaluations/<checkpoint>.json, replacing an earlier one; return its path.
 
-    Nothing is added to a lone checkpoint.
+    The folder of a single checkpoint is left unchanged, and None is returned.
     """
     if not (Path(run) / CHECKPOINTS).is_dir():
         return None
@@ -144,7 +144,7 @@ def save(run: str | Path, evaluation: Evaluation) -> Path | None:
 
 
 def table(evaluation: Evaluation) -> str:
-    """For a person to read; see the module."""
+    """Format an evaluation for people; the module shows an example."""
     of = evaluation
     parts = [f"model    {of.family}, {of.parameters:,} parameters, {of.vocabulary:,} pieces: {of.checkpoint}"]
     if of.validation is not None:
@@ -162,7 +162,7 @@ def table(evaluation: Evaluation) -> str:
 
 
 def find(folder: Path, which: str) -> Checkpoint:
-    """The newest checkpoint of a folder, the best, or one by its name or path. Raises CheckpointError, EvaluationError."""
+    """Find the newest or best checkpoint of a folder, or one by name or path. Raises CheckpointError, EvaluationError."""
     if which == NEWEST:
         return trained.find(folder)
     if which == BEST:
@@ -173,7 +173,7 @@ def find(folder: Path, which: str) -> Checkpoint:
     for path in (folder / CHECKPOINTS / which, Path(which)):
         if path.is_dir():
             return checkpoints.read(path)
-    raise EvaluationError(f"{which}: is no checkpoint of {folder}; give newest, best, one of {_names(folder)}, or a folder")
+    raise EvaluationError(f"{which}: is not a checkpoint of {folder}; give newest, best, one of {_names(folder)}, or a folder")
 
 
 def _names(folder: Path) -> str:
@@ -181,29 +181,29 @@ def _names(folder: Path) -> str:
 
 
 def _config(folder: Path) -> PretrainConfig | None:
-    """The resolved config of a run; None: the folder is no run's. Raises EvaluationError for one that is not whole."""
+    """Read the resolved config of a run; None if the folder is not a run's. Raises EvaluationError if it is invalid."""
     path = folder / CONFIG
     try:
         return PretrainConfig.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as error:  # pydantic's has several lines
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise EvaluationError(
-            f"{path}: is no config of this release ({said}); give rows = 0 to do without held-out text"
+            f"{path}: is not a config of this release ({message}); give rows = 0 to skip held-out text"
         ) from None
 
 
 def _held_out(
     folder: Path, config: PretrainConfig, found: Trained, device: Device, rows: int | None
 ) -> tuple[tuple[SourceScore, ...], SourceScore]:
-    """By source, and of all."""
+    """Evaluate held-out rows by source and together."""
     feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
     theirs = feed.dataset.tokenizer
     if theirs.sha256 != found.tokenizer.sha256:
         raise EvaluationError(
             f"{feed.dataset.uri}: has another tokenizer ({theirs.size:,} pieces) than {found.where} ({found.tokenizer.size:,}); "
-            "it was built anew since the run. Build it as it was, or give rows = 0 to do without held-out text"
+            "it was rebuilt after the run. Build it as it was, or give rows = 0 to skip held-out text"
         )
     examples = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
     figures = measure(Learner(found.model), examples, device, World(device=device.name))
@@ -211,9 +211,9 @@ def _held_out(
     return by_source, _score(examples, examples.sources, "all", figures, "")
 
 
-def _score(examples: Validation, sources: tuple[str, ...], name: str, figures: dict[str, float], behind: str) -> SourceScore:
+def _score(examples: Validation, sources: tuple[str, ...], name: str, figures: dict[str, float], suffix: str) -> SourceScore:
     rows = sum(len(next(iter(of.examples.values()))) for of in examples.batches if of.source in sources)
-    loss, bits = figures[LOSS + behind], figures.get(BITS + behind)
+    loss, bits = figures[LOSS + suffix], figures.get(BITS + suffix)
     return SourceScore(name, rows, examples.targets_of(sources), examples.bytes_of(sources), loss, bits)
 
 
@@ -224,7 +224,7 @@ def _cells(score: SourceScore) -> tuple[str, ...]:
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells: the first column to the left, the others to the right."""
+    """Align lines of cells: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])
@@ -246,9 +246,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = save(arguments.folder, evaluation)
     print(json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False) if arguments.json else table(evaluation))
     if evaluation.validation is None and evaluation.blimp is None:
-        print(
-            "nothing was measured: a model that is no run has no held-out text; name BLiMP's folder with --blimp", file=sys.stderr
-        )
+        print("nothing was measured: only a run has held-out text; name a folder of BLiMP sets with --blimp", file=sys.stderr)
     if path is not None and not arguments.json:
         print(f"\nkept     {path}")
     return 0

@@ -4,8 +4,8 @@ r"""From a training row back to its documents: `corpusmill trace build/demo-gpt 
     traced.rows[0].documents[0].url
     print(show(traced))
 
-Which documents stand in a row is arithmetic over the row index. Titles, addresses and origins lie in the corpus that the
-tokens were made of: it is looked for in the build around the tokens dataset, by the fingerprint in the manifest.
+The documents of a row follow from arithmetic over the row index. Titles, addresses and origins come from the corpus that the
+tokens were made from, which is looked up in the build around the tokens dataset, by the fingerprint in the manifest.
 """
 
 import json
@@ -31,7 +31,7 @@ from training.data.rows.batch import IGNORE, Examples
 from training.run.feed import Feed, open_feed
 
 CONFIG = "config.json"  # of a run's folder
-SHOWN_CHARACTERS = 1200  # of a text of a row
+SHOWN_CHARACTERS = 1200  # of each text of a row
 _SECTIONS = tuple(FeedConfig.model_fields)
 _COLUMNS = ("url", "title", "origin", "snapshot", "license")  # of the corpus
 
@@ -42,7 +42,7 @@ class TraceError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document that gives tokens to a row: first_token .. first_token + tokens of it. None: the corpus is not there."""
+    """A document with tokens in a row: first_token .. first_token + tokens of it. Fields are None without the corpus."""
 
     id: str  # hexadecimal
     source: str
@@ -60,7 +60,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The line of a task's file that a row is made of."""
+    """The line of a task's file that a row was made from."""
 
     file: str
     line: int  # from 1
@@ -74,7 +74,7 @@ class Row:
     number: int  # in the row index; examples of tasks follow its last
     documents: tuple[Document, ...]
     task: Example | None
-    texts: dict[str, str]  # what the model sees and predicts, by name; special pieces are visible
+    texts: dict[str, str]  # inputs and targets by name, with special pieces visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,16 @@ class Trace:
     config: str
     step: int
     tokens: str  # folder of the tokens dataset
-    corpus: str | None  # folder of the corpus that it was made of
+    corpus: str | None  # folder of the corpus that it was made from
     notes: tuple[str, ...]  # what could not be found
     rows: tuple[Row, ...]
 
 
 def trace(run_or_config: str | Path, step: int, row: int | None = None, overrides: tuple[str, ...] = ()) -> Trace:
-    """The documents behind a row (from 0; None: all rows) of the batch of a step, counted from 0 as the sampler does.
+    """Find the documents behind a row (from 0; None: all rows) of the batch of a step, counted from 0 as the sampler does.
 
     `run_or_config` is a run's folder, whose config.json is read, or a config's TOML file with `overrides`.
-    Raises ValueError with the file, number or field and the fix.
+    Raises UserError with the file, number or field and the fix.
     """
     path, data = _read(Path(run_or_config), overrides)
     chosen = settings.validated(FeedConfig, {name: data[name] for name in _SECTIONS if name in data}, str(path))
@@ -117,7 +117,7 @@ def trace(run_or_config: str | Path, step: int, row: int | None = None, override
 
 
 def show(traced: Trace) -> str:
-    """A trace for a person."""
+    """Format a trace for people."""
     lines = [f"step {traced.step} of {traced.config}", f"tokens  {traced.tokens}", f"corpus  {traced.corpus or '-'}"]
     lines += [f"note    {note}" for note in traced.notes]
     for row in traced.rows:
@@ -136,18 +136,18 @@ def show(traced: Trace) -> str:
 
 
 def _read(path: Path, overrides: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
-    """The config file and its content."""
+    """Return the config file and its content."""
     if not path.is_dir() and path.suffix != ".json":
         return path, settings.read(path, overrides)
     path = path / CONFIG if path.is_dir() else path
     if overrides:
-        raise TraceError(f"{path}: the config of a run is as it was; leave out --set, or name a TOML file")
+        raise TraceError(f"{path}: the config of a run is fixed; leave out --set, or name a TOML file")
     try:
         return path, dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise TraceError(f"{path.parent}: is no run (there is no {CONFIG}); name a run's folder or a TOML file") from None
+        raise TraceError(f"{path.parent}: is not a run (there is no {CONFIG}); name a run's folder or a TOML file") from None
     except ValueError as error:
-        raise TraceError(f"{path}: is no JSON: {error}") from None
+        raise TraceError(f"{path}: is not JSON: {error}") from None
 
 
 def _row_folder(path: Path, data: dict[str, Any], chosen: FeedConfig) -> Path:
@@ -156,21 +156,21 @@ def _row_folder(path: Path, data: dict[str, Any], chosen: FeedConfig) -> Path:
     if path.name == CONFIG:
         return path.parent / "rows"  # the folder may have been moved since
     if not (out := data.get("run", {}).get("out")):
-        raise TraceError(f"{path}: neither data.rows nor run.out says where the row indexes lie; add one")
+        raise TraceError(f"{path}: neither data.rows nor run.out names the folder of the row indexes; add one")
     return Path(out) / "rows"
 
 
 @dataclass(frozen=True, slots=True)
 class _Phase:
-    """Where a step lies among train.phases."""
+    """The phase of a step among train.phases."""
 
     first: int  # its first step
-    end: int | None  # the first step behind it; None: the last of the run
-    changes: dict[str, Any]  # length, and batch_rows if it has rows of its own
-    named: str  # what the names of its identity end with, as in training/run/phases.py
+    end: int | None  # the first step after it; None: the last phase
+    changes: dict[str, Any]  # length, and batch_rows if it differs
+    named: str  # suffix of the names in its identity, as in training/run/phases.py
 
     def of(self, config: FeedConfig) -> FeedConfig:
-        """The config of the phase's batches."""
+        """Return the config of the phase's batches."""
         rows = config.rows.model_copy(update={"length": self.changes.get("length", config.rows.length)})
         data = config.data.model_copy(update={"batch_rows": self.changes.get("batch_rows") or config.data.batch_rows})
         return config.model_copy(update={"rows": rows, "data": data})
@@ -186,7 +186,7 @@ def _phase(data: dict[str, Any], step: int) -> _Phase:
 
 
 def _refuse_other(run: Path, feed: Feed, named: str) -> None:
-    """Raise TraceError when the run's last checkpoint was trained on other batches than these."""
+    """Raise TraceError if the run's last checkpoint was trained on other batches."""
     latest = run / "checkpoints" / "LATEST"
     if not latest.exists():
         return
@@ -194,7 +194,7 @@ def _refuse_other(run: Path, feed: Feed, named: str) -> None:
     was = dict(json.loads(state.read_text(encoding="utf-8")).get("identity", {})) if state.exists() else {}
     for name, value in feed.identity().items():
         if (then := was.get(name + named, value)) != value:
-            raise TraceError(f"{run}: was trained on another {name} ({then}, here {value}); put back what it was trained on")
+            raise TraceError(f"{run}: was trained on another {name} ({then}, here {value}); restore what it was trained on")
 
 
 def _rows(feed: Feed, step: int, first: int, count: int) -> tuple[Row, ...]:
@@ -214,11 +214,11 @@ def _row(feed: Feed, names: Sequence[str], examples: Examples, at: int, row: int
 
 
 def _texts(tokenizer: Tokenizer, names: Sequence[str], examples: Examples, at: int) -> dict[str, str]:
-    """Inputs and targets of an example; where only some positions are predicted, each target with its position."""
+    """Return the inputs and targets of an example; if only some positions are predicted, each target with its position."""
     inputs, targets = examples["inputs"][at], examples["targets"][at]
     if "lengths" in examples:
         inputs = inputs[: examples["lengths"][at]]
-    else:  # causal_lm: nothing behind the last target was read
+    else:  # causal_lm: nothing after the last target was read
         inputs = inputs[: 1 + int(np.flatnonzero(targets != IGNORE).max(initial=-1))]
     shown = {"inputs": decode(tokenizer, names, inputs)}
     if "masked_positions" in examples:
@@ -232,7 +232,7 @@ def _texts(tokenizer: Tokenizer, names: Sequence[str], examples: Examples, at: i
 
 
 def decode(tokenizer: Tokenizer, names: Sequence[str], ids: NDArray[np.integer[Any]]) -> str:
-    """The text of ids with special pieces spelled out, "[MASK]×3" for three of them; `names` are those of all pieces."""
+    """Decode ids with special pieces spelled out, "[MASK]×3" for three; `names` are the names of all pieces."""
     special = set(tokenizer.special_ids.values())
     out: list[str] = []
     for is_special, of_kind in groupby(ids.tolist(), key=special.__contains__):
@@ -248,21 +248,21 @@ def decode(tokenizer: Tokenizer, names: Sequence[str], ids: NDArray[np.integer[A
 
 
 def _corpus(feed: Feed) -> tuple[tuple[str, Manifest] | None, tuple[str, ...]]:
-    """The corpus that the tokens were made of, and its manifest; or why it is not there."""
+    """Find the corpus that the tokens were made from, with its manifest; or return why there is none."""
     wanted = feed.dataset.manifest.facts.get("corpus")
     if wanted is None:
-        return None, (f"{feed.dataset.uri}: its manifest names no corpus, so that only ids are known",)
+        return None, (f"{feed.dataset.uri}: its manifest names no corpus, so only ids are known",)
     out = Path(feed.dataset.uri).resolve()
     for folder in islice(out.parents, 4):  # <out>/tokens/<name>/<fingerprint>
         uri = manifest.folder(str(folder), "corpus", wanted)
         if manifest.is_complete(uri) and (found := manifest.read(uri)).fingerprint == wanted:
             return (uri, found), ()
     name = f"corpus/{wanted[: manifest.FINGERPRINT_CHARACTERS]}"
-    return None, (f"{feed.dataset.uri}: there is no build with {name} around it, so that only ids are known",)
+    return None, (f"{feed.dataset.uri}: there is no build with {name} around it, so only ids are known",)
 
 
 def _with_columns(rows: Sequence[Row], corpus: tuple[str, Manifest]) -> tuple[tuple[Row, ...], tuple[str, ...]]:
-    """The rows with what the corpus says of their documents."""
+    """Add the corpus columns of their documents to the rows."""
     documents = {document.id: document.source for row in rows for document in row.documents}
     known = _look_up(corpus, documents)
     notes = (f"{corpus[0]}: has no {', '.join(sorted(documents.keys() - known))}",) if documents.keys() - known else ()
@@ -273,7 +273,7 @@ def _with_columns(rows: Sequence[Row], corpus: tuple[str, Manifest]) -> tuple[tu
 
 
 def _look_up(corpus: tuple[str, Manifest], documents: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Id -> columns. Of the parts of a document's source the ids are read, then the row groups that have one of them."""
+    """Map ids to columns. Reads the ids of the parts of the documents' sources, then the row groups that contain one."""
     uri, made = corpus
     missing = {bytes.fromhex(number) for number in documents}
     found: dict[str, dict[str, Any]] = {}
@@ -298,7 +298,7 @@ def _groups(part: str, numbers: Iterable[int]) -> Iterator[pa.RecordBatch]:
 
 
 def _parts_of(uri: str, made: Manifest, sources: set[str]) -> Iterator[str]:
-    """Paths of the corpus' documents of these sources."""
+    """Yield the paths of the corpus' documents of these sources."""
     for part in made.of("documents"):
         sidecar = files.join(uri, "units", f"{part.unit}.json")
         try:

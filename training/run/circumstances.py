@@ -1,4 +1,4 @@
-"""What else the last bits of a run depend on, besides its config and data: a checkpoint keeps it, and a change is a warning."""
+"""The circumstances that decide the last bits of a run, besides config and data; a change on resume is a warning."""
 
 import hashlib
 import platform

@@ -78,7 +78,7 @@ class Update:
 
     metrics: dict[str, Any]  # for metrics.jsonl
     tokens: int  # read by all processes
-    stopping: bool  # whether any process was told to stop
+    stopping: bool  # whether any process got a signal to stop
 
 
 def train(
@@ -201,7 +201,7 @@ def update(
 ) -> Update:
     """Do one step: compute the gradient of the mean loss over all targets of the global batch, clip it, and update.
 
-    `batches` are the micro-batches of this process; `stopping` is whether it was told to stop.
+    `batches` are the micro-batches of this process; `stopping` is whether it got a signal to stop.
     """
     settings = job.config.train
     counted = [feed.counts(batch) for batch in batches]

@@ -157,9 +157,9 @@ def test_pairs_are_read_up_to_what_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{broken", "line 2: is no pair of sentences .*Expecting"),
-        ('"text"', "line 2: is no pair of sentences .*no object"),
-        ('{"sentence_good": "a"}', "line 2: is no pair of sentences .*sentence_bad must be a text"),
+        ("{broken", "line 2: is not a pair of sentences .*Expecting"),
+        ('"text"', "line 2: is not a pair of sentences .*not an object"),
+        ('{"sentence_good": "a"}', "line 2: is not a pair of sentences .*sentence_bad must be a text"),
         ('{"sentence_good": "a", "sentence_bad": 3}', "line 2: .*sentence_bad must be a text"),
         ('{"sentence_good": " ", "sentence_bad": "a"}', "line 2: .*sentence_good must be a text"),
     ],
@@ -187,7 +187,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         read_sets(tmp_path)
     write_set(tmp_path / "a.jsonl", ("a", "b"))
     write_set(tmp_path / "a.jsonl.gz", ("a", "b"))
-    with pytest.raises(BlimpError, match="there twice"):
+    with pytest.raises(BlimpError, match="exists twice"):
         read_sets(tmp_path)
 
 

@@ -246,13 +246,13 @@ def test_settings_of_a_task(settings: dict[str, Any], how: Wanted) -> None:
 
 
 def test_settings_that_cannot_be_followed_are_named(pieces: Tokenizer) -> None:
-    with pytest.raises(HarnessError, match="generation_kwargs: num_beams is not known here, but do_sample"):
+    with pytest.raises(HarnessError, match="generation_kwargs: num_beams is not supported, but do_sample"):
         wanted({"num_beams": 4})
     with pytest.raises(HarnessError, match="generation_kwargs: tokens: must be 1 or more"):
         wanted({"max_gen_toks": 0})
     with pytest.raises(HarnessError, match="generation_kwargs: top_p: must be"):
         wanted({"temperature": 1, "top_p": 2.0})
-    with pytest.raises(HarnessError, match="a model in memory: is a bert; the harness asks causal models"):
+    with pytest.raises(HarnessError, match="a model in memory: is a bert; the harness needs a causal model"):
         Causal(trained_of(BERTShape, pieces, family="bert"))
 
 
@@ -371,7 +371,7 @@ def test_the_command_writes_the_results_of_a_run(
         model="corpusmill", model_args=arguments, tasks=["ours_choice"], device="cpu", batch_size=4, task_manager=manager
     )
     assert named is not None and named["results"]["ours_choice"] == kept["results"]["ours_choice"]
-    with pytest.raises(HarnessError, match="no_such_task: is no task"):
+    with pytest.raises(HarnessError, match="no_such_task: is neither a task"):
         harness.run(parse(add_harness, [*command, "--tasks", "no_such_task"]))
-    with pytest.raises(HarnessError, match="is no folder; --include-path"):
+    with pytest.raises(HarnessError, match="is not a folder; --include-path"):
         harness.run(parse(add_harness, [*command, "--tasks", "ours_choice", "--include-path", str(tmp_path / "nowhere")]))

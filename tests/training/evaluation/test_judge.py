@@ -51,7 +51,7 @@ def test_a_loss_that_is_not_finite_is_null():
 
 
 def test_what_is_no_run_and_another_tokenizer_are_refused(run: Path, make_dataset, tiny_config: Path, tmp_path: Path):
-    with pytest.raises(JudgeError, match=r"nothing: has no config\.json; the candidate has to be a run"):
+    with pytest.raises(JudgeError, match=r"nothing: has no config\.json; the candidate has to be a pretraining run"):
         judge(tmp_path / "nothing", run)
     texts = [" ".join(f"word{n}" for n in range(30))] * 30
     other = make_dataset(tmp_path / "tokens", {("train", "a", "en"): [texts], ("validation", "a", "en"): [texts]})

@@ -73,7 +73,7 @@ def test_the_best_is_the_one_that_training_kept(run: Path) -> None:
     (run / "checkpoints" / "BEST").unlink()
     with pytest.raises(EvaluationError, match=r"keeps no best checkpoint; train with train.keep_best = true"):
         evaluate(run, checkpoint="best")
-    with pytest.raises(EvaluationError, match=r"step-00000009: is no checkpoint of .*; give newest, best, one of step-0000000"):
+    with pytest.raises(EvaluationError, match=r"step-00000009: is not a checkpoint of .*; give newest, best, one of step-000"):
         evaluate(run, checkpoint="step-00000009")
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_evaluated_is_named(run: Path, tmp_path: Path) -> None:
         evaluate(tmp_path / "nowhere")
     settings = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(settings | {"train": {"stepz": 3}}))
-    with pytest.raises(EvaluationError, match=r"config\.json: is no config of this release .*give rows = 0"):
+    with pytest.raises(EvaluationError, match=r"config\.json: is not a config of this release .*give rows = 0"):
         evaluate(run)
 
 

@@ -205,7 +205,7 @@ def test_a_toml_file_is_traced_as_its_run_would_be(build: Path, tmp_path: Path) 
     shown = show(trace(path, 2, 0))
     assert shown.startswith(f"step 2 of {path}\n") and "origin   " in shown and "\n  targets\n" in shown
     path.write_text(path.read_text().replace("[run]", "[other]"))
-    with pytest.raises(TraceError, match=r"neither data\.rows nor run\.out says where the row indexes lie"):
+    with pytest.raises(TraceError, match=r"neither data\.rows nor run\.out names the folder of the row indexes"):
         trace(path, 2)
 
 
@@ -215,7 +215,7 @@ def test_what_cannot_be_traced_is_said(build: Path, tmp_path: Path) -> None:
         trace(run, 5)
     with pytest.raises(TraceError, match=r"a batch has the rows 0 to 7 \(data\.batch_rows\), and no row 8"):
         trace(run, 0, 8)
-    with pytest.raises(TraceError, match=r"is no run \(there is no config\.json\); name a run's folder or a TOML file"):
+    with pytest.raises(TraceError, match=r"is not a run \(there is no config\.json\); name a run's folder or a TOML file"):
         trace(tmp_path, 0)
     with pytest.raises(TraceError, match="leave out --set"):
         trace(run, 0, overrides=("data.seed=1",))
