@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, settings
 from once import built_once
 from places import ROOT
 
-from pipelines.fetching.cache import FetchError, lid_model
+from pipelines.fetching.download import FetchError
+from pipelines.fetching.language_model import lid_model
 
 home.enter()  # before Prefect and others look for their settings
 

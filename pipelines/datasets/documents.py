@@ -20,7 +20,7 @@ from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.tables import read_batches
-from pipelines.fetching.cache import lid_model
+from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError

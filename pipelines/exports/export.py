@@ -1,11 +1,11 @@
-"""A tokens dataset in the format of another project: one entry for all formats.
+"""Export a tokens dataset in another project's format.
 
-    OUT/corpusmill.json     where it comes from: fingerprints, tokenizer, counts, and every file with its sha256
-    OUT/tokenizer.model     the tokenizer whose ids these are
-    OUT/…                   as the format's module says
+    OUT/corpusmill.json     provenance: fingerprints, tokenizer, counts, and every file with its sha256
+    OUT/tokenizer.model     the tokenizer of these ids
+    OUT/…                   described in the format's module
 
-Documents stand in the order of the streams: sources by name, languages by name, parts by path. The same dataset gives the
-same bytes. The folder appears under its name when all of it is written.
+Documents are in the order of the streams: sources by name, languages by name, parts by path. The same dataset gives the
+same bytes. The folder gets its name when it is complete.
 """
 
 import json
@@ -48,12 +48,12 @@ class ExportReport:
     out: str
     format: Format
     fingerprint: str  # of the tokens dataset
-    splits: Mapping[str, Mapping[str, int]]  # rows (documents), tokens (of texts) and utf8_bytes
+    splits: Mapping[str, Mapping[str, int]]  # rows (documents), tokens (text only) and utf8_bytes
     files: tuple[ExportedFile, ...]  # all but corpusmill.json, by path
 
     @property
     def bytes(self) -> int:
-        """Of all files."""
+        """Return the size of all files."""
         return sum(file.bytes for file in self.files)
 
 
@@ -61,14 +61,14 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
     """Write a tokens dataset into the folder `out` in another project's format.
 
     Args:
-        uri: a tokens dataset's folder, or a build's.
-        name: which tokens dataset of the build, where it has several.
-        format: one of FORMATS.
-        out: a folder of this machine that is empty or does not exist.
-        splits: which ones; by default all that the dataset has.
+        uri: The folder of a tokens dataset or of a build.
+        name: The tokens dataset, if the build has several.
+        format: One of FORMATS.
+        out: A local folder that is empty or does not exist.
+        splits: The splits to export; by default all.
 
-    Raises ExportError for a folder, format or vocabulary that does not fit, DatasetError for a dataset or a split that
-    is not there, ShardError for a damaged shard (each is compared with its sha256).
+    Raise ExportError for an unsuitable folder, format or vocabulary, DatasetError for a missing dataset or split, ShardError
+    for a damaged shard (each is compared with its sha256).
     """
     if format not in FORMATS:
         raise ExportError(f"format {format!r}: the formats are {', '.join(FORMATS)}")
@@ -91,13 +91,13 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
 
 
 def _splits(streams: TokenStreams, splits: Sequence[str] | None) -> list[str]:
-    found = [split for split in shards.splits(streams.manifest) if shards.sources(streams.manifest, split)]
+    available = [split for split in shards.splits(streams.manifest) if shards.sources(streams.manifest, split)]
     for split in splits or ():
-        if split not in found:
-            raise DatasetError(f"{streams.uri}: the split {split!r} is empty; the dataset has {found or 'no documents'}")
-    if not found:
+        if split not in available:
+            raise DatasetError(f"{streams.uri}: the split {split!r} is empty; the dataset has {available or 'no documents'}")
+    if not available:
         raise DatasetError(f"{streams.uri}: the dataset has no documents")
-    return found if splits is None else list(dict.fromkeys(splits))
+    return available if splits is None else list(dict.fromkeys(splits))
 
 
 def _check_out(out: str) -> None:
@@ -113,7 +113,7 @@ def _copy_tokenizer(streams: TokenStreams, out: str) -> None:
     if not files.exists(source):
         raise DatasetError(f"{source}: the tokenizer is missing; build the dataset again")
     if files.sha256(source) != facts["sha256"]:
-        raise DatasetError(f"{source}: this is another tokenizer than the manifest's; put the right file back, or build again")
+        raise DatasetError(f"{source}: not the tokenizer that the manifest names; put the right file back, or build again")
     files.copy(source, files.join(out, facts["path"]))
 
 
@@ -141,7 +141,7 @@ def _provenance(streams: TokenStreams, report: ExportReport) -> str:
         "vocabulary": facts.get("vocabulary"),
         "tokenizer": facts["tokenizer"],
         "dtype": streams.dtype.name,
-        "splits": {split: facts[shards.TOKENS][split] for split in report.splits},  # texts alone: ends of text not counted
+        "splits": {split: facts[shards.TOKENS][split] for split in report.splits},  # text only, without end-of-text ids
         "files": [asdict(file) for file in report.files],
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

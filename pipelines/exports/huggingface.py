@@ -1,11 +1,11 @@
-"""Hugging Face datasets: a folder for `datasets.load_from_disk`, which maps it into memory as it is.
+"""Hugging Face datasets: a folder for `datasets.load_from_disk`, which memory-maps it.
 
     dataset_dict.json             {"splits": ["train", "validation"]}
-    train/data-00000-of-00002.arrow   one Arrow stream a part of the tokens dataset, its batches, its buffers uncompressed
+    train/data-00000-of-00002.arrow   one uncompressed Arrow stream per part of the tokens dataset, in the same batches
     train/state.json, train/dataset_info.json
 
-Columns: input_ids (text ids only, no special ones), id (32 hex digits), source, language, utf8_bytes. The features are
-those of the Arrow schema, which every release of `datasets` reads; none of them is needed to write.
+Columns: input_ids (text ids only, no specials), id (32 hex digits), source, language, utf8_bytes. The features follow from
+the Arrow schema in every release of `datasets`, which is not needed to write them.
 """
 
 import json
@@ -77,12 +77,12 @@ def _rows(run: ShardRun, wanted: pa.Schema) -> pa.RecordBatch:
 
 
 def hexadecimal(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, 16) bytes -> (N, 32) hexadecimal digits."""
+    """Convert (N, 16) bytes to (N, 32) hexadecimal digits."""
     return np.stack([_HEX[ids >> 4], _HEX[ids & 15]], axis=2).reshape(len(ids), 32)
 
 
 def _strings(characters: NDArray[np.uint8]) -> pa.Array:
-    """(N, width) ASCII characters as N strings."""
+    """Return (N, width) ASCII characters as N strings."""
     count, width = characters.shape
     offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(characters)))
@@ -93,7 +93,7 @@ def _constant(text: str, count: int) -> pa.Array:
 
 
 def _state(streams: TokenStreams, split: str, names: Sequence[str]) -> dict[str, Any]:
-    """What Dataset.load_from_disk reads; the fingerprint is that of its cache of later steps."""
+    """Return what Dataset.load_from_disk reads; `datasets` names the caches of later steps by the fingerprint."""
     return {
         "_data_files": [{"filename": name} for name in names],
         "_fingerprint": f"{streams.manifest.fingerprint[:32]}-{split}",

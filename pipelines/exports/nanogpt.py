@@ -1,12 +1,12 @@
-"""nanoGPT: one file a split, the ids of all documents as uint16, an end of text behind each (data/openwebtext/prepare.py).
+"""nanoGPT: one file per split, all ids as uint16, an end of text after each document (data/openwebtext/prepare.py).
 
-    train.bin    np.memmap("train.bin", dtype=np.uint16, mode="r") is all that nanoGPT's get_batch does
+    train.bin    nanoGPT's get_batch reads it by np.memmap("train.bin", dtype=np.uint16, mode="r")
     val.bin
     meta.pkl     {"vocab_size", "itos", "stoi"}: train.py sizes the model by it, sample.py decodes with it
 
-All sources of a split stand one after the other; nanoGPT draws places at random.
+The sources of a split follow one another; nanoGPT draws offsets at random.
 
-Limits: sample.py encodes its prompt character by character, and shows byte pieces as "<0xE2>".
+Limits: sample.py encodes its prompt character by character and prints byte pieces as "<0xE2>".
 """
 
 import pickle
@@ -20,11 +20,11 @@ from pipelines.contract.tokenizers.spelling import SPACE_MARK
 from pipelines.exports.streams import ExportError, TokenStreams, joined
 
 _FILES = {"train": "train.bin", "validation": "val.bin"}
-_PICKLE_PROTOCOL = 4  # fixed: the bytes do not depend on the Python that writes them
+_PICKLE_PROTOCOL = 4  # fixed, so that the bytes do not depend on the Python version
 
 
 def write(streams: TokenStreams, splits: Sequence[str], out: str) -> None:
-    """Write train.bin, val.bin and meta.pkl. Raises ExportError when the ids do not fit into uint16."""
+    """Write train.bin, val.bin and meta.pkl. Raise ExportError if the ids do not fit uint16."""
     if streams.dtype != np.uint16:
         raise ExportError(
             f"{streams.uri}: nanoGPT reads uint16, but the vocabulary has {streams.vocabulary_size:,} pieces; "
@@ -41,8 +41,8 @@ def write(streams: TokenStreams, splits: Sequence[str], out: str) -> None:
 
 
 def _meta(streams: TokenStreams) -> bytes:
-    made = loading.load(streams.uri, streams.manifest)
-    pieces = [piece.replace(SPACE_MARK, " ") for piece in made.piece_names()]
-    stoi = {piece: number for number, piece in reversed(list(enumerate(pieces)))}  # of equal ones, the first
+    tokenizer = loading.load(streams.uri, streams.manifest)
+    pieces = [piece.replace(SPACE_MARK, " ") for piece in tokenizer.piece_names()]
+    stoi = {piece: number for number, piece in reversed(list(enumerate(pieces)))}  # the first of equal pieces
     meta = {"vocab_size": streams.vocabulary_size, "itos": dict(enumerate(pieces)), "stoi": stoi}
     return pickle.dumps(meta, protocol=_PICKLE_PROTOCOL)

@@ -1,4 +1,4 @@
-"""What every export reads: the streams of a tokens dataset, run by run, verified; and ends of text put between documents."""
+"""The streams of a tokens dataset that all exports read: run by run, verified, with or without ends of text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pipelines.contract.tokenizers.families import END_OF_TEXT
 
 
 class ExportError(UserError):
-    """The dataset, the format and the place to write to do not fit; the message says what to change."""
+    """The dataset, the format and the output folder do not fit together; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +27,26 @@ class TokenStreams:
 
     @property
     def vocabulary_size(self) -> int:
-        """Pieces, special ones included."""
+        """Return the number of pieces, including special ones."""
         return int(self.manifest.facts["tokenizer"]["size"])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the ids: uint16, or uint32 when the vocabulary needs it."""
+        """Return the type of the ids: uint16, or uint32 if the vocabulary needs it."""
         return np.dtype(str(schema.tokens(self.vocabulary_size).field("tokens").type.value_type))
 
     def end_of_text(self, format_name: str) -> int:
-        """Id of the piece that stands behind each document. Raises ExportError when the vocabulary has none."""
+        """Return the id that follows each document. Raise ExportError if the vocabulary has none."""
         special_ids = self.manifest.facts["tokenizer"]["special_ids"]
         if END_OF_TEXT not in special_ids:
             raise ExportError(
-                f"{self.uri}: {format_name} needs {END_OF_TEXT} behind each document, which is not in the vocabulary; "
+                f"{self.uri}: {format_name} needs {END_OF_TEXT} after each document, which is not in the vocabulary; "
                 'add "gpt" to the families of its [[vocabularies]] section and build again, or export to huggingface or mds'
             )
         return int(special_ids[END_OF_TEXT])
 
     def runs(self, split: str, source: str, *, verify: bool = True) -> Iterator[ShardRun]:
-        """The runs of a stream; `verify` compares each file's sha256 and each id with the vocabulary. Raises ShardError."""
+        """Yield the runs of a stream. With `verify`, raise ShardError for a wrong sha256 or an id beyond the vocabulary."""
         for run in shards.runs_of(self.uri, self.manifest, split, source, verify=verify):
             if verify and (largest := int(texts(run).max(initial=0))) >= self.vocabulary_size:
                 raise ShardError(f"{run.path}: has the id {largest}, but the vocabulary has {self.vocabulary_size:,} pieces")
@@ -54,17 +54,17 @@ class TokenStreams:
 
 
 def texts(run: ShardRun) -> NDArray[Any]:
-    """The ids of all documents of a run, one document after the other, without a copy."""
+    """Return the ids of all documents of a run, concatenated, without a copy."""
     return run.tokens[int(run.offsets[0]) : int(run.offsets[-1])]
 
 
 def lengths(run: ShardRun) -> NDArray[np.int64]:
-    """Tokens of each document."""
+    """Return the number of tokens of each document."""
     return np.diff(run.offsets).astype(np.int64)
 
 
 def joined(run: ShardRun, end_of_text: int) -> NDArray[Any]:
-    """The ids of all documents of a run, an end of text behind each.
+    """Return the ids of all documents of a run, with an end of text after each.
 
     >>> run = ShardRun("", np.array([5, 6, 7, 8, 9], np.uint16), np.array([0, 3, 5], np.int32))
     >>> joined(run, 0).tolist()

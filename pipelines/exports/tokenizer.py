@@ -1,22 +1,22 @@
-r"""A tokenizer as Hugging Face reads it: a folder for `transformers.AutoTokenizer.from_pretrained`.
+r"""Export a tokenizer to Hugging Face: a folder for `transformers.AutoTokenizer.from_pretrained`.
 
-    tokenizer.json           of the library tokenizers: all that makes ids of texts
+    tokenizer.json           for the library tokenizers: everything that turns texts into ids
     tokenizer_config.json    the roles of the special pieces
 
-The ids of a text are ours, special pieces left aside (`add_special_tokens=False`). What SentencePiece does to a text is said
-in the library's words:
+Apart from special pieces (`add_special_tokens=False`) a text gets the same ids as here. SentencePiece's steps in the
+library's terms:
 
     "to be\n\n or"  normaliser     "▁" before every line that is not empty, "▁" for " "  "▁to▁be\n\n▁▁or"
-                    pre-tokenizer  cut at "\n", and before every "▁"                      "▁to" "▁be" "\n" "\n" "▁" "▁or"
-                    model          BPE: every pair of pieces that makes a piece, by the piece's score; or Unigram; bytes
-                                   for characters that are no piece
+                    pre-tokenizer  split at "\n" and before every "▁"                      "▁to" "▁be" "\n" "\n" "▁" "▁or"
+                    model          BPE: every pair of pieces that joins to a piece, by the piece's score; or Unigram;
+                                   bytes for characters that are not pieces
 
-Where Hugging Face differs by its own rules:
-- A special piece that is spelled in a text becomes its id ("[MASK]" is how its users mask), and the text behind it begins
-  anew, with a "▁". So white space about masks and sentinels is taken away: "a <mask> c" is "▁a", <mask>, "▁c", as in
-  training. `split_special_tokens=True` treats such texts as text, as we do.
-- Unigram's scores are added in float64, SentencePiece's in float32: where two ways to cut a word are equally good ("...." as
-  "..." "." or "." "..."), they may decide differently.
+Where Hugging Face's rules differ:
+- A special piece spelled out in a text becomes its id (users mask by writing "[MASK]"), and the text after it starts with
+  a "▁" again. So white space around masks and sentinels is removed: "a <mask> c" is "▁a", <mask>, "▁c", as in
+  training. With `split_special_tokens=True` it is text, as here.
+- Unigram's scores are added in float64, SentencePiece's in float32: where two segmentations of a word are equally good ("...." as
+  "..." "." or "." "..."), they may choose differently.
 """
 
 import base64
@@ -31,13 +31,13 @@ from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
 from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED
 from pipelines.contract.tokenizers.spelling import NEWLINE, SPACE_MARK
 
-_ROLES: dict[Family, dict[str, str]] = {  # Hugging Face's names of roles, by the field of FamilyPieces
+_ROLES: dict[Family, dict[str, str]] = {  # field of FamilyPieces -> Hugging Face's name of the role
     "bert": {"pad": "pad_token", "begin": "cls_token", "end": "sep_token", "mask": "mask_token"},
     "gpt": {"pad": "pad_token", "begin": "bos_token", "end": "eos_token"},
     "bart": {"pad": "pad_token", "begin": "bos_token", "end": "eos_token", "mask": "mask_token"},
     "t5": {"pad": "pad_token", "end": "eos_token"},
 }
-_TEMPLATES: dict[Family, tuple[str, str]] = {  # of one text and of a pair; the number is the segment
+_TEMPLATES: dict[Family, tuple[str, str]] = {  # for one text and for a pair; the number is the segment
     "bert": ("[CLS]:0 $A:0 [SEP]:0", "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"),
     "gpt": ("$A:0", "$A:0 $B:0"),
     "bart": ("<s>:0 $A:0 </s>:0", "<s>:0 $A:0 </s>:0 </s>:0 $B:0 </s>:0"),
@@ -46,16 +46,16 @@ _TEMPLATES: dict[Family, tuple[str, str]] = {  # of one text and of a pair; the 
 
 
 def export_huggingface(tokenizer: Tokenizer, folder: str, family: Family | None = None) -> None:
-    r"""Write the folder (a path or URI), with the special pieces of a family about texts and in their roles.
+    r"""Write the folder (a path or URI); a family's special pieces get their roles and are added around texts.
 
-    Without a family no text gets special pieces, and none has a role but the unknown piece.
+    Without a family no special pieces are added, and only the unknown piece has a role.
 
-    Raises SpecialsError when the vocabulary has not the family's pieces, and TokenizerError for a SentencePiece model
-    that the library tokenizers cannot follow (pieces of a user's own, a normaliser beside the piece "\n").
+    Raise SpecialsError if the vocabulary lacks the family's pieces, TokenizerError for a SentencePiece model that the library
+    tokenizers cannot represent (user-defined pieces, or a normaliser together with the piece "\n").
     """
     if family is not None:
         specials(family, tokenizer.special_ids, "the tokenizer")
-    data = _of_json(tokenizer) if tokenizer.library == "tokenizers" else _of_sentencepiece(tokenizer)
+    data = _from_json(tokenizer) if tokenizer.library == "tokenizers" else _from_sentencepiece(tokenizer)
     strip_both = tokenizer.library == "sentencepiece" and tokenizer.line_prefix_bytes == 1
     masks = _masks(family)
     for token in data["added_tokens"]:
@@ -69,7 +69,7 @@ def export_huggingface(tokenizer: Tokenizer, folder: str, family: Family | None 
 
 
 def _masks(family: Family | None) -> set[str]:
-    """The pieces that a user writes into a text in place of words."""
+    """Return the pieces that users write into a text in place of words."""
     if family == "t5":
         return set(FAMILIES["t5"].pieces) - {"<pad>", "</s>", "<unk>"}
     mask = None if family is None else FAMILIES[family].mask
@@ -77,7 +77,7 @@ def _masks(family: Family | None) -> set[str]:
 
 
 def _config(tokenizer: Tokenizer, family: Family | None, added: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """tokenizer_config.json. The class is the one that takes tokenizer.json as it is."""
+    """Return the content of tokenizer_config.json; its class takes tokenizer.json unchanged."""
     roles: dict[str, Any] = {}
     if tokenizer.unknown_id is not None:
         roles["unk_token"] = next(piece for piece, i in tokenizer.special_ids.items() if i == tokenizer.unknown_id)
@@ -102,7 +102,7 @@ def _added(token: dict[str, Any]) -> dict[str, Any]:
 
 
 def _template(tokenizer: Tokenizer, family: Family) -> dict[str, Any]:
-    """The post-processor: the library's TemplateProcessing in JSON."""
+    """Return the post-processor: the library's TemplateProcessing in JSON."""
     names = [name for name in (FAMILIES[family].begin, FAMILIES[family].end) if name is not None]
     single, pair = ([_template_part(part) for part in template.split(" ")] for template in _TEMPLATES[family])
     used = {part["SpecialToken"]["id"] for part in single if "SpecialToken" in part}
@@ -115,18 +115,18 @@ def _template_part(part: str) -> dict[str, Any]:
     return {"Sequence" if name[0] == "$" else "SpecialToken": {"id": name.removeprefix("$"), "type_id": int(segment)}}
 
 
-def _of_json(tokenizer: Tokenizer) -> dict[str, Any]:
+def _from_json(tokenizer: Tokenizer) -> dict[str, Any]:
     data = tokenizer_json.parsed(tokenizer.model)
     return {**data, "added_tokens": data.get("added_tokens") or [], "truncation": None, "padding": None, "post_processor": None}
 
 
-def _of_sentencepiece(tokenizer: Tokenizer) -> dict[str, Any]:
+def _from_sentencepiece(tokenizer: Tokenizer) -> dict[str, Any]:
     spec = sentencepiece_proto.normalizer(tokenizer.model)
     names, types = tokenizer.piece_names(), [piece.type for piece in sentencepiece_proto.model_pieces(tokenizer.model)]
     own = [name for name, kind in zip(names, types, strict=True) if kind == USER_DEFINED and name != NEWLINE]
     if own:
         raise TokenizerError(
-            f"the model has pieces of a user's own ({own[0]!r}), which the library tokenizers cuts texts at otherwise"
+            f"the model has user-defined pieces ({own[0]!r}), at which the library tokenizers splits texts differently"
         )
     if tokenizer.newline_id is not None and (spec.charsmap or spec.removes_spaces):
         raise TokenizerError(
@@ -158,14 +158,14 @@ def _replace(pattern: dict[str, str], content: str) -> dict[str, Any]:
 
 def _normalizer(spec: sentencepiece_proto.NormalizerSpec, by_lines: bool) -> dict[str, Any]:
     stages: list[dict[str, Any]] = []
-    if spec.charsmap:  # the library applies it to graphemes, and misses compositions within longer ones: NFC makes them first
+    if spec.charsmap:  # the library applies it per grapheme and misses compositions within longer ones, so NFC comes first
         stages.append({"type": "NFC"})
         stages.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(spec.charsmap).decode()})
     if spec.removes_spaces:
         stages += [_replace({"Regex": r"\A +| +\z"}, ""), _replace({"Regex": " {2,}"}, " ")]
     if spec.adds_prefix:
         stages.append({"type": "Prepend", "prepend": SPACE_MARK})
-        if by_lines:  # no "▁" before an empty first line, one before every other line that is not empty
+        if by_lines:  # no "▁" before an empty first line; one before every other non-empty line
             stages.append(_replace({"Regex": rf"\A{SPACE_MARK}\n"}, NEWLINE))
             stages.append(_replace({"Regex": r"\n(?=[^\n])"}, NEWLINE + SPACE_MARK))
     return {"type": "Sequence", "normalizers": [*stages, _replace({"String": " "}, SPACE_MARK)]}
@@ -180,7 +180,7 @@ def _pre_tokenizer(by_lines: bool, by_words: bool) -> dict[str, Any] | None:
 
 
 def _decoder(spec: sentencepiece_proto.NormalizerSpec, by_lines: bool) -> dict[str, Any]:
-    """Pieces to text: bytes to characters, spaces for "▁", without the one before a line."""
+    """Return the decoder: bytes to characters, "▁" to spaces, without the one before a line."""
     stages: list[dict[str, Any]] = [_replace({"String": SPACE_MARK}, " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
     if spec.removes_spaces:
         stages.append(_replace({"Regex": r"\A +"}, ""))
@@ -213,12 +213,12 @@ def _bpe(tokenizer: Tokenizer, names: list[str], types: list[int]) -> dict[str, 
 
 
 def _unigram(tokenizer: Tokenizer, names: list[str], types: list[int]) -> dict[str, Any]:
-    """The model; pieces that no text may spell ("<0x41>", "</s>") get a score that no path with them can win with.
+    """Return the model; pieces that no text may spell ("<0x41>", "</s>") get a score so low that no path through them wins.
 
-    The library makes the unknown character's score from the least one, so it sinks too; that changes nothing where every
-    character of a piece is a piece itself, as SentencePiece's trainer sees to.
+    The library derives the unknown character's score from the lowest one, so it falls too. That changes nothing if every
+    character of a piece is itself a piece, as SentencePiece's trainer ensures.
     """
-    alike = tokenizer.kind == "char"  # there is one way to cut a text, and a character that never occurred has the score -inf
+    alike = tokenizer.kind == "char"  # only one segmentation exists, and a character that never occurred has the score -inf
     scores = [-1.0 if alike else float(tokenizer.processor.get_score(i)) for i in range(tokenizer.size)]
     never = 1000 * min([score for score, kind in zip(scores, types, strict=True) if kind == NORMAL], default=-1.0)
     spelled = (NORMAL, USER_DEFINED)

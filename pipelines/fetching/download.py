@@ -1,9 +1,9 @@
-"""Downloads over HTTP(S) that carry on where they stopped, and are either whole and right or not there at all.
+"""Downloads over HTTP(S) that resume where they stopped; a file appears under its name only when complete and verified.
 
-While it is fetched, a file is called `.NAME.part`; `.NAME.part.json` beside it notes which version of it the server was
-sending. The part is locked, so that of two processes that want one file the second waits and finds it done.
+During the download a file is called `.NAME.part`; `.NAME.part.json` beside it records which version of the file the server
+was sending. The part is locked: if two processes want the same file, the second waits and then finds it complete.
 
-Limits: POSIX file locks (no Windows); a server that sends a byte every few seconds is never given up on.
+Limits: POSIX file locks (no Windows); a server that sends a byte every few seconds is never abandoned.
 """
 
 import base64
@@ -31,30 +31,31 @@ from pathlib import Path
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 
-OnProgress = Callable[[int, int | None], None]  # bytes that are here, bytes in all (None: the server does not say)
+OnProgress = Callable[[int, int | None], None]  # bytes received, bytes in all (None: unknown)
 
 _CHUNK_BYTES = 2**18
-# Common Crawl answers 403 and 503 to those who ask too fast (cc_net #35, #45, #49, #53); 408, 425 and 429 ask for patience too.
-_WORTH_ANOTHER_TRY = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
+# Common Crawl answers 403 and 503 to clients that send requests too fast (cc_net #35, #45, #49, #53); 408, 425 and 429 are
+# temporary, too.
+_TEMPORARY_STATUSES = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 
 
 class FetchError(UserError):
-    """A file that could not be had; the message says what was tried, what came back and what to do."""
+    """A file could not be fetched; the message says what was tried, what came back and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try."""
+    """Number of attempts, waits and time-outs."""
 
-    attempts: int = 5  # in a row that bring nothing new, for each URL
+    attempts: int = 5  # in a row without new data, for each URL
     first_wait_seconds: float = 1.0  # doubles with every attempt
-    longest_wait_seconds: float = 120.0  # a server that asks for a longer pause is left for the next URL
-    timeout_seconds: float = 30.0  # to connect, and between two pieces of data
+    longest_wait_seconds: float = 120.0  # if a server demands a longer pause, the next URL is tried
+    timeout_seconds: float = 30.0  # to connect, and between two chunks of data
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is to be fetched, and how to know it."""
+    """The file to fetch, and how to verify it."""
 
     target: Path
     sha256: str | None
@@ -71,15 +72,15 @@ class _Wanted:
 
 
 class _TryAgain(Exception):
-    """This attempt failed, another one may not."""
+    """This attempt failed; another may succeed."""
 
     def __init__(self, why: str, wait_seconds: float | None = None) -> None:
         super().__init__(why)
-        self.wait_seconds = wait_seconds  # what the server asked for
+        self.wait_seconds = wait_seconds  # the pause that the server demands
 
 
 class _GiveUp(Exception):
-    """This URL will not do."""
+    """This URL cannot give the file."""
 
 
 def fetch(
@@ -91,21 +92,21 @@ def fetch(
     on_progress: OnProgress = lambda _here, _total: None,
     patience: Patience | None = None,
 ) -> Path:
-    """Download a file under the name `target`, unless it is there already.
+    """Download a file to `target`, unless it is there already.
 
     Args:
-        urls: one URL or several mirrors of the same file, tried in this order.
-        target: where the file goes; folders are made. Nothing incomplete ever has this name.
-        sha256: of the file, in hexadecimal. A file that is there with another hash is replaced.
-        size: of the file, in bytes.
-        on_progress: called after every piece of data.
-        patience: attempts, waits and time-outs.
+        urls: One URL, or several mirrors of the same file in the order to try them.
+        target: The path of the file; its folders are made. An incomplete file never has this name.
+        sha256: The file's, in hexadecimal. An existing file with another hash is replaced.
+        size: The file's, in bytes.
+        on_progress: Called after every chunk of data.
+        patience: Attempts, waits and time-outs.
 
     Returns:
         The path of the file.
 
     Raises:
-        FetchError: no URL gave the file. What has arrived stays for the next call to continue.
+        FetchError: No URL gave the file. The data received is kept, and the next call resumes there.
     """
     urls = [urls] if isinstance(urls, str) else list(urls)
     assert urls, "fetch needs a URL"
@@ -130,12 +131,12 @@ def fetch(
     tried = "\n".join(failures)
     raise FetchError(
         f"{wanted.target}: could not be fetched:\n{tried}\n"
-        "Run the same command again to carry on where it stopped, or put the file there by hand."
+        "Run the same command again to resume where it stopped, or put the file there by hand."
     )
 
 
 def _is_here(wanted: _Wanted) -> bool:
-    """Whether the target exists and is what is wanted; one that is something else is removed."""
+    """Return whether the target exists and is the wanted file; remove any other file of that name."""
     if not wanted.target.is_file():
         return False
     fits = wanted.size is None or wanted.target.stat().st_size == wanted.size
@@ -147,7 +148,7 @@ def _is_here(wanted: _Wanted) -> bool:
 
 @contextmanager
 def _locked_part(wanted: _Wanted) -> Generator[BufferedRandom | None]:
-    """The open part, held by this process alone; None when another process finished the file in the meantime."""
+    """Yield the open part, locked by this process, or None if another process has completed the file in the meantime."""
     while True:
         with wanted.part.open("ab+") as part:
             fcntl.flock(part, fcntl.LOCK_EX)
@@ -155,27 +156,27 @@ def _locked_part(wanted: _Wanted) -> Generator[BufferedRandom | None]:
                 _remove_part(wanted)
                 yield None
                 return
-            # Whoever held the lock may have renamed or removed the part: then this is not the file of that name.
+            # The process that held the lock may have renamed or removed the part; then this is no longer the file of that name.
             if wanted.part.exists() and os.path.samestat(os.fstat(part.fileno()), wanted.part.stat()):
                 yield part
                 return
 
 
 def _fetch_from(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience) -> None:
-    """Fill the part from one URL, in as many attempts as bring something new and a few more."""
-    random_waits = random.Random(f"{url} {wanted.target.name}")  # seeded: a run can be repeated
+    """Fill the part from one URL; only attempts without new data count towards the limit."""
+    random_waits = random.Random(f"{url} {wanted.target.name}")  # seeded, so that a run can be repeated
     failed, furthest, may_start_over = 0, _size(part), True
     while True:
         resumed = _size(part) > 0
         try:
             _attempt(url, wanted, part, patience)
-            wrong = _what_is_wrong(wanted, part)
-            if wrong is None:
+            problem = _problem(wanted, part)
+            if problem is None:
                 return
             _start_over(wanted, part)
-            # Half of it may be from another version of the file: only a download in one go is proof.
+            # The resumed part may be of another version of the file; only a download in one go proves the URL wrong.
             if not (resumed and may_start_over):
-                raise _GiveUp(f"{wrong}; it was removed")
+                raise _GiveUp(f"{problem}; it was removed")
             may_start_over = False
         except _TryAgain as failure:
             failed = 0 if _size(part) > furthest else failed + 1
@@ -187,13 +188,13 @@ def _fetch_from(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patie
             if failed >= patience.attempts:
                 raise _GiveUp(f"{failure} (after {failed} attempts)") from failure
             if wait > patience.longest_wait_seconds:
-                raise _GiveUp(f"{failure} (it asks to wait {wait:.0f} s)") from failure
+                raise _GiveUp(f"{failure} (it demands a pause of {wait:.0f} s)") from failure
             time.sleep(wait)
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What the server is about to send."""
+    """What the response announces."""
 
     start: int  # first byte
     total: int | None  # of the whole file
@@ -201,7 +202,7 @@ class _Answer:
 
 
 def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience) -> None:
-    """One request: append what is missing to the part, as far as it comes."""
+    """Send one request and append the missing bytes to the part, as far as they arrive."""
     here = _size(part) if _may_resume(url, wanted) else _start_over(wanted, part)
     request = _request(url)
     if here:
@@ -210,7 +211,7 @@ def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience
             request.add_header("If-Range", validator)
     try:
         with urllib.request.urlopen(request, timeout=patience.timeout_seconds) as response:
-            answer = _understood(response, here)
+            answer = _parse_response(response, here)
             if answer.start != here:
                 here = _start_over(wanted, part)
             wanted.note.write_text(json.dumps({url: answer.validator}))
@@ -228,7 +229,7 @@ def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience
 
 
 def _request(url: str) -> urllib.request.Request:
-    """A request for the file as it is stored; a name and password in the URL go into the header that is made for them."""
+    """Return a request for the file as stored; a user name and password in the URL go into the Authorization header."""
     request = urllib.request.Request(_without_secrets(url))
     request.add_header("User-Agent", "corpusmill")
     request.add_header("Accept-Encoding", "identity")
@@ -240,7 +241,7 @@ def _request(url: str) -> urllib.request.Request:
 
 
 def _may_resume(url: str, wanted: _Wanted) -> bool:
-    """With a sha256 any part may be continued; without, only when the server can say that the file is still the same."""
+    """Return whether a part may be resumed: with a sha256 always, else only if the server can tell that the file is unchanged."""
     return wanted.sha256 is not None or _noted(wanted).get(url) is not None
 
 
@@ -248,18 +249,18 @@ def _noted(wanted: _Wanted) -> dict[str, str | None]:
     try:
         return json.loads(wanted.note.read_text())
     except (OSError, ValueError):
-        return {}  # no note, or half a note: start over
+        return {}  # no note, or an incomplete one: start over
 
 
-def _understood(response: http.client.HTTPResponse, here: int) -> _Answer:
-    """Where in the file the body starts, how long the file is; _TryAgain when the server sends another range than asked."""
+def _parse_response(response: http.client.HTTPResponse, here: int) -> _Answer:
+    """Return where in the file the body starts and how long the file is. Raise _GiveUp if it is not the requested range."""
     etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
     validator = etag if etag and not etag.startswith("W/") else modified
     if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-        if found is None or int(found[1]) != here:
-            raise _GiveUp(f"asked for the bytes from {here:,} on, got {response.headers.get('Content-Range')!r}")
-        return _Answer(here, None if found[3] == "*" else int(found[3]), validator)
+        content_range = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        if content_range is None or int(content_range[1]) != here:
+            raise _GiveUp(f"requested the bytes from {here:,}, got {response.headers.get('Content-Range')!r}")
+        return _Answer(here, None if content_range[3] == "*" else int(content_range[3]), validator)
     if response.status != 200:
         raise _GiveUp(f"HTTP {response.status} {response.reason}")
     length = response.headers.get("Content-Length")
@@ -267,10 +268,10 @@ def _understood(response: http.client.HTTPResponse, here: int) -> _Answer:
 
 
 def _receive(response: http.client.HTTPResponse, wanted: _Wanted, part: BufferedRandom, here: int, total: int | None) -> None:
-    """Append the body to the part; _TryAgain when less comes than was announced."""
+    """Append the body to the part. Raise _TryAgain if it is shorter than announced."""
     if wanted.size is not None and total is not None and total != wanted.size:
         raise _GiveUp(f"has {total:,} bytes, not {wanted.size:,}")
-    while here != total and (chunk := response.read1(_CHUNK_BYTES)):  # read() would lose what came before a time-out
+    while here != total and (chunk := response.read1(_CHUNK_BYTES)):  # read() would lose the data received before a time-out
         part.write(chunk)
         part.flush()
         here += len(chunk)
@@ -280,7 +281,7 @@ def _receive(response: http.client.HTTPResponse, wanted: _Wanted, part: Buffered
 
 
 def _judge_416(error: urllib.error.HTTPError, wanted: _Wanted, part: BufferedRandom, here: int) -> None:
-    """'Range not satisfiable': the part is the whole file already, or of a longer version of it."""
+    """Handle 'Range not satisfiable': the part is the whole file already, or from a longer version of it."""
     if error.headers.get("Content-Range", "").strip() != f"bytes */{here}":
         _start_over(wanted, part)
         raise _TryAgain(f"HTTP 416: the file is shorter than the {here:,} bytes of the part") from error
@@ -288,7 +289,7 @@ def _judge_416(error: urllib.error.HTTPError, wanted: _Wanted, part: BufferedRan
 
 def _judge_status(error: urllib.error.HTTPError) -> None:
     why = f"HTTP {error.code} {error.reason}"
-    if error.code not in _WORTH_ANOTHER_TRY:
+    if error.code not in _TEMPORARY_STATUSES:
         raise _GiveUp(why) from error
     raise _TryAgain(why, _seconds(error.headers.get("Retry-After"))) from error
 
@@ -296,16 +297,16 @@ def _judge_status(error: urllib.error.HTTPError) -> None:
 def _judge_connection(error: Exception) -> None:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        raise _GiveUp(f"{reason}; set SSL_CERT_FILE where a proxy signs for others") from error
+        raise _GiveUp(f"{reason}; if a proxy signs the traffic, set SSL_CERT_FILE to its certificate") from error
     if isinstance(reason, socket.gaierror) and reason.errno != socket.EAI_AGAIN:
-        raise _GiveUp(f"there is no such host ({reason})") from error
+        raise _GiveUp(f"no such host ({reason})") from error
     if isinstance(reason, str) or (isinstance(error, OSError) and error.errno == 28):
         raise _GiveUp(str(reason)) from error  # an unknown scheme; no space left
     raise _TryAgain(f"{type(reason).__name__}: {reason}") from error
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None
     if retry_after.strip().isdigit():
@@ -316,15 +317,15 @@ def _seconds(retry_after: str | None) -> float | None:
     return None
 
 
-def _what_is_wrong(wanted: _Wanted, part: BufferedRandom) -> str | None:
-    """Why the whole part is not the wanted file; None when it is."""
+def _problem(wanted: _Wanted, part: BufferedRandom) -> str | None:
+    """Return why the complete part is not the wanted file; None if it is."""
     if wanted.size is not None and _size(part) != wanted.size:
         return f"has {_size(part):,} bytes, not {wanted.size:,}"
     if wanted.sha256 is None:
         return None
     part.seek(0)
-    found = hashlib.file_digest(part, "sha256").hexdigest()
-    return None if found == wanted.sha256 else f"its sha256 is {found}, not {wanted.sha256}"
+    digest = hashlib.file_digest(part, "sha256").hexdigest()
+    return None if digest == wanted.sha256 else f"its sha256 is {digest}, not {wanted.sha256}"
 
 
 def _publish(wanted: _Wanted, part: BufferedRandom) -> None:
@@ -351,5 +352,5 @@ def _size(part: BufferedRandom) -> int:
 
 
 def _without_secrets(url: str) -> str:
-    """The URL without a user's name and password."""
+    """Return the URL without user name and password."""
     return re.sub(r"(?<=//)[^/@]*@", "", url)

@@ -1,6 +1,6 @@
-"""Archives of Python packages, as data: some carry real text or models, and a package index is a host that every machine reaches.
+"""Python packages used as data: some contain real text or models, and nearly every machine reaches a package index.
 
-pip knows the index (its configuration, its mirrors, its certificates); nothing is installed and no code of a package runs.
+pip knows the index (its configuration, mirrors and certificates). Nothing is installed and no package code runs.
 """
 
 import logging
@@ -20,28 +20,28 @@ from pipelines.contract import files
 from pipelines.fetching.download import FetchError, OnProgress, Patience, fetch
 
 _CHUNK_BYTES = 2**20
-_PIP_SECONDS = 600  # for one run of pip, a download of some ten megabytes included
+_PIP_SECONDS = 600  # for one run of pip, including a download of tens of megabytes
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """One pinned file of a package index and the members of it that are wanted."""
+    """A pinned file of a package index and the members to extract."""
 
     package: str
     version: str
     file: str  # "gensim-4.4.0.tar.gz": a source distribution or a wheel
     size: int  # bytes
     sha256: str
-    members: Mapping[str, str]  # path inside the archive -> sha256 of the member; for a reader, the path says what it is
+    members: Mapping[str, str]  # path in the archive -> sha256 of the member
 
 
 def extract(archive: Archive, folder: Path, on_progress: OnProgress = lambda _here, _total: None) -> dict[str, Path]:
-    """The wanted members as files `folder/<package>-<version>/<path inside>`; those that are there are not fetched again.
+    """Extract the members to `folder/<package>-<version>/<path in the archive>`, unless they are there already.
 
     Raises:
-        FetchError: the archive cannot be had, or does not hold what it should.
+        FetchError: The archive could not be fetched, or a member differs from its sha256.
     """
     home = folder / f"{archive.package}-{archive.version}"
     wanted = {member: home / member for member in archive.members}
@@ -55,7 +55,7 @@ def extract(archive: Archive, folder: Path, on_progress: OnProgress = lambda _he
 
 
 def _fetch(archive: Archive, folder: Path, temporary: Path, on_progress: OnProgress) -> Path:
-    """The archive: put there by hand, else by its address (resumable, exactly this file), else by pip itself."""
+    """Return the archive: a file put there by hand, else a download from its URL (resumable), else one by pip."""
     by_hand = folder / archive.file
     if _is_right(by_hand, archive.sha256):
         return by_hand
@@ -72,37 +72,37 @@ def _fetch(archive: Archive, folder: Path, temporary: Path, on_progress: OnProgr
             )
         except FetchError as error:
             failures.append(str(error))
-    log.info("%s: %s; asking pip to download it", archive.file, "; ".join(failures))
+    log.info("%s: %s; downloading it with pip", archive.file, "; ".join(failures))
     return _downloaded_by_pip(archive, folder, temporary, failures)
 
 
 def _addresses(archive: Archive, failures: list[str]) -> list[str]:
-    """Where the configured index keeps the file: pip prints it while it looks for versions (`Found link ADDRESS (from …`)."""
-    said = _pip("index", "versions", "-vv", archive.package)
-    found = re.findall(rf"Found link (https?://\S+/{re.escape(archive.file)})(?=[\s#])", said.stdout + said.stderr)
-    if not found:
-        failures.append(f"pip found no address of {archive.file}: {_last_words(said)}")
-    return list(dict.fromkeys(found))[:2]
+    """Return the file's URLs on the configured index: pip prints them when it lists versions (`Found link ADDRESS (from …`)."""
+    output = _pip("index", "versions", "-vv", archive.package)
+    links = re.findall(rf"Found link (https?://\S+/{re.escape(archive.file)})(?=[\s#])", output.stdout + output.stderr)
+    if not links:
+        failures.append(f"pip found no URL of {archive.file}: {_last_lines(output)}")
+    return list(dict.fromkeys(links))[:2]
 
 
 def _downloaded_by_pip(archive: Archive, folder: Path, temporary: Path, failures: list[str]) -> Path:
-    """`pip download`, which also reads folders and private indexes, but may build the metadata of a source distribution."""
+    """Run `pip download`, which also reads folders and private indexes, but may build a source distribution's metadata."""
     form = "--only-binary" if archive.file.endswith(".whl") else "--no-binary"
     requirement = f"{archive.package}=={archive.version}"
-    said = _pip("download", "--no-deps", form, ":all:", "--dest", str(temporary), requirement)
+    output = _pip("download", "--no-deps", form, ":all:", "--dest", str(temporary), requirement)
     path = temporary / archive.file
     if path.is_file() and files.sha256(str(path)) == archive.sha256:
         return path
-    failures.append(f"pip download {requirement}: {_last_words(said) if said.returncode else 'it brought another file'}")
+    failures.append(f"pip download {requirement}: {_last_lines(output) if output.returncode else 'it downloaded another file'}")
     tried = "\n".join(f"- {failure}" for failure in failures)
     raise FetchError(
-        f"{archive.file} (package {requirement}) could not be had from the package index:\n{tried}\n"
+        f"{archive.file} (package {requirement}) could not be fetched from the package index:\n{tried}\n"
         f"Check that pip reaches its index and run this again, or put the file into {folder} by hand."
     )
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run this environment's pip (a machine without pip says so in the result)."""
+    """Run this environment's pip; a missing pip is an error in the result."""
     command = [sys.executable, "-P", "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PIP_SECONDS, check=False)
@@ -110,8 +110,8 @@ def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", f"pip did not end within {_PIP_SECONDS} s")
 
 
-def _last_words(said: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in said.stderr.splitlines() if "ERROR" in line] or said.stderr.strip().splitlines()
+def _last_lines(output: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in output.stderr.splitlines() if "ERROR" in line] or output.stderr.strip().splitlines()
     return " ".join(lines[-2:])[:400] or "no message"
 
 
@@ -120,7 +120,7 @@ def _is_right(path: Path, sha256: str) -> bool:
 
 
 def _copy_out(path: Path, archive: Archive, targets: Mapping[str, Path]) -> None:
-    """Copy members out of a .whl, .zip or .tar.*; each is checked before it gets its name."""
+    """Copy members out of a .whl, .zip or .tar.*; each is verified before it gets its name."""
     with _opened(path) as member_stream:
         for member, target in targets.items():
             with member_stream(member) as stream, files.writing(str(target)) as out:
@@ -132,7 +132,7 @@ def _copy_out(path: Path, archive: Archive, targets: Mapping[str, Path]) -> None
 
 @contextmanager
 def _opened(path: Path) -> Generator[Callable[[str], IO[bytes]]]:
-    """The archive as a function from a member's name to its stream."""
+    """Yield a function from a member's name to its stream."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as opened:
             yield opened.open
@@ -140,8 +140,8 @@ def _opened(path: Path) -> Generator[Callable[[str], IO[bytes]]]:
     with tarfile.open(path) as opened:
 
         def stream(member: str) -> IO[bytes]:
-            found = opened.extractfile(member)
-            assert found is not None, f"{member} in {path.name} is no file"
-            return found
+            extracted = opened.extractfile(member)
+            assert extracted is not None, f"{member} in {path.name} is not a file"
+            return extracted
 
         yield stream

@@ -1,1 +1,1 @@
-"""A document of a published build by id, URL or origin."""
+"""Find documents of a published build by id, URL or origin."""

@@ -1,4 +1,4 @@
-"""Why a document is in the corpus or not, put together from a published build (and from earlier ones)."""
+"""Explain why a document is in the corpus or not, from a published build and earlier ones."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from pipelines.contract.reasons import DropReason
 from pipelines.lookup.find import Build, Document, Match, Place, Removal, read, read_without_text
 from pipelines.text.copies.differences import Stretch, differences
 
-SHOWN_COPIES = 20  # of those that were dropped for one document
-SHOWN_DOCUMENTS = 40  # of those that one key stands for
+SHOWN_COPIES = 20  # of one document
+SHOWN_DOCUMENTS = 40  # of one key
 
-# What stages.deduplicate writes beside a copy; read where the clusters were not retained.
+# The detail that stages.deduplicate writes for a copy; used if the clusters were not retained.
 _DETAIL = re.compile(
     r"of (?P<survivor>[0-9a-f]{32})(?: in corpus (?P<corpus>.*))?, similarity (?P<similarity>[0-9.]+)", re.DOTALL
 )
@@ -21,17 +21,17 @@ _GRAINS = {DropReason.EXACT_DUPLICATE: "exact", DropReason.NEAR_DUPLICATE: "near
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """The document that another one is a copy of."""
+    """The document that was kept in place of a copy."""
 
     document: Document
-    text: str  # as it was compared: before lines or words were cut out of it
-    corpus: str | None  # the earlier corpus that it lies in; None: this one
-    part: str  # its part, below the output folder
+    text: str  # as it was compared, before lines or words were cut
+    corpus: str | None  # the earlier corpus that has it; None: this one
+    part: str  # path below the output folder
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A document that was dropped for another one."""
+    """A document that was dropped as a copy."""
 
     removal: Removal
     document: Document | None  # without its text
@@ -39,34 +39,34 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of one row of documents or drops."""
+    """Everything known about one row of documents or drops."""
 
     document: Document
     part: str  # below the output folder
     split: str | None = None  # of a kept document
     threshold: float | None = None  # of the quality classifier
     removal: Removal | None = None  # of a copy
-    survivor: Survivor | None = None  # None: no copy, or not found
+    survivor: Survivor | None = None  # None: not a copy, or not found
     differences: Sequence[Stretch] = ()  # from the document to its survivor
-    cuts: Sequence[Stretch] = ()  # from the text before stages of the corpus cut it to the published one
+    cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published one
     copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
     copies_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one key stands for."""
+    """The documents that a key matches."""
 
     key: str
-    how: str  # "id", "work", "url", …; "" when nobody knows the key
+    how: str  # "id", "work", "url", …; "" if nothing matches
     count: int  # of rows
-    explanations: Sequence[Explanation] = ()  # when it stands for one document
-    documents: Sequence[tuple[Document, str]] = ()  # when it stands for several: without text, each with its part
-    near: Sequence[str] = field(default=())  # ids beside an unknown one
+    explanations: Sequence[Explanation] = ()  # if it matches one document
+    documents: Sequence[tuple[Document, str]] = ()  # if it matches several; without text, each with its part
+    near: Sequence[str] = field(default=())  # ids next to an unknown one
 
 
 def explain(build: Build, keys: Sequence[str], against: Sequence[Build] = ()) -> list[Answer]:
-    """An answer for each key; `against` are earlier builds in which survivors may lie.
+    """Return an answer for each key; survivors are looked up in this build and in the earlier builds `against`.
 
     Raises ValueError for a key that cannot be one.
     """
@@ -101,14 +101,14 @@ def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explan
 def _removal(build: Build, document: Document) -> Removal | None:
     if document.columns["stage"] != "deduplicate":
         return None
-    found = [removal for removal in build.removals(removed=[document.id]) if removal.id == document.id]
-    if found:
-        return found[0]
-    said = _DETAIL.fullmatch(document.columns["detail"] or "")
-    if said is None:
+    rows = [removal for removal in build.removals(removed=[document.id]) if removal.id == document.id]
+    if rows:
+        return rows[0]
+    detail = _DETAIL.fullmatch(document.columns["detail"] or "")
+    if detail is None:
         return None
     grain = _GRAINS.get(document.columns["reason"], "")
-    return Removal(document.id, "", said["survivor"], float(said["similarity"]), grain, said["corpus"])
+    return Removal(document.id, "", detail["survivor"], float(detail["similarity"]), grain, detail["corpus"])
 
 
 def _survivor(build: Build, removal: Removal, against: Sequence[Build]) -> Survivor | None:
@@ -126,7 +126,7 @@ def _survivor(build: Build, removal: Removal, against: Sequence[Build]) -> Survi
 
 
 def _is_named(build: Build, corpus: str) -> bool:
-    """Corpora of one name are told apart by their index's fingerprint: "news/3f9a1c20b77e"."""
+    """Return whether the build is this corpus; corpora of the same name carry a fingerprint: "news/3f9a1c20b77e"."""
     return corpus in (build.name, f"{build.name}/{build.index_fingerprint()}")
 
 
@@ -141,7 +141,7 @@ def _copies(build: Build, document: Document) -> tuple[list[Copy], int]:
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """The answer as plain values."""
+    """Return the answer as plain values."""
     return {
         "asked": answer.key,
         "found_as": answer.how or None,
@@ -160,20 +160,20 @@ def _document_json(document: Document, part: str) -> dict[str, Any]:
 
 
 def _explanation_json(entry: Explanation) -> dict[str, Any]:
-    found: dict[str, Any] = _document_json(entry.document, entry.part)
-    found |= {"split": entry.split, "quality_threshold": entry.threshold, "copy_of": None}
+    values: dict[str, Any] = _document_json(entry.document, entry.part)
+    values |= {"split": entry.split, "quality_threshold": entry.threshold, "copy_of": None}
     if entry.removal is not None:
         survivor = entry.survivor
-        found["copy_of"] = {
+        values["copy_of"] = {
             **_removal_json(entry.removal),
             "document": _document_json(survivor.document, survivor.part) if survivor is not None else None,
             "differences": _stretches_json(entry.differences),
         }
     if not entry.document.is_dropped:
-        found["cut"] = _stretches_json(entry.cuts)
-        found["copies"] = [_removal_json(copy.removal) for copy in entry.copies]
-        found["copies_count"] = entry.copies_count
-    return found
+        values["cut"] = _stretches_json(entry.cuts)
+        values["copies"] = [_removal_json(copy.removal) for copy in entry.copies]
+        values["copies_count"] = entry.copies_count
+    return values
 
 
 def _removal_json(removal: Removal) -> Mapping[str, Any]:
@@ -189,7 +189,7 @@ def _removal_json(removal: Removal) -> Mapping[str, Any]:
 
 
 def _stretches_json(stretches: Sequence[Stretch]) -> list[dict[str, Any]]:
-    """Equal stretches without their text, which stands in the document."""
+    """Return the stretches; equal ones without their text, which the document has."""
     return [
         {"kind": stretch.kind, "words": stretch.words, **({} if stretch.kind == "equal" else {"text": stretch.text})}
         for stretch in stretches

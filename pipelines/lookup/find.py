@@ -1,7 +1,6 @@
-"""Finds a document in a published build: where it lies, what became of it, which one it is a copy of.
+"""Find a document in a published build: its place, whether it was kept or dropped, and the document that it is a copy of.
 
-Only the columns that are asked for are read of each part, a row group at a time, then the one row group that holds the row:
-no text is read before its place is known.
+The search reads only the columns it needs, one row group at a time. The text is read last, from the row group with the row.
 """
 
 import re
@@ -25,13 +24,13 @@ from pipelines.text.copies import urls
 from pipelines.units.spill import id_pairs
 
 MIN_DIGITS = 6  # of an id's prefix: 1 in 16 million
-PLACES = 1000  # of one key that are remembered; more are counted
+PLACES = 1000  # of one key that are kept; more are only counted
 _TEXT_CHANGES_AFTER = ("repeats", "decontaminate")  # stages of the corpus that cut text
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row lies."""
+    """The place of a row."""
 
     dataset: str
     table: str
@@ -43,37 +42,37 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A row of documents or of drops, wherever it lies; ids are hexadecimal."""
+    """A row of documents or drops; ids are hexadecimal."""
 
     place: Place
     columns: Mapping[str, Any]  # of schema.DOCUMENTS or DROPS
 
     @property
     def id(self) -> str:
-        """The document's id."""
+        """Return the document's id."""
         return str(self.columns["id"])
 
     @property
     def is_dropped(self) -> bool:
-        """Whether it is a row of drops."""
+        """Return whether it is a row of drops."""
         return self.place.table == "drops"
 
     @property
     def text(self) -> str:
-        """Its text, as it was when it was published or dropped."""
+        """Return its text as it was when it was published or dropped."""
         return str(self.columns["text"])
 
 
 @dataclass(slots=True)
 class Match:
-    """What is known of one key."""
+    """The rows that a key matches."""
 
     key: str
     how: str = ""  # "id", "work", "url", "origin", …: what the key is
     places: list[Place] = field(default_factory=list[Place])
     ids: list[str] = field(default_factory=list[str])  # of the places
-    count: int = 0  # places, those that are not remembered included
-    near: list[str] = field(default_factory=list[str])  # ids beside an id that is not there
+    count: int = 0  # of all places, including those not kept
+    near: list[str] = field(default_factory=list[str])  # the ids next to an id that was not found
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +85,21 @@ class Removal:
     similarity: float
     grain: str
     corpus: str | None
-    others: int = 0  # further documents that were removed from the same cluster
+    others: int = 0  # other documents removed from the same cluster
 
 
 class Build:
-    """A published build, to be searched."""
+    """A published build to search."""
 
     def __init__(self, out: str) -> None:
-        """Read the release and its manifests. Raises OutputError when nothing is published there."""
+        """Read the release and its manifests. Raise OutputError if nothing is published there."""
         self.out = out
         self.name = str(read_release(out)["corpus_name"])
         self._folders = published_folders(out)
         self._manifests: dict[str, Manifest] = {}
 
     def manifest(self, dataset: str) -> Manifest | None:
-        """The manifest of a dataset of the release; None when it is not in it."""
+        """Return the manifest of a dataset; None if the release does not have it."""
         if dataset not in self._folders:
             return None
         if dataset not in self._manifests:
@@ -108,20 +107,20 @@ class Build:
         return self._manifests[dataset]
 
     def parts(self, dataset: str, table: str) -> list[tuple[str, str, str]]:
-        """Dataset, table and URI of each part of a table; none when the dataset is not in the release."""
+        """Return dataset, table and URI of each part of a table; an empty list if the release does not have the dataset."""
         made = self.manifest(dataset)
         return [(dataset, table, files.join(self._folders[dataset], part.path)) for part in made.of(table)] if made else []
 
     def everything(self) -> list[tuple[str, str, str]]:
-        """The parts that hold every document once: the corpus with all drops, and what the token shards dropped."""
+        """Return the parts that together hold every document once: the corpus, its drops and the drops of the token shards."""
         tokens = [name for name in self._folders if name.startswith("tokens/")]
         shards = [part for name in tokens for part in self.parts(name, "drops")]
         return [*self.parts("corpus", "documents"), *self.parts("corpus", "drops"), *shards]
 
     def find(self, keys: Sequence[str]) -> list[Match]:
-        """Each key among the documents and drops: an id or work (hexadecimal, or a unique prefix), a URL, an origin.
+        """Find each key among documents and drops: an id or work (hexadecimal, or a unique prefix), a URL or an origin.
 
-        Raises ValueError for an id of fewer than MIN_DIGITS digits.
+        Raise UserError for an id of fewer than MIN_DIGITS digits.
         """
         searches = [_search(key) for key in keys]
         for level in range(max(len(search.levels) for search in searches)):
@@ -133,11 +132,11 @@ class Build:
         return [search.match() for search in searches]
 
     def by_id(self, ids: Iterable[str]) -> dict[str, Place]:
-        """The places of whole ids, those in the corpus before those among the drops; what is not there is left out."""
+        """Return the places of whole ids, the corpus before drops; ids that do not exist are left out."""
         return by_id(self.everything(), ids)
 
     def removals(self, *, removed: Iterable[str] = (), survivors: Iterable[str] = ()) -> list[Removal]:
-        """The rows of clusters of removed documents, and of all that were removed for some survivors, most similar first."""
+        """Return the removals of these documents and those in favour of these survivors, the most similar first."""
         parts = self.parts("clusters", "clusters")
         wanted, kept = _binary(removed), _binary(survivors)
         rows: list[dict[str, Any]] = []
@@ -152,7 +151,7 @@ class Build:
         return sorted((_removal(row, sizes[row["cluster"]]) for row in rows), key=lambda r: (-r.similarity, r.id))
 
     def before_cuts(self, document: Document) -> str | None:
-        """The text before stages of the corpus cut lines or words out of it; None when none did, or it is not known."""
+        """Return the text before the corpus stages cut lines or words; None if they did not, or if it is not retained."""
         source = str(document.columns["source"])
         made = self.manifest("corpus")
         ledger = made.ledgers.get(source) if made else None
@@ -164,34 +163,34 @@ class Build:
         return before if before != document.text else None
 
     def relative(self, place: Place) -> str:
-        """The part's path below the output folder."""
+        """Return the part's path below the output folder."""
         return place.uri.removeprefix(self.out.rstrip("/") + "/")
 
     def split(self, document: Document) -> str:
-        """Which split its work belongs to: "train" or "validation"."""
+        """Return the split of the document's work: "train" or "validation"."""
         made = self.manifest("corpus")
         share = float(made.config["corpus"]["validation_share"]) if made else 0.0
         return "validation" if is_validation(_binary([str(document.columns["work"])]), share)[0] else "train"
 
     def index_fingerprint(self) -> str:
-        """As a corpus is named by it beside others of the same name; empty without an index."""
+        """Return the fingerprint that tells corpora of the same name apart; empty without an index."""
         made = self.manifest("index")
         return made.fingerprint[: manifest.FINGERPRINT_CHARACTERS] if made else ""
 
     def quality_threshold(self) -> float | None:
-        """What the classifier asks for; None while it is off."""
+        """Return the classifier's threshold; None if it is off."""
         made = self.manifest("classifier")
         threshold = made.facts.get("threshold") if made else None
         return None if threshold is None else float(threshold)
 
 
 def read(place: Place) -> Document:
-    """The whole row of a document or drop."""
+    """Read the whole row of a document or drop."""
     return Document(place, row_at(place, None))
 
 
 def read_without_text(places: Sequence[Place]) -> list[Document]:
-    """Rows of documents or drops without their texts, in this order."""
+    """Read rows of documents or drops, in this order, without their texts."""
     return [Document(place, row_at(place, ["id", "source", "origin", "url", "title", *_drop_columns(place)])) for place in places]
 
 
@@ -203,12 +202,12 @@ _COLUMNS = {"id": "id", "work": "work", "url": "url", "address": "url", "origin"
 
 @dataclass(slots=True)
 class _Search:
-    """Takes the rows of all parts, once a level, and of the first level at which something fits what it prefers."""
+    """The search for one key: all parts are read once per level, and the first level with a hit ends it."""
 
     key: str
-    levels: tuple[tuple[str, ...], ...]  # what the key may be: the likely first, so that few columns are read
+    levels: tuple[tuple[str, ...], ...]  # what the key may be, the likely first, so that few columns are read
     hits: dict[str, Match] = field(default_factory=dict[str, Match])
-    below: bytes = b""  # the ids beside the key in the order of all ids
+    below: bytes = b""  # the neighbours of the key in the order of ids
     above: bytes = b""
 
     def is_open(self, level: int) -> bool:
@@ -244,10 +243,10 @@ class _Search:
         return pc.starts_with(rows["origin"], self.key + "#")
 
     def _note_neighbours(self, ids: pa.Array) -> None:
-        """Sorted, ids that start alike stand side by side."""
-        asked = self.key.lower().ljust(32, "0")
+        """Keep the ids before and after the key in sorted order: they share its first digits."""
+        digits = self.key.lower().ljust(32, "0")
         words = id_pairs(ids)
-        first, second = np.uint64(int(asked[:16], 16)), np.uint64(int(asked[16:], 16))
+        first, second = np.uint64(int(digits[:16], 16)), np.uint64(int(digits[16:], 16))
         is_below = (words[:, 0] < first) | ((words[:, 0] == first) & (words[:, 1] < second))
         if is_below.any():
             self.below = max(self.below, _extreme(words[is_below], np.max))
@@ -257,7 +256,7 @@ class _Search:
 
 
 def _extreme(words: NDArray[np.uint64], choose: Callable[[NDArray[np.uint64]], np.uint64]) -> bytes:
-    """The least or greatest id."""
+    """Return the least or greatest id."""
     high = choose(words[:, 0])
     return np.array([high, choose(words[words[:, 0] == high, 1])], ">u8").tobytes()
 
@@ -273,7 +272,7 @@ def _search(key: str) -> _Search:
 
 
 def _same_address(addresses: pa.Array, key: str) -> NDArray[np.bool_]:
-    """Which addresses are the key in another form (urls.canonical); only those that have its host are looked at."""
+    """Mark the addresses that equal the key in canonical form (urls.canonical); only those with its host are compared."""
     wanted = urls.canonical(pa.array([key]))[0]
     host = re.split("[/?]", wanted.as_py() or "", maxsplit=1)[0]
     mask = np.zeros(len(addresses), np.bool_)
@@ -285,7 +284,7 @@ def _same_address(addresses: pa.Array, key: str) -> NDArray[np.bool_]:
 
 
 def _has_prefix(ids: pa.Array, digits: str) -> NDArray[np.bool_]:
-    """Which ids start with these hexadecimal digits."""
+    """Mark the ids that start with these hexadecimal digits."""
     words = id_pairs(ids)
     mask = np.ones(len(words), np.bool_)
     for column, part in ((0, digits[:16]), (1, digits[16:])):
@@ -298,7 +297,7 @@ def _has_prefix(ids: pa.Array, digits: str) -> NDArray[np.bool_]:
 
 
 def _scan(part: tuple[str, str, str], columns: Sequence[str]) -> Iterator[tuple[Place, pa.RecordBatch]]:
-    """These columns of a part, a row group at a time, each with the place of its first row."""
+    """Yield these columns of a part, a row group at a time, with the place of the first row."""
     dataset, table, uri = part
     with files.reading(uri) as stream:
         parquet = pq.ParquetFile(stream)
@@ -320,7 +319,7 @@ def _at(first: Place, index: int) -> Place:
 
 
 def row_at(place: Place, columns: Sequence[str] | None) -> dict[str, Any]:
-    """These columns (None: all) of one row; binary values in hexadecimal."""
+    """Return these columns (None: all) of one row; binary values in hexadecimal."""
     with files.reading(place.uri) as stream:
         rows = pq.ParquetFile(stream).read_row_group(place.group, columns=columns, use_threads=False)
     row = rows.slice(place.index, 1).to_pylist()[0]
@@ -332,14 +331,14 @@ def _drop_columns(place: Place) -> list[str]:
 
 
 def by_id(parts: Iterable[tuple[str, str, str]], ids: Iterable[str]) -> dict[str, Place]:
-    """The first place of each id (hexadecimal) in parts (dataset, table, URI of each)."""
+    """Return the first place of each id (hexadecimal) in parts, each given as dataset, table and URI."""
     wanted = _binary(ids)
-    found: dict[str, Place] = {}
+    places: dict[str, Place] = {}
     if len(wanted):
         for place, rows in _scan_all(parts, ["id"]):
             for index in _true(pc.is_in(rows["id"], value_set=wanted)):
-                found.setdefault(_hex(rows["id"][index].as_py()), _at(place, index))
-    return found
+                places.setdefault(_hex(rows["id"][index].as_py()), _at(place, index))
+    return places
 
 
 def _removal(row: Mapping[str, Any], removed: int) -> Removal:

@@ -18,7 +18,8 @@ import pyarrow as pa
 from flows import drive
 from pipelines import config as corpus_config
 from pipelines.contract import shards
-from pipelines.fetching.cache import FetchError, lid_model
+from pipelines.fetching.download import FetchError
+from pipelines.fetching.language_model import lid_model
 from pipelines.text.characters.normalize import normalize
 from pipelines.units.context import Context
 from training.data.config import FeedConfig

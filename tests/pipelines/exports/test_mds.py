@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.contract import manifest
+from pipelines.contract.shards import ShardRun
 from pipelines.exports import mds
 from pipelines.exports.export import export
 from pipelines.exports.streams import TokenStreams
@@ -32,6 +33,21 @@ def sample(document_id: bytes, language: str, source: str, ids: list[int], size:
     )
     columns = [document_id.hex().encode(), language.encode(), source.encode(), array]
     return struct.pack("<4I", *map(len, columns)) + b"".join(columns)
+
+
+@pytest.mark.parametrize(("count", "head"), [
+    (255, bytes([4, 255])),  # one dimension of 1 byte
+    (256, bytes([5, 0, 1])),  # of 2 bytes
+    (65_535, bytes([5, 255, 255])),
+    (65_536, bytes([6, 0, 0, 1, 0])),  # of 4 bytes
+])  # fmt: skip
+def test_the_shape_takes_as_few_bytes_as_possible(count: int, head: bytes) -> None:
+    ids = np.arange(count, dtype=np.uint16)
+    run = ShardRun("", ids, np.array([0, count], np.int32), ids=np.zeros((1, 16), np.uint8), source="w", language="en")
+    data, sizes = mds.encoded(run)
+    array = head + ids.astype("<u2").tobytes()
+    assert data.tobytes() == struct.pack("<4I", 32, 2, 1, len(array)) + b"0" * 32 + b"en" + b"w" + array
+    assert sizes.tolist() == [len(data)]
 
 
 def test_layout(tokens: str, train_documents: Documents, train_ids: list[bytes], tmp_path: Path) -> None:

