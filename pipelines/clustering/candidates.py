@@ -1,7 +1,7 @@
 """Candidate pairs by the keyed exchange: documents to bands, bands to buckets, buckets to stars.
 
-The rows that are exchanged are (band hash, rank) in spilled columns, one file per group of parts and range of hashes; a
-document's rank is its name here, so the best-ranked row of a bucket is simply the least.
+The exchanged rows are (band hash, rank) in spilled columns, one file per group of parts and range of hashes. A document is
+named by its rank, so the best-ranked row of a bucket is the least.
 """
 
 import json
@@ -22,15 +22,15 @@ from pipelines.text.copies.clusters import Edges, Ranks
 from pipelines.units.context import Context
 from pipelines.units.spill import batches_of, read_all, read_columns, write_columns
 
-BYTES_PER_RANGE = 64 * 2**20  # of exchange rows that one reduce step sorts in memory
+BYTES_PER_RANGE = 64 * 2**20  # of exchange rows sorted in memory by one reduce step
 BYTES_PER_ROW = 12  # a hash and a rank
-DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about so many documents
+DOCUMENTS_PER_INPUT = 2**18  # parts are mapped in groups of about this many documents
 EDGES = {"bucket": np.uint64, "centre": np.uint32, "member": np.uint32}  # the columns of a spilled file of edges
-_EXACT, _URL = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)  # keep hashes of different things apart
+_EXACT, _URL = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA0761D6478BD642F)  # separate the hashes of different kinds
 
 
 def candidates(context: Context, parts: Sequence[SignaturePart], order: NDArray[np.int64], spill: str) -> Edges:
-    """The star edges of all buckets."""
+    """Return the star edges of all buckets."""
     section = context.config.deduplicate
     ranks = np.empty(len(order), np.uint32)
     ranks[order] = np.arange(len(order), dtype=np.uint32)
@@ -54,7 +54,7 @@ def candidates(context: Context, parts: Sequence[SignaturePart], order: NDArray[
 
 
 def groups_of(parts: Sequence[SignaturePart]) -> list[list[SignaturePart]]:
-    """Neighbouring parts, so that a step has enough to do."""
+    """Group neighbouring parts, so that each step has enough work."""
     groups: list[list[SignaturePart]] = []
     rows = DOCUMENTS_PER_INPUT
     for part in parts:
@@ -75,11 +75,11 @@ class BandRows:
     ranges: int
 
     def __call__(self, descriptor: str) -> list[tuple[int, str]]:
-        """Write the files; their ranges and names."""
+        """Write the files; return the range and name of each."""
         task = json.loads(descriptor)
         batches = [batch for uri in task["parts"] for batch in batches_of(uri)]
         hashes, ranks = _rows(self.section, batches, read_columns(task["ranks"])["rank"])
-        # Multiply and shift: which of the equal ranges of all hashes a hash lies in.
+        # Multiply and shift: the number of the range, of equal ranges of all hashes.
         ranges = ((hashes >> np.uint64(32)) * np.uint64(self.ranges)) >> np.uint64(32)
         written: list[tuple[int, str]] = []
         for key in range(self.ranges):
@@ -91,29 +91,29 @@ class BandRows:
 
 
 def _rows(section: DeduplicateSection, batches: Sequence[pa.RecordBatch], ranks: Ranks) -> tuple[NDArray[np.uint64], Ranks]:
-    """The exchange rows of some documents: hashes, and the rank of the document that each is of."""
+    """Return the exchange rows of some documents: hashes, and the rank of each hash's document."""
     columns = [evidence_of(batch, section.scheme) for batch in batches]
     exact = np.concatenate([np.empty((0, 2), np.uint64), *(part.exact for part in columns)])
     hashes: list[NDArray[np.uint64]] = []
-    of: list[Ranks] = []
+    owners: list[Ranks] = []
     if section.near:
-        # Of equal documents the best stands for all: the others meet it through their exact hash.
+        # The best of equal documents represents them; the others meet it through their exact hash.
         chosen = _best_of_equal(exact, ranks) if section.exact else np.arange(len(ranks))
-        found = np.concatenate([minhash.band_hashes(part.minhash, *section.lsh) for part in columns])[chosen]
-        hashes.append(found.reshape(-1))
-        of.append(np.repeat(ranks[chosen], section.lsh[0]))
+        bands = np.concatenate([minhash.band_hashes(part.minhash, *section.lsh) for part in columns])[chosen]
+        hashes.append(bands.reshape(-1))
+        owners.append(np.repeat(ranks[chosen], section.lsh[0]))
     if section.exact:
         hashes.append(exact[:, 0] ^ _EXACT)
-        of.append(ranks)
+        owners.append(ranks)
     if section.url:
         address = np.concatenate([np.empty(0, np.uint64), *(part.url for part in columns)])
         hashes.append(address[address != 0] ^ _URL)
-        of.append(ranks[address != 0])
-    return np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([np.empty(0, np.uint32), *of])
+        owners.append(ranks[address != 0])
+    return np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([np.empty(0, np.uint32), *owners])
 
 
 def _best_of_equal(exact: NDArray[np.uint64], ranks: Ranks) -> NDArray[np.int64]:
-    """The places of the best-ranked of all documents with one exact hash."""
+    """Return the index of the best-ranked document of each exact hash."""
     order = np.lexsort((ranks, exact[:, 1], exact[:, 0]))
     is_first = np.ones(len(order), np.bool_)
     is_first[1:] = (exact[order[1:]] != exact[order[:-1]]).any(axis=1)
@@ -127,12 +127,12 @@ class BucketStars:
     spill: str
 
     def __call__(self, key: int, uris: Sequence[str]) -> None:
-        """Write the edges file of the range."""
+        """Write the file of the range's edges."""
         rows = read_all(uris, hash=np.uint64, rank=np.uint32)
         edges = science.stars(rows["hash"], rows["rank"])
         write_columns(_edges_uri(self.spill, key), bucket=edges.bucket, centre=edges.centre, member=edges.member)
 
 
 def _edges_uri(spill: str, key: int) -> str:
-    """The file of the edges of a range."""
+    """Return the file of a range's edges."""
     return files.join(spill, f"edges-{key:05}.arrow")

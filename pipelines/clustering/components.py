@@ -1,4 +1,4 @@
-"""Connected components through files: one union-find while the edges fit this process, else by rounds (text/components)."""
+"""Connected components through files: one union-find if the edges fit this process, else rounds (text/copies/components)."""
 
 import json
 from collections.abc import Sequence
@@ -16,28 +16,31 @@ from pipelines.text.copies.components import both_directions, large_star, range_
 from pipelines.units import spill
 from pipelines.units.context import Context
 
-MAX_ROUNDS = 300  # seen: log2 of the longest path; 2^32 documents in one path would take about 40
-ROUNDS_AT_ONCE = 3  # in one pipeline: starting workers takes as long as a few rounds
+MAX_ROUNDS = 300  # observed: log2 of the longest path, so about 40 for 2^32 documents in one path
+ROUNDS_AT_ONCE = 3  # per pipeline; starting the workers takes as long as a few rounds
 NODES_PER_FILE = 2**20
 _RANK_BITS = np.uint64(32)
 
 
 def label(context: Context, workspace: Workspace, verdicts: Sequence[str], edges: int) -> list[str]:
-    """The files of (node, component) for every document with an edge that is no component's best; `edges` are alike."""
+    """Write (node, component) of every document with an edge, except each component's best; return the files.
+
+    `edges` is the number of pairs that are alike.
+    """
     if edges * BYTES_PER_EDGE <= workspace.budget // 2:
         return _at_once(workspace, verdicts)
     return by_rounds(context, workspace, verdicts, parts_for(workspace, edges))
 
 
 def parts_for(workspace: Workspace, edges: int) -> int:
-    """Ranges of nodes, so that the edges of one, in both directions, are sorted within half of the budget."""
+    """Return how many ranges of nodes are needed to sort a range's edges, in both directions, within half of the budget."""
     return max(1, -(-2 * edges * BYTES_PER_EDGE // max(1, workspace.budget // 2)))
 
 
 def _at_once(workspace: Workspace, verdicts: Sequence[str]) -> list[str]:
-    found = [_accepted(uri) for uri in verdicts]
-    first = np.concatenate([np.empty(0, np.uint32), *(pair[0] for pair in found)])
-    second = np.concatenate([np.empty(0, np.uint32), *(pair[1] for pair in found)])
+    pairs = [_accepted(uri) for uri in verdicts]
+    first = np.concatenate([np.empty(0, np.uint32), *(pair[0] for pair in pairs)])
+    second = np.concatenate([np.empty(0, np.uint32), *(pair[1] for pair in pairs)])
     nodes, component = science.components(first, second)
     is_other = nodes != component
     nodes, component = nodes[is_other], component[is_other]
@@ -50,9 +53,9 @@ def _at_once(workspace: Workspace, verdicts: Sequence[str]) -> list[str]:
 
 
 def by_rounds(context: Context, workspace: Workspace, verdicts: Sequence[str], ranges: int) -> list[str]:
-    """Large-star and small-star until a round changes nothing.
+    """Run large-star and small-star until a round changes nothing.
 
-    Raises ValueError when MAX_ROUNDS are not enough.
+    Raise UserError if MAX_ROUNDS are not enough.
     """
     sources, done = list(verdicts), 0
     while sources:
@@ -76,14 +79,14 @@ def by_rounds(context: Context, workspace: Workspace, verdicts: Sequence[str], r
 
 
 def _accepted(uri: str) -> tuple[Ranks, Ranks]:
-    """The pairs of a file of verdicts that are alike: the better rank first."""
+    """Return the pairs of a file of verdicts that are alike, the better rank first."""
     found = spill.read_columns(uri)
     pairs: NDArray[np.uint64] = found["pair"][found["alike"] == 1]
     return (pairs >> _RANK_BITS).astype(np.uint32), pairs.astype(np.uint32)
 
 
 def rounds_chain(folder: str, ranges: int) -> Chain:
-    """From edges to edges that are ROUNDS_AT_ONCE rounds nearer to stars."""
+    """Return the exchange that takes edges ROUNDS_AT_ONCE rounds nearer to stars."""
     last = ROUNDS_AT_ONCE - 1
     return Directions(folder, ranges), [
         step
@@ -97,7 +100,7 @@ def rounds_chain(folder: str, ranges: int) -> Chain:
 
 @dataclass(frozen=True)
 class Directions:
-    """Map: the edges of a file (verdicts, or stars of an earlier round), each under either of its ends."""
+    """Map: the edges of a file (verdicts, or stars of an earlier round), once under each of its ends."""
 
     folder: str
     ranges: int
@@ -119,7 +122,7 @@ class LargeStar:
     ranges: int
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write the new edges, a file per range of their greater ends."""
+        """Write the new edges, a file per range of their greater end."""
         star = large_star(*_edges(uris))
         spill.write_note(files.join(self.folder, f"changes-{self.round}", f"large-{key:05}.json"), changes=star.changes)
         folder, keys = files.join(self.folder, f"large-{self.round}"), range_of(star.node, self.ranges)
@@ -136,7 +139,7 @@ class SmallStar:
     is_last: bool
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write the new edges: under either end for the next round, or as they are when this is the last one."""
+        """Write the new edges: under both ends for the next round, or as they are in the last one."""
         star = small_star(*_edges(uris))
         spill.write_note(files.join(self.folder, f"changes-{self.round}", f"small-{key:05}.json"), changes=star.changes)
         if self.is_last:

@@ -1,8 +1,8 @@
-"""The corpora that were published earlier and that a build joins: `[deduplicate] against = ["../news-october"]`.
+"""Earlier published corpora that a build is deduplicated against: `[deduplicate] against = ["../news-october"]`.
 
-Each stands there by its dataset `index` (index.py): the signatures of what it published. They are only comparable with this
-build's when both were made alike, so whatever determines a signature must be equal; anything else is refused here, before
-the first document is read. Bands, rows and thresholds may differ: they are applied to signatures, they do not make them.
+Each is represented by its dataset `index` (index.py): the signatures of its published documents. Signatures are comparable
+only if everything that determines them is equal; any difference is refused here, before the first document is read. Bands,
+rows and thresholds may differ, because they are applied to finished signatures.
 """
 
 import json
@@ -20,21 +20,21 @@ from pipelines.stages import signatures
 from pipelines.units.context import Context, Dataset
 
 INDEX = "index"  # the dataset and its table
-_EITHER_WAY = ("url", "words")  # columns that an index may have and a build need not ask for
+_EITHER_WAY = ("url", "words")  # columns that an index may have although the build does not need them
 
 
 def scheme(section: DeduplicateSection) -> dict[str, Any]:
-    """Everything that determines a signature: what two indexes must have in common to be compared."""
+    """Return everything that determines a signature; two indexes can be compared only if it is equal."""
     return {**signatures.made_from(section), "version": signatures.VERSION}
 
 
 def earlier(context: Context) -> list[Dataset]:
-    """The indexes that the config names, in its order.
+    """Return the indexes that the config names, in its order.
 
-    Each is an output folder (its release names the index) or the folder of an index dataset.
+    An entry is an output folder, whose release names the index, or the folder of an index dataset.
 
-    Raises ValueError with the place, the field and the fix: nothing is published there, there is no index, it was made in
-    another way, a part of it is missing or damaged, it is this build's own, or it is named twice.
+    Raise UserError with the place, the field and the fix if nothing is published there, there is no index, its signatures were
+    made differently, a part is missing or damaged, it is this build's own, or it is named twice.
     """
     section = context.config.deduplicate
     if section.against and not section.enabled:
@@ -54,7 +54,7 @@ def earlier(context: Context) -> list[Dataset]:
 
 
 def labels(indexes: Sequence[Dataset]) -> list[str]:
-    """What each of these corpora is called in the clusters and drops: its name, with the fingerprint where others share it."""
+    """Return the name of each corpus in clusters and drops; if several share a name, the fingerprint is added."""
     names = [index.manifest.facts["corpus"] for index in indexes]
     return [
         name if names.count(name) == 1 else f"{name}/{index.manifest.fingerprint[: manifest.FINGERPRINT_CHARACTERS]}"
@@ -131,7 +131,7 @@ _NAMES = {
 
 
 def _fix(name: str, given: Any) -> str:
-    """What a person can do about a difference."""
+    """Return what the user can do about a difference."""
     again = "build that corpus again"
     match name:
         case "version":
@@ -148,7 +148,7 @@ def _fix(name: str, given: Any) -> str:
 
 
 def _check_parts(place: str, dataset: Dataset, section: DeduplicateSection) -> None:
-    """Whether each part is there in its full size with its columns; `corpusmill verify` reads every byte."""
+    """Check that each part exists with its size and columns; `corpusmill verify` reads every byte."""
     wanted = schema.signatures(signatures.stored_length(section), words=dataset.manifest.facts["scheme"]["words"])
     for part in dataset.manifest.of(INDEX):
         uri = files.join(dataset.uri, part.path)
@@ -168,8 +168,8 @@ def _problem(uri: str, size: int, wanted: pa.Schema) -> str | None:
         with files.reading(uri) as stream:
             found = pa.ipc.open_file(stream).schema
     except (pa.ArrowInvalid, OSError) as error:
-        return f"is no Arrow file ({error})"
-    return None if found.equals(wanted) else f"has not the columns of signatures, but {', '.join(found.names)}"
+        return f"is not an Arrow file ({error})"
+    return None if found.equals(wanted) else f"does not have the columns of signatures, but {', '.join(found.names)}"
 
 
 def _trouble(place: str, what: str) -> str:

@@ -1,6 +1,6 @@
 """Deduplication in one process: candidate pairs through the keyed exchange, everything else in arrays here.
 
-Limits: the memory that `workspace.fits` reckons with; signatures stay in their files, mapped into memory.
+Limits: the memory that `workspace.fits` estimates; signatures stay in their memory-mapped files.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from pipelines.units.context import Context
 
 
 def deduplicate_in_memory(context: Context, parts: Sequence[SignaturePart], spill: str, uri: str) -> Deduplicated:
-    """Deduplicate the documents of some parts; their removals are written below `uri`.
+    """Deduplicate the documents of these parts and write the removals below `uri`.
 
-    `spill` is a folder for temporary files, removed at the end. Should there be more candidate pairs than fit the budget, it
-    goes on through files.
+    `spill` is a folder for temporary files, removed at the end. If the candidate pairs exceed the memory budget, the work
+    continues through files.
 
-    Raises ClusterError when a cluster is too large, or an id is not unique in its unit.
+    Raise ClusterError if a cluster is too large, or an id is not unique in its unit.
     """
     section = context.config.deduplicate
     store = SignatureStore([part.uri for part in parts], section)
@@ -57,7 +57,7 @@ def deduplicate_in_memory(context: Context, parts: Sequence[SignaturePart], spil
 
 
 def rank_order(context: Context, parts: Sequence[SignaturePart], store: SignatureStore) -> NDArray[np.int64]:
-    """Document numbers, best first."""
+    """Return the document numbers, best first."""
     priorities = [0 if part.corpus is not None else context.config.source(part.source).priority for part in parts]
     rows = [part.rows for part in parts]
     priority = np.repeat(np.array(priorities, np.int64), rows)

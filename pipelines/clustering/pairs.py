@@ -1,7 +1,7 @@
-"""Candidate pairs and their verification, through files: the same rounds as text/clusters.verify.
+"""Candidate pairs and their verification, through files, in the same rounds as text/copies/clusters.verify.
 
-A pair is asked for by each range of buckets that it lies in, and compared once: pairs have ranges of their own, which
-remember what is known. The evidence of a pair comes by two hops, of its centre and then of its member.
+Each range of buckets requests its pairs; a pair in several ranges is compared once, because pairs have ranges of their own
+that remember the verdicts. The evidence of a pair arrives in two hops: first the centre's, then the member's.
 
     rows of bands → stars of a range    → new pairs → attach centres → compare with members        (the first stars)
     verdicts      → new stars of a range → new pairs → attach centres → compare with members       (every other round)
@@ -28,33 +28,33 @@ from pipelines.units import spill
 from pipelines.units.context import Context
 from pipelines.units.spill import Rows
 
-ROUNDS_AT_ONCE = 4  # in one pipeline: most end by then, and a pipeline takes seconds to start its workers, minutes on a cluster
+ROUNDS_AT_ONCE = 4  # per pipeline: most end by then, and starting workers takes seconds, on a cluster minutes
 _RANK_BITS = np.uint64(32)
 
 
 def verify(
     context: Context, workspace: Workspace, groups: Sequence[Sequence[SignaturePart]], rounds: int = science.RESTAR_ROUNDS
 ) -> Counts:
-    """Compare all candidate pairs; the verdicts lie where `verdict_uris` says."""
+    """Compare all candidate pairs; `verdict_uris` lists the verdicts."""
     _first_stars(context, workspace, groups)
-    left: list[int] = []  # members of the new stars, round by round
-    while len(left) <= rounds and (not left or left[-1]):
-        numbers = range(len(left) + 1, min(len(left) + ROUNDS_AT_ONCE, rounds + 1) + 1)
+    remaining: list[int] = []  # members of the new stars, by round
+    while len(remaining) <= rounds and (not remaining or remaining[-1]):
+        numbers = range(len(remaining) + 1, min(len(remaining) + ROUNDS_AT_ONCE, rounds + 1) + 1)
         _more_rounds(context, workspace, numbers, rounds)
-        left += [_total(workspace, f"restarred-{number:03}", "left") for number in numbers]
-    used = next((number for number, members in enumerate(left) if not members), rounds)
+        remaining += [_total(workspace, f"restarred-{number:03}", "left") for number in numbers]
+    used = next((number for number, members in enumerate(remaining) if not members), rounds)
     return Counts(
         compared=sum(_total(workspace, f"compared-{number:03}", "compared") for number in range(used + 1)),
         failed=sum(_total(workspace, f"compared-{number:03}", "failed") for number in range(used + 1)),
         rounds=used,
-        unresolved=left[used],
+        unresolved=remaining[used],
         capped_buckets=sum(_total(workspace, f"restarred-{number:03}", "capped_buckets") for number in range(1, used + 2)),
         capped=sum(_total(workspace, f"restarred-{number:03}", "capped") for number in range(1, used + 2)),
     )
 
 
 def verdict_uris(workspace: Workspace) -> list[str]:
-    """The files of all pairs that were compared: pair (better rank, other rank: 32 bits each), alike."""
+    """Return the files of all compared pairs; columns: pair (better rank, other rank, 32 bits each) and alike."""
     return files.listing(workspace.path("known"), ".arrow")
 
 
@@ -69,11 +69,11 @@ def _first_stars(context: Context, workspace: Workspace, groups: Sequence[Sequen
 
 
 def _more_rounds(context: Context, workspace: Workspace, numbers: range, rounds: int) -> None:
-    """Give new centres to members that are not like theirs, and compare, some rounds in one go."""
+    """Give new centres to the members that are not like theirs and compare again, several rounds in one pipeline."""
     before = workspace.path(_round(numbers[0] - 1))
-    asked = sum(map(files.size, files.listing(files.join(before, "asked"), ".arrow")))
+    requested = sum(map(files.size, files.listing(files.join(before, "asked"), ".arrow")))
     failed = _total(workspace, f"compared-{numbers[0] - 1:03}", "failed")
-    size = (asked + failed * workspace.bytes_per_document) // workspace.ranges
+    size = (requested + failed * workspace.bytes_per_document) // workspace.ranges
     inputs = [(f"verdicts-{key:05}", str(key), size) for key in range(workspace.ranges)]
     workspace.run(context, inputs, rounds_chain(workspace, numbers, rounds))
     for number in range(numbers[0] - 1, numbers[-1]):
@@ -82,13 +82,13 @@ def _more_rounds(context: Context, workspace: Workspace, numbers: range, rounds:
 
 
 def first_chain(workspace: Workspace) -> Chain:
-    """From groups of parts to the comparison of the first stars."""
+    """Return the exchange from groups of parts to the comparison of the first stars."""
     bands = BandRows(workspace.section, workspace.path("bands"), workspace.ranges)
     return bands, (FirstStars(workspace), NewPairs(workspace, 0), AttachCentres(workspace, 0), ComparePairs(workspace, 0))
 
 
 def rounds_chain(workspace: Workspace, numbers: range, rounds: int) -> Chain:
-    """From a comparison to the one of the last of `numbers`; the stars that come after all `rounds` are not compared."""
+    """Return the exchange of these rounds; stars made after the last of all `rounds` are not compared."""
     steps: list[Step] = []
     for number in numbers:
         steps += [Restar(workspace, number, number > rounds), NewPairs(workspace, number), AttachCentres(workspace, number)]
@@ -105,9 +105,9 @@ def _round(number: int) -> str:
 
 
 def _known(workspace: Workspace, key: int, number: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """The pairs of a range that were compared before this round, sorted, and whether they are alike."""
+    """Return the pairs of a range compared before this round, sorted, and whether they are alike."""
     uris = files.listing(workspace.path("known", f"{key:05}"), ".arrow")
-    # A worker that is late with a step which another has finished must not see more than that one.
+    # A worker that repeats a step which another has finished must see no more than that worker saw.
     before = [uri for uri in uris if uri.rsplit("/", 1)[-1] < f"{number:03}"]
     found = spill.read_all(before, pair=np.uint64, alike=np.uint8)
     order = np.argsort(found["pair"])
@@ -125,8 +125,8 @@ def _ends(pairs: NDArray[np.uint64]) -> tuple[Ranks, Ranks]:
 # The steps
 
 
-def _ask(workspace: Workspace, number: int, key: int, edges: Edges) -> list[tuple[int, str]]:
-    """Keep the stars of a range of buckets, and ask for their pairs."""
+def _request(workspace: Workspace, number: int, key: int, edges: Edges) -> list[tuple[int, str]]:
+    """Keep the stars of a range of buckets and request their pairs."""
     uri = workspace.path(_round(number), "edges", f"{key:05}.arrow")
     spill.write_columns(uri, bucket=edges.bucket, centre=edges.centre, member=edges.member)
     pairs = distinct(_pairs(edges))
@@ -140,20 +140,20 @@ class FirstStars:
     workspace: Workspace
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Keep them, and ask for their pairs."""
+        """Keep them and request their pairs."""
         rows = spill.read_all(uris, hash=np.uint64, rank=np.uint32)
-        return _ask(self.workspace, 0, key, science.stars(rows["hash"], rows["rank"]))
+        return _request(self.workspace, 0, key, science.stars(rows["hash"], rows["rank"]))
 
 
 @dataclass(frozen=True)
 class NewPairs:
-    """Of the pairs of a range that are asked for, those that were never compared, by the segment of the centre."""
+    """The requested pairs of a range that were never compared, by the segment of the centre."""
 
     workspace: Workspace
     round: int
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write a file per segment; without new pairs an empty one, that the range hears of its verdicts all the same."""
+        """Write a file per segment; without new pairs an empty one, so that the range still gets its verdicts."""
         pairs = distinct(spill.read_all(uris, pair=np.uint64)["pair"])
         known, _ = _known(self.workspace, key, self.round)
         if len(known):
@@ -168,7 +168,7 @@ class NewPairs:
 
 @dataclass(frozen=True)
 class AttachCentres:
-    """The evidence of the centres in a segment, beside each pair, by the segment of the member."""
+    """The pairs with the evidence of their centres, from one segment, by the segment of the member."""
 
     workspace: Workspace
     round: int
@@ -193,13 +193,13 @@ class AttachCentres:
 
 @dataclass(frozen=True)
 class ComparePairs:
-    """Whether the pairs whose members lie in a segment are alike."""
+    """The verdicts on the pairs whose members are in a segment."""
 
     workspace: Workspace
     round: int
 
     def __call__(self, segment: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write the verdicts, a file per range of pairs, and how many there are."""
+        """Write the verdicts, a file per range of pairs, and their counts."""
         segments = Segments(self.workspace)
         uri = segments.uri(segment)
         rows, store = Rows.of([uri]), SignatureStore([uri], self.workspace.section)
@@ -224,7 +224,7 @@ class ComparePairs:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The pairs of a range that failed in the round before, for the buckets that asked for them."""
+    """The pairs of a range that failed in the previous round, for the buckets that requested them."""
 
     workspace: Workspace
     round: int
@@ -237,10 +237,10 @@ class Verdicts:
             pairs = spill.read_columns(uri)["pair"]
             failed = pairs[alike[np.searchsorted(known, pairs)] == 0]
             if len(failed):
-                asker = spill.number_of(uri)
-                target = spill.keyed(self.workspace.path(_round(self.round), "failed"), asker, f"{key:05}")
+                bucket_range = spill.number_of(uri)
+                target = spill.keyed(self.workspace.path(_round(self.round), "failed"), bucket_range, f"{key:05}")
                 spill.write_columns(target, pair=failed)
-                written.append((asker, target))
+                written.append((bucket_range, target))
         return written
 
 
@@ -252,20 +252,20 @@ class FirstVerdicts:
     round: int
 
     def __call__(self, descriptor: str) -> list[tuple[int, str]]:
-        """Write the files of the range that is described."""
+        """Write the files of the range in the descriptor."""
         return Verdicts(self.workspace, self.round)(int(descriptor), ())
 
 
 @dataclass(frozen=True)
 class Restar:
-    """The members of a range of buckets that are not like their centre form stars of their own."""
+    """New stars of the members of a range of buckets that are not like their centre."""
 
     workspace: Workspace
     round: int
     is_last: bool  # the new stars are counted, but not compared
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Keep them, count, and ask for their pairs."""
+        """Keep and count them, and request their pairs."""
         failed = np.sort(spill.read_all(uris, pair=np.uint64)["pair"])
         before = Edges(**spill.read_all([self.workspace.path(_round(self.round - 1), "edges", f"{key:05}.arrow")], **EDGES))
         pairs = _pairs(before)
@@ -274,4 +274,4 @@ class Restar:
         edges = science.stars(left.bucket, left.member)
         uri = self.workspace.path("notes", f"restarred-{self.round:03}", f"{key:05}.json")
         spill.write_note(uri, left=len(edges.member), capped=left.capped, capped_buckets=len(left.capped_buckets))
-        return [] if self.is_last or not len(edges.member) else _ask(self.workspace, self.round, key, edges)
+        return [] if self.is_last or not len(edges.member) else _request(self.workspace, self.round, key, edges)

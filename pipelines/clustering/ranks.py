@@ -1,7 +1,7 @@
-"""Documents by rank, through files: who is better than whom, without all keys in one memory.
+"""Documents sorted by rank, through files, so that the keys need not fit in memory.
 
-A 64-bit beginning of the rank key cuts all documents into segments of about one size (splitters from a sample); a segment is
-sorted by the whole key. A document's rank is its place in its segment after all documents of the segments before.
+The first 64 bits of the rank key divide the documents into segments of similar size (the splitters come from a sample); a
+segment is sorted by the whole key. A document's rank is its place in its segment plus the documents of earlier segments.
 
     sample → splitters → spread by segment → sort a segment → the ranks of each group of parts, in the order of its documents
 """
@@ -26,15 +26,15 @@ from pipelines.units import spill
 from pipelines.units.context import Context
 from pipelines.units.spill import Rows
 
-DOCUMENTS_PER_SAMPLE = 256  # one of so many is looked at for the splitters
+DOCUMENTS_PER_SAMPLE = 256  # one of this many is sampled for the splitters
 _PLACE_BITS, _CHARACTER_BITS, _ID_BITS = 16, 24, 22  # with the two flags: 64
 
 
 def write_tasks(context: Context, workspace: Workspace, groups: Sequence[Sequence[SignaturePart]]) -> None:
-    """What each group of parts consists of, for its steps."""
+    """Write what each group of parts consists of, for its steps."""
     priorities = sorted({_priority(context, part) for group in groups for part in group}, reverse=True)
     if len(priorities) > 2**_PLACE_BITS:
-        raise UserError(f"{len(priorities):,} different priorities of sources; at most {2**_PLACE_BITS:,} can be told apart")
+        raise UserError(f"{len(priorities):,} different source priorities; at most {2**_PLACE_BITS:,} are supported")
     for number, group in enumerate(groups):
         parts = [
             {
@@ -54,7 +54,7 @@ def _priority(context: Context, part: SignaturePart) -> int:
 
 
 def rank(context: Context, workspace: Workspace, groups: Sequence[Sequence[SignaturePart]]) -> None:
-    """Write the segments, and the ranks of each group's documents where `ranks_uri` says."""
+    """Write the segments, and the ranks of each group's documents at `ranks_uri`."""
     inputs = [
         (f"sample-{number:05}", _task_uri(workspace, number), sum(part.rows for part in group) * workspace.bytes_per_document)
         for number, group in enumerate(groups)
@@ -66,32 +66,32 @@ def rank(context: Context, workspace: Workspace, groups: Sequence[Sequence[Signa
 
 
 def rank_chain(workspace: Workspace) -> Chain:
-    """From groups of parts to segments and ranks."""
+    """Return the exchange from groups of parts to segments and ranks."""
     return SamplePrefixes(workspace), (Splitters(workspace), Spread(workspace), SortSegment(workspace), GroupRanks(workspace))
 
 
 def ranks_uri(workspace: Workspace, group: int) -> str:
-    """The file of the ranks of a group's documents."""
+    """Return the file of the ranks of a group's documents."""
     return workspace.path("ranks", f"{group:05}.arrow")
 
 
 class Segments:
-    """Where the documents of each rank lie."""
+    """Locates documents by rank."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self.bases = spill.read_columns(_bases_uri(workspace))["base"]
 
     def of(self, ranks: Ranks) -> NDArray[np.int64]:
-        """The segment of each rank."""
+        """Return the segment of each rank."""
         return np.searchsorted(self.bases, ranks, side="right") - 1
 
     def uri(self, segment: int) -> str:
-        """The file of a segment: its documents in the order of their ranks."""
+        """Return the file of a segment, whose documents are in order of rank."""
         return _segment_uri(self._workspace, segment)
 
     def places(self, segment: int, ranks: Ranks) -> NDArray[np.int64]:
-        """The rows of some ranks in their segment's file."""
+        """Return the rows of these ranks in their segment's file."""
         return ranks.astype(np.int64) - self.bases[segment]
 
 
@@ -108,7 +108,7 @@ def _bases_uri(workspace: Workspace) -> str:
 
 
 def _bases(workspace: Workspace) -> NDArray[np.int64]:
-    """The rank of the first document of each segment; empty segments have no note."""
+    """Return the rank of each segment's first document; empty segments have no note."""
     rows = np.zeros(workspace.segments, np.int64)
     for note in spill.read_notes(workspace.path("segment-rows")):
         rows[note["segment"]] = note["rows"]
@@ -125,7 +125,7 @@ class SamplePrefixes:
     workspace: Workspace
 
     def __call__(self, task_uri: str) -> list[tuple[int, str]]:
-        """Write the file of the group, for the only splitters."""
+        """Write the group's file; all files have the same key."""
         task = json.loads(files.read_text(task_uri))
         prefixes = np.sort(_prefixes(_batches(self.workspace, task)))[::DOCUMENTS_PER_SAMPLE]
         uri = self.workspace.path("samples", f"{task['number']:05}.arrow")
@@ -150,7 +150,7 @@ class Splitters:
 
 @dataclass(frozen=True)
 class Spread:
-    """The documents of a group, with all that is known of them, by segment."""
+    """The documents of a group, with all their columns, by segment."""
 
     workspace: Workspace
 
@@ -170,7 +170,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class SortSegment:
-    """The documents of a segment by rank; the place of each in it goes back to its group."""
+    """The documents of a segment in order of rank; their places go back to their groups."""
 
     workspace: Workspace
 
@@ -196,7 +196,7 @@ class SortSegment:
 
 @dataclass(frozen=True)
 class GroupRanks:
-    """The ranks of a group's documents, in the order of these."""
+    """The ranks of a group's documents, in document order."""
 
     workspace: Workspace
 
@@ -212,13 +212,13 @@ class GroupRanks:
 
 
 def in_chunks(workspace: Workspace, rows: Rows, numbers: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
-    """Some rows in their order, few enough at a time."""
+    """Yield these rows in order, as many at a time as the memory allows."""
     for chunk in rows.chunks(numbers, workspace.bytes_at_once):
         yield rows.take(numbers[chunk])
 
 
 def _batches(workspace: Workspace, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
-    """The signatures of a group and, beside them, document numbers and what ranks a document but stands in no part."""
+    """Return the signatures of a group, with the document numbers and the ranking columns that the parts do not have."""
     names = ["id", "exact", "url", "minhash", "characters", "passes"]
     names += ["words"] if signatures.has_words(workspace.section) else []
     found: list[pa.RecordBatch] = []
@@ -238,7 +238,7 @@ def _batches(workspace: Workspace, task: Mapping[str, Any]) -> list[pa.RecordBat
 
 
 def _keys(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any, Any, Any, Any]:
-    """What `rank_order` takes; a place among the priorities stands for the priority."""
+    """Return the arguments of `rank_order`; the place of a priority in order replaces its value."""
 
     def joined(name: str) -> Any:
         return np.concatenate([batch[name].to_numpy(zero_copy_only=False) for batch in batches])
@@ -248,11 +248,11 @@ def _keys(batches: Sequence[pa.RecordBatch]) -> tuple[Any, Any, Any, Any, Any]:
 
 
 def _prefixes(batches: Sequence[pa.RecordBatch]) -> NDArray[np.uint64]:
-    """The beginning of each document's rank key: of two prefixes, the lesser belongs to the better document."""
+    """Return the first 64 bits of each rank key; the better document has the lesser prefix, or an equal one."""
     ids, published, passes, priority, characters = _keys(batches)
     most = 2**_CHARACTER_BITS - 1
     short = np.uint64(most) - np.clip(characters, 0, most).astype(np.uint64)
-    # Texts of more characters than that cannot be told apart here: their ids must not be.
+    # Longer texts have equal prefixes here, so their ids must not count.
     beginning = np.where(characters < most, ids[:, 0] >> np.uint64(64 - _ID_BITS), np.uint64(0))
     prefix = (~published).astype(np.uint64) << np.uint64(1) | (~passes).astype(np.uint64)
     prefix = prefix << np.uint64(_PLACE_BITS) | (-priority).astype(np.uint64)

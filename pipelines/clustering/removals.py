@@ -1,4 +1,4 @@
-"""The rows of the table clusters: what both ways of deduplication (in memory, through files) share to make and write them."""
+"""The rows of the table clusters: made and written here by both ways of deduplication, in memory and through files."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,28 +22,28 @@ from pipelines.text.copies.clusters import Counts, Likeness, Ranks, distinct
 from pipelines.units.spill import batches_of, id_pairs
 
 TABLE = "clusters"
-LARGEST = 10  # clusters that the report shows
+LARGEST = 10  # clusters shown in the report
 
 
 class ClusterError(UserError):
-    """The input or the config has to be mended before duplicates can be removed."""
+    """The input or the config must be corrected before duplicates can be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What there is to say of the clusters."""
+    """The figures of the clusters."""
 
     clusters: int
     removed: Mapping[tuple[str, str], int]  # by source and grain
     by_corpus: Mapping[str, int]  # removed documents by the earlier corpus that has their survivor
-    sizes: list[dict[str, int]]  # as of report.size_histogram
-    similarities: list[dict[str, float | int]]  # as of report.similarity_histogram
-    largest: list[dict[str, Any]]  # as of report.largest_clusters
+    sizes: list[dict[str, int]]  # see report.size_histogram
+    similarities: list[dict[str, float | int]]  # see report.similarity_histogram
+    largest: list[dict[str, Any]]  # see report.largest_clusters
 
 
 @dataclass(frozen=True, slots=True)
 class Deduplicated:
-    """What was removed, and what it took."""
+    """The removals, and the counts of the work."""
 
     parts: tuple[Part, ...]  # of the table clusters
     counts: Counts
@@ -51,7 +51,7 @@ class Deduplicated:
 
 
 def added(notes: Sequence[Mapping[str, Any]], section: DeduplicateSection) -> Figures:
-    """The figures of all components, from those of `Members.figures` of some each."""
+    """Add up the figures of all components; each note is the `Members.figures` of some."""
     removed: Counter[tuple[str, str]] = Counter()
     by_corpus: Counter[str] = Counter()
     for note in notes:
@@ -76,7 +76,7 @@ def added(notes: Sequence[Mapping[str, Any]], section: DeduplicateSection) -> Fi
 
 
 def _added(histograms: Sequence[Sequence[Mapping[str, Any]]], by: str | None, counts: Sequence[str]) -> list[dict[str, Any]]:
-    """Histograms of the same bins, added: bins go by the field `by`, or by their place."""
+    """Add histograms; bins are matched by the field `by`, or by position if it is None."""
     bins: dict[Any, dict[str, Any]] = {}
     for histogram in histograms:
         for place, entry in enumerate(histogram):
@@ -88,7 +88,7 @@ def _added(histograms: Sequence[Sequence[Mapping[str, Any]]], by: str | None, co
 
 
 def part_path(documents_dataset: str, unit: str) -> str:
-    """A folder per dataset: no two pairs of names make the same path."""
+    """Return the path of a part, with a folder per dataset: no two pairs of names give the same path."""
     return f"{TABLE}/{documents_dataset}/{unit}.parquet"
 
 
@@ -102,9 +102,9 @@ def write_part(uri: str, part: SignaturePart, rows: pa.Table) -> Part:
 
 
 def write_parts(uri: str, parts: Sequence[SignaturePart], removals: pa.Table | pa.RecordBatch) -> dict[int, Part]:
-    """A part for each unit that loses documents, by its part's number; `removals` is what `Members.removals` gives.
+    """Write a part for each unit that loses documents, by the number of its signature part; see `Members.removals`.
 
-    Raises ClusterError when a kept document of a unit has the id of a removed one: a removal goes by id, both would go.
+    Raise ClusterError if a kept document of a unit has the id of a removed one: a removal is by id, so both would go.
     """
     table = pa.Table.from_batches([removals]) if isinstance(removals, pa.RecordBatch) else removals.combine_chunks()
     ids, owner = id_pairs(table["id"].combine_chunks()), table["part"].to_numpy()
@@ -130,12 +130,12 @@ def _check_ids(part: SignaturePart, removed: NDArray[np.uint64], numbers: NDArra
 
 
 def has_new(nodes: Ranks, components: Ranks, published: int) -> NDArray[np.bool_]:
-    """For each row, whether its component has a document of this build: what earlier corpora have twice is theirs."""
+    """Mark the rows whose component has a document of this build; duplicates within earlier corpora are left alone."""
     return np.isin(components, distinct(components[nodes >= published]), kind="sort")
 
 
 class Members:
-    """The members of some components: who of them survives, and what there is to say of it."""
+    """The members of some components: which of them survive, and the figures."""
 
     def __init__(
         self,
@@ -147,21 +147,21 @@ class Members:
         numbers: NDArray[np.int64],
         rows: NDArray[np.int64],
     ) -> None:
-        """Nodes (ranks) are sorted; `numbers` are their documents', `rows` their rows in the store."""
+        """Take the nodes (ranks, sorted), the numbers of their documents and their rows in the store."""
         self._section, self._parts, self._store = section, parts, store
         self._nodes, self._components, self._numbers, self._rows = nodes, components, numbers, rows
         self._ids = store.ids()[rows]
         self._clusters = least_ids(self._ids, components)
 
     def check_sizes(self) -> None:
-        """Raise ClusterError for a cluster beyond the limit: before survivors are chosen, which it would make long."""
+        """Raise ClusterError for a cluster beyond the limit; called first, because choosing its survivors would take long."""
         best, members = np.unique(self._components, return_counts=True)
         if len(members) and members.max() > self._section.cluster_limit:
             row = np.searchsorted(self._nodes, best[np.argmax(members)])
             raise too_large(int(members.max()), hex_ids(self._ids[[row]])[0], self._section)
 
     def chosen(self, published: int) -> science.Removals:
-        """Who goes; the `published` best ranks stay."""
+        """Return the removals; the `published` best ranks always stay."""
         return science.choose(self._nodes, self._components, self._compare, published)
 
     def _compare(self, first: Ranks, second: Ranks) -> Likeness:
@@ -171,7 +171,7 @@ class Members:
         return self._rows[np.searchsorted(self._nodes, ranks)]
 
     def removals(self, chosen: science.Removals) -> pa.RecordBatch:
-        """Rows of schema.CLUSTERS, and number and part of the removed document."""
+        """Return rows of schema.CLUSTERS, with number and part of the removed document."""
         removed, survivor = np.searchsorted(self._nodes, chosen.removed), np.searchsorted(self._nodes, chosen.survivor)
         exact = self._store.exact(self._rows[removed]) == self._store.exact(self._rows[survivor])
         corpora = np.array([part.corpus for part in self._parts], np.object_)
@@ -191,7 +191,7 @@ class Members:
         return np.searchsorted([part.first for part in self._parts], numbers, side="right") - 1
 
     def figures(self, rows: pa.RecordBatch) -> dict[str, Any]:
-        """What `Figures` adds up, of these components; `rows` are their removals."""
+        """Return the figures of these components as plain values, for `added`; `rows` are their removals."""
         present, first, members = np.unique(self._components, return_index=True, return_counts=True)
         by_size = np.lexsort((present, -members))[:LARGEST]
         names = hex_ids(self._clusters[first[by_size]])
@@ -211,35 +211,35 @@ class Members:
 
 
 def _counted(keys: pa.Table) -> list[list[Any]]:
-    """Each distinct row, and how often it stands there, in order."""
+    """Return each distinct row and its count, sorted."""
     counted = keys.group_by(keys.column_names).aggregate([([], "count_all")])
     return sorted([*row.values()] for row in counted.to_pylist())
 
 
 def least_ids(ids: NDArray[np.uint64], component: Ranks) -> NDArray[np.uint64]:
-    """For each row, the least id [rows, 2] of its component."""
+    """Return, for each row, the least id [rows, 2] of its component."""
     order = np.lexsort((ids[:, 1], ids[:, 0], component))
     present, first = np.unique(component[order], return_index=True)
     return ids[order[first]][np.searchsorted(present, component)]
 
 
 def grains(equal: NDArray[np.bool_], similarity: NDArray[np.float32], section: DeduplicateSection) -> NDArray[np.str_]:
-    """What each removed document shares with its survivor, to which it is alike."""
+    """Return what each removed document shares with its survivor: a Grain."""
     near = similarity >= section.threshold if section.near else np.zeros(len(similarity), np.bool_)
     return np.where(equal, Grain.EXACT.value, np.where(near, Grain.NEAR.value, Grain.URL.value))
 
 
 def too_large(members: int, best: str, section: DeduplicateSection) -> ClusterError:
-    """The error about a cluster, given by the id of its best document."""
+    """Return the error about a cluster, named by the id of its best document."""
     return ClusterError(
-        f"{members:,} documents hang together as near-duplicates, more than deduplicate.cluster_limit ="
-        f" {section.cluster_limit:,}; the best of them is {best}. Perhaps a template is taken for a text:"
+        f"{members:,} documents form one cluster of near-duplicates, more than deduplicate.cluster_limit ="
+        f" {section.cluster_limit:,}; the best of them is {best}. Perhaps a template is mistaken for text:"
         " look at that document, and raise deduplicate.threshold or the limit"
     )
 
 
 def same_id(part: SignaturePart, name: str) -> ClusterError:
-    """The error about two documents of a unit that have one id, of which one is removed and one kept."""
+    """Return the error about two documents of a unit with the same id, one removed and one kept."""
     return ClusterError(
         f"{part.dataset}, unit {part.unit}: two documents have the id {name}; the source"
         " gives one key to two records: remove one of them from the input"
@@ -247,11 +247,11 @@ def same_id(part: SignaturePart, name: str) -> ClusterError:
 
 
 def binary_ids(pairs: NDArray[np.uint64]) -> pa.Array:
-    """Ids [rows, 2], two big-endian numbers each, as 16 bytes."""
+    """Return ids [rows, 2], each two big-endian numbers, as 16 bytes."""
     data = pa.py_buffer(pairs.astype(">u8").tobytes())
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(pairs), [None, data])
 
 
 def hex_ids(pairs: NDArray[np.uint64]) -> list[str]:
-    """The same for a person."""
+    """Return ids [rows, 2] in hexadecimal."""
     return [f"{high:016x}{low:016x}" for high, low in pairs.tolist()]

@@ -1,6 +1,6 @@
-"""What the clusters say of themselves: sizes, similarities, the largest ones with a part of text.
+"""The report on clusters: sizes, similarities, and the largest ones with an excerpt.
 
-Arrays in, plain values out: they go into the manifest's facts, from there into report.json, report.html and the closing tables.
+Arrays in, plain values out, for the manifest's facts and from there for report.json, report.html and the closing tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,26 +20,26 @@ EXCERPT_CHARACTERS = 200
 
 
 def size_histogram(sizes: NDArray[np.int64]) -> list[dict[str, int]]:
-    """How many clusters have 2 members, 3 to 4, 5 to 8, … up to the largest, and how many documents these are.
+    """Count the clusters with 2 members, 3 to 4, 5 to 8, … up to the largest, and their documents.
 
     >>> size_histogram(np.array([2, 2, 3, 5]))[1:]
     [{'least': 3, 'most': 4, 'clusters': 1, 'documents': 3}, {'least': 5, 'most': 8, 'clusters': 1, 'documents': 5}]
     """
     if not len(sizes):
         return []
-    found: list[dict[str, int]] = []
+    bins: list[dict[str, int]] = []
     least, most = 2, 2
     while least <= sizes.max():
         inside = sizes[(sizes >= least) & (sizes <= most)]
-        found.append({"least": least, "most": most, "clusters": len(inside), "documents": int(inside.sum())})
+        bins.append({"least": least, "most": most, "clusters": len(inside), "documents": int(inside.sum())})
         least, most = most + 1, most * 2
-    return found
+    return bins
 
 
 def similarity_histogram(similarity: NDArray[np.float32], threshold: float) -> list[dict[str, float | int]]:
-    """Removed documents by their similarity to the survivor: a bin below the threshold, bins of .05 from there, and 1.
+    """Count removed documents by similarity to their survivor: a bin below the threshold, bins of .05 from there, and 1.
 
-    The first holds what only shares an address or, in another order of words, all words; the bin before the last ends below 1.
+    The first bin has documents with only the URL in common, or only the words in another order; the last but one excludes 1.
 
     >>> similarity_histogram(np.array([0.2, 0.93, 1.0], np.float32), 0.9)
     [{'from': 0.0, 'to': 0.9, 'removed': 1}, {'from': 0.9, 'to': 0.95, 'removed': 1}, {'from': 0.95, 'to': 1.0, 'removed': 0}, \
@@ -47,7 +47,7 @@ def similarity_histogram(similarity: NDArray[np.float32], threshold: float) -> l
     """
     first = round(threshold * 1000)
     edges = sorted({0, *range(first, 1000, BIN), 1000})
-    # A similarity of float32 was compared with the threshold as float32.
+    # Similarities were compared with the threshold as float32.
     counts = np.diff(
         [0, *np.searchsorted(np.sort(similarity), np.array(edges[1:], np.float32) / np.float32(1000)), len(similarity)]
     )
@@ -69,7 +69,7 @@ class Removed:
 
 
 def largest_clusters(largest: Sequence[tuple[str, int]], removed: Removed) -> list[dict[str, Any]]:
-    """What is known of some clusters, given by id and members: how alike they are, and who survived most of them."""
+    """Describe these clusters, each given as id and members: similarities, and the survivor of most removals."""
     return [_cluster(cluster, members, removed) for cluster, members in largest]
 
 
@@ -91,13 +91,13 @@ def _cluster(cluster: str, members: int, removed: Removed) -> dict[str, Any]:
 
 
 def with_excerpts(clusters: Sequence[Mapping[str, Any]], documents: Sequence[Dataset]) -> list[dict[str, Any]]:
-    """The same clusters, each with `excerpt` of its survivor; None when an earlier corpus has it."""
+    """Add to each cluster the `excerpt` of its survivor; None if the survivor is in an earlier corpus."""
     known = excerpts(documents, [entry["survivor"] for entry in clusters if entry["survivor"]])
     return [{**entry, "excerpt": known.get(entry["survivor"])} for entry in clusters]
 
 
 def excerpts(documents: Sequence[Dataset], ids: Iterable[str]) -> dict[str, dict[str, str | None]]:
-    """Source, title, URL and the first characters of some documents by id (hexadecimal); a row group is read for each."""
+    """Return source, title, URL and first characters of documents by id (hexadecimal); reads one row group for each."""
     parts = [
         (dataset.manifest.dataset, part.table, files.join(dataset.uri, part.path))
         for dataset in documents

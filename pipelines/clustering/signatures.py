@@ -1,4 +1,4 @@
-"""The signatures of many parts as one array, memory-mapped: document i is row i of the parts laid end to end."""
+"""The signatures of many parts as one memory-mapped array: document i is row i of the concatenated parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,29 +20,29 @@ from pipelines.text.copies.similarity import Sequences
 from pipelines.units.context import Dataset
 from pipelines.units.spill import batches_of, id_pairs
 
-PAIRS_AT_ONCE = 2**16  # whose signatures are in memory: 2 × 28 MiB at 112 permutations
-WORDS_AT_ONCE = 2**24  # that two columns of documents hold, but for a pair that has more: 64 MiB
+PAIRS_AT_ONCE = 2**16  # compared in memory: 2 × 28 MiB of signatures at 112 permutations
+WORDS_AT_ONCE = 2**24  # held at a time (64 MiB), unless one pair has more
 
 
 @dataclass(frozen=True, slots=True)
 class SignaturePart:
-    """One part of signatures and its place among all documents."""
+    """A part of signatures and its place in the numbering of all documents."""
 
     dataset: str
     source: str
     unit: str
     uri: str
-    first: int  # document number of its first row
+    first: int  # number of its first document
     rows: int
-    corpus: str | None = None  # the earlier published corpus whose documents these are; None: this build's
+    corpus: str | None = None  # the earlier corpus that published these documents; None: this build
 
 
 def signature_parts(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> list[SignaturePart]:
-    """The parts of signatures in the order that numbers the documents: of the datasets, then of the paths.
+    """Return the parts of signatures in the order that numbers the documents: by dataset, then by path.
 
-    The indexes of earlier corpora come after this build's documents.
+    The indexes of earlier corpora follow this build's documents.
 
-    Raises ValueError when a unit has no signatures for its documents.
+    Raise UserError if a unit has no signatures for its documents.
     """
     parts: list[SignaturePart] = []
     first = 0
@@ -67,7 +67,7 @@ def signature_parts(documents: Sequence[Dataset], indexes: Sequence[Dataset] = (
 
 
 class SignatureStore:
-    """Random access to signatures by document number; what is read of the files is what is asked for."""
+    """Random access to signatures by document number; only the requested rows are read from the files."""
 
     def __init__(self, uris: Sequence[str], section: DeduplicateSection) -> None:
         self._section = section
@@ -83,31 +83,31 @@ class SignatureStore:
         return int(self._starts[-1])
 
     def ids(self) -> NDArray[np.uint64]:
-        """All ids [documents, 2], as two big-endian numbers each."""
+        """Return all ids [documents, 2], each as two big-endian numbers."""
         return _joined([id_pairs(batch["id"]) for batch in self._batches], np.empty((0, 2), np.uint64))
 
     def characters(self) -> NDArray[np.int64]:
-        """The lengths of all texts."""
+        """Return the length of each text."""
         return _joined([batch["characters"].to_numpy() for batch in self._batches], np.empty(0, np.int64))
 
     def passes(self) -> NDArray[np.bool_]:
-        """Whether each document passes the filters."""
+        """Return whether each document passes the filters."""
         return _joined([batch["passes"].to_numpy(zero_copy_only=False) for batch in self._batches], np.empty(0, np.bool_))
 
     def minhash(self, numbers: NDArray[np.int64]) -> Signatures:
-        """Signatures [len(numbers), permutations]."""
+        """Return signatures [len(numbers), permutations]."""
         return self._gathered(self._minhash, numbers)
 
     def exact(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Hashes of the normalised texts [len(numbers), 2]."""
+        """Return hashes of the normalised texts [len(numbers), 2]."""
         return self._gathered(self._exact, numbers)
 
     def url(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Hashes of the canonical addresses [len(numbers)]; 0 where there is none."""
+        """Return hashes of the canonical URLs [len(numbers)]; 0 without a URL."""
         return self._gathered(self._url, numbers)
 
     def words(self, numbers: NDArray[np.int64]) -> Sequences | None:
-        """The words of some documents, each document's once; None: signatures alone are compared."""
+        """Return the words of these documents, reading each document once; None if only signatures are compared."""
         if self._words is None:
             return None
         unique, rows = np.unique(numbers, return_inverse=True)
@@ -118,18 +118,18 @@ class SignatureStore:
         return Sequences.joined(parts).take(rows)
 
     def evidence(self, numbers: NDArray[np.int64]) -> "Evidence":
-        """What is compared of some documents."""
+        """Return what is compared of these documents."""
         return Evidence(self.minhash(numbers), self.exact(numbers), self.url(numbers), self.words(numbers))
 
     def likeness(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Likeness:
-        """How alike the documents of some pairs are, in the terms of the config."""
+        """Compare the documents of these pairs as the config demands."""
         found = [Likeness(np.empty(0, np.float32), np.empty(0, np.bool_))]
         for chunk in self._chunks(first, second):
             found.append(likeness(self.evidence(first[chunk]), self.evidence(second[chunk]), self._section))
         return Likeness(np.concatenate([part.similarity for part in found]), np.concatenate([part.alike for part in found]))
 
     def _chunks(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Iterator[slice]:
-        """Pairs in order, as many at a time as memory is meant to hold."""
+        """Yield slices of the pairs, in order, each within the limits of memory."""
         if self._words is None:
             taken = np.arange(1, len(first) + 1) * (WORDS_AT_ONCE // PAIRS_AT_ONCE)
         else:
@@ -159,16 +159,16 @@ class SignatureStore:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is compared of some documents, row by row."""
+    """What is compared of documents, one row each."""
 
     minhash: Signatures
     exact: NDArray[np.uint64]  # [documents, 2]
     url: NDArray[np.uint64]
-    words: Sequences | None = None  # None: signatures alone are compared
+    words: Sequences | None = None  # None: only signatures are compared
 
 
 def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> Likeness:
-    """How alike the documents of some pairs are, row by row, in the terms of the config."""
+    """Compare pairs of documents row by row as the config demands."""
     equal = (first.exact == second.exact).all(axis=1)
     exactly = signatures.has_words(section)
     found = _jaccard(first, second, equal, section) if exactly else minhash.similarity(first.minhash, second.minhash)
@@ -185,10 +185,10 @@ def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> 
 
 
 def _jaccard(first: Evidence, second: Evidence, equal: NDArray[np.bool_], section: DeduplicateSection) -> NDArray[np.float32]:
-    """The Jaccard similarity of the shingles.
+    """Return the Jaccard similarity of the shingles.
 
-    Texts that are equal once normalised have equal words: they are not read. Signatures save nothing else here: they are
-    estimates, and whatever they say, the true similarity may lie on the other side of the threshold.
+    Texts that are equal after normalisation have equal words, so their words are not read. Signatures cannot save more: they
+    are estimates, and the true similarity may be on the other side of the threshold.
     """
     assert first.words is not None and second.words is not None
     found, rows = np.ones(len(equal), np.float32), np.flatnonzero(~equal)
@@ -196,16 +196,16 @@ def _jaccard(first: Evidence, second: Evidence, equal: NDArray[np.bool_], sectio
     return found
 
 
-def _is_edited(first: Evidence, second: Evidence, asked: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
-    """Which of the pairs that are `asked` for have at least this edit similarity in words."""
+def _is_edited(first: Evidence, second: Evidence, candidates: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
+    """Mark the candidate pairs with at least this edit similarity in words."""
     assert first.words is not None and second.words is not None
-    found, rows = np.zeros(len(asked), np.bool_), np.flatnonzero(asked)
+    found, rows = np.zeros(len(candidates), np.bool_), np.flatnonzero(candidates)
     found[rows] = similarity.edit_similarity(first.words.take(rows), second.words.take(rows), threshold) >= threshold
     return found
 
 
 def evidence_of(batch: pa.RecordBatch, scheme: str) -> Evidence:
-    """The evidence in one batch of signatures; the signatures without a copy."""
+    """Return the evidence in a batch of signatures; the signatures are not copied."""
     dtype = np.uint32 if scheme == "affine32" else np.uint64
     values: Any = _values(batch["minhash"])
     words = Sequences.of(batch["words"]) if "words" in batch.schema.names else None

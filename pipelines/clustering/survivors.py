@@ -1,4 +1,4 @@
-"""Who survives in each component, through files, and the table of removals.
+"""The survivors of each component, through files, and the table of removals.
 
 labels → sizes of components → attach the evidence of their members → choose → a part for each unit
 """
@@ -30,7 +30,7 @@ def survivors(
 ) -> tuple[Figures, tuple[Part, ...]]:
     """Choose the survivors and write the removals below `uri`.
 
-    Raises ClusterError (by way of the runner: InputError) when a cluster is too large, or an id is not unique in its unit.
+    Raise ClusterError (an InputError from the runner) if a cluster is too large, or an id is not unique in its unit.
     """
     labelled = sum(spill.read_columns(name)["node"].size for name in labels)
     ranges = ranges_needed(2 * labelled * workspace.bytes_per_document, workspace.budget // 2)
@@ -43,7 +43,7 @@ def survivors(
 
 
 def survivors_chain(workspace: Workspace, ranges: int, uri: str) -> Chain:
-    """From labels to parts."""
+    """Return the exchange from labels to parts."""
     return ByComponent(workspace, ranges), (
         Sizes(workspace, ranges),
         AttachMembers(workspace, ranges),
@@ -57,7 +57,7 @@ def survivors_chain(workspace: Workspace, ranges: int, uri: str) -> Chain:
 
 @dataclass(frozen=True)
 class ByComponent:
-    """Map: the labels of a file by component."""
+    """Map: the labels of a file, by component."""
 
     workspace: Workspace
     ranges: int
@@ -72,13 +72,13 @@ class ByComponent:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The members of a range of components, the best among them, by the segment in which their evidence lies."""
+    """The members of a range of components, including the best, by the segment with their evidence."""
 
     workspace: Workspace
     ranges: int
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write a file per segment; a component that is too large ends the run."""
+        """Write a file per segment. Raise ClusterError if a component is too large."""
         found = spill.read_all(uris, node=np.uint32, component=np.uint32)
         is_open = removals.has_new(found["node"], found["component"], self.workspace.published)
         found = {name: values[is_open] for name, values in found.items()}
@@ -101,7 +101,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class AttachMembers:
-    """The evidence of the members in a segment, by component."""
+    """The members of a segment with their evidence, by component."""
 
     workspace: Workspace
     ranges: int
@@ -126,7 +126,7 @@ class AttachMembers:
 
 @dataclass(frozen=True)
 class Choose:
-    """The removals in a range of components, by the group of the part that loses the document."""
+    """The removals in a range of components, by the group of the removed document's part."""
 
     workspace: Workspace
 
@@ -141,7 +141,7 @@ class Choose:
 
 
 def _members(workspace: Workspace, uris: Sequence[str]) -> Members:
-    """The members of a range of components with their evidence."""
+    """Return the members of a range of components with their evidence."""
     store = SignatureStore(uris, workspace.section)
     batches = [batch for uri in uris for batch in spill.batches_of(uri)]
     nodes, components, numbers = (
@@ -155,7 +155,7 @@ def _members(workspace: Workspace, uris: Sequence[str]) -> Members:
 
 @dataclass(frozen=True)
 class WriteParts:
-    """The table of removals, a part for each unit of a group that loses documents."""
+    """The table of removals: a part for each unit of a group that loses documents."""
 
     workspace: Workspace
     uri: str

@@ -1,12 +1,12 @@
-"""Deduplication through files: the same answer as in one process, row for row, with every process's memory bounded.
+"""Deduplication through files: the same result as in one process, row for row, in bounded memory per process.
 
-Everything goes through keyed exchanges whose rows lie in spilled files: documents are ranked (ranks), candidate
-pairs verified (pairs), components found (components), survivors chosen and the removals written
-(survivors). How many segments and ranges there are follows from the documents and the budget (workspace).
+All steps are keyed exchanges of spilled files: rank the documents (ranks), verify candidate pairs (pairs), find components
+(components), choose survivors and write the removals (survivors). The number of segments and ranges follows from the
+documents and the memory budget (workspace).
 
-Limits: on disk, the signatures twice while they are ranked, then once; in each round of verification its new pairs with one
-signature each; in the end the signatures of all members of clusters. A range is as large as its fullest bucket of bands, a
-component as deduplicate.cluster_limit allows: these two must fit the budget.
+Limits: the disk holds the signatures twice while they are ranked, then once; in each round of verification its new pairs with
+a signature each; at the end the signatures of all members of clusters. The fullest bucket of bands and the largest component
+(deduplicate.cluster_limit) must fit the budget.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ from pipelines.units.context import Context
 def deduplicate_through_files(
     context: Context, parts: Sequence[SignaturePart], spill: str, uri: str, *, budget: int | None = None
 ) -> Deduplicated:
-    """Deduplicate the documents of some parts; their removals are written below `uri`, as the dataset clusters has them.
+    """Deduplicate the documents of these parts and write the removals below `uri`, as parts of the dataset clusters.
 
-    `spill` is a folder for temporary files, removed at the end. `budget` is in bytes and stands for deduplicate.memory_mib.
+    `spill` is a folder for temporary files, removed at the end. `budget` in bytes replaces deduplicate.memory_mib.
 
-    Raises PipelineError with the step, InputError when a cluster is too large or an id is not unique in its unit.
+    Raise PipelineError with the step, InputError if a cluster is too large or an id is not unique in its unit.
     """
     section = context.config.deduplicate
     parts = [part for part in parts if part.rows]

@@ -1,4 +1,4 @@
-"""How deduplication through files is cut up: so that no step needs more memory than the budget."""
+"""The workspace of deduplication through files: its folder, and how many segments and ranges keep each step in its memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,28 +23,28 @@ Chain = tuple[MapFunction, Sequence[Step]]  # the functions of an exchange
 
 @dataclass(frozen=True)
 class Workspace:
-    """What every step knows."""
+    """The settings, sizes and folder that every step shares."""
 
     section: DeduplicateSection
     spill: str  # folder
     documents: int
-    published: int  # of earlier corpora: the best ranks
+    published: int  # of earlier corpora; they have the best ranks
     bytes_per_document: int
     budget: int  # bytes of memory
-    segments: int  # of all documents by rank; the evidence of one lies in half of the budget
+    segments: int  # of all documents by rank; the evidence of one fits half of the budget
     ranges: int  # of all band hashes, and of all pairs
 
     @property
     def bytes_at_once(self) -> int:
-        """Evidence that a step holds while it goes through its rows."""
+        """Return the bytes of evidence that a step holds at a time."""
         return max(1, self.budget // 16)
 
     def path(self, *names: str) -> str:
-        """A file or folder of the spill."""
+        """Return the path of a file or folder of the spill."""
         return files.join(self.spill, *names)
 
     def run(self, context: Context, inputs: Sequence[Input], chain: "Chain") -> None:
-        """An exchange, with its progress shown."""
+        """Run an exchange and report its progress."""
 
         def show(claims: Any) -> None:
             context.on_event("progress", {"claims": claims})
@@ -53,14 +53,14 @@ class Workspace:
 
 
 def fits(documents: int, section: DeduplicateSection, edges: int | None = None) -> bool:
-    """Whether deduplicate.memory_mib is enough for all documents in one process, beside the program itself (200 MiB).
+    """Return whether deduplicate.memory_mib is enough for all documents in one process, besides the program's own 200 MiB.
 
     Measured (NumPy 2.4; a build of 300,000 against one of 1,200,000 documents, and tracemalloc): ranking takes 117 bytes a
     document (keys 34, ids 16, exact hashes 16, the sort 43, its order 8). Verification holds 44 bytes a document (ids 16,
     exact hashes 16, order 8, ranks 4) and takes 16 + 67 to 108 bytes an edge, the more the more edges fail; components and
     survivors take less. Signatures stay in their files.
 
-    Until the `edges` of all stars are counted there are taken to be two a document: random texts with 20 % near-duplicates
+    Until the `edges` of all stars are counted, two per document are assumed: random texts with 20 % near-duplicates
     have 0.9; two documents of similarity 0.9 share 6 of 14 bands. So 2 GiB are enough for 7.3 million documents.
 
     >>> fits(7_300_000, DeduplicateSection(memory_mib=2048)), fits(7_400_000, DeduplicateSection(memory_mib=2048))
@@ -74,7 +74,7 @@ def fits(documents: int, section: DeduplicateSection, edges: int | None = None) 
 def workspace_for(
     section: DeduplicateSection, spill: str, documents: int, published: int, stored_bytes: int, budget: int
 ) -> Workspace:
-    """The workspace for so many documents, whose signatures take `stored_bytes` together."""
+    """Return the workspace for this many documents, whose signatures take `stored_bytes` in all."""
     bytes_per_document = -(-stored_bytes // max(1, documents))
     rows = documents * (section.lsh[0] + 2)
     return Workspace(
@@ -90,5 +90,5 @@ def workspace_for(
 
 
 def ranges_needed(total: int, limit: int) -> int:
-    """Into how many equal parts of at most `limit` something is cut."""
+    """Return how many equal ranges of at most `limit` make up `total`."""
     return max(1, -(-total // max(1, limit)))

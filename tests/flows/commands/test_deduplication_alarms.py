@@ -38,7 +38,7 @@ def test_a_giant_cluster_and_a_large_share_stop_the_build(
     code, (line,) = build(cluster_limit=119)
     assert code == 1
     assert line.startswith(
-        "corpusmill: 120 documents hang together as near-duplicates, more than deduplicate.cluster_limit = 119;"
+        "corpusmill: 120 documents form one cluster of near-duplicates, more than deduplicate.cluster_limit = 119;"
     )
     assert not (out / "release.json").exists() and not list(out.glob("clusters/*/manifest.json"))
 

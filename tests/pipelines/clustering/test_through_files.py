@@ -223,7 +223,7 @@ def test_a_cluster_that_is_too_large_names_its_best_document(tmp_path):
     settings = config(cluster_limit=4)
     made = write_documents(str(tmp_path), settings, "web", {"u": equal_texts("abcde")})
     best = min(document_id("web", key) for key in "abcde").hex()
-    with pytest.raises(InputError, match=f"^5 documents hang together .*cluster_limit = 4; the best of them is {best}"):
+    with pytest.raises(InputError, match=f"^5 documents form one cluster .*cluster_limit = 4; the best of them is {best}"):
         spilled(tmp_path, settings, [made])
     assert not (tmp_path / "spill").exists()
 

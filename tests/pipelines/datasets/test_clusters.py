@@ -238,7 +238,7 @@ def test_an_alarm_leaves_no_dataset(tmp_path):
     many = [(str(i), text, None) for i in range(150)]
     with pytest.raises(ValueError, match=r"source web: 99\.3% of 150 documents .*removed_share_limit = 90\.0%"):
         build(tmp_path, config(), {"web": {"u": many}})
-    with pytest.raises(ValueError, match=r"150 documents hang together .*cluster_limit = 149"):
+    with pytest.raises(ValueError, match=r"150 documents form one cluster .*cluster_limit = 149"):
         build(tmp_path, config(cluster_limit=149), {"web": {"u": many}})
     assert not list(tmp_path.glob("clusters/*/manifest.json"))
     assert not list(tmp_path.glob("clusters/*/spill"))

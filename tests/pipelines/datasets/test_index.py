@@ -394,7 +394,7 @@ def test_damaged_parts_are_refused(published, tmp_path):
     sound = part.read_bytes()
     for content, said in (
         (sound[:-8], f"has {len(sound) - 8:,} bytes where its manifest says {len(sound):,}; restore it, or remove the folder"),
-        (b"\0" * len(sound), "is no Arrow file"),
+        (b"\0" * len(sound), "is not an Arrow file"),
         (None, "is missing; restore it"),
     ):
         part.unlink() if content is None else part.write_bytes(content)

@@ -85,7 +85,7 @@ def test_a_damaged_dataset_leaves_nothing_behind(write_tokens: Callable[..., Pat
         export(str(folder), None, format, str(tmp_path / "out"))
     shard.write_bytes(good)
     (folder / "tokenizer.model").write_bytes(b"another")
-    with pytest.raises(DatasetError, match=r"tokenizer\.model: this is another tokenizer"):
+    with pytest.raises(DatasetError, match=r"tokenizer\.model: not the tokenizer that the manifest names"):
         export(str(folder), None, format, str(tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["tokens"]
 
