@@ -1,1 +1,1 @@
-"""One file a dataset: what determines it, and how it is built."""
+"""One file per dataset: what determines it, and how it is built."""

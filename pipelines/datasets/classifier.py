@@ -1,12 +1,13 @@
-"""classifier: the quality model of this build, its evaluation on held-out documents, its fixed threshold.
+"""classifier: the quality model of this build, with its evaluation on held-out documents and its fixed threshold.
 
     classifier/3f9a1c20b77e/
         manifest.json         facts: on, why, counts, languages, threshold, held_out, strongest_words
-        model/quality.bin     only when it is on
+        model/quality.bin     only if it is on
 
-Curated sources are the positives, the others the negatives. Examples are documents of the train split that are not duplicates
-and pass language and rules: equally many of both classes in each language, and within a class drawn evenly from its sources. A
-tenth of the works is held out. If a class has too few documents, the classifier is off and the facts give the reason.
+Documents of curated sources are positive examples, those of the others negative ones. Examples come from the train split, are
+not duplicates, and pass language and rules; there are as many of one class as of the other in each language, drawn evenly from
+the sources of a class. A tenth of the works is held out. If a class has too few documents, the classifier is off and the facts
+give the reason.
 
 Limits: one process. It holds `examples_per_class_limit` excerpts of 2,000 characters per class, and twice as many while drawing.
 """
@@ -37,7 +38,7 @@ NAME = "classifier"
 VERSION = 1
 TABLE, UNIT, MODEL_PATH = "model", "quality", "model/quality.bin"
 HELD_OUT_SHARE = 0.1  # of works
-# A long document gives one excerpt per CHARACTERS_PER_EXCERPT, up to a limit: a novel is more than its first page.
+# A long document yields an excerpt per CHARACTERS_PER_EXCERPT, up to a limit: a novel is more than its first page.
 CHARACTERS_PER_EXCERPT = 20_000
 EXCERPTS_PER_DOCUMENT = 16
 CLASSES = ("curated", "crawl")
@@ -120,18 +121,18 @@ def _learn(
     facts: dict[str, Any] = {"on": False, "counts": _counts(draw.documents), "languages": sorted(languages)}
     balanced = sum(min(draw.documents[kind, language] for kind in CLASSES) for language in languages)
     if balanced < section.examples_per_class:
-        return facts | {"why": _why_off(draw.documents, balanced, section.examples_per_class)}, ()
+        return facts | {"why": _reason_off(draw.documents, balanced, section.examples_per_class)}, ()
     chosen = _balanced(draw.pools, languages, section.examples_per_class_limit)
-    # The build judges crawled documents by their beginnings: so does the evaluation.
+    # The evaluation judges crawled documents by their beginnings, as the build does.
     chosen = chosen.filter(pc.or_(pc.or_(chosen["first"], chosen["curated"]), pc.invert(chosen["held_out"])))
     held_out = chosen["held_out"].to_numpy()
-    if any(_rows_of(chosen, kind, held).num_rows == 0 for kind in CLASSES for held in (True, False)):
+    if any(_select(chosen, kind, held).num_rows == 0 for kind in CLASSES for held in (True, False)):
         return facts | {"why": "a class has too few works to hold some out"}, ()
     with TemporaryDirectory(prefix="corpusmill-") as folder:
         path = Path(folder) / "quality.bin"
-        train = _evened(chosen.filter(pa.array(~held_out)))
+        train = _matched_in_length(chosen.filter(pa.array(~held_out)))
         quality.train(quality.features(train["text"]), train["curated"].to_numpy(), path, seed=section.seed)
-        facts |= _evaluated(quality.load(path), chosen.filter(pa.array(held_out)), section.keep_share)
+        facts |= _evaluate(quality.load(path), chosen.filter(pa.array(held_out)), section.keep_share)
         facts |= {"on": True, "strongest_words": quality.strongest_words(path)}
         facts["examples"] = dict.fromkeys(CLASSES, len(train["curated"]) // 2)
         return facts, (_write(uri, path),)
@@ -152,16 +153,16 @@ def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterat
 
 @dataclass
 class _Draw:
-    """The excerpts of candidates with the smallest keys, at most `limit` per source, and counts of all documents."""
+    """The candidates' excerpts with the smallest keys, at most `limit` per source, and counts of all documents."""
 
     limit: int
     documents: Counter[tuple[str, str]] = field(default_factory=Counter)  # by class and language
     pools: dict[tuple[str, str], pa.Table] = field(default_factory=dict)  # by class and source
 
     def add(self, rows: pa.RecordBatch, source: str, kind: str) -> None:
-        """Take in some candidates of a source."""
-        for counted in pc.value_counts(rows["language"]).to_pylist():
-            self.documents[kind, counted["values"]] += counted["counts"]
+        """Add candidates of a source."""
+        for count in pc.value_counts(rows["language"]).to_pylist():
+            self.documents[kind, count["values"]] += count["counts"]
         excerpts = _excerpts(rows, curated=kind == "curated")
         known = self.pools.get((kind, source))
         pool = pa.concat_tables([known, excerpts]) if known is not None else excerpts
@@ -169,9 +170,9 @@ class _Draw:
 
 
 def _excerpts(rows: pa.RecordBatch, *, curated: bool) -> pa.Table:
-    """Return the beginnings of documents and, from long ones, later excerpts.
+    """Return the beginnings of documents and later excerpts of long ones.
 
-    Columns: key (0..1, orders them), language, text, first (the document's beginning), held_out, curated.
+    Columns: key (0..1, their order), language, text, first (whether it is the document's beginning), held_out, curated.
     """
     tables: list[pa.Table] = []
     lengths = pc.utf8_length(rows["text"])
@@ -210,47 +211,47 @@ def _smallest(pool: pa.Table, count: int) -> pa.Table:
     return pool.take(pa.array(order)).combine_chunks()
 
 
-def _languages(documents: Mapping[tuple[str, str], int], wanted: int) -> set[str]:
-    """Return the languages with at least a tenth of `wanted` documents in both classes: enough to learn from."""
+def _languages(documents: Mapping[tuple[str, str], int], needed: int) -> set[str]:
+    """Return the languages with at least a tenth of the `needed` documents in both classes: enough to learn from."""
     known = {language for _, language in documents}
-    return {lang for lang in known if min(documents.get((kind, lang), 0) for kind in CLASSES) >= wanted / 10}
+    return {lang for lang in known if min(documents.get((kind, lang), 0) for kind in CLASSES) >= needed / 10}
 
 
 def _balanced(pools: Mapping[tuple[str, str], pa.Table], languages: set[str], limit: int) -> pa.Table:
-    """Return equally many excerpts of both classes in each language, drawn as evenly as possible from a class's sources."""
+    """Return as many excerpts of one class as of the other in each language, drawn as evenly as possible from the sources."""
     chosen: list[pa.Table] = []
     share = limit // len(languages)
     for language in sorted(languages):
-        of_language = {
+        excerpts = {
             name: _smallest(pool.filter(pc.equal(pool["language"], language)), share) for name, pool in sorted(pools.items())
         }
-        rows = {kind: sum(p.num_rows for (k, _), p in of_language.items() if k == kind) for kind in CLASSES}
-        wanted = min(share, *rows.values())
+        rows = {kind: sum(p.num_rows for (k, _), p in excerpts.items() if k == kind) for kind in CLASSES}
+        per_class = min(share, *rows.values())
         for kind in CLASSES:
-            mine = [pool for (k, _), pool in of_language.items() if k == kind]
-            quotas = even_quotas([pool.num_rows for pool in mine], wanted)
-            chosen += [pool.slice(0, quota) for pool, quota in zip(mine, quotas, strict=True)]
+            of_sources = [pool for (k, _), pool in excerpts.items() if k == kind]
+            quotas = even_quotas([pool.num_rows for pool in of_sources], per_class)
+            chosen += [pool.slice(0, quota) for pool, quota in zip(of_sources, quotas, strict=True)]
     return pa.concat_tables(chosen)
 
 
-def even_quotas(available: Sequence[int], wanted: int) -> list[int]:
-    """Return how many to take of each, as evenly as possible, so that the sum is `wanted` and none exceeds what is available.
+def even_quotas(available: Sequence[int], total: int) -> list[int]:
+    """Return how many of each to take, as evenly as possible: at most what is available, `total` in all.
 
     >>> even_quotas([10, 1_000, 500], 600)
     [10, 295, 295]
     """
     quotas = [0] * len(available)
-    left = min(wanted, sum(available))
+    remaining = min(total, sum(available))
     for rank, index in enumerate(sorted(range(len(available)), key=lambda i: available[i])):
-        quotas[index] = min(available[index], left // (len(available) - rank))
-        left -= quotas[index]
+        quotas[index] = min(available[index], remaining // (len(available) - rank))
+        remaining -= quotas[index]
     return quotas
 
 
-def _evened(rows: pa.Table) -> pa.Table:
-    """Return rows in the order of their keys, which mixes the classes, each as long as its counterpart in the other class.
+def _matched_in_length(rows: pa.Table) -> pa.Table:
+    """Return rows ordered by key, which mixes the classes, each as long as its counterpart in the other class.
 
-    The n-th longest excerpt of one class is cut to the length of the n-th longest of the other, so that length is no clue.
+    The longer of the two n-th longest excerpts of the classes is cut to the length of the other, so length is no clue.
     """
     by_class = [_rows_by_length(rows.filter(pc.equal(rows["curated"], value))) for value in (True, False)]
     pairs = min(table.num_rows for table in by_class)
@@ -270,15 +271,15 @@ def _cut(texts: pa.ChunkedArray, lengths: NDArray[np.int32]) -> pa.Array:
     return pa.array([text[:length] for text, length in zip(texts.to_pylist(), lengths.tolist(), strict=True)], pa.string())
 
 
-def _rows_of(rows: pa.Table, kind: str, held_out: bool) -> pa.Table:
+def _select(rows: pa.Table, kind: str, held_out: bool) -> pa.Table:
     return rows.filter(pc.and_(pc.equal(rows["curated"], kind == "curated"), pc.equal(rows["held_out"], held_out)))
 
 
-def _evaluated(score: quality.Scorer, held_out: pa.Table, keep_share: float) -> dict[str, Any]:
-    """Return the threshold, from the held-out crawl alone, and the precision and recall at it.
+def _evaluate(score: quality.Scorer, held_out: pa.Table, keep_share: float) -> dict[str, Any]:
+    """Return the threshold, which depends only on the held-out crawl, and precision and recall at that threshold.
 
-    Recall is the share of curated excerpts that are kept. Precision is the curated share of the kept ones if both classes had
-    equal size (the number of curated works says nothing about the crawl).
+    Recall is the share of curated excerpts that are kept. Precision is the curated share of the kept ones, computed as if both
+    classes had equal size (the number of curated works says nothing about the crawl).
     """
     scores = score(held_out["text"].combine_chunks()).to_numpy()
     curated = held_out["curated"].to_numpy()
@@ -306,11 +307,11 @@ def _counts(documents: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int
     return {kind: {lang: n for (k, lang), n in sorted(documents.items()) if k == kind} for kind in CLASSES}
 
 
-def _why_off(documents: Mapping[tuple[str, str], int], balanced: int, wanted: int) -> str:
+def _reason_off(documents: Mapping[tuple[str, str], int], balanced: int, needed: int) -> str:
     totals = {kind: sum(n for (k, _), n in documents.items() if k == kind) for kind in CLASSES}
     return (
-        f"{wanted:,} documents of each class are needed (quality.examples_per_class); there are {totals['curated']:,} curated"
-        f" and {totals['crawl']:,} crawled ones, {balanced:,} of each in languages with at least {-(-wanted // 10):,} of both"
+        f"{needed:,} documents of each class are needed (quality.examples_per_class); there are {totals['curated']:,} curated"
+        f" and {totals['crawl']:,} crawled ones, {balanced:,} of each in languages with at least {-(-needed // 10):,} of both"
     )
 
 

@@ -1,8 +1,8 @@
-"""clusters: the documents that are copies of others, across all sources and the earlier corpora that are joined.
+"""clusters: the documents that are copies of others, across all sources and the configured earlier corpora.
 
 The keyed exchange turns band hashes into candidate pairs; every pair is verified; within each connected component the
-best-ranked documents survive (pipelines/clustering). Every removal is a row of the table "clusters", with one part per unit
-of documents.
+best-ranked documents survive (pipelines/clustering). Every removal is a row of the table "clusters", which has one part per
+unit of documents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +28,11 @@ from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "clusters"
 VERSION = 4
-DOCUMENTS_TO_JUDGE = 100  # the removed share of a smaller source is not judged
+DOCUMENTS_TO_JUDGE = 100  # the limit on the removed share does not apply to smaller sources
 
 
 def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> Dataset:
-    """Build the clusters of all documents datasets together and of the indexes of earlier corpora, or find them built."""
+    """Build the clusters of all documents datasets and the indexes of earlier corpora together, or find them built."""
     section = context.config.deduplicate
     made_from = _made_from(context, documents, indexes)
 
@@ -40,8 +40,8 @@ def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Data
         facts: dict[str, Any] = {"enabled": section.enabled}
         parts: tuple[Part, ...] = ()
         if section.enabled:
-            found, parts = _deduplicate(context, documents, indexes, uri)
-            facts |= found
+            deduplication_facts, parts = _deduplicate(context, documents, indexes, uri)
+            facts |= deduplication_facts
         config = context.config.recorded()
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
 
@@ -49,13 +49,13 @@ def build(context: Context, documents: Sequence[Dataset], indexes: Sequence[Data
 
 
 def removals_in(uri: str) -> Callable[[str, str], pa.Table]:
-    """Open a clusters dataset and return the function from a source and a unit of its documents to the unit's removals."""
+    """Open a clusters dataset and return a function from a source and a unit of its documents to the unit's removals."""
     clusters = Dataset(uri, manifest.read(uri))
 
     def removals_of(source: str, unit: str) -> pa.Table:
-        found = removals_for(clusters, f"documents/{source}", unit)
-        assert found is not None, "the stage does not run while deduplication is off"
-        return found
+        table = removals_for(clusters, f"documents/{source}", unit)
+        assert table is not None, "the stage does not run while deduplication is off"
+        return table
 
     return removals_of
 
@@ -63,7 +63,7 @@ def removals_in(uri: str) -> Callable[[str, str], pa.Table]:
 def removals_for(clusters: Dataset, documents_dataset: str, unit: str) -> pa.Table | None:
     """Return the removals (schema.CLUSTERS, sorted by id) among the documents of a unit; the table may be empty.
 
-    Return None if deduplication is off: the stage does not run then.
+    Return None if deduplication is off, because the stage does not run then.
     """
     if not clusters.manifest.facts["enabled"]:
         return None
@@ -90,18 +90,18 @@ def _made_from(context: Context, documents: Sequence[Dataset], indexes: Sequence
 def _deduplicate(
     context: Context, documents: Sequence[Dataset], indexes: Sequence[Dataset], uri: str
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
-    """Deduplicate in memory if that fits the budget, else through files; both give the same result."""
+    """Deduplicate in memory if the documents fit there, else through files; both give the same result."""
     section = context.config.deduplicate
     parts = signature_parts(documents, indexes)
-    way = deduplicate_in_memory if fits(sum(part.rows for part in parts), section) else deduplicate_through_files
-    found = way(context, parts, files.join(uri, "spill"), uri)
-    facts = _facts(parts, documents, found)
+    deduplicate = deduplicate_in_memory if fits(sum(part.rows for part in parts), section) else deduplicate_through_files
+    result = deduplicate(context, parts, files.join(uri, "spill"), uri)
+    facts = _facts(parts, documents, result)
     _check_alarms(section, facts)
-    return facts, found.parts
+    return facts, result.parts
 
 
-def _facts(parts: Sequence[SignaturePart], documents: Sequence[Dataset], found: Deduplicated) -> dict[str, Any]:
-    counts, figures = found.counts, found.figures
+def _facts(parts: Sequence[SignaturePart], documents: Sequence[Dataset], result: Deduplicated) -> dict[str, Any]:
+    counts, figures = result.counts, result.figures
     return {
         "documents": sum(dataset.manifest.rows(signatures.TABLE) for dataset in documents),
         "sources": {name: _source_facts(name, dataset, figures) for name, dataset in _by_source(documents)},
@@ -130,12 +130,12 @@ def _source_facts(source: str, dataset: Dataset, figures: Figures) -> dict[str, 
 
 
 def _earlier_facts(parts: Sequence[SignaturePart], figures: Figures) -> dict[str, dict[str, int]]:
-    """Return, for each earlier corpus, the number of its documents and of this build's that it replaces."""
+    """Return the number of each earlier corpus's documents, and of this build's documents removed because of them."""
     facts: dict[str, dict[str, int]] = {}
     for part in parts:
         if part.corpus is not None:
-            of_corpus = facts.setdefault(part.corpus, {"documents": 0, "removed": figures.by_corpus.get(part.corpus, 0)})
-            of_corpus["documents"] += part.rows
+            counts = facts.setdefault(part.corpus, {"documents": 0, "removed": figures.by_corpus.get(part.corpus, 0)})
+            counts["documents"] += part.rows
     return facts
 
 

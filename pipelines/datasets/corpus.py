@@ -1,6 +1,6 @@
 """corpus: the published text, and every dropped document with its reason and all known scores.
 
-A unit is a group of finished units of one source's documents. Their drops are copied, and their ledger is continued: the
+A unit is a group of finished units of one source's documents. Their drops are copied and their ledgers continued, so the
 ledger of the corpus is the whole funnel, from the reader to the last filter.
 """
 
@@ -31,7 +31,7 @@ from pipelines.units.descriptor import Unit, grouped
 from pipelines.units.parts import part_path, read_sidecar
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
-# Where the settings come first in `made_from`: manifests keep the order of their keys.
+# The settings that come first in `made_from`, because manifests keep the order of their keys.
 _LEADING = ("clusters", "repeats", "decontaminate", "classifier")
 
 
@@ -43,7 +43,7 @@ def build(
     reference: Dataset | None,
     classifier: Dataset,
 ) -> Dataset:
-    """Build the corpus of these documents, or find it built."""
+    """Build the corpus from these documents, or find it built."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
@@ -106,7 +106,7 @@ class CorpusJob:
     stages: Stages
 
     def open(self) -> ReadUnit:
-        """Load the tables and models of the stages, and return the function that reads a unit and runs the stages."""
+        """Load the stages' tables and models and return the function that reads a unit and runs the stages."""
         prepare = self.stages.open()
 
         def read(unit: Unit) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""documents/<source>: the texts of one source, extracted, normalised and judged; nothing is filtered for its content yet.
+"""documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
 read → exclude → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged here, while
 the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
@@ -35,7 +35,7 @@ BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE
 
 
 def build(context: Context, source: SourceSection) -> Dataset:
-    """Build the documents of one source, or find them built."""
+    """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     job = DocumentsJob(source, stages(context.config, source, _language_model(context)), documents_per_unit)
     name = f"documents/{source.name}"
@@ -43,9 +43,9 @@ def build(context: Context, source: SourceSection) -> Dataset:
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=KINDS[source.kind].columnar)
-        made = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
-        _check_input(source, uri, made)
-        return made
+        assembled = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
+        _check_input(source, uri, assembled)
+        return assembled
 
     return ensure(context, name, made_from, make)
 
@@ -78,18 +78,18 @@ class DocumentsJob:
 
 
 def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
-    """Yield the first `documents` documents, counting dropped ones; the rest is not read."""
-    left = documents
+    """Yield the first `documents` documents, dropped ones included, without reading the rest."""
+    remaining = documents
     for batch in batches:
-        if left is None:
+        if remaining is None:
             yield batch
             continue
-        kept = batch.documents.slice(0, left)
-        drops = batch.drops[0].slice(0, left - kept.num_rows) if batch.drops else None
-        left -= kept.num_rows + (drops.num_rows if drops is not None else 0)
+        kept = batch.documents.slice(0, remaining)
+        drops = batch.drops[0].slice(0, remaining - kept.num_rows) if batch.drops else None
+        remaining -= kept.num_rows + (drops.num_rows if drops is not None else 0)
         counts = Ledger(skipped=batch.ledger.skipped, bytes_read=batch.ledger.bytes_read)
         yield born(READ, kept, counts, drops)
-        if left == 0:
+        if remaining == 0:
             return
 
 
@@ -110,7 +110,7 @@ def stages(config: CorpusConfig, source: SourceSection, model: Model | None) -> 
 
 
 def _language_model(context: Context) -> Model | None:
-    """Copy lid.176 beside the datasets, so that workers on other machines find it under a URI."""
+    """Copy lid.176 beside the datasets, so that workers on other machines can load it by URI."""
     if not context.config.language.enabled:
         return None
     path = str(lid_model(context.config.language.model))
@@ -143,9 +143,9 @@ def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
     }
 
 
-def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
+def _check_input(source: SourceSection, uri: str, documents: Manifest) -> None:
     """Raise SourceError if so much of the source is unreadable that something must be wrong with it."""
-    ledger = made.ledgers[source.name]
+    ledger = documents.ledgers[source.name]
     line = ledger.lines[READ]
     bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
     counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
@@ -153,26 +153,26 @@ def _check_input(source: SourceSection, uri: str, made: Manifest) -> None:
     if unread and not line.documents_in and ledger.skipped.total() == unread:
         raise SourceError(
             f"source {source.name}: none of the {unread:,} files below {source.root} that match sources.paths has a name that"
-            f" the kind {source.kind!r} reads, e.g. {made.made_from['units'][0][1]}; correct kind, paths or the files' names"
+            f" the kind {source.kind!r} reads, e.g. {documents.made_from['units'][0][1]}; correct kind, paths or the files' names"
         )
     if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":
         raise SourceError(
             f"source {source.name}: a file below {source.root} breaks off ({bad[DropReason.CUT_OFF]:,} in all):"
-            f" {_first_drop(uri, made, [DropReason.CUT_OFF])}; fetch it again, or keep what precedes that place with"
+            f" {_first_drop(uri, documents, [DropReason.CUT_OFF])}; fetch it again, or keep what precedes that place with"
             ' sources.cut_off_files = "drop"'
         )
     share = sum(bad.values()) / max(1, line.documents_in)
     if share > source.bad_share_limit:
         raise SourceError(
             f"source {source.name}: {share:.1%} of {line.documents_in:,} documents cannot be read ({counts}), more than"
-            f" sources.bad_share_limit = {source.bad_share_limit:.1%}; the first: {_first_drop(uri, made, list(bad))};"
+            f" sources.bad_share_limit = {source.bad_share_limit:.1%}; the first: {_first_drop(uri, documents, list(bad))};"
             f" repair the input below {source.root} or raise the limit"
         )
 
 
-def _first_drop(uri: str, made: Manifest, reasons: Sequence[str]) -> str:
+def _first_drop(uri: str, documents: Manifest, reasons: Sequence[str]) -> str:
     """Return the detail of the reader's first drop for one of these reasons: the file, the place and the problem."""
-    for part in made.of("drops"):
+    for part in documents.of("drops"):
         for rows in read_batches(files.join(uri, part.path)):
             chosen = rows.filter(pc.is_in(rows["reason"].cast(pa.string()), value_set=pa.array(list(reasons), pa.string())))
             if chosen.num_rows:

@@ -1,13 +1,13 @@
-"""index: the signatures of exactly the published documents, so that later builds do not take them again (earlier.py).
+"""index: the signatures of the published documents, so that later builds do not publish copies of them (earlier.py).
 
     index/3f9a1c20b77e/
         manifest.json             facts: enabled, corpus (its name), documents, scheme (settings of comparable signatures)
         index/<unit>.arrow        schema.signatures; Arrow IPC, memory-mappable
 
-Its units are those of the corpus; its rows are the signatures of the documents in the corpus, in the corpus' order. They are
-signatures of the texts that were compared: cuts by later stages do not change them. Band hashes are not stored: they
-follow from the signatures (0.15 µs per document), and without them a later build may choose other bands. The index stands
-alone: `corpusmill gc` may remove the documents it was made from.
+It has the units of the corpus and a row for each document in the corpus, in the same order. The signatures are those of the
+texts that were compared: cuts by later stages do not change them. Band hashes are not stored: they can be computed from the
+signatures (0.15 µs per document), and a later build may choose other bands. The index does not need the documents it was made
+from: `corpusmill gc` may remove them.
 
 Limits: a worker holds the ids of one unit of the corpus (16 bytes per document).
 """
@@ -37,12 +37,12 @@ from pipelines.units.parts import part_path, read_sidecar
 from pipelines.units.spill import batches_of
 
 VERSION = 1
-# What distinguishes two documents of a unit: the id alone, unless two records of different files have the same key.
+# The columns that identify a document in a unit: its id is enough, unless records of different files have the same key.
 _KEYS = (("id",), ("id", "origin"))
 
 
 def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Dataset:
-    """Build the index of the corpus that was made from these documents, or find it built."""
+    """Build the index of the corpus made from these documents, or find it built."""
     made_from = _made_from(context, documents, corpus)
 
     def make(uri: str) -> Manifest:
@@ -53,7 +53,7 @@ def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Da
         units = [unit for dataset in documents for unit in corpora.units_of(dataset)]
         sidecars = process_units(context, uri, job, units, documents=False, columnar=True)
         rows = sum(part.rows for sidecar in sidecars for part in sidecar.parts)
-        assert rows == corpus.manifest.rows("documents"), "every unit has checked its own"
+        assert rows == corpus.manifest.rows("documents"), "every unit has checked its rows"
         facts = {"enabled": True, "corpus": context.config.corpus.name, "documents": rows, "scheme": scheme(section)}
         return manifest.assemble(INDEX, made_from, sidecars, config=config, facts=facts)
 
@@ -80,7 +80,7 @@ class IndexJob:
     corpus: str
 
     def open(self) -> ReadUnit:
-        """Return the function that reads a unit; nothing has to be loaded."""
+        """Return the function that reads a unit; it needs no models."""
         return self._read
 
     def _read(self, unit: Unit) -> Iterator[Batch]:
@@ -99,32 +99,32 @@ class IndexJob:
 
 
 def _published(documents: str, units: Sequence[str], corpus: str, unit: str) -> NDArray[np.bool_]:
-    """Return, row by row, which documents of these units are in the unit of the corpus."""
-    there, chosen = pa.array([], pa.binary()), np.empty(0, np.bool_)
+    """Return whether each document of these units is in the corpus's unit."""
+    published, chosen = pa.array([], pa.binary()), np.empty(0, np.bool_)
     for columns in _KEYS:
-        there = _keys(corpus, [unit], columns)
-        chosen = pc.is_in(_keys(documents, units, columns), value_set=there).to_numpy(zero_copy_only=False)
-        if np.count_nonzero(chosen) == len(there):
+        published = _keys(corpus, [unit], columns)
+        chosen = pc.is_in(_keys(documents, units, columns), value_set=published).to_numpy(zero_copy_only=False)
+        if np.count_nonzero(chosen) == len(published):
             return chosen
     raise DatasetError(
-        f"{corpus}: unit {unit} holds {len(there):,} documents, but {np.count_nonzero(chosen):,} of {documents} are in it; one of"
-        " the two is damaged: run `corpusmill verify` on both, and remove the folder that is not sound"
+        f"{corpus}: unit {unit} holds {len(published):,} documents, but {np.count_nonzero(chosen):,} of {documents} are in it;"
+        " one of the two is damaged: run `corpusmill verify` on both, and remove the folder that is not sound"
     )
 
 
 def _keys(uri: str, units: Sequence[str], columns: Sequence[str]) -> pa.Array:
     """Return the documents' keys (binary), one per row."""
-    found = [
+    keys = [
         pc.binary_join_element_wise(*(batch[name].cast(pa.binary()) for name in columns), b"\0")
         for unit in units
         for path in _paths(uri, "documents", unit)
         for batch in read_batches(path, columns)
     ]
-    return pa.concat_arrays([pa.array([], pa.binary()), *found])
+    return pa.concat_arrays([pa.array([], pa.binary()), *keys])
 
 
 def _paths(uri: str, table: str, unit: str) -> list[str]:
-    """Return the URI of a table's part in a unit, in a list that is empty if the unit has no such rows."""
+    """Return a list of the URI of a table's part in a unit; it is empty if the unit has no such rows."""
     sidecar = read_sidecar(uri, unit)
     if sidecar is None:
         raise DatasetError(f"{uri}: the sidecar of its unit {unit} is missing; remove the folder and build it again")

@@ -1,15 +1,15 @@
-"""Joins two tokens datasets of one tokenizer, so that training can mix new documents with those it was trained on.
+"""Join two tokens datasets of one tokenizer, so that training can mix new documents with those it has seen.
 
     retrains/2026-12/tokens/demo/5c01d3f2a9be/
-        manifest.json                                 facts: as of a tokens dataset, and joined (the fingerprints of both)
-        tokenizer.model, pieces.arrow                 of the earlier dataset
-        tokens/train/enwiki/en/<unit>.arrow           of the earlier dataset, unchanged
-        tokens/train/enwiki@2026-12/en/<unit>.arrow   of the new one: its sources carry a label
+        manifest.json                                 the facts of a tokens dataset, and joined (the fingerprints of both)
+        tokenizer.model, pieces.arrow                 from the earlier dataset
+        tokens/train/enwiki/en/<unit>.arrow           from the earlier dataset, unchanged
+        tokens/train/enwiki@2026-12/en/<unit>.arrow   from the new one, whose sources get a label
 
-Shards are linked, not copied, where the file system allows it: they are never modified. Both datasets keep their splits, so
-that no document of an earlier validation split is trained on.
+Shards are never modified, so they are linked instead of copied if the file system allows it. Both datasets keep their splits:
+no document of an earlier validation split is trained on.
 
-Limits: `corpusmill trace` finds the documents' ids and shards, but no titles: they do not come from a single corpus.
+Limits: `corpusmill trace` finds the documents' ids and shards, but no titles, because they do not come from a single corpus.
 """
 
 import os
@@ -24,13 +24,13 @@ VERSION = 1
 
 
 def join(out: str, earlier: str, new: str, label: str) -> str:
-    """Join two tokens datasets and return the folder, below `out`, of the result; `label` follows the names of new sources.
+    """Join two tokens datasets and return the folder, below `out`, of the result; `label` is added to the names of new sources.
 
     `earlier` and `new` are folders of tokens datasets. A finished join is not repeated. Raise DatasetError if the tokenizers
-    differ (ids would mean other pieces), or if a source already exists under its new name.
+    differ (their ids mean different pieces), or if a source already exists under its new name.
     """
     first, second = manifest.read(earlier), manifest.read(new)
-    _refuse_other_tokenizer(earlier, first, new, second)
+    _check_same_tokenizer(earlier, first, new, second)
     made_from = {"versions": {"joined_tokens": VERSION}, "datasets": [first.fingerprint, second.fingerprint], "label": label}
     uri = manifest.folder(out, first.dataset, manifest.fingerprint(made_from))
     if manifest.is_complete(uri):
@@ -58,7 +58,7 @@ def labelled(source: str, label: str) -> str:
 
 
 def _labelled(part: Part, label: str) -> Part:
-    """Return the part under its new name: table and path both begin with tokens/<split>/<source>/."""
+    """Return the part with its source renamed in table and path, which both begin with tokens/<split>/<source>/."""
     kind, split, source, *rest = part.table.split("/")
     table = "/".join((kind, split, labelled(source, label), *rest))
     assert part.path.startswith(part.table + "/"), "shards lie below the name of their table"
@@ -66,7 +66,7 @@ def _labelled(part: Part, label: str) -> Part:
 
 
 def _counts(earlier: str, first: Mapping[str, Any], second: Mapping[str, Any], label: str) -> dict[str, Any]:
-    """Return rows, tokens and bytes of both by split, source and language."""
+    """Return rows, tokens and bytes of both datasets by split, source and language."""
     out: dict[str, Any] = {}
     for split in sorted({*first, *second}):
         old = dict(first.get(split, {}))
@@ -77,20 +77,20 @@ def _counts(earlier: str, first: Mapping[str, Any], second: Mapping[str, Any], l
     return out
 
 
-def _refuse_other_tokenizer(earlier: str, first: Manifest, new: str, second: Manifest) -> None:
-    for uri, found in ((earlier, first), (new, second)):
-        if "tokens" not in found.facts or "tokenizer" not in found.facts:
-            raise DatasetError(f"{uri}: is the dataset {found.dataset!r}, which holds no tokens; name a tokens dataset")
-    was, now = first.facts["tokenizer"]["sha256"], second.facts["tokenizer"]["sha256"]
-    if was != now:
+def _check_same_tokenizer(earlier: str, first: Manifest, new: str, second: Manifest) -> None:
+    for uri, dataset in ((earlier, first), (new, second)):
+        if "tokens" not in dataset.facts or "tokenizer" not in dataset.facts:
+            raise DatasetError(f"{uri}: is the dataset {dataset.dataset!r}, which holds no tokens; name a tokens dataset")
+    expected, actual = first.facts["tokenizer"]["sha256"], second.facts["tokenizer"]["sha256"]
+    if expected != actual:
         raise DatasetError(
-            f"{new}: has another tokenizer ({now[:12]}) than {earlier} ({was[:12]}): ids mean other pieces; "
+            f"{new}: has another tokenizer ({actual[:12]}) than {earlier} ({expected[:12]}), so its ids mean other pieces; "
             "build it with vocabularies.0.path = the tokenizer of the first"
         )
 
 
 def _link(source: str, target: str) -> None:
-    """Link a file under another name, or copy it where links are impossible (another disk, an object store)."""
+    """Link a file under another name, or copy it if it cannot be linked (another disk, an object store)."""
     if not (files.is_local(source) and files.is_local(target)):
         files.copy(source, target)
         return

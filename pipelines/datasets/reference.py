@@ -1,12 +1,12 @@
-"""reference: a table of windows of the benchmarks' texts that must not be in the corpus.
+"""reference: the windows of benchmark texts that must not be in the corpus.
 
     reference/3f9a1c20b77e/
-        manifest.json     facts: files, items, too_short (of the items), windows
+        manifest.json     facts: files, items, too_short (how many items are), windows
         windows.arrow     one row of lists: hashes, items, anchors, weights, names
 
-Its fingerprint covers the files' names and contents, so another benchmark, field or length gives another corpus and affects
-nothing before it. An item is a string in a line: with `fields` the strings below these keys, else all strings at any depth.
-Its name consists of its file, line and field, and the line's own `id` if it has one: "squad/dev.jsonl:12 question (id 5733)".
+Its fingerprint covers the files' names and contents, so another benchmark, field or length gives another corpus, but affects
+no dataset before the corpus. An item is a string in a line: below one of the keys in `fields` if these are set, else anywhere.
+Its name has its file, line and field, and the line's `id` if there is one: "squad/dev.jsonl:12 question (id 5733)".
 
 Limits: one process reads the files, at about 10 MB/s. It holds the windows, about 50 bytes each, and the items' names.
 """
@@ -49,26 +49,26 @@ class BenchmarkError(UserError):
 
 
 def build(context: Context) -> Dataset:
-    """Build the windows of all items that the config names, or find them built.
+    """Build the windows of all configured benchmarks, or find them built.
 
     Raise BenchmarkError if a file is not JSON Lines, a pattern or field matches nothing, or no item is long enough.
     """
     section = context.config.decontaminate
-    found = _files(section.paths)
-    names = _names(found)
+    uris = _files(section.paths)
+    names = _names(uris)
     made_from = {
-        "files": [[name, files.sha256(uri)] for name, uri in zip(names, found, strict=True)],
+        "files": [[name, files.sha256(uri)] for name, uri in zip(names, uris, strict=True)],
         "decontaminate": section.model_dump(mode="json", include={"fields", "ngram", "min_words"}),
         "versions": {"reference": VERSION, "containment": containment.VERSION},
     }
 
     def make(uri: str) -> Manifest:
         items = _Items(section)
-        for file, name in zip(found, names, strict=True):
+        for file, name in zip(uris, names, strict=True):
             items.read(file, name)
-        windows, item_names = items.finished()
+        windows, item_names = items.finish()
         part = _write(uri, windows, item_names)
-        facts = {"files": len(found), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
+        facts = {"files": len(uris), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
         return manifest.assemble(NAME, made_from, (), config=context.config.recorded(), facts=facts, parts=[part])
 
     return ensure(context, NAME, made_from, make)
@@ -107,10 +107,10 @@ def _files(patterns: Sequence[str]) -> list[str]:
     """Return the files that match the patterns, sorted."""
     chosen: set[str] = set()
     for pattern in patterns:
-        found = _matching(pattern)
-        if not found:
+        matches = _matching(pattern)
+        if not matches:
             raise BenchmarkError(f"decontaminate.paths: no file matches {pattern}; correct the pattern in the config")
-        chosen.update(found)
+        chosen.update(matches)
     for uri in sorted(chosen):
         if not uri.endswith(_SUFFIXES):
             raise BenchmarkError(
@@ -127,7 +127,7 @@ def _matching(pattern: str) -> list[str]:
 
 
 def _names(uris: list[str]) -> list[str]:
-    """Return each file's path below their common folder, which is the same on every machine."""
+    """Return each file's path below the files' common folder: the same names on every machine."""
     common = posixpath.commonpath([posixpath.dirname(uri) for uri in uris])
     return [posixpath.relpath(uri, common) for uri in uris]
 
@@ -137,7 +137,7 @@ def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with ExitStack() as open_files:
         stored = open_files.enter_context(files.reading(uri))
         unpacked = open_files.enter_context(gzip.GzipFile(fileobj=stored)) if uri.endswith(".gz") else stored
-        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # pyarrow's stream of an object cannot read lines
+        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # pyarrow's streams of remote files cannot read lines
         number = 0
         try:
             while line := stream.readline(LINE_BYTES_LIMIT + 1):
@@ -180,7 +180,7 @@ class _Items:
     characters: int = 0
 
     def read(self, uri: str, name: str) -> None:
-        """Read a file."""
+        """Add the items of a file."""
         number, before = 0, self.count + len(self.texts)
         for number, line in _lines(uri):
             own = line.get("id")
@@ -194,11 +194,11 @@ class _Items:
         if not number:
             raise BenchmarkError(f"{uri}: holds no line; remove it or fetch it again")
         if self.count + len(self.texts) == before:
-            wanted = " or ".join(self.section.fields) or "any field"
-            raise BenchmarkError(f"{uri}: no line has text in {wanted}; correct decontaminate.fields in the config")
+            fields = " or ".join(self.section.fields) or "any field"
+            raise BenchmarkError(f"{uri}: no line has text in {fields}; correct decontaminate.fields in the config")
 
-    def finished(self) -> tuple[Windows, pa.Array]:
-        """Return the windows of all items, and the names of the items that have one of their own."""
+    def finish(self) -> tuple[Windows, pa.Array]:
+        """Return the windows of all items, and the names of the items to which windows are attributed."""
         missing = [name for name in self.section.fields if name not in self.seen]
         if missing:
             raise BenchmarkError(f"decontaminate.fields: no line of any file has text in {missing[0]!r}; correct or remove it")

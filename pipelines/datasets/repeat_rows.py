@@ -1,11 +1,11 @@
-"""The exchange that `repeats` runs: documents to rows (hash, …), rows to what repeats, repeated windows to runs per unit.
+"""The exchange of `repeats`: documents to rows (hash, …), rows to repeats, repeated windows to runs of words per unit.
 
-Each table of rows (lines, paragraphs, windows) is divided into ranges of hashes; a range is a key of the first step. The hash of
-a line or paragraph comes with the number of documents that contain it, summed as far as memory allows; the hash of a window
-comes with its place. Repeated windows go to the second step, whose key is the group of units that holds their document.
+Each table of rows (lines, paragraphs, windows) is divided into ranges of hashes; a range is a key of the first step. A row of
+lines or paragraphs has a hash and the number of documents that contain it, summed as far as memory allows; a row of windows
+has a hash and a place. Repeated windows go to the second step, whose key is the group of units with their document.
 
-Memory: the first step holds `ROWS_PER_RANGE` rows, or as many as the config allows, and takes a larger range in passes; the
-second step holds 8 bytes for each word of a group that is cut.
+Memory: the first step holds `ROWS_PER_RANGE` rows, or as many as the config allows, and processes a larger range in several
+passes; the second step holds 8 bytes for each word of a group that is cut.
 """
 
 import json
@@ -35,9 +35,9 @@ from pipelines.units.spill import read_columns, write_by_key, write_columns, wri
 LINES, PARAGRAPHS, WINDOWS, RUNS_TABLE = "lines", "paragraphs", "windows", "substrings"
 CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; other text may need more passes
 ROWS_PER_RANGE = 2**22
-BYTES_PER_ROW = 96  # at most, while rows of 16 bytes are sorted
-MOST_FREQUENT = 50
-JUDGED = ("id", "rule", "language", "language_score")  # the columns that say whether a document takes part
+BYTES_PER_ROW = 96  # the most memory per row of 16 bytes, during the sort
+MOST_FREQUENT = 50  # lines and paragraphs in the facts
+JUDGED = ("id", "rule", "language", "language_score")  # the columns that decide whether a document takes part
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class Search:
         raise AssertionError(key)
 
     def limit(self, table: str) -> int:
-        """Return the number of documents that may contain the same line or paragraph."""
+        """Return how many documents may contain the same line or paragraph."""
         limit = self.section.lines_limit if table == LINES else self.section.paragraphs_limit
         assert limit is not None
         return limit
 
     def taking_part(self, dataset: str, unit: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]]:
-        """Return the function that flags the rows (with columns JUDGED) that survive the clusters and pass language and rules."""
+        """Return a function that flags the rows (with columns JUDGED) that survive the clusters and pass language and rules."""
         removals = removals_for(Dataset(self.clusters, manifest.read(self.clusters)), dataset, unit)
         removed = removals["id"].combine_chunks() if removals is not None else pa.array([], pa.binary(16))
 
@@ -113,7 +113,7 @@ def _group_uri(spill: str, group: int) -> str:
 
 
 def ranks_uri(spill: str, group: int) -> str:
-    """Return the URI of the ranks of a group's documents; -1: the document takes no part."""
+    """Return the URI of the ranks of a group's documents; -1 for one that takes no part."""
     return files.join(spill, f"ranks-{group:05}.arrow")
 
 
@@ -133,12 +133,12 @@ def found_uri(spill: str, table: str, number: int) -> str:
 
 
 def top_uri(spill: str, table: str, number: int) -> str:
-    """Return the URI of a range's most frequent ones: hash, documents, the first group that has it."""
+    """Return the URI of a range's most frequent lines or paragraphs: hash, documents, the first group that has it."""
     return files.join(spill, f"top-{table}-{number:05}.arrow")
 
 
 def note_uri(spill: str, table: str, number: int) -> str:
-    """Return the URI of the counts of a range, or of a group for substrings."""
+    """Return the URI of the counts of a range (for substrings, of a group)."""
     return files.join(notes_uri(spill, table), f"{number:05}.json")
 
 
@@ -149,7 +149,7 @@ def notes_uri(spill: str, table: str) -> str:
 
 @dataclass(frozen=True)
 class TextRows:
-    """The map function: from a group (the descriptor is its number) to its documents' rows, in files by range of hashes."""
+    """The map function: from a group (its number is the descriptor) to its documents' rows, in one file per range of hashes."""
 
     search: Search
 
@@ -173,19 +173,19 @@ class TextRows:
 def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
     """Yield the documents of a group that take part, and their ranks (0 if windows are switched off)."""
     ranks = read_columns(ranks_uri(search.spill, group))["rank"] if WINDOWS in search.ranges else None
-    done = 0
+    row_number = 0
     for piece in read_group(search.spill, group):
         takes_part = search.taking_part(piece.dataset, piece.unit)
         for rows in read_batches(piece.uri, [*JUDGED, "text"]):
             here = takes_part(rows)
-            rank = np.zeros(rows.num_rows, np.int64) if ranks is None else ranks[done : done + rows.num_rows]
-            done += rows.num_rows
+            rank = np.zeros(rows.num_rows, np.int64) if ranks is None else ranks[row_number : row_number + rows.num_rows]
+            row_number += rows.num_rows
             if here.any():
                 yield rows.filter(pa.array(here)), rank[here]
 
 
 class _Writer:
-    """Buffers the rows of one table and writes them to files by range of hashes."""
+    """A buffer for the rows of one table, which it writes to one file per range of hashes."""
 
     def __init__(self, search: Search, table: str, group: int) -> None:
         self._search, self._table, self._group = search, table, group
@@ -205,46 +205,46 @@ class _Writer:
         hashes, values = (np.concatenate(column) for column in zip(*self._pending, strict=True))
         if self._table != WINDOWS:
             hashes, values = repeats.counted(hashes, values)
-        keys = self._search.key(self._table, 0) + _range_of(hashes, self._search.ranges[self._table])
+        keys = self._search.key(self._table, 0) + _hash_range(hashes, self._search.ranges[self._table])
         keys = keys.astype(np.min_scalar_type(keys.max()))  # NumPy sorts short integers by radix
         name = f"{self._group:05}-{self._flushes:03}"
         self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, value=values)
         self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
 
 
-def _range_of(hashes: Hashes, ranges: int) -> NDArray[np.int64]:
-    """Return the range of each hash, for `ranges` equal ranges of all hashes (multiply and shift)."""
+def _hash_range(hashes: Hashes, ranges: int) -> NDArray[np.int64]:
+    """Return the range of each hash if all hashes are divided into equal `ranges` (multiply and shift)."""
     return (((hashes >> np.uint64(32)) * np.uint64(ranges)) >> np.uint64(32)).astype(np.int64)
 
 
-def _group_of(uri: str) -> int:
-    """Return the group of a file of rows, from its name."""
+def _group_number(uri: str) -> int:
+    """Return the number of the group that wrote a file of rows, from its name."""
     return int(uri.rsplit("/", 1)[-1].split("-")[0])
 
 
 @dataclass(frozen=True)
-class WhatRepeats:
-    """The first step: find the lines or paragraphs of a range that too many documents contain, or the windows to cut."""
+class FindRepeats:
+    """The first step: find a range's lines or paragraphs that too many documents contain, or its windows to cut."""
 
     search: Search
 
     def __call__(self, key: int, uris: Sequence[str]) -> list[tuple[int, str]]:
-        """Write the findings; for windows, also the files of the next step. Return their groups and names."""
+        """Write the repeats of a range; return the groups and names of the files for the next step (of windows only)."""
         table, number = self.search.table(key)
         if table == WINDOWS:
             return self._windows(key, number, uris)
-        self._pieces(table, number, uris)
+        self._blocks(table, number, uris)
         return []
 
-    def _pieces(self, table: str, number: int, uris: Sequence[str]) -> None:
-        found: list[tuple[Hashes, NDArray[np.int64]]] = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
+    def _blocks(self, table: str, number: int, uris: Sequence[str]) -> None:
+        repeated: list[tuple[Hashes, NDArray[np.int64]]] = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
         distinct = 0
         for hashes, values in self._passes(table, number, uris):
             hashes, documents = repeats.counted(hashes, values)
             distinct += len(hashes)
             many = documents > self.search.limit(table)
-            found.append((hashes[many], documents[many]))
-        hashes, documents = (np.concatenate(column) for column in zip(*found, strict=True))
+            repeated.append((hashes[many], documents[many]))
+        hashes, documents = (np.concatenate(column) for column in zip(*repeated, strict=True))
         write_columns(found_uri(self.search.spill, table, number), hash=hashes, documents=documents)
         top = np.lexsort((hashes, -documents))[:MOST_FREQUENT]
         group = _first_group(hashes[top], uris)
@@ -261,7 +261,7 @@ class WhatRepeats:
             windows += len(hashes)
             places = substrings.repeated(hashes, places)
             repeated += len(places)
-            numbered = substrings.renamed(places, order)
+            numbered = substrings.renumber(places, order)
             groups = np.searchsorted(first, substrings.documents(numbered), side="right") - 1
             groups = groups.astype(np.min_scalar_type(len(first)))
             written += write_by_key(files.join(search.spill, "places"), f"{key:05}-{turn:03}", groups, place=numbered)
@@ -269,13 +269,13 @@ class WhatRepeats:
         return written
 
     def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[Hashes, NDArray[Any]]]:
-        """Yield the rows of a range in ascending parts that fit into memory."""
+        """Yield the rows of a range in parts that fit into memory, ascending by hash."""
         columns = [read_columns(uri) for uri in uris]
         passes = -(-sum(len(part["hash"]) for part in columns) // self.search.rows_at_once)
         ranges = self.search.ranges[table]
         for turn in range(passes):
             chosen = [
-                slice(None) if passes == 1 else _range_of(part["hash"], ranges * passes) == number * passes + turn
+                slice(None) if passes == 1 else _hash_range(part["hash"], ranges * passes) == number * passes + turn
                 for part in columns
             ]
             yield (
@@ -285,11 +285,11 @@ class WhatRepeats:
 
 
 def _first_group(hashes: Hashes, uris: Sequence[str]) -> NDArray[np.int64]:
-    """Return, for each hash, the first group that has it; the files of a group are consecutive."""
+    """Return the first group that has each hash; the files of a group are consecutive."""
     groups = np.full(len(hashes), -1, np.int64)
     for uri in uris:
         here = repeats.among(hashes, [read_columns(uri)["hash"]])
-        groups[(groups < 0) & here] = _group_of(uri)
+        groups[(groups < 0) & here] = _group_number(uri)
     return groups
 
 
@@ -302,15 +302,15 @@ class UnitRuns:
     def __call__(self, group: int, uris: Sequence[str]) -> None:
         """Write the parts and a note that lists them."""
         places = np.sort(np.concatenate([read_columns(uri)["place"] for uri in uris]))
-        number, first, behind = substrings.spans(places, self.search.section.substring_words or 0)
+        number, first, after = substrings.spans(places, self.search.section.substring_words or 0)
         pieces = read_group(self.search.spill, group)
         bounds = np.searchsorted(number, [piece.first for piece in pieces] + [pieces[-1].first + pieces[-1].rows])
         parts: list[dict[str, Any]] = []
-        facts = {"documents": len(np.unique(number)), "runs": len(number), "words": int((behind - first).sum())}
+        facts = {"documents": len(np.unique(number)), "runs": len(number), "words": int((after - first).sum())}
         for piece, start, end in zip(pieces, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             if start < end:
                 ids = pa.concat_arrays([rows["id"] for rows in read_batches(piece.uri, ["id"])])
-                columns = [ids.take(pa.array(number[start:end] - piece.first)), first[start:end], behind[start:end]]
+                columns = [ids.take(pa.array(number[start:end] - piece.first)), first[start:end], after[start:end]]
                 parts.append(self._write(piece, columns).model_dump())
         write_note(note_uri(self.search.spill, RUNS_TABLE, group), parts=parts, **facts)
 
@@ -332,10 +332,10 @@ class UnitRuns:
         )
 
 
-def examples(search: Search, group: int, wanted: Mapping[str, Hashes], characters: int) -> dict[tuple[str, int], str]:
-    """Return the group's first text, shortened, for each hash of lines and paragraphs; read until all are found."""
-    found: dict[tuple[str, int], str] = {}
-    missing = dict(wanted)
+def examples(search: Search, group: int, hashes_by_table: Mapping[str, Hashes], characters: int) -> dict[tuple[str, int], str]:
+    """Return the first line or paragraph of a group, shortened, for each hash; stop reading when all are found."""
+    texts: dict[tuple[str, int], str] = {}
+    missing = dict(hashes_by_table)
     for rows, _ in _documents(search, group):
         words = word_spans.words(rows["text"])
         for table in [table for table, hashes in missing.items() if len(hashes)]:
@@ -344,14 +344,14 @@ def examples(search: Search, group: int, wanted: Mapping[str, Hashes], character
             hashes, first = np.unique(blocks.hashes[places], return_index=True)
             missing[table] = np.setdiff1d(missing[table], hashes)
             for value, place in zip(hashes.tolist(), places[first].tolist(), strict=True):
-                found[table, value] = _text_of(rows["text"], words, blocks, place)[:characters]
+                texts[table, value] = _block_text(rows["text"], words, blocks, place)[:characters]
         if not any(len(hashes) for hashes in missing.values()):
             break
-    return found
+    return texts
 
 
-def _text_of(texts: pa.Array, words: word_spans.Words, blocks: repeats.TextBlocks, place: int) -> str:
-    """The whole lines of a block."""
+def _block_text(texts: pa.Array, words: word_spans.Words, blocks: repeats.TextBlocks, place: int) -> str:
+    """Return the whole lines of the block at a place."""
     text = texts[int(np.searchsorted(blocks.offsets, place, side="right")) - 1].as_py().encode()
     begin = text.rfind(b"\n", 0, words.starts[blocks.first[place]]) + 1
     end = text.find(b"\n", words.ends[blocks.first[place + 1] - 1])
@@ -359,5 +359,5 @@ def _text_of(texts: pa.Array, words: word_spans.Words, blocks: repeats.TextBlock
 
 
 def runs_path(dataset: str, unit: str) -> str:
-    """Return the path of the part with the runs of a unit's documents."""
+    """Return the path of the part with the runs of words to cut from a unit's documents."""
     return f"{RUNS_TABLE}/{dataset}/{unit}.parquet"

@@ -1,17 +1,17 @@
 """repeats: the lines, paragraphs and runs of words that many documents share, for the corpus to cut.
 
     repeats/3f9a1c20b77e/
-        manifest.json                       facts: how many there are, and the most frequent ones with their text
+        manifest.json                       facts: their numbers, and the most frequent ones with their text
         lines/repeated.arrow                hash (sorted), documents: those in more than repeats.lines_limit documents
         paragraphs/repeated.arrow           the same for paragraphs
         substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
-Only documents that survive the clusters and pass language and rules (`stages.signatures.passes`) count: text shared with a
-dropped document is not lost. Of the places of a run of words, the one in the best document stays: that of the source with the
-highest priority, then the least id; within a document, the first.
+Only documents that survive the clusters and pass language and rules (`stages.signatures.passes`) count, so text shared with a
+dropped document is not lost. A repeated run of words is kept in the best document: the one of the source with the highest
+priority, then with the least id; within a document, the first occurrence is kept.
 
-Limits: for runs of words this process holds about 50 bytes per document. Hashes have 64 bits: with 10^9 words, about one run in
-a hundred builds is cut because of a collision.
+Limits: for runs of words this process holds about 50 bytes per document. Hashes have 64 bits: with 10^9 words, about one run
+in a hundred builds is cut because of a collision.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,11 +34,11 @@ from pipelines.datasets.repeat_rows import (
     PARAGRAPHS,
     RUNS_TABLE,
     WINDOWS,
+    FindRepeats,
     Search,
     TextRows,
     UnitDocuments,
     UnitRuns,
-    WhatRepeats,
 )
 from pipelines.stages.repeats import RepeatedText
 from pipelines.text.characters import word_spans
@@ -49,14 +49,14 @@ from pipelines.units.spill import batches_of, id_pairs, read_all, read_columns, 
 
 NAME = "repeats"
 VERSION = 1
-BYTES_PER_GROUP = 64 * 2**20  # of stored documents that one map step reads
-ROWS_PER_BATCH = 2**20  # of what repeats
+BYTES_PER_GROUP = 64 * 2**20  # of stored documents, for one map step
+ROWS_PER_BATCH = 2**20  # of repeated lines or paragraphs
 CHARACTERS_OF_EXAMPLE = 300
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """The lookup tables that a worker opens once: hashes (memory-mapped) and the paths of the units' runs."""
+    """The lookup tables that a worker opens once: memory-mapped hashes and the paths of the units' runs."""
 
     section: RepeatsSection
     uri: str
@@ -66,7 +66,7 @@ class Repeats:
 
     @classmethod
     def load(cls, dataset: Dataset) -> Self | None:
-        """Open a repeats dataset; return None if the search is switched off, as the stage does not run then."""
+        """Open a repeats dataset; return None if the search was switched off, because the stage does not run then."""
         if not dataset.manifest.facts["enabled"]:
             return None
         section = RepeatsSection.model_validate(dataset.manifest.made_from["repeats"])
@@ -79,7 +79,7 @@ class Repeats:
         )
 
     def in_unit(self, source: str, unit: str) -> RepeatedText:
-        """Return what is to be cut from the documents of one unit."""
+        """Return the text to cut from the documents of one unit."""
         runs = None
         if self.section.substring_words is not None:
             runs = schema.REPEATED_RUNS.empty_table()
@@ -91,7 +91,7 @@ class Repeats:
 
 
 def repeated_in(uri: str) -> Callable[[str, str], RepeatedText]:
-    """Open a repeats dataset and return the function from a source and a unit to what is to be cut from its documents."""
+    """Open a repeats dataset and return a function from a source and a unit to the text to cut from its documents."""
     repeats = Repeats.load(Dataset(uri, manifest.read(uri)))
     assert repeats is not None, "the stage does not run while it is off"
     return repeats.in_unit
@@ -103,7 +103,7 @@ def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
-    """Find what repeats in all documents together, or find it built."""
+    """Build the repeats of all documents together, or find them built."""
     made_from = _made_from(context, documents, clusters)
 
     def make(uri: str) -> Manifest:
@@ -113,10 +113,10 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> 
             spill = files.join(uri, "spill")
             files.remove(spill)
             try:
-                found, parts = _search(context, documents, clusters, uri, spill)
+                search_facts, parts = _search(context, documents, clusters, uri, spill)
             finally:
                 files.remove(spill)
-            facts |= found
+            facts |= search_facts
         config = context.config.recorded()
         return manifest.assemble(NAME, made_from, (), config=config, facts=facts, parts=parts)
 
@@ -145,7 +145,7 @@ def _search(
     context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
     """Run the exchange and return the facts and the parts."""
-    search = _search_of(context, documents, clusters, uri, spill)
+    search = _configure_search(context, documents, clusters, uri, spill)
     groups = _groups(documents)
     for number, pieces in enumerate(groups):
         repeat_rows.write_group(spill, number, pieces)
@@ -155,7 +155,7 @@ def _search(
         context.runner,
         [(f"text-{number:05}", str(number), sum(files.size(p.uri) for p in pieces)) for number, pieces in enumerate(groups)],
         TextRows(search),
-        WhatRepeats(search),
+        FindRepeats(search),
         UnitRuns(search),
         on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
     )
@@ -164,14 +164,14 @@ def _search(
     for table, most in _most_frequent(search).items():
         facts[table]["most"] = most
         if most:
-            parts.append(_write_found(search, table))
+            parts.append(_write_repeated(search, table))
     if WINDOWS in search.ranges:
         facts[RUNS_TABLE], runs = _runs(search)
         parts += runs
     return facts, tuple(parts)
 
 
-def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str) -> Search:
+def _configure_search(context: Context, documents: Sequence[Dataset], clusters: Dataset, uri: str, spill: str) -> Search:
     config = context.config
     section = config.repeats
     limits = {LINES: section.lines_limit, PARAGRAPHS: section.paragraphs_limit, WINDOWS: section.substring_words}
@@ -193,7 +193,7 @@ def _search_of(context: Context, documents: Sequence[Dataset], clusters: Dataset
 
 
 def _groups(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
-    """Return groups of neighbouring units, large enough for a step; they depend on the datasets alone."""
+    """Return groups of neighbouring units, large enough for a step; they depend only on the datasets."""
     groups: list[list[UnitDocuments]] = []
     first, filled = 0, BYTES_PER_GROUP
     for dataset in documents:
@@ -234,7 +234,7 @@ def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Uni
         write_columns(repeat_rows.ranks_uri(search.spill, number), rank=ranks[pieces[0].first : last])
 
 
-# What was found
+# Results
 
 
 def _counts(search: Search, table: str) -> dict[str, Any]:
@@ -242,8 +242,8 @@ def _counts(search: Search, table: str) -> dict[str, Any]:
     return {name: total(notes, name) for name in ("found", "repeated")}
 
 
-def _write_found(search: Search, table: str) -> Part:
-    """Write all ranges to one file, in batches of equal length, so that its bytes do not depend on the number of ranges."""
+def _write_repeated(search: Search, table: str) -> Part:
+    """Write all ranges to one file, in batches of equal length, so its bytes do not depend on the number of ranges."""
     path = f"{table}/repeated.arrow"
     rows = 0
     with (
@@ -261,12 +261,12 @@ def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
     for number in range(search.ranges[table]):
         uri = repeat_rows.found_uri(search.spill, table, number)
         if files.exists(uri):
-            found = read_columns(uri)
-            hashes, documents = np.append(hashes, found["hash"]), np.append(documents, found["documents"])
+            columns = read_columns(uri)
+            hashes, documents = np.append(hashes, columns["hash"]), np.append(documents, columns["documents"])
         is_last = number + 1 == search.ranges[table]
         while len(hashes) >= ROWS_PER_BATCH or (is_last and len(hashes)):
-            columns = [pa.array(hashes[:ROWS_PER_BATCH]), pa.array(documents[:ROWS_PER_BATCH])]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema.REPEATED)
+            batch = [pa.array(hashes[:ROWS_PER_BATCH]), pa.array(documents[:ROWS_PER_BATCH])]
+            yield pa.RecordBatch.from_arrays(batch, schema=schema.REPEATED)
             hashes, documents = hashes[ROWS_PER_BATCH:], documents[ROWS_PER_BATCH:]
 
 
@@ -275,8 +275,8 @@ def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:
     tops = {table: _top(search, table) for table in (LINES, PARAGRAPHS) if table in search.ranges}
     examples: dict[tuple[str, int], str] = {}
     for group in sorted({group for _, _, groups in tops.values() for group in groups.tolist()}):
-        wanted = {table: hashes[groups == group] for table, (hashes, _, groups) in tops.items()}
-        examples |= repeat_rows.examples(search, group, wanted, CHARACTERS_OF_EXAMPLE)
+        in_group = {table: hashes[groups == group] for table, (hashes, _, groups) in tops.items()}
+        examples |= repeat_rows.examples(search, group, in_group, CHARACTERS_OF_EXAMPLE)
     return {
         table: [
             {"documents": count, "text": examples[table, value]}
@@ -287,12 +287,12 @@ def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:
 
 
 def _top(search: Search, table: str) -> tuple[science.Hashes, NDArray[np.int64], NDArray[np.int64]]:
-    """Return hashes, documents and first groups of the most frequent ones."""
+    """Return the hashes, documents and first groups of the most frequent lines or paragraphs."""
     uris = [repeat_rows.top_uri(search.spill, table, number) for number in range(search.ranges[table])]
-    columns = {"hash": np.uint64, "documents": np.int64, "group": np.int64}
-    found = read_all([uri for uri in uris if files.exists(uri)], **columns)
-    order = np.lexsort((found["hash"], -found["documents"]))[: repeat_rows.MOST_FREQUENT]
-    return found["hash"][order], found["documents"][order], found["group"][order]
+    types = {"hash": np.uint64, "documents": np.int64, "group": np.int64}
+    tops = read_all([uri for uri in uris if files.exists(uri)], **types)
+    order = np.lexsort((tops["hash"], -tops["documents"]))[: repeat_rows.MOST_FREQUENT]
+    return tops["hash"][order], tops["documents"][order], tops["group"][order]
 
 
 def _runs(search: Search) -> tuple[dict[str, int], list[Part]]:

@@ -1,8 +1,8 @@
-"""The tokens dataset: the hand-over to training. Map-only over the corpus; a unit is a group of its parts.
+"""tokens/<vocabulary>: the shards that training reads. Map-only over the corpus; a unit is a group of its parts.
 
     tokens/gpt/3f9a1c20b77e/
         manifest.json                             facts: tokenizer, dtype, tokens (counts), corpus, vocabulary
-        tokenizer.model, pieces.arrow             the tokenizer, so that training needs nothing else
+        tokenizer.model, pieces.arrow             the tokenizer: training needs nothing else
         tokens/train/enwiki/en/<unit>.arrow       schema.tokens; Arrow IPC, memory-mappable
         counts/<unit>.parquet                     rows, tokens and bytes by split, source and language
 
@@ -57,7 +57,7 @@ def stages(vocabulary: Dataset, validation_share: float) -> Stages:
 
 
 def load_unchanged(vocabulary_uri: str, sha256: str) -> Tokenizer:
-    """Load a vocabulary's tokenizer. Raise TokenizerError if it is not the one that the build began with."""
+    """Load a vocabulary's tokenizer. Raise TokenizerError if it has changed since the build began."""
     tokenizer = loading.load(vocabulary_uri)
     if tokenizer.sha256 != sha256:
         raise loading.TokenizerError(f"{vocabulary_uri}: another tokenizer than when the build began; build it again")
@@ -94,8 +94,8 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
 def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
     """Return groups of parts of one source, in the order of their paths, each with about this much text.
 
-    A part is never cut: a group is closed before the part that would exceed the limit. Text is counted in characters of the
-    corpus' ledgers, so a unit of Chinese has up to three times as many bytes.
+    A part is never cut: a group ends before the part that would exceed the limit. The corpus's ledgers count characters, so a
+    unit of Chinese has up to three times as many bytes.
     """
     by_source: dict[str, list[tuple[str, int]]] = {}
     for part in corpus.manifest.of("documents"):
@@ -114,7 +114,7 @@ def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
 def facts(
     uri: str, sidecars: Iterable[Sidecar], tokenizer: Tokenizer, corpus: Dataset, vocabulary: Dataset
 ) -> dict[str, Any]:  # fmt: skip
-    """Return the manifest's facts: all that training reads besides the shards."""
+    """Return the manifest's facts, which training reads in addition to the shards."""
     return {
         "tokenizer": tokenizer.facts(tokenizer.file_name),
         "pieces": vocabularies.PIECES_PATH,

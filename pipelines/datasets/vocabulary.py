@@ -1,13 +1,14 @@
-"""The vocabulary dataset: a SentencePiece model trained on a sample of the train split, or an existing tokenizer.
+"""vocabulary/<name>: a SentencePiece model trained on a sample of the train split, or an existing tokenizer.
 
     vocabulary/gpt/3f9a1c20b77e/
         manifest.json     facts: tokenizer (see contract/tokenizers/loading.py), wanted_size, sample, report
         tokenizer.model   the SentencePiece model; tokenizer.json for a tokenizer of another library
-        pieces.arrow      one row a piece (see contract/tokenizers/pieces.py)
+        pieces.arrow      one row per piece (see contract/tokenizers/pieces.py)
 
 `facts["sample"]["languages"][language]` holds the bytes of a language in the split, its share of the sample by the rule of
 text/tokenization/shares.py, and the bytes drawn. `facts["report"]` is the report of text/tokenization/report.py on the sample,
 up to _REPORT_BYTES; its `warnings` are for the user.
+
 Memory: see vocabulary_sample.py for the sample and text/tokenization/vocabulary.py for the trainer, a separate process.
 """
 
@@ -36,17 +37,17 @@ from pipelines.units.context import Context, Dataset, ensure
 
 VERSION = 3
 
-TABLE = "tokenizer"  # of the two parts
+TABLE = "tokenizer"  # the table of both parts
 PIECES_PATH = "pieces.arrow"
 _REPORT_BYTES = 2**26  # of the sample, for the report
 _ROWS_AT_ONCE = 1000
 
 
 def build(context: Context, corpus: Dataset, section: VocabularySection) -> Dataset:
-    """Train this vocabulary on the corpus' train split, or take the existing one that `path` names.
+    """Train this vocabulary on the corpus's train split, or take the existing one that `path` names.
 
     Raise UserError with the config's field if the split is empty, the size is impossible, a language is missing, the trainer
-    would need more memory than there is, or the existing tokenizer cannot be read.
+    would need more memory than is free, or the existing tokenizer cannot be read.
     """
     if section.path is not None:
         return _existing(context, corpus, section, section.path)
@@ -62,20 +63,20 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
     }
 
     def make(uri: str) -> Manifest:
-        found = _shares(context, corpus, section)
-        _check_memory(section, {language: share.drawn_bytes for language, share in found.items()})
-        sample = _draw(context, corpus, found)
+        by_language = _shares(context, corpus, section)
+        _check_memory(section, {language: share.drawn_bytes for language, share in by_language.items()})
+        sample = _draw(context, corpus, by_language)
         tokenizer = _train(section, sample)
-        fewer = tokenizer.size < section.size and section.kind != "char"  # whose size is a limit
-        warnings = [_smaller(section, tokenizer)] if fewer else []
-        facts = {"wanted_size": section.size, **_facts(tokenizer, sample, found, warnings)}
+        is_smaller = tokenizer.size < section.size and section.kind != "char"  # the size of a char model is only a limit
+        warnings = [_size_warning(section, tokenizer)] if is_smaller else []
+        facts = {"wanted_size": section.size, **_facts(tokenizer, sample, by_language, warnings)}
         return _assemble(context, uri, f"vocabulary/{section.name}", made_from, tokenizer, facts)
 
     return ensure(context, f"vocabulary/{section.name}", made_from, make)
 
 
 def _existing(context: Context, corpus: Dataset, section: VocabularySection, path: str) -> Dataset:
-    """Take an existing tokenizer as it is, with the configured special pieces added, and report on it. Nothing is trained."""
+    """Take an existing tokenizer, add the configured special pieces, and report on it, without any training."""
     families = section.families if "families" in section.model_fields_set else ()
     try:
         tokenizer = existing.load_existing(path, families, section.control_pieces)
@@ -88,11 +89,12 @@ def _existing(context: Context, corpus: Dataset, section: VocabularySection, pat
     }
 
     name = f"vocabulary/{section.name}"
-    as_it_is = VocabularySection(name=section.name, sample_bytes=_REPORT_BYTES)  # every language by its size
+    proportional = VocabularySection(name=section.name, sample_bytes=_REPORT_BYTES)  # every language by its size
 
     def make(uri: str) -> Manifest:
-        found = _shares(context, corpus, as_it_is)
-        facts = {"wanted_size": tokenizer.size, **_facts(tokenizer, _draw(context, corpus, found), found, [])}
+        by_language = _shares(context, corpus, proportional)
+        sample = _draw(context, corpus, by_language)
+        facts = {"wanted_size": tokenizer.size, **_facts(tokenizer, sample, by_language, [])}
         return _assemble(context, uri, name, made_from, tokenizer, facts)
 
     return ensure(context, name, made_from, make)
@@ -142,9 +144,9 @@ def _shares(context: Context, corpus: Dataset, section: VocabularySection) -> di
         raise UserError(f"{field}.{error}") from error
 
 
-def _draw(context: Context, corpus: Dataset, found: Mapping[str, Share]) -> pa.Table:
-    wanted = {language: share.drawn_bytes for language, share in found.items()}
-    draw = vocabulary_sample.Draw(wanted, context.config.corpus.validation_share)
+def _draw(context: Context, corpus: Dataset, by_language: Mapping[str, Share]) -> pa.Table:
+    sizes = {language: share.drawn_bytes for language, share in by_language.items()}
+    draw = vocabulary_sample.Draw(sizes, context.config.corpus.validation_share)
     for batch in _documents(corpus, vocabulary_sample.DRAWN_COLUMNS):
         draw.add(batch)
     return draw.sample()
@@ -156,16 +158,16 @@ def _documents(corpus: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBat
 
 
 def _check_memory(section: VocabularySection, sample: Mapping[str, int]) -> None:
-    """Raise UserError if the trainer would run out of memory, which happens after an hour of work."""
-    left, size = memory.available_bytes(), sum(sample.values())
+    """Raise UserError if the trainer would run out of memory, because it would do so after an hour of work."""
+    free, size = memory.available_bytes(), sum(sample.values())
     needed = text_vocabulary.trainer_memory(section.kind, sample) + size  # the sample stays in this process
-    if left is None or needed <= left:
+    if free is None or needed <= free:
         return
     fixed = text_vocabulary.TRAINER_FIXED
-    fits = int(size * max(left - fixed, 0) / (needed - fixed)) // 10_000 * 10_000
+    fits = int(size * max(free - fixed, 0) / (needed - fixed)) // 10_000 * 10_000
     raise UserError(
         f"vocabularies.{section.name}.sample_bytes: {section.kind} on {size:,} bytes takes about {needed / 1e9:.1f} GB "
-        f"of memory, and {left / 1e9:.1f} GB are free; lower it to {fits:,}, or use a machine with more"
+        f"of memory, and {free / 1e9:.1f} GB are free; lower it to {fits:,}, or use a machine with more"
     )
 
 
@@ -187,14 +189,16 @@ def _train(section: VocabularySection, sample: pa.Table) -> Tokenizer:
     return loading.from_bytes(model, section.kind)
 
 
-def _smaller(section: VocabularySection, tokenizer: Tokenizer) -> str:
+def _size_warning(section: VocabularySection, tokenizer: Tokenizer) -> str:
     return (
         f"the vocabulary has {tokenizer.size:,} pieces instead of {section.size:,}: the sample has no more; "
         f"raise vocabularies.{section.name}.sample_bytes or lower its size"
     )
 
 
-def _facts(tokenizer: Tokenizer, sample: pa.Table, found: Mapping[str, Share], warnings: Sequence[str]) -> dict[str, Any]:
+def _facts(
+    tokenizer: Tokenizer, sample: pa.Table, by_language: Mapping[str, Share], warnings: Sequence[str]
+) -> dict[str, Any]:  # fmt: skip
     held = np.cumsum(pc.binary_length(sample["text"]).to_numpy())
     shown = sample.slice(0, int(np.searchsorted(held, _REPORT_BYTES)) + 1)
     return {
@@ -204,13 +208,13 @@ def _facts(tokenizer: Tokenizer, sample: pa.Table, found: Mapping[str, Share], w
             "documents": len(sample["id"].unique()),
             "passages": sample.num_rows,
             "utf8_bytes": _bytes(sample),
-            "languages": _languages(sample, found),
+            "languages": _languages(sample, by_language),
         },
         "report": {**vocabulary_report.report(tokenizer, shown), "warnings": list(warnings)},
     }
 
 
-def _languages(sample: pa.Table, found: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
+def _languages(sample: pa.Table, by_language: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
     lengths = pa.table({"language": sample["language"], "bytes": pc.binary_length(sample["text"]).cast(pa.int64())})
     sums = lengths.group_by("language").aggregate([("bytes", "sum"), ("bytes", "count")])
     drawn = {row["language"]: row for row in sums.to_pylist()}
@@ -221,7 +225,7 @@ def _languages(sample: pa.Table, found: Mapping[str, Share]) -> dict[str, dict[s
             "drawn_bytes": drawn[language]["bytes_sum"] if language in drawn else 0,
             "passages": drawn[language]["bytes_count"] if language in drawn else 0,
         }
-        for language, share in found.items()
+        for language, share in by_language.items()
     }
 
 

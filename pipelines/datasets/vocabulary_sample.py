@@ -1,12 +1,12 @@
-"""The sample that a vocabulary is trained on: passages of the train split, a set number of bytes per language.
+"""The sample on which a vocabulary is trained: passages of the train split, a set number of bytes per language.
 
-Documents are cut into passages (text/tokenization/passages.py): a few whole novels would give a vocabulary of their heroes'
-names. A language gets the passages with the smallest sampling keys (hashes of the document's id and the passage's number), in
-key order, until they hold its bytes; the last passage is cut there. So the sample does not depend on the order of parts or
-rows.
+Documents are cut into passages (text/tokenization/passages.py), because a few whole novels would give a vocabulary of their
+heroes' names. A language gets the passages with the smallest sampling keys (hashes of the document's id and the passage's
+number), in key order, until they hold its bytes; the last passage is cut there. So the sample does not depend on the order of
+parts or rows.
 
-Memory: at most twice the sample, one batch of the corpus, and, while a language is thinned, a copy of what remains of it.
-Limits: the corpus is read twice, first for the bytes of each language, as sizes are not stored apart from the texts.
+Memory: at most twice the sample, one batch of the corpus, and, while a language is thinned, a copy of its remaining passages.
+Limits: the corpus is read twice, first for the bytes of each language, because sizes are not stored apart from the texts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,43 +47,43 @@ def language_bytes(documents: Iterable[pa.RecordBatch], validation_share: float)
 
 
 class Draw:
-    """Draws a sample from batches of documents in any order; holds only passages that the sample may still need."""
+    """A sampler of documents in batches, in any order; it holds only passages that the sample may still need."""
 
     def __init__(self, bytes_by_language: Mapping[str, int], validation_share: float) -> None:
         self._validation_share = validation_share
-        self._pools = {language: _Pool(wanted) for language, wanted in bytes_by_language.items() if wanted}
+        self._pools = {language: _Pool(limit) for language, limit in bytes_by_language.items() if limit}
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in documents (columns id, work, source, language, text)."""
-        found = passages(batch["text"])
-        keys = passage_keys(schema.sampling_key(batch["id"])[found.texts], found.numbers)
+        """Add documents (columns id, work, source, language, text)."""
+        cut = passages(batch["text"])
+        keys = passage_keys(schema.sampling_key(batch["id"])[cut.texts], cut.numbers)
         languages = _languages(batch).dictionary_encode()
         pools = [self._pools.get(language) for language in languages.dictionary.to_pylist()]
         limits = np.array([pool.limit if pool else -1.0 for pool in pools])[languages.indices.to_numpy()]
         limits[schema.is_validation(batch["work"], self._validation_share)] = -1.0
-        wanted = np.flatnonzero(keys <= limits[found.texts])
-        rows = _rows(batch, found, wanted, keys)
+        chosen = np.flatnonzero(keys <= limits[cut.texts])
+        rows = _rows(batch, cut, chosen, keys)
         for language, pool in zip(languages.dictionary.to_pylist(), pools, strict=True):
             if pool is not None:
                 pool.add(rows.filter(pc.equal(rows["language"], language)))
 
     def sample(self) -> pa.Table:
         """Return the sample, ordered by id and passage: id, passage, source, language, text."""
-        found = [pool.taken() for pool in self._pools.values()]
+        tables = [pool.finish() for pool in self._pools.values()]
         self._pools.clear()
         order = [("id", "ascending"), ("passage", "ascending")]
-        return pa.concat_tables([_SAMPLE.empty_table(), *found]).drop_columns(["key"]).sort_by(order).combine_chunks()
+        return pa.concat_tables([_SAMPLE.empty_table(), *tables]).drop_columns(["key"]).sort_by(order).combine_chunks()
 
 
-def _rows(batch: pa.RecordBatch, found: Passages, wanted: NDArray[np.int64], keys: NDArray[np.float64]) -> pa.Table:
-    texts = pa.array(found.texts[wanted])
+def _rows(batch: pa.RecordBatch, cut: Passages, chosen: NDArray[np.int64], keys: NDArray[np.float64]) -> pa.Table:
+    texts = pa.array(cut.texts[chosen])
     columns = [
         batch["id"].take(texts),
-        pa.array(found.numbers[wanted]),
+        pa.array(cut.numbers[chosen]),
         batch["source"].take(texts),
         _languages(batch).take(texts),
-        pa.array(found.cut_out(wanted), pa.large_string()),
-        pa.array(keys[wanted]),
+        pa.array(cut.cut_out(chosen), pa.large_string()),
+        pa.array(keys[chosen]),
     ]
     return pa.Table.from_arrays(columns, schema=_SAMPLE)
 
@@ -91,8 +91,8 @@ def _rows(batch: pa.RecordBatch, found: Passages, wanted: NDArray[np.int64], key
 class _Pool:
     """The passages of one language with the smallest keys so far."""
 
-    def __init__(self, wanted: int) -> None:
-        self._wanted = wanted  # bytes
+    def __init__(self, size: int) -> None:
+        self._size = size  # bytes
         self._rows: list[pa.Table] = []
         self.held = 0  # bytes
         self.limit = 1.0  # a passage with a larger key is not needed
@@ -101,22 +101,23 @@ class _Pool:
         if rows.num_rows:
             self._rows.append(rows)
             self.held += pc.sum(pc.binary_length(rows["text"])).as_py()
-        if self.held > 2 * self._wanted:
+        if self.held > 2 * self._size:
             self._thin()
 
-    def taken(self) -> pa.Table:
-        if self.held > self._wanted:
+    def finish(self) -> pa.Table:
+        """Return the rows, which hold at most `size` bytes."""
+        if self.held > self._size:
             self._thin()
         rows = pa.concat_tables([_SAMPLE.empty_table(), *self._rows])
         return rows.filter(pc.greater(pc.binary_length(rows["text"]), 0))  # the last passage may have been cut to nothing
 
     def _thin(self) -> None:
-        """Keep the rows with the smallest keys that hold the wanted bytes; cut the last one."""
+        """Keep the rows with the smallest keys up to the size in bytes; cut the last one."""
         ordered = pa.concat_tables(self._rows).sort_by([("key", "ascending"), ("id", "ascending"), ("passage", "ascending")])
         held = np.cumsum(pc.binary_length(ordered["text"]).to_numpy())
-        last = int(np.searchsorted(held, self._wanted))
+        last = int(np.searchsorted(held, self._size))
         self.limit = ordered["key"][last].as_py()
-        room = self._wanted - (int(held[last - 1]) if last else 0)
+        room = self._size - (int(held[last - 1]) if last else 0)
         cut = pa.array([_beginning(ordered["text"][last].as_py(), room)], pa.large_string())
         crossing = ordered.slice(last, 1)
         self._rows = [ordered.slice(0, last).combine_chunks(), crossing.set_column(_TEXT, _SAMPLE.field(_TEXT), cut)]
@@ -124,7 +125,7 @@ class _Pool:
 
 
 def _beginning(text: str, most_bytes: int) -> str:
-    """Return as many whole characters as fit."""
+    """Return as many whole characters as fit into `most_bytes` of UTF-8."""
     return text.encode()[:most_bytes].decode(errors="ignore")
 
 

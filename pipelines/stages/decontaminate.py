@@ -60,7 +60,7 @@ def removing(benchmarks: Benchmarks, section: DecontaminateSection) -> BatchFunc
         reason = DropReason.CONTAMINATED
         if section.action == "cut":
             goes = covered(found.words.offsets, found.rows, found.first, found.last + 1)
-            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.without_words(texts, found.words, goes))
+            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.remove_words(texts, found.words, goes))
             details = pc.if_else(pc.equal(batch.documents["text"], ""), details, _NONE)
             reason = DropReason.EMPTY
         return sift(batch, NAME, pc.if_else(pc.is_valid(details), reason.value, _NONE), details)

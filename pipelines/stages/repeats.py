@@ -19,7 +19,7 @@ from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import cuts, repeats, substrings
-from pipelines.text.copies.cuts import without_words
+from pipelines.text.copies.cuts import remove_words
 from pipelines.text.copies.repeats import Hashes
 
 VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
@@ -61,7 +61,7 @@ def cutting(repeated: RepeatedText) -> BatchFunction:
         rows = rows[~empty] - np.cumsum(empty)[~empty]
         for change, flags in losses:
             goes |= flags
-            changed = without_words(texts, words, goes).filter(pa.array(~empty))
+            changed = remove_words(texts, words, goes).filter(pa.array(~empty))
             batch = rewrite(batch, NAME, change, _replaced(batch.documents["text"], rows, changed))
         return batch
 
@@ -99,7 +99,7 @@ def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: i
     long_enough = blocks.at_least(min_words)
     chosen = np.zeros(len(long_enough), np.bool_)
     chosen[long_enough] = repeats.among(blocks.hashes[long_enough], known)
-    return repeats.words_of_blocks(blocks, chosen)
+    return repeats.mark_words(blocks, chosen)
 
 
 def _left_empty(offsets: NDArray[np.int64], losses: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
-"""What numba kernels share: how they are compiled, and loads and stores of eight bytes at any address.
+"""Helpers of the numba kernels: compilation, and loads and stores of eight bytes at any address.
 
-`load64` and `store64` exist because a NumPy array of 64-bit words can be indexed at every eighth byte only.
+`load64` and `store64` exist because an index into a NumPy array of 64-bit words reaches only every eighth byte.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def jit(function: Any) -> Any:
 
 
 def jit_internal(function: Any) -> Any:
-    """Compile a kernel that only other kernels call: without wrappers for Python and C, in half the time."""
+    """Compile a kernel that only other kernels call, without wrappers for Python and C: this takes half the time."""
     options: Any = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return numba.njit(**options)(function)
 

@@ -1,1 +1,1 @@
-"""Characters, words and sentences: encodings, normalisation, counts, how texts are compared."""
+"""Characters, words and sentences: encodings, normalisation, counts, comparison."""

@@ -1,7 +1,7 @@
-r"""Kinds of code points, and kernels that walk UTF-8 by them; shared by normalize, counts and repetition.
+r"""Kinds of code points, and UTF-8 kernels that use them; shared by normalize, counts and repetition.
 
-The kernels take a StringArray as its two buffers, `data` (uint8) and `offsets` (int32, rows + 1), so that no Python object is
-made per document. Tables have an entry for each code point, 0 to 0x10FFFF.
+The kernels take a StringArray as its two buffers, `data` (uint8) and `offsets` (int32, rows + 1), to create no Python object
+per document. Tables have an entry for each code point, 0 to 0x10FFFF.
 """
 
 import functools
@@ -17,7 +17,7 @@ from pipelines.text.kernels import jit
 
 CODE_POINTS = 0x110000
 
-# What normalisation does to a code point.
+# Kinds of code points, as normalisation distinguishes them.
 ORDINARY, SPACE, LINE_END, INVISIBLE = range(4)
 
 _LINE_ENDS = "\n\r\v\f\x85\u2028\u2029"
@@ -69,7 +69,7 @@ def from_buffers(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> pa.Arra
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def decode(data: Any, at: int) -> tuple[int, int]:
-    """Return the code point that starts at a byte of valid UTF-8, and its number of bytes."""
+    """Return the code point at a byte of valid UTF-8 and its number of bytes."""
     first = int(data[at])
     if first < 0x80:
         return first, 1
@@ -82,11 +82,11 @@ def decode(data: Any, at: int) -> tuple[int, int]:
 
 @jit
 def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
-    """Return two flags per row: it has an INVISIBLE; without those, `with_unified_whitespace` may change it."""
+    """Return two flags per row: whether it has an INVISIBLE, and whether `unify_whitespace` may change it without those."""
     invisible = np.zeros(offsets.size - 1, np.bool_)
     whitespace = np.zeros(offsets.size - 1, np.bool_)
     for row in range(offsets.size - 1):
-        at, last = offsets[row], LINE_END  # the previous kind: a text begins as if after a blank line
+        at, last = offsets[row], LINE_END  # `last` is the previous kind: a text begins as if after a blank line
         newlines = 2
         while at < offsets[row + 1]:
             first = data[at]
@@ -117,7 +117,7 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
 
 
 @jit
-def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
+def remove_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
     """Return the texts without their code points of one kind."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
     ends = np.zeros(offsets.size, np.int32)
@@ -136,13 +136,13 @@ def without_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, A
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _stays(data: Any, at: int, first: Any, inside: bool, end: int) -> bool:
-    r"""Whether a character stays as it is: visible ASCII, or a single " " or "\n" between two such (the first is written)."""
+def _is_unchanged(data: Any, at: int, first: Any, inside: bool, end: int) -> bool:
+    r"""Return whether a character stays: visible ASCII, or a single " " or "\n" between two such (`inside`: one is before it)."""
     return 32 < first < 127 or ((first == 32 or first == 10) and inside and at + 1 < end and 32 < data[at + 1] < 127)
 
 
 @jit
-def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+def unify_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     r"""Return the texts with one kind of line end and of space.
 
     Line ends become "\n", at most two in a row; a single tab stays, any other run of spaces becomes " "; spaces beside a
@@ -156,7 +156,7 @@ def with_unified_whitespace(data: Any, offsets: Any, table: Any) -> tuple[Any, A
         lines, spaces, tab = 0, 0, False  # whitespace since the last character written
         while at < offsets[row + 1]:
             first = data[at]
-            if lines == 0 and spaces == 0 and _stays(data, at, first, size > start, offsets[row + 1]):
+            if lines == 0 and spaces == 0 and _is_unchanged(data, at, first, size > start, offsets[row + 1]):
                 out[size] = first
                 size += 1
                 at += 1

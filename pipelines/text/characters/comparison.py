@@ -6,15 +6,15 @@
 - decimal digits of every script become ASCII digits, and keep their value: articles made from one template that differ
   in their numbers are different articles (datatrove writes all numbers as 0);
 - punctuation, symbols, spaces and controls separate words and are dropped; invisible format characters are removed;
-- a character of a script written without spaces (Han, kana, bopomofo, Thai, Lao, Khmer, Myanmar) is a word, with its
+- each character of a script written without spaces (Han, kana, bopomofo, Thai, Lao, Khmer, Myanmar) is a word, with its
   marks.
 
-A text without a word (symbols only) is compared as it is.
+A text without words (symbols only) is compared as it is.
 
     >>> normalised(pa.array(["Über  den Café, 2.Ⅳ"])).to_pylist()
     ['uber den cafe 2 iv']
 
-The hashes of words, which everything that compares words shares, are here too.
+The hash functions of all modules that compare words are here, too.
 """
 
 import unicodedata
@@ -79,7 +79,7 @@ _LAST_LISTED = 0x1FFFF  # after it, there are only Han, selectors and private us
 
 
 def normalised(texts: pa.Array) -> pa.Array:
-    """Return the texts as they are compared: their words, separated by single spaces."""
+    """Return the form in which texts are compared: their words, separated by single spaces."""
     text, ends = normalised_bytes(texts)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(text)).cast(pa.string())
 
@@ -88,7 +88,7 @@ def normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int
     """Return `normalised` as UTF-8, row after row, and [rows + 1] offsets into it."""
     data, starts = bytes_and_offsets(texts)
     table = character_table()
-    text = np.empty(int((starts[-1] - starts[0]) * table.growth) + 2 * len(starts), np.uint8)  # sized for the worst text
+    text = np.empty(int((starts[-1] - starts[0]) * table.growth) + 2 * len(starts), np.uint8)  # the most it can need
     ends = np.zeros(len(starts), np.int64)
     _normalise(data, starts, table.entries, table.expansions, text, ends)
     return text[: ends[-1]], ends
@@ -111,7 +111,7 @@ def bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.in
 
 @dataclass(frozen=True, slots=True)
 class CharacterTable:
-    """What every code point becomes."""
+    """The compared form of every code point."""
 
     entries: NDArray[np.uint32]  # by code point
     expansions: NDArray[np.uint32]  # entries of the characters that some code points become
@@ -128,7 +128,7 @@ def character_table() -> CharacterTable:
     expansions: list[int] = []
     growth = 2.0  # one byte: a word and the space before it
     for code in _codes_to_look_up():
-        folded = _folded(chr(code))
+        folded = _fold(chr(code))
         if len(folded) == 1:
             entries[code] = _entry(folded)
         elif folded:
@@ -142,7 +142,7 @@ def character_table() -> CharacterTable:
 
 
 def _codes_to_look_up() -> Iterator[int]:
-    """Yield the code points that may be anything but an unchanged character of a word."""
+    """Yield the code points, except those known to be unchanged characters of words."""
     same = np.zeros(_LAST_LISTED + 1, np.bool_)
     for first, last in _SAME_BLOCKS:
         same[first : last + 1] = True
@@ -151,8 +151,8 @@ def _codes_to_look_up() -> Iterator[int]:
     yield from (code for code in listed + further if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs"))
 
 
-def _folded(character: str) -> str:
-    """Return the characters that a character is compared as: none, itself, another or several."""
+def _fold(character: str) -> str:
+    """Return the compared form of a character: none, itself, another or several."""
     if _IS_DIACRITIC[ord(character)] and unicodedata.category(character).startswith("M"):
         return ""
     if unicodedata.category(character) == "Cf" and character != "\u200b":  # the zero-width space separates words
@@ -165,11 +165,11 @@ def _folded(character: str) -> str:
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", character).casefold())
     bare = "".join(c for c in apart if not _IS_DIACRITIC[ord(c)])
     together = unicodedata.normalize("NFC", bare).casefold()
-    return together if len(together) != 1 or together == character else _folded(together)
+    return together if len(together) != 1 or together == character else _fold(together)
 
 
 def _entry(character: str) -> int:
-    """Return the table entry (class and code point) of a character that is folded already."""
+    """Return the table entry (class and code point) of a folded character."""
     code, category = ord(character), unicodedata.category(character)
     if category[0] == "M":
         kind = MARK
@@ -181,7 +181,7 @@ def _entry(character: str) -> int:
 
 
 def _flags(blocks: list[tuple[int, int]]) -> bytes:
-    """Return a byte for each code point: whether it is in one of the blocks."""
+    """Return a byte for each code point: 1 if it is in one of the blocks."""
     flags = bytearray(0x110000)
     for first, last in blocks:
         flags[first : last + 1] = bytes([1]) * (last + 1 - first)
@@ -208,7 +208,7 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
     at = 0
     for row in range(len(starts) - 1):
         i, end, begin = starts[row], starts[row + 1], at
-        last, is_single = SPACE, False  # the byte written last; whether it belongs to a word of one character
+        last, is_single = SPACE, False  # the last byte written; whether it belongs to a word of one character
         while i < end:
             if data[i] < 0x80:
                 if is_single:
@@ -217,7 +217,7 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
                 while i < end and data[i] < 0x80:
                     byte = ascii_bytes[data[i]]
                     text[at] = byte
-                    at += (byte != SPACE) | (last != SPACE)  # no branch: a second space is written over
+                    at += (byte != SPACE) | (last != SPACE)  # no branch: a second space is overwritten
                     last, i = byte, i + 1
             else:
                 code, length = decode(data, i, end)
@@ -234,7 +234,7 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
 
 @jit
 def _put(entry: Any, expansions: Any, text: Any, at: int, begin: int, is_single: bool) -> Any:
-    """Write what a character beyond ASCII becomes; return the place after it and whether it is a word of one character."""
+    """Write the compared form of a character beyond ASCII; return the place after it and whether it is a word on its own."""
     first, count = 0, 1
     is_expanded = entry >> CLASS_SHIFT == EXPANDED
     if is_expanded:

@@ -1,13 +1,13 @@
-r"""Counts of words, lines and sentences of each text: what the quality rules judge by.
+r"""Count the words, lines and sentences of each text, for the quality rules.
 
 Definitions:
 
 - A token is a run of characters without whitespace. In scripts written without spaces (Han, kana, bopomofo, Yi, Thai, Lao,
-  Tibetan, Myanmar, Khmer and their neighbours) each letter is a token of its own, with the marks and the punctuation
-  beside it. A word is a token with a letter or a digit. "你好, world!" has the tokens "你", "好,", "world!".
-- A line has a character that is not whitespace: blank lines are not lines.
-- A sentence ends in a terminal mark (closing quotes and brackets may follow) before whitespace or the end, or in a full-width
-  mark or a danda anywhere, and has a letter or a digit. Abbreviations end sentences too: the rules need only a few.
+  Tibetan, Myanmar, Khmer and their neighbours) each letter is a separate token, with the marks and the punctuation beside
+  it. A word is a token with a letter or a digit. "你好, world!" has the tokens "你", "好,", "world!".
+- Blank lines are not lines: a line has a character that is not whitespace.
+- A sentence has a letter or a digit, and ends in a terminal mark (closing quotes and brackets may follow) before whitespace
+  or the end, or in a full-width mark or a danda anywhere. Abbreviations end sentences too: the rules only ask for a few.
 """
 
 import functools
@@ -38,7 +38,7 @@ _SPACELESS_RANGES = (
 _UNPUNCTUATED_RANGES = ((0x0E00, 0x0EFF),)  # Thai and Lao put a space where a sentence ends
 _SYLLABLE_RANGES = ((0x1100, 0x11FF), (0xAC00, 0xD7FF))  # Hangul: a character is two or three letters
 _TERMINALS = ".!?…։؟۔؛፧።᙮᠃᠉⁇⁈⁉‽"
-_FULL_STOPS = "。！？｡．…।॥။၊།༎។៕"  # need no space after them; "…" is in both: it ends a line, and a sentence before a space
+_FULL_STOPS = "。！？｡．…।॥။၊།༎។៕"  # need no space after them, except "…", which is in both lists
 _CLOSERS = "\"'”’»›)]」』）】》〉］｣*_"
 _FULL_STOP_CODE, _ELLIPSIS_CODE, _HASH_CODE, _CURLY_BRACKET_CODE = (ord(c) for c in ".…#{")
 _BULLETS = "•‣⁃◦▪▫■□●○◆◇▶►✓✔★☆·-*"
@@ -51,19 +51,19 @@ class Counts:
     tokens: NDArray[np.int64]
     words: NDArray[np.int64]  # tokens with a letter or a digit
     letter_tokens: NDArray[np.int64]  # tokens with a letter
-    measured_words: NDArray[np.int64]  # words of alphabets written with spaces: those whose length is meaningful
-    measured_characters: NDArray[np.int64]  # of those words, marks included: the vowel signs of Hindi are letters
+    measured_words: NDArray[np.int64]  # words of alphabets written with spaces: the only ones whose length means something
+    measured_characters: NDArray[np.int64]  # of these words, marks included: the vowel signs of Hindi are letters
     hashes: NDArray[np.int64]  # "#"
     ellipses: NDArray[np.int64]  # "…" and "..."
     lines: NDArray[np.int64]
     bullet_lines: NDArray[np.int64]  # lines that begin with a bullet
     ellipsis_lines: NDArray[np.int64]  # lines that end in an ellipsis
-    punctuated_lines: NDArray[np.int64]  # lines that end in a terminal mark; closing marks (and a French space) may follow it
+    punctuated_lines: NDArray[np.int64]  # lines that end in a terminal mark; closing marks (after a French space) may follow
     short_lines: NDArray[np.int64]  # lines narrower than SHORT_LINE_WIDTH
     newlines: NDArray[np.int64]
     sentences: NDArray[np.int64]
     curly_brackets: NDArray[np.int64]  # "{"
-    stop_words: NDArray[np.int64]  # number of Gopher's eight that occur
+    stop_words: NDArray[np.int64]  # how many of Gopher's eight occur
     letters: NDArray[np.int64]
     unpunctuated_letters: NDArray[np.int64]  # of scripts without sentence marks
 
@@ -106,19 +106,19 @@ def pack(word: str) -> int:
     return int.from_bytes(word.encode(), "big")
 
 
-# At least two of these: Gopher (arXiv 2112.11446, A1.1). None is longer than four letters: `pack` relies on that.
+# Gopher (arXiv 2112.11446, A1.1) asks for two of these. `pack` relies on none being longer than four letters.
 _STOP_WORDS = np.array([pack(w) for w in ("the", "be", "to", "of", "and", "that", "have", "with")], np.int64)
 
 
 @jit
 def begins_token(bits: int, has_alnum: bool, spaceless: bool) -> bool:
-    """Return whether a character that is not blank begins another token; the flags are those of the token before it."""
+    """Return whether a character that is not blank begins a new token; the flags are those of the current token."""
     if bits & SPACELESS:
         return has_alnum
     return spaceless and bits & (LETTER | DIGIT) != 0
 
 
-# Three machines walk each text: one finds its tokens, one its lines, one its sentences. The end of a text acts as a newline.
+# Three state machines walk each text, for its tokens, its lines and its sentences. The end of a text acts as a newline.
 
 
 @jit
@@ -139,7 +139,7 @@ def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
 
 @jit_internal
 def _read(data: Any, at: int, end: int, table: Any, codes: Any, kinds: Any) -> int:
-    """Write a text's code points and their bits, and a newline that ends everything; return their number."""
+    """Write a text's code points and their bits, then a final newline; return their number."""
     size = 0
     while at < end:
         code, width = decode(data, at)
@@ -153,7 +153,7 @@ def _read(data: Any, at: int, end: int, table: Any, codes: Any, kinds: Any) -> i
 @jit_internal
 def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: Any) -> None:
     tokens, words, letter_tokens, letters, unpunctuated, stops = 0, 0, 0, 0, 0, 0
-    length, packed = 0, 0  # of the token; no token if its length is 0
+    length, packed = 0, 0  # of the current token; 0 between tokens
     has_letter, has_alnum, spaceless, syllabic = False, False, False, False
     for i in range(size):
         code, bits = np.int64(codes[i]), np.int64(kinds[i])
@@ -165,7 +165,7 @@ def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: An
                 counts[_MEASURED_WORDS] += 1
                 counts[_MEASURED_CHARACTERS] += length
             if packed > 0xFF:  # two letters or more
-                stops |= _which(packed, stop_words)
+                stops |= _stop_word_bit(packed, stop_words)
             length, packed = 0, 0
             has_letter, has_alnum, spaceless, syllabic = False, False, False, False
         if bits & BLANK:
@@ -187,7 +187,7 @@ def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: An
 @jit_internal
 def _count_lines(codes: Any, kinds: Any, size: int, counts: Any) -> None:
     width, gap, bullet = 0, 0, False  # of the line; the gap is the blanks since its last other character
-    dots, ellipsis, terminal = 0, False, False  # what the line ends in, as far as it is read
+    dots, ellipsis, terminal = 0, False, False  # the end of the line as read so far
     for i in range(size):
         code, bits = np.int64(codes[i]), np.int64(kinds[i])
         if bits & NEWLINE:
@@ -215,7 +215,7 @@ def _count_lines(codes: Any, kinds: Any, size: int, counts: Any) -> None:
 
 @jit_internal
 def _count_sentences(kinds: Any, size: int, counts: Any) -> None:
-    has_alnum, ends = False, False  # of the sentence: it ends if a blank follows
+    has_alnum, ends = False, False  # of the sentence; with `ends`, a blank would end it
     for i in range(size):
         bits = np.int64(kinds[i])
         has_alnum |= bits & (LETTER | DIGIT) != 0
@@ -226,8 +226,8 @@ def _count_sentences(kinds: Any, size: int, counts: Any) -> None:
 
 
 @jit_internal
-def _which(packed: int, stop_words: Any) -> int:
-    """Return a number with the bit of the stop word set; 0 if it is not one."""
+def _stop_word_bit(packed: int, stop_words: Any) -> int:
+    """Return the bit of a packed word in the set of stop words; 0 if it is not one."""
     for i in range(stop_words.size):
         if packed == stop_words[i]:
             return 1 << i

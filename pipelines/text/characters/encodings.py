@@ -1,7 +1,7 @@
-"""Bytes to text: by byte order mark, declared encoding, UTF-8, then detection; every answer is verified.
+"""Decode bytes by their byte order mark, declared encoding, as UTF-8, or by detection; every result is checked.
 
-Limits: single-byte encodings that share a script (Latin-1, Latin-2 …) are distinguished by a detector, which can be wrong; a
-text of a few words in one of them cannot be identified.
+Limits: single-byte encodings of one script (Latin-1, Latin-2 …) are told apart by a detector, which can be wrong; a text of a
+few words in one of them cannot be identified.
 """
 
 import codecs
@@ -20,32 +20,32 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that o
     (b"\x84\x31\x95\x33", "gb18030"),
 )
 _SAMPLE_BYTES = 2**17  # seen by the detector
-_IMPLAUSIBLE = re.compile(  # controls but for whitespace and escape, U+FFFD, private use, noncharacters
+_IMPLAUSIBLE = re.compile(  # controls except whitespace and escape, U+FFFD, private use, noncharacters
     r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff\U000f0000-\U0010ffff]"
 )
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b") | {127})
 _IMPLAUSIBLE_SHARE = 0.01
 _SPACE = re.compile(r"\s|[。、，．・！？]")
 _UNSPACED_CHARACTERS = 200  # no text is this long without a space, a line end or a mark
-_BROKEN_SHARE = 0.005  # of the characters of UTF-8 may be broken: a byte lost in transit, a paragraph pasted from elsewhere
+_BROKEN_SHARE = 0.005  # of the characters of UTF-8 that may be broken: a byte lost in transit, a paragraph pasted in
 _SUPERSETS = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "tis_620": "cp874"}
-_FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # if the detector's answer fails
+_FALLBACKS = ("cp932", "gb18030", "euc_jp", "big5hkscs", "cp949", "cp1252")  # tried if the detector's answer fails
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A text with line feeds at its line ends, without byte order mark, and Python's name of the encoding."""
+    """A text with line feeds as line ends and no byte order mark, and Python's name of its encoding."""
 
     text: str
     encoding: str
 
 
 def decode(data: bytes, declared: str | None = None) -> Decoded | None:
-    r"""Decode bytes; None if they are not text in any encoding that was tried.
+    r"""Decode bytes; return None if they are not text in any of the encodings tried.
 
     Order: byte order mark; the declared encoding, if it is valid; UTF-8; UTF-16 without a mark (recognised by its NUL bytes);
     the detector's answer (Resiliparse); the encodings of East Asia and Windows-1252; UTF-8 with a few broken bytes, which
-    become U+FFFD. An answer must be plausible: hardly any controls, private or unassigned characters.
+    become U+FFFD. The text must be plausible: hardly any controls, private-use characters or noncharacters.
 
     >>> decode("Grüße\r\n".encode("cp1252"))
     Decoded(text='Grüße\n', encoding='cp1252')
@@ -61,7 +61,7 @@ def decode(data: bytes, declared: str | None = None) -> Decoded | None:
 
 
 def python_encoding(label: str | None) -> str | None:
-    """Return Python's name of an encoding by its label on a page, read as browsers do; None if there is none.
+    """Return Python's name of the encoding that a page's label means to browsers; None if it is unknown.
 
     >>> python_encoding(" ISO-8859-1"), python_encoding("x-sjis"), python_encoding("klingon")
     ('cp1252', 'cp932', None)
@@ -99,7 +99,7 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
     if "utf-8" not in known:
         yield "utf-8"
     if _is_nearly_utf8(data):
-        return  # to be read as UTF-8 with a few broken bytes
+        return  # `decode` then reads it as UTF-8 with a few broken bytes
     known |= {"utf-8", detected := _detected(data) or "utf-8"}
     if detected != first and detected != "utf-8":
         yield detected
@@ -107,14 +107,14 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
 
 
 def _is_nearly_utf8(data: bytes) -> bool:
-    """Whether hardly any character beyond ASCII is broken: UTF-8 sequences are not valid by chance."""
+    """Return whether hardly any character beyond ASCII is broken: other encodings are not valid UTF-8 by chance."""
     text = data[:_SAMPLE_BYTES].decode("utf-8", "replace")
     beyond, broken = len(text) - len(text.encode("ascii", "ignore")), text.count("\ufffd")
     return 0 < broken * 10 < beyond and broken <= _BROKEN_SHARE * len(text)
 
 
 def _detected(data: bytes) -> str | None:
-    # Resiliparse's mapping to browsers' names turns cp949 (Korean) into UTF-8, so it is off.
+    # html5_compatible is off because it turns cp949 (Korean) into UTF-8.
     encoding = python_encoding(detect_encoding(data, max_len=_SAMPLE_BYTES, html5_compatible=False))
     return None if encoding and encoding.startswith("utf-16") else encoding
 
@@ -126,7 +126,7 @@ def _strict(data: bytes, encoding: str) -> str | None:
     except (UnicodeDecodeError, LookupError):
         return None
     if encoding == "utf-8":
-        return text if len(data) < 4 or text else None  # a character that is cut off at the end is tolerated
+        return text if len(data) < 4 or text else None  # the decoder ignores a character cut off at the end
     try:
         back = text.encode(encoding)
     except UnicodeEncodeError:
@@ -135,7 +135,7 @@ def _strict(data: bytes, encoding: str) -> str | None:
 
 
 def _has_few_controls(data: bytes) -> bool:
-    """Whether valid UTF-8 is text: of other files, only binary ones with small byte values are valid UTF-8."""
+    """Return whether valid UTF-8 is text: the only other files that are valid UTF-8 are binary ones of small byte values."""
     return len(data) - len(data.translate(None, _CONTROLS)) <= _IMPLAUSIBLE_SHARE * len(data)
 
 
@@ -155,7 +155,7 @@ def _lenient(data: bytes, encoding: str) -> Decoded | None:
 
 
 def _damaged(data: bytes, declared: str | None) -> Decoded | None:
-    """Decode with the declared or detected encoding, although a few characters are broken."""
+    """Decode with the declared or detected encoding, allowing for a few broken characters."""
     for encoding in (python_encoding(declared), _detected(data)):
         if encoding and not encoding.startswith("utf-16") and (decoded := _lenient(data, encoding)):
             return decoded

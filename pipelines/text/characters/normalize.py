@@ -1,14 +1,14 @@
-r"""Normalised characters: mojibake repaired, one kind of line end and of space, nothing invisible, NFC.
+r"""Normalise characters: repair mojibake, unify line ends and spaces, remove invisible characters, compose to NFC.
 
-Every function maps a StringArray to a StringArray of equal length and returns the same object if no row changes. One RE2 scan
-finds the rows that need no change; they are not touched.
+Every function maps a StringArray to a StringArray of equal length and returns the same object if no row changes. A fast scan
+finds the rows that need a change; the others are not touched.
 
 The rules:
 
 - Line ends: CR LF, CR, VT, FF, NEL, U+2028 and U+2029 become "\n".
 - Removed: C0 and C1 controls, DEL, soft hyphens, zero-width spaces and joiners that carry no meaning (U+200B, U+2060 to
-  U+2064, U+FEFF), all bidi controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F: they steer a display,
-  and text is stored in reading order anyway), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
+  U+2064, U+FEFF), all bidi controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F: they only affect display,
+  because text is stored in reading order), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
   characters, private-use characters and noncharacters.
 - Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, U+FFFD (it is counted: `garbled_share`).
 - Spaces: every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
@@ -35,12 +35,12 @@ from pipelines.text.characters.code_points import (
     buffers,
     from_buffers,
     kinds,
+    remove_kind,
+    unify_whitespace,
     untidy,
-    with_unified_whitespace,
-    without_kind,
 )
 
-_ROUNDS_LIMIT = 8  # mojibake of mojibake of …; real text takes two
+_ROUNDS_LIMIT = 8  # for mojibake of mojibake of …; real text takes two
 
 # Every character that NFC may change, alone or beside another: all marks, and the other characters for which Unicode's
 # NFC_Quick_Check is No or Maybe (a test goes through all code points).
@@ -63,20 +63,20 @@ def normalize(texts: pa.Array, *, repair: bool = True) -> pa.Array:
 
 
 def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.Array]]:
-    """Yield the texts after each step that changed one of them, with what changed.
+    """Yield the texts after each step that changed any of them, with the kind of change.
 
     The removal of a character may join two others into mojibake, so with `repair` the steps are repeated until there is
-    nothing to repair.
+    none left.
     """
     repaired = repair_encoding(texts) if repair else texts
     for _ in range(_ROUNDS_LIMIT):
         if repaired is not texts:
             yield Change.ENCODING, repaired
         texts = repaired
-        for change, cleaned in _cleaned(texts):
+        for change, cleaned in _cleaning_steps(texts):
             texts = cleaned
             yield change, texts
-        # A text that is still suspicious and has not changed since its repair is not mojibake.
+        # A text that is still suspicious but has not changed since its repair is not mojibake.
         repaired = _where(texts, pc.not_equal(texts, repaired), repair_encoding) if repair else texts
         if repaired is texts:
             return
@@ -108,7 +108,7 @@ def garbled_share(texts: pa.Array) -> pa.Array:
 
 
 def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
-    """Return which texts match a pattern that never matches ASCII; ASCII texts are recognised seven times as fast."""
+    """Return which texts match a pattern that never matches ASCII; ASCII texts are skipped, seven times as fast."""
     is_ascii = np.asarray(pc.string_is_ascii(texts))
     if not is_ascii.any():
         return pc.match_substring_regex(texts, pattern)
@@ -117,18 +117,18 @@ def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
     return pa.array(matches)
 
 
-def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
-    """Yield the texts after each step that follows the repair (which reads C1 controls as the Windows-1252 they were).
+def _cleaning_steps(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
+    """Yield the texts after each step that follows the repair (which needs the C1 controls: they were Windows-1252).
 
-    Composition comes after the removal, which may join a letter and its accent; it leaves nothing to remove and no whitespace
-    to unify. One scan finds what the other two steps have to do.
+    Composition comes after the removal, which may join a letter and its accent; it creates no invisible characters and no
+    whitespace. One scan finds the rows that the other two steps have to change.
     """
     invisible, whitespace = untidy(*buffers(texts), kinds())
-    changed = _without_invisible(texts, invisible)
+    changed = _remove_invisible(texts, invisible)
     if changed is not texts:
         texts = changed
         yield Change.CONTROL, texts
-    changed = _with_unified_whitespace(texts, whitespace)
+    changed = _unify_whitespace(texts, whitespace)
     if changed is not texts:
         texts = changed
         yield Change.WHITESPACE, texts
@@ -137,12 +137,12 @@ def _cleaned(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
         yield Change.COMPOSITION, changed
 
 
-def _without_invisible(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
-    return _where(texts, mask, lambda rows: from_buffers(*without_kind(*buffers(rows), kinds(), INVISIBLE)))
+def _remove_invisible(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*remove_kind(*buffers(rows), kinds(), INVISIBLE)))
 
 
-def _with_unified_whitespace(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
-    return _where(texts, mask, lambda rows: from_buffers(*with_unified_whitespace(*buffers(rows), kinds())))
+def _unify_whitespace(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
+    return _where(texts, mask, lambda rows: from_buffers(*unify_whitespace(*buffers(rows), kinds())))
 
 
 def _repair_lines(texts: pa.Array) -> pa.Array:
@@ -160,11 +160,11 @@ def _unless_equal(texts: pa.Array, changed: pa.Array) -> pa.Array:
 
 
 def _where(texts: pa.Array, mask: pa.Array | NDArray[np.bool_], change: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Apply `change` to the rows under the mask; the same object when it changes none."""
+    """Apply `change` to the rows in the mask; return the same object if it changes none."""
     hits = np.asarray(mask)
     if not hits.any():
         return texts
-    if 2 * np.count_nonzero(hits) > len(hits):  # `change` leaves the others alone: cheaper than selecting rows
+    if 2 * np.count_nonzero(hits) > len(hits):  # cheaper than selecting rows; `change` does not change the others
         return _unless_equal(texts, change(texts))
     rows = texts.filter(pa.array(hits))
     changed = change(rows)

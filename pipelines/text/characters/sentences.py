@@ -1,31 +1,30 @@
-"""Where sentences start, in many languages, by rules of script: one compiled pass over the UTF-8 bytes.
+"""Sentence starts in many languages, found by rules in one compiled pass over the UTF-8 bytes.
 
 A sentence ends
-- at a line end, unless the line is wrapped: the next line begins with a lower-case letter and this one does not end
-  like a sentence;
-- after 。！？｡ and their like, which need no space after them, unless the sentence continues after the closing bracket
+- at a line end, unless the line is wrapped: it does not end like a sentence and the next begins with a lower-case letter;
+- after 。！？｡ and the like, which need no space after them, unless the sentence continues after the closing bracket
   (Japanese 「…。」と言った);
-- after . ! ? … ؟ । ۔ and their like, closing quotes and brackets included, when white space and then no lower-case letter
-  follow. A full stop does not end a sentence
-  - after an abbreviation ("Dr.", "z.B."); after one that may end a sentence ("etc.", "U.S.", "руб.") and after a single
-    letter only when no word follows that begins sentences ("The", "Die", "Это");
-  - after the number of a section or a list's item ("8.1. Title", "XI. Title", "Fig. 3.1. Caption");
+- after . ! ? … ؟ । ۔ and the like, closing quotes and brackets included, if white space follows and then anything but a
+  lower-case letter. A full stop does not end a sentence
+  - after an abbreviation ("Dr.", "z.B."); but after a single letter or an abbreviation that may end a sentence ("etc.",
+    "U.S.", "руб.") it does if a word follows that begins sentences ("The", "Die", "Это");
+  - after the number of a section or a list item ("8.1. Title", "XI. Title", "Fig. 3.1. Caption");
   - after a German ordinal ("vom 3. Mai"), and after a short capitalised word before a number ("Abs. 2").
 
-Sentences cover the text: the first starts at 0, each ends where the next one starts, white space belongs to the
+Sentences cover the text: the first starts at 0, each ends where the next one starts, and white space belongs to the
 sentence before it.
 
-Measured on real novels, Wikipedia, web pages and a handbook. Wrong boundaries by version 1, of 170 to 185 sentences each, and by
-version 2, of 60 to 180: en 6 and 1 %, de 4 and 0 %, ru 4 and 0 %, zh 1 and 0 %, ja 1 and 1 %. Of about 245 sentences of
-the web joined by spaces, version 1 misses 16 starts in en, 10 in ru, 12 in fr, version 2 misses 14, 4 and 11 (half of them are
-fragments that end in "Mr." or a bracket). Libraries on the
-same: blingfire 0.1.8 15, 1 and 13, but 180 of 246 in Hindi, at a fourth of the speed or less; pysbd 0.3.4 31, 7 and 18, over a
-hundred times slower; sentencex 1.0.32 32, 9 and 136, at times faster in en and ru. Version 2 misses or invents a few more than
-version 1 in tr, cs, es, el and vi.
+Measured on novels, Wikipedia, web pages and a handbook:
+- Wrong boundaries by version 1 (170 to 185 sentences each) and version 2 (60 to 180): en 6 and 1 %, de 4 and 0 %,
+  ru 4 and 0 %, zh 1 and 0 %, ja 1 and 1 %. Version 2 is wrong a few times more than version 1 in tr, cs, es, el and vi.
+- Starts missed of about 245 web sentences joined by spaces, in en, ru and fr: version 1 16, 10 and 12; version 2 14, 4 and 11
+  (half of them after fragments that end in "Mr." or a bracket); blingfire 0.1.8 15, 1 and 13, but 180 of 246 in Hindi, at a
+  fourth of the speed or less; pysbd 0.3.4 31, 7 and 18, over a hundred times slower; sentencex 1.0.32 32, 9 and 136, at times
+  faster in en and ru.
 
-Limits: rules, not a model. Names such as "Yahoo! Inc." are cut, "Mr." as a line's last word is not; a language whose
-abbreviations are not listed is cut at them; Chinese 「…。」 is always cut before the speaker; scripts without sentence marks
-(Thai) are cut at lines only. Quoted speech is cut into its sentences, too.
+Limits: rules, not a model. Names such as "Yahoo! Inc." are cut, and "Mr." at the end of a line is not; abbreviations of
+unlisted languages are taken for sentence ends; Chinese 「…。」 is always cut before the speaker; scripts without sentence marks
+(Thai) are cut at line ends only. Quoted speech is cut into its sentences, too.
 """
 
 import unicodedata
@@ -39,7 +38,7 @@ from pipelines.text.kernels import jit
 
 VERSION = 2
 
-# Character classes. A character of no class is a letter of a script without case, a digit or anything else.
+# Character classes; _OTHER are letters of scripts without case and all else.
 _OTHER, _LOWER, _UPPER, _DIGIT, _SPACE, _NEWLINE, _STOP, _END, _FULL_END, _CLOSE, _OPEN, _COMMA = range(12)
 
 _ENDS = (
@@ -52,14 +51,14 @@ _OPENS = (  # dashes too: « … ! » — said he
     "([{\u00ab\u2039\u201e\u201a\u300c\u300e\u3010\u3008\u300a\u3014\uff08\uff3b\uff5b\u00bf\u00a1\u2018\u2013\u2014"
 )
 _COMMAS = ",;:\u3001\uff0c\uff1b\uff1a\u060c\u061b"
-# What follows a closing bracket if a Japanese sentence continues after the quotation.
-_GOES_ON = "\u3068\u3063\u306a\u306e\u3092\u306b\u306f\u304c\u3082\u3067"
+# One of these follows the closing bracket if a Japanese sentence continues after a quotation.
+_CONTINUING = "\u3068\u3063\u306a\u306e\u3092\u306b\u306f\u304c\u3082\u3067"
 
-# Words that decide about a full stop, as bits of `_Words.kinds`.
+# Kinds of words that decide whether a full stop ends a sentence, as bits.
 _NEVER, _MAYBE, _STARTER, _ORDINAL, _COUNTED = (1 << i for i in range(5))
 
-# Before a full stop that ends no sentence: what they belong to follows. Without the stop, lower case (or capitalised).
-# English, German, French, Spanish, Italian, Polish, Russian.
+# Abbreviations whose full stop never ends a sentence, because what they belong to follows. Written without the stop and in
+# lower case; they match capitalised, too. English, German, French, Spanish, Italian, Polish, Russian.
 _NEVER_ENDS = """
 mr mrs ms dr MR MRS DR ST prof st messrs mt ft gen col capt lt sgt rev hon gov sen rep fr vs fig figs vol vols ch pp no nos
 dept est approx ca cf al ed eds trans repr jan feb mar apr jun jul aug sep sept oct nov dec op cit ibid e.g i.e c.f v.s
@@ -69,13 +68,13 @@ tzn np ul św ks zob wg abp bp fot godz pt pl ang hab m.in čl doc tzv např spo
 ул стр см им рис табл гл т.е т.н т.к пр пер просп тел акад ст пос проф арх
 """
 
-# Before a full stop that may end a sentence, too: it does when a word of _STARTERS follows.
+# Abbreviations whose full stop may end a sentence: it does if a word of _STARTERS follows.
 _MAY_END = """
 jr sr etc inc ltd co corp usw usf jh itd itp ok tys proc
 т г гг в вв д др пр тыс млн млрд руб коп н э проч
 """
 
-# Words that begin sentences, and hardly ever a name or (in German) a noun phrase after an abbreviation.
+# Words that begin sentences, but hardly ever a name or (in German) a noun phrase after an abbreviation.
 _STARTERS = """
 The This That These Those It He She They We You If In On At But And As For When While There What Which Who How Why Then However
 Its His Her Their Our My Some Many Most After Before Since Because So Now Another Each Both Although Though Until With From By
@@ -89,7 +88,7 @@ W Na Nie To Po Jest Jego Jej Ale Gdy Jak Do
 Всё Кроме Однако Или С К О У Не Поэтому Его Её Их Под Во Ко Со Сейчас Теперь
 """
 
-# German: a number with a full stop after one of these, or before one of those, is an ordinal ("vom 3. Mai", "7. Auflage").
+# German: a number with a full stop is an ordinal after one of the first or before one of the second ("vom 3. Mai", "7. Auflage").
 _BEFORE_ORDINALS = (
     "am den dem der des die das vom zum zur im ins beim bis ab seit und ein eine einen einem einer sein seine ihr ihre"
 )
@@ -99,28 +98,28 @@ _COUNTED_NOUNS = (
 
 
 def sentence_starts(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    r"""Return where the sentences of N texts start.
+    r"""Return the starts of the sentences of N texts.
 
     Args:
-        data: the UTF-8 bytes of all texts, one after the other.
+        data: the UTF-8 bytes of all texts, concatenated.
         offsets: N + 1: text n is data[offsets[n]:offsets[n + 1]].
 
     Returns:
-        The byte offsets in `data` at which sentences start, ascending, and N + 1 offsets into them by text. A text
-        that is not empty has at least one sentence.
+        The byte offsets in `data` at which sentences start, ascending, and N + 1 offsets into them by text. Every text
+        but an empty one has at least one sentence.
 
     >>> text = b"Dr. Who left. He said: \"Go!\" Then 3.5 km.\nEnd"
     >>> starts, _ = sentence_starts(np.frombuffer(text, np.uint8), np.array([0, len(text)]))
     >>> starts.tolist()
     [0, 14, 29, 42]
     """
-    classes, goes_on, keys, kinds = _tables()
-    return _scan(data, offsets, classes, goes_on, keys, kinds)
+    classes, continues, keys, kinds = _tables()
+    return _scan(data, offsets, classes, continues, keys, kinds)
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64], NDArray[np.uint8]]:
-    """Return the classes of code points (of the first two planes), which continue a quotation, word hashes and their bits."""
+    """Return, by code point below 0x20000, its class and whether it continues a quotation; the word hashes and their bits."""
     classes = np.zeros(0x20000, np.uint8)
     for code in range(0x20000):
         category = unicodedata.category(chr(code))
@@ -135,13 +134,13 @@ def _tables() -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint64],
     for characters, kind in ((_ENDS, _END), (_FULL_ENDS, _FULL_END), (_CLOSES, _CLOSE), (_OPENS, _OPEN), (_COMMAS, _COMMA)):
         classes[[ord(c) for c in characters]] = kind
     classes[0x0A], classes[ord(".")] = _NEWLINE, _STOP
-    goes_on = np.zeros(0x20000, np.bool_)
-    goes_on[[ord(c) for c in _GOES_ON + _COMMAS]] = True
-    return classes, goes_on, *_words()
+    continues = np.zeros(0x20000, np.bool_)
+    continues[[ord(c) for c in _CONTINUING + _COMMAS]] = True
+    return classes, continues, *_words()
 
 
 def _words() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Return the hashes of the words that decide, ascending, and their bits."""
+    """Return the hashes of the listed words, ascending, and their bits."""
     bits: dict[int, int] = {}
     lists = ((_NEVER_ENDS, _NEVER), (_MAY_END, _MAYBE), (_BEFORE_ORDINALS, _ORDINAL), (_COUNTED_NOUNS, _COUNTED))
     forms = [(form, bit) for text, bit in lists for word in text.split() for form in (word, word.capitalize())]
@@ -176,7 +175,7 @@ def _character(data: Any, position: int, end: int) -> Any:  # pragma: no cover (
 
 @jit
 def _skip(data: Any, position: int, end: int, classes: Any, kinds: int) -> int:  # pragma: no cover (compiled)
-    """Return the first position from here whose character's class is not in the bit set `kinds`."""
+    """Return the first position from `position` on whose character's class is not in the bit set `kinds`."""
     while position < end:
         code, size = _character(data, position, end)
         kind = classes[code] if code < 0x20000 else 0
@@ -195,7 +194,7 @@ def _class_at(data: Any, position: int, end: int, classes: Any) -> int:  # pragm
 
 
 @jit
-def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
+def _word_bits(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
     """Return the bits of the word in these bytes; 0 if it is not listed."""
     key = np.uint64(0xCBF29CE484222325)
     for place in range(start, end):
@@ -212,7 +211,7 @@ def _bits_of(data: Any, start: int, end: int, keys: Any, kinds: Any) -> int:  # 
 
 @jit
 def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Return the start of the token that ends at `end`; white space beyond ASCII does not matter here."""
+    """Return the start of the token that ends at `end`; only ASCII white space separates tokens here."""
     while end > begin and data[end - 1] > 0x20:
         end -= 1
     return end
@@ -220,16 +219,16 @@ def _token_start(data: Any, begin: int, end: int) -> int:  # pragma: no cover (c
 
 @jit
 def _starter_bits(data: Any, start: int, end: int, classes: Any, keys: Any, kinds: Any) -> int:  # pragma: no cover (compiled)
-    """Return the bits of the word at `start`; a letter before a full stop is an initial, not a word."""
+    """Return the bits of the word at `start`; 0 for a single letter before a full stop, which is an initial."""
     stop = _skip(data, start, end, classes, (1 << _UPPER) | (1 << _LOWER))
     if stop < end and data[stop] == 0x2E and _character(data, start, end)[1] == stop - start:
         return 0
-    return _bits_of(data, start, stop, keys, kinds)
+    return _word_bits(data, start, stop, keys, kinds)
 
 
 @jit
-def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: no cover (compiled)
-    """Count a word's digits, letters (and all else), capitals, Roman digits and stops; is it one like "U.S", "p.m"?"""
+def _count_letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: no cover (compiled)
+    """Return a word's digits, other characters but stops, capitals, Roman digits, stops; whether it is like "U.S" or "p.m"."""
     digits, letters, uppers, romans, symbols, stops, segment, longest = 0, 0, 0, 0, 0, 0, 0, 0
     while start < end:
         code, size = _character(data, start, end)
@@ -247,21 +246,19 @@ def _letters(data: Any, start: int, end: int, classes: Any) -> Any:  # pragma: n
 
 
 @jit
-def _is_no_end(  # pragma: no cover (compiled)
+def _is_inner_stop(  # pragma: no cover (compiled)
     data: Any, begin: int, position: int, after: int, following: int, end: int, classes: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip
-    """Whether the full stop at `position` belongs to the word before it, in a sentence that starts at `begin`.
+    """Return whether the full stop at `position`, in a sentence that starts at `begin`, does not end the sentence.
 
-    Closing characters reach to `after`, the next word starts at `following`.
+    Closing characters reach to `after`; the next word starts at `following`.
     """
     for place in range(position + 1, after):
-        if (
-            data[place] != 0x29 and data[place] != 0x5D and data[place] != 0x7D
-        ):  # ) ] }; an ellipsis or a closing quote ends the sentence
-            return False
+        if data[place] != 0x29 and data[place] != 0x5D and data[place] != 0x7D:  # ) ] }
+            return False  # after an ellipsis or a closing quote, the sentence ends
     opening = (1 << _OPEN) | (1 << _CLOSE) | (1 << _COMMA)
     start = _skip(data, _token_start(data, begin, position), position, classes, opening)
-    digits, letters, uppers, romans, stops, is_dotted = _letters(data, start, position, classes)
+    digits, letters, uppers, romans, stops, is_dotted = _count_letters(data, start, position, classes)
     if start == position:
         return False
     before_end = start
@@ -274,13 +271,13 @@ def _is_no_end(  # pragma: no cover (compiled)
     if letters == 0:
         if stops or digits > 2 or is_first or is_second:
             return is_first or (is_second and (stops > 0 or digits <= 2))  # "8.1. Title", "Fig. 3.1. Title"
-        return (_bits_of(data, before_start, before_end, keys, kinds) & _ORDINAL) != 0 or (next_bits & _COUNTED) != 0
+        return (_word_bits(data, before_start, before_end, keys, kinds) & _ORDINAL) != 0 or (next_bits & _COUNTED) != 0
     if is_first and romans == letters and not digits and not stops:
         return True  # "XI. Title"
     if digits and stops:
         return is_first and letters <= 2  # "B.1. Title"
     starts_sentence = (next_bits & _STARTER) != 0
-    bits = _bits_of(data, start, position, keys, kinds)
+    bits = _word_bits(data, start, position, keys, kinds)
     if bits & _NEVER:
         return True
     if bits & _MAYBE or is_dotted:  # "U.S.", "p.m.", "т.д."
@@ -295,7 +292,7 @@ def _is_no_end(  # pragma: no cover (compiled)
 
 @jit
 def _next_start(  # pragma: no cover (compiled)
-    data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, goes_on: Any, keys: Any, kinds: Any
+    data: Any, begin: int, position: int, end: int, kind: int, ended: bool, classes: Any, continues: Any, keys: Any, kinds: Any
 ) -> int:  # fmt: skip
     """Return the start of the next sentence if the character at `position` (of class `kind`) ends one; else -1."""
     spaces, ends = (1 << _SPACE) | (1 << _NEWLINE), (1 << _STOP) | (1 << _END) | (1 << _FULL_END) | (1 << _CLOSE)
@@ -315,25 +312,25 @@ def _next_start(  # pragma: no cover (compiled)
     if kind == _FULL_END:
         code, _ = _character(data, after, end)
         closed = after > position + 3
-        if closed and code < 0x20000 and goes_on[code]:
+        if closed and code < 0x20000 and continues[code]:
             return -1
         return _skip(data, after, end, classes, spaces)
     following = _class_at(data, after, end, classes)
     if following != _SPACE:
-        return -1  # the newline decides about a line end
+        return -1  # a line end is decided at the newline
     start = _skip(data, after, end, classes, 1 << _SPACE)
     opened = _skip(data, start, end, classes, (1 << _OPEN) | (1 << _CLOSE) | (1 << _SPACE))
     first = _class_at(data, opened, end, classes)
     if first in (_LOWER, _COMMA, _NEWLINE, _STOP, _END):  # ". . ."
         return -1
-    if kind == _STOP and _is_no_end(data, begin, position, after, opened, end, classes, keys, kinds):
+    if kind == _STOP and _is_inner_stop(data, begin, position, after, opened, end, classes, keys, kinds):
         return -1
     return start
 
 
 @jit
 def _scan(  # pragma: no cover (compiled)
-    data: Any, offsets: Any, classes: Any, goes_on: Any, keys: Any, kinds: Any
+    data: Any, offsets: Any, classes: Any, continues: Any, keys: Any, kinds: Any
 ) -> Any:  # fmt: skip
     starts, count = np.empty(len(data) // 16 + 16, np.int64), 0
     counts = np.zeros(len(offsets), np.int64)
@@ -353,7 +350,7 @@ def _scan(  # pragma: no cover (compiled)
             code, size = _character(data, position, end)
             kind = classes[code] if code < 0x20000 else _OTHER
             if kind in (_NEWLINE, _STOP, _END, _FULL_END):
-                following = _next_start(data, begin, position, end, kind, ended, classes, goes_on, keys, kinds)
+                following = _next_start(data, begin, position, end, kind, ended, classes, continues, keys, kinds)
                 if following > position:
                     position = start = following
                     ended = False
@@ -361,7 +358,7 @@ def _scan(  # pragma: no cover (compiled)
             if kind not in (_SPACE, _CLOSE):
                 ended = kind in (_STOP, _END, _FULL_END)
             position += size
-            if kind in (_STOP, _END):  # those after it end nothing either; a line of dots is read once
+            if kind in (_STOP, _END):  # the marks after it end no sentence either: read a line of dots only once
                 position = _skip(data, position, end, classes, (1 << _STOP) | (1 << _END) | (1 << _CLOSE))
         counts[text + 1] = count
     return starts[:count], counts

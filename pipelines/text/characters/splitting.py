@@ -1,6 +1,6 @@
-r"""Long texts cut into pieces of nearly equal size: at the end of a paragraph, else of a sentence, a line or a word.
+r"""Cut long texts into pieces of nearly equal size: at the end of a paragraph, else of a sentence, a line or a word.
 
-A piece is a piece of a document here, as in the contract. Joined, the pieces are the text.
+"Piece" means a piece of a document here, as in the contract. The pieces joined are the text.
 
     >>> split_text("One two. Three four.\n\nFive six.", limit=24)
     ['One two. Three four.\n\n', 'Five six.']
@@ -9,7 +9,7 @@ A piece is a piece of a document here, as in the contract. Joined, the pieces ar
 import re
 import unicodedata
 
-_SLACK = 0.25  # a piece may end this share of the limit before or after the place that would make all pieces equal
+_SLACK = 0.25  # of the limit, by which a piece's end may differ from the one that makes all pieces equal
 _ENDS = (
     re.compile(r"\n\n+"),  # a paragraph
     re.compile(r"[.!?…][\"'”’»)\]]*[ \t\n]|[。！？｡।॥።։۔؟][」』”’）]*[ \t\n]?"),  # a sentence
@@ -28,7 +28,7 @@ def split_text(text: str, limit: int) -> list[str]:
     count = -(-len(text) // limit)
     cuts, start = [0], 0
     while len(text) - start > limit:
-        # Ideally, the remaining pieces are equal; a cut that came early may make one more piece necessary.
+        # Ideally, the remaining pieces are equal; after an early cut, one more piece may be needed.
         remaining = max(count - len(cuts) + 1, -(-(len(text) - start) // limit))
         start = _cut(text, start, start + -(-(len(text) - start) // remaining), limit)
         cuts.append(start)
@@ -36,7 +36,7 @@ def split_text(text: str, limit: int) -> list[str]:
 
 
 def _cut(text: str, start: int, ideal: int, limit: int) -> int:
-    """Return the best end of the piece that begins at `start`: of the best kind available, the one nearest to `ideal`."""
+    """Return the end of the piece that begins at `start`: the nearest to `ideal` of the best kind available."""
     slack = int(limit * _SLACK)
     first, last = max(start + 1, ideal - slack), min(start + limit, ideal + slack, len(text))
     for end in _ENDS:
@@ -54,7 +54,7 @@ def _hard_cut(text: str, start: int, ideal: int) -> int:
 
 
 def _joins_previous(text: str, place: int) -> bool:
-    """Whether a reader sees the character at `place` and the one before it as one: marks, joiners, skin tones."""
+    """Return whether a reader sees the characters at `place` and before it as one: marks, joiners, skin tones."""
     character, previous = text[place], text[place - 1]
     if unicodedata.category(character)[0] == "M" or _ZWJ in (character, previous):
         return True

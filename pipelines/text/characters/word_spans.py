@@ -1,7 +1,7 @@
-"""Where the words of texts are: the words that `shingles` compares, hashed, each with its bytes in the original text.
+"""The words of texts as `shingles` compares them: their hashes and their bounds in the original text.
 
-One pass over the bytes, by the rules of `comparison.normalised`; only a word's hash and bounds are written. What removes runs
-of words (repeats, texts of benchmarks) finds them by their hashes and cuts at their bounds.
+One pass over the bytes, by the rules of `comparison.normalised`, writes only each word's hash and bounds. Modules that remove
+runs of words (repeats, texts of benchmarks) find them by the hashes and cut at the bounds.
 
     >>> spans = words(pa.array(["Über  den Café!", "漢字 b"]))
     >>> spans.starts.tolist(), spans.ends.tolist(), spans.offsets.tolist()
@@ -9,9 +9,9 @@ of words (repeats, texts of benchmarks) finds them by their hashes and cuts at t
     >>> spans.is_character.tolist()
     [False, False, False, True, True, False]
 
-A span covers a word's first character to its last, with their marks and the invisible characters within and after them.
-Spans are in order and do not overlap, except for the words of one character ("㍿" is four words, "½" is two): each of them
-has that character as its span. A text without a word has no span here (`shingles` takes it whole).
+A span reaches from a word's first character to its last, including marks and the invisible characters within and after them.
+Spans are in order and do not overlap, except where one character is several words ("㍿" is four, "½" is two): each of these
+has that character as its span. A text without words has no span here (`shingles` takes it whole).
 """
 
 from dataclasses import dataclass
@@ -47,9 +47,9 @@ VERSION = f"1/comparison-{_COMPARISON_VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The words of texts, in order; those of text i are `offsets[i]` to `offsets[i + 1]`."""
+    """The words of texts, in order; text i has the words `offsets[i]` to `offsets[i + 1]`."""
 
-    hashes: NDArray[np.uint64]  # [words] the same for words that compare equal
+    hashes: NDArray[np.uint64]  # [words] equal for words that compare equal
     starts: NDArray[np.int64]  # [words] first byte, counted from the start of the text
     ends: NDArray[np.int64]  # [words] the byte after the last
     offsets: NDArray[np.int64]  # [texts + 1]
@@ -57,7 +57,7 @@ class Words:
 
 
 def words(texts: pa.Array) -> Words:
-    """Return the words of a StringArray (null counts as empty). They take 25 bytes each: a few times the text."""
+    """Return the words of a StringArray (null counts as empty). At 25 bytes per word, they take a few times the text's size."""
     data, offsets = bytes_and_offsets(texts)
     table = character_table()
     room = _room(data, offsets, table.entries)
@@ -76,7 +76,7 @@ def word_spans(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64], 
 
 @jit
 def _room(data: Any, texts: Any, entries: Any) -> Any:
-    """Return an upper bound of the number of words: every ASCII separator and every other character may end one."""
+    """Return an upper bound of the number of words: every separator and every character beyond ASCII may end one."""
     is_separator = np.zeros(256, np.uint8)
     for j in range(128):
         is_separator[j] = entries[j] >> CLASS_SHIFT != WORD
@@ -161,7 +161,7 @@ def _spans(data: Any, texts: Any, entries: Any, expansions: Any, hashes: Any, st
 
 @jit
 def _end_word(hashes: Any, singles: Any, size: int, word: Any, is_single: bool) -> int:
-    """Write a word's hash and kind after the `size` words before it; return how many there are now."""
+    """Write a word's hash and kind after the first `size` words; return the number of words."""
     hashes[size], singles[size] = mix(word), is_single
     return size + 1
 

@@ -1,11 +1,11 @@
-"""From candidate pairs to removals: stars over buckets, verification, components, survivors.
+"""Turn candidate pairs into removals: stars over buckets, verification, components, survivors.
 
-Documents are numbered by rank: 0 is the document that is kept before all others. Ranks are a function of the set of
-documents (`rank_order`), so nothing below depends on the order in which they were read.
+Documents are numbered by rank: document 0 is kept in preference to all others. Ranks depend only on the set of documents
+(`rank_order`), so nothing below depends on the order in which they were read.
 
 Every edge is verified and no chain is followed. Unverified transitive closure merged 859,091 unrelated documents elsewhere
 (marin #6851), and a template as a bucket's centre hid true pairs (411 of 462 were found) until the members unlike it got
-another centre. So a cluster only limits the search for survivors: a document is removed only if its own similarity to a kept
+another centre. A cluster only limits the search for survivors: a document is removed only if its own similarity to a kept
 document is at least the threshold.
 """
 
@@ -20,7 +20,7 @@ from pipelines.text.kernels import jit
 
 VERSION = 2
 
-RESTAR_ROUNDS = 64  # centres that a bucket may have; members left after that are counted as unresolved
+RESTAR_ROUNDS = 64  # centres that a bucket may have; members without one after that are counted as unresolved
 _RANK_BITS = np.uint64(32)
 
 Ranks = NDArray[np.uint32]
@@ -31,10 +31,10 @@ class Likeness:
     """The similarity of pairs of documents."""
 
     similarity: NDArray[np.float32]
-    alike: NDArray[np.bool_]  # one of the two must go: similar enough, equal, or of the same address
+    alike: NDArray[np.bool_]  # one of the two must be removed: similar enough, equal, or of the same address
 
 
-Compare = Callable[[Ranks, Ranks], Likeness]  # of first[i] and second[i]
+Compare = Callable[[Ranks, Ranks], Likeness]  # compares first[i] with second[i]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Counts:
 
     compared: int = 0  # pairs
     failed: int = 0  # pairs below the threshold
-    rounds: int = 0  # of new centres
-    unresolved: int = 0  # members of buckets whose centres ran out
+    rounds: int = 0  # in which new centres were chosen
+    unresolved: int = 0  # members without a centre after the last round
     capped_buckets: int = 0  # buckets with more members without a centre than the limit
-    capped: int = 0  # members beyond the limit, which were compared with one centre only
+    capped: int = 0  # members beyond the limit, which were compared with no further centre
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def rank_order(
     priority: NDArray[np.int64],
     characters: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Return document numbers, best first: published earlier, passes the filters, source priority, length, least id.
+    """Return document numbers, best first, by: published earlier, passes the filters, source priority, length, least id.
 
     `ids` is [documents, 2], the 16 bytes as two big-endian numbers. The order is total if ids are unique.
     """
@@ -102,7 +102,7 @@ def stars(hashes: NDArray[np.uint64], ranks: Ranks) -> Edges:
     shared = np.zeros(len(hashes), np.bool_)
     shared[1:] |= equal
     shared[:-1] |= equal
-    return _stars_of(hashes[shared], ranks[shared])
+    return _sorted_stars(hashes[shared], ranks[shared])
 
 
 def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = RESTAR_ROUNDS) -> Verified:
@@ -122,10 +122,10 @@ def verify(edges: Edges, compare: Compare, bucket_limit: int, rounds: int = REST
         places = np.searchsorted(known, unknown)
         known, known_alike = np.insert(known, places, unknown), np.insert(known_alike, places, alike)
         failed = ~known_alike[np.searchsorted(known, pairs)]
-        left = capped_members(edges.bucket[failed], edges.member[failed], bucket_limit)
-        capped += left.capped
-        capped_buckets |= left.capped_buckets
-        edges = _stars_of(left.bucket, left.member)
+        unresolved = capped_members(edges.bucket[failed], edges.member[failed], bucket_limit)
+        capped += unresolved.capped
+        capped_buckets |= unresolved.capped_buckets
+        edges = _sorted_stars(unresolved.bucket, unresolved.member)
         if used == rounds:
             break
         used += bool(len(edges.member))
@@ -151,7 +151,7 @@ class Members:
     bucket: NDArray[np.uint64]
     member: Ranks
     capped_buckets: frozenset[int]
-    capped: int  # members beyond the limit, left out here
+    capped: int  # members beyond the limit, which are not among these
 
 
 def capped_members(bucket: NDArray[np.uint64], member: Ranks, limit: int) -> Members:
@@ -170,7 +170,7 @@ def capped_members(bucket: NDArray[np.uint64], member: Ranks, limit: int) -> Mem
 
 
 def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
-    """Return the documents that have an edge, sorted, and the best-ranked document of each one's connected component.
+    """Return the documents that have an edge, sorted, and for each the best-ranked document of its connected component.
 
     >>> nodes, best = components(np.array([1, 5, 4], np.uint32), np.array([5, 9, 6], np.uint32))
     >>> nodes.tolist(), best.tolist()
@@ -183,26 +183,26 @@ def components(first: Ranks, second: Ranks) -> tuple[Ranks, Ranks]:
 
 
 def choose(nodes: Ranks, component: Ranks, compare: Compare, published: int = 0) -> Removals:
-    """Within each component: the best-ranked remaining document survives, those like it go, again until none remains.
+    """Within each component, keep the best-ranked remaining document and remove those like it, until none remains.
 
-    The `published` best ranks belong to earlier corpora: they are never removed. All components take their step at the same
-    time. Memory is linear in the documents; a component of m members and s survivors takes up to m × s comparisons, which
-    the limit on clusters bounds.
+    The `published` best ranks belong to earlier corpora and are never removed. Each step handles all components at once. Memory
+    is linear in the documents; a component of m members and s survivors takes up to m × s comparisons, which the limit on
+    clusters bounds.
     """
     order = np.lexsort((nodes, component))
     nodes, component = nodes[order], component[order]
-    found: list[tuple[Ranks, Ranks, NDArray[np.float32]]] = []
+    steps: list[tuple[Ranks, Ranks, NDArray[np.float32]]] = []
     while len(nodes):
         is_first = np.ones(len(nodes), np.bool_)
         is_first[1:] = component[1:] != component[:-1]
         survivor = nodes[is_first][np.cumsum(is_first) - 1]
         nodes, component, survivor = nodes[~is_first], component[~is_first], survivor[~is_first]
         likeness = compare(survivor, nodes)
-        goes = likeness.alike & (nodes >= published)
-        found.append((nodes[goes], survivor[goes], likeness.similarity[goes]))
-        nodes, component = nodes[~goes], component[~goes]
+        is_removed = likeness.alike & (nodes >= published)
+        steps.append((nodes[is_removed], survivor[is_removed], likeness.similarity[is_removed]))
+        nodes, component = nodes[~is_removed], component[~is_removed]
     removed, survivor, similarity = (
-        (np.concatenate(column) for column in zip(*found, strict=True)) if found else (np.empty(0, t) for t in "IIf")
+        (np.concatenate(column) for column in zip(*steps, strict=True)) if steps else (np.empty(0, t) for t in "IIf")
     )
     order = np.argsort(removed)
     return Removals(removed[order], survivor[order], similarity[order])
@@ -216,7 +216,7 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     return ordered[is_first]
 
 
-def _stars_of(bucket: NDArray[np.uint64], ranks: Ranks) -> Edges:
+def _sorted_stars(bucket: NDArray[np.uint64], ranks: Ranks) -> Edges:
     order = np.lexsort((ranks, bucket))
     bucket, ranks = bucket[order], ranks[order]
     is_centre = np.ones(len(bucket), np.bool_)

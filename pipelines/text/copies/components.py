@@ -1,7 +1,7 @@
-"""Connected components in rounds, for edges that do not fit in one memory: large-star and small-star in turn.
+"""Connected components of edges that do not fit in one machine's memory: rounds of large-star and small-star.
 
 Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii: Connected Components in MapReduce and Beyond (SoCC 2014), section 3.2.
-Each step looks at a node and its neighbours only, so the nodes can be spread over ranges, one process each. At the end, every
+Each step needs only a node and its neighbours, so the nodes can be spread over ranges, one process each. In the end, every
 component is a star around its least node:
 
     >>> edges = Star(np.array([2, 3, 4], np.uint32), np.array([1, 2, 3], np.uint32), 0)  # the path 1-2-3-4
@@ -12,7 +12,7 @@ component is a star around its least node:
     >>> list(zip(edges.node.tolist(), edges.centre.tolist())), edges.changes
     ([(2, 1), (3, 1), (4, 2)], 0)
 
-The last round is one in which neither changes anything. The paper proves O(log² n) rounds and conjectures O(log n);
+The last round is the one in which neither step changes anything. The paper proves O(log² n) rounds and conjectures O(log n);
 measured: 18 on a path of 100,000 nodes in order, 14 on one in random order, 2 on a star around its greatest node.
 """
 
@@ -30,7 +30,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neig
 
 @dataclass(frozen=True, slots=True)
 class Star:
-    """Edges from nodes to lesser nodes, distinct within a range, and how many of them are new."""
+    """Edges from nodes to lesser nodes, distinct within a range, and the number of new ones."""
 
     node: Ranks
     centre: Ranks
@@ -65,7 +65,7 @@ def both_directions(node: Ranks, neighbour: Ranks) -> tuple[Ranks, Ranks]:
 
 
 def range_of(values: NDArray[Any], ranges: int) -> NDArray[np.int64]:
-    """Return the range of each node (or pair of nodes), by a hash, so that ranges are of similar size.
+    """Return the range of each node (or pair of nodes); a hash keeps the ranges at similar sizes.
 
     >>> range_of(np.arange(8, dtype=np.uint32), 3).tolist()
     [0, 2, 0, 0, 0, 2, 1, 1]

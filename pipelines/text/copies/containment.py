@@ -1,16 +1,16 @@
-r"""Find texts that contain a run of words of a reference text, whatever the lengths of both.
+r"""Find runs of words that texts share with reference items, whatever the lengths of both.
 
 A reference item (a question or a passage of a benchmark) has windows of `ngram` words. A text that has one of them shares
 that many consecutive words with the item (GPT-3, arXiv 2005.14165, appendix C: 13). Words are compared as `comparison`
 normalises them: without case, punctuation, line breaks and diacritics. An item shorter than a window, but of at least
-`min_words`, is one window and must be contained whole. Similarity (Jaccard) is no help here: a question inside a book is a
-tiny share of the book.
+`min_words`, is one window and must be contained whole. Jaccard similarity does not help here: a question is a tiny share of
+a book that contains it.
 
 A character of a script written without spaces counts as half a word, so 13 words are 26 characters: 13 characters of Chinese
 are about 7 words, and some names are longer ("中华人民共和国全国人民代表大会" has 15). Measured on Japanese tales, pages of
 2,000 characters against as many others: 43 of 529 pages share 14 characters in a row, mostly phrases such as "I asked him,
 whereupon"; 20 pages share 26, all of them notes of one editor. A window is the shortest run from its first word on that
-weighs enough, also in texts of mixed scripts. It depends on its words alone, so both sides have the same windows.
+weighs enough, also in texts of mixed scripts. It depends only on its words, so items and texts have the same windows.
 
     >>> items = pa.array(["The quick brown fox jumps over the lazy dog.", "Too short"])
     >>> known, too_short = windows(items, ngram=4, min_words=3)
@@ -58,12 +58,12 @@ class Windows:
     hashes: NDArray[np.uint64]  # [windows] ascending
     items: NDArray[np.uint32]  # [windows] the first item that has it
     anchors: NDArray[np.uint64]  # [anchors] ascending: the beginnings of windows
-    weights: NDArray[np.int64]  # ascending: of an anchor, of each short item, of a full window
+    weights: NDArray[np.int64]  # ascending: the weights of an anchor, of short items and of a full window
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Windows, laid out for look-up."""
+    """Windows and the tables to look them up."""
 
     windows: Windows
     buckets: NDArray[np.uint32]  # [2^k + 1] the first hash with these upper bits
@@ -72,7 +72,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Runs of words that texts share with items, sorted by row, item and place; overlapping windows are one run."""
+    """Runs of words that texts share with items, sorted by row, item and place; overlapping windows form one run."""
 
     rows: NDArray[np.int64]  # [runs] the text
     items: NDArray[np.int64]  # [runs] the item
@@ -82,17 +82,17 @@ class Matches:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """The offset in its text at which each run starts, in bytes."""
+        """The start of each run in its text, in bytes."""
         return self.words.starts[self.words.offsets[self.rows] + self.first]
 
     @property
     def ends(self) -> NDArray[np.int64]:
-        """The offset in its text at which each run ends, in bytes."""
+        """The end of each run in its text, in bytes."""
         return self.words.ends[self.words.offsets[self.rows] + self.last]
 
 
 def windows(items: pa.Array, *, ngram: int, min_words: int) -> tuple[Windows, NDArray[np.bool_]]:
-    """Return the windows of items (rows of a StringArray), and which items are too short to have one."""
+    """Return the windows of items (rows of a StringArray), and for each item whether it is too short to have one."""
     words = word_spans.words(items)
     least, full = _WORD_WEIGHT * min(min_words, ngram), _WORD_WEIGHT * ngram
     room = len(words.hashes)
@@ -105,7 +105,7 @@ def windows(items: pa.Array, *, ngram: int, min_words: int) -> tuple[Windows, ND
 
 
 def joined(parts: Sequence[Windows], counts: Sequence[int]) -> Windows:
-    """Return the windows of lists of items as those of one list; `counts` holds the number of items in each list."""
+    """Return the windows of several lists of items as those of one list; `counts` is the number of items in each list."""
     before = np.cumsum([0, *counts[:-1]]).astype(np.uint32)
     items = np.concatenate([part.items + start for part, start in zip(parts, before, strict=True)])
     # `unique` returns the first of equal hashes, which belongs to the first item.
@@ -115,14 +115,14 @@ def joined(parts: Sequence[Windows], counts: Sequence[int]) -> Windows:
 
 
 def index(windows: Windows) -> Index:
-    """Lay out windows, at least one, for look-up."""
+    """Return the index of at least one window."""
     assert len(windows.hashes), "an index needs a window"
     size = _power_of_two(len(windows.hashes))
     buckets = np.zeros(size + 1, np.uint32)
     upper = (windows.hashes >> _shift(size)).astype(np.int64)
     buckets[1:] = np.cumsum(np.bincount(upper, minlength=size))
     filled = np.zeros(_power_of_two(len(windows.anchors) * _FILTER_BITS // 64), np.uint64)
-    _fill(windows.anchors, filled)
+    _fill_filter(windows.anchors, filled)
     return Index(windows, buckets, filled)
 
 
@@ -136,7 +136,7 @@ def matches(texts: pa.Array, index: Index) -> Matches:
     room = 1024
     while True:
         out = np.empty((4, room), np.int64)
-        found = _match(
+        count = _match(
             words.hashes,
             words.is_character,
             words.offsets,
@@ -147,12 +147,12 @@ def matches(texts: pa.Array, index: Index) -> Matches:
             index.filter,
             out,
         )
-        if found <= room:
+        if count <= room:
             break
-        room = found
-    hits = out[:, :found]
+        room = count
+    hits = out[:, :count]
     hits = hits[:, np.lexsort([hits[3], hits[2], hits[1], hits[0]])]
-    runs = _merged(hits)
+    runs = _merge_runs(hits)
     rows, items, first, last = (np.ascontiguousarray(column) for column in runs)
     return Matches(rows, items, first, last, words)
 
@@ -167,17 +167,17 @@ def _powers(most: int) -> Any:
 
 @jit
 def _runs(hashes: Any, is_character: Any, begin: int, end: int, least: int, powers: Any, out: Any) -> int:
-    """Hash, for each word, the shortest run from it on that weighs `least`; return how many words have one."""
-    found, rolling, weight, first = 0, np.uint64(0), 0, begin
+    """Hash the shortest run that begins at each word and weighs `least`; return the number of words that have one."""
+    count, rolling, weight, first = 0, np.uint64(0), 0, begin
     for i in range(begin, end):
         rolling = rolling * WINDOW_BASE + hashes[i]
         weight += _CHARACTER_WEIGHT if is_character[i] else _WORD_WEIGHT
         while weight >= least:
-            out[found] = mix(rolling)
+            out[count] = mix(rolling)
             rolling -= hashes[first] * powers[i - first]
             weight -= _CHARACTER_WEIGHT if is_character[first] else _WORD_WEIGHT
-            found, first = found + 1, first + 1
-    return found
+            count, first = count + 1, first + 1
+    return count
 
 
 @jit
@@ -186,10 +186,10 @@ def _item_windows(
 ) -> int:
     """Write each item's windows, their anchors and their weight (0: no window); return the number of windows."""
     powers = _powers(full)
-    found = 0
+    size = 0  # windows so far
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
-        count = _runs(hashes, is_character, begin, end, full, powers, out[found:])
+        count = _runs(hashes, is_character, begin, end, full, powers, out[size:])
         weights[row] = full if count else 0
         if count == 0:
             weight = 0
@@ -198,11 +198,11 @@ def _item_windows(
             if weight < least:
                 continue
             weights[row] = weight
-            count = _runs(hashes, is_character, begin, end, weight, powers, out[found:])  # the whole item
-        _runs(hashes, is_character, begin, end, least, powers, anchors[found:])  # may be more than windows; the rest is not read
-        owners[found : found + count] = row
-        found += count
-    return found
+            count = _runs(hashes, is_character, begin, end, weight, powers, out[size:])  # the whole item
+        _runs(hashes, is_character, begin, end, least, powers, anchors[size:])  # those beyond `count` are overwritten or unused
+        owners[size : size + count] = row
+        size += count
+    return size
 
 
 @jit
@@ -215,7 +215,7 @@ def _shift(size: int) -> Any:
 
 
 @jit
-def _fill(hashes: Any, filled: Any) -> None:
+def _fill_filter(hashes: Any, filled: Any) -> None:
     shift = _shift(len(filled))
     for h in hashes:
         filled[h >> shift] |= _two_bits(h)
@@ -237,7 +237,7 @@ def _match(
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     anchors, chosen = np.empty(longest + 1, np.uint64), np.empty(longest + 1, np.int64)
-    found = 0
+    runs = 0
     for row in range(len(offsets) - 1):
         begin, end = offsets[row], offsets[row + 1]
         passed = 0
@@ -247,12 +247,12 @@ def _match(
             passed += filled[anchors[j] >> shift] & bits == bits
         for j in range(passed):
             first = begin + chosen[j]
-            found = _match_from(hashes, is_character, first, end, known, items, weights, buckets, out, found, row, chosen[j])
-    return found
+            runs = _match_at(hashes, is_character, first, end, known, items, weights, buckets, out, runs, row, chosen[j])
+    return runs
 
 
 @jit
-def _match_from(
+def _match_at(
     hashes: Any,
     is_character: Any,
     first: int,
@@ -262,7 +262,7 @@ def _match_from(
     weights: Any,
     buckets: Any,
     out: Any,
-    found: int,
+    runs: int,
     row: int,
     place: int,
 ) -> int:
@@ -275,15 +275,16 @@ def _match_from(
         if weight >= weights[k]:
             while k < len(weights) and weight >= weights[k]:
                 k += 1
-            at = _place(mix(rolling), known, buckets, shift)
+            at = _find(mix(rolling), known, buckets, shift)
             if at >= 0:
-                found = _noted(out, found, row, items[at], place, place + i - first)
+                runs = _add_run(out, runs, row, items[at], place, place + i - first)
         i += 1
-    return found
+    return runs
 
 
 @jit
-def _place(h: Any, known: Any, buckets: Any, shift: Any) -> int:
+def _find(h: Any, known: Any, buckets: Any, shift: Any) -> int:
+    """Return the place of a hash among the known ones; -1 if it is unknown."""
     bucket = h >> shift
     for place in range(np.int64(buckets[bucket]), np.int64(buckets[bucket + np.uint64(1)])):
         if known[place] == h:
@@ -292,23 +293,23 @@ def _place(h: Any, known: Any, buckets: Any, shift: Any) -> int:
 
 
 @jit
-def _noted(out: Any, found: int, row: int, item: int, first: int, last: int) -> int:
-    """Extend the last run if this window overlaps or touches it, else begin a new run."""
-    before = found - 1
+def _add_run(out: Any, runs: int, row: int, item: int, first: int, last: int) -> int:
+    """Extend the last run if this window overlaps or touches it, else add a run; return the number of runs."""
+    before = runs - 1
     if 0 <= before < out.shape[1] and out[0, before] == row and out[1, before] == item and first <= out[3, before] + 1:
         # Windows come in order, so this one begins after the run's first word.
         out[3, before] = max(out[3, before], last)
-        return found
-    if found < out.shape[1]:
-        out[0, found], out[1, found], out[2, found], out[3, found] = row, item, first, last
-    return found + 1
+        return runs
+    if runs < out.shape[1]:
+        out[0, runs], out[1, runs], out[2, runs], out[3, runs] = row, item, first, last
+    return runs + 1
 
 
 @jit
-def _merged(hits: Any) -> Any:
+def _merge_runs(hits: Any) -> Any:
     """Merge ordered runs of the same row and item that overlap or touch."""
     out = np.empty(hits.shape, np.int64)
-    found = 0
+    runs = 0
     for i in range(hits.shape[1]):
-        found = _noted(out, found, hits[0, i], hits[1, i], hits[2, i], hits[3, i])
-    return out[:, :found]
+        runs = _add_run(out, runs, hits[0, i], hits[1, i], hits[2, i], hits[3, i])
+    return out[:, :runs]

@@ -1,11 +1,11 @@
 r"""Cut words out of texts so that the rest reads as if they had never been there.
 
-Everything that is cut out of texts (lines and runs that repeat, texts of benchmarks) is cut here, by one flag per word:
+All modules that cut text (lines and runs that repeat, texts of benchmarks) do it here, with a flag for each word:
 
-- the bytes between two words that are kept do not change, so a text that loses no word keeps its bytes;
-- punctuation goes with the word that it touches: `he said [“Go home.”] Then` loses its quotes as well;
-- the text continues in a new paragraph or line if one ended at or in the gap, else after one space (after none if there was
-  none, as in Chinese);
+- the bytes between two kept words do not change, so a text that loses no word keeps its bytes;
+- punctuation is cut with the word that it touches: `he said [“Go home.”] Then` loses its quotes, too;
+- after a cut, the text continues in a new paragraph or line if one ended at or in the gap, else after one space (after none
+  if there was none, as in Chinese);
 - lines of symbols ("* * *") and symbols before the first word of a line ("- ", "> ") stay with the text that stays.
 """
 
@@ -24,23 +24,23 @@ VERSION = 2
 _SPACE, _NEWLINE, _TAB = 0x20, 0x0A, 0x09
 
 
-def without_words(texts: pa.Array, words: Words, goes: NDArray[np.bool_]) -> pa.Array:
-    r"""Return the texts (a StringArray without nulls) without the words that go; the same array if none goes.
+def remove_words(texts: pa.Array, words: Words, flags: NDArray[np.bool_]) -> pa.Array:
+    r"""Return the texts (a StringArray without nulls) without the flagged words; the same array if none is flagged.
 
     >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(["Home | News\nA text.\n\nHome | News"])
-    >>> without_words(texts, words(texts), np.array([1, 1, 0, 0, 1, 1], np.bool_)).to_pylist()
+    >>> remove_words(texts, words(texts), np.array([1, 1, 0, 0, 1, 1], np.bool_)).to_pylist()
     ['A text.']
     """
-    if not goes.any():
+    if not flags.any():
         return texts
     data, offsets = buffers(texts)
-    return from_buffers(*_without(data, offsets, words.starts, words.ends, words.offsets, words.is_character, goes))
+    return from_buffers(*_remove(data, offsets, words.starts, words.ends, words.offsets, words.is_character, flags))
 
 
 @jit
 def most_newlines(data: Any, begin: int, end: int) -> int:
-    """Return the most newlines in a row, ignoring blanks: 0 within a line, 1 between lines, 2 between paragraphs."""
+    """Return the most newlines in a row, ignoring blanks: 0 within a line, 1 between lines, 2 (at most) between paragraphs."""
     most, run = 0, 0
     for i in range(begin, end):
         if data[i] == _NEWLINE:
@@ -52,7 +52,7 @@ def most_newlines(data: Any, begin: int, end: int) -> int:
 
 
 @jit
-def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, goes: Any) -> Any:
+def _remove(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_character: Any, flags: Any) -> Any:
     # A seam is never longer than what it replaces: a newline for a newline or a word, a space for a space.
     out = np.empty(texts[-1] - texts[0], np.uint8)
     out_ends = np.zeros(len(texts), np.int32)
@@ -62,31 +62,31 @@ def _without(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, is_cha
         word, stop = offsets[row], offsets[row + 1]
         is_cut, is_kept = False, False
         while word < stop:
-            run = _end_of_run(starts, ends, goes, word, stop)
-            if run == word:
+            after = _end_of_run(starts, ends, flags, word, stop)
+            if after == word:
                 is_kept, word = True, _end_of_overlap(starts, ends, word, stop)
                 continue
-            left = base + ends[word - 1] if word > offsets[row] else base
-            right = base + starts[run] if run < stop else texts[row + 1]
-            at = _copy(data, place, left, out, at)
-            kept_left = _end_of_left(data, left, base + starts[word], word == offsets[row])
-            kept_right = _begin_of_right(data, base + ends[run - 1], right, run == stop)
-            at = _copy(data, left, kept_left, out, at)
-            if at > begin and kept_right < texts[row + 1]:
-                is_apart = is_kept and run < stop and not (is_character[word - 1] and is_character[run])
-                cut = base + starts[word], base + ends[run - 1]
-                at = _seam(data, kept_left, kept_right, cut, is_apart, out, at)
-            is_cut, place, word = True, kept_right, run
+            gap_start = base + ends[word - 1] if word > offsets[row] else base
+            gap_end = base + starts[after] if after < stop else texts[row + 1]
+            at = _copy(data, place, gap_start, out, at)
+            kept_end = _kept_end(data, gap_start, base + starts[word], word == offsets[row])
+            kept_start = _kept_start(data, base + ends[after - 1], gap_end, after == stop)
+            at = _copy(data, gap_start, kept_end, out, at)
+            if at > begin and kept_start < texts[row + 1]:
+                is_apart = is_kept and after < stop and not (is_character[word - 1] and is_character[after])
+                cut = base + starts[word], base + ends[after - 1]
+                at = _seam(data, kept_end, kept_start, cut, is_apart, out, at)
+            is_cut, place, word = True, kept_start, after
         at = _copy(data, place, texts[row + 1], out, at)
         if is_cut:
-            at = _stripped(out, begin, at) if is_kept else begin
+            at = _strip_end(out, begin, at) if is_kept else begin
         out_ends[row + 1] = at
     return out[:at], out_ends
 
 
 @jit
 def _end_of_overlap(starts: Any, ends: Any, word: int, stop: int) -> int:
-    """Return the first later word that shares no byte with the word before it ("½" is two words of one character)."""
+    """Return the next word that shares no byte with the word before it ("½" is two words in one character)."""
     word += 1
     while word < stop and starts[word] < ends[word - 1]:
         word += 1
@@ -94,12 +94,12 @@ def _end_of_overlap(starts: Any, ends: Any, word: int, stop: int) -> int:
 
 
 @jit
-def _end_of_run(starts: Any, ends: Any, goes: Any, word: int, stop: int) -> int:
-    """Return the first word from here on that stays; words that share bytes go together or not at all."""
+def _end_of_run(starts: Any, ends: Any, flags: Any, word: int, stop: int) -> int:
+    """Return the first word from `word` on that stays; words that share bytes are cut together or not at all."""
     while word < stop:
         group = _end_of_overlap(starts, ends, word, stop)
         for i in range(word, group):
-            if not goes[i]:
+            if not flags[i]:
                 return word
         word = group
     return word
@@ -107,7 +107,7 @@ def _end_of_run(starts: Any, ends: Any, goes: Any, word: int, stop: int) -> int:
 
 @jit
 def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, at: int) -> int:
-    """Write what separates the sides of a gap: data[begin:end] is cut, its words are data[cut[0]:cut[1]]."""
+    """Write the newlines or the space in place of a gap: data[begin:end] is cut, its words are data[cut[0]:cut[1]]."""
     newlines = most_newlines(data, begin, end)
     for _ in range(newlines):
         out[at] = _NEWLINE
@@ -121,8 +121,8 @@ def _seam(data: Any, begin: int, end: int, cut: Any, is_apart: bool, out: Any, a
 
 
 @jit
-def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
-    """Return where the text before a cut ends: after its last whole line, else after what touches its last word."""
+def _kept_end(data: Any, begin: int, end: int, is_first: bool) -> int:
+    """Return the end of the text kept before a cut: that of its last whole line, else of what touches its last word."""
     stays = begin
     for i in range(end - 1, begin - 1, -1):
         if data[i] == _NEWLINE:
@@ -137,8 +137,8 @@ def _end_of_left(data: Any, begin: int, end: int, is_first: bool) -> int:
 
 
 @jit
-def _begin_of_right(data: Any, begin: int, end: int, is_last: bool) -> int:
-    """Return where the text after a cut begins: at its first whole line, else at what touches its first word."""
+def _kept_start(data: Any, begin: int, end: int, is_last: bool) -> int:
+    """Return the start of the text kept after a cut: that of its first whole line, else of what touches its first word."""
     for i in range(begin, end):
         if data[i] == _NEWLINE:
             stays = i + 1
@@ -162,7 +162,7 @@ def _is_blank(byte: Any) -> bool:
 
 
 @jit
-def _stripped(out: Any, begin: int, at: int) -> int:
+def _strip_end(out: Any, begin: int, at: int) -> int:
     while at > begin and (_is_blank(out[at - 1]) or out[at - 1] == _NEWLINE):
         at -= 1
     return at

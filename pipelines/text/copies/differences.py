@@ -1,11 +1,11 @@
 """The differences between two texts, word by word, in bounded time whatever their length.
 
-Word n-grams that occur once in each text are anchors; the longest sequence of them that is in the same order in both is
-used, as in patience diff. The gaps between anchors are searched again for shorter n-grams. Gaps that are then short enough
-are compared by difflib, which takes quadratic time.
+Word n-grams that occur once in each text are anchors, as in patience diff: the longest sequence of them in the same order in
+both texts is used. The gaps between anchors are searched again with shorter n-grams. Gaps that are then short enough are
+compared by difflib, which takes quadratic time.
 
 Limits: a gap without anchors but with too many equal words is reported as different as a whole; words are compared as
-written, with their case and punctuation.
+written, with case and punctuation.
 """
 
 import re
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 NGRAMS = (12, 5, 2, 1)  # words in an anchor, tried in this order
-PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may have to compare: about 50 ms
+PAIRS_PER_GAP = 50_000  # equal pairs of words that difflib may compare: about 50 ms
+PAIRS = 1_000_000  # the same, in all gaps together: a few seconds
 _MOST_STEPS = 100  # words by which a border between two stretches may move
-PAIRS = 1_000_000  # of all gaps together: a few seconds
 
 # A character of a script written without spaces is a word, as in pipelines/text/characters/comparison.py.
 _UNSPACED = (
@@ -31,8 +31,8 @@ _UNSPACED = (
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 Kind = Literal["equal", "removed", "added"]
-Words = NDArray[np.int64]  # numbers that stand for words
-Block = tuple[int, int, int]  # first word in one text, in the other, number of equal words
+Words = NDArray[np.int64]  # one number per word, equal for equal words
+Block = tuple[int, int, int]  # first word in one text, first word in the other, number of equal words
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Stretch:
 
 
 def differences(first: str, second: str) -> list[Stretch]:
-    """Return what must be removed from and added to the first text to get the second.
+    """Return the equal, removed and added stretches that turn the first text into the second.
 
     >>> [(stretch.kind, stretch.text) for stretch in differences("the old mill stands", "the tide mill stands")]
     [('equal', 'the '), ('removed', 'old '), ('added', 'tide '), ('equal', 'mill stands')]
@@ -69,7 +69,7 @@ def differences(first: str, second: str) -> list[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Words of one kind that are left out of the display."""
+    """Words of one kind that are not displayed."""
 
     kind: Kind
     words: int
@@ -86,7 +86,7 @@ def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -
         is_equal = stretch.kind == "equal"
         head = 0 if is_equal and number == 0 and len(stretches) > 1 else context if is_equal else longest
         tail = context if is_equal and number < len(stretches) - 1 else 0
-        if stretch.words <= head + tail + (3 if is_equal else longest // 2):  # a fold takes room itself
+        if stretch.words <= head + tail + (3 if is_equal else longest // 2):  # a fold takes space, too
             shown.append(stretch)
             continue
         starts = [match.start() for match in _WORD.finditer(stretch.text)]
@@ -99,7 +99,7 @@ def folded(stretches: Sequence[Stretch], context: int = 10, longest: int = 60) -
 
 
 class _Tokens:
-    """A text as words and their places."""
+    """The words of a text and their places."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -123,7 +123,7 @@ class _Tokens:
 def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, blocks: Sequence[Block]) -> list[Block]:
     """Move the border between two blocks if a cut or an insertion then begins at the start of a line.
 
-    "x / y z / y w" becomes "x / y w" without "y z" and also without "z / y"; the whole line is what was cut.
+    "x / y z / y w" turns into "x / y w" by cutting "y z" or "z / y"; it is the whole line that was cut.
     """
     moved = list(blocks)
     for index in range(1, len(moved)):
@@ -142,15 +142,15 @@ def _to_line_starts(a: _Tokens, b: _Tokens, numbers: Words, others: Words, block
 
 
 def _blocks(a: Words, b: Words) -> list[Block]:
-    """Return equal blocks in the same order in both texts; no two touch in both."""
+    """Return equal blocks in the same order in both texts; no two of them touch in both texts."""
     gaps: list[tuple[int, int, int, int]] = [(0, len(a), 0, len(b))]
     blocks: list[Block] = []
     for ngram in NGRAMS:
         smaller: list[tuple[int, int, int, int]] = []
         for gap in gaps:
-            anchored = _anchored(a, b, gap, ngram)
+            anchored = _anchored_blocks(a, b, gap, ngram)
             blocks += anchored
-            smaller += _between(anchored, gap)
+            smaller += _gaps_between(anchored, gap)
         gaps = smaller
     budget = PAIRS
     for i, i_end, j, j_end in gaps:
@@ -159,17 +159,17 @@ def _blocks(a: Words, b: Words) -> list[Block]:
             budget -= pairs
             matcher = SequenceMatcher(None, a[i:i_end].tolist(), b[j:j_end].tolist(), autojunk=False)
             blocks += [(i + match.a, j + match.b, match.size) for match in matcher.get_matching_blocks() if match.size]
-    return list(_joined(sorted(blocks)))
+    return list(_merge_touching(sorted(blocks)))
 
 
-def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) -> list[Block]:
+def _anchored_blocks(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) -> list[Block]:
     """Return the equal blocks of a gap: its common start and end, and the anchors between, extended as far as possible."""
     i, i_end, j, j_end = gap
     blocks: list[Block] = []
-    if same := _common(a[i:i_end], b[j:j_end]):
+    if same := _common_prefix(a[i:i_end], b[j:j_end]):
         blocks.append((i, j, same))
         i, j = i + same, j + same
-    if tail := _common(a[i:i_end][::-1], b[j:j_end][::-1]):
+    if tail := _common_prefix(a[i:i_end][::-1], b[j:j_end][::-1]):
         i_end, j_end = i_end - tail, j_end - tail
         blocks.append((i_end, j_end, tail))
     first, second = i, j
@@ -177,17 +177,17 @@ def _anchored(a: Words, b: Words, gap: tuple[int, int, int, int], ngram: int) ->
         start, other = start + first, other + second
         if start < i or other < j:
             continue  # covered by the extended block before it
-        grown = _common(a[start:i_end], b[other:j_end])
-        back = _common(a[i:start][::-1], b[j:other][::-1])
-        blocks.append((start - back, other - back, grown + back))
-        i, j = start + grown, other + grown
+        forward = _common_prefix(a[start:i_end], b[other:j_end])
+        back = _common_prefix(a[i:start][::-1], b[j:other][::-1])
+        blocks.append((start - back, other - back, forward + back))
+        i, j = start + forward, other + forward
     return sorted(blocks)
 
 
 def _anchors(a: Words, b: Words, ngram: int) -> list[tuple[int, int]]:
-    """Return the places of n-grams that occur once in each text, as many as are in the same order in both."""
-    once_a, place_a = _once(_ngram_hashes(a, ngram))
-    once_b, place_b = _once(_ngram_hashes(b, ngram))
+    """Return the places of n-grams that occur once in each text: the longest sequence in the same order in both."""
+    once_a, place_a = _unique_hashes(_ngram_hashes(a, ngram))
+    once_b, place_b = _unique_hashes(_ngram_hashes(b, ngram))
     _, in_a, in_b = np.intersect1d(once_a, once_b, assume_unique=True, return_indices=True)
     first, second = place_a[in_a], place_b[in_b]
     order = np.argsort(first)
@@ -207,8 +207,8 @@ def _ngram_hashes(words: Words, ngram: int) -> NDArray[np.uint64]:
     return hashes
 
 
-def _once(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the hashes that occur once, and their places."""
+def _unique_hashes(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return the hashes that occur exactly once, and their places."""
     values, places, counts = np.unique(hashes, return_index=True, return_counts=True)
     return values[counts == 1], places[counts == 1]
 
@@ -234,8 +234,8 @@ def _longest_increasing(values: Sequence[int]) -> list[int]:
     return chosen[::-1]
 
 
-def _common(a: Words, b: Words) -> int:
-    """Count the equal words at the start; steps double, so the cost is proportional to the result."""
+def _common_prefix(a: Words, b: Words) -> int:
+    """Return the number of equal words at the start; steps double, so the cost is proportional to the result."""
     length, step, limit = 0, 16, min(len(a), len(b))
     while length < limit:
         end = min(limit, length + step)
@@ -246,8 +246,8 @@ def _common(a: Words, b: Words) -> int:
     return length
 
 
-def _between(blocks: Sequence[Block], gap: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the gaps between blocks that have words in both texts."""
+def _gaps_between(blocks: Sequence[Block], gap: tuple[int, int, int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the gaps between blocks, as far as they have words in both texts."""
     i, i_end, j, j_end = gap
     for start, other, words in [*blocks, (i_end, j_end, 0)]:
         if start > i and other > j:
@@ -262,7 +262,7 @@ def _equal_pairs(a: Words, b: Words) -> int:
     return int((counts_a[in_a] * counts_b[in_b]).sum())
 
 
-def _joined(blocks: Sequence[Block]) -> Iterator[Block]:
+def _merge_touching(blocks: Sequence[Block]) -> Iterator[Block]:
     """Merge blocks that touch in both texts."""
     current: Block | None = None
     for block in blocks:

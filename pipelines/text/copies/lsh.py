@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 _NODES = 64  # of Gauss-Legendre quadrature: accurate to 1e-15 at 512 permutations, to 1e-5 at 4,096
-_TIE = 1e-12  # errors that differ by less count as equal, so every machine chooses the same: fewest bands, then fewest rows
+_TIE = 1e-12  # errors that differ by less are equal, so that all machines choose alike: fewest bands, then fewest rows
 
 
 def meeting_probability(similarity: Any, bands: int, rows: int) -> Any:
@@ -24,9 +24,9 @@ def optimal_bands(
 ) -> tuple[int, int]:
     """Return the bands and rows with the least weighted error, as datasketch's MinHashLSH chooses them.
 
-    The error is the area under the curve of `meeting_probability` below the threshold (pairs that meet but should not), plus
-    the area above the curve beyond the threshold, each times its weight. Where several choices have the same error, as with
-    a weight of 0, datasketch's depends on rounding and may differ.
+    The error is the weighted sum of the area under the curve of `meeting_probability` below the threshold (pairs that meet
+    but should not) and the area above the curve beyond it (pairs that are missed). If several choices have the same error, as
+    with a weight of 0, datasketch's depends on rounding and may differ.
     """
     nodes, shares = np.polynomial.legendre.leggauss(_NODES)
     nodes, shares = (nodes + 1) / 2, shares / 2

@@ -1,4 +1,4 @@
-"""MinHash signatures, their bands and their similarity, in columns.
+"""MinHash signatures, their bands and their similarity, for columns of texts.
 
 Signatures are bit-identical to `datasketch.MinHash(num_perm=…, seed=…, scheme="affine32" | "affine64")` for the same shingle
 hashes: murmur finaliser, then a * h + b with wrap-around (a odd), then the minimum per permutation. datasketch is the
@@ -22,7 +22,7 @@ VERSION = 1
 Scheme = Literal["affine32", "affine64"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
 Signatures = NDArray[np.uint32] | NDArray[np.uint64]  # [documents, permutations]; the scheme decides the type
-_SHINGLES_AT_ONCE = 4  # keeps a minimum in a register while so many shingles are hashed
+_SHINGLES_AT_ONCE = 4  # hashed while a minimum stays in a register
 
 
 def parameters(permutations: int, seed: int, scheme: str) -> tuple[Any, Any]:
@@ -79,7 +79,7 @@ def _minima32(hashes: Any, offsets: Any, a: Any, b: Any, out: Any) -> None:
     for row in range(len(offsets) - 1):
         minima = out[row]
         for start in range(offsets[row], offsets[row + 1], _SHINGLES_AT_ONCE):
-            for j in range(_SHINGLES_AT_ONCE):  # a repeated shingle changes no minimum: the last one fills the group
+            for j in range(_SHINGLES_AT_ONCE):  # the last shingle fills up the group: repeats change no minimum
                 h = hashes[min(start + j, offsets[row + 1] - 1)]
                 h = np.uint32(h ^ (h >> np.uint32(16)))
                 h = np.uint32(h * np.uint32(0x85EBCA6B))

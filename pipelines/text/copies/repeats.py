@@ -1,8 +1,8 @@
-r"""Lines and paragraphs as hashes of their words, to find those that repeat.
+r"""Hash lines and paragraphs by their words, to find those that repeat.
 
 Words are compared as in `pipelines.text.copies.shingles` (without case, diacritics and punctuation, but with digits), so
-"Read more »" and "READ MORE" are the same line. A line ends at "\n"; a paragraph ends at a line of white space. Lines and
-paragraphs without a word are ignored.
+"Read more »" and "READ MORE" are the same line. A line ends at "\n", a paragraph at a blank line. Lines and paragraphs
+without words are ignored.
 
 `pipelines.text.copies.cuts` removes what repeats.
 """
@@ -28,11 +28,11 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class TextBlocks:
-    """The lines or the paragraphs of texts, except those without a word."""
+    """The lines or the paragraphs of texts, except those without words."""
 
-    hashes: Hashes  # [blocks], of the words of each
+    hashes: Hashes  # [blocks], of each block's words
     first: NDArray[np.int64]  # [blocks + 1], the first word of each block; it ends where the next one begins
-    offsets: NDArray[np.int64]  # [rows + 1], the blocks of each text
+    offsets: NDArray[np.int64]  # [rows + 1], the first block of each text
     half_words: NDArray[np.int64]  # [blocks], the length: a character of a script written without spaces is half a word
 
     def words(self) -> NDArray[np.int64]:
@@ -40,7 +40,7 @@ class TextBlocks:
         return np.diff(self.first)
 
     def at_least(self, words: int) -> NDArray[np.bool_]:
-        """Return which blocks have at least this length in words."""
+        """Return which blocks are at least this many words long."""
         return self.half_words >= 2 * words
 
     def rows(self) -> NDArray[np.int64]:
@@ -61,12 +61,12 @@ def lines(texts: pa.Array, words: Words) -> TextBlocks:
 
 
 def paragraphs(texts: pa.Array, words: Words) -> TextBlocks:
-    """Return the paragraphs of texts, which blank lines separate."""
+    """Return the paragraphs of texts, as `lines`; blank lines separate them."""
     return _blocks(texts, words, newlines=2)
 
 
 def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
-    """Return the sorted hashes of blocks of at least `min_words`; each occurs once per text that has it."""
+    """Return the sorted hashes of blocks of at least `min_words`, once for each text that has such a block."""
     long_enough = blocks.at_least(min_words)
     hashes, rows = blocks.hashes[long_enough], blocks.rows()[long_enough]
     order = np.lexsort((rows, hashes))
@@ -77,7 +77,7 @@ def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
 
 
 def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return each hash once, sorted, with the sum of its counts (by default, 1 per occurrence).
+    """Return the distinct hashes, sorted, each with the sum of its counts (by default, 1 per occurrence).
 
     >>> [column.tolist() for column in counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))]
     [[5, 7], [2, 4]]
@@ -90,13 +90,13 @@ def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Ha
     return hashes[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts[:0]
 
 
-def among(wanted: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
-    """Return which hashes are known; `known` are sorted arrays, perhaps memory-mapped, each greater than the one before.
+def among(hashes: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
+    """Return which hashes are known; `known` is an ascending sequence of ascending arrays, perhaps memory-mapped.
 
     >>> among(np.array([9, 2, 3, 9], np.uint64), [np.array([1, 2], np.uint64), np.array([9], np.uint64)]).tolist()
     [True, True, False, True]
     """
-    unique, inverse = np.unique(wanted, return_inverse=True)
+    unique, inverse = np.unique(hashes, return_inverse=True)
     is_known = np.zeros(len(unique), np.bool_)
     known = [part for part in known if len(part)]
     bounds = np.searchsorted(unique, np.array([part[0] for part in known[1:]], np.uint64))
@@ -106,14 +106,14 @@ def among(wanted: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
     return is_known[inverse]
 
 
-def words_of_blocks(blocks: TextBlocks, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return for each word whether it is in a chosen block."""
+def mark_words(blocks: TextBlocks, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return for each word whether its block is chosen."""
     return np.repeat(chosen, blocks.words())
 
 
 def _blocks(texts: pa.Array, words: Words, newlines: int) -> TextBlocks:
     data, offsets = buffers(texts)
-    begins = _begins(data, offsets, words.starts, words.ends, words.offsets, newlines)
+    begins = _block_starts(data, offsets, words.starts, words.ends, words.offsets, newlines)
     first = np.append(np.flatnonzero(begins), len(begins))
     halves = np.concatenate([np.zeros(1, np.int64), np.cumsum(2 - words.is_character.astype(np.int64))])
     return TextBlocks(_hashed(words.hashes, first), first, np.searchsorted(first[:-1], words.offsets), np.diff(halves[first]))
@@ -123,8 +123,8 @@ def _blocks(texts: pa.Array, words: Words, newlines: int) -> TextBlocks:
 
 
 @jit
-def _begins(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
-    """Flag the words that begin a block: a text's first word, or one after so many newlines with only blanks between."""
+def _block_starts(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, newlines: int) -> Any:
+    """Flag the words that begin a block: a text's first, and those after `newlines` line ends with only blanks between."""
     begins = np.zeros(len(starts), np.bool_)
     for row in range(len(offsets) - 1):
         for word in range(offsets[row], offsets[row + 1]):

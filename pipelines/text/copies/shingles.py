@@ -1,7 +1,7 @@
-"""Texts as sets of hashed word n-grams, in columns: the input of MinHash and of exact comparison.
+"""Sets of hashed word n-grams for columns of texts: the input of MinHash and of exact comparison.
 
 Two passes over the bytes, without making strings: the first normalises (pipelines/text/characters/comparison.py), the second
-hashes words and windows of n words. A text of fewer than n words is one shingle. A text without a word (all symbols) is
+hashes words and windows of n words. A text of fewer than n words is one shingle. A text without words (only symbols) is
 hashed as written.
 """
 
@@ -41,29 +41,29 @@ class Scan:
     def exact(self) -> pa.Array:
         """Return the blake2b-16 of each normalised text, as binary(16): equal for texts of the same words.
 
-        One Python call per text: a sixth of the time of a whole signature (measured), nearly all of it in BLAKE2b.
+        One Python call per text takes a sixth of the time of a whole signature (measured), nearly all of it in BLAKE2b.
         """
         data, ends = self.text.data, self.text_offsets.tolist()
         digests = [hashlib.blake2b(data[a:b], digest_size=16).digest() for a, b in itertools.pairwise(ends)]
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(digests), [None, pa.py_buffer(b"".join(digests))])
 
     def words(self) -> pa.Array:
-        """Return the words of each text in order as list<uint32>, the upper halves of their hashes; at least one per text.
+        """Return the words of each text in order, as list<uint32>: the upper halves of their hashes, at least one per text.
 
-        Of pairs of documents with a thousand distinct words, one in ten thousand has two words with equal halves. Shingles are
-        hashes of 64 bits throughout.
+        One in ten thousand pairs of documents with a thousand distinct words has two different words with equal halves.
+        Shingles keep all 64 bits.
         """
         hashes = np.empty((len(self.text) + 1) // 2 + 2 * len(self.text_offsets), np.uint32)
         offsets = np.zeros(len(self.text_offsets), np.int32)
-        _words(self.text, self.text_offsets, _room_for_words(self.text_offsets), hashes, offsets)
+        _write_words(self.text, self.text_offsets, _room_for_words(self.text_offsets), hashes, offsets)
         kind = pa.list_(pa.field("item", pa.uint32(), nullable=False))
         return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes[: offsets[-1]].copy()), type=kind)
 
 
 def scan(texts: pa.Array, ngram: int) -> Scan:
-    """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words, 64 bits each."""
+    """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words to 64 bits."""
     text, ends = normalised_bytes(texts)
-    # A word and the space after it take two bytes; a text without a word is one shingle. Unwritten memory costs nothing.
+    # A word and the space after it take two bytes; a text without words is one shingle. Unwritten memory costs nothing.
     shingles = np.empty((len(text) + 1) // 2 + 2 * len(ends), np.uint64)
     offsets = np.zeros(len(ends), np.int64)
     _windows(text, ends, ngram, _room_for_words(ends), shingles, offsets)
@@ -92,47 +92,47 @@ def _windows(text: Any, ends: Any, ngram: int, words: Any, shingles: Any, offset
     oldest = np.uint64(1)
     for _ in range(ngram):
         oldest *= WINDOW_BASE
-    found = 0
+    size = 0
     for row in range(len(ends) - 1):
-        count = _words_of(text[ends[row] : ends[row + 1]], words)
+        count = _hash_words(text[ends[row] : ends[row + 1]], words)
         rolling = np.uint64(0)
         for i in range(count):
             # A polynomial in the words' hashes, so that a window costs the same whatever its length.
             rolling = rolling * WINDOW_BASE + words[i]
             if i >= ngram:
                 rolling -= words[i - ngram] * oldest
-            shingles[found] = mix(rolling)
-            found += i >= ngram - 1
-        found += count < ngram  # the whole text is the one shingle, written last
-        offsets[row + 1] = found
+            shingles[size] = mix(rolling)
+            size += i >= ngram - 1
+        size += count < ngram  # a short text is one shingle: the last hash, that of all its words
+        offsets[row + 1] = size
 
 
 @jit
-def _words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
+def _write_words(text: Any, ends: Any, words: Any, hashes: Any, offsets: Any) -> None:
     """Write the upper half of every word's hash for each row of normalised text."""
-    found = 0
+    size = 0
     for row in range(len(ends) - 1):
-        count = _words_of(text[ends[row] : ends[row + 1]], words)
+        count = _hash_words(text[ends[row] : ends[row + 1]], words)
         for i in range(count):
-            hashes[found + i] = words[i] >> np.uint64(32)
-        found += count
-        offsets[row + 1] = found
+            hashes[size + i] = words[i] >> np.uint64(32)
+        size += count
+        offsets[row + 1] = size
 
 
 @jit
-def _words_of(text: Any, words: Any) -> int:
+def _hash_words(text: Any, words: Any) -> int:
     """Hash every word of a text; return their number, at least one. No branches: word ends are unpredictable."""
-    found, word, last = 0, FNV_START, SPACE
+    size, word, last = 0, FNV_START, SPACE
     for byte in text:
-        words[found] = word
-        found += (byte == SPACE) & (last != SPACE)  # only a text without a word has consecutive spaces
+        words[size] = word
+        size += (byte == SPACE) & (last != SPACE)  # only a text without a word has consecutive spaces
         word = FNV_START if byte == SPACE else (word ^ np.uint64(byte)) * FNV_PRIME
         last = byte
-    words[found] = word
-    found += (last != SPACE) | (found == 0)
-    for i in range(found):
+    words[size] = word
+    size += (last != SPACE) | (size == 0)
+    for i in range(size):
         words[i] = mix(words[i])
-    return found
+    return size
 
 
 @jit

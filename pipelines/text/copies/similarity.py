@@ -1,9 +1,9 @@
-"""Exact similarity of two texts: of their sets of word n-grams (Jaccard), and by edit distance in words.
+"""Exact similarity of two texts: Jaccard similarity of their word n-grams, and edit similarity in words.
 
 Texts are columns of word hashes (`shingles.Scan.words`); pairs are two such columns, compared row by row.
 
 Edit similarity is that of Lee et al. 2022 (arXiv 2107.06499, section 4.2 and appendix A): 1 - edit distance / length of the
-longer, in tokens; they treat a pair above 0.8 as duplicates.
+longer, in tokens; they call a pair above 0.8 duplicates.
 
     >>> texts = Sequences.of(pa.array([[1, 2, 3, 4], [1, 2, 3, 5]], pa.list_(pa.uint32())))
     >>> first, second = texts.take(np.array([0, 0])), texts.take(np.array([0, 1]))
@@ -42,13 +42,13 @@ class Sequences:
 
     @classmethod
     def joined(cls, parts: Sequence["Sequences"]) -> Self:
-        """Return the rows of all parts; the words of each row are copied."""
+        """Return the rows of all parts, copying the words of each row."""
         lengths = np.concatenate([np.empty(0, np.int64), *(part.lengths for part in parts)])
         starts = np.cumsum(lengths) - lengths
         words = np.empty(int(lengths.sum()), np.uint32)
         row = 0
         for part in parts:
-            _copy(part.words, part.starts, part.lengths, words, starts[row : row + len(part.starts)])
+            _copy_rows(part.words, part.starts, part.lengths, words, starts[row : row + len(part.starts)])
             row += len(part.starts)
         return cls(words, starts, lengths)
 
@@ -60,8 +60,8 @@ class Sequences:
 def jaccard(first: Sequences, second: Sequences, ngram: int) -> NDArray[np.float32]:
     """Return the Jaccard similarity of the sets of word n-grams, row by row.
 
-    A text of fewer than `ngram` words is one n-gram. N-grams are compared by 64-bit hashes of their word hashes. Consecutive
-    rows with the same first text read it once. Memory beyond the texts: 72 bytes per word of the longest.
+    A text of fewer than `ngram` words is one n-gram. N-grams are compared by 64-bit hashes of their word hashes. For
+    consecutive rows with the same first text, it is read once. Memory beyond the texts: 72 bytes per word of the longest.
     """
     out = np.empty(len(first.starts), np.float32)
     longest = int(np.concatenate([first.lengths, second.lengths]).max(initial=1))
@@ -76,7 +76,7 @@ def edit_similarity(first: Sequences, second: Sequences, threshold: float) -> ND
 
     Values of at least `threshold` are exact; smaller ones are upper bounds below the threshold, because the search stops when
     no path within the band of (1 - threshold) × length diagonals is good enough. Time grows with the length plus the square
-    of the distance (Ukkonen 1985, Myers 1986), memory with the band: 32 bytes per word in which a pair may differ.
+    of the distance (Ukkonen 1985, Myers 1986); memory is 32 bytes per word in which a pair may differ.
     """
     longest = np.maximum(first.lengths, second.lengths)
     most = _most_edits(longest, np.float32(threshold))
@@ -97,13 +97,13 @@ def _similarity(distances: NDArray[np.int64], longest: NDArray[np.int64]) -> NDA
 def _most_edits(longest: NDArray[np.int64], threshold: np.float32) -> NDArray[np.int64]:
     """Return the greatest distance whose similarity, rounded to float32, is not below the threshold."""
     most = np.floor((1 - np.float64(threshold)) * longest).astype(np.int64) + 1
-    for _ in range(2):  # rounding makes it wrong by one at most
+    for _ in range(2):  # rounding puts it off by one at most
         most -= _similarity(most, longest) < threshold
     return np.clip(most, 0, longest)
 
 
 @jit
-def _copy(words: Any, starts: Any, lengths: Any, out: Any, places: Any) -> None:
+def _copy_rows(words: Any, starts: Any, lengths: Any, out: Any, places: Any) -> None:
     for row in range(len(starts)):
         for i in range(lengths[row]):
             out[places[row] + i] = words[starts[row] + i]
@@ -114,7 +114,7 @@ def _jaccard(
     words: Any, starts: Any, ends: Any, others: Any, other_starts: Any, other_ends: Any,
     ngram: int, windows: Any, keys: Any, stamps: Any, out: Any,
 ) -> None:  # fmt: skip
-    """A set is a table with open addressing. Its slots carry increasing stamps, so no table is ever cleared."""
+    """Write the similarities. A set is a table with open addressing; slots have increasing stamps, so none is ever cleared."""
     sizes = np.empty(len(other_starts), np.int64)  # of the second sets
     stamp = 0
     for row in range(len(sizes)):
@@ -126,7 +126,7 @@ def _jaccard(
         stamp += 1
         if row == 0 or starts[row] != starts[row - 1] or ends[row] != ends[row - 1]:
             count = _windows(words[starts[row] : ends[row]], ngram, windows)
-            size, oldest, slots = _fill(windows[:count], keys, stamps, stamp), stamp, _slots(count)
+            size, oldest, slots = _fill(windows[:count], keys, stamps, stamp), stamp, _slots_for(count)
             stamp += 1
         count = _windows(others[other_starts[row] : other_ends[row]], ngram, windows)
         shared = _shared(windows[:count], keys, stamps, slots, oldest, stamp)
@@ -147,7 +147,7 @@ def _windows(words: Any, ngram: int, windows: Any) -> int:
 
 
 @jit
-def _slots(count: int) -> int:
+def _slots_for(count: int) -> int:
     slots = 1
     while slots < 2 * count:
         slots *= 2
@@ -156,8 +156,8 @@ def _slots(count: int) -> int:
 
 @jit
 def _fill(windows: Any, keys: Any, stamps: Any, stamp: int) -> int:
-    """Put the windows into the table; return the number of distinct ones."""
-    slots, different = _slots(len(windows)), 0
+    """Put the windows into the table; return the number of distinct windows."""
+    slots, different = _slots_for(len(windows)), 0
     for h in windows:
         slot = np.int64(h & np.uint64(slots - 1))
         while stamps[slot] == stamp and keys[slot] != h:
@@ -187,14 +187,14 @@ def _edit_distances(
 ) -> None:
     for row in range(len(starts)):
         a, b = words[starts[row] : ends[row]], others[other_starts[row] : other_ends[row]]
-        start = _equal_words(a, b)
-        end = _equal_words(a[start:][::-1], b[start:][::-1])
+        start = _common_prefix(a, b)
+        end = _common_prefix(a[start:][::-1], b[start:][::-1])
         out[row] = _edit_distance(a[start : len(a) - end], b[start : len(b) - end], most[row], reach)
 
 
 @jit
-def _equal_words(a: Any, b: Any) -> int:
-    """Count the equal words at the start of two texts."""
+def _common_prefix(a: Any, b: Any) -> int:
+    """Return the number of equal words at the start of two texts."""
     i, end = 0, min(len(a), len(b))
     while i < end and a[i] == b[i]:
         i += 1
@@ -205,7 +205,7 @@ def _equal_words(a: Any, b: Any) -> int:
 def _edit_distance(a: Any, b: Any, most: int, reach: Any) -> int:
     """Return the Levenshtein distance, or most + 1 if it is greater than `most`.
 
-    reach[e % 2, diagonal + most + 2] is the number of words of `a` that e edits can reach on a diagonal (words of `b` minus
+    reach[e % 2, diagonal + most + 2] is how many words of `a` can be passed with e edits on a diagonal (words of `b` minus
     words of `a`). Diagonals from which the last one cannot be reached are skipped.
     """
     last = len(b) - len(a)

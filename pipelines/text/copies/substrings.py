@@ -1,17 +1,17 @@
-"""Exact runs of words that occur twice, found by the hashes of all windows of N words.
+"""Exact runs of words that occur more than once, found by the hashes of all windows of N words.
 
-A run of N words or more occurs twice exactly if each of its windows of N words does. So windows of equal hashes form a
-bucket, in which the best-ranked place is kept and the others are repeats; a word is removed if it is in a repeated window.
-No text is lost: a removed word has the same words around it in a better place, and a chain of better places must end. Of a
-text that repeats itself with a period below N ("ha ha ha …"), one period is kept.
+A run of N words or more can repeat only if each of its windows of N words does. Windows of equal hashes form a bucket, in
+which the best-ranked place is kept and the others are repeats; a word is removed if it is in a repeated window. No text is
+lost: a removed word has the same words around it in a better place, and a chain of better places must end. Of a text that
+repeats itself with a period below N ("ha ha ha …"), one period is kept.
 
-A suffix array (Lee et al. 2022, arXiv 2107.06499) finds exactly the same words: seen on 3 MB of books with N = 50 and N = 10.
+A suffix array (Lee et al. 2022, arXiv 2107.06499) finds exactly the same words (checked on 3 MB of books with N = 50 and 10).
 pydivsufsort 0.0.20 (libdivsufsort, released in 2026-02; the best on the package index) sorted 88 MB in 13 s and found the
 common prefixes in 6 s, in one process, with 12 bytes per byte of text, 8 of them for the prefixes. From 2 GiB on, its numbers
 have 64 bits, so 1 TB of text would need a machine with 24 TB. Windows take 16 bytes per word on disk, about 3 per byte of
 English, and can be sorted in any number of ranges.
 
-A place is one number made of a document's rank and the index of a word in it, so places sort by rank.
+A place is a number made of a document's rank and the index of a word in it, so places sort by rank.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ from pipelines.text.kernels import jit
 
 VERSION = 1
 
-# The bits of a place that hold the word: a document has at most schema.MAX_CHARACTERS_PER_DOCUMENT = 2^20 characters, few of
-# which are several words.
+# The bits of a place that hold the word's index: a document has at most schema.MAX_CHARACTERS_PER_DOCUMENT = 2^20 characters,
+# and few characters are several words.
 WORD_BITS = 24
 
 Hashes = NDArray[np.uint64]
@@ -35,8 +35,8 @@ Places = NDArray[np.uint64]
 def windows(words: Hashes, offsets: NDArray[np.int64], length: int, ranks: NDArray[np.int64]) -> tuple[Hashes, Places]:
     """Return the hashes and places of all windows of `length` words.
 
-    `words` are hashes of the texts' words: text i has those from `offsets[i]` to `offsets[i + 1]` and the rank `ranks[i]`. A
-    text of rank -1 is left out.
+    `words` are the hashes of the texts' words: text i has words `offsets[i]` to `offsets[i + 1]` and rank `ranks[i]`. A text
+    of rank -1 is skipped.
 
     >>> _, places = windows(np.arange(5, dtype=np.uint64), np.array([0, 2, 5]), 2, np.array([7, 3]))
     >>> [(place >> WORD_BITS, place % 2**WORD_BITS) for place in places.tolist()]
@@ -63,14 +63,14 @@ def repeated(hashes: Hashes, places: Places) -> Places:
 
 
 def documents(places: Places) -> NDArray[np.int64]:
-    """Return the rank (or number) of each place's document."""
+    """Return the rank (or the number, after `renumber`) of each place's document."""
     return (places >> np.uint64(WORD_BITS)).astype(np.int64)
 
 
-def renamed(places: Places, names: NDArray[np.int64]) -> Places:
-    """Return the places with each document's rank r replaced by names[r]."""
-    named = names[documents(places)].astype(np.uint64)
-    return named << np.uint64(WORD_BITS) | places & np.uint64(2**WORD_BITS - 1)
+def renumber(places: Places, numbers: NDArray[np.int64]) -> Places:
+    """Return the places with each document's rank r replaced by numbers[r]."""
+    renumbered = numbers[documents(places)].astype(np.uint64)
+    return renumbered << np.uint64(WORD_BITS) | places & np.uint64(2**WORD_BITS - 1)
 
 
 def spans(places: Places, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -92,7 +92,7 @@ def spans(places: Places, length: int) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[np.int64], end: NDArray[np.int64]) -> Any:
-    """Return for each word whether it is in a run, bool[offsets[-1]]; run i is words first[i] to end[i] of text rows[i]."""
+    """Return bool[offsets[-1]]: whether each word is in a run; run i is words first[i] to end[i] of text rows[i]."""
     change = np.zeros(offsets[-1] + 1, np.int64)
     np.add.at(change, offsets[rows] + first, 1)
     np.add.at(change, offsets[rows] + end, -1)
@@ -101,7 +101,7 @@ def covered(offsets: NDArray[np.int64], rows: NDArray[np.int64], first: NDArray[
 
 @jit
 def _perhaps_shared(hashes: Any) -> Any:
-    """Flag hashes that occur twice, and a few others. Most windows occur once; sorting all would take ten times as long."""
+    """Flag the hashes that repeat, and a few others. Most windows occur once; sorting all would take ten times as long."""
     slots = 1
     while slots < 8 * len(hashes):
         slots *= 2
@@ -120,7 +120,7 @@ def _windows(words: Any, offsets: Any, length: int, ranks: Any, hashes: Any, pla
     oldest = np.uint64(1)
     for _ in range(length):
         oldest *= WINDOW_BASE
-    found = 0
+    size = 0
     for row in range(len(offsets) - 1):
         if ranks[row] < 0 or offsets[row + 1] - offsets[row] < length:
             continue
@@ -132,6 +132,6 @@ def _windows(words: Any, offsets: Any, length: int, ranks: Any, hashes: Any, pla
             if index > 0:
                 rolling -= words[i - length] * oldest
             if index >= 0:
-                hashes[found] = mix(rolling)
-                places[found] = place | np.uint64(index)
-                found += 1
+                hashes[size] = mix(rolling)
+                places[size] = place | np.uint64(index)
+                size += 1

@@ -1,10 +1,10 @@
-"""Aozora Bunko: Japanese books without the marks of their transcription.
+"""Strip the marks of transcription from Aozora Bunko's Japanese books.
 
-Removed are readings (《…》) and their starting mark (｜), the transcriber's notes (［＃…］), the explanation of the marks
-between two rules, and the colophon from 底本：. A character that the original encoding lacked is restored if its note
+Readings (《…》) and their starting mark (｜), the transcriber's notes (［＃…］), the explanation of the marks between two
+rules, and the colophon from 底本： on are removed. A character that the original encoding lacked is restored if its note
 gives the code point. Rules: https://www.aozora.gr.jp/annotation/. Other texts are returned unchanged.
 
-Limits: a character whose note only describes it becomes 〓, as printers do.
+Limits: a character whose note only describes it becomes 〓, as printers set it.
 """
 
 import re
@@ -44,16 +44,16 @@ def strip_aozora(text: str) -> str:
     colophons = [match for match in _COLOPHON.finditer(text) if text[: match.start()].endswith("\n")]
     if colophons:
         text = text[: colophons[0].start()]
-    text = _CHARACTER.sub(lambda match: _character(match[0]), text)
+    text = _CHARACTER.sub(lambda match: _described_character(match[0]), text)
     text = _SIDE_HEADING.sub("\n", _NOTE_LINE.sub("", text))
     text = _READING.sub("", _ANY_NOTE.sub("", text)).replace("｜", "")
-    text = _FOREIGN.sub(_accented, text)
+    text = _FOREIGN.sub(_accent_words, text)
     for mark, sign in _REPEATS:
         text = text.replace(mark, sign)
     return text.strip("\n")
 
 
-def _accented(bracket: re.Match[str]) -> str:
+def _accent_words(bracket: re.Match[str]) -> str:
     """Turn 〔me'daillon〕 into médaillon; a bracket without such accents is unchanged."""
 
     def composed(pair: re.Match[str]) -> str:
@@ -65,7 +65,7 @@ def _accented(bracket: re.Match[str]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _character(note: str) -> str:
+def _described_character(note: str) -> str:
     """Return the character that a note describes, by its Unicode or JIS X 0213 code."""
     if code_point := _CODE_POINT.search(note):
         value = int(code_point[1], 16)

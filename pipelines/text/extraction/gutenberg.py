@@ -1,4 +1,4 @@
-"""Project Gutenberg: books without their header, licence and credits.
+"""Strip header, licence and credits from Project Gutenberg's books.
 
 The marks have changed over the years: "*** START OF THIS PROJECT GUTENBERG EBOOK …", "***START OF THE PROJECT GUTENBERG
 ETEXT…", and before 2001 a "small print" at the top that ends in "*END*THE SMALL PRINT! … *END*". Other texts are
@@ -60,13 +60,13 @@ def strip_gutenberg(text: str) -> Book:
         return Book(text)  # a book that mentions Project Gutenberg
     begin = start or 0
     stop = end.start() if end and end.start() > begin else len(text)
-    stop = _before_spoken_end(text, begin, stop, marked=end is not None)
-    body = _without_credits(text[begin:stop].strip("\n \t"))
+    stop = _spoken_end(text, begin, stop, marked=end is not None)
+    body = _strip_credits(text[begin:stop].strip("\n \t"))
     return Book(body, _title(text[:begin]))
 
 
 def _start(text: str) -> int | None:
-    """Return the end of the header: that of the last of its marks."""
+    """Return the end of the header, that is, of the last of its marks; None if it has none."""
     head = text[:_MAX_HEADER]
     end = _END.search(head)
     head = head[: end.start()] if end else head
@@ -74,8 +74,8 @@ def _start(text: str) -> int | None:
     return max(mark.end() for mark in marks) if marks else None
 
 
-def _before_spoken_end(text: str, begin: int, stop: int, marked: bool) -> int:
-    """Return where "End of Project Gutenberg's …" begins: just before the end mark, or in its place."""
+def _spoken_end(text: str, begin: int, stop: int, marked: bool) -> int:
+    """Return the start of "End of Project Gutenberg's …" shortly before the end mark, or in its place; else `stop`."""
     for match in reversed(list(_SPOKEN_END.finditer(text, begin, stop))):
         if not marked or text.count("\n", match.start(), stop) <= _LAST_LINES:
             return match.start()
@@ -83,7 +83,7 @@ def _before_spoken_end(text: str, begin: int, stop: int, marked: bool) -> int:
     return stop
 
 
-def _without_credits(body: str) -> str:
+def _strip_credits(body: str) -> str:
     """Remove "Produced by …" and transcriber's notes from the start of the body."""
     while True:
         first = _BLANK_LINES.search(body)
@@ -98,7 +98,7 @@ def _without_credits(body: str) -> str:
 
 
 def _note_end(body: str) -> int:
-    """Return the end of a note: its bracket, else the first gap of two blank lines, else the end of its paragraph."""
+    """Return the end of a note: its closing bracket, else the first two blank lines, else the end of its paragraph."""
     head = body[:_MAX_NOTE]
     opening = head.lstrip(" \t")[:1]
     if opening in "[{(" and (close := head.find({"[": "]", "{": "}", "(": ")"}[opening])) >= 0:

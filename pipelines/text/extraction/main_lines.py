@@ -1,17 +1,16 @@
-r"""The main lines of a web page: menus above and footers below the running text are cut off.
+r"""The main lines of a web page, without the menus above and the footers below the running text.
 
 The menus, teasers and footers that an extractor leaves are runs of short lines without full stops, before and after the text.
-So each line gets points, and the run of lines with the most points is kept: the maximum
-subsequence of Pasternack and Roth (Extracting article text from the web with maximum subsequence segmentation, WWW 2009),
-over lines instead of tokens.
+So each line gets points, and the run of lines with the most points is kept: the maximum subsequence of Pasternack and Roth
+(Extracting article text from the web with maximum subsequence segmentation, WWW 2009), over lines instead of tokens.
 
 - A wide line (WIDE_LINE or more; a letter of a script without spaces counts twice) gets a point for each 100 of its width,
   at most two: 1.3 times that if it ends in a terminal mark, 0.3 times if not.
 - A short line costs 1.5 points, half of that if it ends in a terminal mark; after GAP short lines in a row, the next
   ones cost nothing: the text may continue after a long list or a code listing.
 - The text begins at the nearest line above the run that is part of the page's title.
-- An end with more than `prose_limit` of all positive points is kept; there, only what follows the last (precedes the first)
-  wide line with a terminal mark is cut.
+- If the lines on one side of the run hold more than `prose_limit` of all positive points, they are kept; only lines before
+  the first wide line, or after the last wide line with a terminal mark, are cut there.
 - A page without a wide line is unchanged. Lines in Thai or Lao, which have no terminal marks, count as if they had one.
 
 F1 on 749 hand-labelled pages (see pipelines.text.extraction.html) rose from .850 to .908 with a limit of 0.2 (English
@@ -43,8 +42,8 @@ _TITLE_WIDTH = 8  # a line of fewer letters and digits may be part of a title by
 def main_lines(texts: pa.Array, titles: pa.Array, prose_limit: float = 0.2) -> pa.Array:
     r"""Cut the lines above and below the running text of texts (normalised, without nulls).
 
-    `titles` may have nulls; `prose_limit` is the share (0 to 1) of the positive points that may be cut at one end. If nothing
-    is cut, the same array is returned.
+    `titles` may have nulls; `prose_limit` is the share (0 to 1) of the positive points that may be cut at either end. If
+    nothing is cut, the same array is returned.
 
     >>> page = "Home\nNews\nBridge opened\n" + "The bridge over the river was opened on Monday by the mayor of the town.\n" * 2
     >>> main_lines(pa.array([page + "Share\nAll rights reserved"]), pa.array(["Bridge opened - The Paper"])).to_pylist()[0][:40]
@@ -52,15 +51,15 @@ def main_lines(texts: pa.Array, titles: pa.Array, prose_limit: float = 0.2) -> p
     """
     data, offsets = buffers(texts)
     title_data, title_offsets = buffers(pc.fill_null(titles, ""))
-    spans = _spans(data, offsets, title_data, title_offsets, table(), _folded(), prose_limit)
+    spans = _spans(data, offsets, title_data, title_offsets, table(), _lower_case(), prose_limit)
     if (spans[:, 1] - spans[:, 0] == np.diff(offsets)).all():
         return texts
     return from_buffers(*_cut(data, spans))
 
 
 @functools.cache
-def _folded() -> NDArray[np.uint32]:
-    """Return the lower case of every code point whose lower case is one character."""
+def _lower_case() -> NDArray[np.uint32]:
+    """Return the lower case of every code point, or itself if its lower case is several characters."""
     lower = np.arange(CODE_POINTS, dtype=np.uint32)
     for code in range(CODE_POINTS):
         if not 0xD800 <= code < 0xE000 and len(changed := chr(code).lower()) == 1:
@@ -81,7 +80,7 @@ def _cut(data: Any, spans: Any) -> Any:
 
 @jit
 def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: Any, lower: Any, prose_limit: float) -> Any:
-    """Return the first byte that is kept of each text, and the byte after the last."""
+    """Return the first byte to keep of each text, and the byte after the last one."""
     rows, most, most_title = offsets.size - 1, 0, 0
     for row in range(rows):
         most = max(most, offsets[row + 1] - offsets[row])
@@ -95,10 +94,10 @@ def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: 
         first, after = _best(points, lines)
         if first == after:
             continue
-        first, after = _without_loss(points, lines, first, after, prose_limit)
-        letters = _letters(title_data, title_offsets[row], title_offsets[row + 1], table, lower, title)[0]
+        first, after = _extend_over_prose(points, lines, first, after, prose_limit)
+        letters = _read_letters(title_data, title_offsets[row], title_offsets[row + 1], table, lower, title)[0]
         for above in range(first - 1, -1, -1) if letters else range(0):
-            length, width = _letters(data, places[above, 0], places[above, 1], table, lower, line)
+            length, width = _read_letters(data, places[above, 0], places[above, 1], table, lower, line)
             if width >= _TITLE_WIDTH and _contains(title, letters, line, length):
                 first = above
                 break
@@ -111,7 +110,7 @@ def _spans(data: Any, offsets: Any, title_data: Any, title_offsets: Any, table: 
 
 @jit
 def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) -> int:
-    """Fill in where each line (that is not blank) begins and ends, and its points; return the number of lines."""
+    """Write the bounds and the points of each line that is not blank; return the number of lines."""
     lines, short = 0, 0
     width, gap, finished, begin, after = 0, 0, False, at, at
     while at <= end:
@@ -144,7 +143,7 @@ def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) 
 
 @jit
 def _best(points: Any, lines: int) -> tuple[int, int]:
-    """Return the run with the most points: its first line and the line after its last; (0, 0) if no line has any."""
+    """Return the run with the most points: its first line and the line after its last; (0, 0) if no line has points."""
     first, after, most = 0, 0, 0.0
     start, total = 0, 0.0
     for i in range(lines):
@@ -157,31 +156,31 @@ def _best(points: Any, lines: int) -> tuple[int, int]:
 
 
 @jit
-def _without_loss(points: Any, lines: int, first: int, after: int, prose_limit: float) -> tuple[int, int]:
-    """Extend the run at an end that is more than residue."""
+def _extend_over_prose(points: Any, lines: int, first: int, after: int, prose_limit: float) -> tuple[int, int]:
+    """Extend the run at each end beyond which more than `prose_limit` of the points would be lost."""
     above, below, total = 0.0, 0.0, 0.0
-    prose_first, prose_behind, wide_behind = -1, 0, 0
+    first_prose, after_prose, after_wide = -1, 0, 0
     for i in range(lines):
         if points[i] <= 0:
             continue
         total += points[i]
         above += points[i] if i < first else 0.0
         below += points[i] if i >= after else 0.0
-        if prose_first < 0:
-            prose_first = i
-        wide_behind = i + 1
+        if first_prose < 0:
+            first_prose = i
+        after_wide = i + 1
         if points[i] >= WIDE_LINE / 100 * _WIDE:  # more than any line without a terminal mark gets
-            prose_behind = i + 1
+            after_prose = i + 1
     if above > prose_limit * total:
-        first = min(first, prose_first)
+        first = min(first, first_prose)
     if below > prose_limit * total:
-        after = max(after, prose_behind or wide_behind)
+        after = max(after, after_prose or after_wide)
     return first, after
 
 
 @jit
-def _letters(data: Any, at: int, end: int, table: Any, lower: Any, out: Any) -> tuple[int, int]:
-    """Write letters and digits in lower case, as many as there is room for (more: 0); return their number and width."""
+def _read_letters(data: Any, at: int, end: int, table: Any, lower: Any, out: Any) -> tuple[int, int]:
+    """Write the letters and digits in lower case; return their number and width, (0, 0) if they do not fit."""
     length, width = 0, 0
     while at < end:
         code, size = decode(data, at)

@@ -1,11 +1,11 @@
-"""A fastText classifier of text quality: is a text like the curated sources, or like the crawl?
+"""A fastText classifier of text quality, which tells texts like the curated sources from texts like the crawl.
 
     train(features(texts), curated, "quality.bin", seed=1)
     score = load("quality.bin")
     score(texts)                 # 0 to 1 for each; 1: like the curated sources
 
-It is given only words in lower case, without digits, punctuation and line breaks, and only the beginning of a text, so that it
-learns neither layout nor length. DCLM filters by a fastText classifier too (arXiv 2406.11794).
+It sees only lower-case words, without digits, punctuation and line breaks, from the beginning of a text, so that it learns
+neither layout nor length. DCLM filters with a fastText classifier, too (arXiv 2406.11794).
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ _UNSPACED = r"([\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanma
 _CURATED, _CRAWL = "__label__curated", "__label__crawl"
 _TEXTS_PER_CALL = 4096  # fastText takes lists of Python strings
 
-# At most 2^17 pairs, and the words that occur once per 2,000 examples or more: about 10 MB on disk for any corpus.
+# At most 2^17 pairs, and words that occur at least once per 2,000 examples: about 10 MB on disk for any corpus.
 _PAIR_BUCKETS = 2**17
 _DIMENSIONS = 16
-# Low on purpose: with 1,000 examples, a rate of 0.5 or 25 epochs separate the classes better (area under the curve .99, not
-# .93), but by their subjects; the scores of other web pages then agree less with people's (.59, not .72).
+# Low on purpose: with 1,000 examples, a rate of 0.5 or 25 epochs separate the classes better (area under the curve .99 instead
+# of .93), but by subject; the scores of other web pages then agree less with people's (.59 instead of .72).
 _EPOCHS = 5
 _LEARNING_RATE = 0.2
 
@@ -40,7 +40,7 @@ Scorer = Callable[[pa.Array], pa.Array]
 
 
 def features(texts: pa.Array) -> pa.Array:
-    r"""Return what the classifier is given of each text: the words of its beginning.
+    r"""Return the classifier's input for each text: the words of its beginning.
 
     >>> features(pa.array(["The 3 Bears,\nand Goldilocks!", "東京は。", None])).to_pylist()
     ['the bears and goldilocks', '東 京 は', '']
@@ -55,7 +55,8 @@ def features(texts: pa.Array) -> pa.Array:
 def train(words: pa.Array, curated: NDArray[np.bool_], path: str | Path, *, seed: int) -> None:
     """Train on features of texts in the order of the rows (the caller mixes the classes) and write the model.
 
-    It uses one thread: with more, fastText writes another model every time. The same rows and seed give the same bytes.
+    Equal rows and seeds give equal bytes. Training uses one thread, because with more fastText writes a different model
+    every time.
     """
     labels = pc.if_else(pa.array(curated), _CURATED, _CRAWL)
     lines = pc.binary_join_element_wise(labels, words, " ")
@@ -81,7 +82,7 @@ def train(words: pa.Array, curated: NDArray[np.bool_], path: str | Path, *, seed
 
 
 def load(path: str | Path) -> Scorer:
-    """Return a model's scorer: from texts to float32 scores, 0 to 1 (null for a null, 0 for a text without a word)."""
+    """Return a model's scorer, from texts to float32 scores, 0 to 1 (null for a null, 0 for a text without words)."""
     model: Any = fasttext.load_model(str(path))
 
     def score(texts: pa.Array) -> pa.Array:
@@ -101,7 +102,7 @@ def _scores(model: Any, words: pa.Array) -> NDArray[np.float32]:
 
 
 def strongest_words(path: str | Path, count: int = 25) -> dict[str, list[str]]:
-    """Return the words with the most weight for either class: they show what the classifier has learned."""
+    """Return the words with the most weight for each class, which show what the classifier has learned."""
     model: Any = fasttext.load_model(str(path))
     words = [word for word in model.get_words() if word != "</s>"]
     labels = model.get_labels()

@@ -17,12 +17,12 @@ from pipelines.contract.errors import UserError
 
 LID_176_FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # fasttext.cc, 938,013 bytes
 _LABEL = "__label__"
-_UNSURE = 0.8  # below this, a long text is judged a second time
+_UNSURE = 0.8  # below this probability, a long text is judged a second time
 _LONG = 4  # times `prefix_characters`
 
 
 class LanguageModelError(UserError):
-    """The model file is missing or is not the expected one."""
+    """The model file is missing or not the expected one."""
 
 
 class LanguageModel:
@@ -31,27 +31,26 @@ class LanguageModel:
     def __init__(self, path: str | Path, sha256: str = LID_176_FTZ_SHA256) -> None:
         """Load and verify the file; each file is loaded once per process.
 
-        Raises:
-            LanguageModelError: with the path and the fix.
+        Raise LanguageModelError, with the path and the fix, if it cannot be read or has another checksum.
         """
         self._model = _load(str(path), sha256)
 
     def identify(self, texts: pa.Array, prefix_characters: int) -> tuple[pa.Array, pa.Array]:
         """Return the most probable language of each text (ISO 639, as in lid.176) and its probability (float32, 0 to 1).
 
-        A text without a word gets null and 0. The model judges the beginning; if it is unsure about that of a long text (a
-        table of contents in capitals, a list of names), also the middle. The answer with the higher probability wins.
+        A text without words gets null and 0. The model judges the beginning; if it is unsure about the beginning of a long text
+        (a table of contents in capitals, a list of names), it also judges the middle, and the higher probability wins.
         """
         names, scores = self._judged(beginning(texts, prefix_characters))
         long = pc.greater_equal(pc.utf8_length(texts), _LONG * prefix_characters)
-        again = pc.and_(pc.less(scores, _UNSURE), long)
-        if not pc.any(again).as_py():
+        is_unsure = pc.and_(pc.less(scores, _UNSURE), long)
+        if not pc.any(is_unsure).as_py():
             return names, scores
-        others, surer = self._judged(middle(texts.filter(again), prefix_characters))
-        second = pc.replace_with_mask(pa.nulls(len(texts), pa.float32()), again, surer)
-        better = pc.fill_null(pc.greater(second, scores), False)
-        replaced = pc.replace_with_mask(names, again, others)
-        return pc.if_else(better, replaced, names), pc.if_else(better, second, scores)
+        second_names, unsure_scores = self._judged(middle(texts.filter(is_unsure), prefix_characters))
+        second_scores = pc.replace_with_mask(pa.nulls(len(texts), pa.float32()), is_unsure, unsure_scores)
+        better = pc.fill_null(pc.greater(second_scores, scores), False)
+        replaced_names = pc.replace_with_mask(names, is_unsure, second_names)
+        return pc.if_else(better, replaced_names, names), pc.if_else(better, second_scores, scores)
 
     def _judged(self, lines: pa.Array) -> tuple[pa.Array, pa.Array]:
         labels, scores = self._model.f.multilinePredict([f"{line}\n" for line in lines.to_pylist()], 1, 0.0, "strict")
@@ -63,13 +62,13 @@ class LanguageModel:
 
 
 def beginning(texts: pa.Array, characters: int) -> pa.Array:
-    """Return the first characters of each text on one line: what the model judges."""
+    """Return the first characters of each text on one line, for the model."""
     return pc.replace_substring(pc.utf8_slice_codeunits(texts, 0, characters), "\n", " ")
 
 
 def middle(texts: pa.Array, characters: int) -> pa.Array:
-    """Return that many characters from the start of each text's second half, on one line."""
-    halves = [text[len(text) // 2 :][:characters] for text in texts.to_pylist()]  # of few texts
+    """Return so many characters from the start of each text's second half, on one line."""
+    halves = [text[len(text) // 2 :][:characters] for text in texts.to_pylist()]  # a loop: few texts need it
     return pc.replace_substring(pa.array(halves, pa.string()), "\n", " ")
 
 

@@ -2,15 +2,15 @@ r"""Gopher's measures of repetition (arXiv 2112.11446, A1.1): duplicate lines an
 
 Definitions, where the paper leaves them open:
 
-- A line or paragraph is a duplicate if the same one occurs before it; the first one is not. Runs of whitespace count as one
-  space. Blank lines are not lines; they separate paragraphs.
-- The top n-gram is the most frequent one (the longest of those); its share is occurrences times its characters. One that
-  occurs once has the share 0.
-- Duplicate n-grams are found from left to right: an n-gram that occurred before counts, and the search continues after it, so
-  that no character counts twice.
-- n-grams are of tokens as pipelines.text.characters.counts finds them; characters are those of the tokens, without whitespace.
-- Where most tokens are letters of a script without spaces, n is half as large again (2 to 10 become 3, 5, 6, 8, 9, 11, 12,
-  14, 15): a Chinese word has about one and a half characters, and five characters recur in any text that names an institution
+- A line or paragraph is a duplicate if the same one occurs before it. Runs of whitespace count as one space. Blank lines are
+  not lines; they separate paragraphs.
+- The top n-gram is the most frequent one (the longest, if several are); its share is occurrences times its characters. The
+  share of one that occurs once is 0.
+- Duplicate n-grams are counted from left to right: an n-gram that occurred before counts, and the search continues after it,
+  so no character counts twice.
+- n-grams consist of tokens as pipelines.text.characters.counts defines them; whitespace between tokens is not counted.
+- If most tokens are letters of a script without spaces, n is half as large again (2 to 10 become 3, 5, 6, 8, 9, 11, 12, 14,
+  15): a Chinese word has about one and a half characters, and five characters repeat in any text that names an institution
   twice.
 """
 
@@ -25,22 +25,22 @@ from pipelines.text.characters.code_points import buffers, decode
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
 from pipelines.text.kernels import jit
 
-TOP = tuple(range(2, 5))  # n of the n-grams whose most frequent one counts; the kernels repeat these numbers
-DUPLICATE = tuple(range(5, 11))
+TOP = tuple(range(2, 5))  # n of the top n-grams; the kernels repeat these numbers
+DUPLICATE = tuple(range(5, 11))  # n of the duplicate n-grams
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Shares of each text, 0 to 1."""
+    """The repeated share of each text, 0 to 1, by several measures."""
 
-    lines: NDArray[np.float64]  # [rows] duplicates among lines
-    line_characters: NDArray[np.float64]  # [rows] characters in them
-    paragraphs: NDArray[np.float64]  # [rows]
+    lines: NDArray[np.float64]  # [rows] of the lines, those that are duplicates
+    line_characters: NDArray[np.float64]  # [rows] of the characters, those in duplicate lines
+    paragraphs: NDArray[np.float64]  # [rows] the same for paragraphs
     paragraph_characters: NDArray[np.float64]  # [rows]
-    top: NDArray[np.float64]  # [rows, 3] characters in the top 2-, 3- and 4-gram
-    duplicate: NDArray[np.float64]  # [rows, 6] characters in duplicate 5- to 10-grams
+    top: NDArray[np.float64]  # [rows, 3] of the characters, those in the top 2-, 3- and 4-gram
+    duplicate: NDArray[np.float64]  # [rows, 6] of the characters, those in duplicate 5- to 10-grams
 
 
 def measure(texts: pa.Array) -> Repetition:
@@ -52,7 +52,7 @@ def measure(texts: pa.Array) -> Repetition:
 
 @jit
 def _mix(value: Any) -> Any:
-    """A bijection of 64 bits whose output looks random (the finaliser of MurmurHash3)."""
+    """Apply MurmurHash3's finaliser, a bijection of 64 bits whose output looks random."""
     value ^= value >> np.uint64(33)
     value *= np.uint64(0xFF51AFD7ED558CCD)
     value ^= value >> np.uint64(33)
@@ -60,11 +60,11 @@ def _mix(value: Any) -> Any:
     return value ^ (value >> np.uint64(33))
 
 
-# A hash table is a matrix uint64[2^bits, 4] of key, stamp, count and first place, so that a lookup touches one cache line. A
-# slot is empty unless it has the current stamp, so that nothing has to be cleared between documents.
+# A hash table is a matrix uint64[2^bits, 4] of key, stamp, count and first place, so a lookup touches one cache line. A slot is
+# empty unless it has the current stamp, so nothing has to be cleared between documents.
 @jit
 def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
-    """Return the slot of a key, or the one that it would get."""
+    """Return the slot of a key, or the empty slot where it belongs."""
     mask = (1 << bits) - 1
     slot: Any = np.int64((key * _BASE) >> np.uint64(64 - bits))  # int() would stay unsigned in numba
     while slots[slot, 1] == stamp and slots[slot, 0] != key:
@@ -73,7 +73,7 @@ def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
 
 
 @jit
-def _put(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
+def _put_key(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
     slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = key, stamp, 1, place
 
 
@@ -87,7 +87,7 @@ def _bits_for(items: int) -> int:
 
 @jit
 def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
-    """Return the share of items that are duplicates of an earlier one, and that of their characters."""
+    """Return the share of items that equal an earlier one, and their share of the characters."""
     if size == 0:
         return 0.0, 0.0
     bits = _bits_for(size)
@@ -99,16 +99,16 @@ def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) ->
             items += 1
             characters += lengths[i]
         else:
-            _put(slots, slot, stamp, hashes[i], i)
+            _put_key(slots, slot, stamp, hashes[i], i)
     return items / size, characters / total
 
 
 @jit
-def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """Return the share of characters in the most frequent n-gram; `prefix` and `ends` are sums before each token.
+def _top_ngram(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
+    """Return the share of characters in the most frequent n-gram; `prefix` and `ends` are running sums up to each token.
 
-    `repeated` marks where an (n-1)-gram begins that occurs twice or more. Only there can such an n-gram begin, so most places
-    need no lookup. It is narrowed to the n-grams that occur twice or more.
+    `repeated` marks the starts of (n-1)-grams that occur more than once. Only there can a repeated n-gram begin, so most places
+    need no lookup. On return, it marks the starts of repeated n-grams.
     """
     bits = _bits_for(size)
     power = _power(n)
@@ -122,7 +122,7 @@ def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, s
         key = _mix(prefix[i + n] - prefix[i] * power)
         slot = _slot(slots, stamp, key, bits)
         if slots[slot, 1] != stamp:
-            _put(slots, slot, stamp, key, i)
+            _put_key(slots, slot, stamp, key, i)
             continue
         slots[slot, 2] += np.uint64(1)
         repeated[i] = repeated[slots[slot, 3]] = True
@@ -134,7 +134,7 @@ def _top(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, s
 
 @jit
 def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """Return the share of characters in n-grams that occurred before; `repeated` as in `_top`, for a length below n."""
+    """Return the share of characters in n-grams that occurred before; `repeated` is that of `_top_ngram`, for a smaller n."""
     bits = _bits_for(size)
     power = _power(n)
     characters, i = 0, 0
@@ -148,13 +148,13 @@ def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, 
             characters += ends[i + n] - ends[i]
             i += n
         else:
-            _put(slots, slot, stamp, key, i)
+            _put_key(slots, slot, stamp, key, i)
             i += 1
     return characters / max(1, ends[size])
 
 
 @jit
-def _stretched(n: int, spaceless: bool) -> int:
+def _script_length(n: int, spaceless: bool) -> int:
     return (3 * n + 1) // 2 if spaceless else n
 
 
@@ -189,11 +189,11 @@ def _measure(data: Any, offsets: Any, table: Any) -> Any:
         repeated[:tokens] = True
         for n in range(2, 5):
             stamp += 1
-            out[row, n + 2] = _top(prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp)
+            out[row, n + 2] = _top_ngram(prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp)
         for n in range(5, 11):
             stamp += 1
             out[row, n + 2] = _duplicate_ngrams(
-                prefix, ends, tokens, _stretched(n, 2 * spaceless > tokens), repeated, slots, stamp
+                prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp
             )
     return out
 
@@ -211,9 +211,9 @@ def _split(
     paragraph: Any,
     paragraph_length: Any,
 ) -> tuple[int, int, int, int]:
-    """Write hashes and lengths of a text's tokens (as running sums), lines and paragraphs.
+    """Write the hashes and lengths of a text's tokens (as running sums), lines and paragraphs.
 
-    Return the numbers of tokens, of tokens in scripts without spaces, of lines and of paragraphs.
+    Return the numbers of tokens, tokens in scripts without spaces, lines and paragraphs.
     """
     tokens, spaceless_tokens, lines, paragraphs = 0, 0, 0, 0
     in_token, has_alnum, spaceless = False, False, False

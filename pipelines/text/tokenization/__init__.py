@@ -1,1 +1,1 @@
-"""Vocabularies: training them, reporting on them, encoding with them."""
+"""Train vocabularies, report on them, and encode with them."""

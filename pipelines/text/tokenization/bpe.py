@@ -1,10 +1,11 @@
 """Encode one word as SentencePiece's BPE does (bpe_model.cc).
 
-The neighbouring pair whose concatenation is the piece with the highest score is joined, the leftmost of equals, until no
-pair is a piece.
+Of the neighbouring pairs whose concatenation is a piece, the one whose piece has the highest score is joined (the leftmost of
+equals), until no pair is a piece.
 
-A symbol is the id of a piece, or for a character without a piece -1 - (its byte in the data). User-defined pieces are cut
-out first, the longest at each place, and are never joined: their symbols carry a bit that no pair has.
+A symbol is the id of a piece or, for a character without a piece, -1 minus the place of its first byte in the data.
+User-defined pieces are cut out first, the longest at each place, and are never joined: their symbols have a bit that no pair
+has.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 class Bpe(NamedTuple):
     """The tables of a model for the kernels."""
 
-    mark: int  # the symbol of "▁" before a word
+    mark: int  # the symbol of the "▁" before a word
     characters: NDArray[np.int32]  # by code point, the id of its piece, or -1
     pairs: NDArray[np.int64]  # hash table, two numbers per slot: left << 32 | right, and rank << 32 | joined
     shift: int  # right shift from a hash to a slot
@@ -62,7 +63,7 @@ def bpe(pieces: list[ModelPiece], fallback: NDArray[np.int32], unknown: int) -> 
 
 
 def _table(keys: NDArray[np.int64], values: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Return a hash table, at most half full, and the shift of its hashes."""
+    """Return a hash table, at most half full, and the right shift from a hash to a slot."""
     bits = max(4, (2 * len(keys)).bit_length())
     table = np.full(2 << bits, _NONE, np.int64)
     _fill(keys, values, table, 64 - bits)
@@ -79,17 +80,17 @@ def _fill(keys: Any, values: Any, pairs: Any, shift: int) -> None:  # pragma: no
 
 
 @jit_internal
-def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
-    """Return rank << 32 | joined of a pair, or _NONE."""
+def _joined_pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no cover (compiled)
+    """Return rank << 32 | joined for a pair, or _NONE."""
     if left < 0 or right < 0:
         return _NONE
     key = left << 32 | right
     slot = np.int64((np.uint64(key) * _MULTIPLIER) >> np.uint64(shift)) * 2
     while True:
-        found = table[slot]
-        if found == key:
+        slot_key = table[slot]
+        if slot_key == key:
             return table[slot + 1]
-        if found == _NONE:
+        if slot_key == _NONE:
             return _NONE
         slot = (slot + 2) & (len(table) - 1)
 
@@ -98,7 +99,7 @@ def _pair(table: Any, shift: int, left: Any, right: Any) -> Any:  # pragma: no c
 def bpe_word(  # pragma: no cover (compiled)
     model: Any, data: Any, begin: int, end: int, marked: bool, scratch: Any, ids: Any, o: int
 ) -> int:  # fmt: skip
-    """Write the ids of data[begin:end], after a "▁" if `marked`, from ids[o] on; return where they end.
+    """Write the ids of data[begin:end], after a "▁" if `marked`, from ids[o] on; return the end of the ids.
 
     `scratch` is int64 with four rows of at least end - begin + 1; its content does not matter.
     """
@@ -113,12 +114,8 @@ def bpe_word(  # pragma: no cover (compiled)
 @jit_internal
 def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols: Any) -> int:  # pragma: no cover (compiled)
     """Write the symbols of the characters; return their number."""
-    count, position, user, characters = (
-        0,
-        begin,
-        model.user,
-        model.characters,
-    )  # reading an attribute in the loop costs a reference count
+    count, position = 0, begin
+    user, characters = model.user, model.characters  # reading an attribute in the loop costs a reference count
     if marked:
         symbols[0], count = model.mark, 1
         if model.user_mark >= 0:
@@ -147,7 +144,7 @@ def _symbols(model: Any, data: Any, begin: int, end: int, marked: bool, symbols:
 
 @jit_internal
 def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any:  # pragma: no cover (compiled)
-    """Return the value of the trie's longest string from a node on, or -1, and where it ends."""
+    """Return the value and the end of the longest string from a node on that the data matches; the value is -1 if none does."""
     value, stop = cells[node * trie.WIDTH + trie.VALUE], position
     while position < end:
         child = cells[node * trie.WIDTH + trie.BASE] + data[position]
@@ -161,9 +158,9 @@ def _longest(cells: Any, node: int, data: Any, position: int, end: int) -> Any: 
 
 @jit_internal
 def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> int:  # pragma: no cover (compiled)
-    """Join in place, scanning all pairs each time; return the number of symbols left."""
+    """Join in place, scanning all pairs each time; return the number of remaining symbols."""
     for i in range(count - 1):
-        pairs[i] = _pair(table, shift, symbols[i], symbols[i + 1])
+        pairs[i] = _joined_pair(table, shift, symbols[i], symbols[i + 1])
     while True:
         best, at = np.int64(_NONE >> 32), -1
         for i in range(count - 1):
@@ -177,9 +174,9 @@ def _join_few(table: Any, shift: int, symbols: Any, pairs: Any, count: int) -> i
             symbols[i] = symbols[i + 1]
             pairs[i] = pairs[i + 1]
         if at > 0:
-            pairs[at - 1] = _pair(table, shift, symbols[at - 1], symbols[at])
+            pairs[at - 1] = _joined_pair(table, shift, symbols[at - 1], symbols[at])
         if at + 1 < count:
-            pairs[at] = _pair(table, shift, symbols[at], symbols[at + 1])
+            pairs[at] = _joined_pair(table, shift, symbols[at], symbols[at + 1])
 
 
 @jit_internal
@@ -191,7 +188,7 @@ def _join_many(  # pragma: no cover (compiled)
     heap = np.empty(3 * count, np.int64)
     for i in range(count):
         previous[i], following[i] = i - 1, i + 1
-        pairs[i] = _pair(table, shift, symbols[i], symbols[i + 1]) if i + 1 < count else _NONE
+        pairs[i] = _joined_pair(table, shift, symbols[i], symbols[i + 1]) if i + 1 < count else _NONE
         size = _push(heap, size, pairs[i], i)
     while size:
         size, entry = _pop(heap, size)
@@ -199,23 +196,23 @@ def _join_many(  # pragma: no cover (compiled)
         if pairs[at] >> 32 != entry >> 32:
             continue  # one of the two has been joined with another
         symbols[at] = pairs[at] & 0xFFFFFFFF
-        gone = following[at]
-        pairs[gone] = _NONE
-        following[at] = following[gone]
+        absorbed = following[at]
+        pairs[absorbed] = _NONE
+        following[at] = following[absorbed]
         pairs[at] = _NONE
         if following[at] < count:
             previous[following[at]] = at
-            pairs[at] = _pair(table, shift, symbols[at], symbols[following[at]])
+            pairs[at] = _joined_pair(table, shift, symbols[at], symbols[following[at]])
             size = _push(heap, size, pairs[at], at)
         before = previous[at]
         if before >= 0:
-            pairs[before] = _pair(table, shift, symbols[before], symbols[at])
+            pairs[before] = _joined_pair(table, shift, symbols[before], symbols[at])
             size = _push(heap, size, pairs[before], before)
-    left, i = 0, np.int64(0)
+    remaining, i = 0, np.int64(0)
     while i < count:
-        symbols[left] = symbols[i]
-        left, i = left + 1, following[i]
-    return left
+        symbols[remaining] = symbols[i]
+        remaining, i = remaining + 1, following[i]
+    return remaining
 
 
 @jit_internal
@@ -263,7 +260,7 @@ def _write(model: Any, data: Any, symbols: Any, count: int, ids: Any, o: int) ->
 
 @jit_internal
 def write_unknown(model: Any, data: Any, position: int, previous: int, ids: Any, o: int) -> int:  # pragma: no cover (compiled)
-    """Write the ids of an unknown character: those of its bytes, or one id for all unknown characters in a row."""
+    """Write the ids of an unknown character: its bytes' ids, or one id for a run of unknown characters."""
     fallback = model.fallback
     if fallback[0] < 0:
         if previous == model.unknown:

@@ -1,4 +1,4 @@
-"""Texts to ids with one id per character, as SentencePiece's char model does it (char_model.cc).
+"""Encode texts with one id per character, as SentencePiece's char model does (char_model.cc).
 
 A character without a piece is encoded as bytes; in a model without byte pieces, a run of them is one unknown piece.
 """
@@ -27,7 +27,7 @@ class Char(NamedTuple):
 def char(tokenizer: Tokenizer) -> Char | None:
     """Return the tables of a model, or None if the kernel does not support the model.
 
-    It supports models whose pieces are single characters, which do not change a text or put anything before it.
+    It supports models whose pieces are single characters and that neither change a text nor put anything before it.
     """
     if tokenizer.library != "sentencepiece" or tokenizer.kind != "char" or normalizer(tokenizer.model).charsmap:
         return None
@@ -70,9 +70,9 @@ def _encode(  # pragma: no cover (compiled)
             point = first if width == 1 else first & (0x7F >> width)
             for i in range(position + 1, position + width):
                 point = point << 6 | np.int64(data[i] & 0x3F)
-            found = characters[point]
-            if found != _NONE:
-                ids[o] = found
+            piece = characters[point]
+            if piece != _NONE:
+                ids[o] = piece
                 o += 1
             elif fallback[first] != _NONE:
                 for i in range(position, position + width):
@@ -81,6 +81,6 @@ def _encode(  # pragma: no cover (compiled)
             elif not in_unknown:
                 ids[o] = unknown
                 o += 1
-            in_unknown = found == _NONE
+            in_unknown = piece == _NONE
             position += width
         id_offsets[text + 1] = o

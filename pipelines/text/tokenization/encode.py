@@ -5,14 +5,14 @@ before a line and replaces every space by "▁", and no piece of our models has 
 crosses a space, and
 
     the ids of a line are the ids of its words in order, where words are separated by " " (no other character counts as a
-    space), and an empty word (between two spaces, or beside a space at an end of the line) is a lone "▁".
+    space), and an empty word (between two spaces, or beside a space at an end of the line) is a single "▁".
 
-A long word, such as a line of Chinese, is cut further, between any two characters that are adjacent in no piece.
+A long word, such as a line of Chinese, is cut further, between any two characters that are not adjacent in any piece.
 
 For BPE this is exact. For unigram it is exact except for words with two almost equally good segmentations; these are encoded
 again with the line's sum of scores so far (`unigram.py`). In a model of the kind char, every character is an id
-(`char.py`). A model that does not meet these conditions (another normaliser, a piece with a space inside, no "\n") encodes
-text by text.
+(`char.py`). If a model does not meet these conditions (another normaliser, a piece with a space inside, no "\n"), the
+tokenizer encodes text by text.
 """
 
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ from pipelines.text.tokenization.unigram import Unigram, unigram, unigram_word
 
 VERSION = 1
 
-# 64 bytes each: 64 MiB. Half as many halve the speed on text in sixty languages; a word dropped from the cache is encoded again.
+# 64 bytes each: 64 MiB. Half as many would halve the speed on text in sixty languages.
 _CACHE_WORDS = 2**20
-_ENTRY = 8  # numbers of 64 bits: three of a word's bytes, one of facts, four of ids
+_ENTRY = 8  # numbers of 64 bits: three for a word's bytes, one for facts, four for ids
 _WORD_BYTES, _WORD_IDS = 24, 8  # the most that a word in the cache may have
 _ALWAYS = 0xFFFF  # any number of tokens may precede the word
-_NEIGHBOUR_BITS = 19  # of hashes of two characters: 64 KiB
+_NEIGHBOUR_BITS = 19  # of the hash of two characters: 64 KiB of flags
 _NO_BYTE = -1
 
 
@@ -60,7 +60,7 @@ class Encoded:
 
 
 def as_lists(values: NDArray[Any], offsets: NDArray[np.int64], item: pa.DataType) -> pa.Array:
-    """Return values and N + 1 offsets as a list column of N rows whose items are not null."""
+    """Return values and N + 1 offsets as a list column of N rows with non-null items."""
     if len(offsets) and offsets[-1] >= 2**31:
         raise ValueError(f"{offsets[-1]:,} values do not fit one list column; use smaller batches")
     flat = pa.array(values.astype(item.to_pandas_dtype()), item)
@@ -80,7 +80,7 @@ class _Tables:
 
 
 class Encoder:
-    """Encodes batches of texts with one tokenizer and remembers the words of earlier batches."""
+    """An encoder of batches of texts with one tokenizer; it caches the words of earlier batches."""
 
     cache_bytes = 8 * _ENTRY * _CACHE_WORDS
 
@@ -99,10 +99,10 @@ class Encoder:
         if self._tables is None:
             return _text_by_text(self.tokenizer, texts)
         data, offsets = text_bytes(spaces_marked_as_spaces(texts))
-        longest = int(np.diff(offsets).max()) + 8  # with a "▁" and the place after the word
+        longest = int(np.diff(offsets).max()) + 8  # room for a "▁" and the place after the word
         if self._places.shape[1] < longest:  # only the pages that the longest word needs are ever touched
             self._sums, self._places = np.empty((2, longest)), np.empty((4, longest), np.int64)
-        # Each byte yields at most one id as part of a word, and a space or newline one more "▁".
+        # Each byte of a word yields at most one id; a space or newline may add a "▁".
         ids, id_offsets = np.empty(2 * (len(data) + len(texts)) + _WORD_IDS, np.int32), np.zeros(len(offsets), np.int64)
         t = self._tables
         _encode(
@@ -113,7 +113,7 @@ class Encoder:
 
 
 def words_are_independent(tokenizer: Tokenizer) -> bool:
-    """Return whether a text's ids are its words' ids: no normaliser, "▁" before a line, no piece across a space."""
+    """Return whether a text's ids are those of its words: no normaliser, "▁" before a line, no piece across a space."""
     return _tables(tokenizer) is not None
 
 
@@ -190,9 +190,8 @@ def _empty_cache() -> NDArray[np.uint64]:
 def _neighbours(pieces: list[ModelPiece]) -> NDArray[np.uint64]:
     """Return the bits of all pairs of adjacent characters in pieces."""
     texts = [piece.text.decode() for piece in pieces if piece.type not in (BYTE, CONTROL, UNKNOWN)]
-    points = np.frombuffer("\n".join(texts).encode("utf-32-le"), np.uint32).astype(
-        np.uint64
-    )  # no piece has a "\n" and another character
+    joined = "\n".join(texts)  # adds no pairs of two characters of pieces: no piece has a "\n" and another character
+    points = np.frombuffer(joined.encode("utf-32-le"), np.uint32).astype(np.uint64)
     bits = np.zeros(2**_NEIGHBOUR_BITS, np.bool_)
     _mark(points, bits)
     return np.packbits(bits, bitorder="little").view(np.uint64)
@@ -215,10 +214,10 @@ def _encode(  # pragma: no cover (compiled)
     data: Any, offsets: Any, bpe: Any, unigram: Any, neighbours: Any, newline: int, mark: int, merged: int,
     cache: Any, sums: Any, places: Any, ids: Any, id_offsets: Any,
 ) -> None:  # fmt: skip
-    """Write the ids of all texts and where they end.
+    """Write the ids of all texts and the end of each text's ids.
 
-    `line` holds the position of the line's first id, the position of the first id whose score is not yet in its sum, and the
-    number of unknown characters without a separate id. sums[0, 0] holds the sum itself, if it is needed.
+    `line` holds the position of the line's first id, the position of the first id whose score is not yet in the line's sum,
+    and the number of unknown characters without a separate id. sums[0, 0] holds the sum, if it is needed.
     """
     line, o = np.zeros(3, np.int64), offsets[0]
     for text in range(len(offsets) - 1):
@@ -232,11 +231,11 @@ def _encode(  # pragma: no cover (compiled)
                 o += 1
             start = begin
             while start < position:
-                stop = _cut(data, start, position, neighbours)
-                count, place = _known(data, start, stop, start == begin, cache, o - line[0] + line[2], ids, o)
+                stop = _first_cut(data, start, position, neighbours)
+                count, place = _from_cache(data, start, stop, start == begin, cache, o - line[0] + line[2], ids, o)
                 after = o + count
                 if count == 0:
-                    after = _word(
+                    after = _encode_word(
                         data, start, stop, start == begin, place, bpe, unigram, merged, cache, sums, places, line, ids, o
                     )
                 if merged >= 0 and start > begin and ids[o] == merged and ids[o - 1] == merged:
@@ -258,8 +257,8 @@ def _encode(  # pragma: no cover (compiled)
 
 
 @jit_internal
-def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
-    """Return the next eight bytes, the first one lowest, with zeros after the end of the data."""
+def _load_eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
+    """Return the next eight bytes, the first one lowest, padded with zeros at the end of the data."""
     if position + 8 <= len(data):
         return load64(data, position)
     value = np.uint64(0)
@@ -270,43 +269,44 @@ def _eight(data: Any, position: int) -> Any:  # pragma: no cover (compiled)
 
 @jit_internal
 def _word_end(data: Any, position: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Return the next space or newline, or the end; the lowest zero byte of `eight ^ spaces` is the first space."""
+    """Return the next space or newline, or the end; the lowest zero byte of `spaces` is the first space."""
     ones, tops = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
     while position < end:
-        eight = _eight(data, position)
+        eight = _load_eight(data, position)
         spaces, newlines = eight ^ (ones * np.uint64(0x20)), eight ^ (ones * np.uint64(0x0A))
-        found = (((spaces - ones) & ~spaces) | ((newlines - ones) & ~newlines)) & tops
-        if found:
-            return min(position + (lowest_bit(found) >> 3), end)
+        ends = (((spaces - ones) & ~spaces) | ((newlines - ones) & ~newlines)) & tops
+        if ends:
+            return min(position + (lowest_bit(ends) >> 3), end)
         position += 8
     return end
 
 
 @jit_internal
-def _bytes_of(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
-    """Return eight bytes from `begin` on, with zeros from `end` on."""
+def _load_up_to(data: Any, begin: int, end: int) -> Any:  # pragma: no cover (compiled)
+    """Return eight bytes from `begin` on, zero from `end` on."""
     if begin >= end:
         return np.uint64(0)
-    eight = _eight(data, begin)
+    eight = _load_eight(data, begin)
     if end - begin < 8:
         eight &= (np.uint64(1) << np.uint64(8 * (end - begin))) - np.uint64(1)
     return eight
 
 
 @jit_internal
-def _known(  # pragma: no cover (compiled)
+def _from_cache(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, cache: Any, before: int, ids: Any, o: int
 ) -> Any:  # fmt: skip
-    """Write the ids of a word, or of a part of one, if the cache has them and they are valid after `before` tokens of its line.
+    """Write the ids of a word or a part of one, if the cache has them and they are valid after `before` tokens of its line.
 
-    Return the number of ids, or 0 with the place at which the cache is to store the word (-1: nowhere). Two words share a
-    place, the newer one first. The facts of an entry: the word's size in bytes and whether it has a "▁" (6 bits), its number
-    of ids (4 bits from bit 8 on), and the number of tokens that may precede it (16 bits from bit 16 on; _ALWAYS: any).
+    Return the number of ids and the place in the cache; if the number is 0, the word is to be stored there (-1: nowhere). Two
+    words share a place, the newer one first. An entry's facts are the word's size in bytes and whether it has a "▁" (6 bits),
+    its number of ids (4 bits from bit 8 on), and the number of tokens that may precede it (16 bits from bit 16 on; _ALWAYS:
+    any).
     """
     if end - begin > _WORD_BYTES:
         return 0, -1
     first, second, third, tag = _key(data, begin, end, marked)
-    place = _place(first, second, third, tag, len(cache))
+    place = _cache_place(first, second, third, tag, len(cache))
     for way in range(2):
         entry = place + way * _ENTRY
         facts = cache[entry + 3]
@@ -326,49 +326,48 @@ def _known(  # pragma: no cover (compiled)
 
 @jit_internal
 def _key(data: Any, begin: int, end: int, marked: bool) -> Any:  # pragma: no cover (compiled)
-    """Return a word of at most _WORD_BYTES as numbers; the last one distinguishes sizes, and words from parts of words."""
+    """Return a word of at most _WORD_BYTES as numbers; the last one holds its size and whether a "▁" precedes it."""
     tag = np.uint64((end - begin) | (0x20 if marked else 0))
-    return _bytes_of(data, begin, end), _bytes_of(data, begin + 8, end), _bytes_of(data, begin + 16, end), tag
+    return _load_up_to(data, begin, end), _load_up_to(data, begin + 8, end), _load_up_to(data, begin + 16, end), tag
 
 
 @jit_internal
-def _place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # pragma: no cover (compiled)
-    """Return where a word's set of two entries begins."""
+def _cache_place(first: Any, second: Any, third: Any, tag: Any, size: int) -> Any:  # pragma: no cover (compiled)
+    """Return the start of a word's set of two entries."""
     mixed = (first * np.uint64(0x9E3779B97F4A7C15)) ^ ((second + tag) * np.uint64(0xC2B2AE3D27D4EB4F))
     mixed = (mixed ^ (third * np.uint64(0x165667B19E3779F9)) ^ (mixed >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     return (np.int64(mixed >> np.uint64(32)) & (size // (2 * _ENTRY) - 1)) * 2 * _ENTRY
 
 
 @jit_internal
-def _word(  # pragma: no cover (compiled)
+def _encode_word(  # pragma: no cover (compiled)
     data: Any, begin: int, end: int, marked: bool, place: int, bpe: Any, unigram: Any, merged: int,
     cache: Any, sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> int:  # fmt: skip
     """Write the ids of a word that is not in the cache, and store them there unless `place` is -1."""
-    stop, safe = _fresh(data, begin, end, marked, place >= 0, bpe, unigram, merged, sums, places, line, ids, o)
+    stop, safe = _segment(data, begin, end, marked, place >= 0, bpe, unigram, merged, sums, places, line, ids, o)
     if place >= 0 and safe >= 0 and stop - o <= _WORD_IDS:
         first, second, third, tag = _key(data, begin, end, marked)
         for i in range(_ENTRY):
             cache[place + _ENTRY + i] = cache[place + i]
         cache[place], cache[place + 1], cache[place + 2] = first, second, third
         cache[place + 3] = tag | np.uint64(stop - o) << np.uint64(8) | np.uint64(safe) << np.uint64(16)
-        for i in range(_WORD_IDS // 2):  # what follows the last id is never read
-            cache[place + 4 + i] = np.uint64(ids[o + 2 * i]) & np.uint64(0xFFFFFFFF) | np.uint64(ids[o + 2 * i + 1]) << np.uint64(
-                32
-            )
+        for i in range(_WORD_IDS // 2):  # numbers after the last id are never read
+            low, high = np.uint64(ids[o + 2 * i]) & np.uint64(0xFFFFFFFF), np.uint64(ids[o + 2 * i + 1])
+            cache[place + 4 + i] = low | high << np.uint64(32)
     return stop
 
 
 @jit_internal
-def _fresh(  # pragma: no cover (compiled)
-    data: Any, begin: int, end: int, marked: bool, learns: bool, bpe: Any, unigram: Any, merged: int,
+def _segment(  # pragma: no cover (compiled)
+    data: Any, begin: int, end: int, marked: bool, is_cached: bool, bpe: Any, unigram: Any, merged: int,
     sums: Any, places: Any, line: Any, ids: Any, o: int,
 ) -> Any:  # fmt: skip
-    """Write the ids of a word; return where they end and how many tokens may precede it in a line (-1: do not cache).
+    """Write the ids of a word; return their end and how many tokens may precede it in a line (-1: do not cache).
 
-    A word that is not to be cached is segmented in its line's context at once.
+    A word that will not be cached is segmented in its line's context straight away.
     """
-    stop, safe, total, in_context = o, o - o, sums[0, 0], 0 if learns else 1
+    stop, safe, total, in_context = o, o - o, sums[0, 0], 0 if is_cached else 1
     if bpe is not None:  # numba drops this branch if the argument is None
         stop, safe = bpe_word(bpe, data, begin, end, marked, places, ids, o), _ALWAYS
     if unigram is not None:
@@ -392,8 +391,8 @@ def _fresh(  # pragma: no cover (compiled)
 
 
 @jit_internal
-def _cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
-    """Return the first place to cut a long word: between two characters that are adjacent in no piece."""
+def _first_cut(data: Any, begin: int, end: int, neighbours: Any) -> int:  # pragma: no cover (compiled)
+    """Return the first place to cut a long word, between two characters that are not adjacent in any piece; else its end."""
     position, before = begin, np.int64(-1)
     while end - begin > _WORD_BYTES and position < end:
         lead = np.int64(data[position])

@@ -22,24 +22,24 @@ _SUMS = ("words", "bytes", "tokens", "spelled")
 
 
 def report(tokenizer: Tokenizer, documents: pa.Table) -> dict[str, Any]:
-    """Return figures of a vocabulary's fit to documents (columns `source`, `language`, `text`).
+    """Return how well a vocabulary fits documents (columns `source`, `language`, `text`).
 
     By language and by source: `tokens_per_word` (fertility; words are separated by white space, so the figure means little
     in scripts without spaces), `bytes_per_token`, and `coverage`, the share of tokens that are neither bytes nor the unknown
-    piece. By language also `character_coverage`, the share of characters other than white space that have a piece when
-    encoded alone, and the most frequent characters without one. For the vocabulary: the number of pieces by kind, pieces
-    that these documents do not use, the longest pieces, and the pieces of a document's beginning by language.
+    piece. By language only: `character_coverage`, the share of characters other than white space that have a piece when
+    encoded alone, and the most frequent characters without one. For the vocabulary: the number of pieces by kind, the pieces
+    that these documents do not use, the longest pieces, and for each language a document's beginning in pieces.
     """
     names, kinds = tokenizer.piece_names(), np.array(tokenizer.piece_kinds())
     spelled = (kinds == "byte") | (kinds == "special")
     languages = pc.fill_null(documents["language"], "und")
     documents = documents.set_column(documents.column_names.index("language"), "language", languages).combine_chunks()
-    counts, met = _counts(tokenizer, spelled, documents)
+    counts, uses = _counts(tokenizer, spelled, documents)
     by_language = _fit(counts, "language")
     for language, covered in _characters(tokenizer, spelled, documents):
         by_language[language].update(covered)
     lengths = np.array([len(name) for name in names]) * (kinds == "text")
-    unused = np.flatnonzero((kinds == "text") & (met == 0))
+    unused = np.flatnonzero((kinds == "text") & (uses == 0))
     return {
         "by_language": by_language,
         "by_source": _fit(counts, "source"),
@@ -51,24 +51,24 @@ def report(tokenizer: Tokenizer, documents: pa.Table) -> dict[str, Any]:
 
 
 def _counts(tokenizer: Tokenizer, spelled: NDArray[np.bool_], documents: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Count by document: words, bytes, tokens, and tokens that are bytes or unknown; count the uses of each piece."""
+    """Return each document's words, bytes, tokens, and tokens that are bytes or unknown; and the uses of each piece."""
     encoder = Encoder(tokenizer)
-    met = np.zeros(tokenizer.size, np.int64)
+    uses = np.zeros(tokenizer.size, np.int64)
     columns: dict[str, list[pa.Array]] = {name: [] for name in _SUMS}
     for text in _chunks(documents["text"]):
         encoded = encoder(text)
-        met += np.bincount(encoded.ids, minlength=tokenizer.size)
+        uses += np.bincount(encoded.ids, minlength=tokenizer.size)
         marks = np.concatenate([[0], np.cumsum(spelled[encoded.ids])])[encoded.offsets]
         columns["words"].append(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text))).cast(pa.int64()))
         columns["bytes"].append(pc.binary_length(text).cast(pa.int64()))
         columns["tokens"].append(pa.array(np.diff(encoded.offsets), pa.int64()))
         columns["spelled"].append(pa.array(np.diff(marks), pa.int64()))
     counted = {name: pa.chunked_array(arrays, pa.int64()) for name, arrays in columns.items()}
-    return pa.table({"source": documents["source"], "language": documents["language"], **counted}), met
+    return pa.table({"source": documents["source"], "language": documents["language"], **counted}), uses
 
 
 def _chunks(texts: pa.ChunkedArray) -> Iterator[pa.Array]:
-    """Yield the texts in string arrays of about _BYTES_AT_ONCE."""
+    """Yield the texts in string arrays of about _BYTES_AT_ONCE bytes."""
     held = np.cumsum(pc.binary_length(texts).to_numpy().astype(np.int64))
     start = 0
     while start < len(held):
@@ -94,7 +94,7 @@ def _fit(counts: pa.Table, key: str) -> dict[str, dict[str, Any]]:
 def _characters(
     tokenizer: Tokenizer, spelled: NDArray[np.bool_], documents: pa.Table
 ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
-    """Yield by language the share of characters that have a piece, and the most frequent ones without."""
+    """Yield for each language the share of characters that have a piece, and the most frequent ones without."""
     has_piece: dict[int, bool] = {}  # by code point
     for language in sorted(documents["language"].unique().to_pylist()):
         counts = np.zeros(_CODE_POINTS, np.int64)
@@ -111,7 +111,7 @@ def _characters(
 
 
 def _segmentations(tokenizer: Tokenizer, names: Sequence[str], documents: pa.Table) -> dict[str, str]:
-    """Return by language the pieces at the beginning of one document, separated by spaces."""
+    """Return for each language the pieces at the beginning of one document, separated by spaces."""
     shown: dict[str, str] = {}
     for row, language in enumerate(documents["language"].to_pylist()):
         if language not in shown:

@@ -1,10 +1,10 @@
-r"""A program that trains one SentencePiece model: options as JSON in its argument, lines on stdin, the model on stdout.
+r"""Train one SentencePiece model: a program that takes options (JSON) as its argument and lines on stdin; the model is on stdout.
 
     printf 'to be\nor not\n' | python -P train_sentencepiece.py '{"vocab_size": 300, "model_type": "bpe"}' > tokenizer.model
 
-`vocabulary.train` starts it. A separate process has three advantages: the trainer's whole log can be read (it goes to file
-descriptor 2, past Python), its memory is freed when it ends, and a machine that runs out of memory kills the trainer and
-not the build. It imports SentencePiece only. The log of a failed run ends with FAILED and the reason.
+`vocabulary.train` starts it. A separate process has three advantages: the trainer's whole log can be read (it writes to file
+descriptor 2, past Python), its memory is freed when it ends, and a machine that runs out of memory kills the trainer, not
+the build. It imports only SentencePiece. The log of a failed run ends with FAILED and the reason.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ def train(options: Mapping[str, Any], lines: BinaryIO, model: BinaryIO) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Return 0, or 1 after printing the trainer's error."""
-    if sys.platform == "linux":  # no trainer outlives a build that is killed
+    if sys.platform == "linux":  # a killed build takes its trainer with it
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     try:
         train(json.loads(arguments[0]), sys.stdin.buffer, sys.stdout.buffer)

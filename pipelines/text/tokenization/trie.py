@@ -1,6 +1,6 @@
-"""A trie of byte strings as a double array: the child of node n by byte b is cell base[n] + b, if that cell's parent is n.
+"""A trie of byte strings as a double array: the child of node n for byte b is cell base[n] + b, if that cell's parent is n.
 
-A step costs one addition and one load. Nodes are cells; the root is cell 0.
+A step takes one addition and one load. Nodes are cells; the root is cell 0.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from pipelines.text.kernels import jit
 
 BASE, PARENT, VALUE, WIDTH = 0, 1, 2, 4  # the columns of a cell; cells of 16 bytes do not straddle cache lines
 _TRIES = 100
-_FREE = -2  # of parents; the root has -1
+_FREE = -2  # the parent of a free cell; the root's is -1
 
 
 def build(strings: Sequence[bytes], values: Sequence[int]) -> NDArray[np.int32]:
-    """Return the cells of a trie as one array, WIDTH numbers per cell; a node that ends no string has the value -1.
+    """Return the cells of a trie as one array, WIDTH numbers per cell; a node where no string ends has the value -1.
 
     The strings must be distinct and not empty, the values 0 or more.
     """
     order = sorted(range(len(strings)), key=strings.__getitem__)
     text = np.frombuffer(b"".join(strings[i] for i in order), np.uint8)
     starts = np.cumsum([0, *(len(strings[i]) for i in order)], dtype=np.int64)
-    return _placed(text, starts, np.array([values[i] for i in order], np.int32))
+    return _place_nodes(text, starts, np.array([values[i] for i in order], np.int32))
 
 
 def node_of(cells: NDArray[np.int32], string: bytes) -> int:
-    """Return the node that a string leads to, or -1."""
+    """Return the node that a string leads to, or -1 if there is none."""
     node = 0
     for byte in string:
         child = int(cells[node * WIDTH + BASE]) + byte
@@ -39,18 +39,18 @@ def node_of(cells: NDArray[np.int32], string: bytes) -> int:
 
 
 @jit
-def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (compiled)
+def _place_nodes(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (compiled)
     """Place the children of each node, by depth, at the first base where all their cells are free."""
-    cells = _grown(np.empty(0, np.int32), 4 * len(text) // 3 + 1024)
+    cells = _extended(np.empty(0, np.int32), 4 * len(text) // 3 + 1024)
     cells[PARENT] = -1
     queue = np.empty((len(text) + 1, 4), np.int64)  # node, first string, last string + 1, depth
     queue[0, 0], queue[0, 1], queue[0, 2], queue[0, 3] = 0, 0, len(starts) - 1, 0
-    # The first cells stay unused: a base is 1 or more and few strings have low bytes, so every search would start there.
+    # The first cells stay unused: bases are positive and few strings have low bytes, so every search would begin there.
     count, free, crowded, children = 1, 257, 257, np.empty(257, np.int64)
-    for done in range(len(text) + 1):
-        if done == count:
+    for next_node in range(len(text) + 1):
+        if next_node == count:
             break
-        node, first, last, depth = queue[done, 0], queue[done, 1], queue[done, 2], queue[done, 3]
+        node, first, last, depth = queue[next_node, 0], queue[next_node, 1], queue[next_node, 2], queue[next_node, 3]
         if first < last and starts[first] + depth == starts[first + 1]:  # the shortest comes first
             cells[node * WIDTH + VALUE] = values[first]
             first += 1
@@ -60,13 +60,13 @@ def _placed(text: Any, starts: Any, values: Any) -> Any:  # pragma: no cover (co
         while cells[free * WIDTH + PARENT] != _FREE:
             free += 1
         if (free + 512) * WIDTH > len(cells):
-            cells = _grown(cells, 2 * len(cells) // WIDTH)
-        # Nodes with several children skip a region where many tries failed; its free cells are left for single children.
+            cells = _extended(cells, 2 * len(cells) // WIDTH)
+        # Nodes with several children skip a region where many tries failed; its free cells are for single children.
         base, tries = (free if width == 1 else max(free, crowded)) - children[0], 0
         while not _fits(cells, base, children, width):
             base, tries = base + 1, tries + 1
             if (base + 512) * WIDTH > len(cells):
-                cells = _grown(cells, 2 * len(cells) // WIDTH)
+                cells = _extended(cells, 2 * len(cells) // WIDTH)
         if tries > _TRIES:
             crowded = base
         cells[node * WIDTH + BASE] = base
@@ -103,8 +103,8 @@ def _fits(cells: Any, base: int, children: Any, width: int) -> bool:  # pragma: 
 
 
 @jit
-def _grown(cells: Any, size: int) -> Any:  # pragma: no cover (compiled)
-    """Return the cells, extended with free ones to `size`."""
+def _extended(cells: Any, size: int) -> Any:  # pragma: no cover (compiled)
+    """Return the cells, extended to `size` with free ones."""
     larger = np.empty(size * WIDTH, np.int32)
     for i in range(size):
         larger[i * WIDTH + BASE], larger[i * WIDTH + PARENT], larger[i * WIDTH + VALUE] = 0, _FREE, -1

@@ -4,8 +4,8 @@ A search from left to right (Viterbi) finds the segmentation with the highest su
 the word up to a place.
 
 SentencePiece adds scores in float32 along a whole line, so the text before a word may decide between segmentations that are
-(almost) equally good ("...." as "..." "." or "." "..."). All paths meet where a word begins, so the text before it matters by
-one number only, the sum so far. A word is therefore segmented in one of two ways:
+(almost) equally good ("...." as "..." "." or "." "..."). All paths meet at the start of a word, so the text before it has only
+one effect, the sum so far. A word is therefore segmented in one of two ways:
 
     in context: from the line's sum so far, in float32, rounded exactly as in SentencePiece;
     alone: from 0, without rounding, together with the largest sum up to which rounding cannot change the result.
@@ -15,7 +15,7 @@ lead of the best path over the second best at its places. A path of n pieces is 
 the sum.
 
 SentencePiece 0.2.3 keeps sums small: if the best sum at a place is below -100,000, it is subtracted there and at all later
-places (found by experiment, on lines of up to 180,000 tokens). Older versions do not.
+places (seen in experiments with lines of up to 180,000 tokens). Older versions do not.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from pipelines.text.tokenization import trie
 from pipelines.text.tokenization.bpe import write_unknown
 
 _UNKNOWN_PENALTY = np.float32(10.0)  # below the lowest score of a piece (kUnkPenalty)
-_USER_DEFINED = 0.1  # a user-defined piece of n bytes has the score .1 n - .1 (found by experiment, version 0.2.3)
+_USER_DEFINED = 0.1  # a user-defined piece of n bytes has the score .1 n - .1 (by experiment, version 0.2.3)
 _MARK_BYTES = 3
 _LEAST_SUM = -100_000.0  # see above
 _ROUNDING = 2.0**-23  # twice 2^-24: one path may be rounded down and the other up
@@ -71,8 +71,8 @@ def unigram_word(  # pragma: no cover (compiled)
     """Write the ids of data[begin:end], after a "▁" if `marked`, from ids[o] on.
 
     `sums` is float64 with two rows of at least end - begin + 4, `places` is int64 with three; sums[0, 0] is the line's sum
-    so far (0 for a word alone). Return where the ids end, the sum after the word, the number of tokens that may precede it
-    in its line without changing the result (0: it must be segmented in context), and the number of unknown characters.
+    so far (0 for a word alone). Return the end of the ids, the sum after the word, the number of tokens that may precede the
+    word in its line without changing the result (0: it must be segmented in context), and the number of unknown characters.
     """
     search(model, data, begin, end, marked, in_context, sums, places)
     size = end - begin + (_MARK_BYTES * marked)
@@ -102,11 +102,8 @@ def search(  # pragma: no cover (compiled)
 ) -> None:  # fmt: skip
     """Write for each place the two best sums of paths to it, and the start and id of the best path's last piece."""
     shift = _MARK_BYTES * marked
-    size, cells, scores = (
-        end - begin + shift,
-        model.cells,
-        model.scores,
-    )  # reading an attribute in the loop costs a reference count
+    size = end - begin + shift
+    cells, scores = model.cells, model.scores  # reading an attribute in the loop costs a reference count
     for place in range(1, size + 1):
         sums[0, place], sums[1, place] = -np.inf, -np.inf
     place = 0
@@ -141,7 +138,7 @@ def search(  # pragma: no cover (compiled)
 def _reach(  # pragma: no cover (compiled)
     sums: Any, places: Any, start: int, stop: int, piece: int, total: float, in_context: int
 ) -> None:  # fmt: skip
-    """Note a path to `stop` whose last piece starts at `start`. SentencePiece rounds, compares, and keeps the first of equals."""
+    """Record a path to `stop` by a piece from `start`; sums are rounded and ties keep the first, as in SentencePiece."""
     if in_context:
         total = np.float64(np.float32(total))
     if total > sums[0, stop]:

@@ -1,13 +1,13 @@
 r"""Train a SentencePiece model on texts in memory.
 
-With the identity normaliser, the model keeps every character: spaces and newlines as they are, bytes for characters outside
-the vocabulary. The model sees lines only; a newline is a separate piece (see contract/tokenizers/loading.py). The other
+With the identity normaliser, the model keeps every character: spaces and newlines as they are, and characters outside the
+vocabulary as bytes. The model only sees lines; a newline is a separate piece (see contract/tokenizers/loading.py). The other
 normalisers turn a newline into a space, so their models have no such piece.
 
-A model of the kind "char" has only the characters of the text: not all of printable ASCII, and no "▁" before a line.
+A model of the kind "char" has only the characters of the text, not all of printable ASCII, and puts no "▁" before a line.
 
-Memory of SentencePiece 0.2.3's trainer with two threads and 32,000 pieces: the peak resident set, measured on books, wikitext
-and news in 12 languages, and on their Japanese and Chinese part:
+Peak resident memory of SentencePiece 0.2.3's trainer with two threads and 32,000 pieces, measured on books, wikitext and news
+in 12 languages, and on their Japanese and Chinese part:
 
     sample         BPE       unigram
      20 MB      0.34 GB      0.43 GB
@@ -16,7 +16,7 @@ and news in 12 languages, and on their Japanese and Chinese part:
     9.8 MB, ja  0.37 GB      0.18 GB
 
 So unigram takes 20 bytes per byte of text. BPE takes 8, but 32 for text written without spaces, because it stores distinct
-words and a line is one word there. The char trainer takes 5 (66 MB of plays: 0.31 GB).
+words and a line of such text is one word. The char trainer takes 5 (66 MB of plays: 0.31 GB).
 """
 
 import json
@@ -44,7 +44,7 @@ TrainedKind = Literal["bpe", "unigram", "char"]
 Normalizer = Literal["identity", "nfkc", "nfkc_lower"]
 
 MAX_LINE_BYTES = 4192  # the trainer's max_sentence_length; it skips longer lines with a warning
-LARGE_BYTES = 2**31  # from here on, a sample may have more characters than a 32-bit number can count
+LARGE_BYTES = 2**31  # a sample of this size may have more characters than a 32-bit number can count
 LEAST_COVERAGE = 0.98  # the lowest that the trainer accepts
 _RULES: Mapping[Normalizer, str] = {"identity": "identity", "nfkc": "nmt_nfkc", "nfkc_lower": "nmt_nfkc_cf"}
 _UNKNOWN = ("<unk>", "[UNK]", "<UNK>")  # how families spell the unknown piece
@@ -63,7 +63,7 @@ _UNSPACED_LANGUAGES = ("bo", "ja", "km", "lo", "my", "th", "wuu", "yue", "zh")  
 class Specials:
     """The special pieces of a vocabulary, and those with a role in SentencePiece (its `pad_id()` and so on)."""
 
-    first: tuple[str, ...]  # with the ids from 0 on; one is the unknown piece
+    first: tuple[str, ...]  # with ids from 0 on; one of them is the unknown piece
     last: tuple[str, ...] = ()  # with the last ids
     pad: str | None = None
     begin: str | None = None
@@ -72,7 +72,7 @@ class Specials:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Training settings besides kind, size, special pieces and threads; fields of the config's section."""
+    """Training settings other than kind, size, special pieces and threads; fields of the config's section."""
 
     normalizer: Normalizer = "identity"
     split_digits: bool = True
@@ -82,19 +82,19 @@ class Recipe:
 
 
 def special_pieces(families: Sequence[Family], more: Sequence[str] = ()) -> Specials:
-    """Return the special pieces of families that share a vocabulary: each once, the first family's first, one unknown piece.
+    """Return the special pieces of families that share a vocabulary, each once, with one unknown piece, in the families' order.
 
     >>> special_pieces(["gpt", "bart"]).first, special_pieces(["bart"]).last
     (('<|endoftext|>', '<s>', '<pad>', '</s>', '<unk>'), ('<mask>',))
 
-    SentencePiece's roles are those of the first family; a piece can have only one role, so GPT's is the end of a text.
-    Raise UserError, which names the field, for a piece in `more` that would be missing as text.
+    The roles in SentencePiece are those of the first family; a piece can have only one role, so GPT's piece is the end of text.
+    Raise UserError, which names the field, if a piece in `more` could then no longer appear as text.
     """
     known = [FAMILIES[family] for family in families]
     unknown = next((family.unknown for family in known if family.unknown), _UNKNOWN[0])
     others = {family.unknown for family in known} - {unknown}
-    wanted = [piece for family in known for piece in family.pieces if piece not in others]
-    first = tuple(dict.fromkeys([*wanted, unknown, *_checked(more)]))
+    own = [piece for family in known for piece in family.pieces if piece not in others]
+    first = tuple(dict.fromkeys([*own, unknown, *_checked(more)]))
     last = tuple(dict.fromkeys(piece for family in known for piece in family.last if piece not in first))
     if not known:
         return Specials(first, last)
@@ -123,8 +123,8 @@ def train(
     """Return the serialised model with `size` pieces, or fewer if the text does not yield so many.
 
     The special pieces are control pieces: no text yields them. They have the first ids, in order, except those in `last`. If
-    none of them is spelled like an unknown piece, "<unk>" is put before them. Equal arguments give equal bytes; another
-    number of threads gives another model.
+    none of them is spelled like an unknown piece, "<unk>" is put before them. Equal arguments give equal bytes; a different
+    number of threads gives a different model.
 
     Raise UserError, which names the config's field and the least or largest possible size, if `size` is impossible or memory
     runs out. Raise AssertionError if the trainer skipped a line, which `training_lines` prevents.
@@ -138,15 +138,15 @@ def train(
             "text, as a machine does when its memory runs out; lower it"
         )
     if code:
-        raise UserError(_explanation(size, recipe, log.rpartition(train_sentencepiece.FAILED)[2].strip()))
+        raise UserError(_explain(size, recipe, log.rpartition(train_sentencepiece.FAILED)[2].strip()))
     _check_nothing_was_skipped(log, counted.lines)
     return with_last(model, special.last) if special.last else model
 
 
 def trainer_memory(kind: TrainedKind, bytes_by_language: Mapping[str, int]) -> int:
-    """Return the most memory, in bytes, that the trainer takes for so much text of each language.
+    """Return the most memory, in bytes, that the trainer takes for this much text of each language.
 
-    From 2^31 bytes of text on, the numbers in unigram's suffix array have twice the size.
+    From 2^31 bytes of text on, the numbers in unigram's suffix array are twice as large.
     """
     spaced, unspaced = _TRAINER_BYTES[kind]
     text = sum(n * (unspaced if language in _UNSPACED_LANGUAGES else spaced) for language, n in bytes_by_language.items())
@@ -208,11 +208,11 @@ def _run(options: Mapping[str, Any], lines: Iterable[bytes]) -> tuple[int, bytes
             try:
                 process.stdin.writelines(lines)
                 process.stdin.close()
-            except BrokenPipeError:  # it ended before it had read all lines; the log says why
+            except BrokenPipeError:  # it ended before reading all lines; the log has the reason
                 with suppress(BrokenPipeError):
                     process.stdin.close()
             except BaseException:
-                process.kill()  # else it would train on the lines it has while we wait
+                process.kill()  # else it would train on the lines it has read while we wait
                 raise
             model = process.stdout.read()
         log.seek(0)
@@ -220,15 +220,15 @@ def _run(options: Mapping[str, Any], lines: Iterable[bytes]) -> tuple[int, bytes
 
 
 def _check_nothing_was_skipped(log: str, lines: int) -> None:
-    """Raise AssertionError if the trainer's count of lines shows that it skipped some; it reports that nowhere else."""
+    """Raise AssertionError if the trainer skipped lines; only its count of loaded lines shows that."""
     loaded = re.search(r"Loaded all (\d+) sentences", log)
     if loaded is None or int(loaded[1]) != lines:
         reasons = re.findall(r"\] (Found too long line.*|Reserved chars are found|Sampled .*)", log)
         raise AssertionError(f"SentencePiece's trainer took {loaded and loaded[1]} of {lines} lines: {reasons[:3]}")
 
 
-def _explanation(size: int, recipe: Recipe, message: str) -> str:
-    """Return a trainer's error in terms of the config."""
+def _explain(size: int, recipe: Recipe, message: str) -> str:
+    """Return the trainer's error in terms of the config."""
     if least := re.search(r"smaller than required_chars\. \d+ vs (\d+)", message):
         need = f"the characters, the bytes and the special pieces alone are {least[1]}"
         return f"size is {size}, but {need}: raise it to more than that"

@@ -21,7 +21,7 @@ from pipelines.datasets import corpus, documents, tokens
 from pipelines.datasets.corpus import CorpusJob
 from pipelines.datasets.documents import DocumentsJob
 from pipelines.datasets.index import IndexJob
-from pipelines.datasets.repeat_rows import Search, TextRows, UnitRuns, WhatRepeats
+from pipelines.datasets.repeat_rows import FindRepeats, Search, TextRows, UnitRuns
 from pipelines.datasets.tokens import TokensJob
 from pipelines.stages.base import Model
 from pipelines.units.context import Dataset, RunnerOptions
@@ -75,7 +75,7 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     )
     chains: dict[str, Chain] = {
         "clusters": (functions[0], functions[1:]),
-        "repeats": (TextRows(search), (WhatRepeats(search), UnitRuns(search))),
+        "repeats": (TextRows(search), (FindRepeats(search), UnitRuns(search))),
         "spilled ranks": ranks.rank_chain(found),
         "spilled pairs": pairs.first_chain(found),
         "spilled rounds": pairs.rounds_chain(found, range(1, 5), 64),

@@ -1,6 +1,6 @@
-"""Wikitext without its markup: the first half of the extraction; `prose` reads the lines that this returns.
+"""Strip the markup of wikitext: the first half of the extraction; `prose` reads the lines that this returns.
 
-Everything here scans its input once or a fixed number of times, so that no page can stall it.
+Everything here scans its input once or a fixed number of times, so no page can stall it.
 """
 
 import html
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipelines.text.extraction.wikitext.templates import rendered
 
-# Noncharacters (Unicode 23.7: never text) mark what `prose` has to know; those of the input are removed first.
+# Noncharacters (Unicode 23.7: never text) mark what `prose` needs to know; those of the input are removed first.
 LINK, LINK_END = "\ufdd0", "\ufdd1"  # around the text of a link
 GONE = "\ufdd2"  # something was removed here
 BREAK = "\ufdd3"  # a new line in a paragraph
@@ -22,9 +22,9 @@ UNPROTECT = {protected: character for character, protected in _PROTECT.items()}
 PROTECTED = re.compile("[\ufdd5-\ufdef]")
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
-MAX_TEMPLATE_DEPTH = 8  # of nested known templates; deeper ones are dropped
-MAX_LINK_DEPTH = 6  # of links in captions in captions
-MAX_RESIDUE_DEPTH = 8  # of markup that appears when other markup is removed
+MAX_TEMPLATE_DEPTH = 8  # known templates inside one another; deeper ones are dropped
+MAX_LINK_DEPTH = 6  # links inside captions inside captions
+MAX_RESIDUE_DEPTH = 8  # rounds in which the removal of markup may reveal more
 
 
 def _words(lines: str) -> list[str]:
@@ -53,12 +53,12 @@ class Wiki:
 
     @classmethod
     def of(cls, namespaces: dict[int, str]) -> "Wiki":
-        """Return the wiki with a dump's namespaces: -2 and 6 are files, 14 categories."""
+        """Return the wiki with a dump's namespaces: -2 and 6 are files, 14 is categories."""
         own = frozenset(namespaces[key].lower() for key in (-2, 6, 14) if namespaces.get(key))
         return cls(ANY_WIKI.hidden | own)
 
     def hides(self, prefix: str) -> bool:
-        """Whether links with this prefix show no text."""
+        """Return whether links with this prefix show no text."""
         return prefix.strip().replace("_", " ").lower() in self.hidden
 
 
@@ -69,20 +69,20 @@ _VARIANT = re.compile(r"-\{([^{}]*)\}-")
 _SWITCH = re.compile(r"__[^\W\d_]{3,40}__")
 
 
-def without_markup(text: str, wiki: Wiki) -> str:
-    """Return lines of text with the marks above; headings, list items and quotes still have their signs."""
+def strip_markup(text: str, wiki: Wiki) -> str:
+    """Return lines of text with the marks above; headings, list items and quotes keep their signs."""
     text = NONCHARACTERS.sub("", text) if not text.isascii() else text
     text = text.replace("\r\n", "\n")
-    text = _without_comments(text)
+    text = _strip_comments(text)
     if "<math" in text:
         text = _DISPLAY_MATH.sub("", text)
-    text = _without_elements(text)
+    text = _strip_elements(text)
     if "-{" in text:
-        text = _VARIANT.sub(_variant, text)
-    text = _without_tables(_expanded(text))
+        text = _VARIANT.sub(_variant_text, text)
+    text = _strip_tables(_expand_templates(text))
     if "__" in text:
         text = _SWITCH.sub(lambda match: "" if match[0] == match[0].upper() else match[0], text)
-    return _without_tags(_with_link_texts(text, wiki))
+    return _strip_tags(_replace_links(text, wiki))
 
 
 # --- elements that are removed whole --------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ _ELEMENT = re.compile(
 )
 
 
-def _without_comments(text: str) -> str:
-    """Remove comments; one that is alone on its line goes with the line, as in MediaWiki."""
+def _strip_comments(text: str) -> str:
+    """Remove comments; a comment alone on its line goes with the line, as in MediaWiki."""
     if "<!--" not in text:
         return text
     out: list[str] = []
@@ -109,8 +109,8 @@ def _without_comments(text: str) -> str:
     return "".join([*out, text[place:]])
 
 
-def _without_elements(text: str) -> str:
-    """Remove references, galleries, code … with their content; <nowiki> and formulas become text that no later step touches."""
+def _strip_elements(text: str) -> str:
+    """Remove references, galleries, code … with their content; protect <nowiki> and formulas from the later steps."""
     out: list[str] = []
     place = 0
     unclosed: set[str] = set()
@@ -122,15 +122,15 @@ def _without_elements(text: str) -> str:
             out.append(GONE)
             continue
         close = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, place)
-        if close is None:  # then no later one has a closing tag either: do not search again
+        if close is None:  # no later element of this name is closed either: do not search again
             unclosed.add(name)
             continue
-        out.append(_element(name, text[place : close.start()]))
+        out.append(_element_text(name, text[place : close.start()]))
         place = close.end()
     return "".join([*out, text[place:]])
 
 
-def _element(name: str, content: str) -> str:
+def _element_text(name: str, content: str) -> str:
     if name == "nowiki":
         return html.unescape(content).translate(_PROTECT)
     if name == "math":
@@ -140,8 +140,8 @@ def _element(name: str, content: str) -> str:
     return GONE
 
 
-def _variant(match: re.Match[str]) -> str:
-    """Return the first variant of -{zh-hans:A; zh-hant:B}- (Chinese wikis); definitions such as -{H|…}- show nothing."""
+def _variant_text(match: re.Match[str]) -> str:
+    """Return the first variant of -{zh-hans:A; zh-hant:B}- (Chinese wikis); a definition such as -{H|…}- shows nothing."""
     flags, bar, rule = match[1].rpartition("|")
     if bar and flags.strip().upper() in {"H", "T", "-", "D"}:
         return GONE
@@ -157,22 +157,22 @@ _TABLE = re.compile(r"^[ \t:*#]*(?:(\{\|)|\|\})", re.MULTILINE)
 _UNCLOSED_TABLE_END = re.compile(r"^=|\n[ \t]*\n(?![ \t]*[|!\n])", re.MULTILINE)
 
 
-def _expanded(text: str, depth: int = 0) -> str:
+def _expand_templates(text: str, depth: int = 0) -> str:
     """Replace every outermost template by its text."""
     if "{{" not in text and "}}" not in text:
         return text
     out: list[str] = []
     place = 0
-    for start, end in _outermost(text):
+    for start, end in _outermost_spans(text):
         shown = rendered(text[start:end]) if depth < MAX_TEMPLATE_DEPTH and not text.startswith("{{{", start) else None
-        out += [_BRACES.sub("", text[place:start]), _expanded(shown, depth + 1) if shown else GONE]
+        out += [_BRACES.sub("", text[place:start]), _expand_templates(shown, depth + 1) if shown else GONE]
         place = end
     return "".join([*out, _BRACES.sub("", text[place:])])
 
 
-def _outermost(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of the outermost {{…}}; an unclosed one ends with its line and the following lines that begin with "|"."""
-    spans, unclosed = _pairs(text)
+def _outermost_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of the outermost {{…}}; an unclosed one ends with its line and the lines after it that begin with "|"."""
+    spans, unclosed = _match_braces(text)
     for start in unclosed:
         match = _UNCLOSED_TEMPLATE.match(text, start)
         assert match is not None
@@ -184,7 +184,7 @@ def _outermost(text: str) -> Iterator[tuple[int, int]]:
             end = span[1]
 
 
-def _pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
+def _match_braces(text: str) -> tuple[list[tuple[int, int]], list[int]]:
     """Return the matching pairs of braces (two or three wide, inner ones first, as in MediaWiki) and the unmatched openers."""
     spans: list[tuple[int, int]] = []
     stack: list[tuple[int, int]] = []
@@ -203,8 +203,8 @@ def _pairs(text: str) -> tuple[list[tuple[int, int]], list[int]]:
     return spans, [place for place, _ in stack]
 
 
-def _without_tables(text: str) -> str:
-    """Remove tables and the tables in them; an unclosed one ends at a heading or at a paragraph that is not a row."""
+def _strip_tables(text: str) -> str:
+    """Remove tables, nested ones included; an unclosed one ends at a heading or at a paragraph that is not a row."""
     if "{|" not in text:
         return text
     spans: list[tuple[int, int]] = []
@@ -220,10 +220,10 @@ def _without_tables(text: str) -> str:
             end = _UNCLOSED_TABLE_END.search(text, start)
             place = end.start() if end else len(text)
             spans.append((start, place))
-    return _cut(text, sorted(spans, key=lambda span: (span[0], -span[1])))
+    return _remove_spans(text, sorted(spans, key=lambda span: (span[0], -span[1])))
 
 
-def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+def _remove_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
     out: list[str] = []
     place = 0
     for start, end in spans:
@@ -242,13 +242,11 @@ _MEDIA = re.compile(r"\.(?:jpe?g|png|svg|gif|tiff?|webp|ogg|oga|ogv|webm|mp3|wav
 _INTERLANGUAGE = re.compile(r"(?:[a-z]{2,3}|simple)(?:-[a-z]{2,6}){0,2}")
 _NO_LANGUAGE = frozenset({"doi", "rfc", "irc", "wp", "wmf"})
 _UNCLOSED_FILE = re.compile(r"\[\[[ \t]*([^\[\]|:\n]{1,40}):[^\n\[\]]*")
-
-
 _UNCLOSED_TARGET = re.compile(r"\[\[[^\[\]|\n]{0,200}\|(?:[^\[\]|\n]{0,40}\|)*")
 
 
-def _with_link_texts(text: str, wiki: Wiki) -> str:
-    """Replace every link by the text that it shows, between marks; links in captions first."""
+def _replace_links(text: str, wiki: Wiki) -> str:
+    """Replace every link, innermost first, by the text that it shows, between marks."""
     for _ in range(MAX_LINK_DEPTH):
         replaced = _WIKILINK.sub(lambda match: _link_text(match[1], wiki), text)
         if replaced == text:
@@ -274,7 +272,7 @@ def _link_text(content: str, wiki: Wiki) -> str:
         return GONE  # a link to the same page in another language: shown in the margin
     if not bar:
         shown = target.lstrip(":#")
-    elif not shown.strip():  # the pipe trick: without the namespace and what is in brackets
+    elif not shown.strip():  # the pipe trick: the target without namespace and bracketed part
         shown = re.sub(r" ?\([^()]*\)$", "", rest or target)
     return f"{LINK}{shown.rpartition('|')[2]}{LINK_END}"
 
@@ -298,14 +296,14 @@ _SUP = str.maketrans("0123456789+-−=()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻
 _SUB = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 
 
-def _without_tags(text: str) -> str:
+def _strip_tags(text: str) -> str:
     if "<" not in text:
         return text
     text = _RAISED.sub(lambda match: match[2].translate(_SUP if match[1].lower() == "sup" else _SUB), text)
-    return _TAG.sub(_tag, text)
+    return _TAG.sub(_tag_text, text)
 
 
-def _tag(match: re.Match[str]) -> str:
+def _tag_text(match: re.Match[str]) -> str:
     name = match[2].lower()
     if name == "br":
         return BREAK
@@ -313,10 +311,10 @@ def _tag(match: re.Match[str]) -> str:
         return "" if match[1] else "\n* "
     if name in _BLOCKS:
         return "\n\n"
-    return "" if name in _INLINE else match[0]  # what is not an HTML tag is text: <stdio.h>
+    return "" if name in _INLINE else match[0]  # anything but an HTML tag is text: <stdio.h>
 
 
-# --- what the removal creates ------------------------------------------------------------------------------------------
+# --- markup that the removal creates ------------------------------------------------------------------------------------
 
 _RESIDUE_SIGNS = ("{{", "}}", "[[", "]]", "<")
 _RESIDUE = re.compile(
@@ -325,10 +323,10 @@ _RESIDUE = re.compile(
 _RESIDUE_CHARACTERS = re.compile(r"[{}\[\]<]")
 
 
-def without_residue(text: str) -> str:
-    """Remove the markup that appeared because other markup was removed: "[<b>[" leaves "[[", and "<b<b>>" leaves "<b>".
+def strip_residue(text: str) -> str:
+    """Remove the markup that the removal of other markup created: "[<b>[" leaves "[[", and "<b<b>>" leaves "<b>".
 
-    Deeper than MAX_RESIDUE_DEPTH (no page of a wiki is), every bracket goes.
+    After MAX_RESIDUE_DEPTH rounds (no real page needs so many), every bracket is removed.
     """
     for _ in range(MAX_RESIDUE_DEPTH):
         if not any(sign in text for sign in _RESIDUE_SIGNS):

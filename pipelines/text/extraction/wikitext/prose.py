@@ -1,8 +1,8 @@
 r"""Wikitext to plain prose.
 
 Comments, references, tables, files and unknown templates are removed; the text of known templates (`templates`), link texts,
-headings and list items are kept. mwparserfromhell, which is slow, parses only the templates whose text is kept, each of a
-bounded size; everything else is scanned (`markup`).
+headings and list items are kept. mwparserfromhell, which is slow, parses only the templates whose text is kept, up to a
+limited size; `markup` scans everything else.
 
 >>> plain_text("'''Oslo''' is the [[Capital city|capital]].<ref>A</ref> {{Infobox}}\n\n== Places ==\n* [[Alna]], a river")
 'Oslo is the capital.\n\nPlaces\n\n- Alna, a river'
@@ -27,8 +27,8 @@ from pipelines.text.extraction.wikitext.markup import (
     UNPROTECT,
     WEB,
     Wiki,
-    without_markup,
-    without_residue,
+    strip_markup,
+    strip_residue,
 )
 
 __all__ = ["ANY_WIKI", "Page", "Wiki", "extract", "plain_text"]
@@ -51,8 +51,8 @@ class _Line:
     kind: str  # "heading", "item" or "text"
     text: str
     level: int  # of a heading
-    linked: float  # share of the characters that are the text of links
-    web: bool  # holds a link to the web
+    linked: float  # share of the characters that are link text
+    web: bool  # has a link to the web
 
 
 def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
@@ -62,14 +62,14 @@ def plain_text(wikitext: str, wiki: Wiki = ANY_WIKI) -> str:
 
 def extract(wikitext: str, wiki: Wiki = ANY_WIKI) -> Page:
     """Return the text of a page, and whether it is prose."""
-    marked = without_markup(wikitext, wiki)
-    lines = [_unprotected(line) for line in _lines(marked)]
-    lines = _without_empty_sections(_without_tail(lines))
+    marked = strip_markup(wikitext, wiki)
+    lines = [_unprotect(line) for line in _lines(marked)]
+    lines = _drop_empty_sections(_drop_reference_sections(lines))
     prose = any(map(_is_prose, lines)) and _DISAMBIGUATION.search(wikitext) is None
-    return Page(_joined(lines), prose)
+    return Page(_join(lines), prose)
 
 
-def _unprotected(line: _Line) -> _Line:
+def _unprotect(line: _Line) -> _Line:
     if PROTECTED.search(line.text):
         line.text = line.text.translate(UNPROTECT).strip()
     return line
@@ -86,7 +86,7 @@ _WRAP = re.compile(rf"(?<=[{_WRITTEN_WITHOUT_SPACES}])\n(?=[{_WRITTEN_WITHOUT_SP
 
 
 def _lines(text: str) -> Iterator[_Line]:
-    """Yield headings, items and paragraphs in order; the lines of a paragraph are joined as a browser joins them."""
+    """Yield headings, items and paragraphs in order; a paragraph's lines are joined as a browser joins them."""
     paragraph: list[str] = []
     for raw in text.split("\n"):
         stripped = raw.strip()
@@ -99,53 +99,53 @@ def _lines(text: str) -> Iterator[_Line]:
             yield from _paragraph(paragraph)
             paragraph = []
         if stripped:
-            yield from _single(stripped)
+            yield from _single_line(stripped)
     yield from _paragraph(paragraph)
 
 
 def _paragraph(lines: list[str]) -> Iterator[_Line]:
-    joined = "\n".join(_without_quotes(line) for line in lines)
+    joined = "\n".join(_strip_quotes(line) for line in lines)
     return _line("text", _WRAP.sub("", joined).replace("\n", " "))
 
 
-def _single(stripped: str) -> Iterator[_Line]:
+def _single_line(stripped: str) -> Iterator[_Line]:
     heading = _HEADING.fullmatch(stripped) if stripped[0] == "=" else None
     if heading:
-        return _line("heading", _without_quotes(heading[2].strip("= ")), len(heading[1]))
+        return _line("heading", _strip_quotes(heading[2].strip("= ")), len(heading[1]))
     if stripped[0] == "=":  # a heading that is not closed
         stripped = _UNCLOSED_HEADING.sub("", stripped)
     if stripped[0] == "|":  # a row of a table that a template opened
         return iter(())
     marks = _ITEM.match(stripped)
     if marks is None:
-        return _line("text", _without_quotes(_RULE.sub("", stripped, count=1)))
+        return _line("text", _strip_quotes(_RULE.sub("", stripped, count=1)))
     kind = "item" if "*" in marks[0] or "#" in marks[0] else "text"
-    return _line(kind, _without_quotes(stripped[marks.end() :]))
+    return _line(kind, _strip_quotes(stripped[marks.end() :]))
 
 
 _QUOTES = re.compile(r"'{2,}")
 
 
-def _without_quotes(line: str) -> str:
-    """Remove bold and italics by MediaWiki's rules: one of four quotes is text; one of an odd three may be an apostrophe."""
+def _strip_quotes(line: str) -> str:
+    """Remove bold and italics by MediaWiki's rules: one of four quotes is text; one of three may be an apostrophe."""
     if "''" not in line:
         return line
     runs = list(_QUOTES.finditer(line))
     widths = [{2: 2, 3: 3, 4: 3}.get(len(run[0]), 5) for run in runs]
     bold, italic = sum(width != 2 for width in widths), sum(width != 3 for width in widths)
-    demoted = _demoted(line, runs, widths) if bold % 2 and italic % 2 else None
+    apostrophe = _apostrophe_run(line, runs, widths) if bold % 2 and italic % 2 else None
     out: list[str] = []
     place = 0
     for index, (run, width) in enumerate(zip(runs, widths, strict=True)):
-        out += [line[place : run.start()], "'" * (len(run[0]) - width + (index == demoted))]
+        out += [line[place : run.start()], "'" * (len(run[0]) - width + (index == apostrophe))]
         place = run.end()
     return "".join([*out, line[place:]])
 
 
-def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | None:
-    """Return which three quotes are an apostrophe and italics: after a word of one letter, else a longer one, else a space.
+def _apostrophe_run(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | None:
+    """Return which run of three quotes is an apostrophe and italics (MediaWiki, Parser::doQuotes).
 
-    MediaWiki, Parser::doQuotes.
+    That is the first one after a word of one letter, else after a longer word, else after a space.
     """
     best: tuple[int, int] | None = None
     for index, (run, width) in enumerate(zip(runs, widths, strict=True)):
@@ -157,7 +157,7 @@ def _demoted(line: str, runs: list[re.Match[str]], widths: list[int]) -> int | N
 
 
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # not a lone space: replacing it by itself would take most of the time
+_SPACE = re.compile(r"[ \t\xa0]{2,}|[\t\xa0]")  # not a single space: replacing those would take most of the time
 _LINKED = re.compile("\ufdd0([^\ufdd1]*)\ufdd1")
 _EMPTY_BRACKETS = re.compile(r" ?[(（\[\ufdd5](?:[ ,;:、，；/]|\ufdd2)*[)）\]\ufdd6]")
 _OPENING_BRACKETS = ("(", "（", "[", "\ufdd5")
@@ -171,29 +171,29 @@ _NOTHING = re.compile(r"[\W_]*")
 
 
 def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
-    """Yield the finished line, unless only signs are left."""
+    """Yield the finished line, unless it has only signs."""
     text = marked
     if "&" in text:
-        text = _ENTITY.sub(_decoded, text)
+        text = _ENTITY.sub(_decode_entity, text)
     text = _SPACE.sub(" ", text)
     if GONE in text:
-        text = _tidied(text)
+        text = _tidy(text)
     linked = sum(len(shown) for shown in _LINKED.findall(text)) if LINK in text else 0
     web = WEB in text
     for mark in (LINK, LINK_END, GONE, WEB):
         text = text.replace(mark, "")
-    text = _SPACE.sub(" ", without_residue(text))
+    text = _SPACE.sub(" ", strip_residue(text))
     text = "\n".join(part.strip() for part in text.split(BREAK) if part.strip()) if BREAK in text else text.strip()
     if not _NOTHING.fullmatch(text):
         yield _Line(kind, text, level, linked / len(text), web)
 
 
-def _decoded(entity: re.Match[str]) -> str:
-    """Return the characters of an entity; brackets are protected: they are text, whatever is beside them."""
+def _decode_entity(entity: re.Match[str]) -> str:
+    """Return the characters of an entity; brackets are protected, since they are text whatever is beside them."""
     return NONCHARACTERS.sub("", html.unescape(entity[0])).translate(PROTECT_BRACKETS)
 
 
-def _tidied(text: str) -> str:
+def _tidy(text: str) -> str:
     """Remove the brackets, commas and spaces around what was removed."""
     text = _GONE_TWICE.sub(GONE, text)
     if any(bracket in text for bracket in _OPENING_BRACKETS):
@@ -222,28 +222,28 @@ def _is_prose(line: _Line) -> bool:
 
 
 def _is_reference(line: _Line) -> bool:
-    """Whether a line only refers elsewhere: a link, a web address, a book."""
+    """Return whether a line only refers elsewhere, to a page, a web address or a book."""
     return line.linked > 0.5 or line.web or _BIBLIOGRAPHIC.search(line.text) is not None
 
 
-def _without_tail(lines: list[_Line]) -> list[_Line]:
-    """Remove the last sections that only refer elsewhere (see also, literature, web links), whatever the wiki calls them."""
+def _drop_reference_sections(lines: list[_Line]) -> list[_Line]:
+    """Remove the last sections if they only refer elsewhere (see also, literature, web links), whatever their headings."""
     while True:
         last = max((index for index, line in enumerate(lines) if line.kind == "heading"), default=0)
-        if last == 0 or not _leads_elsewhere(lines[last + 1 :]):
+        if last == 0 or not _only_refers(lines[last + 1 :]):
             return lines
         lines = lines[:last]
 
 
-def _leads_elsewhere(section: list[_Line]) -> bool:
+def _only_refers(section: list[_Line]) -> bool:
     lines = [line for line in section if line.kind == "item" or _is_prose(line) or _is_reference(line)]  # not labels
     if any(line.kind == "text" and not _is_reference(line) for line in lines):
         return False
     return 2 * sum(map(_is_reference, lines)) >= len(lines)
 
 
-def _without_empty_sections(lines: list[_Line]) -> list[_Line]:
-    """Remove headings without a line below them, their own or a deeper heading's."""
+def _drop_empty_sections(lines: list[_Line]) -> list[_Line]:
+    """Remove headings that have no line below them, neither their own nor a deeper heading's."""
     kept: list[_Line] = []
     next_level = 0  # of the next heading; 7, deeper than any, if a line follows
     for line in reversed(lines):
@@ -254,7 +254,7 @@ def _without_empty_sections(lines: list[_Line]) -> list[_Line]:
     return kept[::-1]
 
 
-def _joined(lines: list[_Line]) -> str:
+def _join(lines: list[_Line]) -> str:
     out: list[str] = []
     previous = ""
     for line in lines:

@@ -1,8 +1,7 @@
-"""The templates of wikis that show words of their sentence, and the text of each.
+"""The wiki templates whose text belongs to the sentence around them, and that text.
 
-A page cannot be expanded without its wiki's templates, so a template is dropped unless it is listed here: those that only
-format text (a language, a font, a unit, a quotation), under their names in many wikis. mwparserfromhell splits the
-parameters.
+A page cannot be expanded without its wiki's templates, so a template is dropped unless it is listed here. The listed ones
+only format text (a language, a font, a unit, a quotation) and go by many names. mwparserfromhell splits the parameters.
 
 >>> rendered("{{convert|5|km|mi|abbr=on}}")
 '5 km'
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import mwparserfromhell
 
-# The most that the parser is given: it takes minutes for some inputs. All parameters of a larger template are taken as one.
+# Limits on the parser's input, because it takes minutes for some. All parameters of a larger template are taken as one.
 MAX_CHARACTERS = 20_000
 MAX_OPENINGS = 300  # of links, tags and templates
 
@@ -47,7 +46,7 @@ ucfirst; lcfirst; nihongo2; nihongo krt
 
 _QUOTED_TEXT = ("text", "texte", "testo", "texto", "quote", "content", "zitat", "lt", "1", "contenu", "texteparagraph")
 
-# Kinds of link to another wiki whose visible text may be named.
+# Names of the visible text in links to other wikis.
 _LINK_TEXT = ("lt", "texte", "text", "trad", "label", "fr")
 
 
@@ -83,7 +82,7 @@ _RANGE_WORDS = {"-", "–", "to", "and", "or", "by", "x", "×", "+/-", "±", "to
 
 
 def _measure(positional: list[str], named: dict[str, str]) -> str:
-    """Return the numbers and the first unit of {{convert|5|to|10|km|mi}}."""
+    """Return "5 to 10 km" for {{convert|5|to|10|km|mi}}: the numbers and the first unit."""
     shown: list[str] = []
     for part in positional:
         shown.append(part)
@@ -110,12 +109,12 @@ def _iso_date(positional: list[str], named: dict[str, str]) -> str:
 
 
 def _century(positional: list[str], named: dict[str, str]) -> str:
-    """Return "XIXe siècle" for {{s|XIX}} of frwiki; {{s}} sorts in itwiki."""
+    """Return "XIXe siècle" for {{s|XIX}} of frwiki; in itwiki, {{s}} only sorts."""
     return f"{positional[0]}e siècle" if positional and re.fullmatch("[IVX]+", positional[0]) else ""
 
 
 def _chinese(positional: list[str], named: dict[str, str]) -> str:
-    """Return the characters of {{zh|t=漢字|s=汉字|p=hànzì}}, then the transcription."""
+    """Return "漢字, 汉字, hànzì" for {{zh|t=漢字|s=汉字|p=hànzì}}: the characters, then the transcription."""
     shown = dict.fromkeys(named[key] for key in ("c", "t", "s", "hanviet", "p") if named.get(key))
     return ", ".join(shown) or (positional[0] if positional else "")
 
@@ -179,9 +178,9 @@ _LANGUAGE_CODES = re.compile(r"en|fr|de|es|it|la|el|pt|ru|ja|zh|ko|ar|nl|sv|pl|t
 
 
 def rendered(template: str) -> str | None:
-    """Return the text of a template (with its braces) as wikitext, which may contain templates; None if it is unknown.
+    """Return the wikitext that a template (with its braces) shows, perhaps with other templates; None if it is unknown.
 
-    Names are compared without case; "_" is a space.
+    Names are compared without case; "_" counts as a space.
     """
     inner = template[2:-2]
     name = inner.partition("|")[0].replace("_", " ").strip()
@@ -210,9 +209,9 @@ _NESTED = re.compile(r"[\[{<]")
 
 
 def _parameters(template: str) -> tuple[list[str], dict[str, str]]:
-    """Return the values without a name, and those with one (in lower case); {{a|2=b}} counts as {{a|b}}."""
+    """Return the positional and the named parameters (names in lower case); {{a|2=b}} counts as {{a|b}}."""
     inner = template[2:-2]
-    if not _NESTED.search(inner):  # most templates: here "|" divides parameters and nothing else
+    if not _NESTED.search(inner):  # as in most templates: every "|" separates parameters
         parts = [part.partition("=") for part in inner.split("|")[1:]]
         return _by_name((name if equals else None, value if equals else name) for name, equals, value in parts)
     openings = template.count("<") + template.count("[") + template.count("{")

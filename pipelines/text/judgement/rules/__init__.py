@@ -1,1 +1,1 @@
-"""The page rules that others have published, a file a publisher."""
+"""The page rules that others have published, one file per publisher."""

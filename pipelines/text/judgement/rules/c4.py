@@ -1,6 +1,6 @@
 """C4's rules for whole pages (arXiv 1910.10683, section 2.2).
 
-Limits: C4's removal of lines is not done (pages keep their headings and lists); its list of bad words is not used.
+Limits: C4's removal of lines is not applied (pages keep their headings and lists); its list of bad words is not used.
 """
 
 from collections.abc import Iterator

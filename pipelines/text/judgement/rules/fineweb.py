@@ -1,6 +1,6 @@
 """FineWeb's own rules (arXiv 2406.17557, section 3.5).
 
-Limits: its share of characters in duplicate lines is left out; Gopher's rules have one.
+Limits: its rule on characters in duplicate lines is missing; Gopher's rules have one.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pipelines.text.judgement.rules.measured import Rule, Texts, has_sentence_ma
 
 
 def fineweb(texts: Texts) -> Iterator[Rule]:
-    """Find pages whose lines are those of a menu or a list: without a full stop, short, or as many as every third word."""
+    """Find pages whose lines look like a menu or a list: without full stops, short, or of three words on average."""
     c = texts.counts
     punctuated = share(c.punctuated_lines, c.lines)
     yield DropReason.FINEWEB_PUNCTUATION, has_sentence_marks(c) & (punctuated <= 0.12), punctuated

@@ -1,4 +1,4 @@
-"""Gopher's rules (arXiv 2112.11446, appendix A1.1): the quality of a page, and how much of it repeats."""
+"""Gopher's rules on the quality and the repetition of pages (arXiv 2112.11446, appendix A1.1)."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _DUPLICATE_NGRAM_LIMITS = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)  # n = 5 to 10
 
 
 def gopher(texts: Texts) -> Iterator[Rule]:
-    """Find pages that are too short or too long, or whose words, symbols and lines are not those of prose."""
+    """Find pages that are too short or too long, or whose words, symbols and lines are unlike prose."""
     c = texts.counts
     yield DropReason.GOPHER_WORD_COUNT, (c.words < 50) | (c.words > 100_000), c.words.astype(np.float64)
     length = share(c.measured_characters, c.measured_words)
@@ -24,8 +24,8 @@ def gopher(texts: Texts) -> Iterator[Rule]:
     yield DropReason.GOPHER_BULLETS, bullets > 0.9, bullets
     ellipses = share(c.ellipsis_lines, c.lines)
     yield DropReason.GOPHER_ELLIPSES, ellipses > 0.3, ellipses
-    # A share of words, as in the paper, not of tokens: a bullet, a dash and the "»" between links are not words. datatrove and
-    # dolma count them; 12 articles of one Russian site were dropped for that alone.
+    # A share of words, as in the paper, not of tokens: a bullet, a dash or the "»" between links is not a word. datatrove and
+    # dolma count them; 12 articles of one Russian site were dropped only for that.
     alphabetic = share(c.letter_tokens, c.words)
     yield DropReason.GOPHER_ALPHABETIC, alphabetic < 0.8, alphabetic
     yield DropReason.GOPHER_STOP_WORDS, texts.english & (c.stop_words < 2), c.stop_words.astype(np.float64)

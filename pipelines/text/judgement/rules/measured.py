@@ -1,4 +1,4 @@
-"""What the rules of all publishers share: texts with what is measured of them, and the form of a rule."""
+"""The basis of all publishers' rules: texts with their measures, and the form of a rule."""
 
 from dataclasses import dataclass, field
 
@@ -11,13 +11,13 @@ from pipelines.text.characters.counts import Counts, count
 from pipelines.text.judgement import repetition
 from pipelines.text.judgement.repetition import Repetition
 
-# A rule: its name, which texts break it [rows], and what it measured of each text [rows].
+# A rule's reason for a drop, which texts break it [rows], and the value that it measured of each text [rows].
 Rule = tuple[DropReason, NDArray[np.bool_], NDArray[np.float64]]
 
 
 @dataclass(slots=True)
 class Texts:
-    """Texts with their measures, each computed when it is first used."""
+    """Texts and their measures, each computed at its first use."""
 
     texts: pa.Array  # string[rows], normalised
     english: NDArray[np.bool_]  # [rows]

@@ -1,7 +1,7 @@
 """The first published rule that each text breaks.
 
 The rules are adapted to all scripts: pipelines.text.characters.counts defines words, lines and sentences. A rule made for one
-kind of writing applies to that kind alone: stop words to English, word lengths to alphabets written with spaces, sentence
+kind of writing applies only to that kind: stop words to English, word lengths to alphabets written with spaces, sentence
 marks to scripts that have them.
 """
 
@@ -16,8 +16,8 @@ from pipelines.text.judgement.rules.fineweb import fineweb
 from pipelines.text.judgement.rules.gopher import gopher, gopher_repetition
 from pipelines.text.judgement.rules.measured import Rule, Texts
 
-# The rule sets by the names that `[quality] rules` gives them, in the order in which they judge. Another publisher is a file
-# here, a line in this table, and its reasons in pipelines.contract.reasons.
+# The rule sets by their names in `[quality] rules`, in the order in which they judge. A new publisher needs a file here, a line
+# in this table, and its reasons in pipelines.contract.reasons.
 _RULES: dict[str, Callable[[Texts], Iterator[Rule]]] = {
     "c4": c4,
     "gopher": gopher,
@@ -28,7 +28,7 @@ RULE_SETS = tuple(_RULES)
 
 
 def judge(texts: pa.Array, english: NDArray[np.bool_], rule_sets: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    """Return the first rule that each text breaks (a DropReason; null: it passes all) and what it measured (float32).
+    """Return the first rule that each text breaks (a DropReason; null if it passes all) and the measured value (float32).
 
     The sets judge in the order of RULE_SETS, whatever the order in `rule_sets`.
     """

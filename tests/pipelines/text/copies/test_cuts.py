@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.text.characters.normalize import normalize
 from pipelines.text.characters.word_spans import words as words_of
-from pipelines.text.copies.cuts import without_words
+from pipelines.text.copies.cuts import remove_words
 
 # Words of letters, of single characters, several in one character; blanks, line ends, punctuation, symbols.
 _BETWEEN = [" ", " ", "\t", "\n", "\n", "\n\n", "\n \n", "\n*\n", ".", ",", "-", "“"]
@@ -21,7 +21,7 @@ def without(text: str, *goes: int) -> str:
     words = words_of(texts)
     flags = np.zeros(len(words.hashes), np.bool_)
     flags[list(goes)] = True
-    return without_words(texts, words, flags).to_pylist()[0]
+    return remove_words(texts, words, flags).to_pylist()[0]
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_texts_that_lose_nothing_keep_their_bytes_and_a_batch_without_a_cut_is_t
     texts = pa.array(["skipped", "one  two \n\n\n three.", "", "four five"]).slice(1)
     words = words_of(texts)
     goes = np.zeros(5, np.bool_)
-    assert without_words(texts, words, goes) is texts
+    assert remove_words(texts, words, goes) is texts
     goes[4] = True
-    assert without_words(texts, words, goes).to_pylist() == ["one  two \n\n\n three.", "", "four"]
+    assert remove_words(texts, words, goes).to_pylist() == ["one  two \n\n\n three.", "", "four"]
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
@@ -81,7 +81,7 @@ def test_the_words_that_stay_are_left_in_their_order_and_nothing_else(texts, ran
     for i in range(1, len(goes)):
         if rows[i] == rows[i - 1] and words.starts[i] < words.ends[i - 1]:
             goes[i] = goes[i - 1]
-    cut = without_words(array, words, goes)
+    cut = remove_words(array, words, goes)
     left = words_of(cut)
     assert left.hashes.tolist() == words.hashes[~goes].tolist()
     assert np.diff(left.offsets).tolist() == np.bincount(rows[~goes], minlength=len(array)).tolist()

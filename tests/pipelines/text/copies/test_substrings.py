@@ -78,7 +78,7 @@ def test_windows_that_touch_make_one_run_and_places_keep_their_documents_apart()
     at = np.array([3, 4, 6, 9, 2**substrings.WORD_BITS], np.uint64)
     assert [column.tolist() for column in substrings.spans(at, 2)] == [[0, 0, 1], [3, 9, 0], [8, 11, 2]]
     assert [len(column) for column in substrings.spans(at[:0], 2)] == [0, 0, 0]
-    renamed = substrings.renamed(at, np.array([7, 5]))
+    renamed = substrings.renumber(at, np.array([7, 5]))
     assert substrings.documents(renamed).tolist() == [7, 7, 7, 7, 5]
     assert (renamed % np.uint64(2**substrings.WORD_BITS)).tolist() == [3, 4, 6, 9, 0]
 

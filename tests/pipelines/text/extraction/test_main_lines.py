@@ -139,4 +139,4 @@ def test_against_the_reference(rows: list[str], title: str, limit: float) -> Non
 @pytest.mark.parametrize("code", [0x130, 0x1E9E, 0x41, 0x10400])
 def test_lower_case(code: int) -> None:
     lower = chr(code).lower()
-    assert lines._folded()[code] == (ord(lower) if len(lower) == 1 else code)  # pyright: ignore[reportPrivateUsage]
+    assert lines._lower_case()[code] == (ord(lower) if len(lower) == 1 else code)  # pyright: ignore[reportPrivateUsage]
