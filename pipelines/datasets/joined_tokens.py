@@ -84,7 +84,7 @@ def _check_same_tokenizer(earlier: str, first: Manifest, new: str, second: Manif
     expected, actual = first.facts["tokenizer"]["sha256"], second.facts["tokenizer"]["sha256"]
     if expected != actual:
         raise DatasetError(
-            f"{new}: has another tokenizer ({actual[:12]}) than {earlier} ({expected[:12]}), so its ids mean other pieces; "
+            f"{new}: has another tokenizer ({actual[:12]}) than {earlier} ({expected[:12]}): ids mean other pieces; "
             "build it with vocabularies.0.path = the tokenizer of the first"
         )
 

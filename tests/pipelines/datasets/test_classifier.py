@@ -124,7 +124,7 @@ def test_the_counts_are_the_train_split_by_class_and_language(tmp_path: Path) ->
 
 def test_the_evaluation_counts_a_text_at_the_threshold_as_kept() -> None:
     held_out = pa.table({"text": ["0.2", "0.4", "0.6", "0.8", "0.6", "0.1"], "curated": [False] * 4 + [True] * 2})
-    facts = classifier._evaluated(lambda texts: texts.cast(pa.float32()), held_out, keep_share=0.5)
+    facts = classifier._evaluate(lambda texts: texts.cast(pa.float32()), held_out, keep_share=0.5)
     assert facts["threshold"] == pytest.approx(0.6)
     assert (facts["held_out"]["crawl_kept"], facts["held_out"]["recall"]) == (0.5, 0.5)
 
@@ -217,7 +217,7 @@ def test_of_a_book_more_than_the_first_page_is_seen() -> None:
 def test_lengths_tell_nothing_about_the_class() -> None:
     long, short = rows_of("wiki", 100, words=150), rows_of("crawl", 70, words=20)
     both = pa.concat_tables([classifier._excerpts(long, curated=True), classifier._excerpts(short, curated=False)])
-    evened = classifier._evened(both)
+    evened = classifier._matched_in_length(both)
     curated = evened["curated"].to_numpy()
     lengths = np.array([len(text) for text in evened["text"].to_pylist()])
     assert curated.sum() == (~curated).sum() == 70
