@@ -195,7 +195,7 @@ def test_a_manifest_of_nonsense_is_refused(tmp_path: Path, content: str) -> None
     (path / "manifest.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     if content.endswith("{}}"):
         (path / "state.json").write_text("{}")  # nothing is compared, but there is no step
-    with pytest.raises(CheckpointError, match=r"manifest\.json: is no manifest of a checkpoint \("):
+    with pytest.raises(CheckpointError, match=r"manifest\.json: is not the manifest of a checkpoint \("):
         checkpoint.read(path)
 
 

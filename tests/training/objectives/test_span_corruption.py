@@ -212,7 +212,7 @@ def test_as_many_spans_as_sentinels_are_enough() -> None:
 
 @pytest.mark.parametrize(("length", "share", "mean_span", "expected"), [
     (8, 0.5, 2.0, (10, 8)), (16, 0.5, 3.0, (22, 16)), (64, 0.5, 3.0, (94, 64)), (20, 0.5, 1.0, (18, 20)),
-    (3, 0.15, 3.0, (2, 3)), (9, 0.9, 9.0, (44, 45)),
+    (3, 0.15, 3.0, (2, 3)), (5, 0.5, 4.0, (6, 5)), (9, 0.9, 9.0, (44, 45)),
 ])  # fmt: skip
 def test_widths_of_other_numbers(length: int, share: float, mean_span: float, expected: tuple[int, int]) -> None:
     tokens, targets = widths(length, share, mean_span)

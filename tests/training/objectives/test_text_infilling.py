@@ -328,3 +328,11 @@ def test_lengths_end_at_the_first_improbable_one_above_the_mean(mean_span: float
     found = cumulative_probabilities(mean_span)
     assert len(found) == longest + 1 and found[-1] == 1.0
     assert found == pytest.approx(np.cumsum(probabilities) / sum(probabilities), rel=1e-12)
+
+
+def test_the_piece_0_may_be_inserted_where_it_does_not_begin_a_text() -> None:
+    """Nine of ten masks are of empty spans: without them there would be a tenth of the zeros."""
+    specials = Specials(pad=1, begin=3, end=2, mask=99, decoder_start=2, sentinels=())
+    objective = TextInfilling(60, specials, VOCABULARY, NONE | True, NONE, mean_span=0.1, random_share=1.0)
+    inputs = objective(batch([[[50] * 20]] * 400), key(1, np.arange(400)))["inputs"]
+    assert (inputs == 0).sum() > 100 and 0.7 < (inputs == 0).sum() / (inputs == 7).sum() < 1.4

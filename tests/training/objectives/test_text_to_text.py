@@ -1,7 +1,9 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +72,10 @@ def test_cropped_examples_are_counted(dataset_folder: Path, tmp_path: Path) -> N
     assert TextToText(longest + 1, longest + 1, T5).cropped(index) == {"task:a": 0, "task:b": 0}
     assert TextToText(longest, longest + 1, T5).cropped(index) == {"task:a": 2, "task:b": 2}
     assert TextToText(longest, longest, T5).cropped(index) == {"task:a": 3, "task:b": 3}
+
+
+def test_numbers_out_of_their_range_are_refused() -> None:
+    TextToText(1, 2, T5)
+    for length, target_length, specials in ((0, 2, T5), (1, 1, T5), (1, 2, replace(T5, decoder_start=None))):
+        with pytest.raises(AssertionError):
+            TextToText(length, target_length, specials)

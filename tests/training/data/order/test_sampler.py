@@ -342,3 +342,18 @@ def test_a_bound_without_a_mixture_is_of_all_rows_together() -> None:
         sampler(streams(5, 11), 1, both, max_epochs=1.5, slots=23)
     with pytest.raises(MixtureError, match=r"draws 24 rows, more than"):
         sampler(streams(5, 11), 1, both, max_epochs=1.5, slots=24)
+
+
+@pytest.mark.parametrize(
+    ("size", "images"),
+    [
+        (1, [0, 0]),
+        (4, [0, 1]),
+        (17, [10, 12]),
+        (2**62, [20341068510486508, 1843172368405737598]),
+        (2**62 + 1, [91710695533116672, 2067834464682370476]),
+        (2**63 - 1, [4650402502169114445, 2715696241488406227]),
+    ],
+)
+def test_the_first_and_the_last_position_of_a_size_have_these_images(size: int, images: list[int]) -> None:
+    assert permute(np.array([0, size - 1]), size, key(1)).tolist() == images
