@@ -1,16 +1,17 @@
-"""What each block is worth: every config of configs/pretrain/ablations trained on one corpus, one after the other.
+"""The worth of each block: trains every config of configs/pretrain/ablations on one corpus.
 
     make bench-ablations
     make bench-ablations OPTIONS="--steps 480 --seeds 3"
     make bench-ablations OPTIONS="--only rotary,llama --set train.threads=1"
 
-All have the data, order of rows, learning rate and steps of configs/pretrain/gpt_demo.toml, and differ from the baseline in
-what their first lines say. The loss is that of the same rows of the validation split after the last step. With --seeds, each
-is trained with that many initial weights; the mean counts, and `noise` is the standard deviation between seeds of one config.
-A difference to the baseline, below it better, is worth something from about twice its noise on.
+All configs have the data, row order, learning rate and steps of configs/pretrain/gpt_demo.toml; their first lines say how they
+differ from the baseline. The loss is computed on the same validation rows after the last step. With --seeds, each config is
+trained that many times with other initial weights: the table shows the mean, and `noise` is the standard deviation. A
+difference from the baseline (lower is better) matters from about twice the noise.
 
-Speed is measured apart: whole steps (forward, backward, clip, AdamW) on one batch in turns, and each one's best turn counts, so
-that whoever else uses the machine slows down all. Runs lie in build/bench-ablations, which is made anew.
+Speed is measured separately: whole steps (forward, backward, clip, AdamW) on one batch. The configs take turns and the best turn
+of each counts, so that other load on the machine slows all of them. Runs are written to build/bench-ablations, which is
+cleared first.
 """
 
 import argparse
@@ -41,13 +42,13 @@ ROUNDS, STEPS_PER_ROUND = 9, 3
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """What came of one config; losses by seed, in nats per token."""
+    """The result of one config; losses by seed, in nats per token."""
 
     name: str
     parameters: int
     losses: tuple[float, ...]  # of the seeds that did not diverge
     bits_per_byte: float  # mean of those
-    diverged: tuple[str, ...]  # what the trainer said of the others
+    diverged: tuple[str, ...]  # the trainer's messages for the others
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def chosen(only: str | None) -> list[Path]:
-    """The configs, the baseline first. Raises ValueError for a name that is none."""
+    """Return the configs, the baseline first. Raise ValueError for an unknown name."""
     known = {path.stem: path for path in sorted(CONFIGS.glob("*.toml"))}
     wanted = list(known) if only is None else only.split(",")
     if unknown := [name for name in wanted if name not in known]:
@@ -77,19 +78,19 @@ def chosen(only: str | None) -> list[Path]:
 
 
 def need_corpus(config: PretrainConfig) -> None:
-    """Raise ValueError with the command that makes the corpus, unless it is there."""
+    """Raise ValueError with the command that builds the corpus if it is missing."""
     if not Path(config.data.tokens).exists():
         raise ValueError(f"{config.data.tokens} is not there; `make demo` makes it (some minutes)")
 
 
 def overrides(name: str, steps: int, seed: int) -> tuple[str, ...]:
-    """One evaluation and one save at the end."""
+    """Return overrides for one evaluation and one save, at the end."""
     run = {"steps": steps, "eval_every": steps, "save_every": steps, "keep": 1, "seed": seed}
     return (*(f"train.{key}={value}" for key, value in run.items()), f'run.out="{OUT / f"{name}-{seed}"}"')
 
 
 def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ablation:
-    """Train a config with every seed; what the trainer prints goes to train.log beside the runs."""
+    """Train a config with every seed; the trainer's output goes to train.log beside the runs."""
     losses: list[float] = []
     bits: list[float] = []
     diverged: list[str] = []
@@ -97,37 +98,37 @@ def ablation(path: Path, steps: int, seeds: int, changed: tuple[str, ...]) -> Ab
         began = time.monotonic()
         try:
             with logged():
-                found = pretrain(path, (*overrides(path.stem, steps, seed), *changed))
-        except SpikeError as error:  # a loss that is no number any more is a result here
+                run = pretrain(path, (*overrides(path.stem, steps, seed), *changed))
+        except SpikeError as error:  # divergence is a result here
             diverged.append(str(error))
-            said = f"diverged: {error}"
+            outcome = f"diverged: {error}"
         else:
-            assert found is not None, "it is one process, and no dry run"
-            assert found.last_bits_per_byte is not None, "causal_lm predicts every token"
-            losses.append(found.last_validation_loss)
-            bits.append(found.last_bits_per_byte)
-            said = f"validation loss {found.last_validation_loss:.4f}"
-        print(f"{path.stem}, seed {seed}: {said} ({time.monotonic() - began:.0f} s)", flush=True)
+            assert run is not None, "it is one process, and no dry run"
+            assert run.last_bits_per_byte is not None, "causal_lm predicts every token"
+            losses.append(run.last_validation_loss)
+            bits.append(run.last_bits_per_byte)
+            outcome = f"validation loss {run.last_validation_loss:.4f}"
+        print(f"{path.stem}, seed {seed}: {outcome} ({time.monotonic() - began:.0f} s)", flush=True)
     config = load(path, changed)
     count = parameters(make(config.model.shape(vocabulary(config), config.positions), 1))
     return Ablation(path.stem, count, tuple(losses), fmean(bits) if bits else float("nan"), tuple(diverged))
 
 
 def vocabulary(config: PretrainConfig) -> int:
-    """Pieces of the corpus's tokenizer."""
+    """Return the number of pieces of the corpus's tokenizer."""
     return open_dataset(config.data.tokens, config.data.name).tokenizer.size
 
 
 @contextlib.contextmanager
 def logged() -> Generator[None]:
-    """What is printed goes to a file."""
+    """Redirect what is printed to a file."""
     OUT.mkdir(parents=True, exist_ok=True)
     with (OUT / "train.log").open("a") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         yield
 
 
 def speeds(paths: Sequence[Path], changed: tuple[str, ...], rounds: int) -> dict[str, float]:
-    """Tokens per second of whole training steps: the configs take turns, each one's best turn counts."""
+    """Return tokens per second of whole training steps: the configs take turns, and the best turn of each counts."""
     steps = {path.stem: stepper(path, changed) for path in paths}
     best: dict[str, float] = {}
     for turn in range(rounds + 1):
@@ -139,7 +140,7 @@ def speeds(paths: Sequence[Path], changed: tuple[str, ...], rounds: int) -> dict
 
 
 def stepper(path: Path, changed: tuple[str, ...]) -> Callable[[], int]:
-    """A function that trains a new model on one batch by one step, and returns its tokens."""
+    """Return a function that trains a new model by one step on one batch and returns the number of tokens."""
     config = load(path, changed)
     settings = config.train
     device = prepare(settings.device, settings.dtype, settings.threads)
@@ -151,28 +152,28 @@ def stepper(path: Path, changed: tuple[str, ...]) -> Callable[[], int]:
 
 
 def report(done: Sequence[Ablation], rates: dict[str, float], steps: int) -> None:
-    """A table, the best first, and the figures."""
-    base = next(of for of in done if of.name == BASELINE)
+    """Print a table, the best first, and the results."""
+    base = next(one for one in done if one.name == BASELINE)
     ground = mean(base)
     print(
         f"\n{'':22}{'loss':>8}{'- baseline':>12}{'noise':>8}{'bits/byte':>11}{'parameters':>12}{'speed':>8}   after {steps} steps"
     )
-    for of in sorted(done, key=lambda of: (not of.losses, mean(of))):
-        noise = f"{stdev(of.losses):.4f}" if len(of.losses) > 1 else "-"
-        ended = f"   {len(of.diverged)} diverged" if of.diverged else ""
+    for one in sorted(done, key=lambda one: (not one.losses, mean(one))):
+        noise = f"{stdev(one.losses):.4f}" if len(one.losses) > 1 else "-"
+        ended = f"   {len(one.diverged)} diverged" if one.diverged else ""
         print(
-            f"{of.name:22}{mean(of):8.4f}{mean(of) - ground:+12.4f}{noise:>8}{of.bits_per_byte:11.4f}{of.parameters:12,}"
-            f"{rates[of.name] / rates[BASELINE]:7.2f}x{ended}"
+            f"{one.name:22}{mean(one):8.4f}{mean(one) - ground:+12.4f}{noise:>8}{one.bits_per_byte:11.4f}{one.parameters:12,}"
+            f"{rates[one.name] / rates[BASELINE]:7.2f}x{ended}"
         )
-    for of in done:
-        print(f"RESULT\tablation_{of.name}_loss\t{mean(of):.4f}\tnats/token\t-")
-        if of is not base:
-            print(f"RESULT\tablation_{of.name}_speed\t{rates[of.name] / rates[BASELINE]:.2f}\tx baseline\t-")
+    for one in done:
+        print(f"RESULT\tablation_{one.name}_loss\t{mean(one):.4f}\tnats/token\t-")
+        if one is not base:
+            print(f"RESULT\tablation_{one.name}_speed\t{rates[one.name] / rates[BASELINE]:.2f}\tx baseline\t-")
 
 
-def mean(of: Ablation) -> float:
-    """Of the seeds that did not diverge; not a number when all did."""
-    return fmean(of.losses) if of.losses else float("nan")
+def mean(ablation: Ablation) -> float:
+    """Return the mean loss of the seeds that did not diverge, or NaN if all did."""
+    return fmean(ablation.losses) if ablation.losses else float("nan")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def shares(profile: Path) -> dict[str, float]:
 
 
 def kind(stack: str) -> str:
-    """What a stack of frames is doing: the innermost of our own folders decides."""
+    """Return what a stack of frames is doing: the innermost of our own folders decides."""
     for frame in reversed(stack.split(";")):
         if "pipelines/text/" in frame or "pipelines/contract/tokenizer" in frame:
             return "text functions"

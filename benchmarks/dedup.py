@@ -45,7 +45,7 @@ class Run:
 
     seconds: float
     peak_mib: float  # of it and its children together
-    said: dict[str, Any] = field(default_factory=dict)
+    answer: dict[str, Any] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ class Size:
         cache = {"NUMBA_CACHE_DIR": str(self.arguments.folder / "compiled")}
         command = [sys.executable, HERE / "dedup_ours.py", "build", self.input, out, self.arguments.workers]
         run = measured(command, cache)
-        say(f"corpusmill, {name}: {run.seconds:.1f} s, peak {run.peak_mib:,.0f} MiB, {run.said['steps']}")
+        say(f"corpusmill, {name}: {run.seconds:.1f} s, peak {run.peak_mib:,.0f} MiB, {run.answer['steps']}")
         return run
 
     def peers(self) -> dict[str, Run]:
@@ -116,7 +116,7 @@ class Size:
         return {"datatrove": self.peer("datatrove", str(self.arguments.workers)), "rensa": self.peer("rensa")}
 
     def peer(self, name: str, *more: str) -> Run:
-        """The whole work of one peer, and how much of what was planted it found."""
+        """Run one peer, and count the planted copies that it found."""
         out = self.folder / name
         run = measured([self.arguments.peers, HERE / "dedup_peers.py", name, self.input, out, *more], {})
         kept = {json.loads(line)["id"] for path in out.glob("kept*") for line in _lines(path)}
@@ -124,12 +124,12 @@ class Size:
         planted = [identity for identity in everything if identity.startswith("copy-")]
         missed = sum(copy in kept and partner(copy) in kept for copy in planted)
         others = sum(identity not in kept and partner(identity) not in everything for identity in everything)
-        run.said |= {"found": len(planted) - missed, "others": others}
+        run.answer |= {"found": len(planted) - missed, "others": others}
         say(f"{name}: {run.seconds:.1f} s, {len(planted) - missed:,} of {len(planted):,} found, {others:,} others removed")
         return run
 
     def signatures(self) -> dict[str, float]:
-        """Documents a second, of each."""
+        """Return documents per second of each program."""
         jobs: dict[str, list[Any]] = {"corpusmill": [sys.executable, HERE / "dedup_ours.py", "signatures", self.input, 20_000]}
         if not self.arguments.no_peers:
             for name, documents in (("rensa", 5_000), ("datasketch", 3_000)):
@@ -137,23 +137,23 @@ class Size:
         one_thread = {"RAYON_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(self.arguments.folder / "compiled")}
         rates: dict[str, float] = {}
         for name, command in jobs.items():
-            said = measured(command, one_thread).said
-            rates[name] = said["documents"] / said["seconds"]
+            answer = measured(command, one_thread).answer
+            rates[name] = answer["documents"] / answer["seconds"]
             say(f"signatures alone, {name}: {rates[name]:,.0f} documents/s")
         return rates
 
     def ids(self) -> list[str]:
-        """Of all documents."""
+        """Compare what was removed with what was planted."""
         return [json.loads(line)["id"] for path in sorted(self.input.glob("*.jsonl")) for line in _lines(path)]
 
     def accuracy(self, run: Run) -> dict[str, int]:
         """Compare what corpusmill removed with what was planted; print what is missed and what should not have gone."""
         texts = dedup_corpus.read(self.input)
         names = {document_id("records", name): name for name in texts}
-        clusters, corpus = manifest.read(run.said["clusters"]), manifest.read(run.said["corpus"])
+        clusters, corpus = manifest.read(run.answer["clusters"]), manifest.read(run.answer["corpus"])
         removed: dict[str, str] = {}  # by name, the survivor
         for part in clusters.of("clusters"):
-            for rows in read_batches(files.join(run.said["clusters"], part.path)):
+            for rows in read_batches(files.join(run.answer["clusters"], part.path)):
                 removed |= {names[a]: names[b] for a, b in zip(*(rows[c].to_pylist() for c in ("id", "survivor")), strict=True)}
         kept = sum(part.rows for part in corpus.of("documents"))
         assert kept == len(texts) - len(removed), f"{kept:,} documents out, {len(texts):,} in, {len(removed):,} removed"
@@ -274,7 +274,7 @@ def report(
     print(f"\n{arguments.documents:,} documents of 500 words, {arguments.workers} workers; this machine: {os.cpu_count()} cores")
     print(f"{'whole process':<36}{'seconds':>9}{'found':>9}{'peak MiB':>10}")
     rows = [("corpusmill, first run (compiles)", first, found["found"]), ("corpusmill, later runs", warm, found["found"])]
-    rows += [(name, run, run.said["found"]) for name, run in peers.items()]
+    rows += [(name, run, run.answer["found"]) for name, run in peers.items()]
     if large is not None and large_found is not None:
         rows.append((f"corpusmill, {arguments.large:,} documents", large, large_found["found"]))
     for name, run, right in rows:
@@ -301,7 +301,7 @@ def report(
     result("peak_mib_34k", warm.peak_mib, "MiB", "-", digits=0)
     if large is not None:
         result("peak_mib_340k", large.peak_mib, "MiB", "-", digits=0)
-        result("time_ratio_340k_per_34k", large.said["work"] / (scale * warm.said["work"]), "x", "about 1")
+        result("time_ratio_340k_per_34k", large.answer["work"] / (scale * warm.answer["work"]), "x", "about 1")
 
 
 def result(name: str, value: float, unit: str, goal: str, digits: int = 2) -> None:

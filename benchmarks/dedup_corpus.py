@@ -22,7 +22,7 @@ WORDS_PER_RUN = 25
 WORDS_CHANGED = 3
 DOCUMENTS_PER_FILE = 10_000  # about; the number of files is even and their sizes equal, so that two workers have as much to do
 SEED = 20_261_123
-_WORD = re.compile(r"\S+\s*")  # with the white space behind it
+_WORD = re.compile(r"\S+\s*")  # with the white space after it
 
 
 def write(books: Path, folder: Path, documents: int) -> int:

@@ -119,15 +119,15 @@ def _real(data: Path) -> Iterator[list[Path]]:
 def documents(paths: list[Path]) -> Iterator[str]:
     """Lines of files, joined to documents; at most GROUP_BYTES, the same from each file."""
     for path in paths:
-        text, found = readable(path)[: 3 * GROUP_BYTES // len(paths)], 0
+        text, taken = readable(path)[: 3 * GROUP_BYTES // len(paths)], 0
         lines: list[str] = []
         for line in text.splitlines():
             lines.append(line.strip())
             if sum(map(len, lines)) > DOCUMENT_BYTES:
-                found += sum(map(len, lines))
+                taken += sum(map(len, lines))
                 yield "\n".join(lines)
                 lines = []
-            if found > GROUP_BYTES // len(paths):
+            if taken > GROUP_BYTES // len(paths):
                 break
         if lines:
             yield "\n".join(lines)
@@ -154,9 +154,9 @@ def readable(path: Path) -> str:
     return _TAG.sub("", text).replace(SPACE_MARK, " ")
 
 
-def interleaved(found: list[list[str]]) -> list[str]:
-    """One document of each group after the other."""
-    return [text for row in zip_longest(*found) for text in row if text]
+def interleaved(groups: list[list[str]]) -> list[str]:
+    """Return the texts, one of each group in turn."""
+    return [text for row in zip_longest(*groups) for text in row if text]
 
 
 def model(folder: Path, kind: Literal["bpe", "unigram"], pieces: int, texts: list[str]) -> Tokenizer:

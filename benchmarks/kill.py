@@ -2,7 +2,7 @@
 
 A run of the demo's GPT (dropout, two micro-batches, a save every three steps) is trained once undisturbed and then again, in
 a process that is ended by SIGKILL, started by the same command, killed again, and so on; the last start reaches the end.
-The moments are random and spread over the run: some behind a step, some while a checkpoint is being written, when its
+The moments are random and spread over the run: some after a step, some while a checkpoint is being written, when its
 temporary folder is seen, after a random part of the time that a save takes. The losses of all steps, the weights and the
 optimiser's state must be those of the undisturbed run, bit for bit.
 
@@ -32,7 +32,7 @@ CONFIG = ROOT / "configs" / "pretrain" / "gpt_demo.toml"
 EXACT = ("step", "loss", "loss_z", "gradient_norm", "gradient_norm_z", "learning_rate", "tokens", "bytes", "validation_loss")
 RESTART_S = 300  # longest that a start may take to come to a step
 STEP_S, SAVE_S = 0.1, 0.03  # about what a step and a save take here
-_LEFT = 10  # steps at the end behind which nothing is killed: the last start has to have something to do
+_LEFT = 10  # steps at the end in which nothing is killed, so that the last start has something to do
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
-    """The same for every start of a run."""
+    """Return the command line, the same for every start of a run."""
     fixed = {
         "run.out": f'"{OUT / name}"',
         "data.rows": f'"{OUT / "rows"}"',
@@ -79,7 +79,7 @@ def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
 
 
 def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":
-    """What the process prints goes to a log beside the runs."""
+    """Start a process whose output goes to a log beside the runs."""
     with (OUT / f"{name}.log").open("ab") as log:
         return subprocess.Popen(run, stdout=log, stderr=log)
 
@@ -91,9 +91,9 @@ def finish(run: Sequence[str], name: str) -> None:
 
 
 def kill(run: Sequence[str], target: int, in_save: bool, draw: random.Random) -> tuple[bool, int]:
-    """Start, and kill behind this step (or the first new one), or in the save after it; whether in a save, and at which step."""
+    """Start the run and kill it after a step, or in the save that follows; return whether it was in a save, and the step."""
     process, folder = start(run, "killed"), OUT / "killed"
-    target = max(target, steps(folder) + 1)  # a resumed run cuts off what lies behind its checkpoint, and comes here again
+    target = max(target, steps(folder) + 1)  # a resumed run repeats the steps after its checkpoint
     deadline = time.monotonic() + RESTART_S
     while steps(folder) < target:
         if process.poll() is not None or time.monotonic() > deadline:
@@ -110,49 +110,49 @@ def kill(run: Sequence[str], target: int, in_save: bool, draw: random.Random) ->
 
 
 def saving(folder: Path) -> bool:
-    """Whether a checkpoint is (or was, when the process ended) being written."""
+    """Return whether a checkpoint is being written, or was when the process ended."""
     return any(folder.glob("checkpoints/.step-*.tmp"))
 
 
 def steps(folder: Path) -> int:
-    """The last one in metrics.jsonl."""
+    """Return the last step in metrics.jsonl."""
     lines = read_metrics(folder / "metrics.jsonl")
     return lines[-1]["step"] if lines else 0
 
 
 def differences() -> list[str]:
-    """What of the killed run is not as in the undisturbed one; nothing, one hopes."""
-    found: list[str] = []
+    """Return the parts of the killed run that differ from the undisturbed one."""
+    different: list[str] = []
     one, other = (numbers(OUT / name) for name in ("undisturbed", "killed"))
     if one != other:
-        found.append("metrics.jsonl")
-    first, second = (checkpoint.newest(OUT / name / "checkpoints", found.append) for name in ("undisturbed", "killed"))
+        different.append("metrics.jsonl")
+    first, second = (checkpoint.newest(OUT / name / "checkpoints", different.append) for name in ("undisturbed", "killed"))
     assert first is not None and second is not None
     for part in ("model", "optimizer"):
         if not same(first.load(part), second.load(part)):
-            found.append(part)
-    return found
+            different.append(part)
+    return different
 
 
 def numbers(folder: Path) -> list[str]:
-    """The lines without speeds; JSON keeps every bit of a float."""
+    """Return the lines without speeds; JSON keeps every bit of a float."""
     return [json.dumps({name: line.get(name) for name in EXACT}) for line in read_metrics(folder / "metrics.jsonl")]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether both are equal, tensors bit for bit."""
+    """Return whether both are equal, tensors bit for bit."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-def report(kills: int, inside: int, found: list[str]) -> None:
-    """The figures; exit status 1 when a difference was found."""
+def report(kills: int, inside: int, different: list[str]) -> None:
+    """Print the results; exit with status 1 if a difference was different."""
     print(f"RESULT\tkills\t{kills}\tkills\t>=20")
     print(f"RESULT\tkills_inside_a_save\t{inside}\tkills\t>=5")
-    print(f"RESULT\tequal_runs\t{int(not found)}\tof 1 run, bitwise\t>=1")
-    if found:
-        sys.exit(f"not as in the undisturbed run: {', '.join(found)}")
+    print(f"RESULT\tequal_runs\t{int(not different)}\tof 1 run, bitwise\t>=1")
+    if different:
+        sys.exit(f"not as in the undisturbed run: {', '.join(different)}")
 
 
 if __name__ == "__main__":

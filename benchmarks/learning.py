@@ -1,22 +1,22 @@
-"""Do the models learn what they should: nanoGPT's Shakespeare, and the four families beside each other, with BLiMP.
+"""Check that the models learn: nanoGPT's Shakespeare, and the four families side by side, with BLiMP.
 
     make bench-learning
     make bench-learning OPTIONS="--data ~/inputs --only families --bytes 8_000_000"
 
 `shakespeare` builds a corpus of characters of tinyshakespeare (configs/corpus/shakespeare.toml: the first 90 % to learn from, the
 last 10 % held out, as nanoGPT) and trains configs/pretrain/shakespeare_char.toml with three seeds, which decide weights and
-order. What counts is the mean loss over all of the held-out text, every character predicted once, from up to 63 before it in its
-row. nanoGPT's README says 1.88 of 20 random batches of this setting (a figure with a noise of 0.02); the goal is 1.92.
+order. The figure is the mean loss over all of the held-out text; every character is predicted once, from up to 63 before it in
+its row. nanoGPT's README reports 1.88 on 20 random batches of this setting (with a noise of 0.02); the goal is 1.92.
 Two things differ from nanoGPT: rows are cut every 64 characters and seen once an epoch, where it draws windows with
-replacement; and the vocabulary has 258 pieces more (bytes of characters that do not occur, an end of text), which are never a
-target.
+replacement; and the vocabulary has 258 pieces more (bytes of characters that do not occur, an end of text), which are never
+targets.
 
 `families` builds a corpus of English Wikipedia, novels and web pages (benchmarks/learning_corpus.toml), trains GPT, BERT, BART
-and T5 at demo size on the same number of bytes (training/evaluation/compare.py) and asks each for BLiMP's minimal pairs
-(training/evaluation/blimp.py; chance is 0.5, and after 2 MB of text all are near it: a goal is set for the losses only).
-Without the folder of real inputs it takes the demo's corpus, and leaves out what is not there.
+and T5 at demo size on the same number of bytes (training/evaluation/compare.py) and scores each on BLiMP's minimal pairs
+(training/evaluation/blimp.py; chance is 0.5, and after 2 MB of text all are near it: only the losses have a goal).
+Without the folder of real inputs it uses the demo's corpus and skips what is missing.
 
-Runs lie in build/bench-learning; a benchmark that was cut off goes on where it was. Remove the folder to start anew.
+Runs are written to build/bench-learning. A benchmark that was stopped resumes; remove the folder to start again.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def shakespeare(data: Path, seeds: int, changed: Sequence[str]) -> list[str]:
-    """Train nanoGPT's setting with so many seeds; RESULT lines."""
+    """Train nanoGPT's setting with so many seeds and return RESULT lines."""
     text = data / "lm" / "tinyshakespeare.txt"
     if not text.exists():
         print(f"shakespeare: left out, {text} is not there; --data names the folder")
@@ -80,7 +80,7 @@ def shakespeare(data: Path, seeds: int, changed: Sequence[str]) -> list[str]:
 
 
 def write_records(text: Path, folder: Path) -> None:
-    """The two parts of a text as records of JSON Lines: 90 % of its characters, and the rest."""
+    """Write the two parts of a text as JSON Lines: 90 % of its characters, and the rest."""
     parts = split(text.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"id": name, "text": part}, ensure_ascii=False) + "\n" for name, part in parts.items()]
@@ -88,13 +88,13 @@ def write_records(text: Path, folder: Path) -> None:
 
 
 def split(text: str) -> dict[str, str]:
-    """As nanoGPT's data/shakespeare_char/prepare.py: cut at int(0.9 n) characters."""
+    """Cut a text at int(0.9 n) characters, as nanoGPT's data/shakespeare_char/prepare.py does."""
     cut = int(len(text) * 0.9)
     return {"train": text[:cut], "validation": text[cut:]}
 
 
 def check_split(corpus: Path, text: Path) -> None:
-    """Raise ValueError unless the splits are those of the text, but for white space that the build takes out."""
+    """Raise ValueError unless the splits are those of the text, up to white space that the build removes."""
     dataset = open_dataset(str(corpus))
     for name, part in split(text.read_text(encoding="utf-8")).items():
         tokens, wanted = dataset.totals(name)["tokens"], len(part)
@@ -122,26 +122,26 @@ def shakespeare_run(corpus: Path, seed: int, changed: Sequence[str]) -> Report:
 
 
 def families(data: Path, budget: int, pairs: int, changed: Sequence[str]) -> list[str]:
-    """Train the four families on the same bytes and ask them for BLiMP; RESULT lines."""
+    """Train the four families on the same bytes, score them on BLiMP, and return RESULT lines."""
     corpus = families_corpus(data)
     if corpus is None:
         return []
     configs = [CONFIGS / "pretrain" / f"{family}_demo.toml" for family in FAMILIES]
     runs = compare(configs, OUT / f"{corpus.name}-{budget}", (f"data.tokens={quoted(corpus)}", *changed), budget)
     sets = data / "lm" / "blimp"
-    scores = {of.name: blimp.score(trained.load(of.report.out), sets, pairs) for of in runs} if sets.is_dir() else {}
+    scores = {run.name: blimp.score(trained.load(run.report.out), sets, pairs) for run in runs} if sets.is_dir() else {}
     if not scores:
         print(f"families: BLiMP is left out, {sets} is not there; --data names the folder")
     print_table(runs, scores)
     lines = [
-        result(f"families_{of.name}_loss", of.report.last_validation_loss, "nats/target", f"<{of.report.unigram_entropy:.3f}")
-        for of in runs
+        result(f"families_{run.name}_loss", run.report.last_validation_loss, "nats/target", f"<{run.report.unigram_entropy:.3f}")
+        for run in runs
     ]
-    return lines + [result(f"families_{name}_blimp", of.mean, "accuracy", "-") for name, of in scores.items()]
+    return lines + [result(f"families_{name}_blimp", score.mean, "accuracy", "-") for name, score in scores.items()]
 
 
 def families_corpus(data: Path) -> Path | None:
-    """The corpus to learn from, built where it is missing; None when there is nothing to build it from."""
+    """Return the corpus to learn from, built if it is missing, or None if there is nothing to build it from."""
     if (data / "books").is_dir():
         roots = {0: "wikipedia", 1: "books", 2: "extraction"}
         changed = [f"sources.{number}.root={quoted((data / name).resolve())}" for number, name in roots.items()]
@@ -149,28 +149,28 @@ def families_corpus(data: Path) -> Path | None:
         return OUT / "learning"
     demo = Path("build") / "demo"
     if (demo / "release.json").exists():
-        print(f"families: {data} is not there; {demo} is learnt from")
+        print(f"families: {data} is not there; {demo} is used")
         return demo
     print(f"families: left out, neither {data} (--data) nor {demo} (`make demo`) is there")
     return None
 
 
 def print_table(runs: Sequence[Compared], scores: dict[str, blimp.BlimpReport]) -> None:
-    """The table of the runs, with BLiMP behind, and its sets below each other."""
+    """Print the table of the runs with BLiMP's mean in the last column, then BLiMP's sets."""
     heading, *rows = table(runs)
     print(heading + ("         BLiMP" if scores else ""))
-    for of, row in zip(runs, rows, strict=True):
-        score = scores.get(of.name)
+    for run, row in zip(runs, rows, strict=True):
+        score = scores.get(run.name)
         print(row + (f"  {score.mean:.3f} ± {score.standard_error:.3f}" if score else ""))
     if not scores:
         return
     print(f"\n{'BLiMP':50}" + "".join(f"{name:>8}" for name in scores))
-    for sets in zip(*(of.sets for of in scores.values()), strict=True):
-        print(f"{sets[0].name:50}" + "".join(f"{of.accuracy:8.2f}" for of in sets))
+    for sets in zip(*(score.sets for score in scores.values()), strict=True):
+        print(f"{sets[0].name:50}" + "".join(f"{one.accuracy:8.2f}" for one in sets))
 
 
 def build(config: Path, out: Path, *changed: str) -> None:
-    """`corpusmill build`, which does nothing where all of it is there."""
+    """Run `corpusmill build`, which does nothing if everything is there."""
     command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out)]
     for change in changed:
         command += ["--set", change]
@@ -183,12 +183,12 @@ def build(config: Path, out: Path, *changed: str) -> None:
 
 
 def quoted(value: object) -> str:
-    """A TOML string of a path or text, for --set."""
+    """Return a path or text as a TOML string, for --set."""
     return json.dumps(str(value))
 
 
 def result(name: str, value: float, unit: str, goal: str) -> str:
-    """A line for programs."""
+    """Return a line for programs."""
     return f"RESULT\t{name}\t{value:.4f}\t{unit}\t{goal}"
 
 

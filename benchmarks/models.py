@@ -5,12 +5,12 @@
 
 Both have the same weights (ours, under their names by training/convert), the same batches and the same fused AdamW; a step is
 forward, backward, update. Theirs runs on scaled dot-product attention; nothing is compiled, nothing dropped out. The two take
-turns, and the best turn of each counts: another process on the machine slows both, rarely for all turns.
+turns, and the best turn of each counts: other load on the machine slows both, and rarely all turns.
 
 Ids are drawn at random, in the shapes that the objectives make, without padding. BERT predicts 15 % of the tokens and whether
 B follows A: ours is given the positions, theirs labels with -100 elsewhere, which is how it is used. Its head runs on all.
 BART and T5 (1.0) read 128 tokens and write 128; "t5_spans" writes the 29 that span corruption makes of 128. There both sides
-are almost nothing but matrix products, which are the same library's, so that little is left to gain.
+are almost only matrix products of the same library, so little is left to gain.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Batch = dict[str, Tensor]
 
 
 def shapes(layers: int) -> dict[str, Shape]:
-    """Of so many layers, half of them in the encoder where there are two stacks."""
+    """Return shapes with so many layers, half of them in the encoder if there are two stacks."""
     numbers: dict[str, Any] = {"heads": HEADS, "width": WIDTH, "vocabulary": VOCABULARY, "dropout": 0.0}
     half = {"encoder_layers": layers // 2, "decoder_layers": layers // 2}
     t5 = T5Shape(**half, head_width=WIDTH // HEADS, inner=4 * WIDTH, **numbers)
@@ -59,7 +59,7 @@ def shapes(layers: int) -> dict[str, Shape]:
 
 
 def batch(family: str, seed: int) -> tuple[Batch, Batch]:
-    """The same examples as our objective makes them, and as Hugging Face's `forward` takes them."""
+    """Return the same examples as our objective makes them and as Hugging Face's `forward` takes them."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(5, VOCABULARY, (BATCH, LENGTH + 1), generator=generator)
     inputs = ids[:, :LENGTH].contiguous()
@@ -89,16 +89,16 @@ def bert_batch(inputs: Tensor, generator: torch.Generator) -> tuple[Batch, Batch
 
 
 def peer(family: str, model: Model) -> nn.Module:
-    """Hugging Face's model with the weights of ours."""
+    """Return Hugging Face's model with the weights of ours."""
     names = FAMILIES[family.removesuffix("_spans")]
     specials = Specials(pad=0, begin=2, end=3, mask=4, decoder_start=0, sentinels=())
     config = transformers.AutoConfig.for_model(**names.config(model.shape, specials), attn_implementation="sdpa")
     theirs: nn.Module = getattr(transformers, names.ARCHITECTURE)(config)
     rules = names.rules(model.shape)
-    found = theirs.load_state_dict(to_theirs(rules, model.state_dict()), strict=False)
+    loaded = theirs.load_state_dict(to_theirs(rules, model.state_dict()), strict=False)
     tied = {name for rule in rules for name in rule.also}
-    missing = {name for name in found.missing_keys if name in dict(theirs.named_parameters(remove_duplicate=False))}
-    assert not found.unexpected_keys and missing <= tied, (found.unexpected_keys, missing - tied)
+    missing = {name for name in loaded.missing_keys if name in dict(theirs.named_parameters(remove_duplicate=False))}
+    assert not loaded.unexpected_keys and missing <= tied, (loaded.unexpected_keys, missing - tied)
     assert parameters(theirs) == parameters(model), "the models are not of one shape"
     return theirs.train()
 
@@ -125,7 +125,7 @@ class Side:
         return loss.item()
 
     def turn(self, batches: list[Batch]) -> float:
-        """Seconds a step."""
+        """Return the seconds per step."""
         start = time.perf_counter()
         for examples in batches:
             self.step(examples)
@@ -135,7 +135,7 @@ class Side:
 
 
 def sides(family: str, layers: int) -> tuple[Side, Side]:
-    """Ours and theirs, with equal weights."""
+    """Return our side and theirs, with equal weights."""
     model = make(shapes(layers)[family], seed=1).train()
     theirs = peer(family, model)
     return (
@@ -151,14 +151,14 @@ def adamw(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def speed(family: str, layers: int, rounds: int, steps: int) -> float:
-    """Times Hugging Face's steps a second."""
+    """Return our steps per second divided by Hugging Face's."""
     ours, theirs = sides(family, layers)
     batches = [batch(family, seed) for seed in range(steps)]
     tokens = sum(value.numel() for name, value in batches[0][0].items() if name in ("inputs", "decoder_inputs"))
     turns: list[float] = []
     for number in range(rounds + 1):
-        first = theirs.turn([of for _, of in batches])
-        second = ours.turn([of for of, _ in batches])
+        first = theirs.turn([theirs_of for _, theirs_of in batches])
+        second = ours.turn([ours_of for ours_of, _ in batches])
         if number == 0:  # memory and threads are made in the first
             ours.best = theirs.best = float("inf")
         else:
@@ -172,7 +172,7 @@ def speed(family: str, layers: int, rounds: int, steps: int) -> float:
 
 
 def lockstep(family: str, layers: int, steps: int) -> float:
-    """Largest difference of the losses while both learn from the same batches."""
+    """Return the largest difference of the losses while both learn from the same batches."""
     ours, theirs = sides(family, layers)
     differences: list[float] = []
     first = last = 0.0

@@ -3,16 +3,16 @@
     make bench-objectives
     make bench-objectives OPTIONS="--tokens 4000000 --only masked_lm"
 
-The tokens dataset is made up: ids by Zipf's law over 32,000 pieces (seven in ten begin a word), documents of 500 tokens in the
+The tokens dataset is synthetic: ids by Zipf's law over 32,000 pieces (seven in ten begin a word), documents of 500 tokens in the
 median (log-normal), sentences of 25, two sources. The same code reads it as reads every dataset; the configs are those of a
 training: length 512, 256 rows a batch, whatever packing is the objective's own. Rates count the text tokens in the rows, not
 padding, from the number of the step to the padded arrays. Seconds are CPU seconds of the process with all its threads, so
 that a rate is what one core does, whoever else uses the machine; objectives take turns, and the best turn counts.
 
-Beside it, over the same full rows and on the same core: the collator of Hugging Face for masked language modelling, given
-what its documentation advises (lists of ids and the mask of special tokens), and once the part of it that masks alone, given
-padded tensors. It draws each token by itself, so the number of predictions varies, and of whole words it masks all
-pieces (no 10 % random, no 10 % kept).
+The peer, over the same full rows and on the same core, is Hugging Face's collator for masked language modelling: once with the
+inputs that its documentation advises (lists of ids and the mask of special tokens), and once its masking step alone, on
+padded tensors. It draws for each token independently, so the number of predictions varies, and with whole words it masks
+all pieces (no 10 % random, no 10 % kept).
 """
 
 import argparse
@@ -64,7 +64,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Case:
-    """An objective and the rows that it is given, and how long its turns took."""
+    """An objective, its rows, and how long its turns took."""
 
     name: str
     index: RowIndex
@@ -74,7 +74,7 @@ class Case:
     turns: list[tuple[float, float, float, int]] = field(default_factory=list)  # seconds of each stage, tokens
 
     def turn(self, seconds: float) -> None:
-        """Batch after batch for about so many seconds."""
+        """Make batches for about so many seconds."""
         sampling = gathering = making = 0.0
         tokens = 0
         while sampling + gathering + making < seconds:
@@ -91,7 +91,7 @@ class Case:
 
     @property
     def best(self) -> tuple[float, float, float, int]:
-        """The turn with the highest rate."""
+        """Return the turn with the highest rate."""
         return max(self.turns, key=lambda turn: turn[3] / sum(turn[:3]))
 
 
@@ -125,7 +125,7 @@ def parsed() -> argparse.Namespace:
 
 
 def open_case(name: str, dataset: TokenDataset, folder: Path) -> Case:
-    """The objective of a case over the row index that it asks for."""
+    """Open the objective of a case and the row index that it needs."""
     settings = FeedConfig.model_validate(
         {
             "data": {"tokens": dataset.uri, "batch_rows": BATCH},
@@ -158,7 +158,7 @@ def report(cases: list[Case]) -> None:
 
 
 def peers(arguments: argparse.Namespace, dataset: TokenDataset) -> None:
-    """Full rows of one document: MaskedLM beside DataCollatorForLanguageModeling, tokens and whole words."""
+    """Compare MaskedLM with DataCollatorForLanguageModeling on full rows of one document: tokens and whole words."""
     import torch
     from transformers import BertTokenizer, DataCollatorForLanguageModeling
 
@@ -171,10 +171,10 @@ def peers(arguments: argparse.Namespace, dataset: TokenDataset) -> None:
     keys = key(1, np.arange(BATCH))
     make = MaskedLM(LENGTH, bert, PIECES, pairs=False)
     collator = DataCollatorForLanguageModeling(peer)
-    some = [{field: of[field] for field in ("input_ids", "special_tokens_mask")} for of in features]
+    some = [{field: feature[field] for field in ("input_ids", "special_tokens_mask")} for feature in features]
     compare("pieces", lambda: make(rows, keys), lambda: collator(some), arguments.turns)
     # what remains of its work when its inputs are padded tensors already
-    ids, special = (torch.tensor([of[field] for of in some]) for field in ("input_ids", "special_tokens_mask"))
+    ids, special = (torch.tensor([feature[field] for feature in some]) for field in ("input_ids", "special_tokens_mask"))
     compare(
         "pieces_of_tensors", lambda: make(rows, keys), lambda: collator.torch_mask_tokens(ids.clone(), special), arguments.turns
     )
@@ -186,7 +186,7 @@ def peers(arguments: argparse.Namespace, dataset: TokenDataset) -> None:
 
 
 def compare(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -> None:
-    """Both over the same rows, in turns; the best turn of each."""
+    """Run both over the same rows, in turns; the best turn of each counts."""
     best = [float("inf"), float("inf")]
     for turn in range(2 * turns + 2):
         at = time.process_time()
@@ -209,7 +209,7 @@ def peer_vocabulary(bert: Specials) -> dict[str, int]:
 
 
 def peer_features(rows: RowBatch, bert: Specials, starts: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """What its tokenizer would have returned: a word's pieces touch in the text, words are a space apart."""
+    """Return what its tokenizer would have returned: the pieces of a word touch, and words are a space apart."""
     features: list[dict[str, Any]] = []
     for ids in rows.ids.reshape(BATCH, -1):
         ends = np.cumsum(starts[ids] + 4)
@@ -222,13 +222,13 @@ def peer_features(rows: RowBatch, bert: Specials, starts: NDArray[np.bool_]) -> 
 
 
 def first_text_piece() -> int:
-    return len(control_pieces()) + 2 + 256  # behind them <unk>, the newline and the bytes
+    return len(control_pieces()) + 2 + 256  # then <unk>, the newline and the bytes
 
 
 def control_pieces() -> list[str]:
     """Special pieces of all families, in one vocabulary that they share."""
-    found = dict.fromkeys(piece for of in FAMILIES.values() for piece in (*of.pieces, *of.last))
-    return [piece for piece in found if piece != "<unk>"]
+    pieces = dict.fromkeys(piece for family in FAMILIES.values() for piece in (*family.pieces, *family.last))
+    return [piece for piece in pieces if piece != "<unk>"]
 
 
 def made_pieces(rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[str]]:
@@ -324,7 +324,7 @@ def write_shard(path: Path, rng: np.random.Generator, tokens: int) -> tuple[int,
             sizes = np.clip(rng.lognormal(np.log(500), 1, 1000), 20, 20_000).astype(np.int64)
             offsets = np.concatenate([[0], np.cumsum(sizes)])
             begins = [np.concatenate([[0], np.flatnonzero(rng.random(size - 1) < 1 / 25) + 1]) for size in sizes]
-            start_offsets = np.concatenate([[0], np.cumsum([len(of) for of in begins])])
+            start_offsets = np.concatenate([[0], np.cumsum([len(starts) for starts in begins])])
             columns = [
                 lists(zipf(rng, int(offsets[-1])), offsets, wanted.field("tokens").type),
                 lists(np.concatenate(begins), start_offsets, wanted.field("sentence_starts").type),

@@ -3,10 +3,10 @@
     make bench-sampler                                        # 10,000,000,000 simulated rows
     make bench-sampler OPTIONS="--rows 1000000 --whole 1000000"
 
-Nothing is stored for a row, so that a sampler of ten billion rows costs what one of a thousand costs: shown are the
-memory that is allocated for it (tracemalloc) and the time for batches at random steps, first, last and in between; at a
-tenth of the rows, too, to be compared side by side. A whole epoch of `--whole` rows is drawn and ticked off in a bitmap.
-The peer is a shuffled array of row numbers (NumPy, int64), as loaders with an index keep one, at `--peer` rows.
+Nothing is stored per row, so a sampler of ten billion rows costs as much as one of a thousand. The table shows the memory
+allocated for it (tracemalloc) and the time of batches at random steps, including the first and the last, at that size and at
+a tenth of it. A whole epoch of `--whole` rows is drawn and ticked off in a bitmap. The peer is a shuffled array of row
+numbers (NumPy, int64) of `--peer` rows, which loaders with an index keep.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SOURCES = 20
 
 def main() -> None:
     arguments = parsed()
-    sampler([Stream("warm", 0, 100, 100)], 1).batch(0, 8)  # compiles
+    sampler([Stream("warm", 0, 100, 100)], 1).batch(0, 8)  # compiles the kernels
     print(
         f"{'sampler':36}{'rows':>16}{'allocated':>12}{'made in':>12}{'a batch of ' + str(arguments.batch_rows):>18}{'a row':>10}"
     )
@@ -38,15 +38,15 @@ def main() -> None:
     shuffled = peer(arguments.peer)
     print()
     for name in samplers(10):
-        found = nanoseconds[name, arguments.rows]
-        result(f"sampler_{name.replace(' ', '_')}_rows_per_s", 1e9 / found, "rows/s", ">=1000000")
+        per_row = nanoseconds[name, arguments.rows]
+        result(f"sampler_{name.replace(' ', '_')}_rows_per_s", 1e9 / per_row, "rows/s", ">=1000000")
         smaller = nanoseconds[name, arguments.rows // 10]
-        result(f"sampler_{name.replace(' ', '_')}_time_to_a_tenth_of_the_rows", found / smaller, "x", "about 1, at most 4")
+        result(f"sampler_{name.replace(' ', '_')}_time_to_a_tenth_of_the_rows", per_row / smaller, "x", "about 1, at most 4")
     result("shuffled_array_bytes_per_row", shuffled, "bytes", "ours: 0")
 
 
 def samplers(rows: int) -> dict[str, Callable[[], Sampler]]:
-    """No mixture; twenty sources with a mixture; the same with stages and a bound."""
+    """Return samplers without a mixture, with a mixture of twenty sources, and with stages and a bound."""
     streams = [Stream(f"source{n:02}", rows // SOURCES * n, max(rows // SOURCES, 1), rows) for n in range(SOURCES)]
     weights = {stream.source: 1.0 + n for n, stream in enumerate(streams)}
     stages = [Stage("first", max(rows // 3, 1), weights), Stage("second", None, dict.fromkeys(weights, 1.0))]
@@ -58,7 +58,7 @@ def samplers(rows: int) -> dict[str, Callable[[], Sampler]]:
 
 
 def measured(name: str, rows: int, make: Callable[[], Sampler], batch_rows: int) -> float:
-    """Print a line; returns nanoseconds a row, the median of 200 batches."""
+    """Print a line and return nanoseconds per row, the median of 200 batches."""
     tracemalloc.start()
     began = time.perf_counter()
     made = make()
@@ -94,7 +94,7 @@ def whole_epoch(rows: int) -> None:
 
 
 def peer(rows: int) -> float:
-    """Bytes a row of an array that is shuffled."""
+    """Return the bytes per row of a shuffled array."""
     tracemalloc.start()
     began = time.perf_counter()
     shuffled = np.random.default_rng(1).permutation(rows)

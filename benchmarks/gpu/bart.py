@@ -1,7 +1,7 @@
 """BART-base on one GPU: examples a second of 512 tokens that are read and 512 that are written, unshortened by infilling.
 
 python benchmarks/gpu/bart.py
-python benchmarks/gpu/bart.py --device cpu --size demo --length 64 --targets 64 --rows 2 --steps 2     shows that it runs
+python benchmarks/gpu/bart.py --device cpu --size demo --length 64 --targets 64 --rows 2 --steps 2     to see that it runs
 """
 
 import sys

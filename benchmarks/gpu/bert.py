@@ -1,7 +1,7 @@
 """BERT-base on one GPU: rows of 512 a second, 77 masked tokens each and the pair, as `masked_lm` makes them.
 
 python benchmarks/gpu/bert.py
-python benchmarks/gpu/bert.py --device cpu --size demo --length 64 --rows 2 --steps 2     shows that it runs
+python benchmarks/gpu/bert.py --device cpu --size demo --length 64 --rows 2 --steps 2     to see that it runs
 """
 
 import sys

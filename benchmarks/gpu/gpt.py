@@ -1,7 +1,7 @@
-"""GPT-2 124M on one GPU: tokens a second over rows of 1,024, its vocabulary padded to 50,304.
+"""GPT-2 124M on one GPU: tokens per second over rows of 1,024, its vocabulary padded to 50,304.
 
     python benchmarks/gpu/gpt.py
-    python benchmarks/gpu/gpt.py --device cpu --size demo --length 64 --rows 2 --steps 2     shows that it runs
+    python benchmarks/gpu/gpt.py --device cpu --size demo --length 64 --rows 2 --steps 2     to see that it runs
 
 `--documents` packs rows of eight documents that do not see each other (FlexAttention).
 """
@@ -24,13 +24,13 @@ VOCABULARY = 50304  # 50,257 padded to a multiple of 128, which matrix products 
 def case(length: int, documents: bool, vocabulary: int | None) -> Case:
     def batch(shape: Any, rows: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         ids = torch.randint(0, shape.vocabulary, (rows, length + 1), generator=generator)
-        found = {"inputs": ids[:, :-1].contiguous(), "targets": ids[:, 1:].contiguous()}
+        examples = {"inputs": ids[:, :-1].contiguous(), "targets": ids[:, 1:].contiguous()}
         if documents:
             places = torch.arange(length)
             eighth = max(1, length // 8)
-            found |= {"documents": (places // eighth).expand(rows, -1).contiguous()}
-            found |= {"positions": (places % eighth).expand(rows, -1).contiguous()}
-        return found
+            examples |= {"documents": (places // eighth).expand(rows, -1).contiguous()}
+            examples |= {"positions": (places % eighth).expand(rows, -1).contiguous()}
+        return examples
 
     return Case(
         family="gpt",

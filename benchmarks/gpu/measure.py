@@ -1,8 +1,8 @@
-"""What the scripts beside this one share: a training loop over made-up tokens on one GPU, and its report.
+"""The shared part of the scripts in this folder: a training loop over random tokens on one GPU, and its report.
 
 The model is in float32 with fused AdamW, the forward pass under bfloat16 autocast, as the trainer runs it; the whole loss,
-forward and backward, is one compiled graph (a graph break is an error). Batches lie on the device, nothing waits for it
-between the first and the last step. Dropout is 0 unless asked for. Compiling, which takes minutes, is counted apart.
+forward and backward, is one compiled graph (a graph break is an error). Batches are on the device, and nothing waits for it
+between the first and the last step. Dropout is 0 by default. Compilation, which takes minutes, is timed separately.
 """
 
 import argparse
@@ -33,7 +33,7 @@ WARM_UP = 5  # steps, the first of which compile
 
 @dataclass(frozen=True)
 class Case:
-    """What a script measures."""
+    """The measurement of a script."""
 
     family: str
     size: str
@@ -49,7 +49,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of the steps that count, and what came before them."""
+    """Seconds of the timed steps, and of what came before them."""
 
     weights: int
     seconds: float
@@ -60,25 +60,25 @@ class Measured:
 
 
 def parser(doc: str | None, case: Case) -> argparse.ArgumentParser:
-    """Options of every script; a script may add its own and fill the case anew."""
-    found = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    found.add_argument("--size", default=case.size, help=f"default: {case.size}")
-    found.add_argument("--rows", type=int, default=case.rows, help=f"of a micro-batch (default: {case.rows})")
-    found.add_argument("--accumulate", type=int, default=1, help="micro-batches of a step (default: 1)")
-    found.add_argument("--steps", type=int, default=60, help="that are timed (default: 60)")
-    found.add_argument("--mode", default="default", help="of torch.compile; none: not compiled; max-autotune: slow to start")
-    found.add_argument("--attention", choices=list(ATTENTIONS), help="kernel to prefer (default: as torch chooses)")
-    found.add_argument("--dropout", type=float, default=0.0)
-    found.add_argument("--chunk", type=int, default=28, help="logits that exist at a time, as a power of two (default: 28)")
-    found.add_argument("--peak", type=float, default=flops.H100_BF16 / 1e12, help="TFLOP/s for the MFU (default: an H100's)")
-    return found
+    """Return the options of every script; a script may add its own."""
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    options.add_argument("--size", default=case.size, help=f"default: {case.size}")
+    options.add_argument("--rows", type=int, default=case.rows, help=f"of a micro-batch (default: {case.rows})")
+    options.add_argument("--accumulate", type=int, default=1, help="micro-batches of a step (default: 1)")
+    options.add_argument("--steps", type=int, default=60, help="that are timed (default: 60)")
+    options.add_argument("--mode", default="default", help="of torch.compile; none: not compiled; max-autotune: slow to start")
+    options.add_argument("--attention", choices=list(ATTENTIONS), help="kernel to prefer (default: as torch chooses)")
+    options.add_argument("--dropout", type=float, default=0.0)
+    options.add_argument("--chunk", type=int, default=28, help="logits that exist at a time, as a power of two (default: 28)")
+    options.add_argument("--peak", type=float, default=flops.H100_BF16 / 1e12, help="TFLOP/s for the MFU (default: an H100's)")
+    return options
 
 
 def main(case: Case, options: argparse.Namespace) -> int:
     """Measure and report."""
     if options.device == "cuda" and not torch.cuda.is_available():
-        print("torch sees no GPU here: nothing was measured (--device cpu --size demo --steps 2 shows that it runs)")
+        print("torch sees no GPU: nothing was measured (--device cpu --size demo --steps 2 tries the script)")
         return 1
     shape = replace(SIZES[case.family][options.size], dropout=options.dropout, **case.changes)
     torch.set_float32_matmul_precision("high")
@@ -113,10 +113,12 @@ def measure(case: Case, shape: Shape, options: argparse.Namespace) -> Measured:
 
 
 def stepper(case: Case, model: Model, options: argparse.Namespace) -> Callable[[int], Tensor]:
-    """A function that makes step k and returns its loss, without waiting for the device."""
+    """Return a function that makes step k and returns its loss without waiting for the device."""
     device, rows, parts = options.device, options.rows, options.accumulate
     generator = torch.Generator().manual_seed(1)
-    batches = [{name: of.to(device) for name, of in case.batch(model.shape, rows, generator).items()} for _ in range(BATCHES)]
+    batches = [
+        {name: value.to(device) for name, value in case.batch(model.shape, rows, generator).items()} for _ in range(BATCHES)
+    ]
     function = forward(model, device, {term: count * parts for term, count in case.counts(rows).items()})
     if options.mode != "none":
         function = torch.compile(function, fullgraph=True, mode=None if options.mode == "default" else options.mode)
@@ -137,7 +139,7 @@ def stepper(case: Case, model: Model, options: argparse.Namespace) -> Callable[[
 
 
 def forward(model: Model, device: str, counts: Mapping[str, int]) -> Callable[[Mapping[str, Tensor]], Tensor]:
-    """The loss of a micro-batch, as its share of the step's."""
+    """Return a function that computes the loss of a micro-batch, as its share of the step's."""
 
     def loss(examples: Mapping[str, Tensor]) -> Tensor:
         with torch.autocast(device, dtype=torch.bfloat16):
@@ -148,11 +150,13 @@ def forward(model: Model, device: str, counts: Mapping[str, int]) -> Callable[[M
 
 
 def preferred(attention: str | None) -> AbstractContextManager[Any]:
-    """The context in which that kernel is taken where it can be."""
+    """Return a context in which that attention kernel is preferred."""
     if attention is None:
         return nullcontext()
     first = ATTENTIONS[attention]
-    return sdpa_kernel([first, *(of for of in ATTENTIONS.values() if of != first), SDPBackend.MATH], set_priority=True)
+    return sdpa_kernel(
+        [first, *(kernel for kernel in ATTENTIONS.values() if kernel != first), SDPBackend.MATH], set_priority=True
+    )
 
 
 def wait(device: str) -> None:
@@ -161,7 +165,7 @@ def wait(device: str) -> None:
 
 
 def report(case: Case, shape: Shape, options: argparse.Namespace, measured: Measured) -> None:
-    """The table and the line for machines."""
+    """Print the table and the line for machines."""
     rows_a_second = options.rows * options.accumulate * options.steps / measured.seconds
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     batch = f"{options.rows} rows x {options.accumulate}"

@@ -1,7 +1,7 @@
 """T5-base on one GPU: examples a second of 512 tokens that are read and 114 that are written, as `span_corruption` makes them.
 
     python benchmarks/gpu/t5.py
-    python benchmarks/gpu/t5.py --device cpu --size demo --length 64 --targets 14 --rows 2 --steps 2     shows that it runs
+    python benchmarks/gpu/t5.py --device cpu --size demo --length 64 --targets 14 --rows 2 --steps 2     to see that it runs
 
 `--size v1.1-base` is T5 1.1: another feed-forward of the same cost, and a head of its own.
 """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions")
 
 
@@ -42,20 +42,20 @@ class Page:
         return answer["result"]
 
     def _next(self) -> dict[str, Any]:
-        """The next message; events are noted."""
+        """Return the next message; note events."""
         text = bytearray()
         while (byte := self._in.read(1)) != b"\0":
             if not byte:
                 raise RuntimeError("Chromium ended")
             text += byte
         message = json.loads(text)
-        told = message.get("params", {})
+        facts = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
-            self.errors.append(told["exceptionDetails"].get("exception", {}).get("description", "exception"))
+            self.errors.append(facts["exceptionDetails"].get("exception", {}).get("description", "exception"))
         if message.get("method") == "Log.entryAdded":
-            self.errors.append(told["entry"]["text"])
+            self.errors.append(facts["entry"]["text"])
         if message.get("method") == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(facts["request"]["url"])
         return message
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Page:
         self._in.close()
 
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Of the window, in CSS pixels."""
+        """Set the size of the window in CSS pixels."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
@@ -83,7 +83,7 @@ class Page:
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """Return the value of an expression in the page."""
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
@@ -103,20 +103,20 @@ class Page:
         self.settle()
 
     def middle(self, selector: str, share: float = 0.5) -> tuple[float, float]:
-        found = self.run(
+        place = self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
             f" const b = e.getBoundingClientRect(); return [b.left + b.width * {share}, b.top + b.height / 2]; }})()"
         )
-        return found[0], found[1]
+        return place[0], place[1]
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
-        """A screenshot as PNG."""
+        """Save a screenshot as PNG."""
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
 
 
 @contextmanager
 def chromium() -> Generator[Page]:
-    """A browser with one page; it ends with the context."""
+    """Open a browser with one page; it ends with the context."""
     assert CHROMIUM is not None
     to_browser, from_here = os.pipe()
     to_here, from_browser = os.pipe()

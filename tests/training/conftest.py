@@ -147,7 +147,7 @@ def own_dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def documents() -> Documents:
-    """Of the datasets above."""
+    """The documents of the datasets above."""
     return small_documents()
 
 
