@@ -1,4 +1,4 @@
-"""The Batch: documents in columns on their way through the stages, with the drops and the ledger.
+"""The Batch: documents in columns, with their drops and ledger, on the way through the stages.
 
 A stage is a function `Batch -> Batch`. It changes texts with `rewrite`, drops documents with `sift`, fills columns with
 `with_columns`, and never loses a row in any other way.
@@ -24,16 +24,15 @@ class Batch:
     documents: pa.RecordBatch  # schema.DOCUMENTS
     ledger: Ledger
     drops: tuple[pa.RecordBatch, ...] = ()  # schema.DROPS, in the order of the stages
-    tables: Mapping[str, pa.RecordBatch] = field(
-        default_factory=dict[str, pa.RecordBatch]
-    )  # made by stages beside the documents, by name
+    # By name: further tables that stages add.
+    tables: Mapping[str, pa.RecordBatch] = field(default_factory=dict[str, pa.RecordBatch])
 
 
 def born(stage: str, documents: pa.RecordBatch, ledger: Ledger | None = None, drops: pa.RecordBatch | None = None) -> Batch:
-    """Return the first Batch of these documents, as a reader makes it.
+    """Return the Batch with which a reader starts the ledger of these documents.
 
     Characters are counted from here on. A record that the reader drops counts with the text recovered so far, often none.
-    `ledger` carries the skipped records and the bytes read.
+    `ledger` holds the skipped records and the bytes read.
     """
     kept, lost = characters(documents), characters(drops) if drops is not None else 0
     line = Line(
@@ -61,7 +60,7 @@ def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None =
         raise ValueError(f"stage {stage}: {len(reasons)} reasons for {documents.num_rows} documents")
     reasons = reasons.cast(pa.string())
     keep = pc.is_null(reasons)
-    kept = documents.filter(keep) if reasons.null_count < len(reasons) else documents  # no copy where all stay
+    kept = documents.filter(keep) if reasons.null_count < len(reasons) else documents  # no copy if all stay
     drop_rows = pc.invert(keep)
     dropped = as_drops(
         documents.filter(drop_rows),
@@ -133,7 +132,7 @@ def with_columns(documents: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBat
 
 
 def as_drops(documents: pa.RecordBatch, stage: str, reasons: pa.Array, details: pa.Array | None = None) -> pa.RecordBatch:
-    """Return documents as rows of schema.DROPS. Raise ValueError for a reason that is not a DropReason."""
+    """Return documents as rows of schema.DROPS. Raise ValueError if a reason is not a DropReason."""
     rows = documents.num_rows
     for reason in pc.unique(reasons).to_pylist():
         DropReason(reason)  # the list is closed
@@ -153,14 +152,14 @@ def documents_from(columns: Mapping[str, Any]) -> pa.RecordBatch:
     if unknown:
         raise ValueError(f"no columns of a document: {sorted(unknown)}")
     arrays = []
-    for wanted in DOCUMENTS:
-        values = columns.get(wanted.name)
+    for column in DOCUMENTS:
+        values = columns.get(column.name)
         if values is None:
-            arrays.append(pa.nulls(rows, wanted.type))
+            arrays.append(pa.nulls(rows, column.type))
         elif isinstance(values, pa.Array):
-            arrays.append(values.cast(wanted.type))
+            arrays.append(values.cast(column.type))
         else:
-            arrays.append(pa.array(values, wanted.type))
+            arrays.append(pa.array(values, column.type))
     batch = pa.RecordBatch.from_arrays(arrays, schema=DOCUMENTS)
     batch.validate()
     return batch

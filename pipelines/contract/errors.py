@@ -1,4 +1,4 @@
-"""The one base class of every error that a user can mend, and which errors of the system count as such."""
+"""The base class of all errors that a user can mend, and the system's errors that count as such."""
 
 import errno
 import io
@@ -6,17 +6,17 @@ import socket
 
 
 class UserError(ValueError):
-    """The message is one line that names the file or field, the place and the fix.
+    """An error that a user can mend; its message is one line that names the file or field, the place and the fix.
 
-    The command line prints it as it is and exits with code 1. Any other exception is a bug and keeps its traceback.
+    The command line prints the message and exits with code 1. Any other exception is a bug and keeps its traceback.
     """
 
 
 def as_user_error(error: BaseException) -> UserError | None:
-    """Return the error itself if it is a UserError, an error of the operating system in a UserError's words, else None.
+    """Return a UserError as it is, an error of the operating system as a UserError, and None for any other error.
 
-    A file that is missing, a disk that is full or a network that is down is not a bug: the message names the path, if the
-    system named one, and the fix.
+    A missing file, a full disk or a network that is down is not a bug: the message names the path, if the system named one,
+    and the fix.
 
     >>> as_user_error(FileNotFoundError(errno.ENOENT, "No such file or directory", "data/pages.xml"))
     UserError('data/pages.xml: no such file or directory; check the path')
@@ -41,7 +41,7 @@ def _path(name: object) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
-_ELSE = "check the path or address, its permissions, and that the file is whole"  # such as pyarrow's, which have no number
+_ELSE = "check the path or address, its permissions, and that the file is whole"  # for errors without a number, as pyarrow's
 _NETWORK = "check the network and the address, then run the command again"
 _FIXES = {
     errno.ENOENT: "check the path",

@@ -1,4 +1,4 @@
-"""Files by URI: a local path, or an object of a store that pyarrow knows (gs://, s3://, abfs://).
+"""Files by URI: local paths, and objects of the stores that pyarrow knows (gs://, s3://, abfs://).
 
 A local file is written under a temporary name and then renamed, so a file that exists under its own name is complete.
 An object store shows an object only after its upload is complete, so objects are written directly.
@@ -35,7 +35,7 @@ def local_path(uri: str) -> Path:
 
 
 def join(uri: str, *names: str) -> str:
-    """Append names to a folder's URI: a local path or one in an object store."""
+    """Append names to a folder's URI, local or in an object store."""
     return "/".join([uri.rstrip("/"), *names])
 
 
@@ -75,7 +75,7 @@ def listing(uri: str, suffix: str = "") -> list[str]:
 
 @contextmanager
 def reading(uri: str) -> Generator[BinaryIO]:
-    """Open a file and read its bytes as stored, without decompression."""
+    """Open a file to read its bytes as stored, without decompression."""
     if is_local(uri):
         with local_path(uri).open("rb") as stream:
             yield stream
@@ -87,7 +87,7 @@ def reading(uri: str) -> Generator[BinaryIO]:
 
 @contextmanager
 def writing(uri: str) -> Generator["HashingWriter"]:
-    """Open a file to write and hash; it appears under its name when the block completes, and not if the block raises."""
+    """Open a file to write and hash; it appears under its name when the block completes, but not if the block raises."""
     with replacing(uri, fsync=True) as stream:
         yield HashingWriter(stream)
 

@@ -1,4 +1,4 @@
-"""What a config sets for the gates: limits, and a user's own expectations. Read by the config and by the suites."""
+"""The config of the gates: limits, and a user's own expectations. The config and the suites read it."""
 
 from typing import Annotated, Any
 

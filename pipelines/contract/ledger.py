@@ -19,7 +19,7 @@ def _counter(value: object) -> object:
     return Counter(value) if isinstance(value, dict) else value
 
 
-# Serialised in the order of the names, zeros left out, so that equal counts are equal bytes.
+# Serialised in the order of the names, without zeros, so that equal counts are equal bytes.
 Counts = Annotated[
     Counter[str],
     BeforeValidator(_counter),
@@ -67,7 +67,7 @@ class Line(BaseModel):
         )
 
     def then(self, other: "Line") -> "Line":
-        """Append a second step of the same stage over the same documents: `other` takes what `self` left."""
+        """Append a second step of the same stage over the same documents: the output of `self` is the input of `other`."""
         if (self.documents_out, self.characters_out) != (other.documents_in, other.characters_in):
             raise ConservationError("the second step does not take what the first one left")
         return Line(
@@ -94,7 +94,7 @@ class Ledger(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lines: dict[str, Line] = Field(default_factory=dict)  # by stage
-    skipped: Counts = Field(default_factory=Counter)  # records that are no documents, by SkipReason
+    skipped: Counts = Field(default_factory=Counter)  # records that are not documents, by SkipReason
     bytes_read: int = 0  # of the input, as stored (compressed)
 
     def record(self, stage: str, line: Line) -> "Ledger":
@@ -105,7 +105,7 @@ class Ledger(BaseModel):
         return self.model_copy(update={"lines": lines})
 
     def check(self) -> None:
-        """Raise ConservationError unless every line holds and each stage takes what the one before it left."""
+        """Raise ConservationError unless every line holds and each stage's input is the output of the stage before it."""
         before: tuple[str, Line] | None = None
         for stage, line in self.lines.items():
             line.check(stage)

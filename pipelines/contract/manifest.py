@@ -23,8 +23,8 @@ from pipelines.contract.ledger import Ledger, add
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-RELEASE = "release.json"  # of a build, in its output folder: the datasets that it published
-FINGERPRINT_CHARACTERS = 12  # of the folder's name
+RELEASE = "release.json"  # in a build's output folder: the datasets that it published
+FINGERPRINT_CHARACTERS = 12  # in a folder's name
 
 
 class DatasetError(UserError):
@@ -83,7 +83,7 @@ class Manifest(BaseModel):
 
 
 def fingerprint(made_from: Mapping[str, Any]) -> str:
-    """Return the sha256 (hex) of everything that determines a dataset, as canonical JSON."""
+    """Return the sha256 (hex) of the canonical JSON of everything that determines a dataset."""
     text = json.dumps(made_from, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -123,7 +123,7 @@ def assemble(
 
 
 def write(uri: str, manifest: Manifest) -> None:
-    """Write `manifest.json` into a dataset's folder: the last step of building it."""
+    """Write `manifest.json` into a dataset's folder, as the last step of building it."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
     files.write_text(files.join(uri, MANIFEST), text + "\n")
 
@@ -131,7 +131,7 @@ def write(uri: str, manifest: Manifest) -> None:
 def read(uri: str) -> Manifest:
     """Return the manifest of a dataset, given its folder or the path of its manifest.json.
 
-    Raise DatasetError, which names the path and the fix.
+    Raise DatasetError, which names the path and the fix, if there is no manifest or it cannot be read.
     """
     path = uri if uri.endswith(".json") else files.join(uri, MANIFEST)
     try:

@@ -17,8 +17,8 @@ def total_bytes() -> int:
 
 
 def available_bytes() -> int | None:
-    """Return the memory that a new process can use before one is killed; None if the system does not report it (not Linux)."""
-    free = [left for group in _CGROUPS if (left := _free_in(*group)) is not None]
+    """Return the memory that a new process can use before one is killed; None if it is unknown (not Linux)."""
+    free = [in_group for group in _CGROUPS if (in_group := _free_in(*group)) is not None]
     if _MEMINFO.exists() and (line := re.search(r"MemAvailable:\s+(\d+) kB", _MEMINFO.read_text())):
         free.append(int(line[1]) * 1024)
     return min(free, default=None)

@@ -1,4 +1,4 @@
-"""Closed lists of reasons: every document, record or character that is left out is counted under one of these names."""
+"""Closed lists of reasons: every document, record or character that does not get through is counted under one of them."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ class DropReason(StrEnum):
 
     # read: the record is a document, but yields no text
     UNREADABLE = "unreadable"  # the record is broken: bad framing, bad XML, truncated payload
-    CUT_OFF = "cut_off"  # the file ends here too early; the rest is lost
+    CUT_OFF = "cut_off"  # the file breaks off here; the rest is lost
     UNDECODABLE = "undecodable"  # no known encoding turns the bytes into text
     REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of the same unit
     EMPTY = "empty"  # nothing is left after extraction or normalisation

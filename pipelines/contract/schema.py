@@ -17,7 +17,7 @@ _DOCUMENT_FIELDS = [
     pa.field("id", pa.binary(16), nullable=False),  # blake2b of source, NUL, key (and piece number)
     pa.field("work", pa.binary(16), nullable=False),  # the id without the piece number: all pieces of one book share it
     pa.field("source", pa.string(), nullable=False),  # the source's name in the config
-    pa.field("snapshot", pa.string(), nullable=False),  # which edition of the source: "20261101", "CC-MAIN-2026-43"
+    pa.field("snapshot", pa.string(), nullable=False),  # the source's edition: "20261101", "CC-MAIN-2026-43"
     pa.field("origin", pa.string(), nullable=False),  # file (relative to the source's root), "#", offset or record id
     pa.field("url", pa.string()),
     pa.field("title", pa.string()),
@@ -26,8 +26,8 @@ _DOCUMENT_FIELDS = [
     pa.field("text", pa.string(), nullable=False),  # NFC, lines end in "\n", never empty
     pa.field("language", pa.string()),  # ISO 639 code of lid.176; null before it is judged
     pa.field("language_score", pa.float32()),  # 0..1
-    pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null: it passes all
-    pa.field("rule_value", pa.float32()),  # what that rule measured
+    pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null if it passes all
+    pa.field("rule_value", pa.float32()),  # the value that this rule measured
     pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null if it is off or has not run yet
 ]
 
@@ -71,7 +71,7 @@ REPEATED_RUNS = pa.schema(  # runs of words to cut, sorted by document and place
 
 
 class Grain(StrEnum):
-    """What a removed document shares with its survivor."""
+    """The text or address that a removed document shares with its survivor."""
 
     EXACT = "exact"  # equal after normalisation for comparison
     NEAR = "near"  # at least as similar as the threshold

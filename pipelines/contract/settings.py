@@ -104,8 +104,8 @@ def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
         return f"{path}: {place}: unknown key; {hint}"
     if error["type"] == "missing":
         return f"{path}: {place}: is missing; add it"
-    given = json.dumps(error.get("input"), default=str)
-    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {given[:200]})"
+    value = json.dumps(error.get("input"), default=str)
+    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {value[:200]})"
 
 
 def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

@@ -1,10 +1,10 @@
-"""Token shards on disk: one part at a time, memory-mapped, checked, never copied.
+"""Read token shards from the disk, one part at a time: memory-mapped and checked, never copied.
 
 A *run* is one record batch of a part: consecutive documents in one map. A *stream* is all parts of one source in a split,
 ordered by language, then by path.
 
-Limits: sizes, offsets and counts are always checked, so nothing outside a map is ever read; a changed token id or sentence
-start is found by the sha256 only. If a file is truncated while it is mapped, the process dies.
+Limits: sizes, offsets and counts are always checked, so nothing outside a map is ever read; only the sha256 reveals a changed
+token id or sentence start. If a file is truncated while it is mapped, the process dies.
 """
 
 import json
@@ -21,7 +21,7 @@ from pipelines.contract.manifest import MANIFEST, RELEASE, DatasetError, Manifes
 
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 
-# What pyarrow raises for damaged metadata, depending on the place of the damage.
+# The errors that pyarrow raises for damaged metadata, depending on the place of the damage.
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError)
 
 
@@ -64,7 +64,7 @@ class ShardRun:
 
 
 def find(uri: str, name: str | None = None) -> str:
-    """Return the folder of the tokens dataset at a URI, which is a dataset's folder or a build's output folder.
+    """Return the folder of the tokens dataset at a URI: a dataset's folder, or a build's output folder.
 
     A build's release.json names its datasets; `name` chooses one of several. Raise DatasetError if there is no such dataset.
     """
@@ -160,15 +160,15 @@ class _Counts:
 
 
 def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[ShardRun]:
-    """Return the runs of one part; all is checked except the counts in the manifest's facts. Raise ShardError."""
+    """Return the runs of a part. Raise ShardError if a check fails; the counts in the manifest's facts are not checked."""
     path = files.join(uri, part.path)
     _check_file(path, part, verify)
-    wanted = schema.tokens(int(manifest.facts["tokenizer"]["size"]))
+    expected = schema.tokens(int(manifest.facts["tokenizer"]["size"]))
     _, _, source, language = part.table.split("/", 3)
     runs: list[ShardRun] = []
     first = 0
     try:
-        for columns in _map(path, wanted):
+        for columns in _map(path, expected):
             runs.append(ShardRun(path, columns[0], columns[1], source, language, first, *columns[2:]))
             first += runs[-1].documents
     except _UNREADABLE as error:
@@ -191,11 +191,11 @@ def _check_file(path: str, part: Part, verify: bool) -> None:
         )
 
 
-def _map(path: str, wanted: pa.Schema) -> Iterator[tuple[Any, ...]]:
+def _map(path: str, expected: pa.Schema) -> Iterator[tuple[Any, ...]]:
     """Yield for each record batch: tokens, offsets, ids, utf8_bytes, sentences, sentence_offsets."""
     reader = pa.ipc.open_file(pa.memory_map(str(files.local_path(path)), "r"))
-    if not reader.schema.equals(wanted):
-        raise pa.ArrowTypeError(f"its columns are {_short(reader.schema)}, not {_short(wanted)}")
+    if not reader.schema.equals(expected):
+        raise pa.ArrowTypeError(f"its columns are {_short(reader.schema)}, not {_short(expected)}")
     for number in range(reader.num_record_batches):
         batch = reader.get_batch(number)
         batch.validate()  # every buffer is large enough for its column; checked before any is read

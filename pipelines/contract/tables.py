@@ -1,4 +1,4 @@
-"""Parts of a dataset as record batches, one in memory at a time."""
+"""Read parts of a dataset as record batches, one in memory at a time."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from pipelines.contract import files
 
 
 def read_batches(uri: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the record batches of a part as they were written; the file's ending tells Arrow IPC from Parquet.
+    """Yield the record batches of a part as they were written; the file's ending shows whether it is Arrow IPC or Parquet.
 
     Only the named `columns` are yielded; from a Parquet part, only those are read.
     """

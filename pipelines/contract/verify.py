@@ -13,7 +13,7 @@ from pipelines.contract.tables import column_names, read_batches
 
 @dataclass(slots=True)
 class Verification:
-    """What was checked, and the problems found."""
+    """The size of what was checked, and the problems found."""
 
     dataset: str
     parts: int = 0
@@ -23,7 +23,7 @@ class Verification:
 
     @property
     def is_sound(self) -> bool:
-        """Whether there are no problems."""
+        """Return whether there are no problems."""
         return not self.problems
 
 
@@ -32,13 +32,13 @@ def verify(uri: str) -> Verification:
 
     Raise DatasetError if there is no manifest that can be read.
     """
-    made = manifest.read(uri)
-    result = Verification(made.dataset)
-    if manifest.fingerprint(made.made_from) != made.fingerprint:
-        result.problems.append(f"{uri}/{manifest.MANIFEST}: made_from does not have the fingerprint {made.fingerprint}")
+    description = manifest.read(uri)
+    result = Verification(description.dataset)
+    if manifest.fingerprint(description.made_from) != description.fingerprint:
+        result.problems.append(f"{uri}/{manifest.MANIFEST}: made_from does not have the fingerprint {description.fingerprint}")
     characters: Counter[str] = Counter()
     sound = True
-    for part in made.parts:
+    for part in description.parts:
         problem = _check_part(uri, part, characters)
         if problem:
             sound = False
@@ -46,14 +46,14 @@ def verify(uri: str) -> Verification:
         result.parts += 1
         result.rows += part.rows
         result.bytes += part.bytes
-    result.problems += _check_ledgers(uri, made)
+    result.problems += _check_ledgers(uri, description)
     if sound:
-        result.problems += _check_counts(made, characters)
+        result.problems += _check_counts(description, characters)
     return result
 
 
 def _check_part(uri: str, part: Part, characters: Counter[str]) -> str | None:
-    """Return the problem of a part, or None; add the characters of its texts to those of its table."""
+    """Return the problem of a part, or None; add the length of its texts to its table's `characters`."""
     path = files.join(uri, part.path)
     if not files.exists(path):
         return f"{path}: is missing; remove the dataset's folder and build it again"
@@ -73,16 +73,16 @@ def _check_part(uri: str, part: Part, characters: Counter[str]) -> str | None:
     return None
 
 
-def _check_ledgers(uri: str, made: Manifest) -> list[str]:
+def _check_ledgers(uri: str, description: Manifest) -> list[str]:
     """Check the conservation laws, and that the units' ledgers add up to the manifest's."""
     problems: list[str] = []
-    if not made.ledgers:
+    if not description.ledgers:
         return problems
     by_source: dict[str, list[Ledger]] = {}
     for unit_file in files.listing(files.join(uri, "units"), ".json"):
         sidecar = Sidecar.model_validate_json(files.read_text(unit_file))
         by_source.setdefault(sidecar.source, []).append(sidecar.ledger)
-    for source, ledger in made.ledgers.items():
+    for source, ledger in description.ledgers.items():
         try:
             ledger.check()
         except ConservationError as error:
@@ -93,24 +93,28 @@ def _check_ledgers(uri: str, made: Manifest) -> list[str]:
     return problems
 
 
-def _check_counts(made: Manifest, characters: Counter[str]) -> list[str]:
+def _check_counts(description: Manifest, characters: Counter[str]) -> list[str]:
     """Check that the tables hold the documents and characters that the ledgers count."""
-    ledgers = list(made.ledgers.values())
+    ledgers = list(description.ledgers.values())
     expected = {
         "drops": (
             sum(ledger.documents_dropped for ledger in ledgers),
             sum(line.characters_dropped.total() for ledger in ledgers for line in ledger.lines.values()),
         )
     }
-    if "documents" in made.tables():
+    if "documents" in description.tables():
         expected["documents"] = (
             sum(ledger.documents_out for ledger in ledgers),
             sum(ledger.characters_out for ledger in ledgers),
         )
     problems: list[str] = []
     for table, (rows, text) in expected.items():
-        if made.ledgers and made.rows(table) != rows:
-            problems.append(f"{made.dataset}: table {table} has {made.rows(table):,} rows, the ledger says {rows:,}")
-        if made.ledgers and characters[table] != text:
-            problems.append(f"{made.dataset}: table {table} has {characters[table]:,} characters, the ledger says {text:,}")
+        if description.ledgers and description.rows(table) != rows:
+            problems.append(
+                f"{description.dataset}: table {table} has {description.rows(table):,} rows, the ledger says {rows:,}"
+            )
+        if description.ledgers and characters[table] != text:
+            problems.append(
+                f"{description.dataset}: table {table} has {characters[table]:,} characters, the ledger says {text:,}"
+            )
     return problems

@@ -1,7 +1,7 @@
 """Books: plain text, HTML and TEI files, optionally compressed with gzip.
 
-A book is small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is kept except what is
-not part of the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
+Books are small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is kept, except for what
+is not part of the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
 """
 
 import hashlib
@@ -54,10 +54,10 @@ def units(section: SourceSection) -> list[Unit]:
             room = TARGET_BYTES_PER_UNIT
         groups[-1].append(file)
         room -= file.bytes
-    return sorted(map(_grouped, groups), key=lambda unit: unit.name)
+    return sorted(map(_unit_of_files, groups), key=lambda unit: unit.name)
 
 
-def _grouped(group: list[Unit]) -> Unit:
+def _unit_of_files(group: list[Unit]) -> Unit:
     paths = tuple(file.uri for file in group)
     listed = "\n".join(f"{file.uri}\0{file.identity}" for file in group)
     return group[0].model_copy(
@@ -73,7 +73,7 @@ def _grouped(group: list[Unit]) -> Unit:
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     """Yield the books of one unit, one document per file.
 
-    Raise SourceError if a file is gone or the configured encoding does not exist.
+    Raise SourceError if a file has disappeared or the configured encoding does not exist.
     """
     if section.encoding is not None and python_encoding(section.encoding) is None:
         raise SourceError(f"source {section.name}: {section.encoding!r} is not an encoding; correct sources.encoding")
@@ -138,7 +138,7 @@ def _plain(data: bytes, section: SourceSection) -> tuple[str, str | None]:
     if decoded is None:
         raise _Drop(DropReason.UNDECODABLE, "text in no known encoding; set sources.encoding if it is known")
     book = strip_gutenberg(decoded.text)
-    text = unwrap(_without_tags(strip_aozora(book.text)))
+    text = unwrap(_strip_tags(strip_aozora(book.text)))
     return text, book.title or _first_line(text)
 
 
@@ -164,8 +164,8 @@ def _tei(data: bytes, section: SourceSection) -> tuple[str, str | None]:
     return book.text, book.title or _first_line(book.text)
 
 
-def _without_tags(text: str) -> str:
-    """Remove the few tags that converters leave in plain text; a text with other tags is about markup and stays as it is."""
+def _strip_tags(text: str) -> str:
+    """Remove the few tags that converters leave in plain text; a text with other tags is about markup and is unchanged."""
     tags = set(_ANY_TAG.findall(text))
     if not tags or not all(_INLINE_TAG.fullmatch(tag) for tag in tags):
         return text

@@ -1,4 +1,4 @@
-"""Gathers a reader's records, one by one, into Batches of about 16 MiB of text."""
+"""Gather a reader's records, one by one, into Batches of about 16 MiB of text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Record:
 
 @dataclass(slots=True)
 class Collector:
-    """Fill with `keep`, `drop` and `skip`; take finished batches with `full` while reading and `rest` at the end."""
+    """A buffer to fill with `keep`, `drop` and `skip`; take batches with `full` while reading and with `rest` at the end."""
 
     section: SourceSection
     target_bytes: int = TARGET_BYTES_PER_BATCH
@@ -42,7 +42,7 @@ class Collector:
     _text_bytes: int = 0
 
     def keep(self, record: Record) -> None:
-        """Add a document. One without text is dropped (EMPTY), and so is one with an earlier document's key (REPEATED_KEY)."""
+        """Add a document; drop it if it has no text (EMPTY) or an earlier document's key (REPEATED_KEY)."""
         if not record.text:
             self.drop(record, DropReason.EMPTY)
             return
@@ -72,7 +72,7 @@ class Collector:
             yield self.rest()
 
     def rest(self) -> Batch:
-        """Return everything since the last batch. Yield it last, even if it is empty: it carries counts."""
+        """Return everything since the last batch. A reader yields it last even if it is empty, because it holds counts."""
         ledger = Ledger(skipped=self._skipped, bytes_read=self._bytes_read)
         dropped = [record for record, _, _ in self._dropped]
         drops = as_drops(
@@ -106,7 +106,7 @@ class Collector:
 
 
 def storable(text: str | None) -> str | None:
-    """Return the text with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD: as many characters as before."""
+    """Return the text with each lone surrogate, which UTF-8 cannot encode, replaced by U+FFFD."""
     if text is None or text.isascii():
         return text
     try:

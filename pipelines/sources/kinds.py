@@ -1,4 +1,4 @@
-"""The kinds of source. A new one is added to this table only."""
+"""The kinds of source. A new kind is only added to this table."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pipelines.units.descriptor import Unit
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a kind of source lists its units and reads one."""
+    """A kind of source: the functions that list its units and read one."""
 
     version: int
     units: Callable[[SourceSection], list[Unit]]

@@ -1,4 +1,4 @@
-"""Lists the files of a source as units: one file is one unit, unless the source can cut it."""
+"""List the files of a source as units: one file is one unit, unless the source can cut it."""
 
 import json
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def _identity(uri: str) -> str:
 
 
 def _cached_sha256(path: Path) -> str:
-    """Return the sha256 of a file, cached by path, size, time of change and inode: planning a build again reads nothing."""
+    """Return the sha256 of a file, cached by path, size, modification time and inode, so planning again reads no file."""
     status = path.stat()
     note = cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
     stamp = [status.st_size, status.st_mtime_ns, status.st_ino]

@@ -1,6 +1,6 @@
 """Wikipedia: XML dumps of MediaWiki (export schemas 0.3 to 0.11), plain or compressed. A file is a unit, a page a document.
 
-A file that breaks off, or has garbage in the middle, gives the pages before that place and one drop for everything after it.
+A file that breaks off or has garbage in the middle yields the pages before that place and one drop for everything after it.
 """
 
 import bz2
@@ -38,7 +38,7 @@ _WIKI_OF_FILE = re.compile(
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """Return one unit per file. Files that are not dumps by their names are units too, so that they are counted as skipped."""
+    """Return one unit per file, also for files whose names are not those of dumps, so that they are counted as skipped."""
     return file_units(section)
 
 
@@ -85,8 +85,8 @@ class _Counted:
 
 
 @dataclass(slots=True)
-class _Rewound:
-    """A stream whose first bytes were already read, from its beginning."""
+class _Rejoined:
+    """A stream and the first bytes that were already read from it, as one stream."""
 
     head: bytes
     stream: _Counted
@@ -104,13 +104,13 @@ class _Rewound:
 def _pieces(stream: _Counted) -> Iterator[bytes]:
     """Yield the content, decompressed according to its first bytes; there may be several compressed streams in a row."""
     head = stream.read(_BYTES_PER_READ)
-    rewound = _Rewound(head, stream)
+    rejoined = _Rejoined(head, stream)
     compression = next((opened for magic, opened in _COMPRESSIONS.items() if head.startswith(magic)), None)
     if compression is None:
-        take: Callable[[int], bytes] = rewound.read
+        take: Callable[[int], bytes] = rejoined.read
     else:
-        # read1, not read: it gives what it has before it raises
-        take = compression(fileobj=rewound).read1 if compression is gzip.GzipFile else compression(rewound).read1
+        # read1, not read: it returns the available data before it raises
+        take = compression(fileobj=rejoined).read1 if compression is gzip.GzipFile else compression(rejoined).read1
     while piece := take(_BYTES_PER_READ):
         yield piece
 
@@ -148,9 +148,9 @@ class _Site:
 
     def namespace(self, page: Any, title: str) -> int:
         """Return a page's namespace from <ns>, or from the title's prefix in schemas before 0.6, which have no <ns>."""
-        stated = page.findtext("{*}ns")
-        if stated is not None:
-            return int(stated)
+        namespace = page.findtext("{*}ns")
+        if namespace is not None:
+            return int(namespace)
         prefix, colon, _ = title.partition(":")
         if not colon:
             return 0
@@ -162,12 +162,12 @@ class _Site:
 
 
 class _Pages:
-    """Feeds pieces of the file to the parser and finished pages to the collector. It holds one page in memory."""
+    """The way from pieces of a file through the parser to the collector, with one page in memory."""
 
     def __init__(self, unit: Unit, section: SourceSection, collector: Collector) -> None:
         self._unit, self._section, self._collector = unit, section, collector
         self._site = _Site.of_file(unit.uri)
-        self._last = "the beginning"  # what was read last, for messages
+        self._last = "the beginning"  # the last page read, for messages
         self._root_seen = False
         tags = ("{*}page", "{*}revision", "{*}upload", "{*}siteinfo")
         # Entities stay references: definitions in a dump's DTD are never expanded, and nothing is fetched.
@@ -176,7 +176,7 @@ class _Pages:
         self._roots = etree.XMLPullParser(events=("start",), **safe)
 
     def feed(self, piece: bytes) -> None:
-        """Parse a piece. Raise etree.XMLSyntaxError at a broken place, SourceError if this is not a dump."""
+        """Parse a piece. Raise etree.XMLSyntaxError if it is broken, SourceError if this is not a dump."""
         if not self._root_seen:
             self._check_root(piece)
         self._parser.feed(piece)
@@ -273,7 +273,7 @@ class _Pages:
 
 
 def _keep_latest(revision: Any) -> None:
-    """Keep only the latest revision of a page, so that a page with its whole history fits into memory."""
+    """Keep only the latest revision of a page: a whole history might not fit into memory."""
     other = revision.getprevious()
     if revision.tag != getattr(other, "tag", None):
         return

@@ -1,1 +1,1 @@
-"""One file per stage: its VERSION, and `stage(…)`, which joins its function to everything that determines it (base.py)."""
+"""One file per stage: its VERSION, and `stage(…)`, which returns its function with everything that determines it (base.py)."""

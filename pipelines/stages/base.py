@@ -1,6 +1,6 @@
-"""What a stage is: a function on batches, together with everything that determines its results.
+"""Stages: functions on batches, together with everything that determines their results.
 
-A dataset puts its stages into one `Stages`. Workers run that object, and the dataset's fingerprint is derived from it, so a
+A dataset puts its stages into one `Stages`. Workers run that object and the dataset's fingerprint is derived from it, so a
 stage that runs cannot be missing from the fingerprint.
 """
 
@@ -20,7 +20,7 @@ ForUnit = Callable[[str, str], BatchFunction]  # from a source and one of its un
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a dataset. `open` is a module's function or a partial of one: workers get it by reference."""
+    """A stage of a dataset. `open` is a module's function or a partial of one, because workers import it by name."""
 
     versions: Mapping[str, int | str]  # of the stage and of the versioned modules that it calls, by their keys in a manifest
     open: Callable[[], ForUnit]  # loads models and tables, once per worker
@@ -35,31 +35,31 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The stages of a dataset in their order."""
+    """The stages of a dataset, in order."""
 
     stages: tuple[Stage, ...]
 
     def open(self) -> ForUnit:
-        """Load what the stages need and return the function that prepares them for a unit."""
+        """Load the stages' models and tables and return the function that prepares the stages for a unit."""
         opened = [stage.open() for stage in self.stages if stage.runs]
 
         def for_unit(source: str, unit: str) -> BatchFunction:
             functions = [prepare(source, unit) for prepare in opened]
-            return lambda batch: functools.reduce(lambda done, function: function(done), functions, batch)
+            return lambda batch: functools.reduce(lambda value, function: function(value), functions, batch)
 
         return for_unit
 
     def versions(self) -> dict[str, int | str]:
         """Return the versions of all stages, for `made_from`."""
-        return _joined(stage.versions for stage in self.stages)
+        return _merged(stage.versions for stage in self.stages)
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of all stages, for `made_from`."""
-        return _joined(stage.settings for stage in self.stages)
+        return _merged(stage.settings for stage in self.stages)
 
     def models(self) -> dict[str, str | None]:
         """Return the sha256 of all models, for `made_from`."""
-        return _joined(stage.models for stage in self.stages)
+        return _merged(stage.models for stage in self.stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Model:
     sha256: str
 
     def local(self) -> str:
-        """Return a path of this file on this machine."""
+        """Return the path of this file, or of a copy, on this machine."""
         return files.local_copy(self.uri, self.sha256)
 
 
@@ -79,7 +79,7 @@ def for_every_unit(function: BatchFunction) -> ForUnit:
     return lambda _source, _unit: function
 
 
-def _joined(mappings: Iterable[Mapping[str, _Value]]) -> dict[str, _Value]:
+def _merged(mappings: Iterable[Mapping[str, _Value]]) -> dict[str, _Value]:
     joined: dict[str, _Value] = {}
     for mapping in mappings:
         twice = joined.keys() & mapping.keys()

@@ -1,4 +1,4 @@
-"""Keeps benchmarks out of the corpus: drops the documents that hold a benchmark's text, or cuts the shared words out."""
+"""Keep benchmarks out of the corpus: drop the documents that contain a benchmark's text, or cut out the shared words."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's det
 
 @dataclass(frozen=True, slots=True)
 class Benchmarks:
-    """The texts that must not be in the corpus: the windows of all items, and the items' names."""
+    """The texts that must not be in the corpus, as the windows of all items and the items' names."""
 
     index: Index
     names: pa.Array  # [items] strings
 
 
 def stage(load: Callable[[], Benchmarks] | None, fingerprint: str | None, section: DecontaminateSection) -> Stage:
-    """Return the stage; `load` opens the reference dataset of this fingerprint. None: no benchmarks are configured."""
+    """Return the stage; `load` opens the reference dataset of this fingerprint (None if no benchmarks are configured)."""
     return Stage(
         {NAME: VERSION},
         partial(_open, load, section),
@@ -49,18 +49,18 @@ def _open(load: Callable[[], Benchmarks] | None, section: DecontaminateSection) 
 def removing(benchmarks: Benchmarks, section: DecontaminateSection) -> BatchFunction:
     """Sift CONTAMINATED (detail: the item with the longest shared run, its words, and the number of other items).
 
-    With `section.action = "cut"`, cut all shared runs out of the texts and sift those that are then empty as EMPTY.
+    With `section.action = "cut"`, cut all shared runs out of the texts and sift texts that become empty as EMPTY.
     """
 
     def run(batch: Batch) -> Batch:
         texts = batch.documents["text"]
         found = containment.matches(texts, benchmarks.index)
         rows = np.unique(found.rows)
-        details = _scattered(len(texts), rows, list(_details(texts, found, benchmarks.names)))
+        details = _at_rows(len(texts), rows, list(_details(texts, found, benchmarks.names)))
         reason = DropReason.CONTAMINATED
         if section.action == "cut":
-            goes = covered(found.words.offsets, found.rows, found.first, found.last + 1)
-            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.remove_words(texts, found.words, goes))
+            flags = covered(found.words.offsets, found.rows, found.first, found.last + 1)
+            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.remove_words(texts, found.words, flags))
             details = pc.if_else(pc.equal(batch.documents["text"], ""), details, _NONE)
             reason = DropReason.EMPTY
         return sift(batch, NAME, pc.if_else(pc.is_valid(details), reason.value, _NONE), details)
@@ -71,7 +71,7 @@ def removing(benchmarks: Benchmarks, section: DecontaminateSection) -> BatchFunc
 _NONE = pa.scalar(None, pa.string())
 
 
-def _scattered(length: int, rows: NDArray[np.int64], values: list[str]) -> pa.Array:
+def _at_rows(length: int, rows: NDArray[np.int64], values: list[str]) -> pa.Array:
     """Return a column with these values at these rows and null elsewhere."""
     places = np.full(length, -1)
     places[rows] = np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""Drops the documents that the clusters dataset lists as copies; the drop names the survivor."""
+"""Drop the documents that the clusters dataset lists as copies; each drop names the survivor."""
 
 from collections.abc import Callable
 from functools import partial
@@ -55,7 +55,7 @@ def _reasons(removals: pa.Table) -> pa.Array:
 
 
 def _details(removals: pa.Table) -> pa.Array:
-    """Return details such as "of 00ff…, similarity 0.93"; those of an earlier corpus also hold "in corpus news"."""
+    """Return details such as "of 00ff…, similarity 0.93", with "in corpus news" if the survivor is in an earlier corpus."""
     similarity = removals["similarity"].combine_chunks().dictionary_encode()
     written = pa.array([f"{value:.2f}" for value in similarity.dictionary.to_pylist()], pa.string()).take(similarity.indices)
     corpus = pc.fill_null(pc.binary_join_element_wise(" in corpus ", removals["corpus"].combine_chunks(), ""), "")

@@ -1,4 +1,4 @@
-"""Takedown: drops documents by id, address or host."""
+"""Takedown: drop documents by id, address or host."""
 
 from functools import partial
 
@@ -19,9 +19,9 @@ _HOST = r"^(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]
 
 
 def stage(section: ExcludeSection) -> Stage:
-    """Sift EXCLUDED (detail: the list of the section that names the document).
+    """Sift EXCLUDED (detail: the section's list that names the document).
 
-    Raises UserError for an id that is not 16 bytes in hexadecimal.
+    Raise UserError if an id is not 16 bytes in hexadecimal.
     """
     ids = [_id(text) for text in section.ids]
     return Stage({NAME: VERSION}, partial(_open, section, ids), {NAME: section.model_dump(mode="json")})
@@ -36,7 +36,7 @@ def _open(section: ExcludeSection, excluded: list[bytes]) -> ForUnit:
         documents = batch.documents
         by_id = pc.or_(pc.is_in(documents["id"], ids), pc.is_in(documents["work"], ids))
         by_url = pc.is_in(documents["url"], urls)
-        by_host = _below(documents["url"], hosts)
+        by_host = _on_hosts(documents["url"], hosts)
         details = pc.case_when(pc.make_struct(by_id, by_url, by_host), "id", "url", "host")
         reasons = pc.if_else(pc.is_valid(details), DropReason.EXCLUDED.value, pa.scalar(None, pa.string()))
         return sift(batch, NAME, reasons, details)
@@ -56,7 +56,7 @@ def _id(text: str) -> bytes:
     return value
 
 
-def _below(urls: pa.Array, hosts: list[str]) -> pa.Array:
+def _on_hosts(urls: pa.Array, hosts: list[str]) -> pa.Array:
     """Return which addresses are on one of the hosts or on a subdomain of one."""
     host_names = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
     dotted = pc.binary_join_element_wise("", pc.utf8_rtrim(pc.utf8_lower(host_names), "."), ".")

@@ -1,4 +1,4 @@
-"""Adds language and rule verdicts as columns, while the text is in memory for the first time. Drops nothing."""
+"""Add language and rule verdicts as columns, while the text is in memory for the first time. Nothing is dropped."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ NAME = "judge"
 def stage(language: LanguageSection, quality: QualitySection, model: Model | None, *, apply_rules: bool) -> Stage:
     """Fill `language` and `language_score` (with a model) and `rule` and `rule_value` (with `apply_rules`).
 
-    Without a model no text is known to be English, and the rules for English are not applied.
+    Without a model, no text is known to be English, so rules for English are not applied.
     """
     return Stage(
         {NAME: VERSION},

@@ -1,4 +1,4 @@
-"""Lines: of a web page only the running text stays; menus above it and residue below are cut off."""
+"""Cut menus above the running text of a web page, and residue below it."""
 
 from functools import partial
 
@@ -14,7 +14,8 @@ NAME = "lines"
 
 def stage(section: LinesSection, *, runs: bool = True) -> Stage:
     """Cut the lines above and below the running text. Texts must be normalised first."""
-    # The version is one of the settings, unlike that of other stages: it came later, and must not move sources without lines.
+    # The version is among the settings, unlike that of other stages, because it was added later and must not change the
+    # fingerprints of sources without this stage.
     settings = {NAME: {**section.model_dump(mode="json"), "version": VERSION} if runs else None}
     return Stage({}, partial(_open, section), settings, runs=runs)
 

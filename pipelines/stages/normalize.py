@@ -1,4 +1,4 @@
-"""Repairs, cleans and composes characters; then drops texts that are empty or beyond repair."""
+"""Repair, clean and compose characters; then drop texts that are empty or beyond repair."""
 
 from functools import partial
 

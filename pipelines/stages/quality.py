@@ -1,4 +1,4 @@
-"""Drops documents that break a quality rule (`judge` has applied the rules), then those that the classifier scores low."""
+"""Drop documents that break a quality rule (`judge` has applied the rules), then those that the classifier scores low."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,7 +39,7 @@ class Classifier(Protocol):
 def stage(
     load: Callable[[], Classifier | None], fingerprint: str, section: QualitySection, curated: frozenset[str] = frozenset()
 ) -> Stage:
-    """Return the stage; `load` opens the classifier dataset of this fingerprint. It does not judge `curated` sources."""
+    """Return the stage; `load` opens the classifier dataset of this fingerprint. `curated` sources are not scored."""
     settings = {NAME: section.model_dump(mode="json"), "curated": sorted(curated), "classifier": fingerprint}
     return Stage({NAME: VERSION}, partial(_open, load, curated), settings)
 
@@ -52,8 +52,8 @@ def _open(load: Callable[[], Classifier | None], curated: frozenset[str]) -> For
 def filtering(classifier: Classifier | None) -> BatchFunction:
     """Sift by the `rule` column (detail: the measured value); with a classifier, fill `quality_score` and sift LOW_QUALITY.
 
-    The classifier is None for curated sources, and while it is off. Documents in languages that it was not trained on are not
-    scored, and stay.
+    The classifier is None for curated sources and if it is off. Documents in languages that it was not trained on are kept
+    without a score.
     """
 
     def run(batch: Batch) -> Batch:

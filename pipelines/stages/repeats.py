@@ -1,8 +1,8 @@
-"""Cuts text that many documents share: repeated lines, paragraphs and runs of words.
+"""Cut text that many documents share: repeated lines, paragraphs and runs of words.
 
 All of them were found in the texts of the documents dataset, so all are looked up before anything is cut. The words are then
-cut kind by kind, so that the ledger counts what was removed by kind. A document that would lose every word is dropped whole,
-so that its drop shows the text.
+cut kind by kind, so that the ledger counts the removed characters by kind. A document that would lose every word is dropped
+whole, so that its drop shows the text.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,16 +28,16 @@ NAME = "repeats"
 
 @dataclass(frozen=True, slots=True)
 class RepeatedText:
-    """The text to be cut from the documents of a unit; None: this kind is switched off."""
+    """The text to cut from the documents of a unit; a kind that is switched off is None."""
 
     min_words: int  # shorter lines and paragraphs stay
     lines: Sequence[Hashes] | None = None  # in the form that `repeats.among` takes
     paragraphs: Sequence[Hashes] | None = None
-    runs: pa.Table | None = None  # schema.REPEATED_RUNS, of the documents of one unit
+    runs: pa.Table | None = None  # schema.REPEATED_RUNS of the unit's documents
 
 
 def stage(load: Callable[[], Callable[[str, str], RepeatedText]], fingerprint: str, *, runs: bool = True) -> Stage:
-    """Return the stage; `load` opens the repeats dataset of this fingerprint: a function from a source and a unit."""
+    """Return the stage; `load` opens the repeats dataset of this fingerprint as a function of a source and a unit."""
     return Stage({NAME: VERSION}, partial(_open, load), {NAME: fingerprint}, runs=runs)
 
 
@@ -47,22 +47,22 @@ def _open(load: Callable[[], Callable[[str, str], RepeatedText]]) -> ForUnit:
 
 
 def cutting(repeated: RepeatedText) -> BatchFunction:
-    """Cut the repeated text; sift as EMPTY the documents of which nothing would be left."""
+    """Cut the repeated text; sift the documents that would lose all their words as EMPTY."""
 
     def run(batch: Batch) -> Batch:
         rows = _rows_to_search(batch.documents, repeated)
         texts = batch.documents["text"].take(pa.array(rows))
         words = word_spans.words(texts)
-        losses = _losses(batch.documents["id"].take(pa.array(rows)), texts, words, repeated)
-        empty = _left_empty(words.offsets, losses)
-        batch = _without_empty(batch, rows[empty])
-        goes = np.zeros(len(words.hashes), np.bool_)
+        flags_by_change = _flags_by_change(batch.documents["id"].take(pa.array(rows)), texts, words, repeated)
+        empty = _would_be_empty(words.offsets, flags_by_change)
+        batch = _drop_empty(batch, rows[empty])
+        flagged = np.zeros(len(words.hashes), np.bool_)
         # From here on, row numbers do not count the dropped documents.
         rows = rows[~empty] - np.cumsum(empty)[~empty]
-        for change, flags in losses:
-            goes |= flags
-            changed = remove_words(texts, words, goes).filter(pa.array(~empty))
-            batch = rewrite(batch, NAME, change, _replaced(batch.documents["text"], rows, changed))
+        for change, flags in flags_by_change:
+            flagged |= flags
+            changed = remove_words(texts, words, flagged).filter(pa.array(~empty))
+            batch = rewrite(batch, NAME, change, _replace_rows(batch.documents["text"], rows, changed))
         return batch
 
     return run
@@ -76,23 +76,25 @@ def _rows_to_search(documents: pa.RecordBatch, repeated: RepeatedText) -> NDArra
     return np.flatnonzero(has_run.to_numpy(zero_copy_only=False))
 
 
-def _losses(
+def _flags_by_change(
     ids: pa.Array, texts: pa.Array, words: word_spans.Words, repeated: RepeatedText
 ) -> list[tuple[Change, NDArray[np.bool_]]]:
-    """Return, for each kind of change, a flag per word."""
-    losses: list[tuple[Change, NDArray[np.bool_]]] = []
+    """Return each kind of change with a flag per word."""
+    flags_by_change: list[tuple[Change, NDArray[np.bool_]]] = []
     if repeated.lines is not None:
-        losses.append((Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), repeated.lines, repeated.min_words)))
+        flags_by_change.append(
+            (Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), repeated.lines, repeated.min_words))
+        )
     if repeated.paragraphs is not None:
         paragraphs = repeats.paragraphs(texts, words)
-        losses.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, repeated.paragraphs, repeated.min_words)))
+        flags_by_change.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, repeated.paragraphs, repeated.min_words)))
     if repeated.runs is not None:
         rows = pc.index_in(repeated.runs["id"].combine_chunks(), value_set=ids)
         here = rows.is_valid()
-        first, behind = (repeated.runs[name].combine_chunks().filter(here).to_numpy() for name in ("first", "behind"))
-        flags = substrings.covered(words.offsets, rows.filter(here).to_numpy(), first, behind)
-        losses.append((Change.REPEATED_SUBSTRINGS, flags))
-    return losses
+        first, after = (repeated.runs[name].combine_chunks().filter(here).to_numpy() for name in ("first", "behind"))
+        flags = substrings.covered(words.offsets, rows.filter(here).to_numpy(), first, after)
+        flags_by_change.append((Change.REPEATED_SUBSTRINGS, flags))
+    return flags_by_change
 
 
 def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
@@ -102,16 +104,16 @@ def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: i
     return repeats.mark_words(blocks, chosen)
 
 
-def _left_empty(offsets: NDArray[np.int64], losses: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
-    """Return which texts have words and lose them all."""
+def _would_be_empty(offsets: NDArray[np.int64], flags_by_change: Sequence[tuple[Change, NDArray[np.bool_]]]) -> NDArray[np.bool_]:
+    """Return which texts have words and would lose them all."""
     stays = np.ones(int(offsets[-1]), np.bool_)
-    for _, goes in losses:
-        stays &= ~goes
+    for _, flagged in flags_by_change:
+        stays &= ~flagged
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(stays)])[offsets]
     return (np.diff(offsets) > 0) & (np.diff(before) == 0)
 
 
-def _without_empty(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+def _drop_empty(batch: Batch, rows: NDArray[np.int64]) -> Batch:
     is_empty = np.zeros(batch.documents.num_rows, np.bool_)
     is_empty[rows] = True
     reasons = pc.if_else(pa.array(is_empty), DropReason.EMPTY.value, pa.scalar(None, pa.string()))
@@ -119,7 +121,7 @@ def _without_empty(batch: Batch, rows: NDArray[np.int64]) -> Batch:
     return sift(batch, NAME, reasons, details)
 
 
-def _replaced(texts: pa.Array, rows: NDArray[np.int64], changed: pa.Array) -> pa.Array:
+def _replace_rows(texts: pa.Array, rows: NDArray[np.int64], changed: pa.Array) -> pa.Array:
     """Return the texts with those in `rows` replaced by `changed`."""
     if len(rows) == len(texts):
         return changed

@@ -1,4 +1,4 @@
-"""Adds a table of what deduplication needs to know about each document, row by row beside the documents."""
+"""Add a table with everything that deduplication needs, one row per document."""
 
 from functools import partial
 from typing import Any
@@ -20,9 +20,9 @@ TABLE = "signatures"
 def stage(section: DeduplicateSection, language: LanguageSection) -> Stage:
     """Add the table "signatures" (schema.signatures); drop nothing.
 
-    A value of affine64 takes two uint32 of the list, the lower half first: the list is 2 × permutations long.
+    A value of affine64 takes two uint32 of the list, lower half first, so the list is 2 × permutations long.
     """
-    # `made_from` has the version even while deduplication is off.
+    # `made_from` has the version even if deduplication is off.
     settings = {TABLE: made_from(section) if section.enabled else None}
     return Stage({TABLE: VERSION}, partial(_open, section, language), settings, runs=section.enabled)
 
@@ -56,12 +56,12 @@ def stored_length(section: DeduplicateSection) -> int:
 
 
 def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, language: LanguageSection) -> pa.RecordBatch:
-    """Return the signatures of some documents, in no more memory than a batch of the usual size needs.
+    """Return the signatures of documents, using no more memory than for a batch of the usual size.
 
-    That is about four times its text; up to thirty times if each character of three bytes normalises to eighteen (U+FDFA).
+    That is about four times its text, or up to thirty times if each character normalises to eighteen (U+FDFA).
     """
     lengths = pc.binary_length(documents["text"]).to_numpy()
-    chunk = (lengths.cumsum(dtype=np.int64) - lengths) // schema.TARGET_BYTES_PER_BATCH  # that the text starts in
+    chunk = (lengths.cumsum(dtype=np.int64) - lengths) // schema.TARGET_BYTES_PER_BATCH  # in which each text starts
     starts = np.flatnonzero(np.diff(chunk, prepend=-1)).tolist() or [0]
     ends = [*starts[1:], documents.num_rows]
     parts = [_rows(documents.slice(a, b - a), section, language) for a, b in zip(starts, ends, strict=True)]
@@ -94,12 +94,12 @@ def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: Lang
 def passes(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:
     """Return whether the stages language and quality would keep each document, as far as the columns show.
 
-    The classifier has not judged yet.
+    The classifier's verdict is not known yet.
     """
     kept = pc.is_null(documents["rule"])
     if language.enabled:
         kept = pc.and_(kept, pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False))
         if language.keep:
-            wanted = pa.array(language.keep, pa.string())
-            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=wanted))
+            languages = pa.array(language.keep, pa.string())
+            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=languages))
     return kept

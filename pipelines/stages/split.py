@@ -1,4 +1,4 @@
-"""Splits texts beyond the contract's limit into numbered pieces."""
+"""Split texts beyond the contract's limit into numbered pieces."""
 
 import hashlib
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def _open(limit: int) -> ForUnit:
         counts = np.ones(documents.num_rows, np.int64)
         counts[is_long] = [len(parts) for parts in cut]
         parent = pa.array(np.repeat(np.arange(documents.num_rows), counts))
-        short = pc.if_else(pa.array(is_long), "", documents["text"])  # a column might not hold the long ones twice
+        short = pc.if_else(pa.array(is_long), "", documents["text"])  # both copies of the long texts may not fit one column
         texts = _in_place_of(short, is_long, cut)
         ids = _in_place_of(documents["id"], is_long, _ids(documents["work"].filter(pa.array(is_long)), cut))
         bare = with_columns(documents, text=pa.repeat("", documents.num_rows))  # `take` would copy the whole text for each piece
@@ -54,7 +54,7 @@ def _ids(works: pa.Array, cut: Sequence[Sequence[str]]) -> list[list[bytes]]:
 
 
 def _in_place_of(values: pa.Array, mask: NDArray[np.bool_], parts: Sequence[Sequence[str | bytes]]) -> pa.Array:
-    """Return the values with each one under the mask replaced by its parts."""
+    """Return the values with each one in the mask replaced by its parts."""
     counts = np.ones(len(values), np.int64)
     counts[mask] = [len(part) for part in parts]
     order = np.repeat(np.arange(len(values)), counts)

@@ -1,4 +1,4 @@
-"""Turns documents into rows of token shards, one table per split, source and language."""
+"""Turn documents into rows of token shards, one table per split, source and language."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -67,9 +67,9 @@ def encoding(tokenizer: Tokenizer, validation_share: float) -> BatchFunction:
 
     def tokens(batch: Batch) -> Batch:
         rows = _rows(batch.documents, encoded(batch.documents["text"]), tokenizer.size)
-        some = pc.greater(pc.list_value_length(rows["tokens"]), 0)
-        batch = sift(batch, STAGE, pc.if_else(some, pa.scalar(None, pa.string()), DropReason.NO_TOKENS.value))
-        return replace(batch, tables={**batch.tables, **dict(_tables(batch.documents, rows.filter(some), validation_share))})
+        filled = pc.greater(pc.list_value_length(rows["tokens"]), 0)
+        batch = sift(batch, STAGE, pc.if_else(filled, pa.scalar(None, pa.string()), DropReason.NO_TOKENS.value))
+        return replace(batch, tables={**batch.tables, **dict(_tables(batch.documents, rows.filter(filled), validation_share))})
 
     return tokens
 
@@ -84,14 +84,14 @@ class _Tokens:
 
 
 def _rows(documents: pa.RecordBatch, tokens: _Tokens, vocabulary_size: int) -> pa.RecordBatch:
-    wanted = schema.tokens(vocabulary_size)
+    columns_schema = schema.tokens(vocabulary_size)
     columns = [
-        tokens.encoded.lists(wanted.field("tokens").type.value_type),
+        tokens.encoded.lists(columns_schema.field("tokens").type.value_type),
         as_lists(tokens.starts, tokens.start_offsets, pa.uint32()),
         pc.binary_length(documents["text"]).cast(pa.uint32()),
         documents["id"],
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=wanted)
+    return pa.RecordBatch.from_arrays(columns, schema=columns_schema)
 
 
 def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: float) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -114,7 +114,7 @@ def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: f
 
 
 def _kept_text_encoder(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
-    """Return the encoder for tokenizers whose pieces' bytes are the text: the sizes of the pieces locate each token."""
+    """Return the encoder for a tokenizer whose pieces' bytes are the text, so the pieces' sizes locate each token."""
     encoder = Encoder(tokenizer)
     piece_bytes = piece_table(tokenizer)["utf8_bytes"].to_numpy().astype(np.int64)
     newline = -1 if tokenizer.newline_id is None else tokenizer.newline_id
@@ -139,7 +139,7 @@ def _kept_text_encoder(tokenizer: Tokenizer) -> Callable[[pa.Array], _Tokens]:
 
 
 def _space_piece(tokenizer: Tokenizer) -> int:
-    """Return the id of the piece that is a lone space, or -1."""
+    """Return the id of the piece for a single space, or -1."""
     name = BYTE_LEVEL_SPACE if tokenizer.kind == "byte_bpe" else SPACE_MARK
     names = tokenizer.piece_names()
     return names.index(name) if name in names else -1
@@ -170,8 +170,8 @@ def _first_tokens(
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Return, for each sentence start (a byte), the first token that ends after it, or begins there or later.
 
-    A lone "▁" right before the start belongs to the sentence, whether it covers a byte or not. A sentence without a token (the
-    normaliser removed its whole text) is left out, and so is one that starts inside the previous sentence's last token.
+    A lone "▁" right before the start belongs to the sentence, whether it covers a byte or not. A sentence without tokens (the
+    normaliser removed its text) is skipped, and so is one that starts inside the previous sentence's last token.
     """
     text = np.repeat(np.arange(len(by_text) - 1), np.diff(by_text))
     token = np.minimum(np.searchsorted(ends, starts, "right"), np.searchsorted(begins, starts, "left"))
@@ -197,7 +197,7 @@ def _tokens_at(  # pragma: no cover (compiled)
     prefix: int,
     mark: int,
 ) -> Any:
-    """Return, for each sentence start (a byte), the token that covers it; the last value is a text that fails, or -1.
+    """Return the token that covers each sentence start (a byte), offsets by text, and the number of a text that fails, or -1.
 
     A lone "▁" right before the start belongs to the sentence, so that words stay apart when sentences are moved.
     """

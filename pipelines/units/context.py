@@ -22,7 +22,7 @@ class RunnerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One build: its config, its output folder, its runner."""
+    """A build: its config, its output folder, its runner."""
 
     config: CorpusConfig
     out: str
@@ -40,7 +40,7 @@ class Dataset:
 
 
 def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: Callable[[str], Manifest]) -> Dataset:
-    """Return the dataset made from exactly this: the finished one if it exists, else a new one.
+    """Return the dataset with exactly this `made_from`: the finished one if it exists, else a new one.
 
     `make(uri)` fills the folder and returns the manifest, which is written last.
     """
@@ -48,22 +48,22 @@ def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: C
     if manifest.is_complete(uri):
         context.on_event("dataset_found", {"dataset": dataset, "uri": uri})
         return Dataset(uri, manifest.read(uri))
-    for left_over in files.listing(uri, files.TEMPORARY):  # from a build that was killed
-        files.remove(left_over)
+    for temporary in files.listing(uri, files.TEMPORARY):  # from a build that was killed
+        files.remove(temporary)
     context.on_event("dataset_started", {"dataset": dataset, "uri": uri})
     start = time.monotonic()
-    made = make(uri)
-    if made.fingerprint != manifest.fingerprint(made_from):
+    built = make(uri)
+    if built.fingerprint != manifest.fingerprint(made_from):
         raise AssertionError(f"{dataset}: the manifest's fingerprint is not that of its folder")
-    manifest.write(uri, made)
+    manifest.write(uri, built)
     seconds = time.monotonic() - start
     _note_time(context, dataset, uri, seconds)
     context.on_event("dataset_finished", {"dataset": dataset, "uri": uri, "seconds": seconds})
-    return Dataset(uri, made)
+    return Dataset(uri, built)
 
 
 def _note_time(context: Context, dataset: str, uri: str, seconds: float) -> None:
-    """Append to `timings.jsonl`, which lies outside all hashes."""
+    """Append to `timings.jsonl`, which no hash covers."""
     path = files.join(context.out, "timings.jsonl")
     known = files.read_text(path) if files.exists(path) else ""
     line = {"dataset": dataset, "uri": uri, "seconds": round(seconds, 3), "workers": context.runner.workers}

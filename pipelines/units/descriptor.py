@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Unit(BaseModel):
-    """A file, a range of a file, or a group of upstream parts: what one worker turns into parts."""
+    """A file, a range of a file, or a group of upstream parts, which one worker turns into parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str  # unique in its dataset, safe in file names
     source: str
     uri: str  # relative to `root`: it goes into names, origins and fingerprints
-    root: str  # where this machine finds it; not part of names and fingerprints
+    root: str  # its place on this machine; not part of names and fingerprints
     bytes: int  # stored size, to balance the work
     identity: str  # content hash or etag
     paths: tuple[str, ...] = ()  # upstream parts (relative to `root`), for units that group them
@@ -37,7 +37,7 @@ def unit_name(uri: str, *qualifiers: object) -> str:
 def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, int]], bytes_per_unit: int) -> list[Unit]:
     """Return units of neighbouring items, each of about `bytes_per_unit`; `items` are (path, bytes), sorted by path.
 
-    The groups depend on the items alone. `identity` is that of the dataset that holds the items.
+    The groups depend only on the items. `identity` is that of the dataset with the items.
     """
     groups: list[list[tuple[str, int]]] = []
     filled = bytes_per_unit  # the first item opens a group

@@ -1,4 +1,4 @@
-"""Writes the batches of one unit as parts.
+"""Write the batches of a unit as parts.
 
 One part per table and unit; the batches are its row groups. Tables that training or deduplication map into memory
 (`tokens…`, `signatures`, `index`) are Arrow IPC files without compression, the others Parquet with zstd.
@@ -41,8 +41,8 @@ def part_path(table: str, unit: str) -> str:
 def write_unit(dataset_uri: str, unit: Unit, batches: Iterable[Batch], *, documents: bool = True) -> Sidecar:
     """Write all tables of a unit, then its sidecar.
 
-    `documents=False` leaves out the documents themselves, for a dataset that holds only what was derived from them. Parts become
-    visible when the unit is done. Writing a unit again writes the same bytes.
+    `documents=False` skips the documents, for a dataset that only holds tables derived from them. Parts become visible when the
+    unit is complete. Writing a unit again writes the same bytes.
     """
     ledgers: list[Ledger] = []
     with ExitStack() as stack:
@@ -72,7 +72,7 @@ def _tables(batch: Batch, documents: bool) -> Iterator[tuple[str, pa.RecordBatch
 
 
 class _PartWriter:
-    """One open part; a context manager."""
+    """An open part; a context manager."""
 
     def __init__(self, dataset_uri: str, table: str, unit: str, schema: pa.Schema) -> None:
         self._table, self._unit, self._path, self._rows = table, unit, part_path(table, unit), 0

@@ -1,7 +1,7 @@
 """Spilled columns: temporary Arrow files between the steps of an exchange.
 
-They are written under a temporary name and renamed, so that a name that exists is complete; but not forced to the disk: a
-build that is interrupted starts its exchange again.
+They are written under a temporary name and renamed, so a file that exists under its own name is complete; but they are not
+flushed to the disk, because an interrupted build starts its exchange again.
 """
 
 import json
@@ -44,8 +44,8 @@ def read_all(uris: Iterable[str], **empty: Any) -> dict[str, NDArray[Any]]:
     >>> {name: values.dtype.name for name, values in read_all([], rank=np.uint32).items()}
     {'rank': 'uint32'}
     """
-    found = [read_columns(uri) for uri in uris]
-    return {name: np.concatenate([np.empty(0, dtype), *(part[name] for part in found)]) for name, dtype in empty.items()}
+    parts = [read_columns(uri) for uri in uris]
+    return {name: np.concatenate([np.empty(0, dtype), *(part[name] for part in parts)]) for name, dtype in empty.items()}
 
 
 def write_by_key(folder: str, name: str, keys: NDArray[Any], **columns: NDArray[Any]) -> list[tuple[int, str]]:
@@ -57,7 +57,7 @@ def write_by_key(folder: str, name: str, keys: NDArray[Any], **columns: NDArray[
 
 
 def write_rows_by_key(folder: str, name: str, keys: NDArray[Any], rows: pa.RecordBatch) -> list[tuple[int, str]]:
-    """Do the same with the rows of a batch."""
+    """Write the rows of a batch as `write_by_key` does."""
     order = np.argsort(keys, kind="stable")
     present, first = np.unique(keys[order], return_index=True)
     written: list[tuple[int, str]] = []
@@ -99,7 +99,7 @@ def total(notes: Sequence[Mapping[str, Any]], fact: str) -> int:
 
 
 def id_pairs(binary: pa.Array) -> NDArray[np.uint64]:
-    """Return 16-byte values as [rows, 2], two big-endian numbers each: they sort like the bytes."""
+    """Return 16-byte values as [rows, 2]: two big-endian numbers each, which sort like the bytes."""
     if not len(binary):  # an empty column may have no buffer
         return np.empty((0, 2), np.uint64)
     words = np.frombuffer(binary.buffers()[1], ">u8").reshape(-1, 2)[binary.offset : binary.offset + len(binary)]
@@ -125,7 +125,7 @@ class Rows:
         return int(self._starts[-1])
 
     def chunks(self, numbers: NDArray[np.int64], limit: int) -> Iterator[slice]:
-        """Yield slices of `numbers`, in order, whose rows take at most `limit` bytes; a larger row is a slice of its own."""
+        """Yield slices of `numbers`, in order, whose rows take at most `limit` bytes; a larger row is a separate slice."""
         taken = np.cumsum(self._bytes[numbers])
         start = 0
         while start < len(numbers):
@@ -151,13 +151,13 @@ class Rows:
 
 
 def _bytes_of_rows(batch: pa.RecordBatch) -> NDArray[np.int64]:
-    found = np.zeros(batch.num_rows, np.int64)
+    sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_list(column.type):
-            found += np.diff(column.offsets.to_numpy()) * (column.type.value_type.bit_width // 8)
+            sizes += np.diff(column.offsets.to_numpy()) * (column.type.value_type.bit_width // 8)
         else:
-            found += -(-column.nbytes // max(1, batch.num_rows))
-    return found
+            sizes += -(-column.nbytes // max(1, batch.num_rows))
+    return sizes
 
 
 def batches_of(uri: str) -> list[pa.RecordBatch]:

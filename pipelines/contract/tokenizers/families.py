@@ -26,7 +26,7 @@ class SpecialsError(UserError):
 class FamilyPieces:
     """Special pieces by role; None for a role that the family lacks. A decoder's first piece is `decoder_start`."""
 
-    pieces: tuple[str, ...]  # in order: they have the first ids of a vocabulary for this family alone
+    pieces: tuple[str, ...]  # in order: the first ids of a vocabulary for this family only
     unknown: str | None
     pad: str
     begin: str | None  # before a text: [CLS], <s>
@@ -37,7 +37,7 @@ class FamilyPieces:
 
 
 def sentinel(number: int) -> str:
-    """Return T5's name for a sentinel. Sentinels are used from 0 up; their ids descend."""
+    """Return T5's name for a sentinel. Sentinels are used from 0 on; their ids descend."""
     return f"<extra_id_{number}>"
 
 
@@ -77,9 +77,9 @@ def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Spec
 
     Raise SpecialsError if one is missing; `where` names the dataset in its message.
     """
-    wanted = FAMILIES[family]
-    needed = [*wanted.pieces, *wanted.last]
-    missing = [piece for piece in needed if piece not in special_ids and piece != wanted.unknown]
+    roles = FAMILIES[family]
+    needed = [*roles.pieces, *roles.last]
+    missing = [piece for piece in needed if piece not in special_ids and piece != roles.unknown]
     if missing:
         more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
         raise SpecialsError(
@@ -87,10 +87,10 @@ def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Spec
             f'add "{family}" to the families of its [[vocabularies]] section and build again'
         )
     return Specials(
-        pad=special_ids[wanted.pad],
-        begin=special_ids[wanted.begin] if wanted.begin else None,
-        end=special_ids[wanted.end],
-        mask=special_ids[wanted.mask] if wanted.mask else None,
-        decoder_start=special_ids[wanted.decoder_start] if wanted.decoder_start else None,
+        pad=special_ids[roles.pad],
+        begin=special_ids[roles.begin] if roles.begin else None,
+        end=special_ids[roles.end],
+        mask=special_ids[roles.mask] if roles.mask else None,
+        decoder_start=special_ids[roles.decoder_start] if roles.decoder_start else None,
         sentinels=tuple(special_ids[sentinel(n)] for n in range(SENTINELS)) if family == "t5" else (),
     )

@@ -1,8 +1,8 @@
-"""Tokenizers of the library `tokenizers`, built from their tokenizer.json in the way this program needs.
+"""Build tokenizers of the library `tokenizers` from their tokenizer.json, so that no text yields special ids.
 
 The library recognises special pieces in any text ("[MASK]" becomes the mask's id), and its post-processors add more. To
 prevent both, a tokenizer is built without post-processor, truncation and padding, and its special pieces get names that no
-text contains. The file itself is unchanged.
+text contains. The file does not change.
 """
 
 import json
@@ -26,7 +26,7 @@ _Kind = Literal["bpe", "unigram", "wordpiece", "byte_bpe"]
 
 
 class JsonError(ValueError):
-    """A tokenizer.json that cannot be used; the message says why and what to do, without the file's name."""
+    """A tokenizer.json that cannot be used; the message has the reason and the fix, but not the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read(model: bytes) -> Made:
     """Return the tokenizer of a tokenizer.json. Raise JsonError if it cannot be used."""
     data = parsed(model)
     special_ids = special_pieces(data)
-    processor = _built(_hidden(data, special_ids))
+    processor = _build(_hide_special_pieces(data, special_ids))
     ids = processor.get_vocab(with_added_tokens=True).values()
     if len(set(ids)) != len(ids):
         raise JsonError("two pieces have the same id; export the tokenizer again")
@@ -83,18 +83,18 @@ def kind_of(data: Mapping[str, Any]) -> _Kind:
 
 def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
     """Return the ids of the special pieces and the unknown piece, in ascending order."""
-    found = {str(token["content"]): int(token["id"]) for token in data.get("added_tokens") or [] if token.get("special")}
+    ids_by_piece = {str(token["content"]): int(token["id"]) for token in data.get("added_tokens") or [] if token.get("special")}
     unknown, vocab = unknown_piece(data), data["model"]["vocab"]
     if unknown is not None:
-        found[unknown] = data["model"]["unk_id"] if isinstance(vocab, list) else vocab[unknown]
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+        ids_by_piece[unknown] = data["model"]["unk_id"] if isinstance(vocab, list) else vocab[unknown]
+    return dict(sorted(ids_by_piece.items(), key=lambda item: item[1]))
 
 
 def with_special_pieces(data: Mapping[str, Any], pieces: Sequence[str]) -> str | None:
     """Return the JSON with the missing special pieces added after its last piece, or None if none is missing.
 
-    A piece that is in the vocabulary but not marked as special keeps its id and becomes special: published tokenizers often
-    mark some pieces in another file only.
+    A piece that is in the vocabulary but not marked as special keeps its id and becomes special, because published tokenizers
+    often mark some pieces only in another file.
     """
     vocab = data["model"]["vocab"]
     known = {name: i for i, (name, _) in enumerate(vocab)} if isinstance(vocab, list) else dict(vocab)
@@ -127,7 +127,7 @@ def encode(processor: Any, text: str) -> Any:
 
 
 def encode_with_offsets(processor: Any, text: str) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ids, and the bytes of the text at which each begins and ends; neither ever descends."""
+    """Return the ids, and the bytes of the text where each begins and ends; both are made to ascend."""
     encoded = encode(processor, text)
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
@@ -158,8 +158,8 @@ def _is_byte(name: str) -> bool:
     return len(name) == 6 and name.startswith("<0x") and name.endswith(">")
 
 
-def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str, Any]:
-    """Return the JSON with special pieces under names that no text contains, and without what adds or cuts ids."""
+def _hide_special_pieces(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str, Any]:
+    """Return the JSON with hidden names for special pieces, and without post-processor, truncation and padding."""
     names = {name: f"{_HIDDEN}{name}{_HIDDEN}" for name in special_ids}
     model = dict(data["model"])
     if isinstance(model["vocab"], list):
@@ -169,17 +169,17 @@ def _hidden(data: Mapping[str, Any], special_ids: Mapping[str, int]) -> dict[str
     if model.get("unk_token") in names:
         model["unk_token"] = names[model["unk_token"]]
     added = [{**token, "content": names.get(token["content"], token["content"])} for token in data.get("added_tokens") or []]
-    made = {**data, "model": model, "added_tokens": added, "post_processor": None, "truncation": None, "padding": None}
-    return made if kind_of(data) == "byte_bpe" else {**made, "normalizer": _without_mark(data.get("normalizer"))}
+    hidden = {**data, "model": model, "added_tokens": added, "post_processor": None, "truncation": None, "padding": None}
+    return hidden if kind_of(data) == "byte_bpe" else {**hidden, "normalizer": _replace_mark(data.get("normalizer"))}
 
 
-def _without_mark(normalizer: Any) -> dict[str, Any]:
-    """Return a normaliser that first replaces _HIDDEN. Byte-level models need none: to them it is four bytes."""
+def _replace_mark(normalizer: Any) -> dict[str, Any]:
+    """Return a normaliser that first replaces _HIDDEN. Byte-level models need none: they see it as four bytes."""
     replace = {"type": "Replace", "pattern": {"String": _HIDDEN}, "content": _OTHER}
     return {"type": "Sequence", "normalizers": [replace, *([normalizer] if normalizer else [])]}
 
 
-def _built(data: Mapping[str, Any]) -> Any:
+def _build(data: Mapping[str, Any]) -> Any:
     try:
         processor: Any = tokenizers.Tokenizer.from_str(json.dumps(data))
     except Exception as error:  # the library raises Exception itself

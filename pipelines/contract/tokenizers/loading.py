@@ -1,7 +1,7 @@
 r"""Load a tokenizer as its manifest describes it, and use it: encode, decode, special ids.
 
 One type covers two libraries: `sentencepiece` (the models that this program trains, T5's, Llama's) and `tokenizers` (BERT's
-WordPiece, the byte-level BPE of GPT-2 and BART, any tokenizer.json; see `json_file.py`). Ids are those of the text alone:
+WordPiece, the byte-level BPE of GPT-2 and BART, any tokenizer.json; see `json_file.py`). Ids are only those of the text:
 no tokenizer adds special ids, and no text yields one.
 
 The SentencePiece models that this program trains encode a text as follows:
@@ -85,7 +85,7 @@ class Tokenizer:
         return [self._joined(islice(encoded, len(lines_of_text))) for lines_of_text in lines]
 
     def _joined(self, lines: Iterable[list[int]]) -> list[int]:
-        """Join the ids of a text's lines to those of the text."""
+        """Return the ids of a text, given those of its lines."""
         if self.newline_id is None:
             return list(chain.from_iterable(lines))
         ids: list[int] = []
@@ -209,21 +209,21 @@ def from_bytes(model: bytes, kind: Kind, library: Library = "sentencepiece", whe
 
 
 def _of_tokenizers(model: bytes, kind: Kind) -> Tokenizer:
-    made = tokenizer_json.read(model)
-    if made.kind != kind:
-        raise tokenizer_json.JsonError(f"holds a tokenizer of kind {made.kind}, not {kind}; build the dataset again")
+    read = tokenizer_json.read(model)
+    if read.kind != kind:
+        raise tokenizer_json.JsonError(f"holds a tokenizer of kind {read.kind}, not {kind}; build the dataset again")
     return Tokenizer(
         model=model,
         kind=kind,
         sha256=hashlib.sha256(model).hexdigest(),
-        processor=made.processor,
-        size=made.size,
-        special_ids=made.special_ids,
+        processor=read.processor,
+        size=read.size,
+        special_ids=read.special_ids,
         newline_id=None,
-        unknown_id=made.unknown_id,
+        unknown_id=read.unknown_id,
         library="tokenizers",
         by_lines=False,
-        keeps_text=made.keeps_text,
+        keeps_text=read.keeps_text,
         line_prefix_bytes=0,
     )
 
@@ -261,9 +261,8 @@ def _keeps_text(processor: Any, prefix: int, newlines: bool) -> bool:
 
 def _newline_is_space(processor: Any, size: int) -> bool:
     """Return whether the model treats a line end as a space, strips spaces at the ends, and has no piece across a space."""
-    if (
-        processor.normalize(" a\n \nb ") != f"{SPACE_MARK}a{SPACE_MARK}b"
-        or processor.piece_to_id(SPACE_MARK) == processor.unk_id()
-    ):
+    if processor.normalize(" a\n \nb ") != f"{SPACE_MARK}a{SPACE_MARK}b":
+        return False
+    if processor.piece_to_id(SPACE_MARK) == processor.unk_id():
         return False
     return not any(SPACE_MARK in str(processor.id_to_piece(i))[1:] for i in range(size))

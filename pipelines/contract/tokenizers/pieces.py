@@ -1,7 +1,7 @@
-r"""The table of a vocabulary's pieces, and where words start in a sequence of ids.
+r"""The table of a vocabulary's pieces, and the starts of words in a sequence of ids.
 
-Whether a word begins with a piece follows from the piece in most cases, and from the piece before it in the others. So the
-table has two columns, which `word_starts` combines:
+In most cases a piece itself shows whether a word begins with it; in the others, the piece before it does. So the table has two
+columns, which `word_starts` combines:
 
     word_start   a word begins with this piece: "▁geese", "Ġgeese", WordPiece's "geese" (not "##ese"), punctuation, a
                  character of a script that is written without spaces, or nothing but white space ("▁", "\n", "ĉ")
@@ -28,13 +28,13 @@ _UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH", "THAI", "LAO", 
 def piece_table(tokenizer: Tokenizer) -> pa.Table:
     """Return one row per piece, in the order of the ids: `piece`, `kind`, `utf8_bytes`, `word_start`, `opens_word`.
 
-    `kind` is "special", "byte", "text" or "unused" (an id without a piece; its name is empty). `utf8_bytes` counts the bytes
-    of text that the piece stands for: 0 for special pieces; the "▁" that SentencePiece puts before a line counts; for a
-    tokenizer that changes text, it is the size of the piece, not of the original text. The module's docstring defines
-    `word_start` and `opens_word`.
+    `kind` is "special", "byte", "text" or "unused" (an id without a piece; its name is empty). `utf8_bytes` is the number of
+    bytes of text in the piece: 0 for special pieces; the "▁" that SentencePiece puts before a line counts; for a tokenizer that
+    changes text, it is the size of the piece, not of the original text. The module's docstring defines `word_start` and
+    `opens_word`.
     """
     names, kinds = tokenizer.piece_names(), tokenizer.piece_kinds()
-    texts = [_bytes_of(name, kind, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
+    texts = [_text_bytes(name, kind, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
     first = [kind == "text" and starts_word(name, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
     opens = [k == "special" or (k == "text" and _is_space(t)) for t, k in zip(texts, kinds, strict=True)]
     if tokenizer.unknown_id is not None:  # WordPiece: a whole word; otherwise a few letters of one
@@ -66,12 +66,12 @@ def word_starts(
     >>> word_starts(np.array([1, 2, 0, 3, 4, 5]), starts, opens).tolist()
     [True, False, True, True, False, True]
     """
-    found = word_start[ids]
-    found[..., 1:] |= opens_word[ids[..., :-1]]
-    found[..., :1] = True
+    starts = word_start[ids]
+    starts[..., 1:] |= opens_word[ids[..., :-1]]
+    starts[..., :1] = True
     if row_offsets is not None:
-        found[row_offsets[row_offsets < len(ids)]] = True
-    return found
+        starts[row_offsets[row_offsets < len(ids)]] = True
+    return starts
 
 
 def starts_word(piece: str, kind: str) -> bool:
@@ -80,7 +80,7 @@ def starts_word(piece: str, kind: str) -> bool:
         return not piece.startswith(CONTINUED)
     text = piece
     if kind == "byte_bpe":
-        raw = _bytes_of(piece, "text", kind)
+        raw = _text_bytes(piece, "text", kind)
         text = _first_character(raw)
     return text != "" and _begins_word(text[0])
 
@@ -105,8 +105,8 @@ def _is_space(text: bytes) -> bool:
     return text != b"" and text.decode(errors="replace").isspace()
 
 
-def _bytes_of(name: str, piece_kind: str, kind: str) -> bytes:
-    """Return the bytes of text that a piece stands for."""
+def _text_bytes(name: str, piece_kind: str, kind: str) -> bytes:
+    """Return the text of a piece as bytes."""
     if piece_kind in ("special", "unused"):
         return b""
     if piece_kind == "byte":

@@ -37,15 +37,15 @@ def load_existing(
     """Return the tokenizer at a path or URI (the module lists the kinds of files). No text yields a special id.
 
     Missing special pieces of `families` and `control_pieces` are added after the last piece. For BERT's vocab.txt,
-    `do_lower_case` in the tokenizer_config.json beside it decides about case; without that, `lower_case` does; without
-    both, the vocabulary is cased if a piece has a capital letter.
+    case is decided by `do_lower_case` in the tokenizer_config.json beside it, else by `lower_case`, else by whether a piece has
+    a capital letter.
 
-    Raise TokenizerError, which names the file and the fix, for a file that is missing or cannot be read.
+    Raise TokenizerError, which names the file and the fix, if a file is missing or cannot be read.
     """
     file = _file(path)
-    wanted = _wanted(families, control_pieces)
+    required = _required_pieces(families, control_pieces)
     if file.endswith(".model"):
-        return _sentencepiece(file, wanted)
+        return _sentencepiece(file, required)
     name = file.rsplit("/", 1)[-1]
     try:
         if name in _MERGES:
@@ -58,7 +58,7 @@ def load_existing(
             raise TokenizerError(f"{path}: a file of an unknown kind; give {_KNOWN}")
         data = tokenizer_json.parsed(model.encode())
         kind = tokenizer_json.kind_of(data)
-        content = tokenizer_json.with_special_pieces(data, wanted) if wanted else None
+        content = tokenizer_json.with_special_pieces(data, required) if required else None
     except tokenizer_json.JsonError as error:
         raise TokenizerError(f"{file}: {error}") from error
     return from_bytes((model if content is None else content).encode(), kind, "tokenizers", file)
@@ -80,13 +80,13 @@ def _file(path: str) -> str:
     raise TokenizerError(f"{path}: no tokenizer is known by this name or is in this folder; give {_KNOWN}")
 
 
-def _wanted(families: Iterable[Family], control_pieces: Iterable[str]) -> list[str]:
-    """Return the special pieces that are required; the unknown piece may have any name, so it is not among them."""
+def _required_pieces(families: Iterable[Family], control_pieces: Iterable[str]) -> list[str]:
+    """Return the required special pieces, without the unknown piece, which may have any name."""
     pieces = [piece for family in families for piece in (*FAMILIES[family].pieces, *FAMILIES[family].last)]
     return [piece for piece in dict.fromkeys([*pieces, *control_pieces]) if piece not in _UNKNOWN]
 
 
-def _sentencepiece(file: str, wanted: Sequence[str]) -> Tokenizer:
+def _sentencepiece(file: str, required: Sequence[str]) -> Tokenizer:
     model = _bytes(file)
     try:
         kind = sentencepiece_proto.model_type(model)
@@ -95,7 +95,7 @@ def _sentencepiece(file: str, wanted: Sequence[str]) -> Tokenizer:
     if kind not in ("bpe", "unigram", "char"):
         raise TokenizerError(f"{file}: a SentencePiece model of the kind {kind}; this program knows bpe, unigram and char")
     tokenizer = from_bytes(model, cast(Kind, kind), where=file)
-    missing = [piece for piece in wanted if piece not in tokenizer.special_ids]
+    missing = [piece for piece in required if piece not in tokenizer.special_ids]
     text = set(tokenizer.piece_names()) & set(missing)
     if text:
         raise TokenizerError(f"{file}: {min(text)!r} is a piece of text in it, so it cannot be a special piece; use another name")

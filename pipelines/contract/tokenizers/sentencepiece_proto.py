@@ -1,10 +1,10 @@
 """The parts of SentencePiece's model file that its library does not expose, read from the protocol buffer.
 
-Fields by sentencepiece_model.proto (google/sentencepiece): ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
+The fields, from sentencepiece_model.proto (google/sentencepiece): ModelProto {1: pieces, 2: trainer_spec, 3: normalizer_spec},
 SentencePiece {1: piece, 2: score, 3: type}, TrainerSpec {3: model_type}, NormalizerSpec {2: precompiled_charsmap, 3:
-add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a sequence of fields, each a tag
-(number << 3 | wire type) and a value; fields may be appended to a message. The library ships a generated module for this,
-which needs a newer protobuf than Apache Beam allows.
+add_dummy_prefix, 4: remove_extra_whitespaces}. A message is a sequence of fields, each a tag (number << 3 | wire type) and a
+value; fields may be appended to a message. The library has a generated module for this, but it needs a newer protobuf than
+Apache Beam allows.
 """
 
 import struct
@@ -57,7 +57,7 @@ def model_type(model: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NormalizerSpec:
-    """How a model changes a text before it looks for pieces."""
+    """The changes that a model makes to a text before it looks for pieces."""
 
     charsmap: bytes  # SentencePiece's compiled rules; empty: none
     adds_prefix: bool  # "▁" before a text
@@ -104,7 +104,7 @@ def with_control_pieces(model: bytes, pieces: Iterable[str]) -> bytes:
 
 
 def with_last(model: bytes, pieces: Collection[str]) -> bytes:
-    """Return the model with some of its pieces moved after all others, in their order; the ids between move down.
+    """Return the model with some pieces moved to the end, in their order; the ids after their old places move down.
 
     SentencePiece's trainer cannot do this: it gives control pieces the first ids. A model's settings name the unknown piece
     and other roles by id, so only pieces after those may be moved.

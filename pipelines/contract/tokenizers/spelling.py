@@ -1,4 +1,4 @@
-"""How pieces are spelled: the marks of SentencePiece, WordPiece and byte-level BPE."""
+"""The spelling of pieces: the marks of SentencePiece, WordPiece and byte-level BPE."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Gathers a reader's columns into Batches of about 16 MiB of text: the collector for whole columns."""
+"""Gather a reader's columns into Batches of about 16 MiB of text: the collector for whole columns."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ def fields_of(section: SourceSection) -> dict[str, tuple[str, ...]]:
 
 @dataclass(slots=True)
 class Gathered:
-    """Fill with `add` and `drop`; take finished batches with `full` while reading and `rest` at the end."""
+    """A buffer to fill with `add` and `drop`; take batches with `full` while reading and with `rest` at the end."""
 
     section: SourceSection
     unit: Unit
@@ -49,8 +49,8 @@ class Gathered:
     def add(self, columns: Mapping[str, pa.Array], places: NDArray[np.int64]) -> None:
         """Add records: the strings "text" and, if known, "key", "url", "title" and "date", and the records' places in the file.
 
-        A record without text is dropped (EMPTY), and so is one with an earlier record's key (REPEATED_KEY). A record without a
-        key is identified by its place.
+        A record is dropped if it has no text (EMPTY) or an earlier record's key (REPEATED_KEY). A record without a key is
+        identified by its place.
         """
         self._columns.append(columns)
         self._places.append(places)
@@ -73,7 +73,7 @@ class Gathered:
             yield self.rest()
 
     def rest(self) -> Batch:
-        """Return everything since the last batch. Yield it last, even if it is empty: it carries counts."""
+        """Return everything since the last batch. A reader yields it last even if it is empty, because it holds counts."""
         rows, reasons, details = self._documents()
         drop_rows = pc.is_valid(reasons)
         lost = [as_drops(rows.filter(drop_rows), READ, reasons.drop_null(), details.filter(drop_rows)), self._broken_drops()]
@@ -93,14 +93,14 @@ class Gathered:
         keys = pc.coalesce(pc.if_else(pc.equal(keys, ""), _NONE, keys), origins)
         texts = pc.fill_null(self._column("text", rows), "")
         others = {name: self._column(name, rows) for name in ("url", "title", "date")}
-        documents = self._filled(self._hashed(keys), origins, texts, others)
+        documents = self._as_documents(self._ids_of_keys(keys), origins, texts, others)
         is_empty = pc.equal(texts, "")
         repeated = self._repeated(documents["id"], is_empty)
         reasons = pc.if_else(repeated, DropReason.REPEATED_KEY.value, pc.if_else(is_empty, DropReason.EMPTY.value, _NONE))
         detail = pc.binary_join_element_wise("an earlier record of this unit has the key ", keys, "")
         return documents, reasons, pc.if_else(repeated, detail, _NONE)
 
-    def _filled(
+    def _as_documents(
         self, ids: pa.Array, origins: pa.Array, texts: pa.Array, others: Mapping[str, pa.Array] | None = None
     ) -> pa.RecordBatch:
         section, rows = self.section, len(ids)
@@ -114,8 +114,8 @@ class Gathered:
             return pa.nulls(rows, pa.string())
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
-    def _hashed(self, keys: pa.Array) -> pa.Array:
-        """Return the ids of keys. One Python call each: about 1 % of the time to deduplicate a document of 500 words."""
+    def _ids_of_keys(self, keys: pa.Array) -> pa.Array:
+        """Return the ids of keys; a Python call each takes about 1 % of the time to deduplicate a document of 500 words."""
         source = self.section.name
         ids = b"".join([document_id(source, key) for key in keys.to_pylist()])
         return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(keys), [None, pa.py_buffer(ids)])
@@ -136,7 +136,7 @@ class Gathered:
 
     def _broken_drops(self) -> pa.RecordBatch:
         origins = pa.array([origin for origin, _, _ in self._broken], pa.string())
-        documents = self._filled(self._hashed(origins), origins, pa.repeat(pa.scalar(""), len(origins)))
+        documents = self._as_documents(self._ids_of_keys(origins), origins, pa.repeat(pa.scalar(""), len(origins)))
         reasons = pa.array([reason.value for _, reason, _ in self._broken], pa.string())
         return as_drops(documents, READ, reasons, pa.array([detail for _, _, detail in self._broken], pa.string()))
 

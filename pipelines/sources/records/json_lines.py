@@ -1,4 +1,4 @@
-"""Reads JSON Lines into columns: pyarrow parses a whole block; a block with a bad line is parsed line by line.
+"""Read JSON Lines into columns: pyarrow parses a whole block; a block with a bad line is parsed line by line.
 
 Every record keeps the place of its line, in bytes from the beginning of the (uncompressed) file.
 """
@@ -32,8 +32,8 @@ class Block:
 
     data: bytes
     offset: int  # of its first byte in the file
-    size: int  # bytes of the file
-    ends_open: bool = False  # the file ends here, and not with a line end
+    size: int  # bytes in the file
+    ends_open: bool = False  # the file ends here, without a line end
     is_too_long: bool = False  # a single line whose content was not kept
 
 
@@ -65,13 +65,13 @@ class NoObject(ValueError):
 
 
 def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None) -> Iterator[Block]:
-    """Yield the lines that begin at or after `start` and before `end`; `read` continues at `start`, where a line begins.
+    """Yield the lines that begin at or after `start` and before `end`; `read` continues at `start`, the start of a line.
 
-    Lines are whole, however far beyond `end` they reach.
+    Lines are whole, however far they reach beyond `end`.
     """
-    pending, offset, left = bytearray(), start, b""  # pending: the beginning of a line whose end is not read yet
-    while piece := left or read(BYTES_PER_BLOCK):
-        left = b""
+    pending, offset, unread = bytearray(), start, b""  # pending: the beginning of a line whose end is not read yet
+    while piece := unread or read(BYTES_PER_BLOCK):
+        unread = b""
         # The last line is the one that holds the byte before `end`.
         last = -1 if end is None else piece.find(b"\n", max(0, end - 1 - offset - len(pending)))
         cut = (last if last >= 0 else piece.rfind(b"\n")) + 1
@@ -85,8 +85,8 @@ def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None)
         if last >= 0:
             return
         if len(pending) > MAX_BYTES_PER_LINE:
-            left, skipped = _after_line(read)
-            size = len(pending) + skipped - len(left)
+            unread, skipped = _after_line(read)
+            size = len(pending) + skipped - len(unread)
             pending.clear()
             yield Block(b"", offset, size, is_too_long=True)
             offset += size
@@ -97,7 +97,7 @@ def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None)
 
 
 def _after_line(read: Callable[[int], bytes]) -> tuple[bytes, int]:
-    """Read to the end of the line; return what was read beyond it, and the number of bytes read in all."""
+    """Read to the end of the line; return the bytes read beyond it, and the number of all bytes read."""
     skipped = 0
     while piece := read(BYTES_PER_BLOCK):
         skipped += len(piece)
@@ -119,7 +119,7 @@ def parse(block: Block, fields: Mapping[str, Path]) -> Records:
     if block.is_too_long:
         detail = f"a line of more than {MAX_BYTES_PER_LINE:,} bytes"
         return _by_line(fields, [], 1, [Bad(block.offset, 0, DropReason.UNREADABLE, detail)])
-    block = _without_mark(block)
+    block = _blank_out_mark(block)
     starts = _line_starts(block.data)
     objects = _objects(block.data, starts)
     columns = _columns(block.data, objects, fields) if objects is not None else None
@@ -148,7 +148,7 @@ def _line_starts(data: bytes) -> NDArray[np.int64]:
     return starts[:-1] if starts[-1] == len(data) else starts
 
 
-def _without_mark(block: Block) -> Block:
+def _blank_out_mark(block: Block) -> Block:
     """Replace a byte order mark by blanks, so that places do not change."""
     if block.offset == 0 and block.data.startswith(codecs.BOM_UTF8):
         return replace(block, data=b"   " + block.data[3:])
@@ -230,7 +230,7 @@ def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
     offset = block.offset
     lines = block.data.split(b"\n")
     if not block.ends_open:
-        lines.pop()  # what follows the last line end
+        lines.pop()  # the empty rest after the last line end
     for number, line in enumerate(lines):
         if line.strip(_BLANK):
             try:

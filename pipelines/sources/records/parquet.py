@@ -1,4 +1,4 @@
-"""Reads Parquet files of records column by column; a unit is a run of neighbouring row groups."""
+"""Read Parquet files of records column by column; a unit is a run of neighbouring row groups."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -90,8 +90,8 @@ def _problem(schema: pa.Schema, path: tuple[str, ...]) -> str | None:
         index = place.get_field_index(key) if isinstance(place, pa.Schema | pa.StructType) else -1
         if index < 0:
             return f"there is no column {name!r}"
-        found = place.field(index).type
-        place = found.value_type if pa.types.is_dictionary(found) else found
+        kind = place.field(index).type
+        place = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_nested(place) or pa.types.is_null(place):
         return f"the column {name!r} holds no strings, but {place}"
     return None

@@ -1,8 +1,8 @@
-"""Records: documents that are text already, as JSON Lines (plain, gzip, zstd) or Parquet.
+"""Records: documents whose text is already extracted, as JSON Lines (plain, gzip, zstd) or Parquet.
 
-The config names the fields that hold a record's text, id, address, title and date; "a.b" is the field b of the object a. A
-record without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file
-is several units: ranges of lines or of row groups. Everything is read in columns.
+The config names the fields of a record's text, id, address, title and date; "a.b" is the field b of the object a. A record
+without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file is
+several units: ranges of lines or of row groups. Everything is read in columns.
 
 Limits: a repeated id is noticed only within a unit. A compressed JSON Lines file is one unit.
 """
@@ -36,10 +36,10 @@ _BROKEN_STREAM = (OSError, EOFError, zlib.error)
 def units(section: SourceSection) -> list[Unit]:
     """Return one unit per file, or units of about 64 MB for a large file that can be cut.
 
-    A file of another type is a unit too, so that it is counted. Raise SourceError if a Parquet file cannot be opened.
+    A file of another type is a unit, too, so that it is counted. Raise SourceError if a Parquet file cannot be opened.
     """
-    found = [part for file in file_units(section) for part in _cut(section, file)]
-    return sorted(found, key=lambda unit: unit.name)
+    parts = [part for file in file_units(section) for part in _cut(section, file)]
+    return sorted(parts, key=lambda unit: unit.name)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -84,7 +84,7 @@ def _cut(section: SourceSection, file: Unit) -> list[Unit]:
 
 
 class _JsonLines:
-    """Reads the lines of one unit and reports the bad ones."""
+    """A reader of the lines of one unit, which drops the bad ones."""
 
     def __init__(self, section: SourceSection, unit: Unit, gathered: Gathered) -> None:
         self._section, self._unit, self._gathered = section, unit, gathered
@@ -189,12 +189,12 @@ def _lines_before(unit: Unit) -> int:
     if not unit.parameters or not unit.parameters["bytes"][0]:
         return 0
     with files.reading(full_uri(unit)) as stream:
-        left = _next_line(stream, unit.parameters["bytes"][0])
+        remaining = _next_line(stream, unit.parameters["bytes"][0])
         stream.seek(0)
         lines = 0
-        while left and (piece := stream.read(min(left, json_lines.BYTES_PER_BLOCK))):
+        while remaining and (piece := stream.read(min(remaining, json_lines.BYTES_PER_BLOCK))):
             lines += piece.count(b"\n")
-            left -= len(piece)
+            remaining -= len(piece)
     return lines
 
 

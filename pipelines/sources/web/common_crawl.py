@@ -1,7 +1,7 @@
-"""Common Crawl and other web archives: WARC files (responses) and WET files (text that was extracted already).
+"""Common Crawl and other web archives: WARC files (responses) and WET files (extracted text).
 
-A file is a unit. A response with HTTP status 200 that holds HTML or plain text is a document, and so is a conversion record of
-a WET file. All other records are counted. A broken record is a drop that names its place.
+A file is a unit. A response with HTTP status 200 and HTML or plain text is a document, and so is a conversion record of a WET
+file. All other records are only counted. A broken record is a drop that names its place.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ VERSION = 4
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _PLAIN = "text/plain"
-_UNSAID = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that do not identify the content
+_UNINFORMATIVE = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that do not identify the content
 
 
 def units(section: SourceSection) -> list[Unit]:
@@ -77,42 +77,42 @@ def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:
     collector.drop(record, reason, f"{place}: {broken.detail}")
 
 
-def _take(collector: Collector, unit: Unit, found: WholeRecord) -> None:
+def _take(collector: Collector, unit: Unit, whole: WholeRecord) -> None:
     """Keep, drop or skip one whole record."""
-    if found.kind == WarcRecordType.conversion:
-        _take_text(collector, _record(unit, found), found.block, "utf-8", found.length)
-    elif found.kind == WarcRecordType.response:
-        _take_response(collector, unit, found)
+    if whole.kind == WarcRecordType.conversion:
+        _take_text(collector, _record(unit, whole), whole.block, "utf-8", whole.length)
+    elif whole.kind == WarcRecordType.response:
+        _take_response(collector, unit, whole)
     else:
-        collector.skip(SkipReason.REVISIT if found.kind == WarcRecordType.revisit else SkipReason.RECORD_TYPE)
+        collector.skip(SkipReason.REVISIT if whole.kind == WarcRecordType.revisit else SkipReason.RECORD_TYPE)
 
 
-def _record(unit: Unit, found: WholeRecord) -> Record:
-    place = f"{unit.uri}#{found.offset if found.offset is not None else found.record_id}"
+def _record(unit: Unit, whole: WholeRecord) -> Record:
+    place = f"{unit.uri}#{whole.offset if whole.offset is not None else whole.record_id}"
     return Record(
-        key=found.record_id or place,
+        key=whole.record_id or place,
         origin=place,
         text="",
-        url=found.headers.get("warc-target-uri", "").strip("<> ") or None,
-        date=_iso(found.headers.get("warc-date")),
+        url=whole.headers.get("warc-target-uri", "").strip("<> ") or None,
+        date=_iso(whole.headers.get("warc-date")),
     )
 
 
-def _take_response(collector: Collector, unit: Unit, found: WholeRecord) -> None:
-    record = _record(unit, found)
-    if "msgtype=request" in found.headers.get("content-type", "") or record.url is None or record.url.startswith("dns:"):
+def _take_response(collector: Collector, unit: Unit, whole: WholeRecord) -> None:
+    record = _record(unit, whole)
+    if "msgtype=request" in whole.headers.get("content-type", "") or record.url is None or record.url.startswith("dns:"):
         collector.skip(SkipReason.RECORD_TYPE)
         return
     try:
-        head = http_message.parse_head(found.block)
+        head = http_message.parse_head(whole.block)
         if head.status != 200:
             collector.skip(SkipReason.HTTP_STATUS)
-        elif (media_type := _media_type(head, found)) not in _HTML and media_type != _PLAIN:
+        elif (media_type := _media_type(head, whole)) not in _HTML and media_type != _PLAIN:
             collector.skip(SkipReason.CONTENT_TYPE)
-        elif not found.is_kept:
-            collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {found.length:,} bytes")
+        elif not whole.is_kept:
+            collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {whole.length:,} bytes")
         else:
-            body = http_message.body(found.block, head, html.MAX_BYTES)
+            body = http_message.body(whole.block, head, html.MAX_BYTES)
             if media_type == _PLAIN:
                 _take_text(collector, record, body, head.charset, len(body))
             else:
@@ -121,10 +121,10 @@ def _take_response(collector: Collector, unit: Unit, found: WholeRecord) -> None
         collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
 
 
-def _media_type(head: Head, found: WholeRecord) -> str:
+def _media_type(head: Head, whole: WholeRecord) -> str:
     """Return the server's media type, or the crawler's if the server names none or the crawler found that it is not text."""
-    identified = found.headers.get("warc-identified-payload-type", "").split(";")[0].strip().lower()
-    if head.media_type in _UNSAID or (identified not in _UNSAID and not _may_be_text(identified)):
+    identified = whole.headers.get("warc-identified-payload-type", "").split(";")[0].strip().lower()
+    if head.media_type in _UNINFORMATIVE or (identified not in _UNINFORMATIVE and not _may_be_text(identified)):
         return identified
     return head.media_type
 
@@ -158,7 +158,7 @@ def _take_text(collector: Collector, record: Record, data: bytes, charset: str |
 
 
 def _iso(date: str | None) -> str | None:
-    """Return the date if it is valid (ClueWeb has dates with three digits for the day)."""
+    """Return the date if it is valid (ClueWeb has dates with a three-digit day)."""
     try:
         datetime.fromisoformat(date or "")
     except ValueError:

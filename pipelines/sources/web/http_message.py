@@ -1,7 +1,7 @@
-"""Parses an HTTP response in a WARC record: status, type, and the decoded body.
+"""Parse an HTTP response in a WARC record: status, type, and the decoded body.
 
 Archives break the rules: header lines end in a bare line feed (ClueWeb), and headers name encodings that the archiver has
-already removed. FastWARC's own parser silently accepts a truncated or wrongly chunked body, so the message is parsed here.
+already removed. FastWARC's parser silently accepts a truncated or wrongly chunked body, so the message is parsed here.
 """
 
 import io
@@ -20,7 +20,7 @@ _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
 
 
 class MessageError(ValueError):
-    """A broken message; the text names the fault."""
+    """A broken HTTP message; the error names the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Head:
     charset: str | None
     transfer_encodings: tuple[str, ...]
     content_encodings: tuple[str, ...]
-    bytes: int  # where the body begins
+    bytes: int  # of the head; the body begins after it
 
 
 def parse_head(block: bytes) -> Head:
@@ -127,7 +127,7 @@ def _inflate(data: bytes, limit: int, window_bits: int) -> bytes:
 
 
 def _deflate(data: bytes, limit: int) -> bytes:
-    """Inflate a body named deflate, which should be a zlib stream and often is a raw one."""
+    """Inflate a body declared as deflate, which should be a zlib stream but often is a raw one."""
     is_zlib = len(data) > 1 and data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
     return _inflate(data, limit, zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 

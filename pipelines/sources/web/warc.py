@@ -1,7 +1,7 @@
-"""Reads the records of a WARC file, and finds and skips everything that is broken in it.
+"""Read the records of a WARC file, and report and skip everything that is broken in it.
 
-FastWARC reads. This module checks what FastWARC does not report (a gzip stream that ends too early, a record whose length is
-wrong) and skips what stops it (garbage, a damaged gzip member). To do so, a record is held back until the next one has begun
+FastWARC reads the records. This module detects what FastWARC does not report (a truncated gzip stream, a record of wrong
+length) and skips what stops it (garbage, a damaged gzip member). To do so, a record is held back until the next one begins
 where it should.
 
 Limits: if a whole file is one gzip member, its records have no offsets, and nothing after the first damage can be read.
@@ -48,12 +48,12 @@ class WholeRecord:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the block is short enough to be kept whole."""
+        """Return whether the block is short enough to be kept whole."""
         return self.length <= MAX_BLOCK_BYTES
 
     @property
     def is_short(self) -> bool:
-        """Whether the file held less than the record says."""
+        """Return whether the file held less than the record says."""
         return bool(self.kind & _READ_TYPES) and self.is_kept and len(self.block) < self.length
 
 

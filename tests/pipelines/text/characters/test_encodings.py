@@ -57,7 +57,7 @@ def test_line_ends_become_line_feeds() -> None:
     assert decode(b"one\r\ntwo\rthree\n") == Decoded("one\ntwo\nthree\n", "utf-8")
 
 
-def test_what_is_declared_counts_only_if_it_holds() -> None:
+def test_a_declared_encoding_counts_only_if_it_is_valid() -> None:
     assert decode("naïve".encode(), "cp932") == Decoded("naïve", "utf-8") or decode("naïve".encode(), "ascii") is not None
     assert decode(GERMAN.encode("latin-1"), "utf-8") == Decoded(GERMAN, "cp1252")
     assert decode(RUSSIAN.encode("iso8859-5"), "ISO-8859-5") == Decoded(RUSSIAN, "iso8859_5")
@@ -73,13 +73,13 @@ def test_a_few_broken_bytes_do_not_cost_the_text() -> None:
 
 
 @given(st.binary(min_size=64).map(lambda noise: bytes(byte for pair in noise for byte in (0, 0, pair))))
-def test_nul_rich_bytes_are_no_text(data: bytes) -> None:
+def test_nul_rich_bytes_are_not_text(data: bytes) -> None:
     decoded = decode(data)
     assert decoded is None or decoded.encoding.startswith("utf-")
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 8, bytes(range(256)) * 16, b"\0" * 100])
-def test_binary_is_no_text(data: bytes) -> None:
+def test_binary_is_not_text(data: bytes) -> None:
     assert decode(data) is None
 
 

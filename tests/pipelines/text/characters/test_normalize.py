@@ -57,12 +57,12 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
 
 @many
 @given(TEXTS)
-def test_suspicious_is_what_ftfy_says(text: str) -> None:
+def test_suspicious_agrees_with_ftfy(text: str) -> None:
     assert n.suspicious(pa.array([text]))[0].as_py() == is_bad(text)
 
 
 def test_no_character_that_composition_may_change_is_passed_over() -> None:
-    """A row that the quick check does not mark is NFC, whatever stands beside the character."""
+    """A row that the quick check does not mark is NFC, whatever is beside the character."""
     seen = pc.match_substring_regex(pa.array(ALL_CHARACTERS), n._NOT_SURELY_NFC).to_pylist()
     passed = [c for c, marked in zip(ALL_CHARACTERS, seen, strict=True) if not marked]
     assert all(unicodedata.is_normalized("NFC", c) and not unicodedata.combining(c) for c in passed)
@@ -88,7 +88,7 @@ def test_steps_name_what_they_change_and_only_touch_the_rows_that_need_it() -> N
     assert found[-1][1].to_pylist() == ["clean", "two spaces", "é", "x", "café", "last"]
 
 
-def test_encoding_is_left_alone_when_told_so() -> None:
+def test_encoding_repair_can_be_switched_off() -> None:
     assert n.normalize(pa.array(["cafÃ©\x85next"]), repair=False).to_pylist() == ["cafÃ©\nnext"]
 
 

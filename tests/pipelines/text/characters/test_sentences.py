@@ -64,7 +64,7 @@ def test_texts_do_not_touch_each_other() -> None:
 
 
 def test_a_long_line_of_dots_is_read_once() -> None:
-    """Squares of a million characters would not end."""
+    """In quadratic time, a million characters would take forever."""
     text = b"Contents" + b"." * 1_000_000 + b" 7 " + b"?!" * 500_000 + b"x " + b".)" * 500_000 + b"y"
     starts, _ = sentence_starts(np.frombuffer(text, np.uint8), np.array([0, len(text)]))
     assert starts.tolist() == [0, 1_000_009]

@@ -125,7 +125,7 @@ def test_word_spans_are_the_same_in_a_tuple():
     ]
 
 
-def test_bytes_that_are_no_utf8_separate_words():
+def test_invalid_utf8_separates_words():
     broken = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 5], np.int32)), pa.py_buffer(b"ab \xe6\xbc"))
     found = word_spans.words(broken)
     assert (found.starts.tolist(), found.ends.tolist()) == ([0], [2])

@@ -60,7 +60,7 @@ def test_a_template_as_centre_does_not_hide_the_pairs_in_its_bucket():
     assert (found.counts.rounds, found.counts.failed, found.counts.unresolved) == (2, 4 + 2, 0)
 
 
-def test_new_centres_are_bounded_and_what_is_left_is_counted():
+def test_new_centres_are_bounded_and_remaining_members_are_counted():
     found = clusters.verify(bucket(*range(10)), comparing({(8, 9): 1.0}), NO_LIMIT, rounds=3)
     assert pairs(found) == set()
     assert (found.counts.rounds, found.counts.unresolved) == (3, 5)  # 0, 1, 2 and 3 were centres; 4 would be the next
@@ -107,7 +107,7 @@ def test_a_longer_chain_has_every_other_survivor():
     assert found.survivor.tolist() == [0, 2, 4, 6, 8]
 
 
-def test_what_an_earlier_corpus_has_published_stays_and_takes_its_copies():
+def test_documents_of_an_earlier_corpus_stay_and_remove_their_copies():
     """0 and 1 are published and alike; 2 is like 1 only."""
     nodes, best = clusters.components(ranks(0, 1), ranks(1, 2))
     compare = comparing({(0, 1): 0.9, (1, 2): 0.8})
@@ -116,7 +116,7 @@ def test_what_an_earlier_corpus_has_published_stays_and_takes_its_copies():
     assert clusters.choose(nodes, best, compare).removed.tolist() == [1]
 
 
-def test_nothing_in_nothing_out():
+def test_empty_input_gives_empty_output():
     none = clusters.stars(np.empty(0, np.uint64), ranks())
     verified = clusters.verify(none, comparing({}), NO_LIMIT)
     nodes, best = clusters.components(verified.first, verified.second)

@@ -49,7 +49,7 @@ def test_case_marks_and_line_breaks_do_not_matter_and_bytes_are_those_of_the_tex
     assert data[runs.starts[0] : runs.ends[0]].decode() == text[text.index("DIE") : text.index("!“")]
 
 
-def test_a_short_item_must_be_there_whole():
+def test_a_short_item_must_be_contained_whole():
     index = index_of([numbered(0, 9), numbered(20, 27)], min_words=8)
     texts = [f"a {numbered(0, 9)} b", numbered(0, 8), numbered(1, 9), numbered(20, 27), numbered(0, 5) + " x " + numbered(5, 9)]
     assert found(texts, index) == [(0, 0, 1, 9)]
@@ -164,7 +164,7 @@ def test_many_runs_have_room():
 
 @pytest.mark.parametrize("item", ["word " * 13, numbered(0, 13)])
 def test_a_word_a_million_times(item):
-    """As a text and as an item: memory by the word, one run, no time to speak of."""
+    """As a text and as an item: memory is linear in the words, there is one run, and it takes hardly any time."""
     text = pa.array(["word " * 1_000_000])
     index = index_of([item])
     containment.matches(text.slice(0, 0), index)

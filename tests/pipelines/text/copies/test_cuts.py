@@ -58,7 +58,7 @@ def without(text: str, *goes: int) -> str:
         ("one two\n***", (1,), "one\n***"),
     ],
 )
-def test_what_is_left_of_a_text(text, goes, left):
+def test_the_text_that_remains(text, goes, left):
     assert without(text, *goes) == left
 
 
@@ -72,7 +72,7 @@ def test_texts_that_lose_nothing_keep_their_bytes_and_a_batch_without_a_cut_is_t
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
-def test_the_words_that_stay_are_left_in_their_order_and_nothing_else(texts, random):
+def test_exactly_the_kept_words_remain_in_order(texts, random):
     array = normalize(pa.array(texts, pa.string()), repair=False)
     words = words_of(array)
     goes = np.array([random.random() < 0.5 for _ in words.hashes], np.bool_)

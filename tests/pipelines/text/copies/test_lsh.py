@@ -36,7 +36,7 @@ def test_the_optimum_is_datasketchs(permutations, weight):
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_with_one_weight_alone_the_error_is_as_small_as_datasketchs(weight):
-    """Bands without end or rows without end have no error to speak of: which of them is chosen is a matter of rounding."""
+    """Many bands, or many rows, have next to no error, so rounding decides which are chosen."""
     for threshold, permutations in itertools.product(THRESHOLDS, (16, 128)):
         expected = reference._optimal_param(threshold, permutations, weight, 1 - weight)
         found = lsh.optimal_bands(threshold, permutations, weight, 1 - weight)
@@ -45,7 +45,7 @@ def test_with_one_weight_alone_the_error_is_as_small_as_datasketchs(weight):
 
 
 def test_it_is_quick_enough_for_a_config():
-    """A look at the config must not take a second: about 20 ms for 256 permutations; the bound is generous."""
+    """Checking a config must not take a second: it takes about 20 ms for 256 permutations; the bound is generous."""
     lsh.optimal_bands.cache_clear()
     start = time.process_time()
     assert lsh.optimal_bands(0.7, 256, 0.5, 0.5) == (25, 10)
@@ -77,7 +77,7 @@ def test_real_texts_meet_as_often_as_the_formula_says(scheme, bands, rows):
         assert abs(measured - expected) < 4 * deviation, (similarity, measured, expected)
 
 
-def test_permutations_that_fill_no_band_are_not_looked_at():
+def test_permutations_that_fill_no_band_are_ignored():
     """A target may take 126 of 128 permutations: bands are of the first ones, the similarity is of all."""
     bands, rows = lsh.optimal_bands(0.7, 128, 0.5, 0.5)
     assert bands * rows == 126

@@ -92,7 +92,7 @@ def test_signatures_of_texts_are_datasketch_of_their_shingles(scheme, texts, ngr
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 7, 8, 9, 1_000])
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
 def test_every_size_of_set_between_others(scheme, size, seed):
-    """The kernels take shingles in groups: a set ends within one, and the next begins anew."""
+    """The kernels take shingles in groups: a set may end within a group, and the next set starts a new one."""
     generator = np.random.default_rng(size)
     sets = [
         generator.integers(0, np.iinfo(DTYPES[scheme]).max, length, DTYPES[scheme]).tolist() for length in (3, size, 0, size, 2)

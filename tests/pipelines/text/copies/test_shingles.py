@@ -99,7 +99,7 @@ def test_a_word_a_million_times():
 
 @pytest.mark.parametrize("text", [" " * 100_000, "!" + " " * 100_000 + "!", " !" * 50_000 + " ", "| " * 50_000])
 def test_spaces_of_a_text_without_a_word(text):
-    """Such a text is taken as it is, with all its spaces: they wrote over the end of the table of shingles once."""
+    """Such a text is hashed as written, with all its spaces, which once overflowed the table of shingles."""
     scan = shingles.scan(pa.array(["a b", text, "a b"]), 1)
     words = max(1, len(text.split()))
     assert np.diff(scan.offsets).tolist() == [2, words, 2]

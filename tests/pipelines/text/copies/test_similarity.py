@@ -118,7 +118,7 @@ def test_jaccard_of_words_is_that_of_shingles():
 
 
 def test_a_word_a_million_times_and_a_million_words_take_no_square():
-    """A band of a fifth of a million diagonals would be 10^11 cells; two edits are found in a pass."""
+    """A band of 200,000 diagonals would have 10^11 cells; two edits are found in a single pass."""
     text = np.arange(1_000_000, dtype=np.uint32)
     other = text.copy()
     other[[10, 500_000]] = 0

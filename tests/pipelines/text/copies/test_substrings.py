@@ -1,4 +1,4 @@
-"""Runs of words that stand twice: against a search for them by brute force."""
+"""Runs of words that occur twice, compared with a brute-force search."""
 
 from collections import defaultdict
 
@@ -46,7 +46,7 @@ def expected(texts: Texts, ranks: list[int], length: int) -> list[list[bool]]:
 
 @many
 @given(TEXTS, st.integers(1, 4), st.integers(1, 3), st.randoms(use_true_random=False))
-def test_a_word_goes_exactly_if_it_lies_in_a_window_that_a_better_place_has(texts, length, ranges, random):
+def test_a_word_is_removed_exactly_if_a_window_with_it_has_a_better_place(texts, length, ranges, random):
     ranks = list(range(len(texts)))
     random.shuffle(ranks)
     assert found(texts, ranks, length, ranges) == expected(texts, ranks, length)
@@ -60,7 +60,7 @@ def test_every_window_is_left_in_one_place_or_made_of_windows_that_are(texts, le
     assert stays == {word for text in texts for word in text}
 
 
-def test_texts_that_take_no_part_are_not_looked_at():
+def test_texts_of_rank_minus_one_are_ignored():
     assert found([[1, 2, 3], [1, 2, 3], [1, 2, 3]], [-1, 1, 0], 3) == [[False] * 3, [True] * 3, [False] * 3]
 
 
@@ -68,7 +68,7 @@ def test_a_text_that_repeats_itself_keeps_one_period():
     assert found([[1, 2] * 5], [0], 3) == [[False, False] + [True] * 8]
 
 
-def test_a_word_a_million_times_is_done_in_no_time():
+def test_a_word_a_million_times_is_fast():
     hashes, places = substrings.windows(np.repeat(HASHES[:1], 2**20), np.array([0, 2**20]), 50, np.array([2**32 - 2]))
     worse = substrings.repeated(hashes, places)
     assert [column.tolist() for column in substrings.spans(worse, 50)] == [[2**32 - 2], [1], [2**20]]

@@ -53,7 +53,7 @@ def test_canonical(address, compared):
     assert urls.canonical(pa.array([address])).to_pylist() == [compared]
 
 
-def test_where_only_c4_speaks_it_is_c4():
+def test_addresses_that_need_no_rfc_rule_are_compared_as_in_c4():
     plain = ["http://a.org/x/", "https://www.a.org/?q=http://www.b.org/", "http://a.org/?refs#", "ftp://a.org/A/", "a.org//?feed"]
     assert urls.canonical(pa.array(plain)).to_pylist() == [c4(address) for address in plain]
 
@@ -90,8 +90,8 @@ PIECES = [
     st.lists(st.sampled_from(PIECES), max_size=5),
 )
 @example("http://", "www.", "a.org", "", ["#", "http://www.", "!"])
-def test_what_is_one_for_c4_is_one(scheme, www, host, port, pieces):
-    """Every address has the hash of what C4 makes of it, written as an http address again."""
+def test_addresses_equal_in_c4_are_equal(scheme, www, host, port, pieces):
+    """An address has the hash of its form in C4, written as an http address again."""
     address = scheme + www + host + port + "/" + "".join(pieces)
     one, other = urls.hashes(pa.array([address, "http://" + c4(address)])).tolist()
     assert one == other

@@ -38,7 +38,7 @@ def test_marks(marked: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "《平家物語》を読む。｜印", "水車\n\n底本：不明\n"])
-def test_other_texts_stay(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     assert strip_aozora(text) == text
 
 

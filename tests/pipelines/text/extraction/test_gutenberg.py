@@ -59,7 +59,7 @@ def test_the_title_without_a_title_field() -> None:
         "  *** START ***\nEnd of the story of Project Gutenberg.",
     ],
 )
-def test_other_texts_stay(text: str) -> None:
+def test_other_texts_are_unchanged(text: str) -> None:
     assert strip_gutenberg(text) == Book(text)
 
 

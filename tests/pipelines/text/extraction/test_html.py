@@ -44,14 +44,14 @@ def test_main_text_and_title() -> None:
     )
 
 
-def test_lists_of_a_flat_page_stay() -> None:
+def test_lists_of_a_flat_page_are_kept() -> None:
     prose = "<p>The mill stood by the brook, and nobody knew who had built it, or when, or why it stood there.</p>"
     page = f"<body class='a'>{prose}<ul><li>of wood, with a wheel;</li><li>of stone.</li></ul>{prose}</body>"
     assert "• of wood, with a wheel;\n• of stone." in main_text(page).text
     assert "of wood" in main_text(f"<html>{page}").text
 
 
-def test_all_text_keeps_what_is_no_main_content() -> None:
+def test_all_text_keeps_more_than_the_main_content() -> None:
     text = all_text(ARTICLE).text
     assert "About us" in text
     assert "Copyright" in text
@@ -63,7 +63,7 @@ def test_tidy() -> None:
     assert tidy(" a \u00a0\t b \n \n\n\n c\n d ") == "a b\n\nc\nd"
 
 
-def test_tidy_leaves_mojibake_as_it_is_for_its_repair() -> None:
+def test_tidy_keeps_mojibake_for_its_repair() -> None:
     broken = "\n5\u00a0km\n\u00a0\nà\u00a0!\n\u00a0".encode().decode("latin-1")
     assert tidy(broken) == "5Â\u00a0km\nÂ\u00a0\nÃ\u00a0Â\u00a0!\nÂ\u00a0"
     assert normalize(pa.array([tidy(broken)])).to_pylist() == ["5 km\n\nà !"]
@@ -120,7 +120,7 @@ def test_too_large_bytes_are_refused_before_they_are_decoded() -> None:
 
 
 def test_score_on_hand_made_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """F1 over one page in five of five languages; Resiliparse with all its options on has .831 of all."""
+    """F1 on every fifth page in five languages; Resiliparse with all its options on has .831 on all pages."""
     if not (DATA / "extraction").exists():
         pytest.skip("the extraction benchmark is not on this machine")
     monkeypatch.setattr(sys, "path", [str(TOOLS), *sys.path])

@@ -18,11 +18,11 @@ def cut(text: str, title: str | None = None, prose_limit: float = 0.2) -> str:
     return main_lines(pa.array([text]), pa.array([title], pa.string()), prose_limit)[0].as_py()
 
 
-def test_menus_and_residue_go() -> None:
+def test_menus_and_residue_are_cut() -> None:
     assert cut(f"Home\nNews\n\n{PROSE}\n\n{PROSE}\n\nShare\nSponsored links") == f"{PROSE}\n\n{PROSE}"
 
 
-def test_headings_lists_and_short_lines_between_stay() -> None:
+def test_headings_lists_and_short_lines_between_are_kept() -> None:
     text = f"{PROSE}\n{PROSE}\n\nWhat follows\n\n• one\n• two\n\n{PROSE}\n{PROSE}\nHe said no.\n{PROSE}"
     assert cut(text) == text
 
@@ -35,7 +35,7 @@ def test_the_text_begins_at_the_line_that_is_in_the_title() -> None:
     assert cut(f"桥\n大桥关闭\n\n{PROSE}", "大桥关闭_新闻") == f"大桥关闭\n\n{PROSE}"  # four wide ones are not
 
 
-def test_an_end_with_much_prose_is_cut_behind_its_last_sentence_only() -> None:
+def test_an_end_with_much_prose_is_cut_only_after_its_last_sentence() -> None:
     listing = "\n".join(f"line {i}" for i in range(20))
     page = f"Menu\n{PROSE}\n{PROSE}\n{PROSE}\n{listing}\n{PROSE}\nOK"
     assert cut(page, prose_limit=0.2) == page.removeprefix("Menu\n").removesuffix("\nOK")
@@ -49,7 +49,7 @@ def test_without_marks_the_last_wide_line_is_the_end() -> None:
     assert cut(f"{WIDE}\n{gap}\n{WIDE}\nx") == f"{WIDE}\n{gap}\n{WIDE}"
 
 
-def test_what_has_no_wide_line_stays_and_nothing_is_copied() -> None:
+def test_a_page_without_wide_lines_is_unchanged_and_not_copied() -> None:
     texts = pa.array(["A poem\nof short lines\n", "", PROSE, f"{PROSE}\n{PROSE}"])
     assert main_lines(texts, pa.array([None, "A poem", "x", None])) is texts
 

@@ -1,4 +1,4 @@
-"""What a page says, case by case; and that no page stalls the reader."""
+"""The text of pages, case by case; no page stalls the reader."""
 
 import html
 import time
@@ -65,7 +65,7 @@ def test_plain_text(wikitext: str) -> None:
     assert plain_text(wikitext) == CASES[wikitext]
 
 
-def test_empty_and_leading_elsewhere_sections_go_in_any_language() -> None:
+def test_empty_and_reference_sections_are_dropped_in_any_language() -> None:
     page = """Oslo er en by.
 
 == Geografi ==
@@ -86,7 +86,7 @@ Alna renner her.
     assert plain_text(page) == "Oslo er en by.\n\nGeografi\n\nElver\n\nAlna renner her."
 
 
-def test_a_last_section_that_says_something_stays() -> None:
+def test_a_last_section_with_prose_is_kept() -> None:
     page = "Text.\n\n== Trivia ==\n* She was the first woman to row across the lake.\n* [[Boat]]s are kept there.\n"
     assert plain_text(page).endswith("Trivia\n\n- She was the first woman to row across the lake.\n- Boats are kept there.")
 

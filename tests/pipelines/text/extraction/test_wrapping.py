@@ -19,11 +19,11 @@ def test_paragraphs_are_joined_and_stay_apart() -> None:
     assert unwrap(wrapped()) == "\n\n".join(PARAGRAPHS)
 
 
-def test_paragraphs_told_by_an_indent() -> None:
+def test_paragraphs_marked_by_an_indent() -> None:
     assert unwrap(wrapped(between="\n", indent=" ")).split("\n") == [f" {PARAGRAPHS[0]}", *PARAGRAPHS[1:]]
 
 
-def test_verse_and_short_lines_stay() -> None:
+def test_verse_and_short_lines_are_kept() -> None:
     verse = "    The brook runs down,\n    the wheel goes round,\n      the corn is ground,\n    and all is found."
     address = "Dear Sir,\nYour letter came.\nYours, A."
     text = f"{wrapped()}\n\n{verse}\n\n{address}\n\n{wrapped()}"
@@ -51,7 +51,7 @@ def test_east_asian_lines_join_without_a_space() -> None:
     assert unwrap(text) == "\n\n".join(paragraphs)
 
 
-def test_a_paragraph_a_line_is_not_wrapped() -> None:
+def test_one_paragraph_per_line_is_not_wrapped() -> None:
     text = "\n".join(PARAGRAPHS + ['"Yes."', '"No."'] * 10)
     assert unwrap(text) == text
 

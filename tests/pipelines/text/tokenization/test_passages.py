@@ -20,7 +20,7 @@ def test_the_passages_of_a_text_are_the_text(texts: list[str], size: int) -> Non
         assert all(len(parts[i].encode()) <= size + module._SEARCHED_BYTES for i in own)
 
 
-def test_a_passage_begins_behind_white_space_and_never_inside_a_character() -> None:
+def test_a_passage_begins_after_white_space_and_never_inside_a_character() -> None:
     words = passages(pa.array(["word " * 10_000]))
     assert all(part.startswith("word ") for part in words.cut_out(np.arange(len(words.texts))))
     assert [len(part) for part in passages(pa.array(["水" * 12_000])).cut_out(np.arange(3))] == [5462, 5461, 1077]
