@@ -18,10 +18,10 @@ _NUMBERS = {
     "vocabulary": "vocab_size",
     "length": "max_position_embeddings",
 }
-_EXPECTED = {  # what this BART always is; a config without the field has it, too
+_EXPECTED = {  # what every BART of ours has; a config without the field has it, too
     "activation_function": "gelu",
     "scale_embedding": False,
-    "normalize_before": False,  # of configs before transformers 4: mBART's
+    "normalize_before": False,  # True in mBART; in configs before transformers 4
     "add_final_layer_norm": False,
     "static_position_embeddings": False,  # Marian's
     "extra_pos_embeddings": 2,
@@ -63,61 +63,61 @@ def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
 def shape(config: Mapping[str, Any]) -> BARTShape:
     """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not BART's.
 
-    Of its three dropouts `dropout` is used: the published models have the same number in all.
+    Use `dropout` of its three dropouts: they are equal in the published models.
     """
     if config.get("model_type", "bart") != "bart":
-        raise UserError(f"model_type is {config['model_type']!r}; this is no BART")
+        raise UserError(f"model_type is {config['model_type']!r}; this is not a BART")
     for field, expected in _EXPECTED.items():
         if config.get(field, expected) != expected:
             raise UserError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BART was published")
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(config.get(theirs), int)]
     if missing:
         raise UserError(f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BART")
-    found = BARTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("dropout", 0.1))
+    bart_shape = BARTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("dropout", 0.1))
     wanted = {
-        "decoder_attention_heads": found.heads,
-        "encoder_ffn_dim": 4 * found.width,
-        "decoder_ffn_dim": 4 * found.width,
+        "decoder_attention_heads": bart_shape.heads,
+        "encoder_ffn_dim": 4 * bart_shape.width,
+        "decoder_ffn_dim": 4 * bart_shape.width,
     }
     for field, number in wanted.items():
         if config.get(field, number) != number:
             raise UserError(f"{field} is {config[field]}; this program knows only {number} beside the config's other numbers")
-    return found
+    return bart_shape
 
 
 def rules(shape: BARTShape) -> list[Rule]:
     """Return the rules that name every weight in `BartForConditionalGeneration`'s state dict."""
     tied = ("lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
-    found = [Rule("embeddings.tokens.weight", ("model.shared.weight",), also=tied)]
+    table = [Rule("embeddings.tokens.weight", ("model.shared.weight",), also=tied)]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
-        found += stack_rules(stack, layers, f"model.{stack}")
-    return found
+        table += stack_rules(stack, layers, f"model.{stack}")
+    return table
 
 
 def stack_rules(stack: str, layers: int, theirs: str) -> list[Rule]:
-    """The rules of the encoder or decoder, which is called `theirs` there; fairseq's names within it are the same."""
-    found = [Rule(f"{stack}.positions.weight", (f"{theirs}.embed_positions.weight",))]
-    found += _weight_and_bias(f"{stack}.embeddings_norm", f"{theirs}.layernorm_embedding")
+    """Return the rules of the encoder or decoder, called `theirs` there; fairseq has the same names within it."""
+    rules = [Rule(f"{stack}.positions.weight", (f"{theirs}.embed_positions.weight",))]
+    rules += _weight_and_bias(f"{stack}.embeddings_norm", f"{theirs}.layernorm_embedding")
     for n in range(layers):
-        found += _layer_rules(f"{stack}.layers.{n}", f"{theirs}.layers.{n}", of_decoder=stack == "decoder")
-    return found
+        rules += _layer_rules(f"{stack}.layers.{n}", f"{theirs}.layers.{n}", of_decoder=stack == "decoder")
+    return rules
 
 
 def _layer_rules(ours: str, theirs: str, *, of_decoder: bool) -> list[Rule]:
     joined = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
-    found = _weight_and_bias(f"{ours}.attention.query_key_value", *joined)
-    found += _weight_and_bias(f"{ours}.attention.output", f"{theirs}.self_attn.out_proj")
-    found += _weight_and_bias(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm")
+    rules = _weight_and_bias(f"{ours}.attention.query_key_value", *joined)
+    rules += _weight_and_bias(f"{ours}.attention.output", f"{theirs}.self_attn.out_proj")
+    rules += _weight_and_bias(f"{ours}.attention_norm", f"{theirs}.self_attn_layer_norm")
     if of_decoder:
-        found += _weight_and_bias(f"{ours}.memory_attention.query", f"{theirs}.encoder_attn.q_proj")
-        found += _weight_and_bias(
+        rules += _weight_and_bias(f"{ours}.memory_attention.query", f"{theirs}.encoder_attn.q_proj")
+        rules += _weight_and_bias(
             f"{ours}.memory_attention.key_value", f"{theirs}.encoder_attn.k_proj", f"{theirs}.encoder_attn.v_proj"
         )
-        found += _weight_and_bias(f"{ours}.memory_attention.output", f"{theirs}.encoder_attn.out_proj")
-        found += _weight_and_bias(f"{ours}.memory_attention_norm", f"{theirs}.encoder_attn_layer_norm")
-    found += _weight_and_bias(f"{ours}.feed_forward.inner", f"{theirs}.fc1")
-    found += _weight_and_bias(f"{ours}.feed_forward.output", f"{theirs}.fc2")
-    return found + _weight_and_bias(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm")
+        rules += _weight_and_bias(f"{ours}.memory_attention.output", f"{theirs}.encoder_attn.out_proj")
+        rules += _weight_and_bias(f"{ours}.memory_attention_norm", f"{theirs}.encoder_attn_layer_norm")
+    rules += _weight_and_bias(f"{ours}.feed_forward.inner", f"{theirs}.fc1")
+    rules += _weight_and_bias(f"{ours}.feed_forward.output", f"{theirs}.fc2")
+    return rules + _weight_and_bias(f"{ours}.feed_forward_norm", f"{theirs}.final_layer_norm")
 
 
 def _weight_and_bias(ours: str, *theirs: str) -> list[Rule]:

@@ -1,4 +1,4 @@
-"""Our BERT and Hugging Face's `BertForPreTraining`, and what is left of it in folders of `BertForMaskedLM` and `BertModel`."""
+"""Our BERT and Hugging Face's `BertForPreTraining`, and its subsets `BertForMaskedLM` and `BertModel`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
 
 ARCHITECTURE = "BertForPreTraining"
 IGNORED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers of old checkpoints: 0, 1, 2, …; zeros
-HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # a folder may lack each of them, as a whole
+HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # a folder may lack any of them as a whole
 _ACTIVATIONS = {  # by their names in transformers' activations.py
     "gelu": "gelu",
     "gelu_python": "gelu",
@@ -29,7 +29,7 @@ _NUMBERS = {
     "vocabulary": "vocab_size",
     "length": "max_position_embeddings",
 }
-_EXPECTED = {  # what this BERT always is; a config without the field has it, too
+_EXPECTED = {  # what every BERT of ours has; a config without the field has it, too
     "position_embedding_type": "absolute",
     "type_vocab_size": SEGMENTS,
     "layer_norm_eps": NORM_EPSILON,
@@ -64,10 +64,10 @@ def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
 def shape(config: Mapping[str, Any]) -> BERTShape:
     """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not BERT's.
 
-    Of its two dropouts `hidden_dropout_prob` is used: the published models have the same number in both.
+    Use `hidden_dropout_prob` of its two dropouts: they are equal in the published models.
     """
     if config.get("model_type", "bert") != "bert":
-        raise UserError(f"model_type is {config['model_type']!r}; this is no BERT")
+        raise UserError(f"model_type is {config['model_type']!r}; this is not a BERT")
     for field, expected in _EXPECTED.items():
         if config.get(field, expected) != expected:
             raise UserError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BERT was published")
@@ -79,40 +79,40 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
         raise UserError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
     numbers = {ours: config[theirs] for ours, theirs in _NUMBERS.items()}
     dropout = float(config.get("hidden_dropout_prob", 0.1))
-    found = BERTShape(**numbers, dropout=dropout, activation=_ACTIVATIONS[activation])
-    if config.get("intermediate_size", 4 * found.width) != 4 * found.width:
+    bert_shape = BERTShape(**numbers, dropout=dropout, activation=_ACTIVATIONS[activation])
+    if config.get("intermediate_size", 4 * bert_shape.width) != 4 * bert_shape.width:
         raise UserError(
-            f"intermediate_size is {config['intermediate_size']}, not {4 * found.width}: four times hidden_size, as in every BERT"
+            f"intermediate_size is {config['intermediate_size']}, not {4 * bert_shape.width}: "
+            "four times hidden_size, as in every BERT"
         )
-    return found
+    return bert_shape
 
 
 def rules(shape: BERTShape) -> list[Rule]:
     """Return the rules that name every weight in `BertForPreTraining`'s state dict."""
     tied = ("cls.predictions.decoder.weight",)
-    found = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=tied)]
-    found += [
+    table = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=tied)]
+    table += [
         Rule(f"embeddings.{ours}.weight", (f"bert.embeddings.{theirs}_embeddings.weight",))
         for ours, theirs in (("positions", "position"), ("segments", "token_type"))
     ]
-    found += _weight_and_bias("embeddings.norm", "bert.embeddings.LayerNorm")
+    table += _weight_and_bias("embeddings.norm", "bert.embeddings.LayerNorm")
     for n in range(shape.layers):
-        found += _layer_rules(f"layers.{n}", f"bert.encoder.layer.{n}")
-    found += _weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
-    found += _weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
-    found.append(Rule("token_head.bias", ("cls.predictions.bias",), also=("cls.predictions.decoder.bias",)))
-    found += _weight_and_bias("pooler", "bert.pooler.dense")
-    return found + _weight_and_bias("pair_head", "cls.seq_relationship")
+        table += _layer_rules(f"layers.{n}", f"bert.encoder.layer.{n}")
+    table += _weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
+    table += _weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
+    table.append(Rule("token_head.bias", ("cls.predictions.bias",), also=("cls.predictions.decoder.bias",)))
+    table += _weight_and_bias("pooler", "bert.pooler.dense")
+    return table + _weight_and_bias("pair_head", "cls.seq_relationship")
 
 
 def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return their weights, with new ones for missing heads, and the names of the new ones.
 
-    Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` no head at all; what is drawn for them
-    has learnt nothing, so the importer must report it. A head that is partly there is left as it is. The draws are always
-    the same.
+    Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` have no heads. Drawn weights are
+    untrained, so the importer must report them. A head that is partly there stays unchanged. The draws are always the same.
     """
-    found, drawn = dict(theirs), list[str]()
+    weights, drawn = dict(theirs), list[str]()
     generator = torch.Generator().manual_seed(0)
     for head in HEADS:
         missing = [rule for rule in rules(shape) if rule.theirs[0].startswith(head)]
@@ -120,9 +120,9 @@ def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, 
         if names - {"cls.predictions.decoder.weight"} & theirs.keys():
             continue
         for rule in missing:
-            found[rule.theirs[0]] = _new(rule, shape, generator)
+            weights[rule.theirs[0]] = _new(rule, shape, generator)
             drawn.append(rule.theirs[0])
-    return found, drawn
+    return weights, drawn
 
 
 def _new(rule: Rule, shape: BERTShape, generator: torch.Generator) -> Tensor:
@@ -136,7 +136,7 @@ def _new(rule: Rule, shape: BERTShape, generator: torch.Generator) -> Tensor:
 
 
 def _layer_rules(ours: str, theirs: str) -> list[Rule]:
-    found = _weight_and_bias(
+    rules = _weight_and_bias(
         f"{ours}.attention.query_key_value", *(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
     )
     for mine, other in (
@@ -146,8 +146,8 @@ def _layer_rules(ours: str, theirs: str) -> list[Rule]:
         ("feed_forward.output", "output.dense"),
         ("feed_forward_norm", "output.LayerNorm"),
     ):
-        found += _weight_and_bias(f"{ours}.{mine}", f"{theirs}.{other}")
-    return found
+        rules += _weight_and_bias(f"{ours}.{mine}", f"{theirs}.{other}")
+    return rules
 
 
 def _weight_and_bias(ours: str, *theirs: str) -> list[Rule]:

@@ -28,7 +28,7 @@ class ExportError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written."""
+    """The report of an export: its source, the model and the files written."""
 
     out: str
     checkpoint: str
@@ -51,38 +51,38 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         path: the run's folder, or the checkpoint's.
         out: a folder of this machine that is empty or does not exist; it appears once everything is written.
         write_tokenizer: writes a tokenizer's files into a folder.
-        shard_bytes: weights beyond that many go into several files.
+        shard_bytes: larger models are split into several files.
 
     Raises ValueError (CheckpointError, ExportError, SpecialsError, TokenizerError, WeightsError) that names the file and the fix.
     """
     target = Path(out).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ExportError(f"{out}: is not an empty folder; name another, or remove it")
-    found = trained.load(path)
-    if found.family not in huggingface.FAMILIES:
+    source = trained.load(path)
+    if source.family not in huggingface.FAMILIES:
         raise ExportError(
-            f"{found.where}: {found.family} is no published model, so Hugging Face cannot load it; "
+            f"{source.where}: {source.family} is not a published family, so Hugging Face cannot load it; "
             f"{', '.join(huggingface.FAMILIES)} can be exported"
         )
-    family = cast(Family, found.family)
-    special_ids = specials(family, found.tokenizer.special_ids, found.where)
+    family = cast(Family, source.family)
+    special_ids = specials(family, source.tokenizer.special_ids, source.where)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = files.temporary_path(target)
     try:
         temporary.mkdir()
-        write_tokenizer(found.tokenizer, str(temporary), family)
-        _limit_tokenizer(temporary, getattr(found.model.shape, "length", None))
-        huggingface.write(temporary, found.model, family, special_ids, found.tokenizer.size, shard_bytes)
+        write_tokenizer(source.tokenizer, str(temporary), family)
+        _limit_tokenizer(temporary, getattr(source.model.shape, "length", None))
+        huggingface.write(temporary, source.model, family, special_ids, source.tokenizer.size, shard_bytes)
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return ExportReport(
         out=str(out),
-        checkpoint=found.where,
+        checkpoint=source.where,
         family=family,
         architecture=huggingface.FAMILIES[family].ARCHITECTURE,
-        parameters=parameters(found.model),
-        vocabulary=found.tokenizer.size,
+        parameters=parameters(source.model),
+        vocabulary=source.tokenizer.size,
         files={file.name: file.stat().st_size for file in sorted(target.iterdir())},
     )
 

@@ -1,22 +1,22 @@
-"""BART as fairseq keeps it: a pickle of settings and weights, a dictionary, and GPT-2's byte-level BPE.
+"""BART in fairseq's files: a pickle of settings and weights, a dictionary, and GPT-2's byte-level BPE.
 
     model.pt         {"args": Namespace, "model": {name: tensor}, …}, of newer releases {"cfg": {"model": …}, "model": …}
-    dict.txt         a line an id, from 4 on: the BPE's id as text and how often it was seen, "13 850314647"
+    dict.txt         one line per id, from 4 on: the BPE's id as text and its frequency, "13 850314647"
     encoder.json     the BPE's pieces, by its own ids      (the same file as the vocab.json of GPT-2 at Hugging Face)
     vocab.bpe        its merges                            (the same file as its merges.txt)
 
-The archives that were published (bart.base.tar.gz, bart.large.tar.gz) hold the first two; the others fairseq fetches from
-its gpt2_bpe folder when a model is used.
+The published archives (bart.base.tar.gz, bart.large.tar.gz) hold the first two; fairseq fetches the others from its gpt2_bpe
+folder when a model is used.
 
-Ids: the model knows those of the dictionary (<s> <pad> </s> <unk>, its lines, <mask>), not the BPE's. They stay as they are,
-so that no row of the weights moves, and the tokenizer that is made here gives them: BPE's pieces under the dictionary's ids.
+Ids: the model uses those of the dictionary (<s> <pad> </s> <unk>, its lines, <mask>), not the BPE's. They are kept, so that no
+row of the weights moves, and the tokenizer built here maps the BPE's pieces to the dictionary's ids.
 For bart.large these are the ids of Hugging Face's tokenizer; for bart.base, whose dictionary has 936 more fillers
-("madeupword0003" …) than Hugging Face kept, all but that of <mask>: 51,200, there 50,264. The fillers stay because they
+("madeupword0003" …) than Hugging Face kept, all are equal except <mask>: 51,200 here, 50,264 there. The fillers stay because they
 are in the softmax that the model was trained with.
 
 Left out: classification heads, with a warning. A model that was fine-tuned without <mask> (bart.large.cnn, bart.large.xsum)
-gets a row of zeros for it, with a warning: no other logit changes. fairseq counts positions of real tokens only, here as at
-Hugging Face padding counts: the same for rows that are padded behind.
+gets a row of zeros for it, with a warning: no other logit changes. fairseq counts positions of real tokens only;
+Hugging Face and this project count padding, too. Both agree for rows that are padded at the end.
 """
 
 import json
@@ -43,12 +43,12 @@ from training.models.bart import BART, BARTShape
 
 MODEL, DICTIONARY = "model.pt", "dict.txt"
 _PIECES, _MERGES = ("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")  # fairseq's names, Hugging Face's
-_IGNORED = ("version",)  # buffers that say by which release a stack was made
+_IGNORED = ("version",)  # buffers with the release that wrote a stack
 _HEADS = "classification_heads."
 _FILLER = re.compile(r"madeupword\d{4,}")  # pads a dictionary to a multiple of 8
 _SPECIAL = (*FAMILIES["bart"].pieces, *FAMILIES["bart"].last)
 _TOKENS = "encoder.embed_tokens.weight"
-_EXPECTED = {  # what BART is; fairseq's settings without the field are those of `bart_large_architecture`
+_EXPECTED = {  # BART's settings; if fairseq's lack a field, it is that of `bart_large_architecture`
     "activation_fn": "gelu",
     "encoder_normalize_before": False,
     "decoder_normalize_before": False,
@@ -65,10 +65,10 @@ _EXPECTED = {  # what BART is; fairseq's settings without the field are those of
 
 
 def load(path: str) -> tuple[BARTShape, dict[str, Tensor], Tokenizer]:
-    """Shape, weights (float32, under our names) and tokenizer of a folder with the files above, or of its .pt file.
+    """Load shape, weights (float32, under our names) and tokenizer from a folder with the files above, or from its .pt file.
 
-    The pickle is read without executing anything: one that asks for more than tensors, plain values and argparse.Namespace is
-    refused. Raises WeightsError or TokenizerError, with the file, the field, weight or line, and the fix.
+    The pickle is read without executing anything: one that needs more than tensors, plain values and argparse.Namespace
+    is refused. Raises WeightsError or TokenizerError, with the file, the field, weight or line, and the fix.
     """
     file = _model_file(Path(path))
     settings, weights = _content(file)
@@ -84,9 +84,9 @@ def load(path: str) -> tuple[BARTShape, dict[str, Tensor], Tokenizer]:
 
 
 def read_dictionary(path: Path) -> list[str]:
-    """The symbols of a dict.txt by id, the four that fairseq puts before its lines included.
+    """Return the symbols of a dict.txt by id, including the four that fairseq puts before its lines.
 
-    Raises TokenizerError, with the line, where it is none.
+    Raises TokenizerError, with the line, if it is not a dictionary.
     """
     symbols = dict.fromkeys(FAMILIES["bart"].pieces)
     try:
@@ -106,21 +106,21 @@ def read_dictionary(path: Path) -> list[str]:
 
 
 def _model_file(path: Path) -> Path:
-    """The .pt file of a path."""
+    """Return the .pt file of a path."""
     if path.is_dir():
-        found = sorted(path.glob("*.pt"))
-        path = found[0] if len(found) == 1 else path / MODEL
+        candidates = sorted(path.glob("*.pt"))
+        path = candidates[0] if len(candidates) == 1 else path / MODEL
     if path.suffix != ".pt":
         raise WeightsError(f"{path}: not a .pt file; unpack the archive, and name its folder or the .pt file in it")
     return path
 
 
 def _content(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """The settings of the model, and the weights under fairseq's names of today."""
-    found = weight_files.read_pickle(file, (Namespace,))
-    if not isinstance(found, dict) or not isinstance(cast(dict[Any, Any], found).get("model"), dict):
+    """Return the model's settings, and its weights under fairseq's current names."""
+    pickled = weight_files.read_pickle(file, (Namespace,))
+    if not isinstance(pickled, dict) or not isinstance(cast(dict[Any, Any], pickled).get("model"), dict):
         raise WeightsError(f'{file}: holds no "model"; give a .pt file as fairseq saves it')
-    state = cast(dict[str, Any], found)
+    state = cast(dict[str, Any], pickled)
     configured = state.get("args")
     if configured is None:
         whole = _fields(state.get("cfg"))
@@ -134,19 +134,19 @@ def _content(file: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
 
 
 def _fields(settings: Any) -> Mapping[str, Any] | None:
-    """Settings by name, as far as they are plain values or settings themselves; None when there are none."""
-    found = vars(settings) if isinstance(settings, Namespace) else settings
-    if not isinstance(found, dict):
+    """Return settings by name, only plain values and nested settings; None if these are not settings."""
+    values = vars(settings) if isinstance(settings, Namespace) else settings
+    if not isinstance(values, dict):
         return None
     plain = (int, float, str, NoneType, Namespace, dict)
-    return {name: value for name, value in cast(dict[str, Any], found).items() if isinstance(value, plain)}
+    return {name: value for name, value in cast(dict[str, Any], values).items() if isinstance(value, plain)}
 
 
-def _todays_weights(found: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
-    """The weights without classification heads; queries, keys and values that are one weight (before fairseq 0.9), cut."""
+def _todays_weights(stored: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
+    """Drop classification heads, and split queries, keys and values that are one weight (before fairseq 0.9)."""
     weights: dict[str, Tensor] = {}
     heads: set[str] = set()
-    for name, tensor in found.items():
+    for name, tensor in stored.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsError(f'{file}: "model" holds a {type(tensor).__name__} named {name!r}, which is no weight')
         if name.startswith(_HEADS):
@@ -162,7 +162,7 @@ def _todays_weights(found: Mapping[Any, Any], file: Path) -> dict[str, Tensor]:
 
 
 def _shape(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Path) -> BARTShape:
-    """The shape that the settings say, with the vocabulary of the weights."""
+    """Return the shape in the settings, with the vocabulary size of the weights."""
     for field, expected in _EXPECTED.items():
         if settings.get(field, expected) != expected:
             raise WeightsError(f"{file}: {field} is {settings[field]!r}, BART's is {expected!r}; this is another model")
@@ -183,7 +183,7 @@ def _shape(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Pat
             )
     numbers = {f"{stack}_layers": _number(settings, f"{stack}_layers", file) for stack in ("encoder", "decoder")}
     for field, number in numbers.items():
-        if number > len(weights):  # before as many are made
+        if number > len(weights):  # before that many are built
             raise WeightsError(f"{file}: {field} is {number}, but there are {len(weights)} weights; it is not whole")
     dropout = settings.get("dropout", 0.1)
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
@@ -205,10 +205,10 @@ def _number(settings: Mapping[str, Any], field: str, file: Path) -> int:
 
 def _rules(shape: BARTShape) -> list[Rule]:
     tied = ("decoder.embed_tokens.weight", "decoder.output_projection.weight")
-    found = [Rule("embeddings.tokens.weight", (_TOKENS,), also=tied)]
+    rules = [Rule("embeddings.tokens.weight", (_TOKENS,), also=tied)]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
-        found += bart.stack_rules(stack, layers, stack)
-    return found
+        rules += bart.stack_rules(stack, layers, stack)
+    return rules
 
 
 def _empty(shape: BARTShape) -> dict[str, Tensor]:
@@ -217,7 +217,7 @@ def _empty(shape: BARTShape) -> dict[str, Tensor]:
 
 
 def _has_mask(symbols: list[str], weights: Mapping[str, Tensor], file: Path) -> bool:
-    """Whether the model has a row for <mask>: in the dictionary, or behind it, where the denoising task puts it."""
+    """Return whether the model has a row for <mask>: in the dictionary, or after it, where the denoising task puts it."""
     if _TOKENS not in weights:
         raise WeightsError(f"{file}: has no weight {_TOKENS}; it is another model, or not whole")
     rows = len(weights[_TOKENS]) if weights[_TOKENS].dim() else 0
@@ -240,7 +240,7 @@ def _with_mask(shape: BARTShape, weights: dict[str, Tensor], file: Path) -> BART
 
 
 def _tokenizer(symbols: list[str], folder: Path) -> Tokenizer:
-    """GPT-2's tokenizer with the ids of the dictionary."""
+    """Return GPT-2's tokenizer with the ids of the dictionary."""
     pieces_file, merges_file = _beside(folder, _PIECES), _beside(folder, _MERGES)
     pieces = weight_files.read_json(pieces_file)
     if "<s>" in pieces:
@@ -272,14 +272,14 @@ def _byte_bpe(vocabulary: Mapping[str, int], pieces_file: Path, merges_file: Pat
         try:
             return load_existing(folder, ["bart"])
         except TokenizerError as error:
-            said = str(error).replace(str(ids), str(pieces_file)).replace(str(merges), str(merges_file))
-            raise TokenizerError(said) from error
+            message = str(error).replace(str(ids), str(pieces_file)).replace(str(merges), str(merges_file))
+            raise TokenizerError(message) from error
 
 
 def _beside(folder: Path, names: tuple[str, ...]) -> Path:
-    found = next((folder / name for name in names if (folder / name).exists()), None)
-    if found is None:
+    path = next((folder / name for name in names if (folder / name).exists()), None)
+    if path is None:
         raise TokenizerError(
             f"{folder / names[0]}: is missing; put GPT-2's there, fairseq's {names[0]} or Hugging Face's {names[1]} of gpt2"
         )
-    return found
+    return path

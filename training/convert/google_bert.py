@@ -1,11 +1,11 @@
 """BERT as Google released it (github.com/google-research/bert): a checkpoint of TensorFlow, its config and its vocabulary.
 
     bert_config.json      numbers of the model
-    bert_model.ckpt.*     weights; those of a pretraining run (model.ckpt-1000.*) will do, Adam's slots are left out
+    bert_model.ckpt.*     weights; a pretraining run's (model.ckpt-1000.*) work, too, and Adam's slots are left out
     vocab.txt             WordPiece
 
-Its "gelu" is the approximation by tanh (modeling.py, gelu()), Hugging Face's is the one with erf: what is read here computes
-what Google's code does.
+Its "gelu" is the approximation by tanh (modeling.py, gelu()), Hugging Face's is the one with erf: models read here use the
+former, as Google's code does.
 """
 
 import re
@@ -28,7 +28,7 @@ _ARCHIVE = re.compile(r"(?:wwm_)?(uncased|cased|multilingual|multi_cased|chinese
 
 
 def load(path: str) -> tuple[BERTShape, dict[str, Tensor], Tokenizer]:
-    """Shape, weights (float32, under our names) and tokenizer of a folder with the files above, or of its checkpoint's prefix.
+    """Load shape, weights (float32, under our names) and tokenizer from a folder with the files above or a checkpoint's prefix.
 
     The vocabulary is lower-cased by the name of the folder if that is one of Google's ("cased_L-12_H-768_A-12"), by its
     pieces otherwise. Raises WeightsError or TokenizerError, with the file, the field, weight or tensor, and the fix.
@@ -37,7 +37,7 @@ def load(path: str) -> tuple[BERTShape, dict[str, Tensor], Tokenizer]:
     folder = Path(prefix).parent
     shape = read_shape(folder / CONFIG)
     bundle = tensor_bundle.open_bundle(prefix)
-    if shape.layers > len(bundle.entries):  # before as many are made
+    if shape.layers > len(bundle.entries):  # before that many are built
         raise WeightsError(f"{folder / CONFIG}: num_hidden_layers is {shape.layers}, but {bundle.index} has fewer weights")
     theirs = {name: torch.from_numpy(array) for name, array in bundle.weights().items()}
     with torch.device("meta"):
@@ -47,7 +47,7 @@ def load(path: str) -> tuple[BERTShape, dict[str, Tensor], Tokenizer]:
 
 
 def read_shape(file: Path) -> BERTShape:
-    """The shape that a bert_config.json says. Raises WeightsError, with the field, for what is no BERT of Google's."""
+    """Return the shape in a bert_config.json. Raises WeightsError, with the field, if it is not one of Google's BERTs."""
     config = weight_files.read_json(file)
     activation = config.get("hidden_act", "gelu")
     if activation != "gelu":
@@ -62,27 +62,27 @@ def read_shape(file: Path) -> BERTShape:
 
 
 def rules(shape: BERTShape) -> list[Rule]:
-    """What every weight is called in Google's checkpoints."""
-    found = [
+    """Return the rules that name every weight in Google's checkpoints."""
+    table = [
         Rule(f"embeddings.{ours}.weight", (f"bert/embeddings/{theirs}_embeddings",))
         for ours, theirs in (("tokens", "word"), ("positions", "position"), ("segments", "token_type"))
     ]
-    found += _norm("embeddings.norm", "bert/embeddings")
+    table += _norm("embeddings.norm", "bert/embeddings")
     for n in range(shape.layers):
         ours, theirs = f"layers.{n}", f"bert/encoder/layer_{n}"
         parts = [f"{theirs}/attention/self/{part}" for part in ("query", "key", "value")]
-        found += _dense(f"{ours}.attention.query_key_value", *parts)
-        found += _dense(f"{ours}.attention.output", f"{theirs}/attention/output/dense")
-        found += _norm(f"{ours}.attention_norm", f"{theirs}/attention/output")
-        found += _dense(f"{ours}.feed_forward.inner", f"{theirs}/intermediate/dense")
-        found += _dense(f"{ours}.feed_forward.output", f"{theirs}/output/dense")
-        found += _norm(f"{ours}.feed_forward_norm", f"{theirs}/output")
-    found += _dense("token_head.dense", "cls/predictions/transform/dense")
-    found += _norm("token_head.norm", "cls/predictions/transform")
-    found.append(Rule("token_head.bias", ("cls/predictions/output_bias",)))
-    found += _dense("pooler", "bert/pooler/dense")
-    found.append(Rule("pair_head.weight", ("cls/seq_relationship/output_weights",)))  # lies as ours does
-    return [*found, Rule("pair_head.bias", ("cls/seq_relationship/output_bias",))]
+        table += _dense(f"{ours}.attention.query_key_value", *parts)
+        table += _dense(f"{ours}.attention.output", f"{theirs}/attention/output/dense")
+        table += _norm(f"{ours}.attention_norm", f"{theirs}/attention/output")
+        table += _dense(f"{ours}.feed_forward.inner", f"{theirs}/intermediate/dense")
+        table += _dense(f"{ours}.feed_forward.output", f"{theirs}/output/dense")
+        table += _norm(f"{ours}.feed_forward_norm", f"{theirs}/output")
+    table += _dense("token_head.dense", "cls/predictions/transform/dense")
+    table += _norm("token_head.norm", "cls/predictions/transform")
+    table.append(Rule("token_head.bias", ("cls/predictions/output_bias",)))
+    table += _dense("pooler", "bert/pooler/dense")
+    table.append(Rule("pair_head.weight", ("cls/seq_relationship/output_weights",)))  # (out, in), as ours
+    return [*table, Rule("pair_head.bias", ("cls/seq_relationship/output_bias",))]
 
 
 def _dense(ours: str, *theirs: str) -> list[Rule]:
@@ -95,19 +95,19 @@ def _norm(ours: str, theirs: str) -> list[Rule]:
 
 
 def _tokenizer(folder: Path, shape: BERTShape) -> Tokenizer:
-    found = load_existing(str(folder / VOCABULARY), ["bert"], lower_case=lower_case(folder.resolve().name))
-    if found.size > shape.vocabulary:
+    tokenizer = load_existing(str(folder / VOCABULARY), ["bert"], lower_case=lower_case(folder.resolve().name))
+    if tokenizer.size > shape.vocabulary:
         raise TokenizerError(
-            f"{folder / VOCABULARY}: has {found.size} pieces, BERT's special ones included, and {CONFIG} says vocab_size "
+            f"{folder / VOCABULARY}: has {tokenizer.size} pieces, BERT's special ones included, and {CONFIG} says vocab_size "
             f"{shape.vocabulary}; put the vocabulary of the archive there"
         )
-    return found
+    return tokenizer
 
 
 def lower_case(archive: str) -> bool | None:
-    """Whether the text for an archive of this name is lower-cased; None for names that are not Google's.
+    """Return whether the archive of this name lower-cases its text; None for names that are not Google's.
 
-    By google-research/bert tokenization.py, validate_case_matches_checkpoint().
+    Source: google-research/bert tokenization.py, validate_case_matches_checkpoint().
     """
-    found = _ARCHIVE.fullmatch(archive)
-    return _LOWER[found[1]] if found else None
+    match = _ARCHIVE.fullmatch(archive)
+    return _LOWER[match[1]] if match else None

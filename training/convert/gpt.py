@@ -11,12 +11,12 @@ from training.models.gpt import NORM_EPSILON, GPTShape
 ARCHITECTURE = "GPT2LMHeadModel"
 IGNORED = ("attn.bias", "attn.masked_bias")  # ends of names: masks that old checkpoints keep beside the weights
 _NUMBERS = {"layers": "n_layer", "heads": "n_head", "width": "n_embd", "vocabulary": "vocab_size", "length": "n_positions"}
-_EXPECTED = {  # what GPT-2 always is; a config without the field has it, too
+_EXPECTED = {  # what every GPT-2 has; a config without the field has it, too
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of the tanh approximation
     "layer_norm_epsilon": (NORM_EPSILON,),
     "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),  # of Mistral's GPT-2
+    "scale_attn_by_inverse_layer_idx": (False,),  # True in Mistral's GPT-2
     "reorder_and_upcast_attn": (False,),
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
@@ -48,7 +48,7 @@ def config(shape: GPTShape, specials: Specials) -> dict[str, Any]:
 def shape(config: Mapping[str, Any]) -> GPTShape:
     """Return the shape of a config.json. Raises ValueError, naming the field, for a model that is not GPT-2's.
 
-    Of its three dropouts that of the residual stream is used: the published models have the same number in all.
+    Use `resid_pdrop` of its three dropouts: they are equal in the published models.
     """
     for field, expected in _EXPECTED.items():
         if config.get(field, expected[0]) not in expected:
@@ -59,10 +59,10 @@ def shape(config: Mapping[str, Any]) -> GPTShape:
         raise UserError(
             f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a GPT-2"
         )
-    found = GPTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("resid_pdrop", 0.1))
-    if config.get("n_inner") not in (None, 4 * found.width):
-        raise UserError(f"n_inner is {config['n_inner']!r}; this program knows only 4 times n_embd, {4 * found.width}")
-    return found
+    gpt_shape = GPTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("resid_pdrop", 0.1))
+    if config.get("n_inner") not in (None, 4 * gpt_shape.width):
+        raise UserError(f"n_inner is {config['n_inner']!r}; this program knows only 4 times n_embd, {4 * gpt_shape.width}")
+    return gpt_shape
 
 
 def rules(shape: GPTShape) -> list[Rule]:
@@ -70,7 +70,7 @@ def rules(shape: GPTShape) -> list[Rule]:
 
     Checkpoints of `GPT2Model`, the published `gpt2` among them, have the same names without "transformer." before them.
     """
-    found = [
+    table = [
         Rule("embeddings.tokens.weight", ("transformer.wte.weight",), also=("lm_head.weight",)),
         Rule("embeddings.positions.weight", ("transformer.wpe.weight",)),
     ]
@@ -85,5 +85,5 @@ def rules(shape: GPTShape) -> list[Rule]:
         ):
             for kind in ("weight", "bias"):
                 transposed = kind == "weight" and "norm" not in ours  # Conv1D keeps (in, out)
-                found.append(Rule(f"layers.{n}.{ours}.{kind}", (f"transformer.h.{n}.{theirs}.{kind}",), transposed))
-    return [*found, *(Rule(f"norm.{kind}", (f"transformer.ln_f.{kind}",)) for kind in ("weight", "bias"))]
+                table.append(Rule(f"layers.{n}.{ours}.{kind}", (f"transformer.h.{n}.{theirs}.{kind}",), transposed))
+    return [*table, *(Rule(f"norm.{kind}", (f"transformer.ln_f.{kind}",)) for kind in ("weight", "bias"))]

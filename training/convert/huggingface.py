@@ -28,7 +28,7 @@ CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 
 
 class Names(Protocol):
-    """What a family's module defines about Hugging Face's model.
+    """A family's module that maps our model to Hugging Face's.
 
     It may also define IGNORED and ZEROS, for `rules.to_ours`, and `complete`, which draws missing heads.
     """
@@ -43,14 +43,14 @@ class Names(Protocol):
 FAMILIES: Mapping[str, Names] = {"bert": bert, "gpt": gpt, "bart": bart, "t5": t5}
 MODEL_TYPES: Mapping[
     str, tuple[str, str]
-] = {  # config.json's model_type -> family, and what a model with a head has before names
+] = {  # config.json's model_type -> family, and the prefix of names in a model with a head
     "bert": ("bert", "bert."),
     "gpt2": ("gpt", "transformer."),
     "bart": ("bart", "model."),
     "t5": ("t5", ""),
     "mt5": ("t5", ""),  # T5 1.1 over another vocabulary
 }
-_OLD_ENDINGS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))  # of the first conversions
+_OLD_ENDINGS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))  # in the first conversions
 _GENERATION = (
     "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id",
 )  # fmt: skip
@@ -63,13 +63,13 @@ def write(
     """Write a model so that `AutoModel….from_pretrained(folder)` loads it; its tokenizer's files come from elsewhere.
 
     Tied weights are written once; the padding of the vocabulary beyond `tokenizer_size` is left out. config.json is written
-    last: a folder without it is incomplete. Raises ValueError for a family that Hugging Face has not, WeightsError when the
+    last: a folder without it is incomplete. Raises ValueError for a family that Hugging Face lacks, WeightsError if the
     files cannot be written.
     """
     names = _of_family(family)
     if tokenizer_size > model.shape.vocabulary:
         raise UserError(
-            f"the tokenizer has {tokenizer_size} pieces, the model only {model.shape.vocabulary}; they are not of one run"
+            f"the tokenizer has {tokenizer_size} pieces, the model only {model.shape.vocabulary}; they do not belong to one run"
         )
     shape = replace(model.shape, vocabulary=tokenizer_size)
     rules, shapes, weights = names.rules(shape), shapes_of(shape), model.state_dict()
@@ -86,9 +86,10 @@ def write(
 
 
 def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
-    """Family, shape and weights (float32, under our names) of a folder. Its tokenizer: `pipelines.contract.tokenizers.published`.
+    """Return family, shape and weights (float32, under our names) of a folder.
 
-    Raises WeightsError, with the file and the field or weight, for a model that is none of ours, or not whole.
+    `pipelines.contract.tokenizers.published` reads its tokenizer. Raises WeightsError, with the file and the field or weight,
+    for a model of another family, or an incomplete one.
     """
     path = folder / CONFIG
     config = weight_files.read_json(path)
@@ -98,16 +99,16 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
     family, prefix = MODEL_TYPES[kind]
     names = _of_family(family)
     shape = _shape(names, config, path)
-    found, where = weight_files.read(folder)
-    _refuse_more_layers(shape, len(found), path)
+    theirs, where = weight_files.read(folder)
+    _refuse_more_layers(shape, len(theirs), path)
     rules = names.rules(shape)
-    found = _with_todays_names(found, rules, prefix)
+    theirs = _with_todays_names(theirs, rules, prefix)
     if complete := getattr(names, "complete", None):
-        found, drawn = complete(shape, found)
+        theirs, drawn = complete(shape, theirs)
         if drawn:
             warnings.warn(f"{where}: has no {', '.join(drawn)}; new ones are drawn, which have learnt nothing", stacklevel=2)
     ignored, zeros = getattr(names, "IGNORED", ()), getattr(names, "ZEROS", ())
-    ours = to_ours(rules, found, shapes_of(shape), where, ignored, zeros)
+    ours = to_ours(rules, theirs, shapes_of(shape), where, ignored, zeros)
     return family, shape, {name: tensor.float() for name, tensor in ours.items()}
 
 
@@ -129,7 +130,7 @@ def shapes_of(shape: Shape) -> dict[str, torch.Size]:
 
 def _of_family(family: str) -> Names:
     if family not in FAMILIES:
-        raise UserError(f"{family} is no model of Hugging Face's; of {', '.join(FAMILIES)} there are")
+        raise UserError(f"{family} is no model of Hugging Face's; it has {', '.join(FAMILIES)}")
     return FAMILIES[family]
 
 
@@ -139,7 +140,7 @@ def _shape(names: Names, config: Mapping[str, Any], path: Path) -> Shape:
     except KeyError as error:
         raise WeightsError(f"{path}: has no field {error}; give the file as it was published") from error
     except (TypeError, ZeroDivisionError) as error:
-        raise WeightsError(f"{path}: a number of it is none that a model can have ({error})") from error
+        raise WeightsError(f"{path}: has a number that no model can have ({error})") from error
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
     for field in fields(shape):
@@ -160,17 +161,17 @@ def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
             )
 
 
-def _with_todays_names(found: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:
+def _with_todays_names(theirs: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:
     """Return weights saved without a head, or by the first releases, under current names."""
     known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
 
     def name_today(name: str) -> str:
-        for old, new in _OLD_ENDINGS:
+        for old, current in _OLD_ENDINGS:
             if name.endswith(old):
-                name = name.removesuffix(old) + new
+                name = name.removesuffix(old) + current
         return prefix + name if name not in known and prefix + name in known else name
 
-    return {name_today(name): tensor for name, tensor in found.items()}
+    return {name_today(name): tensor for name, tensor in theirs.items()}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

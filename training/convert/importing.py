@@ -43,7 +43,7 @@ class ImportingError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What was imported."""
+    """The report of an import: the model, its source and remarks."""
 
     source: str
     kind: str  # whose model it was
@@ -58,9 +58,9 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     """Write a published model and its tokenizer into a folder, as a checkpoint.
 
     Args:
-        source: where the files lie (see the module).
+        source: the folder or file of the model (see the module).
         out: a folder that is empty or does not exist.
-        tokenizer: where the tokenizer lies, if not beside the weights; for folders of Hugging Face's.
+        tokenizer: the tokenizer's folder, if not beside the weights; only for folders of Hugging Face's.
 
     Raises ValueError (ImportingError, WeightsError, TokenizerError, SpecialsError, CheckpointError) that names the file, the
     field or weight, and the fix.
@@ -71,13 +71,13 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         original = _original(path)
-        whose, family, shape, weights, found = (
+        whose, family, shape, weights, model_tokenizer = (
             _hugging_face(path, tokenizer) if original is None else _read_original(original, path, tokenizer)
         )
-    special_ids = specials(family, found.special_ids, str(source))
-    if found.size > shape.vocabulary:
+    special_ids = specials(family, model_tokenizer.special_ids, str(source))
+    if model_tokenizer.size > shape.vocabulary:
         raise ImportingError(
-            f"{source}: the tokenizer has {found.size} pieces, the special ones of {family} included, and the model "
+            f"{source}: the tokenizer has {model_tokenizer.size} pieces, the special ones of {family} included, and the model "
             f"{shape.vocabulary}; they do not belong together: name the model's own with --tokenizer"
         )
     remarks = [str(warning.message) for warning in caught if warning.category is UserWarning]
@@ -86,40 +86,40 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     with torch.device("meta"):  # skips drawing weights that are replaced at once
         model = families.build(shape)
     model.load_state_dict(weights, assign=True)
-    checkpoint = trained.save(target, model, family, found, {"source": str(source), "kind": whose})
+    checkpoint = trained.save(target, model, family, model_tokenizer, {"source": str(source), "kind": whose})
     return ImportReport(
         source=str(source),
         kind=whose,
         family=family,
         parameters=parameters(model),
-        vocabulary=found.size,
+        vocabulary=model_tokenizer.size,
         checkpoint=str(checkpoint),
         remarks=tuple(remarks),
     )
 
 
-_Read = tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and what was in its files
+_Read = tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and the content of its files
 
 
 def _original(path: Path) -> str | None:
-    """Which file of the originals' is there; None: it is a folder of Hugging Face's."""
-    if not path.exists() and not any(path.parent.glob(f"{path.name}.*")):  # of TensorFlow's files, their common name will do
+    """Return the pattern of the original project's file in a folder; None for a folder of Hugging Face's."""
+    if not path.exists() and not any(path.parent.glob(f"{path.name}.*")):  # TensorFlow's files go by their common prefix
         raise ImportingError(f"{path}: there is no such folder; there should be {_KNOWN} in it")
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and (folder / huggingface.CONFIG).exists() and any((folder / name).exists() for name in weight_files.NAMES):
         return None
-    found = next((pattern for pattern in _ORIGINALS if any(folder.glob(pattern))), None)
-    if found is None and not (folder / huggingface.CONFIG).exists():
+    original = next((pattern for pattern in _ORIGINALS if any(folder.glob(pattern))), None)
+    if original is None and not (folder / huggingface.CONFIG).exists():
         raise ImportingError(f"{path}: no model is known by its files; there should be {_KNOWN}")
-    return found
+    return original
 
 
 def _read_original(original: str, path: Path, tokenizer: str | None) -> _Read:
     whose, family, load = _ORIGINALS[original]
     if tokenizer is not None:
-        raise ImportingError(f"{path}: --tokenizer is of folders of Hugging Face's; put the files of {whose} beside its weights")
-    shape, weights, found = load(str(path))
-    return whose, family, shape, weights, found
+        raise ImportingError(f"{path}: --tokenizer is for folders of Hugging Face's; put the files of {whose} beside its weights")
+    shape, weights, model_tokenizer = load(str(path))
+    return whose, family, shape, weights, model_tokenizer
 
 
 def _hugging_face(path: Path, tokenizer: str | None) -> _Read:

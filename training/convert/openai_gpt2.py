@@ -1,7 +1,7 @@
 """GPT-2 as OpenAI released it (github.com/openai/gpt-2): a checkpoint of TensorFlow, its numbers and its vocabulary.
 
 hparams.json                  numbers of the model
-checkpoint, model.ckpt.*      weights; matrices are (1, in, out), of a convolution over one token
+checkpoint, model.ckpt.*      weights; matrices are (1, in, out), as in a convolution over one token
 encoder.json, vocab.bpe       byte-level BPE: pieces, merges
 """
 
@@ -22,7 +22,7 @@ _FIELDS = {"layers": "n_layer", "heads": "n_head", "width": "n_embd", "vocabular
 
 
 def load(path: str) -> tuple[GPTShape, dict[str, Tensor], Tokenizer]:
-    """Shape, weights (float32, under our names) and tokenizer of a folder with the files above, or of its checkpoint's prefix.
+    """Load shape, weights (float32, under our names) and tokenizer from a folder with the files above or a checkpoint's prefix.
 
     Raises WeightsError or TokenizerError, with the file, the field, weight or tensor, and the fix.
     """
@@ -30,7 +30,7 @@ def load(path: str) -> tuple[GPTShape, dict[str, Tensor], Tokenizer]:
     folder = Path(prefix).parent
     shape = read_shape(folder / NUMBERS)
     bundle = tensor_bundle.open_bundle(prefix)
-    if shape.layers > len(bundle.entries):  # before as many are made
+    if shape.layers > len(bundle.entries):  # before that many are built
         raise WeightsError(f"{folder / NUMBERS}: n_layer is {shape.layers}, but {bundle.index} has fewer weights")
     theirs = {name: torch.from_numpy(array) for name, array in bundle.weights().items()}
     with torch.device("meta"):
@@ -40,28 +40,28 @@ def load(path: str) -> tuple[GPTShape, dict[str, Tensor], Tokenizer]:
 
 
 def read_shape(file: Path) -> GPTShape:
-    """The shape that a hparams.json says. Raises WeightsError, with the field."""
-    found = weight_files.read_json(file)
+    """Return the shape in an hparams.json. Raises WeightsError, with the field."""
+    numbers = weight_files.read_json(file)
     for field in _FIELDS.values():
-        if type(found.get(field)) is not int or not 1 <= found[field] <= 2**24:
-            raise WeightsError(f"{file}: {field} is {found.get(field)!r}; it must be a whole number from 1 to 2^24")
+        if type(numbers.get(field)) is not int or not 1 <= numbers[field] <= 2**24:
+            raise WeightsError(f"{file}: {field} is {numbers.get(field)!r}; it must be a whole number from 1 to 2^24")
     try:
-        return GPTShape(**{ours: found[theirs] for ours, theirs in _FIELDS.items()})
+        return GPTShape(**{ours: numbers[theirs] for ours, theirs in _FIELDS.items()})
     except ValueError as error:
         raise WeightsError(f"{file}: {error}") from error
 
 
 def rules(shape: GPTShape) -> list[Rule]:
-    """What every weight is called in OpenAI's checkpoints, once the matrices are (in, out)."""
-    found = [Rule("embeddings.tokens.weight", ("model/wte",)), Rule("embeddings.positions.weight", ("model/wpe",))]
+    """Return the rules that name every weight in OpenAI's checkpoints, once the matrices are (in, out)."""
+    table = [Rule("embeddings.tokens.weight", ("model/wte",)), Rule("embeddings.positions.weight", ("model/wpe",))]
     for n in range(shape.layers):
         for ours, theirs in (("attention.query_key_value", "attn/c_attn"), ("attention.output", "attn/c_proj"),
                              ("feed_forward.inner", "mlp/c_fc"), ("feed_forward.output", "mlp/c_proj")):  # fmt: skip
-            found.append(Rule(f"layers.{n}.{ours}.weight", (f"model/h{n}/{theirs}/w",), transposed=True))
-            found.append(Rule(f"layers.{n}.{ours}.bias", (f"model/h{n}/{theirs}/b",)))
-        found += _norm(f"layers.{n}.attention_norm", f"model/h{n}/ln_1")
-        found += _norm(f"layers.{n}.feed_forward_norm", f"model/h{n}/ln_2")
-    return found + _norm("norm", "model/ln_f")
+            table.append(Rule(f"layers.{n}.{ours}.weight", (f"model/h{n}/{theirs}/w",), transposed=True))
+            table.append(Rule(f"layers.{n}.{ours}.bias", (f"model/h{n}/{theirs}/b",)))
+        table += _norm(f"layers.{n}.attention_norm", f"model/h{n}/ln_1")
+        table += _norm(f"layers.{n}.feed_forward_norm", f"model/h{n}/ln_2")
+    return table + _norm("norm", "model/ln_f")
 
 
 def _norm(ours: str, theirs: str) -> list[Rule]:
@@ -69,23 +69,23 @@ def _norm(ours: str, theirs: str) -> list[Rule]:
 
 
 def _as_matrices(theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """The weights with (in, out) for (1, in, out)."""
-    found = dict(theirs)
+    """Return the weights with matrices (1, in, out) as (in, out)."""
+    matrices = dict(theirs)
     for name, tensor in theirs.items():
         if name.endswith("/w"):
             if tensor.dim() != 3 or tensor.shape[0] != 1:
                 raise WeightsError(
                     f"{where}: {name} has the shape {tuple(tensor.shape)}, OpenAI's is (1, in, out); it is another model"
                 )
-            found[name] = tensor[0]
-    return found
+            matrices[name] = tensor[0]
+    return matrices
 
 
 def _tokenizer(folder: Path, shape: GPTShape) -> Tokenizer:
-    found = load_existing(str(folder / PIECES), ["gpt"])
-    if found.size > shape.vocabulary:
+    tokenizer = load_existing(str(folder / PIECES), ["gpt"])
+    if tokenizer.size > shape.vocabulary:
         raise TokenizerError(
-            f"{folder / PIECES}: has {found.size} pieces, <|endoftext|> included, and {NUMBERS} says n_vocab {shape.vocabulary}; "
-            "put the vocabulary of the model there"
+            f"{folder / PIECES}: has {tokenizer.size} pieces, <|endoftext|> included, and {NUMBERS} says n_vocab "
+            f"{shape.vocabulary}; put the vocabulary of the model there"
         )
-    return found
+    return tokenizer

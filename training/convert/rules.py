@@ -30,11 +30,11 @@ class Rule:
 
 def to_theirs(rules: Sequence[Rule], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return our weights (or their gradients) under the other project's names, as views of ours."""
-    found: dict[str, Tensor] = {}
+    views: dict[str, Tensor] = {}
     for rule in rules:
         parts = weights[rule.ours].chunk(len(rule.theirs))
-        found.update({name: part.t() if rule.transposed else part for name, part in zip(rule.theirs, parts, strict=True)})
-    return found
+        views.update({name: part.t() if rule.transposed else part for name, part in zip(rule.theirs, parts, strict=True)})
+    return views
 
 
 def to_ours(
@@ -50,15 +50,15 @@ def to_ours(
     A tied weight may be stored under any of its names.
 
     Args:
-        rules: what each weight of ours is called there.
+        rules: the other project's names of our weights.
         theirs: their weights.
         shapes: those of our model's weights.
         where: the file, for messages.
         ignored: names of theirs, or their ends after a dot, that hold no weight of the model (buffers).
         zeros: the same for tensors that the model does not have, and that may be left out if they are all zeros.
 
-    Raises WeightsError that names a weight that is missing, unknown, of another shape, not of real numbers, or not tied
-    as it should be.
+    Raises WeightsError that names a weight that is missing, unknown, of another shape, not real, or not tied as it
+    should be.
     """
     missing = [rule.theirs[0] for rule in rules if len(rule.theirs) == 1 and not _names(rule, theirs)]
     missing += [name for rule in rules if len(rule.theirs) > 1 for name in rule.theirs if name not in theirs]
@@ -83,7 +83,7 @@ def _refuse_extra(
             raise WeightsError(f"{where}: {name} is not zero, and the model has no such weight; it is another model")
         unknown.remove(name)
     if unknown:
-        raise WeightsError(f"{where}: has weights that the model has not: {_some(unknown)}; it is another model")
+        raise WeightsError(f"{where}: has weights that the model lacks: {_some(unknown)}; it is another model")
 
 
 def _ends(name: str, endings: tuple[str, ...]) -> bool:
@@ -102,15 +102,15 @@ def _ours(rule: Rule, theirs: Mapping[str, Tensor], shape: torch.Size, where: st
     return parts[first].clone(memory_format=torch.contiguous_format)
 
 
-def _part(found: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) -> Tensor:
+def _part(tensor: Tensor, name: str, rule: Rule, wanted: torch.Size, where: str) -> Tensor:
     """Return one of their weights in our layout, after checking its shape."""
     expected = tuple(reversed(wanted)) if rule.transposed else tuple(wanted)
-    if tuple(found.shape) != expected:
-        raise WeightsError(f"{where}: {name} has the shape {tuple(found.shape)}, by the numbers of the config it is {expected}")
-    if not found.is_floating_point() or found.layout != torch.strided:
-        held = found.dtype if found.layout == torch.strided else found.layout
+    if tuple(tensor.shape) != expected:
+        raise WeightsError(f"{where}: {name} has the shape {tuple(tensor.shape)}, by the numbers of the config it is {expected}")
+    if not tensor.is_floating_point() or tensor.layout != torch.strided:
+        held = tensor.dtype if tensor.layout == torch.strided else tensor.layout
         raise WeightsError(f"{where}: {name} holds {held}, not plain real numbers; give the weights as they were published first")
-    return found.t() if rule.transposed else found
+    return tensor.t() if rule.transposed else tensor
 
 
 def _some(names: Sequence[str]) -> str:

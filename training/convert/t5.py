@@ -55,7 +55,7 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
     """Return the shape of a config.json of T5, Flan-T5 or mT5. Raises ValueError, naming the field, for another model."""
     kind = config.get("model_type", "t5")
     if kind not in ("t5", "mt5"):
-        raise UserError(f"model_type is {kind!r}; this is no T5")
+        raise UserError(f"model_type is {kind!r}; this is not a T5")
     if config.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON:
         raise UserError(f"layer_norm_epsilon is {config['layer_norm_epsilon']}; this program knows only {NORM_EPSILON}, T5's")
     feed_forward = config.get("feed_forward_proj", "gated-gelu" if kind == "mt5" else "relu")
@@ -66,11 +66,11 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
         raise UserError(
             f"dense_act_fn is {config['dense_act_fn']!r}; this program knows only {activation!r} in a {feed_forward!r}"
         )
-    found: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
-    missing = [theirs for theirs in _NUMBERS.values() if not isinstance(found.get(theirs), int)]
+    settings: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
+    missing = [theirs for theirs in _NUMBERS.values() if not isinstance(settings.get(theirs), int)]
     if missing:
-        raise UserError(f"{missing[0]} must be a whole number, and is {found.get(missing[0])!r}; give the config.json of a T5")
-    numbers = {ours: found[theirs] for ours, theirs in _NUMBERS.items()}
+        raise UserError(f"{missing[0]} must be a whole number, and is {settings.get(missing[0])!r}; give the config.json of a T5")
+    numbers = {ours: settings[theirs] for ours, theirs in _NUMBERS.items()}
     return T5Shape(**numbers, gated=feed_forward != "relu", tied=_tied(config, kind), dropout=config.get("dropout_rate", 0.1))
 
 
@@ -88,18 +88,18 @@ def rules(shape: T5Shape) -> list[Rule]:
     """Return the rules that name every weight in `T5ForConditionalGeneration`'s state dict."""
     tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
     head = [] if shape.tied else [Rule("head.weight", (_HEAD,))]
-    found = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*tied, _HEAD) if shape.tied else tied), *head]
+    table = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*tied, _HEAD) if shape.tied else tied), *head]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
         bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        found.append(Rule(f"{stack}.relative_bias.weight", (bias,)))
+        table.append(Rule(f"{stack}.relative_bias.weight", (bias,)))
         for n in range(layers):
-            found += _layer_rules(f"{stack}.layers.{n}", f"{stack}.block.{n}.layer", shape, of_decoder=stack == "decoder")
-        found.append(Rule(f"{stack}.norm.weight", (f"{stack}.final_layer_norm.weight",)))
-    return found
+            table += _layer_rules(f"{stack}.layers.{n}", f"{stack}.block.{n}.layer", shape, of_decoder=stack == "decoder")
+        table.append(Rule(f"{stack}.norm.weight", (f"{stack}.final_layer_norm.weight",)))
+    return table
 
 
 def complete(shape: T5Shape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return their weights with a head, and the names of newly drawn weights: none.
+    """Return their weights with a head, and the names of newly drawn weights, of which there are none.
 
     A 1.1 model created by transformers 5 starts with the token embedding as its head and saves it once (its config always
     calls them tied). This one then starts the same way, with a warning.

@@ -1,6 +1,6 @@
 """BART (Lewis et al. 2020, arXiv 1910.13461): a Post-LN encoder and decoder with learned positions and a tied head.
 
-Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, V vocabulary.
+Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, H heads, K width of a head, V vocabulary.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """BERT (Devlin et al. 2019, arXiv 1810.04805): a Post-LN encoder that predicts masked tokens and whether B follows A.
 
-Shapes: B batch, T length of the row, P masked positions of a row, D width, V vocabulary.
+Shapes: B batch, T length of the row, P masked positions of a row, D width, H heads, K width of a head, V vocabulary.
 """
 
 from collections.abc import Mapping
@@ -154,12 +154,12 @@ class BERT(nn.Module):
         real = attention.real_tokens(examples["lengths"], inputs.shape[1])
         hidden = self.hidden(inputs, examples["segments"], real, read=read)
         weight, bias = self.embeddings.tokens.weight, self.token_head.bias
-        found = {"tokens": cross_entropy(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)}
+        sums = {"tokens": cross_entropy(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)}
         if "next_sentence" in examples:
             pairs = self.pair_logits(hidden)
             pairs = pairs.to(torch.promote_types(pairs.dtype, torch.float32))
-            found["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
-        return found
+            sums["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
+        return sums
 
 
 def at_positions(hidden: Tensor, positions: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """GPT-2 (Radford et al. 2019): a causal Pre-LN Transformer with learned positions and a tied head.
 
-Shapes: B batch, T length of the row, D width, V vocabulary.
+Shapes: B batch, T length of the row, D width, H heads, K width of a head, V vocabulary.
 """
 
 from collections.abc import Mapping

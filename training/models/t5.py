@@ -1,6 +1,6 @@
 """T5 (Raffel et al. 2020, arXiv 1910.10683) and its 1.1: a Pre-norm encoder and decoder with relative positions only.
 
-Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, H heads, V vocabulary.
+Shapes: B batch, S length of the encoder's row, T of the decoder's, D width, H heads, K width of a head, V vocabulary.
 """
 
 from collections.abc import Mapping
@@ -234,7 +234,7 @@ class T5(nn.Module):
         return {"tokens": cross_entropy(*self._head(hidden), examples["targets"])}
 
     def _head(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head's matrix (V, D) reads, and the matrix."""
+        """Return the input of the head (…, D) and its matrix (V, D)."""
         if self.head is None:
             return hidden * self.shape.width**-0.5, self.embeddings.tokens.weight
         return hidden, self.head.weight

@@ -292,7 +292,7 @@ def test_nothing_is_left_of_an_export_that_fails(exported: Exported, tmp_path: P
 @pytest.mark.parametrize("exported", ["gpt"], indirect=True)
 def test_a_composed_model_is_nobodys(exported: Exported, tmp_path: Path) -> None:
     trained.save(tmp_path / "run", families.make(COMPOSED["demo"], 1), "composed", exported.tokenizer, {})
-    with pytest.raises(ExportError, match="composed is no published model"):
+    with pytest.raises(ExportError, match="composed is not a published family"):
         export(tmp_path / "run", tmp_path / "out", export_huggingface)
 
 
@@ -332,7 +332,7 @@ ORIGINALS = FIXTURES / "tensor_bundle"
 def test_originals_become_hugging_faces(name: str, source: str, kind: str, family: Family, tmp_path: Path) -> None:
     report = import_model(ORIGINALS / name / source, tmp_path / "ours")
     assert (report.kind, report.family, report.remarks) == (kind, family, ())
-    with pytest.raises(ImportingError, match="--tokenizer is of folders of Hugging Face's; put the files of"):
+    with pytest.raises(ImportingError, match="--tokenizer is for folders of Hugging Face's; put the files of"):
         import_model(ORIGINALS / name, tmp_path / "other", str(ORIGINALS / name))
     export(tmp_path / "ours", tmp_path / "theirs", export_huggingface)
     model = trained.load(tmp_path / "ours").model

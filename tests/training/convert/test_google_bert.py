@@ -150,7 +150,7 @@ def test_a_config_that_is_no_bert_is_refused(change: dict[str, Any], told: str, 
     ("change", "told"),
     [
         ({"num_hidden_layers": 3}, r"has no weight bert/encoder/layer_2/\S+.* \(and "),
-        ({"num_hidden_layers": 1}, "has weights that the model has not: bert/encoder/layer_1/attention/output/LayerNorm/beta"),
+        ({"num_hidden_layers": 1}, "has weights that the model lacks: bert/encoder/layer_1/attention/output/LayerNorm/beta"),
         (
             {"vocab_size": 21},
             r"bert/embeddings/word_embeddings has the shape \(20, 8\), by the numbers of the config it is \(21, 8\)",
@@ -172,7 +172,7 @@ def test_weights_of_another_model_are_named(change: dict[str, Any], told: str, f
             lambda w: w.pop("bert/encoder/layer_0/attention/self/key/kernel"),
             "has no weight bert/encoder/layer_0/attention/self/key",
         ),
-        (lambda w: w.update({"output_bias": np.zeros(3, np.float32)}), "has weights that the model has not: output_bias"),
+        (lambda w: w.update({"output_bias": np.zeros(3, np.float32)}), "has weights that the model lacks: output_bias"),
         (
             lambda w: w.update({"bert/encoder/layer_0/output/dense/kernel": np.zeros((8, 32), np.float32)}),
             r"bert/encoder/layer_0/output/dense/kernel has the shape \(8, 32\), by the numbers of the config it is \(32, 8\)",

@@ -216,7 +216,7 @@ def refused(folder: Path, message: str) -> None:
         ({"n_layer": -1}, "makes the model's layers -1; it must be a whole number from 1"),
         ({"n_layer": 10**7}, "makes the model's layers 10000000, but there are 28 weights"),
         ({"n_layer": 3}, r"has no weight transformer\.h\.2\.ln_1\.weight, "),
-        ({"n_layer": 1}, r"has weights that the model has not: transformer\.h\.1\."),
+        ({"n_layer": 1}, r"has weights that the model lacks: transformer\.h\.1\."),
         ({"n_embd": "16"}, r"config\.json: n_embd must be a whole number, and is '16'"),
         ({"n_embd": None}, "n_embd must be a whole number, and is None"),
         ({"n_embd": 32}, r"model\.safetensors: transformer\.wte\.weight has the shape \(61, 16\), .* it is \(61, 32\)"),
@@ -342,7 +342,7 @@ def test_a_pickle_that_means_harm_is_refused_and_does_none(folder: Path, functio
         "exec": "exec",
         "torch": r"torch\.serialization\.save",
     }
-    expected = rf"a pickle that asks for {name[function]}, which might execute anything, so it is not read; .*safetensors"
+    expected = rf"a pickle that needs {name[function]}, which might execute anything, so it is not read; .*safetensors"
     # of a plain pickle the first number is not torch.save's, whatever comes then
     refused(folder, r"pytorch_model\.bin: " + ("not a whole file" if kind == "plain pickle" else expected))
     assert not trace.exists()

@@ -106,7 +106,7 @@ def test_numbers_that_make_no_gpt_are_refused(change: dict[str, Any], told: str,
     ("change", "told"),
     [
         ({"n_layer": 3}, r"has no weight model/h2/\S+.* \(and "),
-        ({"n_layer": 1}, "has weights that the model has not: model/h1/attn/c_attn/b"),
+        ({"n_layer": 1}, "has weights that the model lacks: model/h1/attn/c_attn/b"),
         ({"n_vocab": 300}, r"model/wte has the shape \(265, 8\), by the numbers of the config it is \(300, 8\)"),
         ({"n_ctx": 1024}, r"model/wpe has the shape \(12, 8\), by the numbers of the config it is \(1024, 8\)"),
     ],
@@ -121,7 +121,7 @@ def test_weights_of_another_model_are_named(change: dict[str, Any], told: str, f
     ("change", "told"),
     [
         (lambda w: w.pop("model/h0/mlp/c_fc/w"), "has no weight model/h0/mlp/c_fc/w"),
-        (lambda w: w.update({"model/h0/mlp/more": np.zeros(3, np.float32)}), "that the model has not: model/h0/mlp/more"),
+        (lambda w: w.update({"model/h0/mlp/more": np.zeros(3, np.float32)}), "that the model lacks: model/h0/mlp/more"),
         (
             lambda w: w.update({"model/h0/mlp/c_fc/w": np.zeros((8, 32), np.float32)}),
             r"model/h0/mlp/c_fc/w has the shape \(8, 32\), OpenAI's is \(1, in, out\)",

@@ -308,7 +308,7 @@ def test_weights_go_there_and_back() -> None:
     ):
         back = to_ours(convert.rules(TINY), theirs | extra, shapes, "here", convert.IGNORED)
         assert list(back) and all(torch.equal(back[name], weight) for name, weight in model.state_dict().items())
-    with pytest.raises(WeightsError, match=r"here: has weights that the model has not: score\.weight"):
+    with pytest.raises(WeightsError, match=r"here: has weights that the model lacks: score\.weight"):
         to_ours(convert.rules(TINY), theirs | {"score.weight": torch.ones(2, 64)}, shapes, "here", convert.IGNORED)
 
 

@@ -34,7 +34,7 @@ Slice = tuple[tuple[int, int | None], ...]  # start and length by dimension; Non
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a tensor, or a slice of one, is stored. A tensor with slices has no bytes itself."""
+    """The place of a tensor, or of a slice of one. A tensor with slices has no bytes itself."""
 
     kind: int  # number of the dtype
     shape: tuple[int, ...]
@@ -46,16 +46,16 @@ class Entry:
 
 
 def header(message: bytes, where: str) -> tuple[int, bool]:
-    """Number of shards, and whether the tensors are big-endian. Raises WeightsError for what cannot be, or is too new."""
+    """Return the number of shards, and whether tensors are big-endian. Raises WeightsError if it is invalid or too new."""
     try:
-        found = dict(fields(message))
-        least = _number(dict(fields(_bytes(found, 3))), 2)
-        shards, endianness = _number(found, 1), _number(found, 2)
+        values = dict(fields(message))
+        least = _number(dict(fields(_bytes(values, 3))), 2)
+        shards, endianness = _number(values, 1), _number(values, 2)
     except ProtoError as error:
         raise WeightsError(f"{where}: its header cannot be read: {error}; {AGAIN}") from error
     if least > _VERSION:
         raise WeightsError(
-            f"{where}: it asks for readers of version {least}, this is one of {_VERSION}; write it as TensorFlow 2 does"
+            f"{where}: it needs readers of version {least}, this is one of {_VERSION}; write it as TensorFlow 2 does"
         )
     if not 1 <= shards <= _MOST_SHARDS or endianness not in (0, 1):
         raise WeightsError(f"{where}: its header says {shards} shards and endianness {endianness}; {AGAIN}")
@@ -63,19 +63,19 @@ def header(message: bytes, where: str) -> tuple[int, bool]:
 
 
 def entry(key: bytes, message: bytes, where: str) -> Entry:
-    """The entry under a key. Raises WeightsError that names the tensor."""
+    """Return the entry under a key. Raises WeightsError that names the tensor."""
     try:
         if not is_slice(key):
             key.decode()
         runs = list(fields(message))
-        found = dict(runs)
+        values = dict(runs)
         return Entry(
-            kind=_number(found, 1),
-            shape=_shape(_bytes(found, 2)),
-            shard=_number(found, 3),
-            offset=_number(found, 4),
-            size=_number(found, 5),
-            sum=int.from_bytes(_bytes(found, 6), "little"),
+            kind=_number(values, 1),
+            shape=_shape(_bytes(values, 2)),
+            shard=_number(values, 3),
+            offset=_number(values, 4),
+            size=_number(values, 5),
+            sum=int.from_bytes(_bytes(values, 6), "little"),
             slices=tuple(_slice(value) for number, value in runs if number == 7),
         )
     except ValueError as error:
@@ -96,16 +96,16 @@ def readable(key: bytes) -> str:
 
 
 def kind_name(kind: int) -> str:
-    """The name of a dtype."""
+    """Return the name of a dtype."""
     if kind in _NAMES:
         return _NAMES[kind]
     return NUMBERS[kind].name if kind in NUMBERS else f"number {kind}"
 
 
 def slice_key(name: bytes, part: Slice) -> bytes:
-    r"""The key of a slice: 0, the name, the number of dimensions, and start and length of each, so that bytes sort as they do.
+    r"""Return the key of a slice: 0, the name, the number of dimensions, start and length of each; bytes sort as these do.
 
-    By util/saved_tensor_slice_util.cc (EncodeTensorNameSlice) and lib/strings/ordered_code.cc.
+    Source: util/saved_tensor_slice_util.cc (EncodeTensorNameSlice) and lib/strings/ordered_code.cc.
 
     >>> slice_key(b"w", ((6, 2), (0, None)))
     b'\x00w\x00\x01\x01\x02\x86\x82\x80\x7f'
@@ -116,13 +116,13 @@ def slice_key(name: bytes, part: Slice) -> bytes:
 
 
 def _unsigned(value: int) -> bytes:
-    """Length in bytes and the number, big-endian."""
+    """Encode the length in bytes and the number, big-endian."""
     size = (value.bit_length() + 7) // 8
     return bytes([size]) + value.to_bytes(size, "big")
 
 
 def _signed(value: int) -> bytes:
-    """As many leading bits as there are bytes, 1 for numbers from 0 on and 0 for those below, then the number, big-endian."""
+    """Encode a number, big-endian, after one leading bit per byte: 1 if it is 0 or more, 0 if it is negative."""
     magnitude = ~value if value < 0 else value
     size = magnitude.bit_length() // 7 + 1
     bits = magnitude | ((1 << size) - 1) << (7 * size)
@@ -140,28 +140,28 @@ def _shape(message: bytes) -> tuple[int, ...]:
 
 
 def _slice(value: int | bytes) -> Slice:
-    found: list[tuple[int, int | None]] = []
+    dimensions: list[tuple[int, int | None]] = []
     for number, extent in fields(_message(value)):
         if number == 1:
             extents = dict(fields(_message(extent)))
-            found.append((_number(extents, 1), _number(extents, 2) if 2 in extents else None))
-    return tuple(found)
+            dimensions.append((_number(extents, 1), _number(extents, 2) if 2 in extents else None))
+    return tuple(dimensions)
 
 
-def _number(found: Mapping[int, int | bytes], number: int) -> int:
+def _number(values: Mapping[int, int | bytes], number: int) -> int:
     """Return a field as a signed 64-bit integer; 0 if it is absent."""
-    value = found.get(number, 0)
+    value = values.get(number, 0)
     if not isinstance(value, int):
         raise ProtoError(f"its field {number} should be a number")
     value &= 2**64 - 1
     return value - 2**64 if value >= 2**63 else value
 
 
-def _bytes(found: Mapping[int, int | bytes], number: int) -> bytes:
-    return _message(found.get(number, b""))
+def _bytes(values: Mapping[int, int | bytes], number: int) -> bytes:
+    return _message(values.get(number, b""))
 
 
 def _message(value: int | bytes) -> bytes:
     if not isinstance(value, bytes):
-        raise ProtoError("a number stands where a message should be")
+        raise ProtoError("it has a number where a message should be")
     return value

@@ -3,7 +3,7 @@
 blocks of entries; the block of the meta index; the block of the index; the footer (48 bytes)
 
 block   entries, restart points (uint32 each), their number (uint32); 1 byte: 0 as it is, 1 Snappy; masked CRC-32C (uint32)
-entry   bytes shared with the key before, other bytes of the key, bytes of the value (varints); those bytes; the value
+entry   bytes shared with the preceding key, other bytes of the key, bytes of the value (varints); those bytes; the value
 handle  offset and size of a block (varints); the values of the index are handles, the footer has the two of the indexes
 """
 
@@ -22,14 +22,14 @@ _MASK_DELTA = 0xA282EAD8  # leveldb util/crc32c.h
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
 _TRAILER_BYTES = 5
-_SNAPPY_RATIO = 64  # Snappy makes of 3 bytes at most 64 (google/snappy format_description.txt, copies); more is refused
+_SNAPPY_RATIO = 64  # Snappy expands 3 bytes to 64 at most (google/snappy format_description.txt, copies); more is refused
 AGAIN = "it is damaged or not whole; copy it again from where it was published"
 
 
 def masked_crc32c(data: bytes | NDArray[np.uint8]) -> int:
     """Return the CRC-32C of bytes as LevelDB and TensorFlow store it (leveldb util/crc32c.h, Mask).
 
-    They rotate the checksum and add a constant, because bytes that contain their own checksum make a poor input of one.
+    They rotate the checksum and add a constant, because bytes that contain their own checksum make a poor input.
 
         >>> hex(masked_crc32c(b"123456789"))
         '0xc78ab0e5'
@@ -63,16 +63,16 @@ def _entries(data: bytes) -> dict[bytes, bytes]:
     index, _ = _handle(data, position)
     for _ in _pairs(_block(data, meta), meta):  # not needed, but it must be intact, too
         pass
-    found: dict[bytes, bytes] = {}
+    entries: dict[bytes, bytes] = {}
     last = None
     for _, value in _pairs(_block(data, index), index):
         handle, _ = _handle(value, 0)
         for key, content in _pairs(_block(data, handle), handle):
             if last is not None and key <= last:
                 raise _BrokenError(f"its key {key!r} is out of order")
-            found[key] = content
+            entries[key] = content
             last = key
-    return found
+    return entries
 
 
 def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
@@ -82,7 +82,7 @@ def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
 
 
 def _block(data: bytes, handle: tuple[int, int]) -> bytes:
-    """The content of a block."""
+    """Return the content of a block, decompressed."""
     offset, size = handle
     end = offset + size
     if end + _TRAILER_BYTES + _FOOTER_BYTES > len(data):
@@ -108,7 +108,7 @@ def _without_snappy(content: bytes, offset: int) -> bytes:
 
 
 def _pairs(block: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block."""
+    """Yield the keys and values of a block."""
     restarts = struct.unpack_from("<I", block, len(block) - 4)[0] if len(block) >= 4 else 0
     end = len(block) - 4 - 4 * restarts
     if end < 0:
@@ -126,7 +126,7 @@ def _pairs(block: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """An unsigned number of at most 64 bits, 7 bits a byte from the lowest on, and the position after it."""
+    """Read an unsigned number of at most 64 bits, 7 bits a byte, lowest first; return it and the position after it."""
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]

@@ -3,8 +3,8 @@
     PREFIX.index                   a sorted table: "" -> BundleHeaderProto, a tensor's name -> BundleEntryProto
     PREFIX.data-00000-of-00002 …   shards: the tensors' bytes, each where its entry says
 
-The table and its sums: sorted_table.py. The messages: bundle_entries.py. A partitioned variable has an entry without bytes
-that lists its slices; each slice lies under a key of its own, and `read` puts them together.
+sorted_table.py reads the table and its checksums, bundle_entries.py the messages. A partitioned variable has an
+entry without bytes that lists its slices; each slice has its own key, and `read` joins them.
 
 Limits: no tensors of strings or of variants (they are listed, but are no weights), no checkpoints of the older format V1.
 """
@@ -24,7 +24,7 @@ from training.convert.formats.bundle_entries import BFLOAT16, NUMBERS, Entry, Sl
 from training.convert.formats.sorted_table import AGAIN, masked_crc32c
 from training.convert.rules import WeightsError
 
-_TRAINING = (  # ends of names that are an optimiser's: BERT's optimization.py, tf.train.AdamOptimizer, the step
+_TRAINING = (  # ends of the names of an optimiser's tensors: BERT's optimization.py, tf.train.AdamOptimizer, the step
     "adam_m", "adam_v", "Adam", "Adam_1", "beta1_power", "beta2_power", "global_step",
 )  # fmt: skip
 
@@ -40,17 +40,17 @@ class Bundle:
 
     @property
     def names(self) -> list[str]:
-        """Names of the tensors, in the order of their bytes."""
+        """The names of the tensors, in the order of their bytes."""
         return [key.decode() for key in self.entries if not bundle_entries.is_slice(key)]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes by name."""
+        """The shapes by name."""
         return {name: self.entries[name.encode()].shape for name in self.names}
 
     @property
     def dtypes(self) -> dict[str, str]:
-        """NumPy's names of the dtypes by tensor's name; of those that NumPy has not ("bfloat16", "string"), TensorFlow's."""
+        """The dtypes by tensor's name: NumPy's names, or TensorFlow's for those that NumPy lacks ("bfloat16", "string")."""
         return {name: kind_name(self.entries[name.encode()].kind) for name in self.names}
 
     @property
@@ -59,13 +59,13 @@ class Bundle:
         return f"{self.prefix}.index"
 
     def shard(self, number: int) -> str:
-        """The file of a shard."""
+        """Return the file of a shard."""
         return f"{self.prefix}.data-{number:05d}-of-{self.shards:05d}"
 
     def read(self, name: str) -> NDArray[Any]:
-        """A tensor, as an array of its own in this machine's byte order; bfloat16 as float32, which holds it exactly.
+        """Read a tensor into a new array in this machine's byte order; bfloat16 as float32, which holds it exactly.
 
-        Raises WeightsError when there is none of this name, it holds no numbers, or its bytes are not those that were written.
+        Raises WeightsError if the tensor is missing, holds no numbers, or its bytes do not match their checksum.
         """
         entry = self.entries.get(name.encode())
         if entry is None or bundle_entries.is_slice(name.encode()):
@@ -74,13 +74,13 @@ class Bundle:
             raise WeightsError(f"{self.index}: {name} is of the dtype {kind_name(entry.kind)}, which is not read; leave it out")
         if not entry.slices:
             return _stored(self, name, entry)
-        found = np.empty(entry.shape, np.float32 if entry.kind == BFLOAT16 else NUMBERS[entry.kind])
-        for part in entry.slices:  # each element once: `open_bundle` saw to it
-            found[_region(part, entry.shape)] = _stored(self, name, self.entries[bundle_entries.slice_key(name.encode(), part)])
-        return found
+        array = np.empty(entry.shape, np.float32 if entry.kind == BFLOAT16 else NUMBERS[entry.kind])
+        for part in entry.slices:  # each element once, as `open_bundle` checked
+            array[_region(part, entry.shape)] = _stored(self, name, self.entries[bundle_entries.slice_key(name.encode(), part)])
+        return array
 
     def weights(self) -> dict[str, NDArray[Any]]:
-        """All tensors but those of an optimiser. Raises WeightsError, as `read` does."""
+        """Read all tensors except those of an optimiser. Raises WeightsError, as `read` does."""
         return {name: self.read(name) for name in self.names if name.rsplit("/", 1)[-1] not in _TRAINING}
 
 
@@ -117,22 +117,22 @@ def find_prefix(path: str) -> str:
     newest = _newest(folder / "checkpoint")
     if newest is not None:
         return str(folder / newest)
-    found = sorted(file.name.removesuffix(".index") for file in folder.glob("*.index"))
-    if len(found) > 1:
-        raise WeightsError(f"{path}: has several checkpoints ({', '.join(found)}); name the one that is meant, without .index")
-    if not found:
+    prefixes = sorted(file.name.removesuffix(".index") for file in folder.glob("*.index"))
+    if len(prefixes) > 1:
+        raise WeightsError(f"{path}: has several checkpoints ({', '.join(prefixes)}); name the one that is meant, without .index")
+    if not prefixes:
         raise WeightsError(f"{path}: has no file *.index, so no TensorFlow checkpoint; name the folder of one, or its prefix")
-    return str(folder / found[0])
+    return str(folder / prefixes[0])
 
 
 def _newest(file: Path) -> str | None:
     """Return the newest checkpoint of a folder by TensorFlow's `checkpoint` file: the name only, because folders get moved."""
     if not file.is_file():
         return None
-    found = re.search(r'^\s*model_checkpoint_path:\s*"(.+)"\s*$', file.read_text("utf-8", errors="replace"), re.MULTILINE)
-    if found is None:
+    match = re.search(r'^\s*model_checkpoint_path:\s*"(.+)"\s*$', file.read_text("utf-8", errors="replace"), re.MULTILINE)
+    if match is None:
         raise WeightsError(f"{file}: names no model_checkpoint_path; remove it, or name the checkpoint's prefix")
-    return found[1].replace("\\", "/").rsplit("/", 1)[-1]
+    return match[1].replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _check_index(prefix: str) -> None:
@@ -149,7 +149,7 @@ def _check_index(prefix: str) -> None:
 
 
 def _check_place(bundle: Bundle, key: bytes, entry: Entry) -> None:
-    """Raise WeightsError where an entry contradicts itself."""
+    """Raise WeightsError if an entry contradicts itself."""
     name = bundle_entries.readable(key)
     if entry.shard not in range(bundle.shards):
         raise WeightsError(f"{bundle.index}: {name} lies in shard {entry.shard} of {bundle.shards}; {AGAIN}")
@@ -162,7 +162,7 @@ def _check_place(bundle: Bundle, key: bytes, entry: Entry) -> None:
 
 
 def _check_slices(bundle: Bundle, key: bytes, entry: Entry) -> None:
-    """Raise WeightsError unless a tensor's slices are there, within it, apart from each other, and all of it."""
+    """Raise WeightsError unless a tensor's slices exist, lie within it, and cover it without overlap."""
     if not entry.slices:
         return
     name, held = bundle_entries.readable(key), 0
@@ -193,19 +193,19 @@ def _check_shards(bundle: Bundle) -> None:
 
 
 def _stored(bundle: Bundle, name: str, entry: Entry) -> NDArray[Any]:
-    """The tensor of an entry with bytes of its own."""
+    """Read the tensor of an entry that has bytes."""
     file, dtype = bundle.shard(entry.shard), NUMBERS[entry.kind]
     data = np.fromfile(file, np.uint8, entry.size, offset=entry.offset)
     if len(data) != entry.size or masked_crc32c(data) != entry.sum:
         raise WeightsError(f"{file}: the bytes of {name} are not those that were written (CRC-32C); {AGAIN}")
-    found = data.view(dtype.newbyteorder(">" if bundle.big_endian else "<")).reshape(entry.shape)
+    array = data.view(dtype.newbyteorder(">" if bundle.big_endian else "<")).reshape(entry.shape)
     if entry.kind == BFLOAT16:
-        return (found.astype(np.uint32) << 16).view(np.float32)
-    return found.astype(dtype, copy=False)
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(dtype, copy=False)
 
 
 def _overlap(entry: Entry) -> bool:
-    """Whether two of a tensor's slices have an element in common."""
+    """Return whether two of a tensor's slices have an element in common."""
     seen = np.zeros(entry.shape, np.bool_)
     for part in entry.slices:
         region = seen[_region(part, entry.shape)]
@@ -216,14 +216,14 @@ def _overlap(entry: Entry) -> bool:
 
 
 def _region(part: Slice, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Where a slice lies in its tensor."""
+    """Return the index of a slice in its tensor."""
     return tuple(
         slice(start, start + (size if length is None else length)) for (start, length), size in zip(part, shape, strict=True)
     )
 
 
 def _fits(part: Slice, stored: Entry, shape: tuple[int, ...]) -> bool:
-    """Whether a slice is within its tensor, and what is stored of it has its shape."""
+    """Return whether a slice lies within its tensor and the stored entry has its shape."""
     if not len(part) == len(stored.shape) == len(shape):
         return False
     regions = _region(part, shape)

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, several of them with an index, and what torch.save wrote, of which nothing is executed.
+"""Files of weights: safetensors, one or several with an index, and pickles of torch.save, read without executing code.
 
 model.safetensors                    all weights, or
 model-00001-of-00002.safetensors     some of them each, and
@@ -24,18 +24,18 @@ from training.convert.rules import WeightsError
 
 INDEX = ".index.json"
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
-NAMES = (SAFETENSORS, SAFETENSORS + INDEX, PICKLE, PICKLE + INDEX)  # the first that is there is read
-SHARD_BYTES = 5_000_000_000  # Hugging Face's max_shard_size, to its release 4
+NAMES = (SAFETENSORS, SAFETENSORS + INDEX, PICKLE, PICKLE + INDEX)  # the first that exists is read
+SHARD_BYTES = 5_000_000_000  # Hugging Face's max_shard_size up to its release 4
 _METADATA = {"format": "pt"}  # transformers refuses a file without it
 _FOREIGN = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index")
-_ZIP = b"PK\x03\x04"  # how torch.save begins files since torch 1.6
+_ZIP = b"PK\x03\x04"  # the first bytes of files of torch.save since torch 1.6
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], str]:
-    """The weights of a folder by name, on the CPU, and the file (or index) that they are of.
+    """Return the weights of a folder by name, on the CPU, and their file (or index).
 
-    They lie in the mapped files: copy what is to stay. Raises WeightsError, with the file and the fix, for what is missing,
-    not whole, or more than weights.
+    They are views of mapped files: copy those to keep. Raises WeightsError, with the file and the fix, for a file that is
+    missing, incomplete, or holds more than weights.
     """
     path = next((folder / name for name in NAMES if (folder / name).exists()), None)
     if path is None:
@@ -47,10 +47,10 @@ def read(folder: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def write(folder: Path, weights: Mapping[str, Tensor], shard_bytes: int = SHARD_BYTES) -> None:
-    """Write model.safetensors, or several files and their index where all would be larger than `shard_bytes`.
+    """Write model.safetensors, or several files and their index if one would be larger than `shard_bytes`.
 
     A file holds at least one weight, in the order of the names given. The same weights give the same bytes.
-    Raises WeightsError when the files cannot be written (a full disk).
+    Raises WeightsError if the files cannot be written (a full disk).
     """
     shards = _shards(weights, shard_bytes)
     if len(shards) == 1:
@@ -67,23 +67,23 @@ def write(folder: Path, weights: Mapping[str, Tensor], shard_bytes: int = SHARD_
 
 
 def read_pickle(path: Path, allowed: Sequence[type] = ()) -> Any:
-    """What torch.save wrote, as far as it is tensors, numbers, texts, and lists and dicts of them: no code is executed.
+    """Read a file of torch.save that holds tensors, numbers, texts, and lists and dicts of them, without executing code.
 
-    `allowed` are more types that it may hold. Raises WeightsError that names what else the file asks for, or says that it is
-    not whole.
+    `allowed` are further types that it may hold. Raises WeightsError, naming the type, if it needs another one, or if it is
+    incomplete.
     """
     try:
         with path.open("rb") as stream:
             mapped = stream.read(len(_ZIP)) == _ZIP
         with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of protocols and TorchScript: what is not read is an error below
+            warnings.simplefilter("ignore", UserWarning)  # about protocols and TorchScript; failures are raised below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
-    except Exception as error:  # damaged bytes lead the unpickler into any
+    except Exception as error:  # damaged bytes make the unpickler raise any
         if wanted := re.search(r"GLOBAL (\S+)", str(error)):
             raise WeightsError(
-                f"{path}: a pickle that asks for {wanted[1]}, which might execute anything, so it is not read; "
+                f"{path}: a pickle that needs {wanted[1]}, which might execute anything, so it is not read; "
                 "have whoever trusts it save the weights as model.safetensors"
             ) from error
         if "TorchScript" in str(error):
@@ -92,9 +92,9 @@ def read_pickle(path: Path, allowed: Sequence[type] = ()) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence, without torch's advice to trust the file."""
-    found = re.search(r"WeightsUnpickler error: (.*)", str(error))
-    reason = re.split(r"\.\s|\n", found[1] if found else str(error))[0]
+    """Return the first sentence, without torch's advice to trust the file."""
+    match = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    reason = re.split(r"\.\s|\n", match[1] if match else str(error))[0]
     return type(error).__name__ if not reason or "load failed" in reason else reason
 
 
@@ -104,15 +104,15 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(f"{path}: not a whole file of safetensors ({_reason(error)}); fetch it again") from error
-    found = read_pickle(path)
-    if not isinstance(found, dict):
-        raise WeightsError(f"{path}: holds a {type(found).__name__}, not weights by name; save model.state_dict() there")
-    for name, tensor in cast(dict[Any, Any], found).items():
+    content = read_pickle(path)
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path}: holds a {type(content).__name__}, not weights by name; save model.state_dict() there")
+    for name, tensor in cast(dict[Any, Any], content).items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise WeightsError(
                 f"{path}: holds a {type(tensor).__name__} named {name!r}, which is no weight; save model.state_dict() there"
             )
-    return cast(dict[str, Tensor], found)
+    return cast(dict[str, Tensor], content)
 
 
 def _read_indexed(index: Path) -> dict[str, Tensor]:
@@ -133,28 +133,28 @@ def _read_indexed(index: Path) -> dict[str, Tensor]:
 
 
 def _places(index: Path) -> dict[str, str]:
-    """Which weight is in which file."""
-    found = read_json(index).get("weight_map")
-    if not isinstance(found, dict) or not all(isinstance(file, str) for file in cast(dict[str, Any], found).values()):
+    """Map weights to their files."""
+    places = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(file, str) for file in cast(dict[str, Any], places).values()):
         raise WeightsError(f"{index}: has no weight_map, a file by weight; fetch it again")
-    return cast(dict[str, str], found)
+    return cast(dict[str, str], places)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises WeightsError when it is missing or is none."""
+    """Return the object in a JSON file. Raises WeightsError if the file is missing or holds no object."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{path}: is missing; give a folder with the files as they were published") from None
     except ValueError as error:
         raise WeightsError(f"{path}: not JSON ({error}); fetch it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds no JSON object; fetch it again")
-    return cast(dict[str, Any], found)
+    return cast(dict[str, Any], content)
 
 
 def _shards(weights: Mapping[str, Tensor], shard_bytes: int) -> list[list[str]]:
-    """Names by file."""
+    """Return the names of the weights in each file."""
     shards: list[list[str]] = [[]]
     filled = 0
     for name, tensor in weights.items():
@@ -172,7 +172,7 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _write_file(path: Path, names: Iterable[str], weights: Mapping[str, Tensor]) -> None:
-    """Write some of the weights; the file gets its name when it is whole and on the disk."""
+    """Write some of the weights; the file gets its name once it is complete and on the disk."""
     temporary = files.temporary_path(path)
     try:
         temporary.touch()

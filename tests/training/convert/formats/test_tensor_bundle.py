@@ -352,7 +352,7 @@ def test_entries_that_cannot_be_are_named(case: str, tmp_path: Path) -> None:
 def test_headers_that_cannot_be_are_refused(tmp_path: Path) -> None:
     whole = {b"w": entry(FLOAT, [2], EIGHT)}
     for header, told in (
-        (message((1, 1), (3, message((2, 2)))), "it asks for readers of version 2"),
+        (message((1, 1), (3, message((2, 2)))), "it needs readers of version 2"),
         (message((1, 0)), "its header says 0 shards"),
         (message((1, 10**6)), "its header says 1000000 shards"),
         (message((1, 1), (2, 7)), "endianness 7"),
