@@ -138,4 +138,4 @@ def chromium() -> Generator[Page]:
             yield page
         finally:
             page.close()
-            browser.wait(20)
+            browser.wait(120)

@@ -73,7 +73,7 @@ def test_a_reader_that_closes_the_output_ends_the_command_in_silence() -> None:
         assert child.stdout is not None and child.stderr is not None
         child.stdout.read(1)
         child.stdout.close()
-        assert (child.stderr.read(), child.wait(timeout=60)) == ("", 141)
+        assert (child.stderr.read(), child.wait(timeout=300)) == ("", 141)
 
 
 def test_help_loads_no_heavy_package() -> None:

@@ -78,7 +78,7 @@ class Story:
         if number and not by_itself:
             self._wait_for_another(moment, child)
             child.send_signal(number)
-        stdout, stderr = child.communicate(timeout=120)
+        stdout, stderr = child.communicate(timeout=300)
         return Stop(child.returncode, stdout, stderr, processes_with(mark, wait_seconds=10), self._stamps())
 
     def _wait_for_another(self, moment: str, child: "subprocess.Popen[str]") -> None:

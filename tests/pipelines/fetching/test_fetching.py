@@ -314,7 +314,7 @@ def test_of_two_processes_one_downloads_and_the_other_waits(host: Host, tmp_path
     command = [sys.executable, "-c", code, url, str(tmp_path / "f"), SHA256]
     root = ROOT
     both = [subprocess.Popen(command, cwd=root) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert host.seen == [("/f", None, 200)]
     assert names(tmp_path) == ["f"]
 

@@ -179,8 +179,8 @@ def test_a_process_that_is_asked_to_stop_ends_with_its_threads(place: Path) -> N
         for process in processes.values():
             assert len(list(lines(process, 3))) == 3
             process.send_signal(signal.SIGTERM)
-        assert processes["term"].wait(timeout=20) == 143
-        assert processes["run"].wait(timeout=20) == -signal.SIGTERM
+        assert processes["term"].wait(timeout=300) == 143
+        assert processes["run"].wait(timeout=300) == -signal.SIGTERM
     finally:
         for process in processes.values():
             process.kill()
@@ -218,7 +218,10 @@ def test_no_more_is_made_ahead_than_was_asked_for() -> None:
     made: list[int] = []
     items = in_order(made.append, range(100), workers=2, ahead=3)
     next(items)
-    time.sleep(0.05)
+    deadline = time.monotonic() + 300
+    while len(made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # in which a fifth would be made
     assert len(made) == 4
     items.close()  # type: ignore[attr-defined]
 
@@ -389,7 +392,7 @@ def test_steps_are_prepared_ahead_of_their_use(place: Path, monkeypatch: pytest.
     monkeypatch.setattr(Feed, "batch", lambda self, step, *places: made.append(step) or original(self, step, *places))
     batches = feed(place).batches(workers=1)
     next(batches)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while len(made) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)

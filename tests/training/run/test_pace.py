@@ -25,5 +25,5 @@ def test_a_pause_is_no_training() -> None:
     pace.step(tokens=1, rows=1)
     with pace.paused():
         time.sleep(0.3)
-    assert pace.step(tokens=1, rows=1).tokens_per_second > 10
+    assert pace.step(tokens=1, rows=1).tokens_per_second > 4  # with the pause it would be 3
     assert pace.left(2) >= 8 * 0.15  # the time that is left counts it

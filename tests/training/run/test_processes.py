@@ -126,7 +126,7 @@ def start(
 
 def ended(processes: Sequence[ForkServerProcess]) -> list[int | None]:
     for process in processes:
-        process.join(120)
+        process.join(300)
     return [process.exitcode for process in processes]
 
 
@@ -267,7 +267,7 @@ def test_processes_that_shared_weights_end_well() -> None:
         subprocess.Popen([sys.executable, "-c", ENDING], env=os.environ | of_rank(rank, 2, port), stderr=subprocess.PIPE)
         for rank in range(2)
     ]
-    errors = [process.communicate(timeout=240)[1].decode() for process in made]
+    errors = [process.communicate(timeout=300)[1].decode() for process in made]
     assert [process.returncode for process in made] == [0, 0], errors
 
 
@@ -280,7 +280,7 @@ def test_only_the_first_process_writes(tiny_config: Path, tmp_path: Path) -> Non
 
 
 def wait_for_steps(out: Path, steps: int, processes: Sequence[ForkServerProcess]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(read_metrics(out / "metrics.jsonl")) <= steps:
         assert all(process.is_alive() for process in processes) and time.monotonic() < deadline, said(out, len(processes))
         time.sleep(0.01)

@@ -85,7 +85,7 @@ def start(config: Path, out: Path, place: str, *overrides: str, wording: str = "
 
 def wait_for_steps(out: Path, process: ForkServerProcess, more: int) -> None:
     wanted = len(read_metrics(out / "metrics.jsonl")) + more
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(read_metrics(out / "metrics.jsonl")) < wanted:
         assert process.is_alive() and time.monotonic() < deadline, Path(f"{out}.log").read_text()
         time.sleep(0.01)
@@ -100,7 +100,7 @@ def test_killed_anywhere_and_resumed_it_is_the_same_run(tiny_config: Path, tmp_p
         process = start(tiny_config, disturbed, "slow", *longer)
         wait_for_steps(disturbed, process, more=4)
         os.kill(process.pid or 0, number)
-        process.join(60)
+        process.join(300)
         said = Path(f"{disturbed}.log").read_text()
         assert process.exitcode == code, said
         if number != signal.SIGKILL:  # the step was finished and saved
@@ -109,7 +109,7 @@ def test_killed_anywhere_and_resumed_it_is_the_same_run(tiny_config: Path, tmp_p
             assert f"stopped by a signal after step {found.step}" in said
     for place in (".tmp/manifest.json", "LATEST"):
         process = start(tiny_config, disturbed, place, *longer)
-        process.join(120)
+        process.join(300)
         assert process.exitcode == -signal.SIGKILL, Path(f"{disturbed}.log").read_text()
     assert losses(disturbed)[-1]["step"] < 60  # there is something left to do
 
@@ -180,7 +180,7 @@ def test_the_best_checkpoint_stays_when_it_was_written_and_not_yet_named(tiny_co
     expected = checkpoint.best(tmp_path / "undisturbed" / "checkpoints")
     assert expected is not None and expected.step < 12
     process = start(tiny_config, tmp_path / "run", "BEST", *given, wording=expected.path.name)
-    process.join(120)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL, Path(f"{tmp_path / 'run'}.log").read_text()
     found = checkpoint.newest(tmp_path / "run" / "checkpoints", pytest.fail)
     assert found is not None and found.step == expected.step
