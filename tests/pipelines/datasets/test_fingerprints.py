@@ -269,7 +269,7 @@ def _feed(objective: str) -> Any:
         config=settings,
         dataset=SimpleNamespace(fingerprint="0", tokenizer=SimpleNamespace(sha256="0")),
         index=SimpleNamespace(fingerprint="0"),
-        tasks=[SimpleNamespace(fingerprint="0")],
+        tasks=SimpleNamespace(index=SimpleNamespace(fingerprint="0")),
         sampler=SimpleNamespace(segments=(), streams=()),
     )
     return Feed.identity(feed)
