@@ -126,19 +126,19 @@ def read_sets(folder: str | Path, pairs: int | None = PAIRS) -> dict[str, list[P
     A line is an object with the texts `sentence_good` and `sentence_bad`; other fields are ignored. Raises BlimpError with the
     file and the line.
     """
-    found: dict[str, list[Pair]] = {}
+    sets: dict[str, list[Pair]] = {}
     for path in sorted(Path(folder).glob("*")):
         if not path.name.endswith(_SUFFIXES):
             continue
         name = path.name.removesuffix(".gz").removesuffix(".jsonl")
-        if name in found:
+        if name in sets:
             raise BlimpError(f"{path}: this set exists twice; remove one of its files")
-        found[name] = list(islice(_pairs(path), pairs))
-        if not found[name]:
+        sets[name] = list(islice(_pairs(path), pairs))
+        if not sets[name]:
             raise BlimpError(f"{path}: holds no pairs; put the set back, or remove the file")
-    if not found:
+    if not sets:
         raise BlimpError(f"{folder}: holds no sets; name a folder of BLiMP's files, one NAME.jsonl or NAME.jsonl.gz a set")
-    return found
+    return sets
 
 
 def _pairs(path: Path) -> Iterator[Pair]:

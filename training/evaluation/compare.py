@@ -1,4 +1,4 @@
-r"""Families beside each other: train each on the same number of bytes, and show what it has learnt.
+r"""Compare families: train each on the same number of bytes, and show its loss and its answers.
 
     corpusmill compare configs/pretrain/{gpt,bert}_demo.toml --bytes 1_000_000 --out build/models
 
@@ -38,9 +38,9 @@ from training.run.pretrain import VALIDATION, Report, pretrain
 from training.run.progress import METRICS, clock, read_metrics
 
 COMPARISON = "comparison.json"  # the table, in the folder of the runs
-_WORDS = range(8, 19)  # of a sentence to show
-_GUESSES = 3  # of BERT for a gap
-_CONTINUATION = 16  # tokens of GPT's answer
+_WORDS = range(8, 19)  # the length of a sentence to show
+_GUESSES = 3  # BERT's, for a gap
+_CONTINUATION = 16  # tokens in GPT's answer
 _ANSWER = 40  # maximum tokens of BART's and T5's answers
 
 
@@ -52,10 +52,10 @@ class CompareError(UserError):
 class Compared:
     """A finished run of a comparison."""
 
-    name: str  # of its folder: the family, or the config's name if two have the same family
+    name: str  # the name of its folder: the family, or the config's name if two have the same family
     family: str
     parameters: int
-    seconds: float  # of training steps, without evaluations, saves and the start
+    seconds: float  # in training steps, without evaluations, saves and the start
     report: Report
 
 
@@ -132,29 +132,29 @@ def _refuse_unequal(configs: Sequence[tuple[Path, PretrainConfig]]) -> None:
 
 
 def _compared(folder: Path, report: Report) -> Compared:
-    found = trained.load(folder)
+    model = trained.load(folder)
     lines = [line for line in read_metrics(folder / METRICS) if "batch_tokens" in line]
     seconds = sum(line["batch_tokens"] / line["tokens_per_second"] for line in lines)
-    return Compared(folder.name, found.family, parameters(found.model), seconds, report)
+    return Compared(folder.name, model.family, parameters(model.model), seconds, report)
 
 
 def table(runs: Sequence[Compared]) -> list[str]:
     """Format a heading and a line for each run. Losses are nats per target; `below` is unigram entropy minus final loss."""
-    width = max(8, *(len(of.name) + 2 for of in runs))
+    width = max(8, *(len(run.name) + 2 for run in runs))
     names = ["parameters", "steps", "bytes", "time", "validation loss", "unigram", "below"]
-    rows = [_figures(of) for of in runs]
+    rows = [_figures(run) for run in runs]
     sizes = [max(map(len, column)) + 2 for column in zip(names, *rows, strict=True)]
-    lines = [("family", names), *((of.name, row) for of, row in zip(runs, rows, strict=True))]
+    lines = [("family", names), *((run.name, row) for run, row in zip(runs, rows, strict=True))]
     return [f"{name:<{width}}" + "".join(f"{text:>{size}}" for text, size in zip(row, sizes, strict=True)) for name, row in lines]
 
 
-def _figures(of: Compared) -> list[str]:
-    report = of.report
+def _figures(run: Compared) -> list[str]:
+    report = run.report
     return [
-        f"{of.parameters:,}",
+        f"{run.parameters:,}",
         f"{report.steps:,}",
         f"{report.bytes:,}",
-        clock(of.seconds),
+        clock(run.seconds),
         f"{report.first_validation_loss:.3f} -> {report.last_validation_loss:.3f}",
         f"{report.unigram_entropy:.3f}",
         f"{report.unigram_entropy - report.last_validation_loss:.3f}",
@@ -167,11 +167,11 @@ def gaps(dataset: TokenDataset, of_each: int = 2) -> list[Gap]:
     The word is the one nearest to the middle with three letters or more that is a single piece, since BERT fills a gap with
     one piece.
     """
-    found: list[Gap] = []
+    sentences: list[Gap] = []
     for source in dataset.sources(VALIDATION):
-        made = (_gap(source, sentence, dataset.tokenizer) for sentence in _sentences(dataset, source))
-        found += islice((gap for gap in made if gap is not None), of_each)
-    return found
+        candidates = (_gap(source, sentence, dataset.tokenizer) for sentence in _sentences(dataset, source))
+        sentences += islice((gap for gap in candidates if gap is not None), of_each)
+    return sentences
 
 
 def _sentences(dataset: TokenDataset, source: str) -> Iterator[str]:
@@ -200,12 +200,12 @@ def answers(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str
     if isinstance(model, BERT):
         texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in gaps]
         filled = fill_texts(model, tokenizer, texts, best=_GUESSES)
-        return [f"{_one_line(of.text)}   ({', '.join(map(_guess, of.masks[0]))})" for of in filled]
+        return [f"{_one_line(text.text)}   ({', '.join(map(_guess, text.masks[0]))})" for text in filled]
     if (mask := _mask(model)) is None:
-        found = generate_texts(model, tokenizer, [gap.before for gap in gaps], Request(_CONTINUATION))
+        samples = generate_texts(model, tokenizer, [gap.before for gap in gaps], Request(_CONTINUATION))
     else:
-        found = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in gaps], Request(_ANSWER))
-    return [_one_line(of[0].text) for of in found]
+        samples = generate_texts(model, tokenizer, [gap.with_mask(mask) for gap in gaps], Request(_ANSWER))
+    return [_one_line(sample[0].text) for sample in samples]
 
 
 def _guess(piece: Candidate) -> str:
@@ -227,10 +227,10 @@ def _mask(model: Model) -> str | None:
 def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], gaps: Sequence[Gap]) -> list[str]:
     """Show each model's completion of its config's prompt, and its answers to the same gaps."""
     lines: list[str] = []
-    for of in runs:
-        lines += [f"{of.name}: {configs[of.name].sample.prompt}", f"    {_one_line(of.report.sample)}"]
-    made = {of.name: trained.load(of.report.out) for of in runs}
-    texts_of = {name: answers(of.model, of.tokenizer, gaps) for name, of in made.items()}
+    for run in runs:
+        lines += [f"{run.name}: {configs[run.name].sample.prompt}", f"    {_one_line(run.report.sample)}"]
+    models = {run.name: trained.load(run.report.out) for run in runs}
+    texts_of = {name: answers(model.model, model.tokenizer, gaps) for name, model in models.items()}
     for number, gap in enumerate(gaps):
         lines += ["", f"{gap.source}: {gap.with_mask(f'[{gap.word}]')}"]
         lines += [f"    {name:<6}{texts[number]}" for name, texts in texts_of.items()]
@@ -241,7 +241,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Train and compare the configs of the command line (training.arguments.add_compare); return the exit code."""
     overrides = tuple(arguments.set)
     runs = compare(arguments.configs, arguments.out, overrides, arguments.bytes)
-    configs = {of.name: load(path, overrides) for of, path in zip(runs, arguments.configs, strict=True)}
+    configs = {compared.name: load(path, overrides) for compared, path in zip(runs, arguments.configs, strict=True)}
     data = configs[runs[0].name].data
     print("\n".join(table(runs)))
     print("\nA loss below the unigram entropy shows that a model has learnt more than frequencies. Sentences are held out.\n")

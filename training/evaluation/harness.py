@@ -71,7 +71,7 @@ _KEPT = (
     "n-samples",
     "higher_is_better",
     "config",
-)  # of the harness' results, for --out
+)  # parts of the harness' results, for --out
 
 
 class HarnessError(UserError):
@@ -113,12 +113,12 @@ class Causal:
         wholes = self.tokenizer.encode_batch([context + continuation for context, continuation in pairs])
         contexts = self.tokenizer.encode_batch([context for context, _ in pairs])
         firsts = [_shared(context, whole) + 1 for context, whole in zip(contexts, wholes, strict=True)]
-        return [(of.log_probability, of.is_greedy) for of in self._likelihoods(wholes, firsts)]
+        return [(likelihood.log_probability, likelihood.is_greedy) for likelihood in self._likelihoods(wholes, firsts)]
 
     def loglikelihood_rolling(self, requests: Sequence[Request]) -> list[float]:
         """Map (text,) to the log-probability in nats."""
         texts = self.tokenizer.encode_batch([request.args[0] for request in requests])
-        return [of.log_probability for of in self._likelihoods(texts, [1] * len(texts))]
+        return [likelihood.log_probability for likelihood in self._likelihoods(texts, [1] * len(texts))]
 
     def generate_until(self, requests: Sequence[Request]) -> list[str]:
         """Map (context, settings) to the continuation without the stop string. Raises HarnessError for an unknown setting."""
@@ -138,9 +138,14 @@ class Causal:
 
     def get_model_info(self) -> dict[str, Any]:
         """Return the facts about the model for the harness' results."""
-        of = self.trained
-        facts = {"checkpoint": of.where, "family": of.family, "parameters": parameters(of.model), "positions": self.positions}
-        return {**facts, "tokenizer_sha256": of.tokenizer.sha256}
+        model = self.trained
+        facts = {
+            "checkpoint": model.where,
+            "family": model.family,
+            "parameters": parameters(model.model),
+            "positions": self.positions,
+        }
+        return {**facts, "tokenizer_sha256": model.tokenizer.sha256}
 
     def _likelihoods(self, texts: Sequence[Sequence[int]], firsts: Sequence[int]) -> list[Likelihood]:
         """Return the likelihood of each text's tokens after <|endoftext|>, from its `first` on."""
@@ -176,7 +181,7 @@ class Causal:
 
 
 def windows(tokens: Sequence[int], first: int, positions: int) -> Iterator[Question]:
-    """Yield questions with each of tokens[first:] as a target once, as many at a time as fit, after as many others as fit.
+    """Yield questions in which each of tokens[first:] is a target once, with as many targets, and as much context, as fit.
 
         [e 0 1 2 3 4 5 6 7 8], first 1, 4 positions    e 0 1 2 -> 0 1 2 3    3 4 5 6 -> 4 5 6 7    4 5 6 7 -> 8
 
@@ -250,9 +255,9 @@ def harness_class() -> type[Causal]:
 def _loaded(run: str | Path, checkpoint: str, device: Literal["cpu", "cuda", "auto"], threads: int | None) -> Trained:
     if device not in ("cpu", "cuda", "auto"):
         raise HarnessError(f"device: must be cpu, cuda or auto, not {device!r}")
-    found = trained.load(find(Path(run), checkpoint).path)
-    found.model.to(prepare(device, "float32", threads).name)
-    return found
+    model = trained.load(find(Path(run), checkpoint).path)
+    model.model.to(prepare(device, "float32", threads).name)
+    return model
 
 
 def _lm_eval(module: str) -> Any:
@@ -298,19 +303,19 @@ def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]
     names: list[str] = []
     for task in tasks:
         if task in folders:
-            found = list(manager_of(include_path=str(Path(task).resolve()), include_defaults=False).all_subtasks)
+            matches = list(manager_of(include_path=str(Path(task).resolve()), include_defaults=False).all_subtasks)
         elif Path(task).is_file():
-            found = [str(Path(task).resolve())]
+            matches = [str(Path(task).resolve())]
         else:
-            found = manager.match_tasks([task])
-            if not found:
+            matches = manager.match_tasks([task])
+            if not matches:
                 manager = manager_of(include_path=known, include_defaults=True)
-                found = manager.match_tasks([task])
-        if not found:
+                matches = manager.match_tasks([task])
+        if not matches:
             raise HarnessError(
                 f"{task}: is neither a task nor a YAML file nor a folder of them; name its folder with --include-path"
             )
-        names += [name for name in found if name not in names]
+        names += [name for name in matches if name not in names]
     return manager, names
 
 

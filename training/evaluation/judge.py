@@ -1,4 +1,4 @@
-"""A candidate beside the model that it shall replace, on the same rows: `python -m training.evaluation.judge CANDIDATE CURRENT`.
+"""Compare a candidate with the model it would replace, on the same rows: `python -m training.evaluation.judge CANDIDATE CURRENT`.
 
     held out          rows  candidate   current
     enwiki              96      4.021     4.033
@@ -45,7 +45,7 @@ class Judgement:
 def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -> Judgement:
     """Measure the newest checkpoints of two runs on the validation split of the first.
 
-    `rows` of it are used, all if there are fewer; by default those of the candidate's training. Raises UserError (JudgeError,
+    Use `rows` rows, or all if there are fewer; by default as many as in the candidate's training. Raises UserError (JudgeError,
     CheckpointError, DatasetError) with the folder and the fix.
     """
     folder = Path(candidate)
@@ -55,14 +55,14 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
     held_out = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
     figures: list[dict[str, float]] = []
     for path in (folder, Path(current)):
-        found = trained.load(path)
-        if found.family != config.model.family or found.tokenizer.sha256 != feed.dataset.tokenizer.sha256:
+        model = trained.load(path)
+        if model.family != config.model.family or model.tokenizer.sha256 != feed.dataset.tokenizer.sha256:
             raise JudgeError(
-                f"{found.where}: is a {found.family} of {found.tokenizer.size:,} pieces, which is not what {folder} was trained "
+                f"{model.where}: is a {model.family} of {model.tokenizer.size:,} pieces, which is not what {folder} was trained "
                 f"as ({config.model.family}, {feed.dataset.tokenizer.size:,} pieces, the same tokenizer); name another model"
             )
-        found.model.to(device.name)
-        figures.append(measure(Learner(found.model), held_out, device, World(device=device.name)))
+        model.model.to(device.name)
+        figures.append(measure(Learner(model.model), held_out, device, World(device=device.name)))
     mine, theirs = figures
     return Judgement(
         rows=sum(len(next(iter(batch.examples.values()))) for batch in held_out.batches),
@@ -72,17 +72,17 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
     )
 
 
-def table(found: Judgement) -> list[str]:
+def table(judgement: Judgement) -> list[str]:
     """Format a judgement for people; the module shows an example."""
-    width = max(8, *(len(source) for source in found.sources))
+    width = max(8, *(len(source) for source in judgement.sources))
     lines = [f"{'held out':<{width}}  candidate    current"]
-    rows = [*found.sources.items(), ("all", (found.candidate, found.current))]
+    rows = [*judgement.sources.items(), ("all", (judgement.candidate, judgement.current))]
     return lines + [f"{name:<{width}}  {mine:9.4f}  {theirs:9.4f}" for name, (mine, theirs) in rows]
 
 
-def as_json(found: Judgement) -> dict[str, Any]:
+def as_json(judgement: Judgement) -> dict[str, Any]:
     """Return the fields as JSON; a loss that is not finite is null."""
-    return json.loads(json.dumps(asdict(found)), parse_constant=lambda _name: None)
+    return json.loads(json.dumps(asdict(judgement)), parse_constant=lambda _name: None)
 
 
 def _config(folder: Path) -> PretrainConfig:

@@ -82,8 +82,8 @@ def _answers(model: Model, batch: Sequence[Question], vocabulary: int) -> Iterat
     rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], dtype=torch.int64, device=hidden.device)
     places = torch.tensor([q.first + n for q in batch for n in range(len(q.targets))], dtype=torch.int64, device=hidden.device)
     targets = torch.tensor([target for question in batch for target in question.targets], dtype=torch.int64, device=hidden.device)
-    found, likeliest = _predictions(model, hidden[rows, places], targets, vocabulary)
-    sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), found)
+    log_probabilities, likeliest = _predictions(model, hidden[rows, places], targets, vocabulary)
+    sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), log_probabilities)
     missed = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, rows.cpu(), (~likeliest).long())
     return (Likelihood(total, misses == 0) for total, misses in zip(sums.tolist(), missed.tolist(), strict=True))
 

@@ -77,10 +77,10 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as JSON, with the mean, the standard error and the number of pairs of BLiMP."""
-        facts = {**asdict(self), "sources": [asdict(of) for of in self.sources]}
+        facts = {**asdict(self), "sources": [asdict(source) for source in self.sources]}
         if self.blimp is not None:
             figures = {"mean": self.blimp.mean, "standard_error": self.blimp.standard_error, "pairs": self.blimp.pairs}
-            facts["blimp"] = {**figures, "sets": [asdict(of) for of in self.blimp.sets]}
+            facts["blimp"] = {**figures, "sets": [asdict(one) for one in self.blimp.sets]}
         return facts
 
 
@@ -99,17 +99,17 @@ def evaluate(
     Args:
         run: folder of a pretraining run, of an import, or of a checkpoint; the last two have no held-out text.
         blimp: a folder of BLiMP's sets (training/evaluation/blimp.py); None skips them.
-        pairs: of each set, the first ones; None takes all.
+        pairs: number of pairs of each set, from the first; None takes all.
         checkpoint: "newest", "best" (what train.keep_best kept), a name below the run's checkpoints, or a path.
-        rows: of the validation split, all if there are fewer; by default as in training; 0 skips them.
+        rows: number of validation rows, or all if there are fewer; by default as in training; 0 skips them.
         device: where the model runs.
         threads: CPU threads; by default the run's.
 
     Raises UserError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
     """
     folder = Path(run)
-    found = find(folder, checkpoint)
-    model = trained.load(found.path)
+    chosen = find(folder, checkpoint)
+    model = trained.load(chosen.path)
     config = _config(folder)
     settings = None if config is None else config.train
     where = prepare(device, "float32" if settings is None else settings.dtype, threads or (settings and settings.threads))
@@ -119,8 +119,8 @@ def evaluate(
     wants_text = config is not None and rows != 0
     sources, total = _held_out(folder, config, model, where, rows) if config is not None and wants_text else ((), None)
     return Evaluation(
-        checkpoint=str(found.path),
-        step=found.step,
+        checkpoint=str(chosen.path),
+        step=chosen.step,
         family=model.family,
         parameters=parameters(model.model),
         vocabulary=model.tokenizer.size,
@@ -145,19 +145,19 @@ def save(run: str | Path, evaluation: Evaluation) -> Path | None:
 
 def table(evaluation: Evaluation) -> str:
     """Format an evaluation for people; the module shows an example."""
-    of = evaluation
-    parts = [f"model    {of.family}, {of.parameters:,} parameters, {of.vocabulary:,} pieces: {of.checkpoint}"]
-    if of.validation is not None:
+    facts = f"{evaluation.family}, {evaluation.parameters:,} parameters, {evaluation.vocabulary:,} pieces"
+    parts = [f"model    {facts}: {evaluation.checkpoint}"]
+    if evaluation.validation is not None:
         names = ("validation", "rows", "predictions", "bytes", "nats each", "bits a byte")
-        shown = [_cells(score) for score in of.sources] + [_cells(of.validation)]
-        has_bytes = of.validation.bits_per_byte is not None
+        shown = [_cells(score) for score in evaluation.sources] + [_cells(evaluation.validation)]
+        has_bytes = evaluation.validation.bits_per_byte is not None
         kept = range(6) if has_bytes else (0, 1, 2, 4)
         parts.append(_columns([[line[n] for n in kept] for line in (names, *shown)]))
-    if of.blimp is not None:
-        lines = [("BLiMP", "pairs", "accuracy"), *((s.name, f"{s.pairs:,}", f"{s.accuracy:.3f}") for s in of.blimp.sets)]
-        sets = f"mean of {len(of.blimp.sets)} sets"
-        mean = (sets, f"{of.blimp.pairs:,}", f"{of.blimp.mean:.3f}")
-        parts.append(f"{_columns([*lines, mean])} ± {of.blimp.standard_error:.3f}")
+    if (blimp := evaluation.blimp) is not None:
+        lines = [("BLiMP", "pairs", "accuracy"), *((s.name, f"{s.pairs:,}", f"{s.accuracy:.3f}") for s in blimp.sets)]
+        sets = f"mean of {len(blimp.sets)} sets"
+        mean = (sets, f"{blimp.pairs:,}", f"{blimp.mean:.3f}")
+        parts.append(f"{_columns([*lines, mean])} ± {blimp.standard_error:.3f}")
     return "\n\n".join(parts)
 
 
@@ -166,10 +166,10 @@ def find(folder: Path, which: str) -> Checkpoint:
     if which == NEWEST:
         return trained.find(folder)
     if which == BEST:
-        found = checkpoints.best(folder / CHECKPOINTS)
-        if found is None:
+        best = checkpoints.best(folder / CHECKPOINTS)
+        if best is None:
             raise EvaluationError(f"{folder}: keeps no best checkpoint; train with train.keep_best = true, or take the newest")
-        return found
+        return best
     for path in (folder / CHECKPOINTS / which, Path(which)):
         if path.is_dir():
             return checkpoints.read(path)
@@ -195,24 +195,24 @@ def _config(folder: Path) -> PretrainConfig | None:
 
 
 def _held_out(
-    folder: Path, config: PretrainConfig, found: Trained, device: Device, rows: int | None
+    folder: Path, config: PretrainConfig, model: Trained, device: Device, rows: int | None
 ) -> tuple[tuple[SourceScore, ...], SourceScore]:
     """Evaluate held-out rows by source and together."""
     feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
     theirs = feed.dataset.tokenizer
-    if theirs.sha256 != found.tokenizer.sha256:
+    if theirs.sha256 != model.tokenizer.sha256:
         raise EvaluationError(
-            f"{feed.dataset.uri}: has another tokenizer ({theirs.size:,} pieces) than {found.where} ({found.tokenizer.size:,}); "
+            f"{feed.dataset.uri}: has another tokenizer ({theirs.size:,} pieces) than {model.where} ({model.tokenizer.size:,}); "
             "it was rebuilt after the run. Build it as it was, or give rows = 0 to skip held-out text"
         )
     examples = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
-    figures = measure(Learner(found.model), examples, device, World(device=device.name))
+    figures = measure(Learner(model.model), examples, device, World(device=device.name))
     by_source = tuple(_score(examples, (source,), source, figures, f"/{source}") for source in examples.sources)
     return by_source, _score(examples, examples.sources, "all", figures, "")
 
 
 def _score(examples: Validation, sources: tuple[str, ...], name: str, figures: dict[str, float], suffix: str) -> SourceScore:
-    rows = sum(len(next(iter(of.examples.values()))) for of in examples.batches if of.source in sources)
+    rows = sum(len(next(iter(batch.examples.values()))) for batch in examples.batches if batch.source in sources)
     loss, bits = figures[LOSS + suffix], figures.get(BITS + suffix)
     return SourceScore(name, rows, examples.targets_of(sources), examples.bytes_of(sources), loss, bits)
 

@@ -1,4 +1,4 @@
-r"""From a training row back to its documents: `corpusmill trace build/demo-gpt --step 7 --row 2`.
+r"""Trace a training row back to its documents: `corpusmill trace build/demo-gpt --step 7 --row 2`.
 
     traced = trace("build/demo-gpt", step=7, row=2)      # a run's folder, or the TOML file of a run
     traced.rows[0].documents[0].url
@@ -90,7 +90,7 @@ class Trace:
 
 
 def trace(run_or_config: str | Path, step: int, row: int | None = None, overrides: tuple[str, ...] = ()) -> Trace:
-    """Find the documents behind a row (from 0; None: all rows) of the batch of a step, counted from 0 as the sampler does.
+    """Find the documents of a row (from 0; None: all rows) of the batch of a step, counted from 0 as the sampler does.
 
     `run_or_config` is a run's folder, whose config.json is read, or a config's TOML file with `overrides`.
     Raises UserError with the file, number or field and the fix.
@@ -109,11 +109,11 @@ def trace(run_or_config: str | Path, step: int, row: int | None = None, override
     if row is not None and not 0 <= row < chosen.data.batch_rows:
         raise TraceError(f"{path}: a batch has the rows 0 to {chosen.data.batch_rows - 1} (data.batch_rows), and no row {row}")
     first, count = (0, chosen.data.batch_rows) if row is None else (row, 1)
-    found = _rows(feed, step - phase.first, first, count)
+    rows = _rows(feed, step - phase.first, first, count)
     corpus, notes = _corpus(feed)
     if corpus:
-        found, notes = _with_columns(found, corpus)
-    return Trace(str(path), step, feed.dataset.uri, corpus[0] if corpus else None, notes, found)
+        rows, notes = _with_columns(rows, corpus)
+    return Trace(str(path), step, feed.dataset.uri, corpus[0] if corpus else None, notes, rows)
 
 
 def show(traced: Trace) -> str:
@@ -248,15 +248,15 @@ def decode(tokenizer: Tokenizer, names: Sequence[str], ids: NDArray[np.integer[A
 
 
 def _corpus(feed: Feed) -> tuple[tuple[str, Manifest] | None, tuple[str, ...]]:
-    """Find the corpus that the tokens were made from, with its manifest; or return why there is none."""
+    """Find the corpus that the tokens were made from, with its manifest; or return the reason if it is missing."""
     wanted = feed.dataset.manifest.facts.get("corpus")
     if wanted is None:
         return None, (f"{feed.dataset.uri}: its manifest names no corpus, so only ids are known",)
     out = Path(feed.dataset.uri).resolve()
     for folder in islice(out.parents, 4):  # <out>/tokens/<name>/<fingerprint>
         uri = manifest.folder(str(folder), "corpus", wanted)
-        if manifest.is_complete(uri) and (found := manifest.read(uri)).fingerprint == wanted:
-            return (uri, found), ()
+        if manifest.is_complete(uri) and (corpus := manifest.read(uri)).fingerprint == wanted:
+            return (uri, corpus), ()
     name = f"corpus/{wanted[: manifest.FINGERPRINT_CHARACTERS]}"
     return None, (f"{feed.dataset.uri}: there is no build with {name} around it, so only ids are known",)
 
@@ -274,10 +274,10 @@ def _with_columns(rows: Sequence[Row], corpus: tuple[str, Manifest]) -> tuple[tu
 
 def _look_up(corpus: tuple[str, Manifest], documents: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Map ids to columns. Reads the ids of the parts of the documents' sources, then the row groups that contain one."""
-    uri, made = corpus
+    uri, corpus_manifest = corpus
     missing = {bytes.fromhex(number) for number in documents}
-    found: dict[str, dict[str, Any]] = {}
-    for path in _parts_of(uri, made, set(documents.values())):
+    columns: dict[str, dict[str, Any]] = {}
+    for path in _parts_of(uri, corpus_manifest, set(documents.values())):
         if not missing:
             break
         part = files.join(uri, path)
@@ -286,8 +286,8 @@ def _look_up(corpus: tuple[str, Manifest], documents: dict[str, str]) -> dict[st
         for batch in _groups(part, groups):
             for line in batch.filter(pc.is_in(batch["id"], wanted)).to_pylist():
                 missing.discard(line["id"])
-                found[line.pop("id").hex()] = line
-    return found
+                columns[line.pop("id").hex()] = line
+    return columns
 
 
 def _groups(part: str, numbers: Iterable[int]) -> Iterator[pa.RecordBatch]:
@@ -297,9 +297,9 @@ def _groups(part: str, numbers: Iterable[int]) -> Iterator[pa.RecordBatch]:
         yield from (batch for number, batch in enumerate(batches) if number in wanted)
 
 
-def _parts_of(uri: str, made: Manifest, sources: set[str]) -> Iterator[str]:
+def _parts_of(uri: str, corpus_manifest: Manifest, sources: set[str]) -> Iterator[str]:
     """Yield the paths of the corpus' documents of these sources."""
-    for part in made.of("documents"):
+    for part in corpus_manifest.of("documents"):
         sidecar = files.join(uri, "units", f"{part.unit}.json")
         try:
             source = Sidecar.model_validate_json(files.read_text(sidecar)).source

@@ -76,7 +76,7 @@ class PhaseSection(Section):
 
 
 class TrainSection(Section):
-    """How the model is trained."""
+    """The training of the model."""
 
     steps: int = Field(default=0, ge=0)
     """Updates of the weights."""
@@ -109,7 +109,7 @@ class TrainSection(Section):
     min_share: float = Field(default=0.1, ge=0, le=1)
     """The final learning rate as a share of the peak (Chinchilla, arXiv 2203.15556: 0.1)."""
     cooldown_steps: int = Field(default=0, ge=0)
-    """For wsd: steps of the decay; 0 stands for a tenth of all steps."""
+    """For wsd: steps of the decay; 0 means a tenth of all steps."""
     cooldown: Literal["linear", "sqrt"] = "linear"
     """For wsd: the form of the decay (arXiv 2405.18392: 1 - sqrt)."""
     weight_decay: float = Field(default=0.1, ge=0)
@@ -184,7 +184,7 @@ class TrainSection(Section):
 
 
 class RunSection(Section):
-    """Where the run is written."""
+    """The output of the run."""
 
     out: str
     """Folder of the run: checkpoints, metrics.jsonl, the resolved config, row indexes."""

@@ -1,4 +1,4 @@
-"""From a config to batches: the rows of each step, and the examples that an objective makes of them.
+"""Batches for a config: the rows of each step, and the examples that an objective makes of them.
 
     feed = open_feed(config, folder="run/rows", steps=1000)
     feed.batch(7)                                                # the whole global batch of step 7
@@ -51,7 +51,7 @@ class FeedError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class SourceFigures:
-    """What a source contributes to a run, and what packing costs. None: unknown, or no steps are planned."""
+    """The share of a source in a run, and the cost of packing. None: unknown, or no steps are planned."""
 
     source: str
     rows: int

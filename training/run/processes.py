@@ -96,7 +96,7 @@ def lost(error: BaseException, world: World) -> str | None:
 
 
 def _all_answer() -> bool:
-    """Whether every process still answers. gloo raises bare RuntimeErrors for lost ones, NCCL a DistError."""
+    """Return whether every process still answers. gloo raises bare RuntimeErrors for lost ones, NCCL a DistError."""
     if dist.get_backend() != "gloo":
         return True
     try:
@@ -151,7 +151,7 @@ class Replicated(Learner):
         self._together.register_comm_hook(None, _sum)
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As `Learner.losses`; the backward pass exchanges gradients."""
+        """Compute the losses, as `Learner.losses` does; the backward pass exchanges gradients."""
         return self._together(examples) if torch.is_grad_enabled() else self.model.losses(examples)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:

@@ -1,4 +1,4 @@
-"""How a run reports: files of metrics and samples for programs, a progress line for people; and the signals that stop it."""
+"""The reports of a run: files of metrics and samples for programs, a progress line for people; and the signals that stop it."""
 
 import json
 import os
