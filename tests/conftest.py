@@ -1,5 +1,5 @@
-"""Rules for every test: a home of the tests' own, one thread per library, hypothesis's profiles, groups for
-pytest-xdist; and the tiny corpus (tests/data/tiny.toml), which is built once by the real command line.
+"""Rules for every test: a home of the tests' own, one thread per library, hypothesis's profiles;
+and the tiny corpus (tests/data/tiny.toml), which is built once by the real command line.
 """
 
 import hashlib
@@ -36,19 +36,6 @@ settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their parameter: what is compressed holds the time, and all workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a fixture of their module on one worker of pytest-xdist."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None and _shares_a_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    definitions = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009
-    return any(definition.scope == "module" for found in definitions.values() for definition in found)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -25,8 +25,6 @@ from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import write_unit
 
-pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
-
 REPOSITORY = ROOT
 
 

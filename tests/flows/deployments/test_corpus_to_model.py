@@ -10,8 +10,6 @@ from prefect.artifacts import Artifact
 
 from flows.deployments.corpus_to_model import FAMILIES, corpus_to_model, figures, key
 
-pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
-
 REPOSITORY = ROOT
 FEW = [
     *("rows.length=32", "data.batch_rows=4", "train.steps=3", "train.warmup_steps=0", "train.eval_rows=8"),

@@ -18,8 +18,6 @@ from flows.deployments import process
 from flows.deployments.pretrain import config_of, pretrain
 from pipelines.contract.settings import ConfigError
 
-pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
-
 REPOSITORY = ROOT
 
 

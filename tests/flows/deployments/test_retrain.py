@@ -24,8 +24,6 @@ from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.datasets import joined_tokens
 
-pytestmark = pytest.mark.xdist_group("prefect")  # they share a server
-
 BOOKS = FIXTURES / "tiny" / "books"
 CONFIG = """
 [corpus]
@@ -235,7 +233,7 @@ def test_a_second_one_at_the_same_time_fails_at_once(again, tmp_path):
 
 def test_a_start_that_is_no_run_and_a_name_that_is_no_folder_are_errors(again, tmp_path):
     state = again(tmp_path / "model", start=str(tmp_path / "nothing"))
-    assert state.is_failed() and "nothing: has no config.json; name the folder of a finished run" in state.message
+    assert state.is_failed() and "nothing: has no config.json; name the folder of a finished pretraining run" in state.message
     state = again(tmp_path / "model", "../up")
     assert state.is_failed() and "when: '../up' is not the name of a folder" in state.message
 
