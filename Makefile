@@ -42,7 +42,7 @@ demo: $(READY)  ## build a corpus from a real sample, verify it, pretrain a smal
 # Workers of the tests: one a core at most, since tests start processes. A file stays on one worker: its fixtures are built once.
 # (pytest-xdist 3.8 ignores its groups under pytest 9.2.)
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(READY)  ## run all tests; every run draws the same examples

@@ -48,7 +48,7 @@ class SourceSection(Section):
     license: str | None = None
     """License of the documents: its SPDX identifier if it has one."""
     priority: int = 0
-    """Of near-duplicates that pass the filters, the one from the source with the highest priority is kept."""
+    """Decides between near-duplicates that pass the filters: the one from the source with the highest priority is kept."""
     curated: bool = False
     """Whether its documents are positive examples of the quality classifier; documents of other sources are negative ones."""
     bad_share_limit: float = Field(default=0.05, ge=0, le=1)

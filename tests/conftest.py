@@ -2,6 +2,7 @@
 and the tiny corpus (tests/data/tiny.toml), which is built once by the real command line.
 """
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -27,7 +28,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 
 _SHARED = settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])  # kernels compile at first
 # The same examples in every run and on every machine. What a random search found is kept in the tests as an @example.
-settings.register_profile("quick", _SHARED, max_examples=60, derandomize=True, database=None)
+settings.register_profile("quick", _SHARED, max_examples=100, derandomize=True, database=None)
 # make test-thorough: new examples in every run.
 settings.register_profile("thorough", _SHARED, max_examples=2000, derandomize=False)
 settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
@@ -36,6 +37,11 @@ settings.load_profile("quick")  # --hypothesis-profile=thorough replaces it
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their parameter: what is compressed holds the time, and all workers must collect the same names."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking through the modules and tests, which stay until the end."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -2,13 +2,14 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
+import torch
 
 from pipelines.contract import manifest, schema
 from pipelines.contract.manifest import Manifest, Part
@@ -21,6 +22,15 @@ Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, so
 
 TALE = "the old house stood near the river and the people of the town told many stories about it every evening"
 WORDS = TALE.split(" ")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Run each module's models on one thread: they are too small for two, and a run in this process may have asked for more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def train_tokenizer(texts: Sequence[str], size: int, control: Sequence[str] = (END_OF_TEXT,)) -> bytes:

@@ -25,8 +25,8 @@ from training.run.config import TrainSection
 _SMALLEST_RMS = 1e-3  # of weights: a floor, so that steps of small weights do not vanish (Adafactor's epsilon 2)
 
 
-class GoogleAdam(torch.optim.Optimizer):
-    """Adam without bias correction, with decoupled decay: w -= rate (m / (sqrt(v) + epsilon) + decay w)."""
+class _ByWeight(torch.optim.Optimizer):
+    """An optimiser that updates each weight by itself. A group has "lr", "betas", "eps" and "weight_decay"."""
 
     def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
@@ -38,32 +38,31 @@ class GoogleAdam(torch.optim.Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    mean, root = _moments(self.state[weight], weight.grad, group["betas"])
-                    change = mean / (root + group["eps"])
-                    weight.add_(change.add_(weight, alpha=group["weight_decay"]), alpha=-group["lr"])
+                    self._update(weight, weight.grad, self.state[weight], group)
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        raise NotImplementedError
 
 
-class RMSAdamW(torch.optim.Optimizer):
+class GoogleAdam(_ByWeight):
+    """Adam without bias correction, with decoupled decay: w -= rate (m / (sqrt(v) + epsilon) + decay w)."""
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        mean, root = _moments(state, gradient, group["betas"])
+        change = mean / (root + group["eps"])
+        weight.add_(change.add_(weight, alpha=group["weight_decay"]), alpha=-group["lr"])
+
+
+class RMSAdamW(_ByWeight):
     """AdamW whose rate is multiplied by the root mean square of the weights (at least 0.001)."""
 
-    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Update all weights that have a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                state["step"] = state.get("step", 0) + 1
-                mean, root = _moments(state, weight.grad, group["betas"])
-                first, second = (1 - beta ** state["step"] for beta in group["betas"])
-                size = (weight.norm() / math.sqrt(weight.numel())).clamp(min=_SMALLEST_RMS)
-                change = mean / first / (root / math.sqrt(second) + group["eps"]) * size
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-group["lr"])
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        state["step"] = state.get("step", 0) + 1
+        mean, root = _moments(state, gradient, group["betas"])
+        first, second = (1 - beta ** state["step"] for beta in group["betas"])
+        size = (weight.norm() / math.sqrt(weight.numel())).clamp(min=_SMALLEST_RMS)
+        change = mean / first / (root / math.sqrt(second) + group["eps"]) * size
+        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-group["lr"])
 
 
 def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> list[torch.optim.Optimizer]:

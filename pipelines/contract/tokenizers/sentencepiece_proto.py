@@ -30,15 +30,15 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """
     position = 0
     while position < len(data):
-        tag, position = _varint(data, position)
+        tag, position = varint(data, position)
         wire = tag & 7
         if wire == _VARINT:
-            value, position = _varint(data, position)
+            value, position = varint(data, position)
             yield tag >> 3, value
             continue
         size = {_FIXED64: 8, _FIXED32: 4}.get(wire)
         if wire == _BYTES:
-            size, position = _varint(data, position)
+            size, position = varint(data, position)
         if size is None or position + size > len(data):
             raise ProtoError(f"its protocol buffer is broken at byte {position}")
         yield tag >> 3, data[position : position + size]
@@ -128,7 +128,11 @@ def _field(number: int, value: bytes) -> bytes:
     return bytes([number << 3 | _BYTES]) + size + bytes([length]) + value
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+def varint(data: bytes, position: int) -> tuple[int, int]:
+    """Read an unsigned number of at most 64 bits, 7 bits a byte, lowest first; return it and the position after it.
+
+    Raise ProtoError if there is none.
+    """
     value = shift = 0
     while position < len(data) and shift < 64:
         byte = data[position]

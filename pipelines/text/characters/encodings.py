@@ -1,7 +1,7 @@
 """Decode bytes by their byte order mark, declared encoding, as UTF-8, or by detection; every result is checked.
 
-Limits: single-byte encodings of one script (Latin-1, Latin-2 …) are told apart by a detector, which can be wrong; a text of a
-few words in one of them cannot be identified.
+Limits: a detector distinguishes single-byte encodings of one script (Latin-1, Latin-2 …) and can be wrong; a text of a few
+words in one of them cannot be identified.
 """
 
 import codecs

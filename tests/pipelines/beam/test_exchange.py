@@ -129,8 +129,13 @@ def test_a_worker_that_is_killed_names_the_step_and_the_key(tmp_path, monkeypatc
         exchange(RunnerOptions(workers=2), [("a", "1 2", 1)], Digits(str(tmp_path)), SumByParity(str(tmp_path)), IsKilled())
 
 
-def test_nothing_to_exchange_runs_no_pipeline():
-    exchange(RunnerOptions(runner="NoSuchRunner"), [], Digits(""), Sum(""))
+def test_nothing_to_exchange_runs_no_pipeline(monkeypatch):
+    ran = []
+    monkeypatch.setattr(runners, "run", lambda *_, **__: ran.append(1))
+    exchange(RunnerOptions(), [], Digits(""), Sum(""))
+    assert not ran
+    exchange(RunnerOptions(), [("a", "1 2", 1)], Digits(""), Sum(""))
+    assert len(ran) == 1
 
 
 def test_the_pipeline_for_a_cluster_builds_and_round_trips():

@@ -153,7 +153,7 @@ def expected(dataset: Dataset) -> dict:
     return facts | {"sources": sources, "earlier": older, "largest_clusters": largest}
 
 
-def same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, workers: int = 1) -> Deduplicated:
+def assert_same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, workers: int = 1) -> Deduplicated:
     """Both ways, compared; and what was found."""
     made, indexes = datasets(str(tmp_path), settings, seed, documents)
     one = clusters.build(Context(settings, str(tmp_path)), made, indexes)
@@ -167,7 +167,7 @@ def same(tmp_path: Path, settings: CorpusConfig, seed: int, documents: int, work
 
 def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "DOCUMENTS_PER_INPUT", 120)
-    found = same(tmp_path, config(), 1, 300)
+    found = assert_same(tmp_path, config(), 1, 300)
     assert found.counts.failed > 10
     assert found.counts.rounds > 1
     assert found.figures.by_corpus["older"] > 10
@@ -176,7 +176,7 @@ def test_both_ways_give_the_same_tables_and_facts(tmp_path, monkeypatch):
 
 def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
     monkeypatch.setattr(components, "BYTES_PER_EDGE", 500)
-    found = same(tmp_path, config(bucket_limit=2), 3, 200)
+    found = assert_same(tmp_path, config(bucket_limit=2), 3, 200)
     assert found.counts.capped > 0
     assert found.counts.capped_buckets > 0
 
@@ -184,21 +184,21 @@ def test_capped_buckets_and_components_by_rounds(tmp_path, monkeypatch):
 def test_centres_that_run_out(tmp_path, monkeypatch):
     monkeypatch.setattr(pairs.verify, "__defaults__", (1,))
     monkeypatch.setattr(science.verify, "__defaults__", (1,))
-    found = same(tmp_path, config(), 4, 200)
+    found = assert_same(tmp_path, config(), 4, 200)
     assert found.counts.rounds == 1
     assert found.counts.unresolved > 0
 
 
 @pytest.mark.parametrize("fields", [{"verify": "jaccard"}, {"scheme": "affine64", "exact": False}])
 def test_words_and_wide_signatures(tmp_path, fields):
-    found = same(tmp_path, config(**fields), 5, 100)
+    found = assert_same(tmp_path, config(**fields), 5, 100)
     assert sum(part.rows for part in found.parts) > 10
 
 
 def test_two_worker_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)
     monkeypatch.setattr(pairs, "ROUNDS_AT_ONCE", 1)
-    same(tmp_path, config(near=False, url=False), 6, 80, workers=2)
+    assert_same(tmp_path, config(near=False, url=False), 6, 80, workers=2)
 
 
 def test_the_parts_do_not_depend_on_the_budget(tmp_path):

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -79,19 +79,6 @@ def redrawn(shape: families.Shape) -> Any:
         for parameter in model.parameters():
             parameter.normal_(0, 0.2, generator=generator)
     return model
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Without their progress bars and reports, and on one thread: these models are too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    transformers.utils.logging.disable_progress_bar()
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    yield
-    transformers.utils.logging.set_verbosity(before)
-    torch.set_num_threads(threads)
 
 
 def test_truncation_cuts_to_the_positions_of_the_model(exported: Exported) -> None:

@@ -5,7 +5,7 @@ import pickle
 import warnings
 from argparse import Namespace
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,6 @@ TEXTS = [
 ]
 SHAPE = BARTShape(encoder_layers=2, decoder_layers=3, heads=4, width=64, vocabulary=1, length=20)
 FILLERS = ["madeupword0000", "madeupword0001"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Generator[None]:
-    """Products this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def gpt2_like(folder: Path) -> dict[str, int]:
@@ -147,7 +138,7 @@ def logits(shape: BARTShape, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
         return model(ids, ids.flip(1))
 
 
-def agree(archive: Archive, loaded: tuple[BARTShape, dict[str, Tensor], Tokenizer], tolerance: float = 1e-5) -> None:
+def assert_agrees(archive: Archive, loaded: tuple[BARTShape, dict[str, Tensor], Tokenizer], tolerance: float = 1e-5) -> None:
     shape, weights, tokenizer = loaded
     ids = torch.tensor([[0, *tokenizer.encode("The river"), 2][:12]])
     with torch.no_grad():
@@ -159,8 +150,8 @@ def agree(archive: Archive, loaded: tuple[BARTShape, dict[str, Tensor], Tokenize
 def test_an_archive_is_the_model_that_it_was_made_of(archive: Archive) -> None:
     loaded = fairseq_bart.load(archive.save())
     assert loaded[0] == BARTShape(2, 3, 4, 64, vocabulary=len(archive.ids), length=20, dropout=0.1)
-    agree(archive, loaded)
-    agree(archive, fairseq_bart.load(str(archive.folder / "model.pt")))
+    assert_agrees(archive, loaded)
+    assert_agrees(archive, fairseq_bart.load(str(archive.folder / "model.pt")))
 
 
 def test_the_tokenizer_has_the_ids_of_the_dictionary(archive: Archive) -> None:
@@ -201,7 +192,7 @@ def test_files_of_hugging_faces_gpt2_do_as_well(archive: Archive) -> None:
     ids=["cfg with arguments", "cfg with a dict", "training state"],
 )
 def test_newer_and_whole_checkpoints(archive: Archive, content: Callable[[Any], Any]) -> None:
-    agree(archive, fairseq_bart.load(archive.save(content(archive.weights))))
+    assert_agrees(archive, fairseq_bart.load(archive.save(content(archive.weights))))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -209,7 +200,7 @@ def test_files_of_every_torch_and_in_half_precision(archive: Archive, zipped: bo
     archive.model.half().float()  # what is compared is rounded as the file is
     half = {name: tensor.half() for name, tensor in archive.weights.items()}
     content = {"args": Namespace(**settings()), "model": half}
-    agree(archive, fairseq_bart.load(archive.save(content, _use_new_zipfile_serialization=zipped)))
+    assert_agrees(archive, fairseq_bart.load(archive.save(content, _use_new_zipfile_serialization=zipped)))
 
 
 def test_joined_queries_keys_and_values_of_old_releases(archive: Archive) -> None:
@@ -222,7 +213,7 @@ def test_joined_queries_keys_and_values_of_old_releases(archive: Archive) -> Non
         parts = [archive.weights[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
         joined[name.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
     joined.pop("decoder.output_projection.weight")  # they have none, too
-    agree(archive, fairseq_bart.load(archive.save({"args": Namespace(**settings()), "model": joined})))
+    assert_agrees(archive, fairseq_bart.load(archive.save({"args": Namespace(**settings()), "model": joined})))
 
 
 def test_classification_heads_are_left_out_and_said(archive: Archive) -> None:
@@ -230,7 +221,7 @@ def test_classification_heads_are_left_out_and_said(archive: Archive) -> None:
         archive.weights[f"classification_heads.mnli.{name}"] = torch.ones(3)
     path = archive.save()
     with pytest.warns(UserWarning, match=r"model\.pt: its classification heads \(mnli\) are left out"):
-        agree(archive, fairseq_bart.load(path))
+        assert_agrees(archive, fairseq_bart.load(path))
 
 
 def test_a_model_without_mask_gets_a_row_of_zeros(archive: Archive) -> None:
@@ -252,7 +243,7 @@ def test_an_import_makes_a_checkpoint_of_it(archive: Archive, tmp_path: Path) ->
     report = import_model(archive.save(), tmp_path / "imported")
     found = load_trained(report.checkpoint)
     assert found.family == "bart" and found.tokenizer.size == len(archive.ids) == report.vocabulary
-    agree(archive, (found.model.shape, found.model.state_dict(), found.tokenizer))  # pyright: ignore[reportArgumentType]
+    assert_agrees(archive, (found.model.shape, found.model.state_dict(), found.tokenizer))  # pyright: ignore[reportArgumentType]
 
 
 # --- what is refused

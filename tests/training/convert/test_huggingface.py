@@ -5,7 +5,7 @@ import os
 import pickle
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,6 @@ INPUTS = torch.tensor([[3, 14, 15, 9, 26, 5], [35, 8, 9, 7, 9, 3]])
 DECODER = torch.tensor([[0, 31, 4, 15], [0, 2, 7, 18]])
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """Without their progress bars and reports, and on one thread: these models are too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    transformers.utils.logging.disable_progress_bar()
-    before = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    yield
-    transformers.utils.logging.set_verbosity(before)
-    torch.set_num_threads(threads)
-
-
 def made(name: str, folder: Path) -> Any:
     """A model of theirs with weights N(0, 0.2), and a head of its own where it is 1.1."""
     torch.manual_seed(1)
@@ -77,7 +64,7 @@ def made(name: str, folder: Path) -> Any:
     return type(model).from_pretrained(folder / "untied").eval()
 
 
-def same_logits(theirs: Any, folder: Path) -> families.Model:
+def assert_same_logits(theirs: Any, folder: Path) -> families.Model:
     """Our model of the folder, after its logits were compared."""
     family, shape, weights = huggingface.read(folder)
     model: Any = families.make(shape, 3).eval()
@@ -100,12 +87,12 @@ def same_logits(theirs: Any, folder: Path) -> families.Model:
 def test_what_save_pretrained_wrote_is_read(name: str, tmp_path: Path) -> None:
     theirs = made(name, tmp_path)
     theirs.save_pretrained(tmp_path / "whole")
-    same_logits(theirs, tmp_path / "whole")
+    assert_same_logits(theirs, tmp_path / "whole")
     theirs.save_pretrained(tmp_path / "shards", max_shard_size="8KB")
     assert len(list((tmp_path / "shards").glob("model-*.safetensors"))) > 3
-    same_logits(theirs, tmp_path / "shards")
+    assert_same_logits(theirs, tmp_path / "shards")
     if name in ("t5_1_1", "mt5"):
-        assert not getattr(same_logits(theirs, tmp_path / "untied").shape, "tied", True)
+        assert not getattr(assert_same_logits(theirs, tmp_path / "untied").shape, "tied", True)
 
 
 @pytest.mark.parametrize("name", ["t5_1_1", "mt5"])
@@ -114,7 +101,7 @@ def test_a_new_t5_1_1_of_transformers_5_has_its_embedding_for_a_head(name: str, 
     theirs.save_pretrained(tmp_path)
     assert "lm_head.weight" not in safetensors.torch.load_file(tmp_path / "model.safetensors")
     with pytest.warns(UserWarning, match=r"there is no lm_head\.weight: it begins as shared\.weight"):
-        model = same_logits(theirs, tmp_path)
+        model = assert_same_logits(theirs, tmp_path)
     assert not getattr(model.shape, "tied", True)
 
 
@@ -124,7 +111,7 @@ def test_pickles_of_today_and_of_2019_are_read(name: str, zipped: bool, tmp_path
     theirs = made(name, tmp_path)
     theirs.config.save_pretrained(tmp_path)
     torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
-    same_logits(theirs, tmp_path)
+    assert_same_logits(theirs, tmp_path)
 
 
 def test_pickles_in_shards_are_read(tmp_path: Path) -> None:
@@ -136,14 +123,14 @@ def test_pickles_in_shards_are_read(tmp_path: Path) -> None:
         path = tmp_path / places[name]
         torch.save({**(torch.load(path) if path.exists() else {}), name: tensor}, path)
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    same_logits(theirs, tmp_path)
+    assert_same_logits(theirs, tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32(dtype: torch.dtype, tmp_path: Path) -> None:
     theirs = made("gpt2", tmp_path).to(dtype)
     theirs.save_pretrained(tmp_path / "saved")
-    same_logits(theirs.float(), tmp_path / "saved")
+    assert_same_logits(theirs.float(), tmp_path / "saved")
 
 
 def test_names_of_a_model_without_head_and_of_the_first_releases(tmp_path: Path) -> None:
@@ -153,7 +140,7 @@ def test_names_of_a_model_without_head_and_of_the_first_releases(tmp_path: Path)
     assert "wte.weight" in weights
     weights |= {"h.0.attn.bias": torch.ones(1, 1, 24, 24).tril(), "h.1.attn.masked_bias": torch.tensor(-1e4)}
     safetensors.torch.save_file(weights, tmp_path / "gpt2" / "model.safetensors")
-    same_logits(gpt2, tmp_path / "gpt2")
+    assert_same_logits(gpt2, tmp_path / "gpt2")
     bert.config.save_pretrained(tmp_path / "bert")
     old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
     weights = {name: tensor.clone() for name, tensor in bert.state_dict().items() if "decoder" not in name}
@@ -162,7 +149,7 @@ def test_names_of_a_model_without_head_and_of_the_first_releases(tmp_path: Path)
     weights["bert.embeddings.position_ids"] = torch.arange(24)[None]
     torch.save(weights, tmp_path / "bert" / "pytorch_model.bin")
     assert not any("LayerNorm.weight" in name for name in weights)
-    same_logits(bert, tmp_path / "bert")
+    assert_same_logits(bert, tmp_path / "bert")
 
 
 def test_heads_that_bert_for_masked_lm_has_not_are_drawn_and_told(tmp_path: Path) -> None:
@@ -199,7 +186,7 @@ def rewrite(path: Path, **changed: Any) -> None:
     path.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
 
 
-def refused(folder: Path, message: str) -> None:
+def assert_refused(folder: Path, message: str) -> None:
     with pytest.raises(WeightsError, match=message):
         huggingface.read(folder)
 
@@ -227,7 +214,7 @@ def refused(folder: Path, message: str) -> None:
 )
 def test_a_config_of_another_model_is_an_error(folder: Path, changed: dict[str, Any], message: str) -> None:
     rewrite(folder / "config.json", **changed)
-    refused(folder, message)
+    assert_refused(folder, message)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +231,7 @@ def test_a_config_that_is_none(folder: Path, content: bytes | None, message: str
     (folder / "config.json").unlink()
     if content is not None:
         (folder / "config.json").write_bytes(content)
-    refused(folder, message)
+    assert_refused(folder, message)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.00005, 0.001, 0.1, 0.5, 0.9, 0.99999])
@@ -258,29 +245,29 @@ def test_truncated_weights_are_an_error(folder: Path, kind: str, share: float) -
         torch.save(weights, path, _use_new_zipfile_serialization=kind == "zipped")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    refused(folder, rf"{path.name}: not a whole file of .*; fetch it again")
+    assert_refused(folder, rf"{path.name}: not a whole file of .*; fetch it again")
 
 
 def test_a_header_that_lies_is_an_error(folder: Path) -> None:
     header = json.dumps({"transformer.wte.weight": {"dtype": "F32", "shape": [61, 16], "data_offsets": [0, 2**40]}}).encode()
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
-    refused(folder, r"model\.safetensors: not a whole file of safetensors")
+    assert_refused(folder, r"model\.safetensors: not a whole file of safetensors")
 
 
 def test_quantised_weights_are_an_error(folder: Path) -> None:
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     weights["transformer.h.0.mlp.c_fc.weight"] = weights["transformer.h.0.mlp.c_fc.weight"].to(torch.int8)
     safetensors.torch.save_file(weights, folder / "model.safetensors")
-    refused(folder, r"transformer\.h\.0\.mlp\.c_fc\.weight holds torch\.int8, not plain real numbers")
+    assert_refused(folder, r"transformer\.h\.0\.mlp\.c_fc\.weight holds torch\.int8, not plain real numbers")
 
 
 def test_no_weights_or_somebody_elses(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    refused(
+    assert_refused(
         folder, r"has none of model\.safetensors, model\.safetensors\.index\.json, pytorch_model\.bin, pytorch_model\.bin\.index"
     )
     (folder / "tf_model.h5").touch()
-    refused(folder, r"; tf_model\.h5 is TensorFlow's or Flax's, save it with PyTorch")
+    assert_refused(folder, r"; tf_model\.h5 is TensorFlow's or Flax's, save it with PyTorch")
 
 
 def test_broken_shards_are_named(folder: Path, tmp_path: Path) -> None:
@@ -293,21 +280,21 @@ def test_broken_shards_are_named(folder: Path, tmp_path: Path) -> None:
     }
     kept, whole = index.read_text(), second.read_bytes()
     second.unlink()
-    refused(folder, rf"{second.name}: is missing, and {index.name} names it; fetch it too")
+    assert_refused(folder, rf"{second.name}: is missing, and {index.name} names it; fetch it too")
     second.write_bytes(first.read_bytes())
     name = next(name for name, file in json.loads(kept)["weight_map"].items() if file == second.name)
-    refused(folder, rf"{second.name}: has no weight {name}, which {index.name} says it has")
+    assert_refused(folder, rf"{second.name}: has no weight {name}, which {index.name} says it has")
     second.write_bytes(whole[:-1])
-    refused(folder, f"{second.name}: not a whole file of safetensors")
+    assert_refused(folder, f"{second.name}: not a whole file of safetensors")
     second.write_bytes(whole)
     for outside in ("../secret.safetensors", "/secret.safetensors", "..", ""):
         rewrite(index, weight_map={name: outside})
-        refused(folder, "names .*, which is no file of weights beside it")
+        assert_refused(folder, "names .*, which is no file of weights beside it")
     for broken in ({"weight_map": None}, {"weight_map": [1]}, {"weight_map": {name: 3}}):
         rewrite(index, **broken)
-        refused(folder, "has no weight_map, a file by weight")
+        assert_refused(folder, "has no weight_map, a file by weight")
     index.write_text(kept[:-20])
-    refused(folder, rf"{index.name}: not JSON")
+    assert_refused(folder, rf"{index.name}: not JSON")
 
 
 class Harm:
@@ -344,7 +331,7 @@ def test_a_pickle_that_means_harm_is_refused_and_does_none(folder: Path, functio
     }
     expected = rf"a pickle that needs {name[function]}, which might execute anything, so it is not read; .*safetensors"
     # of a plain pickle the first number is not torch.save's, whatever comes then
-    refused(folder, r"pytorch_model\.bin: " + ("not a whole file" if kind == "plain pickle" else expected))
+    assert_refused(folder, r"pytorch_model\.bin: " + ("not a whole file" if kind == "plain pickle" else expected))
     assert not trace.exists()
 
 
@@ -358,7 +345,7 @@ def test_a_pickle_of_something_else_is_an_error(folder: Path) -> None:
         ({"model": weights}, "holds a dict named 'model', which is no weight"),
     ):
         torch.save(content, folder / "pytorch_model.bin")
-        refused(folder, message)
+        assert_refused(folder, message)
 
 
 @pytest.mark.parametrize("content", [b"", b"some text", b"PK\x03\x04 and no archive", pickle.dumps({"a": 1})])
@@ -377,7 +364,7 @@ def test_a_program_is_no_weights(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is on its way out
         torch.jit.script(torch.nn.Linear(2, 2)).save(str(folder / "pytorch_model.bin"))
-        refused(folder, r"pytorch_model\.bin: holds a program \(TorchScript\), not weights")
+        assert_refused(folder, r"pytorch_model\.bin: holds a program \(TorchScript\), not weights")
 
 
 # What is written

@@ -2,7 +2,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,15 +42,6 @@ SHAPES: dict[str, Shape] = {
 }
 PROMPTS = [[5, 9, 23, 12, 7], [8], [17, 4, 29], [6, 6, 21, 19, 11, 3, 28]]
 GREEDY = Choice()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models as small as these only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def redrawn(shape: Shape) -> Model:

@@ -1,7 +1,6 @@
 """Greedy decoding and beam search against `generate` of Hugging Face's models with the same weights: the same ids and scores."""
 
 import warnings
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -35,15 +34,6 @@ SHAPES: dict[str, tuple[Any, Shape]] = {
 }
 FAMILIES = list(SHAPES)
 PROMPTS = [[5, 9, 33, 12, 7], [8], [17, 4, 30], [6, 6, 21, 39, 11, 3, 28]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models as small as these only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @lru_cache
@@ -108,7 +98,7 @@ def searched(family: str, seed: int, limits: Limits, how: Beams, prompts: Any = 
     return search(steps_of(model(family, seed), prompts, START, **more), limits, how)
 
 
-def same(ours: list[list[Hypothesis]], wanted: list[Hypothesis]) -> None:
+def assert_same(ours: list[list[Hypothesis]], wanted: list[Hypothesis]) -> None:
     """The same scores in the same order, and the same answers, except that answers of (nearly) equal scores may change places.
 
     Processors add up in different orders: two answers of a BART here differ by 8e-8 (2^-23 is 1.2e-7).
@@ -154,14 +144,14 @@ def test_beams_are_hugging_faces(family: str, early_stopping: Any, length_penalt
             family, seed, limits, num_beams=number, length_penalty=length_penalty, early_stopping=early_stopping,
             num_return_sequences=number,
         )  # fmt: skip
-        same(searched(family, seed, limits, how), wanted)
+        assert_same(searched(family, seed, limits, how), wanted)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_beams_without_ends_and_with_forced_tokens_are_hugging_faces(family: str) -> None:
     for limits in (Limits(6), Limits(8, ends=ENDS, last=END)):
         wanted = generated(family, 2, limits, num_beams=4, num_return_sequences=4)
-        same(searched(family, 2, limits, Beams(4)), wanted)
+        assert_same(searched(family, 2, limits, Beams(4)), wanted)
 
 
 @pytest.mark.parametrize("family", ["bart", "t5"])
@@ -170,7 +160,7 @@ def test_a_forced_first_token_is_hugging_faces(family: str) -> None:
     assert [answer.ids for answer in generated(family, 2, limits)] == decode(
         steps_of(model(family, 2), PROMPTS, START), limits, Choice()
     )
-    same(searched(family, 2, limits, Beams(3)), generated(family, 2, limits, num_beams=3, num_return_sequences=3))
+    assert_same(searched(family, 2, limits, Beams(3)), generated(family, 2, limits, num_beams=3, num_return_sequences=3))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -188,7 +178,7 @@ def test_a_row_is_searched_as_if_it_were_alone_and_without_a_cache(family: str) 
     for prompt, answers in zip(PROMPTS, together, strict=True):
         for cached in (True, False):
             (alone,) = searched(family, 4, limits, how, [prompt], cached=cached)
-            same([alone], answers)
+            assert_same([alone], answers)
 
 
 def test_one_beam_is_greedy_decoding() -> None:
@@ -229,10 +219,10 @@ def test_a_search_that_ends_too_early_is_seen(monkeypatch: pytest.MonkeyPatch) -
     """The comparison above would fail."""
     limits = Limits(10, ends=ENDS)
     wanted = generated("gpt", 0, limits, num_beams=3, length_penalty=2.0, num_return_sequences=3)
-    same(searched("gpt", 0, limits, Beams(3, 2.0)), wanted)
+    assert_same(searched("gpt", 0, limits, Beams(3, 2.0)), wanted)
     monkeypatch.setattr(search_module, "_may_improve", lambda *_: False)
     with pytest.raises(AssertionError):
-        same(searched("gpt", 0, limits, Beams(3, 2.0)), wanted)
+        assert_same(searched("gpt", 0, limits, Beams(3, 2.0)), wanted)
 
 
 def test_impossible_searches_are_refused() -> None:

@@ -1,7 +1,7 @@
 """Masks that are filled and texts that are restored, and the same by Hugging Face's pipelines from what we export."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,6 @@ from training.models.t5 import T5Shape
 
 FAMILIES = ("gpt", "bert", "bart", "t5")
 MASK, SIZE = 4, 30
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models as small as these only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def redrawn(shape: Shape) -> Model:

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,15 +29,6 @@ TINY = BARTShape(encoder_layers=3, decoder_layers=2, heads=4, width=64, vocabula
 SPECIALS = Specials(pad=1, begin=0, end=2, mask=96, decoder_start=2, sentinels=())
 TIED = {"lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"}
 WHERE = "model.safetensors"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Generator[None]:
-    """Products this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def redrawn(shape: BARTShape = TINY) -> BART:

@@ -5,7 +5,7 @@ small enough to pass. Their embedding takes no gradient at [PAD], ours and Googl
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,6 @@ SPECIALS = Specials(pad=0, begin=2, end=3, mask=4, decoder_start=None, sentinels
 ROWS = 4
 Examples = dict[str, Tensor]
 Models = tuple[BERT, Any]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Generator[None]:
-    """Models this small are slower on several."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def redrawn(shape: BERTShape = TINY, norms: int = 0) -> BERT:

@@ -6,7 +6,7 @@ mean square in float32 whatever the model's dtype; in float64 it is replaced her
 
 import json
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,6 @@ V1_1 = replace(V1_0, gated=True, tied=False)
 BOTH = pytest.mark.parametrize("shape", [V1_0, V1_1], ids=["1.0", "1.1"])
 SPECIALS = Specials(pad=0, begin=None, end=1, mask=None, decoder_start=0, sentinels=())
 Rows = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Generator[None]:
-    """Products this small are slower on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

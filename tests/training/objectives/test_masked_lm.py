@@ -312,9 +312,9 @@ def test_exactly_the_share_is_masked_and_nothing_else_changes(many: dict[str, ND
 def test_eighty_ten_ten(many: dict[str, NDArray[Any]]) -> None:
     at, targets = many["at"], many["targets"]
     a_piece = 0.1 / PIECES  # a random piece is at times the mask, or the same
-    within(at == MASK, 0.8 + a_piece)
-    within(at == targets, 0.1 + a_piece)
-    within((at != MASK) & (at != targets), 0.1 - 2 * a_piece)
+    assert_share(at == MASK, 0.8 + a_piece)
+    assert_share(at == targets, 0.1 + a_piece)
+    assert_share((at != MASK) & (at != targets), 0.1 - 2 * a_piece)
 
 
 def test_random_pieces_are_of_the_whole_vocabulary(many: dict[str, NDArray[Any]]) -> None:
@@ -333,9 +333,9 @@ def test_positions_are_uniform(many: dict[str, NDArray[Any]]) -> None:
 def test_what_becomes_of_a_piece_does_not_hang_on_its_place_or_its_neighbour(many: dict[str, NDArray[Any]]) -> None:
     hidden = many["at"] == MASK
     p = 0.8 + 0.1 / PIECES
-    within(hidden[:, 1:] & hidden[:, :-1], p * p, spread=1.5)  # neighbouring pairs share a piece
+    assert_share(hidden[:, 1:] & hidden[:, :-1], p * p, spread=1.5)  # neighbouring pairs share a piece
     for part in np.array_split(hidden, 7, axis=1):
-        within(part, p)
+        assert_share(part, p)
 
 
 def test_neighbouring_rows_are_independent(many: dict[str, NDArray[Any]]) -> None:
@@ -347,7 +347,7 @@ def test_neighbouring_rows_are_independent(many: dict[str, NDArray[Any]]) -> Non
     assert abs(both.var() / variance - 1) < 4 * np.sqrt(2 / len(both))
 
 
-def within(events: NDArray[np.bool_], probability: float, spread: float = 1.0) -> None:
+def assert_share(events: NDArray[np.bool_], probability: float, spread: float = 1.0) -> None:
     """The share of events is the probability within 4 standard deviations."""
     deviation = np.sqrt(probability * (1 - probability) / events.size) * spread
     assert abs(events.mean() - probability) < 4 * deviation
@@ -372,7 +372,7 @@ def test_pieces_of_a_masked_word_are_drawn_one_by_one() -> None:
     assert (positions[:, :, 1] == positions[:, :, 0] + 1).all() and (positions[:, :, 0] % 2 == 1).all()
     hidden = (np.take_along_axis(found["inputs"], found["masked_positions"][:, :76], 1) == MASK).reshape(rows, 38, 2)
     p = 0.8 + 0.1 / VOCABULARY
-    within(hidden.all(axis=2), p * p)
+    assert_share(hidden.all(axis=2), p * p)
 
 
 def test_numbers_out_of_their_range_are_refused() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.contract.tokenizers.sentencepiece_proto import ProtoError, varint
 from training.convert.rules import WeightsError
 
 _MASK_DELTA = 0xA282EAD8  # leveldb util/crc32c.h
@@ -125,13 +126,8 @@ def _pairs(block: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes
         yield key, block[position - size : position]
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Read an unsigned number of at most 64 bits, 7 bits a byte, lowest first; return it and the position after it."""
-    value = shift = 0
-    while position < len(data) and shift < 64:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-    raise _BrokenError(f"it has no number where one should be (byte {position} of a block)")
+def _varint(block: bytes, position: int) -> tuple[int, int]:
+    try:
+        return varint(block, position)
+    except ProtoError:
+        raise _BrokenError(f"it has no number where one should be (byte {position} of a block)") from None

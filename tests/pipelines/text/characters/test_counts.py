@@ -78,7 +78,7 @@ def reference(text: str) -> dict[str, int]:
     }
 
 
-def check(text: str) -> None:
+def assert_counts_are_the_definitions(text: str) -> None:
     got = words.count(pa.array([text]))
     for name, value in reference(text).items():
         if value >= 0:
@@ -88,7 +88,7 @@ def check(text: str) -> None:
 @many
 @given(texts_of_all_kinds)
 def test_counts_are_those_of_the_definition(text: str) -> None:
-    check(text)
+    assert_counts_are_the_definitions(text)
 
 
 def test_counts_of_known_texts() -> None:

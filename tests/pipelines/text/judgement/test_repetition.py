@@ -39,7 +39,7 @@ def duplicate_ngrams(tokens: Sequence[str], n: int) -> float:
     return found / max(1, sum(map(len, tokens)))
 
 
-def check(text: str) -> None:
+def assert_measures_are_the_definitions(text: str) -> None:
     """`text` has scripts with spaces only, so that its tokens are those of str.split."""
     got = measure(pa.array(["before", text, "after"]))
     lines = [" ".join(line.split()) for line in text.split("\n")]
@@ -59,8 +59,8 @@ def check(text: str) -> None:
 @many
 @given(st.lists(st.sampled_from(["a", "bb", "é", "word,", "#", "x1", "\n", "\n\n", "the same line\n", " \t"]), max_size=120))
 def test_all_measures_are_those_of_the_definition(parts: list[str]) -> None:
-    check(" ".join(parts))
-    check("".join(parts))
+    assert_measures_are_the_definitions(" ".join(parts))
+    assert_measures_are_the_definitions("".join(parts))
 
 
 def test_known_text() -> None:
@@ -131,4 +131,4 @@ def test_half_of_the_tokens_in_such_a_script_are_not_most() -> None:
 
 def test_ngrams_of_every_length_have_a_table_of_their_own() -> None:
     """A text of 36 words in which every four come twice, and no five: in one table for all lengths there would be no room."""
-    check(" ".join("00000100011001010011101011011111" + "0000"))
+    assert_measures_are_the_definitions(" ".join("00000100011001010011101011011111" + "0000"))
