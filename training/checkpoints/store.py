@@ -3,22 +3,27 @@
     checkpoints/
         LATEST                      name of the newest checkpoint, for people and scripts
         BEST                        name of the one with the lowest validation loss, if the run keeps it
+        step-00000012.unread/       a broken one whose step was saved again; it is never removed
         step-00000300/
             model.pt                weights, by name
             optimizer.pt            the optimiser's state, by weight; an imported model has none
             tokenizer.model         or tokenizer.json: the tokenizer of its ids
             state.json              the step, the model's shape, and everything that defined the run
-            manifest.json           size and sha256 of the files above, written last
+            manifest.json           format, release, size and sha256 of the files above, written last
 
 A checkpoint is written to a temporary folder; every file and the folder are flushed to the disk, then the folder is renamed.
-`newest` accepts only a checkpoint whose files all match its manifest.
+`newest` accepts only a checkpoint whose files all match its manifest. Only a checkpoint that this process has written or read
+whole is ever removed: one that cannot be read today may be readable on another day, by another release, or after a repair.
 """
 
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,6 +42,10 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 class CheckpointError(UserError):
     """A checkpoint cannot be written or read, or belongs to another run; the message names it and the fix."""
+
+
+class FormatError(CheckpointError):
+    """A checkpoint was written by a release with another format; the message names the release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +83,46 @@ class Content:
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # other files, by name
 
 
-def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int | None = None) -> Path:
+def say_on_stderr(text: str) -> None:
+    """Print a line on the standard error."""
+    print(text, file=sys.stderr)
+
+
+@dataclass(slots=True)
+class Seen:
+    """The checkpoints that this process has written or read whole: the only ones that it may remove."""
+
+    say: Callable[[str], None] = say_on_stderr  # gets a line about each checkpoint that is kept because it cannot be read
+    whole: set[Path] = field(default_factory=set[Path])
+    broken: set[Path] = field(default_factory=set[Path])
+
+    def is_whole(self, path: Path) -> bool:
+        """Return whether a checkpoint is whole; it is read once."""
+        if path in self.whole or path in self.broken:
+            return path in self.whole
+        try:
+            read(path)
+        except (CheckpointError, OSError) as error:
+            self.say(f"{error}; it is kept, and does not count among train.keep")
+            self.broken.add(path)
+            return False
+        self.whole.add(path)
+        return True
+
+
+def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int | None = None, seen: Seen | None = None) -> Path:
     """Write the checkpoint of a step, make it the newest, and remove all but the newest `keep` and the best.
 
-    `best_step` is the step of the best checkpoint so far, which may be this one; it is kept regardless of `keep`.
+    `best_step` is the step of the best checkpoint so far, which may be this one; it is kept regardless of `keep`. What is not
+    known to `seen` is read before it is removed; what cannot be read stays, also if it is of the same or a later step.
 
     Raises CheckpointError if it cannot be written (a full disk); earlier checkpoints stay as they are.
     """
-    target = folder / _name(step)
+    target, seen = folder / _name(step), seen or Seen()
     temporary = files.temporary_path(target)
     try:
         _write(temporary, step, content)
-        _publish(temporary, target)
+        _publish(temporary, target, seen)
         files.write_text(str(folder / LATEST), target.name + "\n")
         name_best(folder, best_step)
     except (OSError, RuntimeError) as error:  # torch's writer turns a full disk into a RuntimeError
@@ -93,17 +130,41 @@ def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int
         raise CheckpointError(f"{target}: cannot write the checkpoint ({error}); {advice}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _remove_old(folder, step, keep)
+    _remove_old(folder, step, keep, seen)
     return target
 
 
-def newest(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """Return the newest complete checkpoint, or None; `say` gets a line about each broken one that is skipped."""
+def newest(folder: Path, say: Callable[[str], None], seen: Seen | None = None) -> Checkpoint | None:
+    """Return the newest complete checkpoint, or None if there was never one; `say` gets a line about each broken one.
+
+    `seen` learns which are whole and broken.
+
+    Raises CheckpointError with every folder and its reason if there are checkpoints and none can be read, and FormatError if
+    a newer one than any that can be read is of another format: to go on from step 0, or from far back, is for the user to say.
+    """
+    errors, seen = list[CheckpointError](), seen or Seen()
     for path in _existing(folder):
         try:
-            return read(path)
+            found = read(path)
         except CheckpointError as error:
-            say(f"{error}; taking an earlier one")
+            errors.append(error)
+            seen.broken.add(path)
+            continue
+        seen.whole.add(path)
+        if other := next((error for error in errors if isinstance(error, FormatError)), None):
+            raise other
+        for error in errors:
+            say(f"{error}; it is kept; taking an earlier one")
+        return found
+    if errors:
+        reasons = "; ".join(map(str, errors))
+        raise CheckpointError(
+            f"{folder}: none of the {len(errors)} checkpoints can be read ({reasons}); nothing was changed: restore one, name "
+            "another run.out, or move them elsewhere yourself to begin at step 0"
+        )
+    if (folder / LATEST).exists() or (folder.is_symlink() and not folder.exists()):
+        what = "is a link to nothing" if folder.is_symlink() else f"has {LATEST}, but no checkpoint any more"
+        raise CheckpointError(f"{folder}: {what}; put the checkpoints back, or remove it to begin at step 0")
     return None
 
 
@@ -127,7 +188,7 @@ def read(path: Path) -> Checkpoint:
     try:
         listed = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         if listed["format"] != FORMAT:
-            raise CheckpointError(f"{path}: has format {listed['format']}, this release reads {FORMAT}")
+            raise _other_format(path, listed)
         for name, expected in listed["files"].items():
             _compare(path / name, expected)
         state = json.loads((path / _STATE).read_text(encoding="utf-8"))
@@ -159,16 +220,52 @@ def _write(temporary: Path, step: int, content: Content) -> None:
         with files.writing(str(temporary / name)) as stream:
             stream.write(small)
         listed[name] = {"bytes": stream.bytes_written, "sha256": stream.sha256}
-    files.write_text(str(temporary / MANIFEST), json.dumps({"format": FORMAT, "files": listed}, indent=1) + "\n")
+    manifest = {"format": FORMAT, "release": release(), "files": listed}
+    files.write_text(str(temporary / MANIFEST), json.dumps(manifest, indent=1) + "\n")
     files.flush_folder(temporary)
 
 
-def _publish(temporary: Path, target: Path) -> None:
-    """Rename the folder; a broken or repeated checkpoint of the same step is moved away first."""
-    if target.exists():
-        target.rename(files.temporary_path(target, ".old"))
+def release() -> str:
+    """Return the version of corpusmill."""
+    try:
+        return metadata.version("corpusmill")
+    except metadata.PackageNotFoundError:  # runs from a folder of sources
+        return "not installed"
+
+
+def _other_format(path: Path, listed: Mapping[str, Any]) -> FormatError:
+    """Return the error of a checkpoint of another format, with the release that wrote it, from its manifest or its state."""
+    writer = listed.get("release")
+    if writer is None:
+        try:
+            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            writer = str(state["circumstances"]["code"]).partition(" (")[0]
+        except (OSError, ValueError, KeyError, TypeError):
+            writer = "a release that it does not name"
+    return FormatError(
+        f"{path}: has format {listed['format']}, written by corpusmill {writer}; this release ({release()}) reads format "
+        f"{FORMAT}: use that release, or name another run.out"
+    )
+
+
+def _publish(temporary: Path, target: Path, seen: Seen) -> None:
+    """Rename the folder. An earlier checkpoint of the same step is moved away first, for good if it cannot be read."""
+    if target.is_symlink() or target.exists():
+        whole = seen.is_whole(target)
+        away = files.temporary_path(target, ".old") if whole else _aside(target)
+        target.rename(away)
+        if not whole:
+            seen.say(f"{target}: cannot be read; it is now {away.name}")
     temporary.rename(target)
+    seen.broken.discard(target)
+    seen.whole.add(target)
     files.flush_folder(target.parent)
+
+
+def _aside(path: Path) -> Path:
+    """Return the first free name for a checkpoint that cannot be read: step-00000012.unread, step-00000012.unread2."""
+    names = (path.with_name(f"{path.name}.unread{number if number > 1 else ''}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _name(step: int) -> str:
@@ -176,10 +273,10 @@ def _name(step: int) -> str:
 
 
 def _existing(folder: Path) -> list[Path]:
-    """Return the checkpoints by step, the newest first."""
+    """Return the checkpoints by step, the newest first. A link to a disk that is not mounted is one that cannot be read."""
     if not folder.is_dir():
         return []
-    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and (path.is_dir() or path.is_symlink())]
     return sorted(named, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
 
@@ -191,14 +288,13 @@ def _best_name(folder: Path) -> str | None:
     return name if _NAME.fullmatch(name) else None
 
 
-def _remove_old(folder: Path, step: int, keep: int) -> None:
-    """Remove all but the best and the newest `keep` up to this step. A later one is broken: the run would have resumed from it.
+def _remove_old(folder: Path, step: int, keep: int, seen: Seen) -> None:
+    """Remove all whole checkpoints but the best and the newest `keep` up to this step, and leftovers of killed processes.
 
-    Leftovers of killed processes are removed, too.
+    A later one is broken, as the run would have resumed from it; it stays, like every one that cannot be read.
     """
-    existing = _existing(folder)
-    later = [path for path in existing if int(path.name.removeprefix("step-")) > step]
-    earlier = [path for path in existing if path not in later]
-    too_old = [path for path in earlier[keep:] if path.name != _best_name(folder)]
-    for path in (*later, *too_old, *folder.glob(".step-*")):
+    earlier = [path for path in _existing(folder) if int(path.name.removeprefix("step-")) <= step]
+    whole = [path for path in earlier if seen.is_whole(path)]
+    too_old = [path for path in whole[keep:] if path.name != _best_name(folder)]
+    for path in (*too_old, *folder.glob(".step-*")):
         shutil.rmtree(path, ignore_errors=True)

@@ -3,12 +3,12 @@
 import hashlib
 import platform
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from training.checkpoints.store import release
 from training.run.config import TrainSection
 from training.run.device import Device
 from training.run.processes import World
@@ -20,7 +20,7 @@ _CODE = ("training", "pipelines/contract")  # all of our code that training runs
 def circumstances(settings: TrainSection, device: Device, world: World) -> dict[str, Any]:
     """Return the circumstances by name, as JSON. If all are equal, a resumed run equals an undisturbed one, bit for bit."""
     return {
-        "code": f"{_version()} ({code()[:12]})",
+        "code": f"{release()} ({code()[:12]})",
         "torch": torch.__version__,
         "machine": machine(device),
         "device": device.name,
@@ -31,13 +31,6 @@ def circumstances(settings: TrainSection, device: Device, world: World) -> dict[
         "compile": settings.compile,
         "activation_checkpointing": settings.activation_checkpointing,
     }
-
-
-def _version() -> str:
-    try:
-        return metadata.version("corpusmill")
-    except metadata.PackageNotFoundError:  # runs from a folder of sources
-        return "not installed"
 
 
 @cache

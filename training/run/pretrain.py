@@ -24,12 +24,11 @@ from training.run.feed import open_feed
 from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
-from training.run.progress import METRICS, clock, read_metrics
+from training.run.progress import METRICS, REPORT, clock, read_metrics
 from training.run.trainer import Job, TrainingError, sample, train
 from training.run.validation import unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
-REPORT = "report.json"
 VALIDATION = "validation"
 
 
@@ -141,6 +140,13 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
 def _report(job: Job, text: str) -> Report:
     metrics = read_metrics(job.out / METRICS)
     lines = [line for line in metrics if "validation_loss" in line]
+    if not lines or lines[-1]["step"] != job.course.steps:
+        raise TrainingError(
+            f"{job.out / METRICS}: has no validation loss of step {job.course.steps:,}, so there is no report; the run is "
+            "finished and its checkpoints are whole: put the file back, or measure the model with `corpusmill evaluate`"
+        )
+    if lines[0]["step"]:
+        print(f"{job.out / METRICS}: begins at step {lines[0]['step']:,}, from which the first losses are", file=sys.stderr)
     report = Report(
         out=str(job.out),
         steps=lines[-1]["step"],

@@ -15,6 +15,7 @@ from pipelines.contract import files
 METRICS = "metrics.jsonl"  # in the run's folder
 SAMPLES = "samples.jsonl"
 TENSORBOARD = "tensorboard"
+REPORT = "report.json"  # written when the run is finished
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -22,8 +23,16 @@ class Metrics:
     """A file of JSON lines with at most one line per step, however often the run was killed and resumed."""
 
     def __init__(self, path: Path, step: int | None) -> None:
-        """Continue the file after this step (None: start it): lines of later steps and a torn last line are cut off."""
-        kept = [] if step is None else [line for line in read_metrics(path) if line["step"] <= step]
+        """Continue the file after this step (None: start it): lines of later steps and torn lines are cut off.
+
+        A file with a torn line before its last is first copied to `<name>.damaged`, as its lines may mean something to a person.
+        """
+        lines, damaged = _read_lines(path)
+        if damaged:
+            copy = path.with_name(path.name + ".damaged")
+            copy.write_bytes(path.read_bytes())
+            print(f"{path}: line {damaged[0]} is damaged ({len(damaged)} in all); a copy is {copy.name}", file=sys.stderr)
+        kept = [] if step is None else [line for line in lines if line["step"] <= step]
         files.write_text(str(path), "".join(_line(metrics) for metrics in kept))
         self._stream = path.open("a", encoding="utf-8")
 
@@ -112,18 +121,25 @@ class Record:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl up to the first torn one; none if there is no file."""
+    """Return the whole lines of a metrics.jsonl; none if there is no file."""
+    return _read_lines(path)[0]
+
+
+def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the whole lines, and the numbers (from 1) of the damaged ones; the last may be torn, as a process was killed."""
     if not path.exists():
-        return []
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        return [], []
+    lines, damaged = list[dict[str, Any]](), list[int]()
+    texts = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, text in enumerate(texts[:-1], start=1):  # after the last line end there is nothing, or a torn line
         try:
-            lines.append(dict(json.loads(text)))
-        except ValueError:
-            break
-        if not text.endswith("\n"):
-            return lines[:-1]
-    return lines
+            line = dict(json.loads(text))
+            if not isinstance(line["step"], int):
+                raise TypeError("a step is a whole number")
+            lines.append(line)
+        except (ValueError, TypeError, KeyError):
+            damaged.append(number)
+    return lines, damaged
 
 
 def _line(metrics: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import fcntl
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from training.run.feed import Feed
 from training.run.pace import Pace
 from training.run.phases import Course
 from training.run.processes import Learner, World, learner, load_model_state, load_optimizer_state, model_state, optimizer_state
-from training.run.progress import ProgressLine, Record, StopRequest
+from training.run.progress import METRICS, REPORT, ProgressLine, Record, StopRequest, read_metrics
 from training.run.spikes import Spikes, Verdict
 from training.run.validation import LOSS, Validation
 
@@ -70,6 +70,7 @@ class Learning:
     tokens: int = 0  # read so far
     best: float = math.inf  # lowest validation loss so far
     best_step: int | None = None  # step of the checkpoint that is kept for it (train.keep_best)
+    seen: checkpoint.Seen = field(default_factory=checkpoint.Seen)  # the checkpoints that this process may remove
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,17 +277,21 @@ def save(job: Job, learning: Learning, world: World) -> None:
             "circumstances": job.circumstances,
         }
         content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
-        checkpoint.save(job.out / CHECKPOINTS, learning.step, content, job.config.train.keep, best_step=learning.best_step)
+        folder, keep = job.out / CHECKPOINTS, job.config.train.keep
+        checkpoint.save(folder, learning.step, content, keep, best_step=learning.best_step, seen=learning.seen)
     world.barrier()
 
 
 def resume(job: Job, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
     """Load the newest complete checkpoint, if there is one, or else the initial weights that the config names, if any.
 
-    Raises CheckpointError, naming the field, if the checkpoint was made with another config or dataset.
+    Raises CheckpointError, naming the field, if the checkpoint was made with another config or dataset, and naming every
+    checkpoint if none can be read.
     """
-    newest = checkpoint.newest(job.out / CHECKPOINTS, say)
+    learning.seen.say = say
+    newest = checkpoint.newest(job.out / CHECKPOINTS, say, learning.seen)
     if newest is None:
+        _refuse_lost(job)
         if (begin := job.config.train.init_from) is not None:
             weights = trained.first_weights(begin, learning.learner.model, job.course.last.dataset.tokenizer)
             load_model_state(learning.learner, weights)
@@ -306,6 +311,18 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     say(f"resumed from {newest.path} (step {newest.step})")
 
 
+def _refuse_lost(job: Job) -> None:
+    """Raise CheckpointError if the folder has results of a run whose checkpoints are gone: starting again would replace them."""
+    lines = read_metrics(job.out / METRICS)
+    saved = lines[-1]["step"] > job.config.train.save_every if lines else False
+    if saved or (job.out / REPORT).exists():
+        what = f"{lines[-1]['step']:,} steps in {METRICS}" if lines else REPORT
+        raise CheckpointError(
+            f"{job.out}: has {what}, but no {CHECKPOINTS}/ any more; put it back, name another run.out, or remove {METRICS} and "
+            f"{REPORT} to begin at step 0"
+        )
+
+
 def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
     """Raise CheckpointError, naming the field, if the checkpoint belongs to another run."""
     advice = "set it back, or name another folder in run.out"
@@ -313,10 +330,10 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
     then = found.state.get("config", {})
     for section in _COMPARED_SECTIONS:
         free = may_change(getattr(job.config, section))
-        for field, value in here[section].items():
-            was = then.get(section, {}).get(field)
-            if field not in free and was != value:
-                raise CheckpointError(f"{found.path}: {section}.{field} was {was!r}, and is {value!r} here; {advice}")
+        for name, value in here[section].items():
+            was = then.get(section, {}).get(name)
+            if name not in free and was != value:
+                raise CheckpointError(f"{found.path}: {section}.{name} was {was!r}, and is {value!r} here; {advice}")
     for name, value in job.course.identity().items():
         if (was := found.state["identity"].get(name)) != value:
             raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from disk import Disk
 
 from training.checkpoints import store as checkpoint
-from training.checkpoints.store import CheckpointError, Content
+from training.checkpoints.store import CheckpointError, Content, FormatError
 
 TENSORS = {"model": {"weight": torch.arange(12.0)}, "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}}}
 
@@ -64,21 +65,72 @@ def test_a_broken_one_is_passed_over_with_a_message(tmp_path: Path, file: str, d
         return  # a newline less at its end: all that it says is still true
     assert found is not None and found.step == 1
     named = "step-00000002" if file == "manifest.json" else file  # whose flipped byte may lie in what it says of another file
-    assert len(said) == 1 and named in said[0] and "taking an earlier one" in said[0]
+    assert len(said) == 1 and named in said[0] and said[0].endswith("; it is kept; taking an earlier one")
 
 
-def test_a_broken_later_one_does_not_push_out_good_ones(tmp_path: Path) -> None:
+def test_a_broken_later_one_does_not_push_out_good_ones_and_stays(tmp_path: Path) -> None:
     save(tmp_path, 1)
     _truncate(save(tmp_path, 9) / "model.pt")
     save(tmp_path, 2, keep=1)
-    assert names(tmp_path) == ["LATEST", "step-00000002"]
+    assert names(tmp_path) == ["LATEST", "step-00000002", "step-00000009"]
 
 
-def test_a_step_may_be_saved_again(tmp_path: Path) -> None:
-    _truncate(save(tmp_path, 4) / "model.pt")
+def test_a_step_may_be_saved_again_and_a_broken_one_of_it_steps_aside(tmp_path: Path) -> None:
+    for _ in range(2):
+        _truncate(save(tmp_path, 4) / "model.pt")
     save(tmp_path, 4)
-    assert names(tmp_path) == ["LATEST", "step-00000004"]
+    save(tmp_path, 4)  # the one before was whole: it is replaced
+    assert names(tmp_path) == ["LATEST", "step-00000004", "step-00000004.unread", "step-00000004.unread2"]
     assert checkpoint.read(tmp_path / "step-00000004").step == 4
+    assert len(list((tmp_path / "step-00000004.unread2").iterdir())) == 5
+
+
+def test_only_what_was_read_whole_is_removed(tmp_path: Path) -> None:
+    """Two damaged ones, one of another format, one whose disk is not mounted: none counts as kept, none goes."""
+    for step in range(1, 8):
+        save(tmp_path, step)
+    _truncate(tmp_path / "step-00000002" / "model.pt")
+    _flip(tmp_path / "step-00000006" / "optimizer.pt")
+    manifest = tmp_path / "step-00000003" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))
+    (tmp_path / "step-00000004").rename(tmp_path / "elsewhere")
+    (tmp_path / "step-00000004").symlink_to(tmp_path / "not mounted")
+    said: list[str] = []
+    seen = checkpoint.Seen(said.append)
+    for step in (8, 9):
+        checkpoint.save(tmp_path, step, Content(TENSORS, {}), keep=3, seen=seen)
+    left = [2, 3, 4, 6, 7, 8, 9]  # of those that are whole the newest three
+    assert names(tmp_path) == ["LATEST", "elsewhere", *(f"step-{step:08}" for step in left)]
+    assert len(said) == 4 and all(line.endswith("; it is kept, and does not count among train.keep") for line in said)
+
+
+def test_if_none_can_be_read_each_is_named_with_its_reason(tmp_path: Path) -> None:
+    _truncate(save(tmp_path, 1) / "model.pt")
+    (save(tmp_path, 2) / "manifest.json").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.newest(tmp_path, pytest.fail)
+    size = (tmp_path / "step-00000001" / "model.pt").stat().st_size
+    assert str(caught.value) == (
+        f"{tmp_path}: none of the 2 checkpoints can be read ({tmp_path}/step-00000002/manifest.json: is missing, so this "
+        f"checkpoint is not complete; {tmp_path}/step-00000001/model.pt: has {size:,} bytes, its manifest says {size + 1:,}; it "
+        "is truncated); nothing was changed: restore one, name another run.out, or move them elsewhere yourself to begin at step "
+        "0"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_checkpoints_that_are_gone_are_no_beginning(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    save(folder, 3).rename(tmp_path / "away")
+    with pytest.raises(CheckpointError, match=r"checkpoints: has LATEST, but no checkpoint any more; put the checkpoints back"):
+        checkpoint.newest(folder, pytest.fail)
+    (folder / "step-00000003").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"none of the 1 checkpoints can be read \(.*manifest\.json: is missing"):
+        checkpoint.newest(folder, pytest.fail)
+    (tmp_path / "linked").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"linked: is a link to nothing; put the checkpoints back, or remove it"):
+        checkpoint.newest(tmp_path / "linked", pytest.fail)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("PytorchStreamWriter failed")])
@@ -151,17 +203,18 @@ def test_only_folders_with_the_name_of_a_step_are_checkpoints_and_the_highest_st
     found = checkpoint.newest(tmp_path, said.append)
     assert found is not None and found.step == 99_999_999
     assert said == [
-        f"{tmp_path}/step-100000000/manifest.json: is missing, so this checkpoint is not complete; taking an earlier one"
+        f"{tmp_path}/step-100000000/manifest.json: is missing, so this checkpoint is not complete; it is kept; taking an earlier "
+        "one"
     ]
 
 
-def test_what_is_broken_or_left_over_goes_when_the_next_one_is_saved(tmp_path: Path) -> None:
+def test_what_is_old_or_left_over_goes_when_the_next_one_is_saved(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
         save(tmp_path, step)
     (tmp_path / ".step-00000003.77.0badcafe.tmp").mkdir()
     (tmp_path / "notes").mkdir()
-    save(tmp_path, 3, keep=2)  # step 4 is later, so it was broken; 3 and 2 are the newest two
-    assert names(tmp_path) == ["LATEST", "notes", "step-00000002", "step-00000003"]
+    save(tmp_path, 3, keep=2)  # 3 and 2 are the newest two; 4 is later and is not judged
+    assert names(tmp_path) == ["LATEST", "notes", "step-00000002", "step-00000003", "step-00000004"]
     assert (tmp_path / "LATEST").read_text() == "step-00000003\n"
 
 
@@ -178,13 +231,28 @@ def test_a_file_of_another_size_is_named_with_both_sizes(tmp_path: Path, differe
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_another_format_is_refused(tmp_path: Path, change: int) -> None:
-    path = save(tmp_path, 1)
+def test_another_format_is_refused_with_the_release_that_wrote_it(tmp_path: Path, change: int) -> None:
+    save(tmp_path, 1)
+    path = checkpoint.save(tmp_path, 2, Content(TENSORS, {"circumstances": {"code": "0.0.7 (0123456789ab)"}}), 9)
     content = json.loads((path / "manifest.json").read_text())
-    assert content["format"] == 3 and list(content["files"]) == ["model.pt", "optimizer.pt", "tokenizer.model", "state.json"]
-    (path / "manifest.json").write_text(json.dumps(content | {"format": 3 + change}))
-    with pytest.raises(CheckpointError, match=rf"step-00000001: has format {3 + change}, this release reads 3$"):
+    assert list(content) == ["format", "release", "files"] and content["release"] == checkpoint.release()
+    assert content["format"] == 3 and list(content["files"]) == ["model.pt", "optimizer.pt", "state.json"]
+    advice = rf"; this release \({re.escape(checkpoint.release())}\) reads format 3: use that release, or name another run\.out$"
+    whole = dict(content, format=3 + change, release="0.9.1")
+    without = {name: value for name, value in whole.items() if name != "release"}  # releases before this one did not write it
+    for manifest, writer in ((whole, r"0\.9\.1"), (without, r"0\.0\.7")):
+        (path / "manifest.json").write_text(json.dumps(manifest))
+        message = rf"step-00000002: has format {3 + change}, written by corpusmill {writer}{advice}"
+        with pytest.raises(FormatError, match=message):
+            checkpoint.read(path)
+        with pytest.raises(FormatError, match=message):  # an earlier one is whole, but to go back to it is not for us to decide
+            checkpoint.newest(tmp_path, pytest.fail)
+    (path / "state.json").unlink()
+    with pytest.raises(FormatError, match="written by corpusmill a release that it does not name; this release"):
         checkpoint.read(path)
+    save(tmp_path, 3)
+    found = checkpoint.newest(tmp_path, pytest.fail)  # an older one of another format is in nobody's way
+    assert found is not None and found.step == 3
 
 
 @pytest.mark.parametrize(
@@ -213,7 +281,8 @@ def test_the_text_of_the_state_and_of_the_manifest_is_this_text(tmp_path: Path) 
     state = '{\n "step": 12,\n "prompt": "é"\n}\n'.encode()
     assert (path / "state.json").read_bytes() == state
     listed = f'{{\n   "bytes": {len(state)},\n   "sha256": "{hashlib.sha256(state).hexdigest()}"\n  }}'
-    assert (path / "manifest.json").read_text() == f'{{\n "format": 3,\n "files": {{\n  "state.json": {listed}\n }}\n}}\n'
+    start = f'{{\n "format": 3,\n "release": "{checkpoint.release()}",\n "files": {{\n  "state.json": '
+    assert (path / "manifest.json").read_text() == f"{start}{listed}\n }}\n}}\n"
 
 
 def test_what_cannot_be_removed_is_left_and_ends_no_run(tmp_path: Path) -> None:

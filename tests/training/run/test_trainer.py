@@ -337,9 +337,71 @@ def test_a_broken_checkpoint_is_passed_over(tiny_config: Path, tmp_path: Path, c
     path = tmp_path / "run" / "checkpoints" / "step-00000012" / "model.pt"
     path.write_bytes(path.read_bytes()[:-5])
     run(tiny_config, tmp_path / "run")
-    assert "model.pt: has" in (errors := capsys.readouterr().err) and "it is truncated; taking an earlier one" in errors
+    assert "model.pt: has" in (errors := capsys.readouterr().err) and "it is truncated; it is kept; taking" in errors
     assert "resumed from" in errors and "(step 9)" in errors
+    assert "step-00000012: cannot be read; it is now step-00000012.unread" in errors and errors.count("it is kept") == 1
     assert losses(tmp_path / "run") == expected
+
+
+def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_again(tiny_config: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "run", tmp_path / "run" / "checkpoints"
+    run(tiny_config, out)
+    for name in ("step-00000009", "step-00000012"):
+        (folder / name / "model.pt").write_bytes(b"")
+    (out / "report.json").unlink()
+
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    before = content()
+    with pytest.raises(CheckpointError, match=r"none of the 2 checkpoints can be read \(.*step-00000012/model\.pt: has 0 bytes"):
+        run(tiny_config, out)
+    assert content() == before
+    folder.rename(tmp_path / "away")
+    with pytest.raises(CheckpointError, match=r"run: has 12 steps in metrics\.jsonl, but no checkpoints/ any more; put it back"):
+        run(tiny_config, out)
+    (tmp_path / "away").rename(folder)
+    assert content() == before
+
+
+def test_an_unreadable_checkpoint_outlives_the_steps_after_it(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(tiny_config, out, "train.save_every=1", "train.keep=4", "train.steps=8")
+    expected = losses(out)
+    for step in (6, 8):
+        (out / "checkpoints" / f"step-{step:08}" / "model.pt").write_bytes(b"torn")
+    run(tiny_config, out, "train.save_every=1", "train.keep=1", "train.steps=8")
+    assert losses(out) == expected
+    left = sorted(path.name for path in (out / "checkpoints").glob("step-*"))
+    assert left == ["step-00000006", "step-00000008", "step-00000008.unread"]
+    assert (out / "checkpoints" / "step-00000008.unread" / "model.pt").read_bytes() == b"torn"
+
+
+def test_a_finished_run_without_its_metrics_says_so(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    first = run(tiny_config, out)
+    metrics = out / "metrics.jsonl"
+    text = metrics.read_text()
+    lines = text.splitlines(keepends=True)
+
+    metrics.write_text("".join([*lines[:6], lines[6][:20] + "\n", *lines[7:]]))  # a torn line, and whole ones after it
+    assert run(tiny_config, out) == first
+    assert "metrics.jsonl: line 7 is damaged (1 in all); a copy is metrics.jsonl.damaged" in capsys.readouterr().err
+    assert [line["step"] for line in read_metrics(metrics)] == [*range(6), *range(7, 13)]
+    assert lines[6][:20] in (out / "metrics.jsonl.damaged").read_text()
+
+    metrics.write_text("".join(lines[3:]))
+    assert run(tiny_config, out).first_validation_loss == json.loads(lines[4])["validation_loss"]
+    assert "metrics.jsonl: begins at step 4, from which the first losses are" in capsys.readouterr().err
+
+    for content in (None, "", "".join(lines[:9]), lines[0][:30]):
+        metrics.unlink() if content is None else metrics.write_text(content)
+        with pytest.raises(TrainingError, match=r"metrics\.jsonl: has no validation loss of step 12, so there is no report; "):
+            run(tiny_config, out)
+    metrics.write_text(text)
+    assert run(tiny_config, out) == first
 
 
 def test_other_circumstances_warn(
@@ -493,12 +555,13 @@ def test_a_model_that_computes_no_numbers_any_more_ends_the_run(tiny_config: Pat
     state = {name: value for name, value in found.state.items() if name != "step"}
     state["spikes"] = {"losses": [], "norms": [], "skipped": 0}
     content = checkpoint.Content({"model": broken, "optimizer": found.load("optimizer")}, state)
+    shutil.rmtree(out / "checkpoints" / "step-00000003")
     checkpoint.save(out / "checkpoints", 2, content, keep=2)
     with pytest.raises(
         SpikeError, match=r"1 updates in a row were skipped \(train\.max_skipped\), the last one for its loss nan; train on"
     ):
         run(tiny_config, out, "train.steps=3", "train.clip=1.0", "train.max_skipped=1")
-    assert not (out / "checkpoints" / "step-00000003").exists()
+    assert [path.name for path in (out / "checkpoints").glob("step-*")] == ["step-00000002"]
 
 
 def test_the_command_says_one_line_and_exits_1(tmp_path: Path) -> None:
