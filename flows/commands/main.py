@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flows.commands import build, corpus, deployments, evaluation, exchange, sample, training
 from pipelines.contract.errors import as_user_error
@@ -20,14 +20,16 @@ MISTAKE = 1  # exit codes: an error that a user can mend,
 BUG = 70  # and any other exception (EX_SOFTWARE of sysexits.h)
 _EPILOG = f"""\
 exit codes: 0 done; {MISTAKE} an error that you can mend: one line names it and the fix; 2 a wrong command line; {BUG} a bug;
-130 or 143 stopped by Ctrl-C or SIGTERM: the same command resumes. CORPUSMILL_TRACEBACK=1 shows the traceback of every error."""
+129, 130, 138 or 143 stopped by SIGHUP, Ctrl-C, SIGUSR1 or SIGTERM: the same command resumes.
+CORPUSMILL_TRACEBACK=1 shows the traceback of every error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code.
 
     0: done. 1: an error that a user can mend (pipelines.contract.errors.as_user_error), one line on stderr. 2: a wrong command
-    line. 70: a bug; stderr shows its traceback and where to report it. 130 and 143: stopped in order by Ctrl-C or SIGTERM.
+    line. 70: a bug; stderr shows its traceback and where to report it. 129, 130, 138 and 143: stopped in order by
+    SIGHUP (a closed terminal), Ctrl-C, SIGUSR1 (Slurm's notice) or SIGTERM.
     141: the reader of the output has closed it.
     """
     parsed = _parser().parse_args(arguments)
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             # The signal decides, not the error: libraries wrap a KeyboardInterrupt in errors of their own.
             if signals or isinstance(error, KeyboardInterrupt):
-                print("corpusmill: stopped; finished work is kept, and the same command resumes from there", file=sys.stderr)
+                with suppress(OSError):  # the terminal may be closed
+                    print("corpusmill: stopped; finished work is kept, and the same command resumes from there", file=sys.stderr)
                 return 128 + (signals[0] if signals else signal.SIGINT)
             return _report(error)
 
@@ -76,14 +79,20 @@ def _is_closed() -> bool:
 
 @contextmanager
 def _stopping() -> Generator[list[int]]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt, so that workers and files are cleared away; yield the signals received."""
+    """Let signals to stop raise KeyboardInterrupt, so that workers and files are cleared away; yield the signals received.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
     received: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield received
     finally:

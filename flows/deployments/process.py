@@ -21,7 +21,8 @@ from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from pipelines.contract.errors import UserError
 
-_STOPPED = {128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT}  # 143 and 130: it ended in order
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_STOPPED = {status for number in _SIGNALS for status in (128 + number, -number)}  # 143, 130, 129, 138: it ended in order
 
 
 class ProcessError(UserError):
@@ -45,7 +46,7 @@ def process(name: str, command: Sequence[str]) -> "State[Any]":
     """Run the command as a task of the current flow; return its state, for the flow to return.
 
     The state is Completed, Failed with the last line of the output, Cancelled if the program was stopped in order (exit status
-    143 or 130), or Crashed if another signal killed it.
+    143, 130, 129 or 138), or Crashed if another signal killed it.
     """
 
     @task(name=name, task_run_name=name, cache_policy=NO_CACHE)

@@ -55,7 +55,7 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_ru
 
     Started by torchrun, this is one of its processes; only the first returns a report. Raises UserError (ConfigError,
     DatasetError, FeedError, CheckpointError, TrainingError, SpikeError) with one line that names the file or field and the fix;
-    SystemExit with 143 or 130 after SIGTERM or SIGINT, once the run is saved.
+    SystemExit with 128 + the signal after SIGTERM, SIGINT, SIGHUP or SIGUSR1, once the run is saved.
     """
     config = load(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)

@@ -1,11 +1,12 @@
 """The reports of a run: files of metrics and samples for programs, a progress line for people; and the signals that stop it."""
 
+import errno
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TextIO
@@ -16,7 +17,8 @@ METRICS = "metrics.jsonl"  # in the run's folder
 SAMPLES = "samples.jsonl"
 TENSORBOARD = "tensorboard"
 REPORT = "report.json"  # written when the run is finished
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+WARNINGS = (signal.SIGHUP, signal.SIGUSR1)  # a terminal that closes; a cluster's notice before its time is up (Slurm)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
 
 
 class Metrics:
@@ -160,18 +162,25 @@ class ProgressLine:
         if not self._in_place and step % self._every and step != self._steps and "skipped" not in metrics:
             return
         text = "  ".join(_parts(metrics, self._steps, seconds_left))
-        self._stream.write(f"\r\x1b[2K{text}" if self._in_place else text + "\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[2K{text}" if self._in_place else text + "\n")
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        self._stream.write(f"\r\x1b[2K{text}\n" if self._in_place else text + "\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[2K{text}\n" if self._in_place else text + "\n")
 
     def close(self) -> None:
         """End the line that is updated in place."""
         if self._in_place:
-            self._stream.write("\n")
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        """Write to the terminal or the log; a terminal that was closed must not end the run before it is saved."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
 
 
 def _parts(metrics: Mapping[str, Any], steps: int, seconds_left: float) -> list[str]:
@@ -202,7 +211,11 @@ def clock(seconds: float) -> str:
 
 
 class StopRequest:
-    """SIGTERM and SIGINT end the loop after the current step; a second signal ends the process at once."""
+    """SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the loop after the current step.
+
+    A second SIGTERM or SIGINT ends the process at once. SIGHUP and SIGUSR1 are warnings, which others may follow while the run
+    is saved: Slurm's SIGTERM, the terminal's second SIGHUP. A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -210,22 +223,24 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python handles signals only there
-            self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+            handled = [number for number in SIGNALS if not is_ignored(number)]
+            self._before = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        self._restore(SIGNALS)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.signal = number
-        self._restore()
+        self.signal = self.signal or number
+        if number not in WARNINGS:
+            self._restore((signal.SIGTERM, signal.SIGINT))
 
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+    def _restore(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if number in self._before:
+                signal.signal(number, self._before.pop(number))
 
-    @property
-    def exit_code(self) -> int:
-        """143 after SIGTERM, 130 after SIGINT, as a shell reports it."""
-        return 128 + (self.signal or 0)
+
+def is_ignored(number: int) -> bool:
+    """Return whether this is a SIGHUP that the process has ignored from its start (nohup)."""
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN

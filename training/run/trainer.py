@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from training.run.feed import Feed
 from training.run.pace import Pace
 from training.run.phases import Course
 from training.run.processes import Learner, World, learner, load_model_state, load_optimizer_state, model_state, optimizer_state
-from training.run.progress import METRICS, REPORT, ProgressLine, Record, StopRequest, read_metrics
+from training.run.progress import METRICS, REPORT, SIGNALS, ProgressLine, Record, StopRequest, read_metrics
 from training.run.spikes import Spikes, Verdict
 from training.run.validation import LOSS, Validation
 
@@ -79,7 +80,7 @@ class Update:
 
     metrics: dict[str, Any]  # for metrics.jsonl
     tokens: int  # read by all processes
-    stopping: bool  # whether any process got a signal to stop
+    signal: int | None  # a signal to stop that any process got
 
 
 def train(
@@ -87,8 +88,8 @@ def train(
 ) -> Learning:
     """Train to the last step, from the newest complete checkpoint if there is one.
 
-    `flops_per_row` and `peak` (operations per second of all devices together) are used for MFU only. After SIGTERM or SIGINT
-    the current step is finished and saved, and SystemExit carries 143 or 130.
+    `flops_per_row` and `peak` (operations per second of all devices together) are used for MFU only. After SIGTERM,
+    SIGINT, SIGHUP or SIGUSR1 in any process the current step is finished and saved, and SystemExit carries 128 + the signal.
     """
     settings, first = job.config.train, world.rank == 0
     learning = start(job, model, device, world)
@@ -125,13 +126,13 @@ class _Loop:
             )
         ) as batches:
             for step, feed, examples in batches:
-                done = update(self.job, self.learning, feed, self.device, world, step, examples, stopping=bool(stop.signal))
-                stopping = done.stopping or (world.size == 1 and bool(stop.signal))
+                done = update(self.job, self.learning, feed, self.device, world, step, examples, signal=stop.signal)
+                number = done.signal or (stop.signal if world.size == 1 else None)
                 metrics = done.metrics | self._totals(done, feed)
                 with self.pace.paused():
-                    self._finish(metrics, stopping=stopping)
-                if stopping and self.learning.step < settings.steps:
-                    self._stop(stop)
+                    self._finish(metrics, stopping=number is not None)
+                if number is not None and self.learning.step < settings.steps:
+                    self._stop(number)
 
     def _totals(self, done: Update, feed: Feed) -> dict[str, float]:
         """Return what has been read so far, and how fast."""
@@ -170,10 +171,12 @@ class _Loop:
         text = sample(self.job, self.learning.learner, self.world)
         self.record.write_sample(self.learning.step, self.job.config.sample.prompt, text)
 
-    def _stop(self, stop: StopRequest) -> None:
+    def _stop(self, number: int) -> None:
+        """End the process; the exit code is the same in all of them, as a shell reports it: 143 for SIGTERM."""
         if self.world.rank == 0:
-            self.progress.say(f"stopped by a signal after step {self.learning.step}; saved, run the same command to resume")
-        raise SystemExit(stop.exit_code)
+            name = Signals(number).name
+            self.progress.say(f"stopped by {name} after step {self.learning.step}; saved, run the same command to resume")
+        raise SystemExit(128 + number)
 
     def _is_due(self, every: int) -> bool:
         return self.learning.step % every == 0 or self.learning.step == self.job.config.train.steps
@@ -198,11 +201,11 @@ def update(
     step: int,
     batches: Sequence[Examples],
     *,
-    stopping: bool = False,
+    signal: int | None = None,
 ) -> Update:
     """Do one step: compute the gradient of the mean loss over all targets of the global batch, clip it, and update.
 
-    `batches` are the micro-batches of this process; `stopping` is whether it got a signal to stop.
+    `batches` are the micro-batches of this process; `signal` is one to stop that it got.
     """
     settings = job.config.train
     counted = [feed.counts(batch) for batch in batches]
@@ -211,7 +214,7 @@ def update(
     tokens = int(totals[_READ])
     loss = _accumulate(learning.learner, device, batches, totals, (settings.seed, step, world.rank))
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
-    summed = world.sums({"loss": float(loss), "stopping": float(stopping)})
+    summed = world.sums({"loss": float(loss), **{number.name: float(number == signal) for number in SIGNALS}})
     verdict = learning.spikes.judge(summed["loss"], norm)
     metrics: dict[str, Any] = {
         "step": step + 1,
@@ -226,7 +229,7 @@ def update(
         metrics["skipped"] = verdict.reason
     _apply(learning.optimizers, verdict)
     learning.step, learning.tokens = step + 1, learning.tokens + tokens
-    return Update(metrics, tokens, bool(summed["stopping"]))
+    return Update(metrics, tokens, next((number for number in SIGNALS if summed[number.name]), None))
 
 
 def _accumulate(

@@ -239,6 +239,17 @@ def test_sigterm_saves_and_ends_all(tiny_config: Path, tmp_path: Path) -> None:
     assert found is not None and found.step == read_metrics(out / "metrics.jsonl")[-1]["step"]
 
 
+def test_a_warning_to_one_process_saves_and_ends_all(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    processes = start(tiny_config, out, 2, "train.steps=60", slow=True)
+    wait_for_steps(out, 4, processes)
+    os.kill(processes[1].pid or 0, signal.SIGUSR1)
+    assert ended(processes) == [138, 138], said(out, 2)
+    found = checkpoint.newest(out / "checkpoints", pytest.fail)
+    assert found is not None and found.step == read_metrics(out / "metrics.jsonl")[-1]["step"]
+    assert f"stopped by SIGUSR1 after step {found.step}" in said(out, 1)
+
+
 def test_more_processes_than_rows_are_refused(tiny_config: Path, tmp_path: Path) -> None:
     assert ended(start(tiny_config, tmp_path / "run", 2, "data.batch_rows=3")) == [1, 1]
     assert "data.batch_rows: 3 rows are too few for 2 processes with 2 micro-batches each; raise it" in said(tmp_path / "run", 1)

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import os
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.run.progress import Metrics, ProgressLine, StopRequest, Tensorboard, clock, read_metrics
+from training.run.progress import SIGNALS, Metrics, ProgressLine, StopRequest, Tensorboard, clock, read_metrics
 
 
 class Terminal(io.StringIO):
@@ -70,9 +71,45 @@ def test_a_signal_is_noted_once_and_what_stood_before_comes_back(number: signal.
     with StopRequest() as stop:
         assert stop.signal is None
         os.kill(os.getpid(), number)
-        assert (stop.signal, stop.exit_code) == (number, code)
+        assert stop.signal == number == code - 128
         assert signal.getsignal(number) is before  # so that a second signal ends the process
     assert signal.getsignal(number) is before
+
+
+def test_warnings_may_be_followed_by_others_while_the_run_is_saved() -> None:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with StopRequest() as stop:
+        for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            assert stop.signal == signal.SIGUSR1
+        assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]  # a second one ends the process
+        assert signal.getsignal(signal.SIGHUP) is not before[signal.SIGHUP]
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_nohup_stays() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signal is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_does_not_end_the_run() -> None:
+    ours, theirs = os.openpty()
+    terminal = os.fdopen(theirs, "w")
+    with contextlib.suppress(OSError), terminal:  # its own flush at the end fails, as Python's does
+        progress = ProgressLine(3, 1, terminal)
+        progress.say("one line")
+        os.close(ours)
+        progress.say("a line that nobody reads")
+        progress.show(dict.fromkeys(("step", "loss", "tokens_per_second", "learning_rate", "gradient_norm"), 1), 1.0)
+        progress.close()
+        ours = -1
+    assert ours == -1
 
 
 @pytest.mark.filterwarnings("ignore")  # tensorboard's own imports

@@ -96,7 +96,8 @@ def test_killed_anywhere_and_resumed_it_is_the_same_run(tiny_config: Path, tmp_p
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     run(tiny_config, undisturbed, *longer)
 
-    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):  # the first one before any save
+    stops = ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138), (signal.SIGKILL, -9))
+    for number, code in stops:  # the first one before any save
         process = start(tiny_config, disturbed, "slow", *longer)
         wait_for_steps(disturbed, process, more=4)
         os.kill(process.pid or 0, number)
@@ -106,7 +107,7 @@ def test_killed_anywhere_and_resumed_it_is_the_same_run(tiny_config: Path, tmp_p
         if number != signal.SIGKILL:  # the step was finished and saved
             found = checkpoint.newest(disturbed / "checkpoints", pytest.fail)
             assert found is not None and found.step == losses(disturbed)[-1]["step"]
-            assert f"stopped by a signal after step {found.step}" in said
+            assert f"stopped by {number.name} after step {found.step}; saved, run the same command to resume" in said
     for place in (".tmp/manifest.json", "LATEST"):
         process = start(tiny_config, disturbed, place, *longer)
         process.join(300)
