@@ -28,6 +28,11 @@ def add_pretrain(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.run.pretrain."""
     parser.add_argument("config", help=_CONFIG)
     _add_set(parser, "change a value of the config")
+    parser.add_argument(
+        "--branch-from",
+        metavar="RUN[@STEP]",
+        help="go on from a checkpoint of another run (the newest, or a step's) in a new run.out, with other settings",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print memory, steps and epochs, and train nothing")
 
 

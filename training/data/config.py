@@ -42,6 +42,8 @@ class DataSection(Section):
     """Seed for the order of rows and for the draws of the objective."""
     batch_rows: int = Field(ge=1)
     """Rows per step, over all processes and micro-batches."""
+    offset_rows: int = 0
+    """Added to the place of every row in the order; a branch with another batch_rows sets it (training/run/branch.py)."""
     mixture: dict[str, float] = Field(default_factory=dict[str, float])
     """Weight of each source. Empty: every row once per epoch, so sources are seen in proportion to their size."""
     temperature: float | None = Field(default=None, ge=1)

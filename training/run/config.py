@@ -86,6 +86,8 @@ class TrainSection(Section):
     """Row lengths that come first (BERT, arXiv 1810.04805, A.2: 128 tokens for 90 % of the steps, then 512)."""
     init_from: str | None = None
     """A run or a checkpoint (an imported one, too) whose weights this run starts from, with a new optimiser."""
+    branch_from: MayChange[str | None] = None
+    """RUN, RUN@STEP or a checkpoint: go on from there with this config (`--branch-from`). `steps` counts the parent's, too."""
 
     accumulate: MayChange[int] = Field(default=1, ge=1)
     """Micro-batches of a step in each process. More need less memory and give the same gradient."""
@@ -103,9 +105,12 @@ class TrainSection(Section):
     base_batch_rows: int | None = Field(default=None, ge=1)
     """For batch_scaling: the rows of a step for which learning_rate was tuned."""
     warmup_steps: int = Field(default=0, ge=0)
-    schedule: Literal["cosine", "linear", "inverse_sqrt", "wsd"] = "cosine"
-    """After the peak: half a cosine, a straight line, one over the square root of the step, or wsd (warm-up, stable, decay):
-    constant, with a decay over the last cooldown_steps."""
+    warmup: Literal["linear", "constant"] = "linear"
+    """Before the peak is left: a straight line up to it, or the peak from the first step. T5 (arXiv 1910.10683, 3.1.2) has
+    1 / sqrt(max(step, 10^4)): inverse_sqrt with learning_rate 0.01, 10,000 constant warmup_steps and min_share 0."""
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "wsd", "constant"] = "cosine"
+    """After the peak: half a cosine, a straight line, one over the square root of the step, wsd (warm-up, stable, decay):
+    constant, with a decay over the last cooldown_steps, or constant (T5's fine-tuning, 3.1.2: 0.001)."""
     min_share: float = Field(default=0.1, ge=0, le=1)
     """The final learning rate as a share of the peak (Chinchilla, arXiv 2203.15556: 0.1)."""
     cooldown_steps: int = Field(default=0, ge=0)

@@ -79,6 +79,10 @@ class Feed:
         """Rows of a global batch."""
         return self.config.data.batch_rows
 
+    def slots(self, steps: int) -> int:
+        """Return the rows drawn by the first `steps` steps; in a branch, by its parent and itself."""
+        return steps * self.batch_rows + self.config.data.offset_rows
+
     def rows(self, step: int, first: int = 0, count: int | None = None) -> NDArray[np.int64]:
         """Return the row numbers of the places first .. first + count - 1 of the global batch (by default all): (count,).
 
@@ -86,7 +90,7 @@ class Feed:
         """
         count = self.batch_rows - first if count is None else count
         assert 0 <= first <= first + count <= self.batch_rows
-        return self.sampler.rows(step * self.batch_rows + first, count)
+        return self.sampler.rows(self.slots(step) + first, count)
 
     def batch(self, step: int, first: int = 0, count: int | None = None) -> Examples:
         """Return the examples at these places of the global batch of a step (from 0)."""
@@ -136,7 +140,7 @@ class Feed:
 
     def figures(self) -> tuple[SourceFigures, ...]:
         """Return the rows, padding and cropping of each source (tasks last) and, with planned steps, draws and epochs."""
-        plan = {} if self.steps is None else {share.source: share for share in self.sampler.plan(self.steps * self.batch_rows)}
+        plan = {} if self.steps is None else {share.source: share for share in self.sampler.plan(self.slots(self.steps))}
         nothing = (None, None, None) if self.steps is None else (0, 0.0, 0)
         figures: list[SourceFigures] = []
         for source in self.index.figures()[:-1]:  # the last is the total
@@ -203,7 +207,7 @@ def open_feed(config: FeedConfig, *, folder: str | Path, split: str = TRAIN, ste
             f"{data.batch_rows:,}; lower data.batch_rows or rows.length"
         )
     tasks = supervised(config, chosen, dataset, folder) if train else None
-    slots = None if steps is None else steps * data.batch_rows
+    slots = None if steps is None else steps * data.batch_rows + data.offset_rows
     mixture, bound = (_mixture(config, index, tasks), data.max_epochs) if train else (None, None)
     order = sampler(_streams(index, tasks), data.seed, mixture, max_epochs=bound, slots=slots)
     return Feed(config, dataset, index, chosen, order, tasks, steps)

@@ -116,18 +116,20 @@ def peak(settings: TrainSection, batch_rows: int) -> float:
 def share(step: int, settings: TrainSection) -> float:
     """Return the learning rate of update `step` (from 0) as a share of the peak.
 
-    The warm-up is linear: the first update has 1 / warmup_steps (never 0), update `warmup_steps` the peak. The decay ends at
+    A linear warm-up has 1 / warmup_steps in the first update (never 0), and the peak in update `warmup_steps`. The decay ends at
     min_share with the last update; inverse_sqrt does not depend on the number of steps and never falls below min_share.
     """
     warmup, steps, least = settings.warmup_steps, settings.steps, settings.min_share
     if step < warmup:
-        return (step + 1) / warmup
+        return 1.0 if settings.warmup == "constant" else (step + 1) / warmup
     way = min(1.0, (step - warmup) / max(1, steps - 1 - warmup))
     match settings.schedule:
         case "cosine":
             return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * way))
         case "linear":
             return 1 - (1 - least) * way
+        case "constant":
+            return 1.0
         case "inverse_sqrt":
             return max(least, math.sqrt(max(1, warmup) / max(1, step)))
         case "wsd":

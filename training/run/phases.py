@@ -52,7 +52,7 @@ class Course:
 
     def bytes(self, steps: int) -> int:
         """Return the UTF-8 bytes of text in the rows of the first `steps` steps, by the mean row of each phase."""
-        return round(sum(_steps_of(phase, steps) * phase.feed.batch_rows * phase.bytes_per_row for phase in self.phases))
+        return round(sum(phase.feed.slots(_steps_of(phase, steps)) * phase.bytes_per_row for phase in self.phases))
 
     def batches(
         self, first_step: int, *, rank: int, world: int, workers: int, micro_batches: int

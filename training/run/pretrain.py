@@ -6,17 +6,20 @@ module is a program: `torchrun --nproc-per-node 8 -m training.run.pretrain CONFI
 
 import argparse
 import json
+import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.contract import files
 from training.arguments import add_pretrain, program
-from training.checkpoints.trained import first_weights
+from training.checkpoints.trained import first_weights, weights_for
 from training.models.families import Model, layers, make
 from training.models.recompute import recompute
+from training.run import branch as branches
 from training.run import flops
+from training.run.branch import Branch
 from training.run.circumstances import circumstances
 from training.run.config import PretrainConfig, load
 from training.run.device import Device, prepare
@@ -25,7 +28,7 @@ from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
 from training.run.progress import METRICS, REPORT, clock, read_metrics
-from training.run.trainer import Job, TrainingError, sample, train
+from training.run.trainer import Job, TrainingError, refuse_branch, sample, train
 from training.run.validation import unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
@@ -58,18 +61,26 @@ def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_ru
     SystemExit with 128 + the signal after SIGTERM, SIGINT, SIGHUP or SIGUSR1, once the run is saved.
     """
     config = load(config_path, overrides)
+    command = _command(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     with join(device.name) as world:
         try:
-            return _pretrain(config, device, world, dry_run=dry_run)
+            return _pretrain(config, device, world, dry_run=dry_run, command=command)
         except (RuntimeError, MemoryError, OSError) as error:
             if advice := does_not_fit(error, config) or no_space(error) or lost(error, world):
                 raise TrainingError(f"{config.run.out}: {advice}") from error
             raise
 
 
-def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool) -> Report | None:
-    job = _prepared(config, device, world)
+def _command(config_path: str | Path, overrides: tuple[str, ...]) -> str:
+    """Return the command line of a run, without its folder and its parent."""
+    kept = [word for word in overrides if word.partition("=")[0].strip() not in ("run.out", "train.branch_from")]
+    return shlex.join(["corpusmill", "pretrain", str(config_path), *(word for one in kept for word in ("--set", one))])
+
+
+def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool, command: str) -> Report | None:
+    config, branch = branches.placed(config)
+    job = replace(_prepared(config, device, world), branch=branch, command=command)
     config, tokenizer = job.config, job.course.last.dataset.tokenizer
     model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)
     planned = plan(job, model, world.size)
@@ -79,9 +90,19 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     if dry_run:
         if config.train.init_from is not None:
             first_weights(config.train.init_from, model, tokenizer)
+        if branch is not None:
+            _print_branch(job, branch, model)
         return None
     refuse_if_too_large(planned)
     return _run(job, model, device, world)
+
+
+def _print_branch(job: Job, branch: Branch, model: Model) -> None:
+    """Check that the model can go on from the parent, and print what is not bit-equal."""
+    found = branch.open()
+    refuse_branch(found, job)
+    weights_for(model, found)
+    print("\n".join(branches.lines(branch, found, job.config, job.course.identity())))
 
 
 def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
@@ -179,7 +200,8 @@ def _print(report: Report, seconds: float) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train what the command line names (training.arguments.add_pretrain); return the exit code."""
-    pretrain(arguments.config, tuple(arguments.set), dry_run=arguments.dry_run)
+    branch = () if arguments.branch_from is None else (f"train.branch_from={json.dumps(arguments.branch_from)}",)
+    pretrain(arguments.config, (*arguments.set, *branch), dry_run=arguments.dry_run)
     return 0
 
 

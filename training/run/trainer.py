@@ -6,6 +6,7 @@ with the same losses and weights, bit for bit, as an undisturbed one (same machi
 """
 
 import fcntl
+import hashlib
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -20,13 +21,14 @@ from pipelines.contract.errors import UserError
 from training.checkpoints import store as checkpoint
 from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS, CheckpointError
-from training.data.config import may_change
 from training.data.draws import key
 from training.data.rows.batch import Examples
 from training.generation.answers import complete
 from training.models.families import Model
+from training.run import branch as branches
 from training.run import optimizers as optim
 from training.run import validation as evaluate
+from training.run.branch import Branch
 from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed
@@ -38,7 +40,6 @@ from training.run.spikes import Spikes, Verdict
 from training.run.validation import LOSS, Validation
 
 _READ = "tokens read"  # summed with the counts of the loss terms
-_COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 
 
 class TrainingError(UserError):
@@ -53,6 +54,13 @@ class Job:
     course: Course
     validation: Validation
     circumstances: dict[str, Any]  # see training/run/circumstances.py; a difference on resume is a warning
+    branch: Branch | None = None  # the run began with another's checkpoint
+    command: str = "corpusmill pretrain CONFIG"  # for messages; without run.out
+
+    @property
+    def first_step(self) -> int:
+        """The steps before this run began."""
+        return self.branch.step if self.branch else 0
 
     @property
     def out(self) -> Path:
@@ -97,7 +105,8 @@ def train(
     with _locked(job.out, world), StopRequest() as stop:
         resume(job, learning, device, world, progress.say)
         pace = Pace(settings.steps, flops_per_row, peak)
-        with Record(job.out, learning.step or None, tensorboard=settings.tensorboard, on=first) as record:
+        begun = learning.step if learning.step > job.first_step else None
+        with Record(job.out, begun, tensorboard=settings.tensorboard, on=first) as record:
             _Loop(job, learning, device, world, progress, pace, record).run(stop)
         progress.close()
     return learning
@@ -117,8 +126,9 @@ class _Loop:
 
     def run(self, stop: StopRequest) -> None:
         """Train from the learning's step to the last."""
-        if self.learning.step == 0:
-            self.record.write({"step": 0, "tokens": 0, "bytes": 0, **self._measure()})
+        step, tokens = self.learning.step, self.learning.tokens
+        if step == self.job.first_step:
+            self.record.write({"step": step, "tokens": tokens, "bytes": self.job.course.bytes(step), **self._measure()})
         settings, world = self.job.config.train, self.world
         with closing(
             self.job.course.batches(
@@ -278,6 +288,7 @@ def save(job: Job, learning: Learning, world: World) -> None:
             "spikes": learning.spikes.state(),
             "identity": job.course.identity(),
             "circumstances": job.circumstances,
+            **({"branch": {"parent": job.branch.parent, "offset_rows": job.branch.offset_rows}} if job.branch else {}),
         }
         content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
         folder, keep = job.out / CHECKPOINTS, job.config.train.keep
@@ -293,7 +304,11 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     """
     learning.seen.say = say
     newest = checkpoint.newest(job.out / CHECKPOINTS, say, learning.seen)
+    world.barrier()  # before the first process writes the first checkpoint of a branch
     if newest is None:
+        if job.branch is not None:
+            _begin_branch(job, job.branch, learning, device, world, say)
+            return
         _refuse_lost(job)
         if (begin := job.config.train.init_from) is not None:
             weights = trained.first_weights(begin, learning.learner.model, job.course.last.dataset.tokenizer)
@@ -303,15 +318,46 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     for name, value in job.circumstances.items():
         if (was := newest.state["circumstances"].get(name)) != value:
             say(f"the checkpoint was made with {name} {was}, this is {value}: losses may differ in their last bits")
-    load_model_state(learning.learner, newest.load("model", device.name))
-    load_optimizer_state(learning.learner, learning.optimizers, newest.load("optimizer", device.name))
-    learning.spikes.restore(newest.state["spikes"])
-    learning.step, learning.tokens = newest.step, int(newest.state["tokens"])
+    _take(newest, learning, device)
     best = newest.state["best_validation_loss"]
     learning.best, learning.best_step = math.inf if best is None else float(best), newest.state["best_step"]
     if world.rank == 0:
         checkpoint.name_best(job.out / CHECKPOINTS, learning.best_step)
     say(f"resumed from {newest.path} (step {newest.step})")
+
+
+def _take(found: checkpoint.Checkpoint, learning: Learning, device: Device) -> None:
+    """Load the weights, the optimiser, the spike history and the step of a checkpoint."""
+    weights = trained.weights_for(learning.learner.model, found, device.name)
+    load_model_state(learning.learner, weights)
+    load_optimizer_state(learning.learner, learning.optimizers, found.load("optimizer", device.name))
+    learning.spikes.restore(found.state["spikes"])
+    learning.step, learning.tokens = found.step, int(found.state["tokens"])
+
+
+def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
+    """Take the state of the parent, and save it as the first checkpoint of this run, which needs no parent afterwards."""
+    found = branch.open()
+    refuse_branch(found, job)
+    _take(found, learning, device)
+    if world.rank == 0:
+        for line in branches.lines(branch, found, job.config, job.course.identity()):
+            say(line)
+        branches.write(job.out, branch)
+    save(job, learning, world)
+
+
+def refuse_branch(found: checkpoint.Checkpoint, job: Job) -> None:
+    """Raise CheckpointError if a run cannot go on from a checkpoint: another tokenizer, or no steps left."""
+    if (reason := branches.refusal(found, job.config)) is not None:
+        raise CheckpointError(f"{found.path}: {reason}")
+    tokenizer = job.course.last.dataset.tokenizer
+    try:
+        same = hashlib.sha256(found.content(tokenizer.file_name)).hexdigest() == tokenizer.sha256
+    except CheckpointError:
+        same = False
+    if not same:
+        raise CheckpointError(f"{found.path}: was trained with another tokenizer than data.tokens has; a branch keeps it")
 
 
 def _refuse_lost(job: Job) -> None:
@@ -327,16 +373,15 @@ def _refuse_lost(job: Job) -> None:
 
 
 def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
-    """Raise CheckpointError, naming the field, if the checkpoint belongs to another run."""
+    """Raise CheckpointError, naming the field, if the checkpoint belongs to another run, and how to go on from it in a branch."""
     advice = "set it back, or name another folder in run.out"
-    here = job.config.model_dump(mode="json")
-    then = found.state.get("config", {})
-    for section in _COMPARED_SECTIONS:
-        free = may_change(getattr(job.config, section))
-        for name, value in here[section].items():
-            was = then.get(section, {}).get(name)
-            if name not in free and was != value:
-                raise CheckpointError(f"{found.path}: {section}.{name} was {was!r}, and is {value!r} here; {advice}")
+    for name, (was, value) in branches.changes(found, job.config).items():
+        if (name.startswith("model.") and name != "model.dropout") or branches.refusal(found, job.config):
+            raise CheckpointError(f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}")
+        branch = f"{job.command} --branch-from {job.out}@{found.step} --set run.out={job.out}-branch"
+        raise CheckpointError(
+            f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}, or go on from here in a branch: {branch}"
+        )
     for name, value in job.course.identity().items():
         if (was := found.state["identity"].get(name)) != value:
             raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")

@@ -20,6 +20,7 @@ def numbers(runs: Sequence[Run]) -> str:
         ["model", *(text(f"{run.config['model']['family']} {run.config['model'].get('size', '')}") for run in runs)],
         ["parameters", *(count(run.numbers["parameters"]) for run in runs)],
         ["state", *map(_state, runs)],
+        ["branch of", *(_parent(run) or NOTHING for run in runs)],
         ["text seen", *(megabytes(run.numbers["bytes"]) for run in runs)],
         ["tokens seen", *(count(run.numbers["tokens"]) for run in runs)],
         *_losses(runs),
@@ -83,6 +84,12 @@ def _state(run: Run) -> str:
     if reached["finished"]:
         return f"finished, {reached['step']:,} steps"
     return f"step {reached['step']:,} of {reached['steps']:,}"
+
+
+def _parent(run: Run) -> str:
+    """Return the parent of a branch, from the run's newest checkpoint."""
+    parent = run.state.get("branch", {}).get("parent")
+    return text(f"run {parent['run'][:12]}, step {parent['step']:,}, checkpoint {parent['checkpoint'][:12]}") if parent else ""
 
 
 def _circumstances(run: Run) -> list[str]:

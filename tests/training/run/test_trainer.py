@@ -228,7 +228,7 @@ def test_a_resumed_run_knows_its_best_and_what_it_skipped(
 def test_fields_that_may_change_on_resume_are_these() -> None:
     """A field that changes losses must not be one of them."""
     train = "accumulate activation_checkpointing compile device eval_every eval_rows keep keep_best log_every max_skipped "
-    train += "peak_tflops sample_every save_every strategy tensorboard threads workers"
+    train += "branch_from peak_tflops sample_every save_every strategy tensorboard threads workers"
     fields = {
         section: may_change(kind.model_construct())
         for section, kind in (("train", TrainSection), ("model", ModelSection), ("data", DataSection), ("rows", RowsSection))
