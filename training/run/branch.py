@@ -57,23 +57,28 @@ class Branch:
         return found
 
 
-def placed(config: PretrainConfig) -> tuple[PretrainConfig, Branch | None]:
-    """Return the branch that the run's folder or train.branch_from names, if any, and the config with its place in the data.
+def begun(config: PretrainConfig) -> Branch | None:
+    """Return the branch that the run's folder or train.branch_from names, if any.
 
     Raises CheckpointError if there is no such checkpoint, or if the model cannot go on from it with this config.
     """
     out, given = Path(config.run.out), config.train.branch_from
-    begun = _begun(out)
-    if begun is not None and given not in (None, begun.given):
-        raise CheckpointError(f"{out}: began as a branch of {begun.given}, not of {given}; name another run.out")
-    if begun is None and given is None:
-        return config, None
-    if begun is None:
-        if any((out / CHECKPOINTS).glob("step-*")):
-            raise CheckpointError(f"{out}: has a run that is no branch of {given}; name another run.out")
-        begun = _begin(config, str(given))
-    data = config.data.model_copy(update={"offset_rows": begun.offset_rows})
-    return config.model_copy(update={"data": data}), begun
+    known = _recorded(out)
+    if known is not None and given not in (None, known.given):
+        raise CheckpointError(f"{out}: began as a branch of {known.given}, not of {given}; name another run.out")
+    if known is not None or given is None:
+        return known
+    if any((out / CHECKPOINTS).glob("step-*")):
+        raise CheckpointError(f"{out}: has a run that is no branch of {given}; name another run.out")
+    return _begin(config, given)
+
+
+def placed(config: PretrainConfig, branch: Branch | None) -> PretrainConfig:
+    """Return the config with the branch's place in the data."""
+    if branch is None:
+        return config
+    data = config.data.model_copy(update={"offset_rows": branch.offset_rows})
+    return config.model_copy(update={"data": data})
 
 
 def find(given: str) -> Checkpoint:
@@ -187,7 +192,7 @@ def _begin(config: PretrainConfig, given: str) -> Branch:
     return Branch(given, found.path, found.step, drawn - found.step * config.data.batch_rows, identity(found))
 
 
-def _begun(out: Path) -> Branch | None:
+def _recorded(out: Path) -> Branch | None:
     path = out / BRANCH
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -79,7 +79,8 @@ def _command(config_path: str | Path, overrides: tuple[str, ...]) -> str:
 
 
 def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool, command: str) -> Report | None:
-    config, branch = branches.placed(config)
+    branch = world.first(lambda: branches.begun(config))
+    config = branches.placed(config, branch)
     job = replace(_prepared(config, device, world), branch=branch, command=command)
     config, tokenizer = job.config, job.course.last.dataset.tokenizer
     model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)

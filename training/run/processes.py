@@ -9,16 +9,17 @@ number of processes.
 
 import gc
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,7 +28,9 @@ from training.models import families
 from training.models.bert import BERT
 from training.models.families import Model
 from training.run.device import Device
+from training.run.watch import Watch
 
+_T = TypeVar("_T")
 _TIMEOUT = timedelta(minutes=30)  # the first process may build row indexes while the others wait
 _ANSWER_TIMEOUT = timedelta(seconds=10)
 
@@ -43,14 +46,67 @@ class World:
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    watch: Watch | None = None
+
+    @contextmanager
+    def waiting(self, place: str) -> Generator[None]:
+        """Note that this process may wait for the others within the block, which all of them enter."""
+        if self.watch is None:
+            yield
+            return
+        self.watch.enter(place)
+        yield
+        self.watch.leave()
+
+    def note(self, place: str) -> None:
+        """Note where this process is, for the others to name."""
+        if self.watch is not None:
+            self.watch.note(place)
+
+    def first(self, make: Callable[[], _T]) -> _T:
+        """Return in every process what the first one makes; a UserError of it is raised in all."""
+        if self.size == 1:
+            return make()
+        result: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                result[0] = make()
+            except UserError as error:
+                result[1] = error
+        with self.waiting("what the first process reads"):
+            dist.broadcast_object_list(result)
+        if result[1] is not None:
+            raise result[1]
+        return result[0]
+
+    def gather(self, value: _T) -> list[_T]:
+        """Return the values of all processes, by rank."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            with self.waiting("a comparison of all processes"):
+                dist.all_gather_object(values, value)
+        return values
+
+    def send(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return in every process the (nested) tensors that the first one makes, on the device; they travel one by one."""
+        made: list[dict[str, Any]] = []
+
+        def outline() -> dict[str, Any]:
+            made.append(make())
+            return _outline(made[0])
+
+        with self.waiting("tensors of the first process"):
+            return _filled(self.first(outline), made[0] if made else None, self.device)
 
     def sums(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sum each value over all processes, which pass the same names; counts below 2^53 stay exact."""
         if self.size == 1:
             return dict(values)
         together = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
-        dist.all_reduce(together)
-        return dict(zip(values, together.tolist(), strict=True))
+        with self.waiting(f"the sum of {next(iter(values), 'nothing')}"):
+            dist.all_reduce(together)
+            summed = together.tolist()  # waits for a GPU
+        return dict(zip(values, summed, strict=True))
 
     def barrier(self) -> None:
         """Wait until every process has called this."""
@@ -74,9 +130,11 @@ def join(device: str) -> Generator[World]:
                 f"--nproc-per-node: this machine has {torch.cuda.device_count()} GPUs, too few for process {local + 1}; lower it"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=_TIMEOUT)
+    store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(dist.get_rank(), size, device)
+        with Watch(store, rank, size) as watch:
+            yield World(rank, size, device, watch)
     finally:
         gc.collect()  # FSDP's modules are cycles that hold the group, whose threads sometimes crash when Python exits
         dist.destroy_process_group()
@@ -185,6 +243,31 @@ class Sharded(Learner):
         copy = families.build(self.model.shape)
         copy.load_state_dict(model_state(self))
         return copy
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """The place of a tensor."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def _outline(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _outline(part) for name, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return _Hole(tuple(value.shape), value.dtype) if isinstance(value, Tensor) else value
+
+
+def _filled(outline: Any, made: Any, device: str) -> Any:
+    """Fill the holes with the first process's tensors, in the order of the outline."""
+    if isinstance(outline, dict):
+        return {name: _filled(part, made and made[name], device) for name, part in outline.items()}  # pyright: ignore
+    if not isinstance(outline, _Hole):
+        return outline
+    tensor = torch.empty(outline.shape, dtype=outline.dtype, device=device) if made is None else made.to(device).contiguous()
+    dist.broadcast(tensor, 0)
+    return tensor
 
 
 def learner(model: Model, world: World, device: Device, strategy: Literal["ddp", "fsdp"]) -> Learner:

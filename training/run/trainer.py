@@ -28,6 +28,7 @@ from training.models.families import Model
 from training.run import branch as branches
 from training.run import optimizers as optim
 from training.run import validation as evaluate
+from training.run.agreement import agreed, refuse_unequal
 from training.run.branch import Branch
 from training.run.config import PretrainConfig
 from training.run.device import Device
@@ -38,6 +39,7 @@ from training.run.processes import Learner, World, learner, load_model_state, lo
 from training.run.progress import METRICS, REPORT, SIGNALS, ProgressLine, Record, StopRequest, read_metrics
 from training.run.spikes import Spikes, Verdict
 from training.run.validation import LOSS, Validation
+from training.run.watch import SAVING
 
 _READ = "tokens read"  # summed with the counts of the loss terms
 
@@ -222,7 +224,8 @@ def update(
     counts = {term: sum(batch[term] for batch in counted) for term in counted[0]}
     totals = world.sums({**counts, _READ: sum(feed.tokens(batch) for batch in batches)})
     tokens = int(totals[_READ])
-    loss = _accumulate(learning.learner, device, batches, totals, (settings.seed, step, world.rank))
+    with world.waiting(f"the gradients of step {step + 1}"):
+        loss = _accumulate(learning.learner, device, batches, totals, (settings.seed, step, world.rank))
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
     summed = world.sums({"loss": float(loss), **{number.name: float(number == signal) for number in SIGNALS}})
     verdict = learning.spikes.judge(summed["loss"], norm)
@@ -278,6 +281,7 @@ def save(job: Job, learning: Learning, world: World) -> None:
         "optimizer": optimizer_state(learning.learner, learning.optimizers),
     }
     if world.rank == 0:
+        world.note(f"{SAVING} step {learning.step}")
         tokenizer = job.course.last.dataset.tokenizer
         state = {
             **trained.described(learning.learner.model, job.config.model.family, tokenizer),
@@ -303,15 +307,17 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     checkpoint if none can be read.
     """
     learning.seen.say = say
-    newest = checkpoint.newest(job.out / CHECKPOINTS, say, learning.seen)
-    world.barrier()  # before the first process writes the first checkpoint of a branch
+    refuse_unequal(job.config, job.course.identity(), world)
+    folder = job.out / CHECKPOINTS
+    newest = agreed(world, lambda: checkpoint.newest(folder, say, learning.seen), folder, say)
     if newest is None:
         if job.branch is not None:
             _begin_branch(job, job.branch, learning, device, world, say)
             return
-        _refuse_lost(job)
+        world.first(lambda: _refuse_lost(job))
         if (begin := job.config.train.init_from) is not None:
-            weights = trained.first_weights(begin, learning.learner.model, job.course.last.dataset.tokenizer)
+            here = world.sums({"here": Path(begin).exists()})["here"] == world.size
+            weights = _initial(job, learning) if here else world.send(lambda: _initial(job, learning))
             load_model_state(learning.learner, weights)
         return
     refuse_other(newest, job)
@@ -326,6 +332,12 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     say(f"resumed from {newest.path} (step {newest.step})")
 
 
+def _initial(job: Job, learning: Learning) -> dict[str, Any]:
+    """Return the weights of train.init_from."""
+    begin, tokenizer = str(job.config.train.init_from), job.course.last.dataset.tokenizer
+    return trained.first_weights(begin, learning.learner.model, tokenizer)
+
+
 def _take(found: checkpoint.Checkpoint, learning: Learning, device: Device) -> None:
     """Load the weights, the optimiser, the spike history and the step of a checkpoint."""
     weights = trained.weights_for(learning.learner.model, found, device.name)
@@ -337,7 +349,8 @@ def _take(found: checkpoint.Checkpoint, learning: Learning, device: Device) -> N
 
 def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
     """Take the state of the parent, and save it as the first checkpoint of this run, which needs no parent afterwards."""
-    found = branch.open()
+    found = agreed(world, branch.open, branch.path.parent, say)
+    assert found is not None
     refuse_branch(found, job)
     _take(found, learning, device)
     if world.rank == 0:

@@ -30,6 +30,9 @@ from training.run.config import load
 from training.run.device import prepare
 from training.run.processes import join
 
+if patience is not None:
+    from training.run import watch
+    watch.NAMED_AFTER, watch.GRACE, watch._SILENT = patience, 3 * patience, patience / 2
 if slow:
     update = trainer.update
     trainer.update = lambda *given, **named: (time.sleep(0.05), update(*given, **named))[1]
@@ -106,15 +109,24 @@ def of_rank(rank: int, size: int, port: int) -> dict[str, str]:
 
 
 def start(
-    config: Path, out: Path, size: int, *overrides: str, slow: bool = False, gradients: Path | None = None
+    config: Path,
+    out: Path,
+    size: int,
+    *overrides: str,
+    slow: bool = False,
+    gradients: Path | None = None,
+    outs: Sequence[Path] = (),
+    configs: Sequence[Path] = (),
+    patience: float | None = None,
 ) -> list[ForkServerProcess]:
     """All processes of a run; what process r prints goes to `<out>.<r>.log`."""
     port, made = free_port(), list[ForkServerProcess]()
     for rank in range(size):
         given = {
             "environment": of_rank(rank, size, port),
-            "config": str(config),
-            "overrides": (f"run.out={out}", "model.dropout=0.0", "train.tensorboard=false", *overrides),
+            "config": str(configs[rank] if configs else config),
+            "patience": patience,
+            "overrides": (f"run.out={outs[rank] if outs else out}", "model.dropout=0.0", "train.tensorboard=false", *overrides),
             "log": f"{out}.{rank}.log",
             "slow": slow,
             "gradients": None if gradients is None else str(gradients),
@@ -253,6 +265,83 @@ def test_a_warning_to_one_process_saves_and_ends_all(tiny_config: Path, tmp_path
 def test_more_processes_than_rows_are_refused(tiny_config: Path, tmp_path: Path) -> None:
     assert ended(start(tiny_config, tmp_path / "run", 2, "data.batch_rows=3")) == [1, 1]
     assert "data.batch_rows: 3 rows are too few for 2 processes with 2 micro-batches each; raise it" in said(tmp_path / "run", 1)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_machines_without_a_shared_disk_go_on_from_the_first_ones_checkpoint(
+    tiny_config: Path, tmp_path: Path, strategy: str
+) -> None:
+    """The second machine has no checkpoint, then an older one; the first process sends its own."""
+    outs = [tmp_path / "a", tmp_path / "b"]
+    given = ("train.epsilon=1e-6", "train.keep=9", f'train.strategy="{strategy}"')
+    run(tiny_config, outs[0], 2, *given)
+    expected = read_metrics(outs[0] / "metrics.jsonl")
+    shutil.copytree(outs[0] / "checkpoints" / "step-00000003", outs[1] / "checkpoints" / "step-00000003")
+    for step in (9, 12):
+        shutil.rmtree(outs[0] / "checkpoints" / f"step-{step:08}")
+    log = tmp_path / "log"
+    assert ended(start(tiny_config, log, 2, *given, outs=outs)) == [0, 0], said(log, 2)
+    assert "step-00000006 (step 6) is not on the disk of every process (process 1 on " in said(log, 2)
+    assert f"on {socket.gethostname()} has step-00000003): process 0 on {socket.gethostname()} sends it" in said(log, 2)
+    names = ("step", "loss", "gradient_norm", "validation_loss")
+    lines, others = (
+        [{n: line.get(n) for n in names} for line in kept] for kept in (read_metrics(outs[0] / "metrics.jsonl"), expected)
+    )
+    assert lines == others  # bit for bit
+    shutil.rmtree(outs[1])
+    branch = (f'train.branch_from="{outs[0]}@6"', "train.steps=8")
+    outs = [tmp_path / "c", tmp_path / "d"]
+    assert ended(start(tiny_config, log, 2, *given, *branch, outs=outs)) == [0, 0], said(log, 2)
+    assert read_metrics(outs[0] / "metrics.jsonl")[-1]["step"] == 8
+
+
+def test_what_the_first_process_cannot_read_ends_all(tiny_config: Path, tmp_path: Path) -> None:
+    outs = [tmp_path / "a", tmp_path / "b"]
+    run(tiny_config, outs[0], 1, "train.keep=1")
+    shutil.copytree(outs[0] / "checkpoints", outs[1] / "checkpoints")
+    (outs[0] / "checkpoints" / "step-00000012" / "model.pt").write_bytes(b"")
+    log = tmp_path / "log"
+    assert ended(start(tiny_config, log, 2, outs=outs)) == [1, 1], said(log, 2)
+    for rank in range(2):
+        assert "a/checkpoints: none of the 1 checkpoints can be read" in Path(f"{log}.{rank}.log").read_text()
+
+
+def test_other_settings_on_another_machine_are_refused(tiny_config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(tiny_config.read_text().replace("learning_rate = 1e-2", "learning_rate = 2e-2"))
+    processes = start(tiny_config, tmp_path / "run", 2, configs=(tiny_config, other))
+    assert ended(processes) == [1, 1], said(tmp_path / "run", 2)
+    host = socket.gethostname()
+    message = f"train.learning_rate: differs between process 0 on {host} and process 1 on {host}; start all with the same"
+    assert all(message in Path(f"{tmp_path / 'run'}.{rank}.log").read_text() for rank in range(2))
+
+
+def test_a_process_that_hangs_is_named_and_sigterm_ends_those_that_wait(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    processes = start(tiny_config, out, 2, "train.steps=5000", slow=True, patience=5.0)
+    wait_for_steps(out, 4, processes)
+    os.kill(processes[1].pid or 0, signal.SIGSTOP)
+    try:
+        wait_for(lambda: "has waited" in said(out, 1), said=lambda: said(out, 2))
+        text = said(out, 1)
+        assert f"process 0 of 2 on {socket.gethostname()} has waited " in text
+        assert f"for process 1 on {socket.gethostname()}, which does not answer; it was at " in text
+        os.kill(processes[0].pid or 0, signal.SIGTERM)
+        processes[0].join(60)
+        assert processes[0].exitcode == 143, said(out, 2)
+        assert "ends by SIGTERM without a save, as it waits for process 1 on " in said(out, 1)
+    finally:
+        processes[1].kill()
+        processes[1].join(60)
+    found = checkpoint.newest(out / "checkpoints", pytest.fail)
+    assert found is not None and found.step % 3 == 0
+
+
+def wait_for(state: Callable[[], bool], said: Callable[[], str]) -> None:
+    deadline = time.monotonic() + 120
+    while not state():
+        assert time.monotonic() < deadline, said()
+        time.sleep(0.05)
 
 
 def test_adafactor_is_refused_on_shares(tiny_config: Path, tmp_path: Path) -> None:
