@@ -165,12 +165,14 @@ class _Gate:
     def _judge(self, tables: Tables, expectations: Sequence[Expectation]) -> "list[Finding]":
         from expectations import page, validation
 
-        for entry in expectations:
-            if entry.table not in tables:
+        empty = [entry for entry in expectations if entry.table not in tables]
+        for entry in empty:
+            if entry.table not in suites.TABLES:
                 raise UserError(f"{self.dataset}: expectation on {entry.table}: no such table; there are {', '.join(tables)}")
         files.remove(self.folder)  # of an earlier verdict
         docs_uri = files.join(self.folder, "docs")
         findings = validation.validate(self.dataset, tables, expectations, docs_uri)
+        findings += [validation.Finding(entry, True, "the dataset has no such row") for entry in empty]
         pages = files.listing(files.join(docs_uri, "validations"), ".html")
         docs = {_table_of(path): path.removeprefix(self.folder.rstrip("/") + "/") for path in pages}
         files.write_text(self._docs, page.overview(self.dataset, self.uri, findings, tables, docs))

@@ -75,7 +75,7 @@ def dataset_tables(uri: str, made: Manifest, sample_rows: int) -> Tables:
     tables |= {f"{kind}_sample": sample.frame() for kind, sample in sorted(profile.samples.items())}
     if any(ledger.lines for ledger in made.ledgers.values()):
         tables["ledger"] = ledger_table(made.ledgers)
-        if "documents" in tables or "tokens" in tables:
+        if kind_of(made.dataset) in ("documents", "corpus", "tokens"):
             tables["sources"] = _sources_table(made.ledgers, profile.kept)
         reasons = _reasons_table(made.ledgers, profile.dropped)
         if len(reasons):

@@ -14,12 +14,20 @@ from pipelines.contract.gate_settings import GateLimits
 
 # With this many validation works expected, an empty split has a probability of e^-20.
 _EXPECTED_VALIDATION_WORKS = 20
+# A table without rows has its columns too, or no expectation could be checked.
+_FUNNEL = ("where", "source", "stage", "documents_in", "documents_out", "dropped", "dropped_share", "dropped_share_limit")
+_FUNNEL_COLUMNS = pd.Index([*_FUNNEL, "documents_between_stages"])
+_KEPT_COLUMNS = pd.Index(["where", "source", "documents", "works_at_least", "tokens"])
 
 
 def report_tables(report: Mapping[str, Any], limits: GateLimits) -> dict[str, pd.DataFrame]:
     """Return the three tables; without tokens in the report, the token counts are 0."""
     funnel = [row for source, lines in report["funnel"].items() for row in _funnel(source, lines, limits)]
-    return {"funnel": pd.DataFrame(funnel), "kept": pd.DataFrame(_kept(report)), "totals": pd.DataFrame([_totals(report)])}
+    return {
+        "funnel": pd.DataFrame(funnel, columns=None if funnel else _FUNNEL_COLUMNS),
+        "kept": pd.DataFrame(_kept(report), columns=_KEPT_COLUMNS),
+        "totals": pd.DataFrame([_totals(report)]),
+    }
 
 
 def _funnel(source: str, lines: list[Mapping[str, Any]], limits: GateLimits) -> list[dict[str, Any]]:

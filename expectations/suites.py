@@ -257,6 +257,14 @@ def for_tables(tables: Mapping[str, Any], limits: GateLimits) -> list[Expectatio
 
 
 _WITHOUT_PARTS = ("reasons", "sources", "ledger", "shards")
+# Tables that a dataset lacks if it has no such row: an expectation on one holds then.
+TABLES = frozenset(
+    [
+        *("documents", "drops", "clusters", "index", "tokens", "lines", "paragraphs", "substrings"),
+        *("documents_sample", "drops_sample", "clusters_sample", "index_sample", "tokens_sample"),
+        *(*_WITHOUT_PARTS, "facts"),
+    ]
+)
 
 
 def for_report(limits: GateLimits, *, with_tokens: bool) -> list[Expectation]:

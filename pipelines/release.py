@@ -75,15 +75,15 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
 
 def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:
     """Return the results of the build. They depend on the datasets alone, so equal builds have equal reports."""
-    corpus = built["corpus"].manifest
+    ledgers = _ledgers(built)
     return {
         "corpus": context.config.corpus.name,
         "limit": context.limit,
         "validation_share": context.config.corpus.validation_share,
         "fingerprints": {name: dataset.manifest.fingerprint for name, dataset in sorted(built.items())},
-        "funnel": {source: _funnel(ledger) for source, ledger in corpus.ledgers.items()},
-        "skipped": {source: dict(ledger.skipped) for source, ledger in corpus.ledgers.items()},
-        "bytes_read": {source: ledger.bytes_read for source, ledger in corpus.ledgers.items()},
+        "funnel": {source: _funnel(ledger) for source, ledger in ledgers.items()},
+        "skipped": {source: dict(ledger.skipped) for source, ledger in ledgers.items()},
+        "bytes_read": {source: ledger.bytes_read for source, ledger in ledgers.items()},
         "clusters": built["clusters"].manifest.facts,
         "repeats": built["repeats"].manifest.facts if "repeats" in built else {"enabled": False},
         "index": built["index"].manifest.facts if "index" in built else {"enabled": False},
@@ -91,6 +91,13 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "vocabularies": _facts(built, "vocabulary/"),
         "tokens": _facts(built, "tokens/"),
     }
+
+
+def _ledgers(built: Mapping[str, Dataset]) -> dict[str, Ledger]:
+    """Return the ledger of every source from its reader to the corpus; it is empty if the source has no unit."""
+    known = built["corpus"].manifest.ledgers
+    sources = {name.removeprefix("documents/") for name in built if name.startswith("documents/")}
+    return {source: known.get(source, Ledger()) for source in sorted({*known, *sources})}
 
 
 def _funnel(ledger: Ledger) -> list[dict[str, Any]]:

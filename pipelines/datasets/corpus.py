@@ -28,7 +28,9 @@ from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Stages
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
-from pipelines.units.parts import part_path, read_sidecar
+from pipelines.units.parts import part_path, read_sidecar, unit_names
+
+VERSION = 1  # of the units, and of what is carried over from the documents' drops and ledgers
 
 TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 # The settings that come first in `made_from`, because manifests keep the order of their keys.
@@ -53,7 +55,7 @@ def build(
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
         **{name: settings.pop(name) for name in _LEADING},
         **settings,
-        "versions": job.stages.versions(),
+        "versions": {"corpus": VERSION, **job.stages.versions()},
     }
 
     def make(uri: str) -> Manifest:
@@ -92,7 +94,7 @@ def stages(config: CorpusConfig, clusters: Dataset, repeats: Dataset, reference:
 def units_of(documents: Dataset) -> list[Unit]:
     """Return groups of the units of one documents dataset, of about 1 GiB each."""
     source = documents.manifest.dataset.removeprefix("documents/")
-    names = sorted({part.unit for part in documents.manifest.parts})
+    names = unit_names(documents.uri, documents.manifest.parts)
     stored = {part.unit: part for part in documents.manifest.of("documents")}
     items = [(name, stored[name].bytes if name in stored else 0) for name in names]
     return grouped(source, documents.uri, documents.manifest.fingerprint, items, TEXT_BYTES_PER_UNIT)

@@ -5,6 +5,7 @@ the text is in memory for the first time, so that deduplication can prefer a sur
 """
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.config import CorpusConfig, SourceSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, born
-from pipelines.contract.ledger import Ledger
+from pipelines.contract.ledger import Ledger, Line
 from pipelines.contract.manifest import Manifest
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.tables import read_batches
@@ -45,6 +46,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
         sidecars = process_units(context, uri, job, units, columnar=KINDS[source.kind].columnar)
         assembled = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
         _check_input(source, uri, assembled)
+        _check_not_empty(context, source, assembled)
         return assembled
 
     return ensure(context, name, made_from, make)
@@ -145,8 +147,8 @@ def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
 
 def _check_input(source: SourceSection, uri: str, documents: Manifest) -> None:
     """Raise SourceError if so much of the source is unreadable that something must be wrong with it."""
-    ledger = documents.ledgers[source.name]
-    line = ledger.lines[READ]
+    ledger = documents.ledgers.get(source.name, Ledger())  # a source without units has none
+    line = ledger.lines.get(READ, Line())
     bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
     counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
     unread = ledger.skipped[SkipReason.FILE_TYPE]
@@ -168,6 +170,31 @@ def _check_input(source: SourceSection, uri: str, documents: Manifest) -> None:
             f" sources.bad_share_limit = {source.bad_share_limit:.1%}; the first: {_first_drop(uri, documents, list(bad))};"
             f" repair the input below {source.root} or raise the limit"
         )
+
+
+def _check_not_empty(context: Context, source: SourceSection, documents: Manifest) -> None:
+    """Raise SourceError if the source has no document, now and not after hours; warn if the config allows that."""
+    ledger = documents.ledgers.get(source.name, Ledger())
+    if ledger.documents_out:
+        return
+    units = len(documents.made_from["units"])
+    text = f"source {source.name}: none of its {units:,} units below {source.root} has a document: {_losses(ledger)}"
+    if context.config.expectations.min_documents_per_source:
+        sample = ", read more of it with a higher --limit" if context.limit is not None else ""
+        dropped = ", dropped_share_limit = 1" if ledger.documents_dropped else ""
+        raise SourceError(
+            f"{text}; correct its files or settings{sample}, leave the source out, or let it be empty: [expectations]"
+            f" min_documents_per_source = 0, min_tokens_per_source = 0{dropped}"
+        )
+    context.on_event("warning", {"dataset": documents.dataset, "text": text})
+
+
+def _losses(ledger: Ledger) -> str:
+    """Return what was dropped and skipped, by reason."""
+    dropped = sum((line.documents_dropped for line in ledger.lines.values()), Counter[str]())
+    by_reason = [("dropped", dropped), ("skipped", ledger.skipped)]
+    counts = [f"{count:,} {what} ({reason})" for what, by in by_reason for reason, count in sorted(by.items()) if count]
+    return ", ".join(counts) or "they hold no record"
 
 
 def _first_drop(uri: str, documents: Manifest, reasons: Sequence[str]) -> str:

@@ -37,12 +37,12 @@ def unit_name(uri: str, *qualifiers: object) -> str:
 def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, int]], bytes_per_unit: int) -> list[Unit]:
     """Return units of neighbouring items, each of about `bytes_per_unit`; `items` are (path, bytes), sorted by path.
 
-    The groups depend only on the items. `identity` is that of the dataset with the items.
+    The groups depend only on the items, which may be empty. `identity` is that of the dataset with the items.
     """
     groups: list[list[tuple[str, int]]] = []
-    filled = bytes_per_unit  # the first item opens a group
+    filled = 0
     for path, size in items:
-        if filled + size > bytes_per_unit and filled:
+        if not groups or (filled and filled + size > bytes_per_unit):
             groups.append([])
             filled = 0
         groups[-1].append((path, size))

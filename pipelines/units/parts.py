@@ -33,6 +33,12 @@ def read_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
     return Sidecar.model_validate_json(files.read_text(uri)) if files.exists(uri) else None
 
 
+def unit_names(dataset_uri: str, parts: Iterable[Part]) -> list[str]:
+    """Return the names of a dataset's units, sorted; a unit without rows has no part, but its sidecar holds counts."""
+    sidecars = files.listing(files.join(dataset_uri, "units"), ".json")
+    return sorted({path.rsplit("/", 1)[-1].removesuffix(".json") for path in sidecars} | {part.unit for part in parts})
+
+
 def part_path(table: str, unit: str) -> str:
     """Return the path of a part, relative to its dataset's folder."""
     return f"{table}/{unit}.{'arrow' if table.startswith(_MEMORY_MAPPED) else 'parquet'}"

@@ -191,3 +191,30 @@ def test_what_is_wrong_with_a_report_is_named(tmp_path):
         "kept.tokens: expect_column_values_to_be_between(min_value=101) observed 100 at books; 0 at wiki",
         "totals.validation_missing: expect_column_values_to_be_between(min_value=0, max_value=0) observed 1 at demo",
     ]
+
+
+def test_a_report_without_documents_fails_and_one_without_sources_too(tmp_path):
+    empty = {"corpus": "demo", "validation_share": 0.2, "funnel": {"web": []}, "tokens": {}}
+    allowed = GateLimits(min_documents_per_source=0)
+    with pytest.raises(GateError) as caught:
+        gate.check_report(empty, str(tmp_path), allowed)
+    (failure,) = caught.value.failures
+    assert failure == (
+        "totals.documents: expect_column_values_to_be_between(min_value=1) observed 0 at demo (a corpus holds documents)"
+    )
+    with pytest.raises(GateError) as caught:
+        gate.check_report({**empty, "funnel": {}}, str(tmp_path))
+    assert caught.value.failures == (failure,)
+
+
+def test_an_own_expectation_on_a_table_without_rows_holds(corpus, filtered, tmp_path):
+    uri = corpus(filtered(["dropped"]))
+    own = OwnExpectation(
+        dataset="corpus",
+        table="documents_sample",
+        column="characters",
+        expectation="expect_column_max_to_be_between",
+        kwargs={"max_value": 1},
+    )
+    assert gate.check(uri, str(tmp_path), extra=[own]).expectations == gate.check(uri, str(tmp_path / "b")).expectations + 1
+    assert "the dataset has no such row" in Path(gate.check(uri, str(tmp_path), extra=[own]).docs).read_text()

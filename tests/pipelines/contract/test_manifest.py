@@ -128,4 +128,8 @@ def test_groups_are_a_function_of_the_items() -> None:
     items = [("a", 5), ("b", 5), ("c", 11), ("d", 1)]
     assert [unit.paths for unit in grouped("s", "r", "i", items, 10)] == [("a", "b"), ("c",), ("d",)]
     assert grouped("s", "r", "i", [], 10) == []
+    assert [unit.paths for unit in grouped("s", "r", "i", [("a", 0), ("b", 0), ("c", 12), ("d", 0)], 10)] == [
+        ("a", "b", "c"),
+        ("d",),
+    ]
     assert len({unit.name for unit in grouped("s", "r", "i", items, 1)}) == 4

@@ -80,6 +80,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.datasets.clusters": {"clusters"},
     "pipelines.datasets.repeats": {"repeats"},
     "pipelines.datasets.classifier": {"classifier"},
+    "pipelines.datasets.corpus": {"corpus"},
     "pipelines.datasets.index": {"index"},
     "pipelines.datasets.vocabulary": VOCABULARIES,
     "pipelines.datasets.tokens": TOKENS,
