@@ -92,6 +92,11 @@ def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[st
         if name not in weights:
             raise CheckpointError(f"{found.path}: has no weight {name}; it is another model's checkpoint")
         if weights[name].shape != tensor.shape:
+            if name.endswith("positions.weight") and weights[name].shape[1:] == tensor.shape[1:]:
+                raise CheckpointError(
+                    f"{found.path}: has a table of {len(weights[name]):,} positions, this model one of {len(tensor):,} ({name}); "
+                    "set model.length to the checkpoint's, and rows.length to no more"
+                )
             shapes = f"{tuple(weights[name].shape)}, this model's {tuple(tensor.shape)}"
             raise CheckpointError(f"{found.path}: the weight {name} has the shape {shapes}; it is another model's checkpoint")
     if extra := sorted(set(weights) - set(wanted)):

@@ -61,6 +61,12 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
                 f"{model.where}: is a {model.family} of {model.tokenizer.size:,} pieces, which is not what {folder} was trained "
                 f"as ({config.model.family}, {feed.dataset.tokenizer.size:,} pieces, the same tokenizer); name another model"
             )
+        positions = getattr(model.model.shape, "length", None)
+        if positions is not None and positions < config.rows.length:
+            raise JudgeError(
+                f"{model.where}: has {positions:,} positions, and the held-out rows of {folder} have {config.rows.length:,} "
+                "tokens (rows.length); name a model with as many"
+            )
         model.model.to(device.name)
         figures.append(measure(Learner(model.model), held_out, device, World(device=device.name)))
     mine, theirs = figures

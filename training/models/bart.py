@@ -55,7 +55,9 @@ class Embeddings(nn.Module):
 
     def forward(self, inputs: Tensor, positions: nn.Embedding, first: int) -> Tensor:
         """(B, T) -> (B, T, D); the first token is at position `first`."""
-        return self.tokens(inputs) + positions.weight[OFFSET + first : OFFSET + first + inputs.shape[1]]
+        last, most = first + inputs.shape[1], positions.num_embeddings - OFFSET
+        assert last <= most, f"a row of {last} tokens is longer than the model's positions ({most})"
+        return self.tokens(inputs) + positions.weight[OFFSET + first : OFFSET + last]
 
 
 class EncoderLayer(nn.Module):

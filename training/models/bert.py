@@ -65,7 +65,9 @@ class Embeddings(nn.Module):
 
     def forward(self, inputs: Tensor, segments: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, D); segments (B, T) of 0 and 1, by default all 0."""
-        places = self.positions.weight[: inputs.shape[1]]
+        length, most = inputs.shape[1], self.positions.num_embeddings
+        assert length <= most, f"a row of {length} tokens is longer than the model's positions ({most})"
+        places = self.positions.weight[:length]
         beside = self.segments.weight[0] if segments is None else self.segments(segments)
         return self.dropout(self.norm(self.tokens(inputs) + places + beside))
 

@@ -187,7 +187,8 @@ class Composed(nn.Module):
         """
         first = cache.length if cache else 0
         if positions is None:
-            assert first + inputs.shape[1] <= self.shape.length, "a row is longer than the model's positions"
+            last, most = first + inputs.shape[1], self.shape.length
+            assert last <= most, f"a row of {last} tokens is longer than the model's positions ({most})"
             positions = torch.arange(first, first + inputs.shape[1], device=inputs.device)[None]
         x = self.embeddings(inputs, positions)
         sees = self._sees(real, documents, inputs.shape[1], first + inputs.shape[1])

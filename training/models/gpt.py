@@ -58,7 +58,8 @@ class Embeddings(nn.Module):
         if positions is not None:
             return self.dropout(self.tokens(inputs) + self.positions(positions))
         last = first + inputs.shape[1]
-        assert last <= self.positions.num_embeddings, "a row is longer than the model's positions"
+        most = self.positions.num_embeddings
+        assert last <= most, f"a row of {last} tokens is longer than the model's positions ({most})"
         return self.dropout(self.tokens(inputs) + self.positions.weight[first:last])
 
 

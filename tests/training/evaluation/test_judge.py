@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from training.arguments import add_judge, parse
+from training.checkpoints.store import CheckpointError
 from training.evaluation import judge as judging
 from training.evaluation.judge import JudgeError, Judgement, judge
 from training.run.pretrain import pretrain
@@ -58,3 +59,12 @@ def test_what_is_no_run_and_another_tokenizer_are_refused(run: Path, make_datase
     pretrain(tiny_config, (f'data.tokens="{other}"', f'run.out="{tmp_path / "other"}"', "sample.tokens=0"))
     with pytest.raises(JudgeError, match=r"step-00000012: is a gpt of \d+ pieces, which is not what .*run was trained as"):
         judge(run, tmp_path / "other")
+
+
+def test_rows_longer_than_a_models_positions_name_both_numbers(run: Path, tiny_config: Path, tmp_path: Path):
+    longer = ("rows.length=32", f'run.out="{tmp_path / "longer"}"', "sample.tokens=0")
+    with pytest.raises(CheckpointError, match=r"has a table of 16 positions, this model one of 32 \(.*positions\.weight\); set"):
+        pretrain(tiny_config, (*longer, f'train.init_from="{run}"'))
+    pretrain(tiny_config, longer)
+    with pytest.raises(JudgeError, match=r"step-00000012: has 16 positions, and the held-out rows of .*longer have 32 tokens"):
+        judge(tmp_path / "longer", run)
