@@ -36,7 +36,8 @@ _GPUS = {
     "4090": (165e12, 82.6e12),
     "V100": (125e12, 15.7e12),
 }
-_MEASURED_SIZE, _MEASURED_TIMES = 1024, 24  # of the matrix multiplications that measure a CPU
+_MEASURED_SIZES, _MEASURED_TIMES = (256, 1024), 24  # of the matrix multiplications that measure a CPU
+_MEASURED_SECONDS = 0.5  # for a dtype; without bfloat16 in hardware a large multiplication takes seconds
 
 
 def row(shape: Shape, objective: Objective, length: int) -> float:
@@ -59,24 +60,29 @@ def row(shape: Shape, objective: Objective, length: int) -> float:
 def peak(device: str, dtype: str, given: float | None) -> float | None:
     """Return the peak FLOP/s of a device: `given` 10^12, a GPU's from its data sheet, or a CPU's as measured; None if unknown.
 
-    A CPU is measured in a fraction of a second, by the fastest of a few float32 matrix multiplications.
+    A CPU is measured within a second, by the fastest of a few matrix multiplications in float32 and the dtype of the
+    passes: with bfloat16 some CPUs compute several times as fast, others far slower.
     """
     if given is not None:
         return given * 1e12
     if device == "cpu":
-        return _measured()
+        return max(_measured(kind) for kind in {torch.float32, getattr(torch, dtype)})
     name = torch.cuda.get_device_name()
     return next((peaks[dtype == "float32"] for known, peaks in _GPUS.items() if known in name), None)
 
 
-def _measured() -> float:
-    left, right = (torch.ones(_MEASURED_SIZE, _MEASURED_SIZE) for _ in range(2))
-    best = float("inf")
-    for _ in range(_MEASURED_TIMES):
-        began = time.perf_counter()
-        torch.mm(left, right)
-        best = min(best, time.perf_counter() - began)
-    return 2 * _MEASURED_SIZE**3 / best
+def _measured(dtype: torch.dtype) -> float:
+    """Return the best rate; large matrices are left out if the small ones took all the time (a dtype without hardware)."""
+    best, end = 0.0, time.monotonic() + _MEASURED_SECONDS
+    for size in _MEASURED_SIZES:
+        left, right = (torch.ones(size, size, dtype=dtype) for _ in range(2))
+        for _ in range(_MEASURED_TIMES):
+            if best and time.monotonic() > end:
+                return best
+            began = time.perf_counter()
+            torch.mm(left, right)
+            best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    return best
 
 
 def _composed(shape: ComposedShape, length: int) -> float:

@@ -10,7 +10,7 @@ class Speed(NamedTuple):
     """Speed, smoothed over about ten steps."""
 
     tokens_per_second: float  # read
-    mfu: float | None  # model FLOPs utilisation: share of the devices' peak, see training/run/flops.py
+    mfu: float | None  # model FLOPs utilisation: share of the devices' peak, see training/run/flops.py; None if it is unknown
 
     def as_metrics(self) -> dict[str, float]:
         """Return the numbers for metrics.jsonl."""
@@ -36,8 +36,12 @@ class Pace:
         self._tokens = keep * self._tokens + (1 - keep) * tokens
         self._rows = keep * self._rows + (1 - keep) * rows
         self._done += 1
-        mfu = None if self._share_per_row is None else self._share_per_row * self._rows / self._seconds
-        return Speed(self._tokens / self._seconds, mfu)
+        return Speed(self._tokens / self._seconds, self._mfu())
+
+    def _mfu(self) -> float | None:
+        """Return the share of the peak; None above 1: the peak is wrong then (a CPU that was busy while it was measured)."""
+        share = None if self._share_per_row is None else self._share_per_row * self._rows / self._seconds
+        return None if share is None or share > 1 else share
 
     def left(self, step: int) -> float:
         """Estimate the seconds to the last step, including evaluations and saves, from the pace so far."""

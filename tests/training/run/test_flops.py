@@ -1,6 +1,7 @@
 """FLOPs of published shapes; the figures were computed apart, from the papers' conventions (see training/run/flops.py)."""
 
 import pytest
+import torch
 
 from training.models import bart, bert, gpt, t5
 from training.run import flops
@@ -34,3 +35,16 @@ def test_of_a_model_that_can_be_counted_by_hand() -> None:
     shape = gpt.GPTShape(layers=1, heads=1, width=2, vocabulary=3, length=4)
     # 12 * 4 numbers in the layer's matrices, 3 * 2 in the head's; 4 x 4 pairs of 2 channels, twice two operations, thrice
     assert flops.gpt(shape, 4) == 6 * 4 * (48 + 6) + 12 * 4 * 4 * 2
+
+
+def test_a_cpu_is_measured_in_the_dtype_of_the_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[torch.dtype] = []
+    multiply = torch.mm
+
+    def noted(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        used.append(left.dtype)
+        return multiply(left, right)
+
+    monkeypatch.setattr(torch, "mm", noted)
+    assert (flops.peak("cpu", "bfloat16", None) or 0) > 0
+    assert set(used) == {torch.float32, torch.bfloat16}

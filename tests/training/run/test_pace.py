@@ -20,6 +20,12 @@ def test_without_a_peak_there_is_no_mfu() -> None:
     assert speed.mfu is None and set(speed.as_metrics()) == {"tokens_per_second"}
 
 
+def test_a_share_above_the_peak_is_not_reported() -> None:
+    pace = Pace(steps=3, flops_per_row=1e6, peak=1.0)  # a peak that any machine exceeds
+    speed = pace.step(tokens=5, rows=1)
+    assert speed.mfu is None and set(speed.as_metrics()) == {"tokens_per_second"}
+
+
 def test_a_pause_is_no_training() -> None:
     pace = Pace(steps=10)
     pace.step(tokens=1, rows=1)
