@@ -154,9 +154,15 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
     return Job(
         config=config,
         course=open_course(config, folder),
-        validation=validation(held_out, VALIDATION, config.train.eval_rows),
+        validation=validation(held_out, VALIDATION, config.train.eval_rows, _micro_batch(config, world)),
         circumstances=circumstances(config.train, device, world),
     )
+
+
+def _micro_batch(config: PretrainConfig, world: World) -> int | None:
+    """Return the rows of a micro-batch, if steps are cut: evaluation then takes no more rows at a time."""
+    parts = config.train.accumulate * world.size
+    return None if config.train.accumulate == 1 else -(-config.data.batch_rows // parts)
 
 
 def _report(job: Job, text: str) -> Report:

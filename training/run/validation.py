@@ -85,7 +85,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Fixed examples of a split, in batches of at most 32 rows of one source."""
+    """Fixed examples of a split, in batches of at most 32 rows (or as many as a micro-batch) of one source."""
 
     batches: tuple[Held, ...]
 
@@ -114,13 +114,17 @@ class Validation:
         return None if utf8_bytes is None else loss * self.targets / math.log(2) / utf8_bytes
 
 
-def validation(feed: Feed, split: str, rows: int) -> Validation:
-    """Return the first `rows` rows of the feed's split (or all) in a fixed hashed order, always with the same draws."""
+def validation(feed: Feed, split: str, rows: int, micro_batch: int | None = None) -> Validation:
+    """Return the first `rows` rows of the feed's split (or all) in a fixed hashed order, always with the same draws.
+
+    `micro_batch` is how many rows fit into memory at a time, if that is known.
+    """
+    batch_rows = min(_ROWS_PER_BATCH, micro_batch or _ROWS_PER_BATCH)
     size_of = _Bytes(feed, split) if KINDS[feed.config.objective.name].predicts_all_text else None
     return Validation(
         tuple(
             Held(source, examples, feed.counts(examples)["tokens"], size_of(source, examples) if size_of else None)
-            for source, examples in _fixed(feed, rows, _ROWS_PER_BATCH)
+            for source, examples in _fixed(feed, rows, batch_rows)
         )
     )
 

@@ -208,3 +208,12 @@ def test_a_source_without_rows_has_no_figures(two_sources: Path, tmp_path: Path)
     figures = measure(Rank(model), examples, CPU, Rank(model))
     assert figures["validation_loss"] == figures[f"validation_loss/{source}"]
     assert len(figures) == 4
+
+
+def test_a_batch_has_no_more_rows_than_a_micro_batch(two_sources: Path, tmp_path: Path) -> None:
+    made, whole = held_out_of(two_sources, tmp_path, 40)
+    cut = validation(made, "validation", 40, 3)
+    assert max(len(batch.examples["inputs"]) for batch in cut.batches) == 3
+    assert max(len(batch.examples["inputs"]) for batch in whole.batches) > 3
+    model = gpt()
+    assert measure(Rank(model), cut, CPU, Rank(model)) == pytest.approx(measure(Rank(model), whole, CPU, Rank(model)))
