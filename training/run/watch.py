@@ -52,7 +52,9 @@ class Watch:
         self._stops = 0
         self._ours, self._theirs = socket.socketpair()
         self._before = -1
+        self._answered, self._lines = time.monotonic(), dict[int, str]()
         self._done = threading.Event()
+        self._reports = threading.Thread(target=self._exchange, name="watch's reports", daemon=True)
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -61,12 +63,14 @@ class Watch:
         if self._in_main:
             self._before = signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
         self._thread.start()
+        self._reports.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self._theirs.send(b"\0")  # wakes the thread
         self._thread.join(2 * STORE_TIMEOUT)
+        self._reports.join(STORE_TIMEOUT)
         if self._in_main:
             signal.set_wakeup_fd(self._before)
         self._ours.close()
@@ -87,7 +91,7 @@ class Watch:
     def _watch(self) -> None:
         while not self._done.is_set():
             self._read_signals()
-            reached = self._publish()
+            reached = time.monotonic() - self._answered < _SILENT
             waited = time.monotonic() - self._since
             if waited < min(NAMED_AFTER, GRACE) / 3 and self._signal is None:
                 continue
@@ -111,6 +115,22 @@ class Watch:
             if self._signal is None:
                 self._signal = (number, time.monotonic())
 
+    def _exchange(self) -> None:
+        """Publish and read reports, in a thread of its own: a store whose host is gone answers late or never."""
+        while not self._done.wait(_TICK):
+            if not self._publish():
+                continue
+            try:
+                if time.monotonic() - self._since > min(NAMED_AFTER, GRACE) / 6 or self._signal is not None:
+                    for rank in self._others:
+                        known = self._store.check([f"watch {rank}"])
+                        self._lines[rank] = self._store.get(f"watch {rank}").decode() if known else ""
+                else:
+                    self._store.check([f"watch {self._rank}"])
+            except RuntimeError:
+                continue
+            self._answered = time.monotonic()
+
     def _publish(self) -> bool:
         """Tell the others where this process is; return whether the store answers."""
         self._beat += 1
@@ -126,10 +146,7 @@ class Watch:
         """Describe the processes that have entered fewer collectives, or do not answer."""
         now, missing = time.monotonic(), list[str]()
         for rank, other in self._others.items():
-            try:
-                line = self._store.get(f"watch {rank}").decode() if self._store.check([f"watch {rank}"]) else ""
-            except RuntimeError:
-                return ["the host of the first process, which does not answer"]
+            line = self._lines.get(rank, "")
             if line != other.line or not other.changed:
                 other.line, other.changed = line, now
             known: dict[str, Any] = (
