@@ -16,6 +16,7 @@ from expectations.suites import REPORT, Expectation
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
+from pipelines.contract.manifest import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,17 +78,22 @@ def check(dataset_uri: str, out: str, limits: GateLimits = DEFAULTS, extra: Sequ
 
 
 def check_report(
-    report: Mapping[str, Any], out: str, limits: GateLimits = DEFAULTS, extra: Sequence[OwnExpectation] = ()
+    report: Mapping[str, Any],
+    datasets: Mapping[str, Manifest],
+    out: str,
+    limits: GateLimits = DEFAULTS,
+    extra: Sequence[OwnExpectation] = (),
 ) -> GateResult:
     """Check the closing report of a build (pipelines.release.closing_report) before it is published.
 
-    Arguments and errors as in `check`; own expectations name the dataset "report".
+    `datasets` are the manifests of the build by name: what they count must be what the report says. The other arguments and
+    errors are as in `check`; own expectations name the dataset "report".
     """
 
     def tables() -> Tables:
         from expectations import report as report_tables
 
-        return report_tables.report_tables(report, limits)
+        return report_tables.report_tables(report, datasets, limits)
 
     own = own_expectations(REPORT, extra)
     fingerprint = manifest.fingerprint(json.loads(json.dumps(report)))

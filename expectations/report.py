@@ -3,30 +3,36 @@
 funnel   a row for every source and stage: documents in, out and dropped, and the share dropped
 kept     a row for every source: documents in the corpus, tokens in the shards
 totals   one row for the whole build
+sums     a row for every count of the documents datasets, and for the documents that each tokens dataset read
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from pipelines.contract.gate_settings import GateLimits
+from pipelines.contract.ledger import Ledger
+from pipelines.contract.manifest import Manifest
 
 # With this many validation works expected, an empty split has a probability of e^-20.
 _EXPECTED_VALIDATION_WORKS = 20
 # A table without rows has its columns too, or no expectation could be checked.
 _FUNNEL = ("where", "source", "stage", "documents_in", "documents_out", "dropped", "dropped_share", "dropped_share_limit")
 _FUNNEL_COLUMNS = pd.Index([*_FUNNEL, "documents_between_stages"])
+_SUMS_COLUMNS = pd.Index(["where", "reported", "counted"])
 _KEPT_COLUMNS = pd.Index(["where", "source", "documents", "works_at_least", "tokens"])
 
 
-def report_tables(report: Mapping[str, Any], limits: GateLimits) -> dict[str, pd.DataFrame]:
-    """Return the three tables; without tokens in the report, the token counts are 0."""
+def report_tables(report: Mapping[str, Any], datasets: Mapping[str, Manifest], limits: GateLimits) -> dict[str, pd.DataFrame]:
+    """Return the four tables; without tokens in the report, the token counts are 0. `datasets` are the build's manifests."""
     funnel = [row for source, lines in report["funnel"].items() for row in _funnel(source, lines, limits)]
     return {
         "funnel": pd.DataFrame(funnel, columns=None if funnel else _FUNNEL_COLUMNS),
         "kept": pd.DataFrame(_kept(report), columns=_KEPT_COLUMNS),
         "totals": pd.DataFrame([_totals(report)]),
+        "sums": pd.DataFrame(_sums(report, datasets), columns=_SUMS_COLUMNS),
     }
 
 
@@ -70,6 +76,53 @@ def _kept(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for source, lines in report["funnel"].items()
     ]
+
+
+def _sums(report: Mapping[str, Any], datasets: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """Compare the report with the ledgers of the documents, and its documents with those that the shards were made from."""
+    rows: list[dict[str, Any]] = []
+    for name, made in sorted(datasets.items()):
+        kind, _, source = name.partition("/")
+        if kind == "documents":
+            counted = _counts(made.ledgers.get(source, Ledger()))
+            reported = _reported(report, source, list(made.ledgers.get(source, Ledger()).lines))
+            rows += [
+                {"where": f"{source}: {what}", "reported": reported[what], "counted": counted[what]}
+                for what in sorted({*counted, *reported})
+            ]
+        elif kind == "tokens":
+            rows += [
+                {
+                    "where": f"{name}: {source}: documents",
+                    "reported": _documents(lines),
+                    "counted": _counts(made.ledgers.get(source, Ledger()))["read documents_in"],
+                }
+                for source, lines in report["funnel"].items()
+            ]
+    return rows
+
+
+def _counts(ledger: Ledger) -> Counter[str]:
+    """Return every count of a ledger by its name, e.g. "read documents_in" and "skipped redirect"."""
+    lines = {stage: line.model_dump(mode="json") for stage, line in ledger.lines.items()}
+    return _flat(lines, ledger.skipped, ledger.bytes_read)
+
+
+def _reported(report: Mapping[str, Any], source: str, stages: list[str]) -> Counter[str]:
+    """Return the same counts of a source in the report, for these stages."""
+    lines = {line["stage"]: line for line in report["funnel"].get(source, []) if line["stage"] in stages}
+    return _flat(lines, report["skipped"].get(source, {}), report["bytes_read"].get(source, 0))
+
+
+def _flat(lines: Mapping[str, Mapping[str, Any]], skipped: Mapping[str, int], bytes_read: int) -> Counter[str]:
+    counts = Counter({"bytes_read": bytes_read, **{f"skipped {reason}": count for reason, count in skipped.items()}})
+    for stage, line in lines.items():
+        for name, value in line.items():
+            if isinstance(value, int):
+                counts[f"{stage} {name}"] = value
+            elif isinstance(value, Mapping):
+                counts.update({f"{stage} {name} {reason}": count for reason, count in value.items()})
+    return counts
 
 
 def _documents(lines: list[Mapping[str, Any]]) -> int:

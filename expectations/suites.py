@@ -11,7 +11,7 @@ from pipelines.contract.gate_settings import GateLimits
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
 
-VERSION = 3  # of all suites and their tables; with a new number every dataset is checked again
+VERSION = 4  # of all suites and their tables; with a new number every dataset is checked again
 
 REPORT = "report"  # the closing report is checked like a dataset of this name
 TOKEN_COUNTS = ("rows", "tokens", "utf8_bytes")  # what a tokens manifest counts for each split, source and language
@@ -274,6 +274,7 @@ def for_report(limits: GateLimits, *, with_tokens: bool) -> list[Expectation]:
         _zero("funnel", "documents_between_stages", "a stage takes in the documents that the previous one put out"),
         _between("kept", "documents", limits.min_documents_per_source, None, "every source contributes documents to the corpus"),
         _between("totals", "documents", 1, None, "a corpus holds documents"),
+        _equal("sums", "reported", "counted", "the report counts what the datasets before it counted"),
     ]
     if with_tokens:
         chosen += [

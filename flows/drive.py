@@ -55,7 +55,7 @@ def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) ->
     report = release.closing_report(context, built)
     if gated:
         limits = context.config.expectations
-        gate.check_report(report, context.out, limits, limits.extra)
+        gate.check_report(report, {name: dataset.manifest for name, dataset in built.items()}, context.out, limits, limits.extra)
     files.write_text(files.join(context.out, release.PAGE), report_page(report))
     return release.publish(context, built)
 

@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from expectations.gate import GateError
 from pipelines.contract import manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
+from pipelines.contract.ledger import Ledger, Line
 from pipelines.contract.manifest import DatasetError, Manifest
 
 TEXTS = ["dropped", "Zażółć gęślą jaźń.", "Druga strona\ntekstu.", "Ą"]
@@ -168,8 +170,8 @@ def report() -> dict:
 
 
 def test_a_good_report_passes(tmp_path):
-    assert not gate.check_report(report(), str(tmp_path)).cached
-    assert gate.check_report(report(), str(tmp_path)).cached
+    assert not gate.check_report(report(), {}, str(tmp_path)).cached
+    assert gate.check_report(report(), {}, str(tmp_path)).cached
 
 
 def test_what_is_wrong_with_a_report_is_named(tmp_path):
@@ -180,7 +182,7 @@ def test_what_is_wrong_with_a_report_is_named(tmp_path):
     del bad["tokens"]["demo"]["tokens"]["validation"]
     limits = GateLimits(dropped_share_limit_by_stage={"quality": 0.5}, min_tokens_per_source=101)
     with pytest.raises(GateError) as caught:
-        gate.check_report(bad, str(tmp_path), limits)
+        gate.check_report(bad, {}, str(tmp_path), limits)
     assert [failure.split(" (")[0] for failure in caught.value.failures] == [
         "funnel: expect_column_pair_values_a_to_be_greater_than_b(column_A='dropped_share_limit', column_B='dropped_share',"
         " or_equal=True) observed dropped_share_limit 0.5, dropped_share 0.6382978723404256 at web: quality;"
@@ -197,13 +199,13 @@ def test_a_report_without_documents_fails_and_one_without_sources_too(tmp_path):
     empty = {"corpus": "demo", "validation_share": 0.2, "funnel": {"web": []}, "tokens": {}}
     allowed = GateLimits(min_documents_per_source=0)
     with pytest.raises(GateError) as caught:
-        gate.check_report(empty, str(tmp_path), allowed)
+        gate.check_report(empty, {}, str(tmp_path), allowed)
     (failure,) = caught.value.failures
     assert failure == (
         "totals.documents: expect_column_values_to_be_between(min_value=1) observed 0 at demo (a corpus holds documents)"
     )
     with pytest.raises(GateError) as caught:
-        gate.check_report({**empty, "funnel": {}}, str(tmp_path))
+        gate.check_report({**empty, "funnel": {}}, {}, str(tmp_path))
     assert caught.value.failures == (failure,)
 
 
@@ -218,3 +220,24 @@ def test_an_own_expectation_on_a_table_without_rows_holds(corpus, filtered, tmp_
     )
     assert gate.check(uri, str(tmp_path), extra=[own]).expectations == gate.check(uri, str(tmp_path / "b")).expectations + 1
     assert "the dataset has no such row" in Path(gate.check(uri, str(tmp_path), extra=[own]).docs).read_text()
+
+
+def test_a_report_that_lacks_what_a_dataset_counted_fails(filtered, tmp_path):
+    """The sums of the documents' ledgers, and the documents that the shards were made from."""
+    batch = filtered(TEXTS)
+    ledger = batch.ledger.model_copy(update={"skipped": Counter({"http_status": 8}), "bytes_read": 4737})
+    made = Manifest(dataset="documents/web", fingerprint="", made_from={}, parts=(), ledgers={"web": ledger})
+    tokens = made.model_copy(update={"ledgers": {"web": Ledger().record("read", Line(documents_in=2, documents_out=2))}})
+    lines = [{"stage": stage, **line.model_dump(mode="json")} for stage, line in ledger.lines.items()]
+    good = {
+        "corpus": "demo", "validation_share": 0.0, "funnel": {"web": lines}, "tokens": {},
+        "skipped": {"web": {"http_status": 8}}, "bytes_read": {"web": 4737},
+    }  # fmt: skip
+    assert gate.check_report(good, {"documents/web": made}, str(tmp_path)).expectations == 5
+    bad = {**good, "skipped": {"web": {"http_status": 1}}, "bytes_read": {"web": 1860}}
+    with pytest.raises(GateError) as caught:
+        gate.check_report(bad, {"documents/web": made, "tokens/t": tokens}, str(tmp_path))
+    (failure,) = caught.value.failures
+    assert "reported 3, counted 2 at tokens/t: web: documents" in failure
+    assert "reported 1860, counted 4737 at web: bytes_read" in failure
+    assert "reported 1, counted 8 at web: skipped http_status" in failure
