@@ -82,8 +82,12 @@ class ExcludeSection(Section):
 
 
 class NormalizeSection(Section):
-    """Normalisation of characters."""
+    r"""Normalisation of characters and white space. Every text is NFC, with "\n" for line ends and without control characters."""
 
+    whitespace: Literal["keep", "prose"] | None = None
+    """keep: every space, tab and blank line stays as it is (code, tables, YAML). prose: a run of spaces and tabs becomes one
+    space, lines are stripped, and at most one blank line stays in a row. By default, `records` are kept; of the other kinds the
+    prose is unified, and code (<pre>, blocks of <code>, <syntaxhighlight>, indented lines of wikitext) is kept."""
     repair_encoding: bool = True
     """Repair mojibake (such as UTF-8 read as Latin-1) with ftfy."""
     garbled_share_limit: float = Field(default=0.01, ge=0, le=1)

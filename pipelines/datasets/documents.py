@@ -100,7 +100,7 @@ def stages(config: CorpusConfig, source: SourceSection, model: Model | None) -> 
     return Stages(
         (
             exclude.stage(config.exclude),
-            normalize.stage(config.normalize),
+            normalize.stage(config.normalize, source.kind),
             lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),
             split.stage(),
             judge.stage(

@@ -11,6 +11,7 @@ from pipelines.contract.batch import Batch, as_drops, born, documents_from
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
+from pipelines.text.characters.code_spaces import restored
 
 READ = "read"  # the reader's name as a stage
 ROWS_PER_BATCH = 50_000  # a batch of short texts is full at this many rows
@@ -55,6 +56,7 @@ class Collector:
 
     def drop(self, record: Record, reason: DropReason, detail: str = "") -> None:
         """Add a drop: a record that is a document but cannot be used."""
+        record.text = restored(record.text)  # no later stage turns the white space of code back
         self._dropped.append((record, reason, detail))
         self._text_bytes += len(record.text)
 

@@ -24,7 +24,7 @@ from pipelines.sources.listing import SourceError, file_units, full_uri
 from pipelines.text.extraction.wikitext.prose import Wiki, extract
 from pipelines.units.descriptor import Unit
 
-VERSION = 4
+VERSION = 5
 
 _BYTES_PER_READ = 2**16  # of XML
 _DUMP = re.compile(r"\.xml|(?<!\.txt)(?<!\.sql)(?<!\.json)(?<!\.tar)\.(?:bz2|gz|xz)$", re.IGNORECASE)

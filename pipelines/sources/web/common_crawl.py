@@ -23,7 +23,7 @@ from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.units.descriptor import Unit
 
-VERSION = 4
+VERSION = 5
 
 _SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
@@ -151,7 +151,7 @@ def _take_text(collector: Collector, record: Record, data: bytes, charset: str |
     if length > html.MAX_BYTES:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a text of {length:,} bytes or more")
     elif decoded := decode(data, charset):
-        record.text = decoded.text.strip()
+        record.text = decoded.text if not decoded.text.isspace() else ""
         collector.keep(record)
     else:
         collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")

@@ -34,11 +34,12 @@ _INVISIBLE_RANGES = (
 
 
 @functools.cache
-def kinds() -> NDArray[np.uint8]:
-    """Return ORDINARY, SPACE, LINE_END or INVISIBLE for every code point."""
+def kinds(ordinary: str = "") -> NDArray[np.uint8]:
+    """Return ORDINARY, SPACE, LINE_END or INVISIBLE for every code point; those in `ordinary` are ORDINARY."""
     table = np.zeros(CODE_POINTS, np.uint8)
     for first, last in _INVISIBLE_RANGES:
         table[first : last + 1] = INVISIBLE
+    table[[ord(c) for c in ordinary]] = ORDINARY
     table[[ord(c) for c in _SPACES]] = SPACE
     table[[ord(c) for c in _LINE_ENDS]] = LINE_END
     return table
@@ -130,6 +131,47 @@ def remove_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, An
                 for i in range(width):
                     out[size + i] = data[at + i]
                 size += width
+            at += width
+        ends[row + 1] = size
+    return out[:size], ends
+
+
+@jit
+def foreign(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+    r"""Return two flags per row: whether it has an INVISIBLE, and whether it has a LINE_END other than "\n"."""
+    invisible = np.zeros(offsets.size - 1, np.bool_)
+    line_end = np.zeros(offsets.size - 1, np.bool_)
+    for row in range(offsets.size - 1):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            first = data[at]
+            if 32 <= first < 127 or first == 10 or first == 9:
+                at += 1
+                continue
+            code, width = decode(data, at)
+            at += width
+            invisible[row] |= table[code] == INVISIBLE
+            line_end[row] |= table[code] == LINE_END
+    return invisible, line_end
+
+
+@jit
+def unify_line_ends(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+    r"""Return the texts with "\n" for every line end; CR LF is one. All other white space stays."""
+    out = np.empty(offsets[-1] - offsets[0], np.uint8)
+    ends = np.zeros(offsets.size, np.int32)
+    size = 0
+    for row in range(offsets.size - 1):
+        at = offsets[row]
+        while at < offsets[row + 1]:
+            code, width = decode(data, at)
+            if table[code] != LINE_END:
+                for i in range(width):
+                    out[size + i] = data[at + i]
+                size += width
+            elif code != 10 or at == offsets[row] or data[at - 1] != 13:
+                out[size] = 10
+                size += 1
             at += width
         ends[row + 1] = size
     return out[:size], ends

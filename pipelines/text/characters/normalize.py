@@ -11,16 +11,19 @@ The rules:
   because text is stored in reading order), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
   characters, private-use characters and noncharacters.
 - Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, U+FFFD (it is counted: `garbled_share`).
-- Spaces: every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
-  columns); lines are stripped on both sides; more than one blank line becomes one; the text is stripped.
+- Spaces depend on what the text is (`Whitespace`):
+  - "prose": every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
+    columns); lines are stripped on both sides; more than one blank line becomes one; the text is stripped.
+  - "keep": every space, tab and blank line stays as it is, at the ends of lines and of the text, too.
+  - "code": prose in which an extractor has marked code with stand-ins (`code_spaces`): the code keeps its white space.
 
-Limits: the indentation of code is lost. `pyarrow.compute.utf8_normalize` is not used: in pyarrow 25.0 its NFC and NFKC
-decompose and do not compose again.
+`pyarrow.compute.utf8_normalize` is not used: in pyarrow 25.0 its NFC and NFKC decompose and do not compose again.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import ftfy
 import numpy as np
@@ -30,16 +33,23 @@ from ftfy.badness import BADNESS_RE
 from numpy.typing import NDArray
 
 from pipelines.contract.reasons import Change
+from pipelines.text.characters import code_spaces
 from pipelines.text.characters.code_points import (
     INVISIBLE,
     buffers,
+    foreign,
     from_buffers,
     kinds,
     remove_kind,
+    unify_line_ends,
     unify_whitespace,
     untidy,
 )
 
+Whitespace = Literal["prose", "keep", "code"]
+
+_STAND_INS = code_spaces.SPACE + code_spaces.TAB + code_spaces.NEWLINE
+_BETWEEN_STAND_INS = re.compile(f"({code_spaces.STAND_INS.pattern})")
 _ROUNDS_LIMIT = 8  # for mojibake of mojibake of …; real text takes two
 
 # Every character that NFC may change, alone or beside another: all marks, and the other characters for which Unicode's
@@ -51,29 +61,39 @@ _NOT_SURELY_NFC = (
 )
 
 
-def normalize(texts: pa.Array, *, repair: bool = True) -> pa.Array:
-    r"""Apply all steps; idempotent.
+def normalize(texts: pa.Array, *, repair: bool = True, whitespace: Whitespace = "prose") -> pa.Array:
+    r"""Apply all steps; idempotent, except for "code", whose stand-ins are gone after the first time.
 
     >>> normalize(pa.array(["cafe\u0301 \r\n\r\n\r\n  cafÃ©\u00a0!"])).to_pylist()
     ['café\n\ncafé !']
+    >>> normalize(pa.array(["if a:\r\n    cafe\u0301()  "]), whitespace="keep").to_pylist()
+    ['if a:\n    café()  ']
     """
-    for _, changed in steps(texts, repair=repair):
+    for _, changed in steps(texts, repair=repair, whitespace=whitespace):
         texts = changed
     return texts
 
 
-def steps(texts: pa.Array, *, repair: bool = True) -> Iterator[tuple[Change, pa.Array]]:
+def steps(texts: pa.Array, *, repair: bool = True, whitespace: Whitespace = "prose") -> Iterator[tuple[Change, pa.Array]]:
     """Yield the texts after each step that changed any of them, with the kind of change.
 
     The removal of a character may join two others into mojibake, so with `repair` the steps are repeated until there is
     none left.
     """
+    changed = texts
+    for change, changed in _repeated_steps(texts, repair, whitespace):
+        yield change, changed
+    if whitespace == "code" and (restored := code_spaces.restore(changed)) is not changed:
+        yield Change.WHITESPACE, restored
+
+
+def _repeated_steps(texts: pa.Array, repair: bool, whitespace: Whitespace) -> Iterator[tuple[Change, pa.Array]]:
     repaired = repair_encoding(texts) if repair else texts
     for _ in range(_ROUNDS_LIMIT):
         if repaired is not texts:
             yield Change.ENCODING, repaired
         texts = repaired
-        for change, cleaned in _cleaning_steps(texts):
+        for change, cleaned in _cleaning_steps(texts, whitespace):
             texts = cleaned
             yield change, texts
         # A text that is still suspicious but has not changed since its repair is not mojibake.
@@ -117,32 +137,26 @@ def _matches_beyond_ascii(texts: pa.Array, pattern: str) -> pa.Array:
     return pa.array(matches)
 
 
-def _cleaning_steps(texts: pa.Array) -> Iterator[tuple[Change, pa.Array]]:
+def _cleaning_steps(texts: pa.Array, whitespace: Whitespace) -> Iterator[tuple[Change, pa.Array]]:
     """Yield the texts after each step that follows the repair (which needs the C1 controls: they were Windows-1252).
 
     Composition comes after the removal, which may join a letter and its accent; it creates no invisible characters and no
     whitespace. One scan finds the rows that the other two steps have to change.
     """
-    invisible, whitespace = untidy(*buffers(texts), kinds())
-    changed = _remove_invisible(texts, invisible)
+    table = kinds(_STAND_INS) if whitespace == "code" else kinds()
+    scan, unify = (foreign, unify_line_ends) if whitespace == "keep" else (untidy, unify_whitespace)
+    has_invisible, has_whitespace = scan(*buffers(texts), table)
+    changed = _where(texts, has_invisible, lambda rows: from_buffers(*remove_kind(*buffers(rows), table, INVISIBLE)))
     if changed is not texts:
         texts = changed
         yield Change.CONTROL, texts
-    changed = _unify_whitespace(texts, whitespace)
+    changed = _where(texts, has_whitespace, lambda rows: from_buffers(*unify(*buffers(rows), table)))
     if changed is not texts:
         texts = changed
         yield Change.WHITESPACE, texts
     changed = compose(texts)
     if changed is not texts:
         yield Change.COMPOSITION, changed
-
-
-def _remove_invisible(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
-    return _where(texts, mask, lambda rows: from_buffers(*remove_kind(*buffers(rows), kinds(), INVISIBLE)))
-
-
-def _unify_whitespace(texts: pa.Array, mask: NDArray[np.bool_]) -> pa.Array:
-    return _where(texts, mask, lambda rows: from_buffers(*unify_whitespace(*buffers(rows), kinds())))
 
 
 def _repair_lines(texts: pa.Array) -> pa.Array:
@@ -152,7 +166,13 @@ def _repair_lines(texts: pa.Array) -> pa.Array:
 
 
 def _repair_each(lines: pa.Array) -> pa.Array:
-    return pa.array([ftfy.fix_encoding(line) for line in lines.to_pylist()], lines.type)
+    return pa.array([_repair_line(line) for line in lines.to_pylist()], lines.type)
+
+
+def _repair_line(line: str) -> str:
+    """Repair what is between the stand-ins of code: with one of them, a line would not be in any legacy encoding."""
+    parts = _BETWEEN_STAND_INS.split(line)
+    return "".join(ftfy.fix_encoding(part) if number % 2 == 0 else part for number, part in enumerate(parts))
 
 
 def _unless_equal(texts: pa.Array, changed: pa.Array) -> pa.Array:

@@ -17,6 +17,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode
+from pipelines.text.extraction import html_code
 
 MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
@@ -44,7 +45,10 @@ class ExtractionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page's text (a blank line between paragraphs, a newline between lines, no blanks at either end) and its title."""
+    """A page's text (a blank line between paragraphs, a newline between lines, no blanks at either end) and its title.
+
+    In the main text, the white space of code is written as stand-ins (`characters.code_spaces`).
+    """
 
     text: str
     title: str | None
@@ -58,7 +62,11 @@ def main_text(html: str) -> Page:
     """
     _check(html)
     text = extract_plain_text(
-        _BODY.sub(_IN_THREE_DIVS, html, count=1), main_content=True, alt_texts=False, comments=False, post_meta=False
+        _BODY.sub(_IN_THREE_DIVS, html_code.marked(html), count=1),
+        main_content=True,
+        alt_texts=False,
+        comments=False,
+        post_meta=False,
     )
     return Page(tidy(text), page_title(html))
 

@@ -128,7 +128,7 @@ def _points(data: Any, at: int, end: int, table: Any, places: Any, points: Any) 
                 lines += 1
             width, gap, finished, begin = 0, 0, False, at + size
         elif bits & BLANK:
-            gap += 1
+            gap = 1  # of code, a run of blanks stays: it counts as one
         else:
             width += (gap if width else 0) + (2 if bits & SPACELESS else 1)
             gap = 0

@@ -66,7 +66,7 @@ def test_exclude_names_an_id_that_is_none(wrong: str) -> None:
 
 
 def test_normalize_counts_by_change_and_drops_what_is_left_empty_or_garbled() -> None:
-    result = normalize.stage(NormalizeSection(garbled_share_limit=0.25))(
+    result = normalize.stage(NormalizeSection(garbled_share_limit=0.25), "books")(
         batch("a\r\nb", "\u200b \n", "\ufffd\ufffdab", "\ufffdabc", "e\u0301\x00")
     )
     assert texts(result) == ["a\nb", "\ufffdabc", "é"]
@@ -78,7 +78,7 @@ def test_normalize_counts_by_change_and_drops_what_is_left_empty_or_garbled() ->
 @few
 @given(st.lists(st.text(st.characters(blacklist_categories=["Cs"])), min_size=1, max_size=5))
 def test_normalize_and_split_conserve(given: list[str]) -> None:
-    result = split.stage(limit=7)(normalize.stage(NormalizeSection())(batch(*given)))
+    result = split.stage(limit=7)(normalize.stage(NormalizeSection(), "books")(batch(*given)))
     result.ledger.check()
     assert all(0 < len(text) <= 7 for text in result.documents["text"].to_pylist())
 
@@ -181,7 +181,7 @@ def test_stages_take_an_empty_batch() -> None:
     result = batch()
     for stage in (
         exclude.stage(ExcludeSection(hosts=("a.org",))),
-        normalize.stage(NormalizeSection()),
+        normalize.stage(NormalizeSection(), "books"),
         split.stage(),
         judge.stage(LanguageSection(), QualitySection(), None, apply_rules=True),
         language.stage(LanguageSection()),

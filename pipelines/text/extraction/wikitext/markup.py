@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pipelines.text.characters.code_spaces import protected
 from pipelines.text.extraction.wikitext.templates import rendered
 
 # Noncharacters (Unicode 23.7: never text) mark what `prose` needs to know; those of the input are removed first.
@@ -15,11 +16,12 @@ LINK, LINK_END = "\ufdd0", "\ufdd1"  # around the text of a link
 GONE = "\ufdd2"  # something was removed here
 BREAK = "\ufdd3"  # a new line in a paragraph
 WEB = "\ufdd4"  # before a link to the web
+CODE = "\ufdec"  # at the start of a line that is a block of code; its white space is written as stand-ins (`code_spaces`)
 _MARKUP = "[]{}|'=<>*#:;_-&~ /\n"
 _PROTECT = {ord(character): 0xFDD5 + index for index, character in enumerate(_MARKUP)}
 PROTECT_BRACKETS = {ord(character): _PROTECT[ord(character)] for character in "[]{}<"}
 UNPROTECT = {protected: character for character, protected in _PROTECT.items()}
-PROTECTED = re.compile("[\ufdd5-\ufdef]")
+PROTECTED = re.compile("[\ufdd5-\ufde8]")
 NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
 
 MAX_TEMPLATE_DEPTH = 8  # known templates inside one another; deeper ones are dropped
@@ -110,7 +112,7 @@ def _strip_comments(text: str) -> str:
 
 
 def _strip_elements(text: str) -> str:
-    """Remove references, galleries, code … with their content; protect <nowiki> and formulas from the later steps."""
+    """Remove references, galleries … with their content; protect <nowiki>, code and formulas from the later steps."""
     out: list[str] = []
     place = 0
     unclosed: set[str] = set()
@@ -125,19 +127,39 @@ def _strip_elements(text: str) -> str:
         if close is None:  # no later element of this name is closed either: do not search again
             unclosed.add(name)
             continue
-        out.append(_element_text(name, text[place : close.start()]))
+        out.append(_element_text(name, text[place : close.start()], tag[2]))
         place = close.end()
     return "".join([*out, text[place:]])
 
 
-def _element_text(name: str, content: str) -> str:
+def _element_text(name: str, content: str, attributes: str) -> str:
     if name == "nowiki":
-        return html.unescape(content).translate(_PROTECT)
+        content = NONCHARACTERS.sub("", html.unescape(content))
+        return (protected(content) if "\n" in content else content).translate(_PROTECT)
+    if name in ("syntaxhighlight", "source", "pre"):
+        return _code(name, content, attributes)
     if name == "math":
         return " ".join(html.unescape(content).split()).translate(_PROTECT)
     if name == "poem":
         return content.strip("\n").replace("\n", BREAK)
     return GONE
+
+
+_INLINE_ATTRIBUTE = re.compile(r"\binline\b", re.IGNORECASE)
+_NOWIKI_TAG = re.compile(r"</?nowiki\s*/?>", re.IGNORECASE)
+
+
+def _code(name: str, content: str, attributes: str) -> str:
+    """Return code as a line of its own, or within its sentence if it has the attribute `inline`."""
+    if name == "pre":  # character references are read in <pre>, and written out in the others
+        content = NONCHARACTERS.sub("", html.unescape(_NOWIKI_TAG.sub("", content)))
+    elif _INLINE_ATTRIBUTE.search(attributes):
+        return " ".join(content.split()).translate(_PROTECT)
+    lines = content.rstrip().split("\n")
+    first = next((number for number, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        return GONE
+    return f"\n{CODE}{protected(chr(10).join(lines[first:])).translate(_PROTECT)}\n"
 
 
 def _variant_text(match: re.Match[str]) -> str:

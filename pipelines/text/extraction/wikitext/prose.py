@@ -1,8 +1,9 @@
 r"""Wikitext to plain prose.
 
 Comments, references, tables, files and unknown templates are removed; the text of known templates (`templates`), link texts,
-headings and list items are kept. mwparserfromhell, which is slow, parses only the templates whose text is kept, up to a
-limited size; `markup` scans everything else.
+headings, list items and code (<syntaxhighlight>, <pre>, several lines in a row that begin with a space) are kept. The white
+space of code is written as stand-ins (`characters.code_spaces`), which `normalize` turns back. mwparserfromhell, which is
+slow, parses only the templates whose text is kept, up to a limited size; `markup` scans everything else.
 
 >>> plain_text("'''Oslo''' is the [[Capital city|capital]].<ref>A</ref> {{Infobox}}\n\n== Places ==\n* [[Alna]], a river")
 'Oslo is the capital.\n\nPlaces\n\n- Alna, a river'
@@ -15,9 +16,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipelines.text.characters import code_spaces
 from pipelines.text.extraction.wikitext.markup import (
     ANY_WIKI,
     BREAK,
+    CODE,
     GONE,
     LINK,
     LINK_END,
@@ -77,6 +80,7 @@ def _unprotect(line: _Line) -> _Line:
 
 # --- lines ------------------------------------------------------------------------------------------------------------
 
+_SIGNS = "=*#:;|"  # that begin a heading, an item or a row of a table
 _HEADING = re.compile(r"(={1,6})(.+?)\1[\s\ufdd2]*")
 _UNCLOSED_HEADING = re.compile(r"^={2,6} ?(?=\w)")
 _ITEM = re.compile(r"[*#:;]+")
@@ -88,11 +92,21 @@ _WRAP = re.compile(rf"(?<=[{_WRITTEN_WITHOUT_SPACES}])\n(?=[{_WRITTEN_WITHOUT_SP
 def _lines(text: str) -> Iterator[_Line]:
     """Yield headings, items and paragraphs in order; a paragraph's lines are joined as a browser joins them."""
     paragraph: list[str] = []
+    indented: list[str] = []  # lines that begin with a space: MediaWiki shows them as code
     for raw in text.split("\n"):
         stripped = raw.strip()
+        if raw[:1] == " " and stripped and (indented or stripped[0] not in _SIGNS):
+            if paragraph:
+                yield from _paragraph(paragraph)
+                paragraph = []
+            indented.append(raw)
+            continue
+        if indented:
+            yield from _indented(indented)
+            indented = []
         if stripped[:1] == GONE and not stripped.strip(GONE + " "):
             stripped = ""  # where a table or a box was
-        if stripped and stripped[0] not in "=*#:;|" and raw[0] != " " and not stripped.startswith("----"):
+        if stripped and stripped[0] not in _SIGNS + CODE and not stripped.startswith("----"):
             paragraph.append(stripped)
             continue
         if paragraph:
@@ -100,7 +114,21 @@ def _lines(text: str) -> Iterator[_Line]:
             paragraph = []
         if stripped:
             yield from _single_line(stripped)
+    yield from _indented(indented)
     yield from _paragraph(paragraph)
+
+
+def _indented(lines: list[str]) -> Iterator[_Line]:
+    """Yield several lines in a row that begin with a space as one block; a single one is mostly a slip in a paragraph."""
+    if len(lines) < 2:
+        for line in lines:
+            yield from _single_line(line.strip())
+        return
+    parts = [_cleaned(_strip_quotes(code_spaces.protected(line[1:].rstrip()))) for line in lines]
+    text = code_spaces.NEWLINE.join(part.text for part in parts)
+    if not _NOTHING.fullmatch(text):
+        linked = sum(part.linked * len(part.text) for part in parts) / len(text)
+        yield _Line("text", text, 0, linked, any(part.web for part in parts))
 
 
 def _paragraph(lines: list[str]) -> Iterator[_Line]:
@@ -109,6 +137,8 @@ def _paragraph(lines: list[str]) -> Iterator[_Line]:
 
 
 def _single_line(stripped: str) -> Iterator[_Line]:
+    if stripped[0] == CODE:
+        return iter([_Line("text", stripped[1:], 0, 0.0, web=False)])
     heading = _HEADING.fullmatch(stripped) if stripped[0] == "=" else None
     if heading:
         return _line("heading", _strip_quotes(heading[2].strip("= ")), len(heading[1]))
@@ -172,6 +202,13 @@ _NOTHING = re.compile(r"[\W_]*")
 
 def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
     """Yield the finished line, unless it has only signs."""
+    line = _cleaned(marked)
+    if not _NOTHING.fullmatch(line.text):
+        yield _Line(kind, line.text, level, line.linked, line.web)
+
+
+def _cleaned(marked: str) -> _Line:
+    """Return a line of text without marks and entities."""
     text = marked
     if "&" in text:
         text = _ENTITY.sub(_decode_entity, text)
@@ -180,12 +217,11 @@ def _line(kind: str, marked: str, level: int = 0) -> Iterator[_Line]:
         text = _tidy(text)
     linked = sum(len(shown) for shown in _LINKED.findall(text)) if LINK in text else 0
     web = WEB in text
-    for mark in (LINK, LINK_END, GONE, WEB):
+    for mark in (LINK, LINK_END, GONE, WEB, CODE):
         text = text.replace(mark, "")
     text = _SPACE.sub(" ", strip_residue(text))
     text = "\n".join(part.strip() for part in text.split(BREAK) if part.strip()) if BREAK in text else text.strip()
-    if not _NOTHING.fullmatch(text):
-        yield _Line(kind, text, level, linked / len(text), web)
+    return _Line("text", text, 0, linked / max(1, len(text)), web)
 
 
 def _decode_entity(entity: re.Match[str]) -> str:
