@@ -23,7 +23,7 @@ from training.checkpoints import trained
 from training.run.config import PretrainConfig
 from training.run.device import prepare
 from training.run.feed import open_feed
-from training.run.pretrain import CONFIG, VALIDATION
+from training.run.pretrain import CONFIG, VALIDATION, micro_batch
 from training.run.processes import Learner, World
 from training.run.validation import LOSS, measure, validation
 
@@ -52,7 +52,8 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
     config = _config(folder)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
-    held_out = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
+    rows = config.train.eval_rows if rows is None else rows
+    held_out = validation(feed, VALIDATION, rows, micro_batch(config))  # cut as in training: sums round alike
     figures: list[dict[str, float]] = []
     for path in (folder, Path(current)):
         model = trained.load(path)

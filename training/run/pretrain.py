@@ -154,14 +154,14 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
     return Job(
         config=config,
         course=open_course(config, folder),
-        validation=validation(held_out, VALIDATION, config.train.eval_rows, _micro_batch(config, world)),
+        validation=validation(held_out, VALIDATION, config.train.eval_rows, micro_batch(config, world.size)),
         circumstances=circumstances(config.train, device, world),
     )
 
 
-def _micro_batch(config: PretrainConfig, world: World) -> int | None:
+def micro_batch(config: PretrainConfig, processes: int = 1) -> int | None:
     """Return the rows of a micro-batch, if steps are cut: evaluation then takes no more rows at a time."""
-    parts = config.train.accumulate * world.size
+    parts = config.train.accumulate * processes
     return None if config.train.accumulate == 1 else -(-config.data.batch_rows // parts)
 
 

@@ -151,5 +151,5 @@ def test_sigterm_which_prefects_runner_sends_for_a_cancelled_run_lets_it_save(se
         output, _ = engine.communicate(timeout=300)
     last = json.loads(metrics.read_text().splitlines()[-1])
     assert (run / "checkpoints" / "LATEST").read_text() == f"step-{last['step']:08d}\n"
-    assert f"stopped by a signal after step {last['step']}; saved" in output
+    assert f"stopped by SIGTERM after step {last['step']}; saved" in output
     assert asyncio.run(kind(flow_run)) in ("CRASHED", "CANCELLED")
