@@ -68,7 +68,8 @@ class SourceSection(Section):
     title_field: str | None = None
     date_field: str | None = None
     language: str | None = None
-    """The language that the source declares, for reports only: the language of each document is identified."""
+    """The language that the source declares, by lid.176's code if it has one. For reports only: the language of each document
+    is identified."""
 
 
 class ExcludeSection(Section):
@@ -217,7 +218,8 @@ class LanguageSection(Section):
 
     enabled: bool = True
     keep: tuple[str, ...] = ()
-    """ISO 639 codes as lid.176 uses them; empty keeps every language."""
+    """Codes as lid.176 writes them (de, no, zh; not deu, nb, zh-CN: the build refuses these at its start); empty keeps every
+    language."""
     score_limit: float = Field(default=0.65, ge=0, le=1)
     """Drop a document if its most probable language has a lower score (FineWeb: 0.65)."""
     prefix_characters: int = Field(default=1000, ge=50)
@@ -270,7 +272,7 @@ class VocabularySection(Section):
     """A language's share of the sample is proportional to bytes ** exponent: 1 as in the corpus, 0 the same for each
     (XLM-R, arXiv 1911.02116, 3.1: 0.3)."""
     language_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict[str, float])
-    """Factors of that share by language; 0 leaves a language out."""
+    """Factors of that share by language (lid.176's code; und: not identified); 0 leaves a language out."""
     threads: int = Field(default=2, ge=1, le=128)
     """Threads of the trainer. Another number gives another model, so it is part of the fingerprint."""
     path: str | None = None

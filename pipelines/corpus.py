@@ -34,9 +34,11 @@ class Step:
 def plan(context: Context) -> list[Step]:
     """Return the steps in an order in which they can run.
 
-    Raise UserError if an earlier corpus that the config names cannot be joined: now, not after hours of reading.
+    Raise UserError if the config names a language that the model does not know or an earlier corpus that cannot be joined:
+    now, not after hours of reading.
     """
     config = context.config
+    documents.check_languages(config)
     build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
     benchmarks = ("reference",) if config.decontaminate.paths else ()

@@ -57,6 +57,7 @@ def _dry_run(context: "Context") -> int:
     from pipelines.datasets.documents import limited
     from pipelines.sources.kinds import KINDS
 
+    steps = plan(context)  # first: it refuses what cannot be built
     table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left", box=SIMPLE_HEAD)
     for name in ("source", "kind", "units", "MB stored", "largest unit"):
         table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
@@ -69,6 +70,6 @@ def _dry_run(context: "Context") -> int:
         )
     console = plain_console()
     console.print(table)
-    console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
+    console.print("datasets, in order: " + " → ".join(step.name for step in steps))
     console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
     return 0

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 MAX_CHARACTERS_PER_DOCUMENT = 2**20  # a longer text is cut into pieces
+UNKNOWN_LANGUAGE = "und"  # ISO 639-2 for undetermined: the name of a null language in tables and files
 TARGET_BYTES_PER_BATCH = 16 * 2**20  # of text, in one Batch and so in one Parquet row group
 
 _DOCUMENT_FIELDS = [

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.beam.process_units import ReadUnit, process_units
-from pipelines.config import CorpusConfig, SourceSection
+from pipelines.config import CorpusConfig, LanguageSection, SourceSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, born
 from pipelines.contract.ledger import Ledger, Line
@@ -25,9 +25,9 @@ from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError
-from pipelines.stages import exclude, judge, lines, normalize, signatures, split
+from pipelines.stages import exclude, judge, language, lines, normalize, signatures, split
 from pipelines.stages.base import Model, Stages
-from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModelError
+from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
 
@@ -50,6 +50,14 @@ def build(context: Context, source: SourceSection) -> Dataset:
         return assembled
 
     return ensure(context, name, made_from, make)
+
+
+def check_languages(config: CorpusConfig) -> None:
+    """Raise UserError if the config names a language by another code than the model's, now and not after hours."""
+    if not config.language.enabled:
+        language.check_codes(config, None)
+    elif language.names_codes(config):
+        language.check_codes(config, LanguageModel(_verified_model(config.language)).labels())
 
 
 def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
@@ -115,17 +123,22 @@ def _language_model(context: Context) -> Model | None:
     """Copy lid.176 beside the datasets, so that workers on other machines can load it by URI."""
     if not context.config.language.enabled:
         return None
-    path = str(lid_model(context.config.language.model))
+    path = _verified_model(context.config.language)
+    uri = files.join(context.out, "models", f"lid.176-{LID_176_FTZ_SHA256[:12]}.ftz")
+    if not files.exists(uri):
+        files.copy(path, uri)
+    return Model(uri, LID_176_FTZ_SHA256)
+
+
+def _verified_model(section: LanguageSection) -> str:
+    path = str(lid_model(section.model))
     sha256 = files.sha256(path)
     if sha256 != LID_176_FTZ_SHA256:
         raise LanguageModelError(
             f"{path}: is not lid.176.ftz (sha256 {sha256[:12]}…, wanted {LID_176_FTZ_SHA256[:12]}…); correct language.model"
             " in the config, or leave it out to fetch the model"
         )
-    uri = files.join(context.out, "models", f"lid.176-{sha256[:12]}.ftz")
-    if not files.exists(uri):
-        files.copy(path, uri)
-    return Model(uri, sha256)
+    return path
 
 
 def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:

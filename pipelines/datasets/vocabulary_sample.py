@@ -21,7 +21,6 @@ from pipelines.text.tokenization.passages import Passages, passage_keys, passage
 
 COUNTED_COLUMNS = ("work", "language", "text")
 DRAWN_COLUMNS = ("id", "work", "source", "language", "text")
-_UNKNOWN_LANGUAGE = "und"
 _SAMPLE = pa.schema(
     [
         ("id", pa.binary(16)),
@@ -130,4 +129,4 @@ def _beginning(text: str, most_bytes: int) -> str:
 
 
 def _languages(batch: pa.RecordBatch) -> pa.Array:
-    return pc.fill_null(batch["language"], _UNKNOWN_LANGUAGE)
+    return pc.fill_null(batch["language"], schema.UNKNOWN_LANGUAGE)

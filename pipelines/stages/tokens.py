@@ -96,7 +96,7 @@ def _rows(documents: pa.RecordBatch, tokens: _Tokens, vocabulary_size: int) -> p
 
 def _tables(documents: pa.RecordBatch, rows: pa.RecordBatch, validation_share: float) -> Iterator[tuple[str, pa.RecordBatch]]:
     splits = pa.array(np.where(schema.is_validation(documents["work"], validation_share), "validation", "train"), pa.string())
-    languages = pc.fill_null(documents["language"], "und")
+    languages = pc.fill_null(documents["language"], schema.UNKNOWN_LANGUAGE)
     keys = pa.table({"split": splits, "source": documents["source"], "language": languages})
     groups = sorted(tuple(row.values()) for row in keys.group_by(keys.column_names).aggregate([]).to_pylist())
     counts: list[tuple[str, str, str, int, int, int]] = []

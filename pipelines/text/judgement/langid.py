@@ -35,6 +35,10 @@ class LanguageModel:
         """
         self._model = _load(str(path), sha256)
 
+    def labels(self) -> frozenset[str]:
+        """Return the languages that the model can name, as it writes them."""
+        return frozenset(label.removeprefix(_LABEL) for label in self._model.get_labels())
+
     def identify(self, texts: pa.Array, prefix_characters: int) -> tuple[pa.Array, pa.Array]:
         """Return the most probable language of each text (ISO 639, as in lid.176) and its probability (float32, 0 to 1).
 

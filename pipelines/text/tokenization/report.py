@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.contract.schema import UNKNOWN_LANGUAGE
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.spelling import NEWLINE
 from pipelines.text.tokenization.encode import Encoder, spaces_marked_as_spaces
@@ -32,7 +33,7 @@ def report(tokenizer: Tokenizer, documents: pa.Table) -> dict[str, Any]:
     """
     names, kinds = tokenizer.piece_names(), np.array(tokenizer.piece_kinds())
     spelled = (kinds == "byte") | (kinds == "special")
-    languages = pc.fill_null(documents["language"], "und")
+    languages = pc.fill_null(documents["language"], UNKNOWN_LANGUAGE)
     documents = documents.set_column(documents.column_names.index("language"), "language", languages).combine_chunks()
     counts, uses = _counts(tokenizer, spelled, documents)
     by_language = _fit(counts, "language")

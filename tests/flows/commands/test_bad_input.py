@@ -69,6 +69,16 @@ def project(tmp_path: Path, language_model: str, capfd: pytest.CaptureFixture[st
     return Project(tmp_path, language_model, capfd)
 
 
+# --- the config --------------------------------------------------------------------------------------------------------
+
+
+def test_a_language_that_is_no_label_of_the_model_is_refused_before_anything_starts(project: Project) -> None:
+    project.write("books", 'keep = ["en", "deu"]', **{"a.txt": BOOK})
+    wanted = "language.keep: 'deu' is no label of the language model; did you mean 'de'?"
+    assert (project.refuses(), project.refuses("--dry-run")) == (wanted, wanted)
+    assert not list(project.out.glob("documents*"))
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
