@@ -180,7 +180,10 @@ class DeduplicateSection(Section):
 
 
 class RepeatsSection(Section):
-    """Removal of text that many documents share: lines, paragraphs, runs of words. Off by default: verse and dialogue repeat."""
+    """Removal of text that many documents share: lines, paragraphs, runs of words. Off by default: verse and dialogue repeat.
+
+    What is left of a document is judged once more, by the rules of its source and by its language.
+    """
 
     lines_limit: int | None = Field(default=None, ge=1)
     """Cut lines that occur in more than this many documents (such as a site's boilerplate)."""
@@ -210,7 +213,7 @@ class DecontaminateSection(Section):
     """An item shorter than `ngram` must occur as a whole; items shorter than `min_words` are counted and not searched for.
     GPT-3 used 8, where everyday phrases match too."""
     action: Literal["drop", "cut"] = "drop"
-    """Drop a contaminated document, or cut the shared words out of it."""
+    """Drop a contaminated document, or cut the shared words out of it and judge what is left once more."""
 
 
 class LanguageSection(Section):

@@ -46,6 +46,7 @@ MEANINGS = {
     DropReason.SAME_URL: "a better document has the same address",
     DropReason.ALREADY_PUBLISHED: "an earlier corpus has it",
     DropReason.CONTAMINATED: "it contains a run of words from a benchmark's text",
+    DropReason.UNFIT_AFTER_CUT: "what was left of it after a cut breaks a rule, or is in an unwanted or uncertain language",
     DropReason.LANGUAGE_UNWANTED: "its language is not one of language.keep",
     DropReason.LANGUAGE_UNCERTAIN: "the score of its language is below language.score_limit",
     DropReason.C4_LOREM_IPSUM: "it contains lorem ipsum",

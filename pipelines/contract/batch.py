@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contract.ledger import Ledger, Line
-from pipelines.contract.reasons import Change, DropReason
+from pipelines.contract.reasons import CUTS, Change, DropReason
 from pipelines.contract.schema import DOCUMENTS, DROPS
 
 
@@ -26,6 +26,7 @@ class Batch:
     drops: tuple[pa.RecordBatch, ...] = ()  # schema.DROPS, in the order of the stages
     # By name: further tables that stages add.
     tables: Mapping[str, pa.RecordBatch] = field(default_factory=dict[str, pa.RecordBatch])
+    cut: pa.Array | None = None  # bool[documents]: which texts lost something (reasons.CUTS) after they were judged; None: none
 
 
 def born(stage: str, documents: pa.RecordBatch, ledger: Ledger | None = None, drops: pa.RecordBatch | None = None) -> Batch:
@@ -83,11 +84,15 @@ def sift(batch: Batch, stage: str, reasons: pa.Array, details: pa.Array | None =
         drops=(*batch.drops, dropped) if dropped.num_rows else batch.drops,
         ledger=batch.ledger.record(stage, line),
         tables={name: table.filter(keep) for name, table in batch.tables.items()},
+        cut=batch.cut.filter(keep) if batch.cut is not None else None,
     )
 
 
 def rewrite(batch: Batch, stage: str, change: Change, texts: pa.Array) -> Batch:
-    """Replace the texts row by row; the ledger counts each difference in length as added or removed by `change`."""
+    """Replace the texts row by row; the ledger counts each difference in length as added or removed by `change`.
+
+    `cut` marks the rows that one of CUTS shortened.
+    """
     before = pc.utf8_length(batch.documents["text"])
     after = pc.utf8_length(texts)
     difference = pc.subtract(after, before)
@@ -101,10 +106,15 @@ def rewrite(batch: Batch, stage: str, change: Change, texts: pa.Array) -> Batch:
         characters_added=Counter({change: added}),
         characters_removed=Counter({change: removed}),
     )
+    cut = batch.cut
+    if change in CUTS:
+        shorter = pc.less(difference, 0)
+        cut = shorter if cut is None else pc.or_(cut, shorter)
     return replace(
         batch,
         documents=with_columns(batch.documents, text=texts),
         ledger=batch.ledger.record(stage, line),
+        cut=cut,
     )
 
 

@@ -25,6 +25,8 @@ class DropReason(StrEnum):
     ALREADY_PUBLISHED = "already_published"  # an earlier corpus, named in the detail, has it
     # decontaminate
     CONTAMINATED = "contaminated"  # holds a run of words of a benchmark's text
+    # rejudge
+    UNFIT_AFTER_CUT = "unfit_after_cut"  # what repeats and decontaminate left breaks a rule, or is in another language
     # language
     LANGUAGE_UNWANTED = "language_unwanted"
     LANGUAGE_UNCERTAIN = "language_uncertain"
@@ -75,3 +77,7 @@ class Change(StrEnum):
     REPEATED_PARAGRAPHS = "repeated_paragraphs"
     REPEATED_SUBSTRINGS = "repeated_substrings"  # runs of words that a better document has too
     CONTAMINATION = "contamination"  # runs of words of a benchmark's text
+
+
+# Changes of a text that was judged before: what they leave must be judged once more.
+CUTS = frozenset({Change.REPEATED_LINES, Change.REPEATED_PARAGRAPHS, Change.REPEATED_SUBSTRINGS, Change.CONTAMINATION})

@@ -21,11 +21,12 @@ from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
+from pipelines.datasets.documents import language_model
 from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import repeated_in
-from pipelines.stages import decontaminate, deduplicate, language, quality
+from pipelines.stages import decontaminate, deduplicate, language, quality, rejudge
 from pipelines.stages import repeats as repeats_stage
-from pipelines.stages.base import Stages
+from pipelines.stages.base import Model, Stages
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
 from pipelines.units.parts import part_path, read_sidecar, unit_names
@@ -49,7 +50,7 @@ def build(
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(uris, stages(config, clusters, repeats, reference, classifier))
+    job = CorpusJob(uris, stages(config, clusters, repeats, reference, classifier, language_model(context)))
     settings = job.stages.settings()
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
@@ -65,8 +66,17 @@ def build(
     return ensure(context, "corpus", made_from, make)
 
 
-def stages(config: CorpusConfig, clusters: Dataset, repeats: Dataset, reference: Dataset | None, classifier: Dataset) -> Stages:
-    """Return the stages between documents and corpus."""
+def stages(
+    config: CorpusConfig,
+    clusters: Dataset,
+    repeats: Dataset,
+    reference: Dataset | None,
+    classifier: Dataset,
+    model: Model | None,
+) -> Stages:
+    """Return the stages between documents and corpus; `model` is that of the languages."""
+    curated = frozenset(source.name for source in config.sources if source.curated)
+    cuts = repeats.manifest.facts["enabled"] or (reference is not None and config.decontaminate.action == "cut")
     return Stages(
         (
             deduplicate.stage(
@@ -80,12 +90,13 @@ def stages(config: CorpusConfig, clusters: Dataset, repeats: Dataset, reference:
                 reference.manifest.fingerprint if reference else None,
                 config.decontaminate,
             ),
+            rejudge.stage(config.language, config.quality, model, curated, runs=cuts),
             language.stage(config.language),
             quality.stage(
                 partial(load_classifier, classifier.uri),
                 classifier.manifest.fingerprint,
                 config.quality,
-                frozenset(source.name for source in config.sources if source.curated),
+                curated,
             ),
         )
     )

@@ -38,7 +38,7 @@ BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE
 def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
-    job = DocumentsJob(source, stages(context.config, source, _language_model(context)), documents_per_unit)
+    job = DocumentsJob(source, stages(context.config, source, language_model(context)), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
 
@@ -119,8 +119,8 @@ def stages(config: CorpusConfig, source: SourceSection, model: Model | None) -> 
     )
 
 
-def _language_model(context: Context) -> Model | None:
-    """Copy lid.176 beside the datasets, so that workers on other machines can load it by URI."""
+def language_model(context: Context) -> Model | None:
+    """Copy lid.176 beside the datasets, so that workers on other machines can load it by URI; None if languages are off."""
     if not context.config.language.enabled:
         return None
     path = _verified_model(context.config.language)

@@ -48,7 +48,7 @@ class Explanation:
     removal: Removal | None = None  # of a copy
     survivor: Survivor | None = None  # None: not a copy, or not found
     differences: Sequence[Stretch] = ()  # from the document to its survivor
-    cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published one
+    cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published or dropped one
     copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
     copies_count: int = 0
 
@@ -87,15 +87,15 @@ def _answer(build: Build, match: Match, against: Sequence[Build]) -> Answer:
 def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explanation:
     document = read(place)
     part, threshold = build.relative(place), build.quality_threshold()
+    removal = _removal(build, document) if document.is_dropped else None
+    before = build.before_cuts(document) if removal is None else None
+    cuts = differences(before, document.text) if before is not None else []
     if not document.is_dropped:
         copies, count = _copies(build, document)
-        before = build.before_cuts(document)
-        cuts = differences(before, document.text) if before is not None else []
         return Explanation(document, part, build.split(document), threshold, cuts=cuts, copies=copies, copies_count=count)
-    removal = _removal(build, document)
     survivor = _survivor(build, removal, against) if removal is not None else None
     different = differences(document.text, survivor.text) if survivor is not None else []
-    return Explanation(document, part, None, threshold, removal, survivor, different)
+    return Explanation(document, part, None, threshold, removal, survivor, different, cuts)
 
 
 def _removal(build: Build, document: Document) -> Removal | None:

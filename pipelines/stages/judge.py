@@ -1,13 +1,15 @@
 """Add language and rule verdicts as columns, while the text is in memory for the first time. Nothing is dropped."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import LanguageSection, QualitySection
-from pipelines.contract.batch import Batch, with_columns
+from pipelines.contract.batch import with_columns
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.text.judgement.langid import LanguageModel
 from pipelines.text.judgement.rules.verdict import judge
@@ -33,17 +35,28 @@ def stage(language: LanguageSection, quality: QualitySection, model: Model | Non
 
 
 def _open(language: LanguageSection, quality: QualitySection, model_file: Model | None, apply_rules: bool) -> ForUnit:
-    model = LanguageModel(model_file.local()) if language.enabled and model_file is not None else None
+    judge_documents = judging(language, opened(language, model_file), quality.rules if apply_rules else ())
+    return for_every_unit(lambda batch: replace(batch, documents=judge_documents(batch.documents)))
 
-    def run(batch: Batch) -> Batch:
-        documents = batch.documents
+
+def opened(language: LanguageSection, model: Model | None) -> LanguageModel | None:
+    """Load the language model; return None if languages are not judged."""
+    return LanguageModel(model.local()) if language.enabled and model is not None else None
+
+
+def judging(
+    language: LanguageSection, model: LanguageModel | None, rules: Sequence[str]
+) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+    """Return the function that fills the columns of documents: the language with a model, the rule with rule sets."""
+
+    def run(documents: pa.RecordBatch) -> pa.RecordBatch:
         if model is not None:
             names, scores = model.identify(documents["text"], language.prefix_characters)
             documents = with_columns(documents, language=names, language_score=scores)
-        if apply_rules:
+        if rules:
             english = np.asarray(pc.fill_null(pc.equal(documents["language"], "en"), False))
-            rules, values = judge(documents["text"], english, quality.rules)
-            documents = with_columns(documents, rule=rules, rule_value=values)
-        return replace(batch, documents=documents)
+            broken, values = judge(documents["text"], english, rules)
+            documents = with_columns(documents, rule=broken, rule_value=values)
+        return documents
 
-    return for_every_unit(run)
+    return run

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import CorpusConfig, LanguageSection
-from pipelines.contract.batch import Batch, sift
+from pipelines.contract.batch import sift
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import UNKNOWN_LANGUAGE
@@ -31,20 +31,23 @@ def stage(section: LanguageSection) -> Stage:
 
 
 def _open(section: LanguageSection) -> ForUnit:
-    kept_languages = pa.array(section.keep, pa.string())
+    return for_every_unit(lambda batch: sift(batch, NAME, *verdicts(batch.documents, section)))
 
-    def run(batch: Batch) -> Batch:
-        language, score = batch.documents["language"], batch.documents["language_score"]
-        if score.null_count:
-            raise UserError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
-        none = pa.scalar(None, pa.string())
-        uncertain = pc.if_else(pc.less(score, section.score_limit), DropReason.LANGUAGE_UNCERTAIN.value, none)
-        unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, kept_languages)))
-        reasons = pc.if_else(unwanted, DropReason.LANGUAGE_UNWANTED.value, uncertain)
-        shown = pc.round(score.cast(pa.float64()), 3).cast(pa.string())
-        return sift(batch, NAME, reasons, pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " "))
 
-    return for_every_unit(run)
+def verdicts(documents: pa.RecordBatch, section: LanguageSection) -> tuple[pa.Array, pa.Array]:
+    """Return the reason against each document (null: none), and its language with the score ("de 0.93").
+
+    Raise UserError if a document was not judged.
+    """
+    language, score = documents["language"], documents["language_score"]
+    if score.null_count:
+        raise UserError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
+    none = pa.scalar(None, pa.string())
+    uncertain = pc.if_else(pc.less(score, section.score_limit), DropReason.LANGUAGE_UNCERTAIN.value, none)
+    unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, pa.array(section.keep, pa.string()))))
+    reasons = pc.if_else(unwanted, DropReason.LANGUAGE_UNWANTED.value, uncertain)
+    shown = pc.round(score.cast(pa.float64()), 3).cast(pa.string())
+    return reasons, pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " ")
 
 
 def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:

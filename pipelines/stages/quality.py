@@ -57,7 +57,7 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
     """
 
     def run(batch: Batch) -> Batch:
-        batch = sift(batch, NAME, batch.documents["rule"], _shown(batch.documents["rule_value"]))
+        batch = sift(batch, NAME, batch.documents["rule"], shown(batch.documents["rule_value"]))
         if classifier is None:
             return batch
         known = pc.is_in(batch.documents["language"], pa.array(sorted(classifier.languages), pa.string()))
@@ -66,10 +66,11 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
         batch = replace(batch, documents=with_columns(batch.documents, quality_score=scores))
         threshold = classifier.threshold
         low = pc.if_else(pc.less(scores, threshold), DropReason.LOW_QUALITY.value, pa.scalar(None, pa.string()))
-        return sift(batch, NAME, low, _shown(scores))
+        return sift(batch, NAME, low, shown(scores))
 
     return run
 
 
-def _shown(values: pa.Array) -> pa.Array:
+def shown(values: pa.Array) -> pa.Array:
+    """Return measured values as a drop's detail shows them."""
     return pc.round(values.cast(pa.float64()), 4).cast(pa.string())

@@ -320,6 +320,17 @@ def test_what_was_cut_out_of_a_kept_document_is_marked(tmp_path, told) -> None:
     assert out.endswith("cut         3 words, marked [-like this-]\nkeep this. [-share me now.-] and this\n")
 
 
+def test_what_was_cut_out_of_a_document_that_was_dropped_for_it_is_marked(tmp_path, told) -> None:
+    before = documents("keep this. share me now. and this")
+    mine = HandMade(tmp_path)
+    mine.dataset("documents/web", Batch(before, Ledger()))
+    cut = rewrite(born("read", before), "repeats", Change.REPEATED_LINES, pa.array(["keep this. and this"]))
+    mine.dataset("corpus", sift(cut, "rejudge", pa.array(["unfit_after_cut"]), pa.array(["gopher_word_count 4"])))
+    _, out, _ = told(str(tmp_path), name(1).hex())
+    assert "\ndetail      gopher_word_count 4\n" in out
+    assert out.endswith("cut         3 words, marked [-like this-]\nkeep this. [-share me now.-] and this\n")
+
+
 def test_hostile_texts_move_no_cursor_and_no_line(tmp_path, told) -> None:
     text = "red \x1b[31m bell \x07 over \u202e here \x9b2J [bold]not markup[/bold] [-x-]"
     mine = HandMade(tmp_path)

@@ -24,6 +24,7 @@ from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.gate_settings import GateLimits
 from pipelines.contract.manifest import Manifest
+from pipelines.datasets import corpus as corpus_dataset
 from pipelines.datasets import documents, joined_tokens, vocabulary
 from pipelines.exports import export
 from pipelines.stages.base import Model
@@ -56,6 +57,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.stages.deduplicate": {"corpus"},
     "pipelines.stages.repeats": {"corpus"},
     "pipelines.stages.decontaminate": {"corpus"},
+    "pipelines.stages.rejudge": {"corpus"},
     "pipelines.stages.language": {"corpus"},
     "pipelines.stages.quality": {"corpus"},
     "pipelines.stages.tokens": TOKENS,
@@ -197,7 +199,8 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, Any]]:
     for module in [module for name, module in sys.modules.items() if name.startswith("pipelines.")]:
         if "ensure" in vars(module):
             monkeypatch.setattr(module, "ensure", ensure)
-    monkeypatch.setattr(documents, "_language_model", lambda _context: Model("models/lid.ftz", "0"))
+    for module in (documents, corpus_dataset):
+        monkeypatch.setattr(module, "language_model", lambda _context: Model("models/lid.ftz", "0"))
     tokenizer = SimpleNamespace(sha256="0", library="tokenizers", kind="bpe")
     monkeypatch.setattr(vocabulary.existing, "load_existing", lambda *_: tokenizer)
     return noted

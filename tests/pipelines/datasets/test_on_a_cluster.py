@@ -47,13 +47,12 @@ def finished(name: str) -> Dataset:
     return Dataset(f"{OUT}/{name}/x", Manifest(dataset=name, fingerprint="0" * 64, made_from={}, parts=(), facts=facts))
 
 
+LID = Model(f"{OUT}/models/lid.ftz", "0" * 64)
 JOBS = {
-    "documents": DocumentsJob(
-        CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], Model(f"{OUT}/models/lid.ftz", "0" * 64)), None
-    ),
+    "documents": DocumentsJob(CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], LID), None),
     "corpus": CorpusJob(
         {"documents/s": f"{OUT}/documents/s/x"},
-        corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "classifier"))),
+        corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "classifier")), LID),
     ),
     "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
     "tokens": TokensJob(tokens.stages(finished("vocabulary/gpt"), 0.01)),
