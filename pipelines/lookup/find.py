@@ -276,7 +276,10 @@ def _same_address(addresses: pa.Array, key: str) -> NDArray[np.bool_]:
     wanted = urls.canonical(pa.array([key]))[0]
     host = re.split("[/?]", wanted.as_py() or "", maxsplit=1)[0]
     mask = np.zeros(len(addresses), np.bool_)
-    candidates = _true(pc.fill_null(pc.match_substring(addresses, host, ignore_case=True), False)) if host else []
+    likely = pc.match_substring(addresses, host, ignore_case=True)
+    if "xn--" in host:  # an address may spell it in its own script
+        likely = pc.or_(likely, pc.invert(pc.string_is_ascii(addresses)))
+    candidates = _true(pc.fill_null(likely, False)) if host else []
     if candidates:
         same = pc.equal(urls.canonical(addresses.take(pa.array(candidates))), wanted)
         mask[np.array(candidates)[_true(pc.fill_null(same, False))]] = True
