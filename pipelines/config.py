@@ -131,7 +131,7 @@ class DeduplicateSection(Section):
     near: bool = True
     """Remove documents that are similar to another."""
     url: bool = False
-    """Keep only the best-ranked document of each URL; URLs are canonicalised (pipelines/text/copies/urls.py: as in C4, and more)."""
+    """Keep only the best-ranked document of each URL; URLs are canonicalised as in C4 and by RFC 3986."""
     ngram: int = Field(default=5, ge=1, le=50)
     """Words in a shingle; in scripts written without spaces, characters."""
     bands: int = Field(default=14, ge=1, le=256)
