@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.contract import files
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
@@ -42,7 +43,8 @@ class SourceSection(Section):
     root: str
     """Folder or URI, relative to the config file's folder. Ids and origins contain paths relative to it."""
     paths: tuple[str, ...] = ("**/*",)
-    """Glob patterns of files below the root. A pattern that matches nothing is an error."""
+    """Glob patterns of files below the root; links are followed. A pattern that matches nothing is an error, and so is a link to
+    nothing or a folder without permission that may hold matches. A name that begins with a dot must be named with the dot."""
     snapshot: str
     """The edition of the data, e.g. "20261101" or "CC-MAIN-2026-43"."""
     license: str | None = None
@@ -372,6 +374,7 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
 
 def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     def absolute(value: str) -> str:
+        value = files.plain(value)
         return value if "://" in value else str((base / Path(value).expanduser()).resolve())
 
     sources = tuple(s.model_copy(update={"root": absolute(s.root)}) for s in config.sources)

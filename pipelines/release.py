@@ -152,7 +152,7 @@ def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> 
     retain = retain_intermediate or {}
     needed = {folder for name, folder in published_folders(out).items() if retain.get(name.split("/")[0], True)}
     found: dict[str, None] = {}
-    for path in files.listing(out):
+    for path in files.listing(out, links=False):  # what a link leads to is not ours
         kind = path.removeprefix(out.rstrip("/") + "/").split("/", 1)[0]
         folder = _dataset_folder(out, kind, path) if kind in DATASET_KINDS else None
         if folder is not None and folder not in needed:

@@ -23,7 +23,10 @@ def positive(text: str) -> int:
 
 
 def output(out: str) -> str:
-    """Return an output folder's URI as it is, or its absolute path."""
+    """Return an output folder's URI as it is, or the absolute path of a local one."""
+    from pipelines.contract import files
+
+    out = files.plain(out)
     return out if "://" in out else os.path.abspath(out)
 
 

@@ -54,11 +54,11 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from pipelines.contract import manifest
+    from pipelines.contract import files, manifest
     from pipelines.contract.verify import verify
     from pipelines.release import published_folders
 
-    uri = arguments.dataset.rstrip("/")
+    uri = files.plain(arguments.dataset).rstrip("/")
     folders = [uri] if manifest.is_complete(uri) or uri.endswith(".json") else list(published_folders(uri).values())
     all_sound = True
     for folder in folders:

@@ -23,6 +23,7 @@ from flows.lock import locked
 from pipelines import config as corpus_config
 from pipelines import release
 from pipelines.beam.runners import WorkerError
+from pipelines.contract import files
 from pipelines.corpus import Step, plan
 from pipelines.units.context import Context, RunnerOptions
 
@@ -56,6 +57,7 @@ def corpus_build(
         GateError: An expectation failed; nothing is published.
         LockedError: Another build writes into the same folder.
     """
+    out = files.plain(out)
     context = Context(
         corpus_config.load(config, tuple(overrides or ())),
         out if "://" in out else os.path.abspath(out),

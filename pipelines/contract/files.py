@@ -9,15 +9,19 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from pipelines.contract.errors import UserError
+from pipelines.contract.walk import Found
+from pipelines.contract.walk import local as local_walk
+from pipelines.contract.walk import store as store_walk
 
 TEMPORARY = ".tmp"  # suffix of unfinished files; a killed process may leave some, and they may be removed
 
@@ -30,13 +34,29 @@ def is_local(uri: str) -> bool:
 
 
 def local_path(uri: str) -> Path:
-    """Return the path of a local URI."""
-    return Path(uri.removeprefix("file://"))
+    """Return the path of a local URI. Raise UserError if it names another machine."""
+    return Path(plain(uri))
+
+
+def plain(uri: str) -> str:
+    """Return a file:// URI as the path that it names (its %20 is a space), any other URI and a path as they are.
+
+    Raise UserError if it names another machine.
+
+    >>> [plain(uri) for uri in ("file:///my%20data", "/my%20data", "s3://my%20data")]
+    ['/my data', '/my%20data', 's3://my%20data']
+    """
+    if not uri.startswith("file://"):
+        return uri
+    host, slash, path = uri.removeprefix("file://").partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise UserError(f"{uri}: names a file of the machine {host!r}; write file:///, then the whole path, or a plain path")
+    return f"/{unquote(path)}"
 
 
 def join(uri: str, *names: str) -> str:
-    """Append names to a folder's URI, local or in an object store."""
-    return "/".join([uri.rstrip("/"), *names])
+    """Append names to a folder's URI, local or in an object store; the names are not encoded."""
+    return "/".join([plain(uri).rstrip("/"), *names])
 
 
 def _remote(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -62,15 +82,24 @@ def size(uri: str) -> int:
     return int(filesystem.get_file_info(path).size)
 
 
-def listing(uri: str, suffix: str = "") -> list[str]:
-    """Return the sorted URIs of all files below a folder whose names end in `suffix`; none if the folder does not exist."""
-    if is_local(uri):
-        root = local_path(uri)
-        return sorted(str(p) for p in root.rglob("*") if p.is_file() and p.name.endswith(suffix))
-    filesystem, path = _remote(uri)
-    scheme = uri.split("://", 1)[0]
-    entries = filesystem.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    return sorted(f"{scheme}://{f.path}" for f in entries if f.type == pafs.FileType.File and f.path.endswith(suffix))
+def listing(uri: str, suffix: str = "", *, links: bool = True) -> list[str]:
+    """Return the sorted URIs of all files below a folder whose names end in `suffix`; none if the folder does not exist.
+
+    Linked folders count only with `links`. Raise UserError for such a name that cannot be opened as a file, OSError for a folder
+    that cannot be listed.
+    """
+    if is_local(uri) and not exists(uri):
+        return []
+    found = [entry for entry in walk(uri, links=links) if entry.path.endswith(suffix)]
+    for entry in found:
+        if entry.problem is not None:
+            raise UserError(f"{join(uri, entry.path)}: {entry.problem}")
+    return sorted(join(uri, entry.path) for entry in found)
+
+
+def walk(uri: str, enters: Callable[[str], bool] = lambda _folder: True, *, links: bool = True) -> Iterator[Found]:
+    """Yield what is below a folder; `pipelines/contract/walk.py` says how."""
+    return local_walk(str(local_path(uri)), enters, links=links) if is_local(uri) else store_walk(*_remote(uri), enters)
 
 
 @contextmanager
@@ -221,10 +250,10 @@ def local_copy(uri: str, expected_sha256: str) -> str:
 
 
 def remove(uri: str) -> None:
-    """Remove a file, or a folder with its contents; do nothing if it does not exist."""
+    """Remove a file, a link, or a folder with its contents; do nothing if it does not exist."""
     if is_local(uri):
         path = local_path(uri)
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -12,7 +12,6 @@ Limits: one process reads the files, at about 10 MB/s. It holds the windows, abo
 """
 
 import codecs
-import glob
 import gzip
 import io
 import json
@@ -30,7 +29,7 @@ from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
-from pipelines.sources.listing import matching
+from pipelines.sources.patterns import PathError, chosen
 from pipelines.stages.decontaminate import Benchmarks
 from pipelines.text.copies import containment
 from pipelines.text.copies.containment import Windows
@@ -120,10 +119,16 @@ def _files(patterns: Sequence[str]) -> list[str]:
 
 
 def _matching(pattern: str) -> list[str]:
-    if files.is_local(pattern):
-        return [path for path in glob.glob(str(files.local_path(pattern)), recursive=True) if files.local_path(path).is_file()]
-    fixed = pattern[: min((pattern.find(c) for c in "*?[" if c in pattern), default=len(pattern))]
-    return matching(files.listing(posixpath.dirname(fixed)), pattern)
+    pattern = files.plain(pattern)
+    fixed = pattern[: min((pattern.find(c) for c in "*?[\\" if c in pattern), default=len(pattern))]
+    root = posixpath.dirname(fixed) or "."
+    below = pattern.removeprefix(root).lstrip("/")
+    if not files.exists(root):
+        return []
+    try:
+        return [files.join(root, file.path) for file in chosen(root, [below])[below]]
+    except PathError as error:
+        raise BenchmarkError(f"decontaminate.paths: {error}") from None
 
 
 def _names(uris: list[str]) -> list[str]:

@@ -65,6 +65,11 @@ def test_a_uri_is_local_without_a_scheme_or_with_that_of_files(tmp_path: Path) -
     (tmp_path / "x").write_bytes(BYTES)
     uri = f"file://{tmp_path}/x"
     assert (files.exists(uri), files.exists(f"{uri}y"), files.size(uri)) == (True, False, 3000)
+    assert files.join("file:///my%20data", "a%20b") == "/my data/a%20b"
+    with pytest.raises(
+        UserError, match=r"^file://data/x: names a file of the machine 'data'; write file:///, then the whole path"
+    ):
+        files.local_path("file://data/x")
     with pytest.raises(UserError, match=r"^what://x: .*; name a local path, or an object of gs://, s3:// or abfs://$"):
         files.exists("what://x")
 
@@ -123,12 +128,14 @@ def test_a_remote_file_is_copied_once_and_a_changed_one_is_refused(
         files.local_copy(str(tmp_path / "here"), "0f")
 
 
-def test_a_file_or_a_folder_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
+def test_a_file_a_link_or_a_folder_is_removed_and_nothing_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
     (tmp_path / "file").touch()
-    for name in ("folder", "file", "nothing"):
+    for name in ("folder", "file", "nothing", "link"):
         files.remove(str(tmp_path / name))
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == ["kept"]
 
 
 def test_what_pyarrow_asks_of_a_stream(tmp_path: Path) -> None:

@@ -198,3 +198,15 @@ def test_paths_are_relative_to_the_config_and_in_no_manifest(tmp_path: Path) -> 
     made = reference.build(Context(config, str(tmp_path / "out")))
     assert made is not None and made.manifest.facts["items"] == 1
     assert "paths" not in config.recorded()["decontaminate"]
+
+
+def test_linked_folders_of_benchmarks_are_read_and_links_to_nothing_refused(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere" / "a.jsonl", {"t": LONG})
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "linked").symlink_to("../elsewhere")
+    assert prepared(tmp_path, "bench/**/*.jsonl").manifest.facts["items"] == 1
+    (tmp_path / "bench" / "b.jsonl").symlink_to("nothing")
+    with pytest.raises(
+        BenchmarkError, match=r"^decontaminate\.paths: .*bench/b\.jsonl: is a link to nothing, which does not exist"
+    ):
+        prepared(tmp_path, "bench/**/*.jsonl")

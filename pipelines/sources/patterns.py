@@ -1,0 +1,94 @@
+"""Choose files below a folder by glob patterns."""
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from wcmatch import glob
+
+from pipelines.contract import files
+from pipelines.contract.errors import UserError
+from pipelines.contract.walk import Found
+
+_GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
+
+
+class PathError(UserError):
+    """A path that a pattern names and that cannot be read; the message names it and the fix."""
+
+
+def matching(paths: Iterable[str], pattern: str) -> list[str]:
+    """Return the paths that match a glob pattern.
+
+    `*`, `?` and `[…]` never match "/"; `**` as a whole name is any number of folders, including none; a leading dot and the
+    case of letters are ordinary characters; a backslash makes the next character literal.
+
+    >>> matching(["a.txt", "x/a.txt", "x/y/a.txt"], "**/?.txt")
+    ['a.txt', 'x/a.txt', 'x/y/a.txt']
+    """
+    matcher = glob.compile(pattern, flags=_GLOB)
+    return [path for path in paths if matcher.match(path)]
+
+
+def may_hold(folder: str, pattern: str) -> bool:
+    """Return whether a file below the folder can match the pattern.
+
+    >>> [may_hold("x/y", pattern) for pattern in ("**/*.txt", "x/*/*.txt", "x/*", "z/y/*")]
+    [True, True, False, False]
+    """
+    names, wanted = folder.split("/"), pattern.split("/")
+    for place, name in enumerate(names):
+        if place < len(wanted) and wanted[place] == "**":
+            return True
+        if place >= len(wanted) - 1 or not matching([name], wanted[place]):
+            return False
+    return True
+
+
+def chosen(root: str, patterns: Sequence[str]) -> dict[str, list[Found]]:
+    """Return the files below a folder or URI that match each pattern, sorted by path.
+
+    A file whose name begins with a dot (rests of other programs) must be named by a pattern with that dot.
+
+    Raise PathError for a path that matches and cannot be opened or is not UTF-8, or that may hold such files if it is a link to
+    nothing; OSError for a folder that may hold some and cannot be listed.
+    """
+
+    @cache
+    def enters(folder: str) -> bool:
+        return any(may_hold(folder, pattern) for pattern in patterns)
+
+    by_path = {found.path: found for found in files.walk(root, enters)}
+    matches = {
+        pattern: sorted(path for path in matching(by_path, pattern) if is_hidden(pattern) or not is_hidden(path))
+        for pattern in patterns
+    }
+    wanted = set().union(*matches.values())
+    for path, found in sorted(by_path.items()):
+        if found.problem is not None and (path in wanted or (found.may_be_folder and not is_hidden(path) and enters(path))):
+            raise PathError(f"{_shown(files.join(root, path))}: {found.problem}")
+    for path in sorted(wanted):
+        if not _is_utf8(path):
+            raise PathError(
+                f"{_shown(files.join(root, path))}: its name is not UTF-8 (a byte of it is shown as \\x…), so no id can name it;"
+                " rename it, or leave it out of the patterns"
+            )
+    return {pattern: [by_path[path] for path in paths] for pattern, paths in matches.items()}
+
+
+def is_hidden(path: str) -> bool:
+    """Return whether the last name of a path or pattern begins with a dot."""
+    return path.rsplit("/", 1)[-1].startswith(".")
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(path: str) -> str:
+    r"""Return the path with each byte that is not UTF-8 as \xNN."""
+    return os.fsencode(path).decode(errors="backslashreplace")
