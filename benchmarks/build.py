@@ -22,6 +22,8 @@ from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
+from flows.program import corpusmill
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT.parent / "shared" / "data" / "extraction" / "pages.warc.gz"
 CONFIG = """# made by benchmarks/build.py
@@ -127,7 +129,7 @@ def warc_record(number: str, url: str, body: bytes) -> bytes:
 
 def build(config: Path, out: Path, changes: list[str], *, workers: int, prefix: list[str] | None = None) -> dict[str, float]:
     """Run the command line; seconds by dataset."""
-    command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out), "--workers", str(workers)]
+    command = corpusmill("build", str(config), "--out", str(out), "--workers", str(workers))
     command += [word for change in changes for word in ("--set", change)]
     subprocess.run([*(prefix or []), *command], check=True, cwd=ROOT, env=os.environ | {"GX_ANALYTICS_ENABLED": "false"})
     lines = [json.loads(line) for line in (out / "timings.jsonl").read_text().splitlines()]

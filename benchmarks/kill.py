@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from flows.program import corpusmill
 from training.checkpoints import store as checkpoint
 from training.run.progress import read_metrics
 
@@ -75,7 +76,7 @@ def command(name: str, steps: int, changed: Sequence[str]) -> list[str]:
         "sample.tokens": "0",
     }
     sets = [f"{key}={value}" for key, value in fixed.items()] + list(changed)
-    return [sys.executable, "-m", "training.run.pretrain", str(CONFIG), *(word for one in sets for word in ("--set", one))]
+    return corpusmill("pretrain", str(CONFIG), *(word for one in sets for word in ("--set", one)))
 
 
 def start(run: Sequence[str], name: str) -> "subprocess.Popen[bytes]":

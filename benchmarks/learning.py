@@ -28,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+from flows.program import corpusmill
 from training.checkpoints import trained
 from training.data.shards import open_dataset
 from training.evaluation import blimp
@@ -171,7 +172,7 @@ def print_table(runs: Sequence[Compared], scores: dict[str, blimp.BlimpReport]) 
 
 def build(config: Path, out: Path, *changed: str) -> None:
     """Run `corpusmill build`, which does nothing if everything is there."""
-    command = [sys.executable, "-m", "flows.commands.main", "build", str(config), "--out", str(out)]
+    command = corpusmill("build", str(config), "--out", str(out))
     for change in changed:
         command += ["--set", change]
     log = out.with_suffix(".log")

@@ -6,7 +6,6 @@ import gc
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from once import built_once
 from places import ROOT
 
+from flows.program import corpusmill
 from pipelines.fetching.download import FetchError
 from pipelines.fetching.language_model import lid_model
 
@@ -109,7 +109,7 @@ def command() -> Run:
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "flows.commands.main", *arguments],
+            corpusmill(*arguments),
             cwd=ROOT,
             env=os.environ | environment,
             capture_output=True,

@@ -5,10 +5,7 @@ Imports no torch: `corpusmill --help` and a mistyped option answer at once. The 
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
-
-from pipelines.contract.errors import as_user_error
 
 PAIRS = 50  # of each BLiMP set: the choice of pairs then moves the mean of 34 sets by about a point (its standard error)
 NEWEST, BEST = "newest", "best"  # checkpoints of a run
@@ -98,18 +95,6 @@ def parse(add: Callable[[argparse.ArgumentParser], None], words: Sequence[str] |
     parser = argparse.ArgumentParser()
     add(parser)
     return parser.parse_args(words)
-
-
-def program(add: Callable[[argparse.ArgumentParser], None], run: Callable[[argparse.Namespace], int]) -> int:
-    """Run a command as a process of its own; return the exit code. An error that a user can mend is one line on stderr."""
-    try:
-        return run(parse(add))
-    except Exception as error:
-        mistake = as_user_error(error)
-        if mistake is None:
-            raise
-        print(mistake, file=sys.stderr)
-        return 1
 
 
 def _add_set(parser: argparse.ArgumentParser, text: str) -> None:

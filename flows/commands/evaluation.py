@@ -1,18 +1,24 @@
-"""Commands that look at models and runs: `evaluate`, `harness`, `runs`, `trace`."""
+"""Commands that look at models and runs: `evaluate`, `judge`, `harness`, `runs`, `trace`."""
 
 import argparse
 
 from flows.commands.arguments import Commands, need_torch
-from training.arguments import add_evaluate, add_harness, count
+from training.arguments import add_evaluate, add_harness, add_judge, count
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `evaluate`, `harness`, `runs` and `trace`."""
+    """Add `evaluate`, `judge`, `harness`, `runs` and `trace`."""
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
     add_evaluate(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    judge = commands.add_parser(
+        "judge", help="compare two models of a family on the same held-out rows, e.g. before one replaces the other"
+    )
+    add_judge(judge)
+    judge.set_defaults(run=_judge)
 
     harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a causal model")
     add_harness(harness)
@@ -38,6 +44,13 @@ def add_commands(commands: Commands) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     need_torch()
     from training.evaluation.summary import run
+
+    return run(arguments)
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.evaluation.judge import run
 
     return run(arguments)
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.deployments.process import process, program
+from flows.deployments.process import process
+from flows.program import corpusmill
 from pipelines.contract.settings import ConfigError
 
 CONFIGS = Path("configs/pretrain")  # relative to the folder in which the flow runs, like all paths
@@ -47,9 +48,9 @@ def pretrain(
 
 
 def train(name: str, config: str, overrides: Sequence[str]) -> "State[Any]":
-    """Run training.run.pretrain with this config as a task of the current flow; return its state."""
+    """Run `corpusmill pretrain` with this config as a task of the current flow; return its state."""
     settings = [part for override in overrides for part in ("--set", override)]
-    return process(name, program("training.run.pretrain", config, *settings))
+    return process(name, corpusmill("pretrain", config, *settings))
 
 
 def config_of(folder: Path, family: str, size: str) -> str:

@@ -9,7 +9,6 @@ Limits: Prefect's runner kills a cancelled flow run after 30 s. A program that t
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +34,6 @@ class Ended:
 
     status: int  # negative: the signal that killed it
     last_line: str  # the last one that is not empty
-
-
-def program(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of corpusmill; a folder of the same name in the current folder cannot shadow it."""
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def process(name: str, command: Sequence[str]) -> "State[Any]":

@@ -29,9 +29,10 @@ from pydantic import Field
 from flows.deployments import promotion
 from flows.deployments.corpus_build import corpus_build
 from flows.deployments.pretrain import placed, train
-from flows.deployments.process import process, program
+from flows.deployments.process import process
 from flows.deployments.promotion import Retrain, RetrainError, Verdict
 from flows.lock import locked
+from flows.program import corpusmill
 from pipelines import config as corpora_config
 from pipelines.contract import manifest, shards
 from pipelines.contract.errors import UserError
@@ -136,7 +137,7 @@ def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str
 def _judged(this: Retrain, tolerance: float, source_tolerance: float | None, rows: int) -> "State[Any]":
     """Measure both models, and promote the better one."""
     names = [str(this.run), str(this.base), "--rows", str(rows), "--out", str(this.losses)]
-    state = process("judge both", program("training.evaluation.judge", *names))
+    state = process("judge both", corpusmill("judge", *names))
     if not state.is_completed():
         return state
     losses = json.loads(this.losses.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Compare a candidate with the model it would replace, on the same rows: `python -m training.evaluation.judge CANDIDATE CURRENT`.
+"""Compare a candidate with the model it would replace, on the same rows: `corpusmill judge CANDIDATE CURRENT`.
 
     held out          rows  candidate   current
     enwiki              96      4.021     4.033
@@ -11,14 +11,12 @@ from their newest checkpoints and measured by the same code, so equal weights ha
 
 import argparse
 import json
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
-from training.arguments import add_judge, program
 from training.checkpoints import trained
 from training.run.config import PretrainConfig
 from training.run.device import prepare
@@ -109,7 +107,3 @@ def run(arguments: argparse.Namespace) -> int:
         files.write_text(arguments.out, json.dumps(as_json(judgement), indent=1, ensure_ascii=False) + "\n")
     print("\n".join(table(judgement)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(add_judge, run))

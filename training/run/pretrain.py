@@ -1,7 +1,7 @@
 """Pretrain a model on a tokens dataset: `corpusmill pretrain configs/pretrain/gpt_demo.toml`.
 
-The same command resumes the run after a crash, a kill or Ctrl-C, and only reports once the run is finished. For torchrun, the
-module is a program: `torchrun --nproc-per-node 8 -m training.run.pretrain CONFIG`.
+The same command resumes the run after a crash, a kill or Ctrl-C, and only reports once the run is finished. Several processes:
+`torchrun --no-python --nproc-per-node 8 corpusmill pretrain CONFIG`.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipelines.contract import files
-from training.arguments import add_pretrain, program
 from training.checkpoints.trained import first_weights, weights_for
 from training.models.families import Model, layers, make
 from training.models.recompute import recompute
@@ -210,7 +209,3 @@ def run(arguments: argparse.Namespace) -> int:
     branch = () if arguments.branch_from is None else (f"train.branch_from={json.dumps(arguments.branch_from)}",)
     pretrain(arguments.config, (*arguments.set, *branch), dry_run=arguments.dry_run)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(add_pretrain, run))

@@ -10,7 +10,7 @@ from places import ROOT
 
 from flows.commands import corpus
 from flows.commands import main as cli
-from flows.deployments.process import program
+from flows.program import corpusmill
 from pipelines.contract.errors import UserError
 
 HEAVY = ("apache_beam", "great_expectations", "numba", "pandas", "prefect", "pyarrow", "pydantic", "rich", "torch")
@@ -84,18 +84,20 @@ def test_help_loads_no_heavy_package() -> None:
 
 
 @pytest.fixture
-def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shadows(tmp_path: Path) -> Path:
     """A current folder with folders named like our packages, as a user's project may have."""
-    for name in ("training", "pipelines", "flows", "expectations"):
+    for name in ("training", "pipelines", "flows", "expectations", "tests"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('shadowed')")
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_folder_of_the_same_name_does_not_shadow_ours(shadows: Path) -> None:
-    help_of = [*program("training.run.pretrain"), "--help"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(help_of, cwd=shadows, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "usage:" in done.stdout
+def test_a_folder_of_the_same_name_does_not_shadow_ours(shadows: Path, tiny, tiny_run: Path) -> None:
+    changed = (f"data.tokens={tiny.out}", "run.out=run", "train.steps=2")
+    train = corpusmill("pretrain", str(tiny_run), *(word for one in changed for word in ("--set", one)))
+    judge = corpusmill("judge", "run", "run", "--rows", "8")
+    for command in (train, judge):
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=shadows, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split()[0] == "all"

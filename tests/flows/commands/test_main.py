@@ -150,8 +150,9 @@ def test_a_second_build_finds_everything_and_changes_nothing(tiny, copied, diges
 
 
 def test_two_worker_processes_write_the_same_bytes(tiny, tmp_path, digests, monkeypatch, without_gates) -> None:
-    (tmp_path / "pipelines").mkdir()  # a user's own folder, which the workers must not take for ours
-    (tmp_path / "pipelines" / "__init__.py").write_text("raise SystemExit('shadowed')")
+    for name in ("pipelines", "training"):  # a user's own folders, which the workers must not take for ours
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('shadowed')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 1)
     started: list[int] = []

@@ -20,6 +20,7 @@ from flows.commands import main as cli
 from flows.deployments import promotion
 from flows.deployments.promotion import RetrainError
 from flows.deployments.retrain import NOT_PROMOTED, as_toml, mixture, retrain, vocabulary_number
+from flows.program import corpusmill
 from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.datasets import joined_tokens
@@ -88,7 +89,7 @@ def start(tiny, tiny_run, tmp_path_factory) -> Path:
     """The model that is current at first: it has learnt a little of the tiny corpus, which it names from where it ran."""
     run = tmp_path_factory.mktemp("start") / "run"
     where = ["--set", f"data.tokens={tiny.out.name}", "--set", f"run.out={run}", "--set", "train.steps=3"]
-    command = [sys.executable, "-m", "training.run.pretrain", str(tiny_run), *where]
+    command = corpusmill("pretrain", str(tiny_run), *where)
     subprocess.run(command, check=True, capture_output=True, cwd=tiny.out.parent)
     return run
 

@@ -21,6 +21,7 @@ import pytest
 import torch
 from places import ROOT
 
+from flows.program import corpusmill
 from pipelines.contract.manifest import DatasetError
 from training.arguments import add_pretrain, parse
 from training.checkpoints import store as checkpoint
@@ -437,10 +438,10 @@ def test_the_code_is_known_by_its_sources(tmp_path: Path, monkeypatch: pytest.Mo
 
 FULL_DISK = """
 mount -t tmpfs -o size=600k none "$disk" || exit 77
-"$python" -m training.run.pretrain "$config" "$@"; echo $? > "$kept/code"
+"$python" -P -m flows.commands.main pretrain "$config" "$@"; echo $? > "$kept/code"
 (cd "$disk/run/checkpoints" && ls -A) > "$kept/listing"
 mount -o remount,size=8m "$disk"
-"$python" -m training.run.pretrain "$config" "$@" && cp -r "$disk/run" "$kept"
+"$python" -P -m flows.commands.main pretrain "$config" "$@" && cp -r "$disk/run" "$kept"
 """
 
 
@@ -566,10 +567,12 @@ def test_a_model_that_computes_no_numbers_any_more_ends_the_run(tiny_config: Pat
 
 
 def test_the_command_says_one_line_and_exits_1(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.run.pretrain", str(tmp_path / "none.toml")]
+    command = corpusmill("pretrain", str(tmp_path / "none.toml"))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "error"})
     assert done.returncode == 1
-    assert done.stderr == f"{tmp_path}/none.toml: no such file; the configs that come with corpusmill lie in configs/\n"
+    assert (
+        done.stderr == f"corpusmill: {tmp_path}/none.toml: no such file; the configs that come with corpusmill lie in configs/\n"
+    )
 
 
 def test_the_command_takes_overrides(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
