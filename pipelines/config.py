@@ -188,9 +188,12 @@ class RepeatsSection(Section):
     """
 
     lines_limit: int | None = Field(default=None, ge=1)
-    """Cut lines that occur in more than this many documents (such as a site's boilerplate)."""
+    """Cut lines that occur in more than this many documents (such as a site's boilerplate), but see `keep`."""
     paragraphs_limit: int | None = Field(default=None, ge=1)
     """The same for paragraphs (between blank lines)."""
+    keep: Literal["first", "none"] = "first"
+    """first: the best document that has such a line or paragraph keeps it (highest priority of its source, then least id), so of
+    two editions of a novel one stays whole. none: it is cut everywhere, also where it is the only copy left."""
     min_words: int = Field(default=3, ge=1)
     """Lines and paragraphs of fewer words are kept."""
     substring_words: int | None = Field(default=None, ge=10)

@@ -60,6 +60,7 @@ REPEATED = pa.schema(  # hashes of lines or paragraphs, sorted
     [
         pa.field("hash", pa.uint64(), nullable=False),
         pa.field("documents", pa.int64(), nullable=False),  # that contain it: at least 2
+        pa.field("owner", pa.uint64(), nullable=False),  # the first 8 bytes (big-endian) of the id of the best-ranked of them
     ]
 )
 REPEATED_RUNS = pa.schema(  # runs of words to cut, sorted by document and place; text.characters.word_spans counts the words

@@ -1,8 +1,9 @@
 """The exchange of `repeats`: documents to rows (hash, …), rows to repeats, repeated windows to runs of words per unit.
 
 Each table of rows (lines, paragraphs, windows) is divided into ranges of hashes; a range is a key of the first step. A row of
-lines or paragraphs has a hash and the number of documents that contain it, summed as far as memory allows; a row of windows
-has a hash and a place. Repeated windows go to the second step, whose key is the group of units with their document.
+lines or paragraphs has a hash, the number of documents that contain it and the rank of the best one, summed up as far as memory
+allows; a row of windows has a hash and a place. Repeated windows go to the second step, whose key is the group of units with
+their document.
 
 Memory: the first step holds `ROWS_PER_RANGE` rows, or as many as the config allows, and processes a larger range in several
 passes; the second step holds 8 bytes for each word of a group that is cut.
@@ -35,7 +36,8 @@ from pipelines.units.spill import read_columns, write_by_key, write_columns, wri
 LINES, PARAGRAPHS, WINDOWS, RUNS_TABLE = "lines", "paragraphs", "windows", "substrings"
 CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; other text may need more passes
 ROWS_PER_RANGE = 2**22
-BYTES_PER_ROW = 96  # the most memory per row of 16 bytes, during the sort
+COLUMNS = {LINES: ("documents", "rank"), PARAGRAPHS: ("documents", "rank"), WINDOWS: ("place",)}  # of a row, after its hash
+BYTES_PER_ROW = 144  # the most memory per row of 24 bytes, during the sort
 MOST_FREQUENT = 50  # lines and paragraphs in the facts
 JUDGED = ("id", "rule", "language", "language_score")  # the columns that decide whether a document takes part
 
@@ -118,7 +120,7 @@ def ranks_uri(spill: str, group: int) -> str:
 
 
 def order_uri(spill: str) -> str:
-    """Return the URI of the document numbers, ordered by rank."""
+    """Return the URI of the documents ordered by rank: their numbers, and the first 8 bytes of their ids."""
     return files.join(spill, "order.arrow")
 
 
@@ -128,7 +130,7 @@ def groups_uri(spill: str) -> str:
 
 
 def found_uri(spill: str, table: str, number: int) -> str:
-    """Return the URI of a range's repeated lines or paragraphs: hash, documents; sorted by hash."""
+    """Return the URI of a range's repeated lines or paragraphs: hash, documents, owner; sorted by hash."""
     return files.join(spill, f"found-{table}-{number:05}.arrow")
 
 
@@ -162,7 +164,8 @@ class TextRows:
             words = word_spans.words(texts)
             for table, find in ((LINES, repeats.lines), (PARAGRAPHS, repeats.paragraphs)):
                 if table in written:
-                    written[table].add(*repeats.counted(repeats.distinct(find(texts, words), section.min_words)))
+                    hashes, numbers = repeats.distinct(find(texts, words), section.min_words)
+                    written[table].add(*repeats.counted(hashes, np.ones(len(hashes), np.int64), ranks[numbers]))
             if section.substring_words is not None:
                 written[WINDOWS].add(*substrings.windows(words.hashes, words.offsets, section.substring_words, ranks))
         for writer in written.values():
@@ -171,14 +174,14 @@ class TextRows:
 
 
 def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
-    """Yield the documents of a group that take part, and their ranks (0 if windows are switched off)."""
-    ranks = read_columns(ranks_uri(search.spill, group))["rank"] if WINDOWS in search.ranges else None
+    """Yield the documents of a group that take part, and their ranks."""
+    ranks = read_columns(ranks_uri(search.spill, group))["rank"]
     row_number = 0
     for piece in read_group(search.spill, group):
         takes_part = search.taking_part(piece.dataset, piece.unit)
         for rows in read_batches(piece.uri, [*JUDGED, "text"]):
             here = takes_part(rows)
-            rank = np.zeros(rows.num_rows, np.int64) if ranks is None else ranks[row_number : row_number + rows.num_rows]
+            rank = ranks[row_number : row_number + rows.num_rows]
             row_number += rows.num_rows
             if here.any():
                 yield rows.filter(pa.array(here)), rank[here]
@@ -189,26 +192,27 @@ class _Writer:
 
     def __init__(self, search: Search, table: str, group: int) -> None:
         self._search, self._table, self._group = search, table, group
-        self._pending: list[tuple[Hashes, NDArray[Any]]] = []
+        self._pending: list[tuple[NDArray[Any], ...]] = []
         self._rows = self._flushes = 0
         self.written: list[tuple[int, str]] = []
 
-    def add(self, hashes: Hashes, values: NDArray[Any]) -> None:
+    def add(self, hashes: Hashes, *values: NDArray[Any]) -> None:
         if self._rows + len(hashes) > self._search.rows_at_once:
             self.flush()
-        self._pending.append((hashes, values))
+        self._pending.append((hashes, *values))
         self._rows += len(hashes)
 
     def flush(self) -> None:
         if not self._rows:
             return
-        hashes, values = (np.concatenate(column) for column in zip(*self._pending, strict=True))
+        hashes, *values = (np.concatenate(column) for column in zip(*self._pending, strict=True))
         if self._table != WINDOWS:
-            hashes, values = repeats.counted(hashes, values)
+            hashes, *values = repeats.counted(hashes, *values)
         keys = self._search.key(self._table, 0) + _hash_range(hashes, self._search.ranges[self._table])
         keys = keys.astype(np.min_scalar_type(keys.max()))  # NumPy sorts short integers by radix
         name = f"{self._group:05}-{self._flushes:03}"
-        self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, value=values)
+        columns = dict(zip(COLUMNS[self._table], values, strict=True))
+        self.written += write_by_key(files.join(self._search.spill, "rows"), name, keys, hash=hashes, **columns)
         self._pending, self._rows, self._flushes = [], 0, self._flushes + 1
 
 
@@ -237,15 +241,17 @@ class FindRepeats:
         return []
 
     def _blocks(self, table: str, number: int, uris: Sequence[str]) -> None:
-        repeated: list[tuple[Hashes, NDArray[np.int64]]] = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
+        nothing = np.empty(0, np.int64)
+        repeated: list[tuple[NDArray[Any], ...]] = [(np.empty(0, np.uint64), nothing, nothing)]
         distinct = 0
-        for hashes, values in self._passes(table, number, uris):
-            hashes, documents = repeats.counted(hashes, values)
+        for columns in self._passes(table, number, uris):
+            hashes, documents, ranks = repeats.counted(*columns)
             distinct += len(hashes)
             many = documents > self.search.limit(table)
-            repeated.append((hashes[many], documents[many]))
-        hashes, documents = (np.concatenate(column) for column in zip(*repeated, strict=True))
-        write_columns(found_uri(self.search.spill, table, number), hash=hashes, documents=documents)
+            repeated.append((hashes[many], documents[many], ranks[many]))
+        hashes, documents, ranks = (np.concatenate(column) for column in zip(*repeated, strict=True))
+        owners = read_columns(order_uri(self.search.spill))["id"][ranks]
+        write_columns(found_uri(self.search.spill, table, number), hash=hashes, documents=documents, owner=owners)
         top = np.lexsort((hashes, -documents))[:MOST_FREQUENT]
         group = _first_group(hashes[top], uris)
         write_columns(top_uri(self.search.spill, table, number), hash=hashes[top], documents=documents[top], group=group)
@@ -268,8 +274,8 @@ class FindRepeats:
         write_note(note_uri(search.spill, WINDOWS, number), found=windows, repeated=repeated)
         return written
 
-    def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[Hashes, NDArray[Any]]]:
-        """Yield the rows of a range in parts that fit into memory, ascending by hash."""
+    def _passes(self, table: str, number: int, uris: Sequence[str]) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield the columns of a range's rows in parts that fit into memory, ascending by hash."""
         columns = [read_columns(uri) for uri in uris]
         passes = -(-sum(len(part["hash"]) for part in columns) // self.search.rows_at_once)
         ranges = self.search.ranges[table]
@@ -278,9 +284,9 @@ class FindRepeats:
                 slice(None) if passes == 1 else _hash_range(part["hash"], ranges * passes) == number * passes + turn
                 for part in columns
             ]
-            yield (
-                np.concatenate([part["hash"][rows] for part, rows in zip(columns, chosen, strict=True)]),
-                np.concatenate([part["value"][rows] for part, rows in zip(columns, chosen, strict=True)]),
+            yield tuple(
+                np.concatenate([part[name][rows] for part, rows in zip(columns, chosen, strict=True)])
+                for name in ("hash", *COLUMNS[table])
             )
 
 
@@ -288,7 +294,7 @@ def _first_group(hashes: Hashes, uris: Sequence[str]) -> NDArray[np.int64]:
     """Return the first group that has each hash; the files of a group are consecutive."""
     groups = np.full(len(hashes), -1, np.int64)
     for uri in uris:
-        here = repeats.among(hashes, [read_columns(uri)["hash"]])
+        here = repeats.among(hashes, [repeats.Repeated(read_columns(uri)["hash"])])
         groups[(groups < 0) & here] = _group_number(uri)
     return groups
 

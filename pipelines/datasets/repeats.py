@@ -2,15 +2,17 @@
 
     repeats/3f9a1c20b77e/
         manifest.json                       facts: their numbers, and the most frequent ones with their text
-        lines/repeated.arrow                hash (sorted), documents: those in more than repeats.lines_limit documents
+        lines/repeated.arrow                hash (sorted), documents, owner: those in more than repeats.lines_limit documents
         paragraphs/repeated.arrow           the same for paragraphs
         substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
 Only documents that survive the clusters and pass language and rules (`stages.signatures.passes`) count, so text shared with a
-dropped document is not lost. A repeated run of words is kept in the best document: the one of the source with the highest
-priority, then with the least id; within a document, the first occurrence is kept.
+dropped document is not lost. What repeats is kept in the best document: the one of the source with the highest priority, then
+with the least id. Of a run of words, the first occurrence in it is kept; of a line or paragraph, all its occurrences in it (with
+repeats.keep = "none", none), because the limits count documents. Each kind is cut for a better-ranked document that has the same
+text, so no text is lost by cutting several kinds.
 
-Limits: for runs of words this process holds about 50 bytes per document. Hashes have 64 bits: with 10^9 words, about one run
+Limits: this process holds about 50 bytes per document. Hashes have 64 bits: with 10^9 words, about one run
 in a hundred builds is cut because of a collision.
 """
 
@@ -45,10 +47,10 @@ from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
 from pipelines.text.copies import substrings
 from pipelines.units.context import Context, Dataset, ensure
-from pipelines.units.spill import batches_of, id_pairs, read_all, read_columns, read_notes, total, write_columns
+from pipelines.units.spill import batches_of, id_pairs, read_all, read_notes, total, write_columns
 
 NAME = "repeats"
-VERSION = 1
+VERSION = 2
 BYTES_PER_GROUP = 64 * 2**20  # of stored documents, for one map step
 ROWS_PER_BATCH = 2**20  # of repeated lines or paragraphs
 CHARACTERS_OF_EXAMPLE = 300
@@ -60,8 +62,8 @@ class Repeats:
 
     section: RepeatsSection
     uri: str
-    lines: Sequence[science.Hashes] | None
-    paragraphs: Sequence[science.Hashes] | None
+    lines: Sequence[science.Repeated] | None
+    paragraphs: Sequence[science.Repeated] | None
     runs: frozenset[str]  # paths
 
     @classmethod
@@ -73,8 +75,8 @@ class Repeats:
         return cls(
             section,
             dataset.uri,
-            _hashes(dataset, LINES) if section.lines_limit is not None else None,
-            _hashes(dataset, PARAGRAPHS) if section.paragraphs_limit is not None else None,
+            _repeated(dataset, LINES, section.keep) if section.lines_limit is not None else None,
+            _repeated(dataset, PARAGRAPHS, section.keep) if section.paragraphs_limit is not None else None,
             frozenset(part.path for part in dataset.manifest.of(RUNS_TABLE)),
         )
 
@@ -97,9 +99,13 @@ def repeated_in(uri: str) -> Callable[[str, str], RepeatedText]:
     return repeats.in_unit
 
 
-def _hashes(dataset: Dataset, table: str) -> list[science.Hashes]:
+def _repeated(dataset: Dataset, table: str, keep: str) -> list[science.Repeated]:
     uris = [files.join(dataset.uri, part.path) for part in dataset.manifest.of(table)]  # none when nothing repeats
-    return [batch["hash"].to_numpy() for uri in uris for batch in batches_of(uri)]
+    return [
+        science.Repeated(batch["hash"].to_numpy(), batch["owner"].to_numpy() if keep == "first" else None)
+        for uri in uris
+        for batch in batches_of(uri)
+    ]
 
 
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset) -> Dataset:
@@ -149,8 +155,7 @@ def _search(
     groups = _groups(documents)
     for number, pieces in enumerate(groups):
         repeat_rows.write_group(spill, number, pieces)
-    if WINDOWS in search.ranges:
-        _write_ranks(context, search, groups)
+    _write_ranks(context, search, groups)
     exchange(
         context.runner,
         [(f"text-{number:05}", str(number), sum(files.size(p.uri) for p in pieces)) for number, pieces in enumerate(groups)],
@@ -224,10 +229,11 @@ def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Uni
             priorities.append(np.full(len(numbers[-1]), priority, np.int64))
             number += rows.num_rows
     pairs = np.concatenate(ids)
-    order = np.concatenate(numbers)[np.lexsort((pairs[:, 1], pairs[:, 0], -np.concatenate(priorities)))]
+    best_first = np.lexsort((pairs[:, 1], pairs[:, 0], -np.concatenate(priorities)))
+    order = np.concatenate(numbers)[best_first]
     ranks = np.full(sum(piece.rows for pieces in groups for piece in pieces), -1, np.int64)
     ranks[order] = np.arange(len(order))
-    write_columns(repeat_rows.order_uri(search.spill), number=order)
+    write_columns(repeat_rows.order_uri(search.spill), number=order, id=pairs[best_first, 0])
     write_columns(repeat_rows.groups_uri(search.spill), first=np.array([pieces[0].first for pieces in groups], np.int64))
     for number, pieces in enumerate(groups):
         last = pieces[-1].first + pieces[-1].rows
@@ -257,17 +263,15 @@ def _write_repeated(search: Search, table: str) -> Part:
 
 
 def _even_batches(search: Search, table: str) -> Iterator[pa.RecordBatch]:
-    hashes, documents = np.empty(0, np.uint64), np.empty(0, np.int64)
+    rows = schema.REPEATED.empty_table()
     for number in range(search.ranges[table]):
         uri = repeat_rows.found_uri(search.spill, table, number)
         if files.exists(uri):
-            columns = read_columns(uri)
-            hashes, documents = np.append(hashes, columns["hash"]), np.append(documents, columns["documents"])
+            rows = pa.concat_tables([rows, pa.Table.from_batches(batches_of(uri)).cast(schema.REPEATED)])
         is_last = number + 1 == search.ranges[table]
-        while len(hashes) >= ROWS_PER_BATCH or (is_last and len(hashes)):
-            batch = [pa.array(hashes[:ROWS_PER_BATCH]), pa.array(documents[:ROWS_PER_BATCH])]
-            yield pa.RecordBatch.from_arrays(batch, schema=schema.REPEATED)
-            hashes, documents = hashes[ROWS_PER_BATCH:], documents[ROWS_PER_BATCH:]
+        while rows.num_rows >= ROWS_PER_BATCH or (is_last and rows.num_rows):
+            yield rows.slice(0, ROWS_PER_BATCH).combine_chunks().to_batches()[0]
+            rows = rows.slice(ROWS_PER_BATCH)
 
 
 def _most_frequent(search: Search) -> dict[str, list[dict[str, Any]]]:

@@ -1,5 +1,8 @@
 """Cut text that many documents share: repeated lines, paragraphs and runs of words.
 
+A line or paragraph stays in its owner, the best-ranked document that has it (as often as it is there), unless the config says
+that no document keeps it.
+
 All of them were found in the texts of the documents dataset, so all are looked up before anything is cut. The words are then
 cut kind by kind, so that the ledger counts the removed characters by kind. A document that would lose every word is dropped
 whole, so that its drop shows the text.
@@ -20,9 +23,10 @@ from pipelines.stages.base import BatchFunction, ForUnit, Stage
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import cuts, repeats, substrings
 from pipelines.text.copies.cuts import remove_words
-from pipelines.text.copies.repeats import Hashes
+from pipelines.text.copies.repeats import Owners, Repeated
+from pipelines.units.spill import id_pairs
 
-VERSION = f"1/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
+VERSION = f"2/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
 NAME = "repeats"
 
 
@@ -31,8 +35,8 @@ class RepeatedText:
     """The text to cut from the documents of a unit; a kind that is switched off is None."""
 
     min_words: int  # shorter lines and paragraphs stay
-    lines: Sequence[Hashes] | None = None  # in the form that `repeats.among` takes
-    paragraphs: Sequence[Hashes] | None = None
+    lines: Sequence[Repeated] | None = None  # ascending
+    paragraphs: Sequence[Repeated] | None = None
     runs: pa.Table | None = None  # schema.REPEATED_RUNS of the unit's documents
 
 
@@ -81,13 +85,13 @@ def _flags_by_change(
 ) -> list[tuple[Change, NDArray[np.bool_]]]:
     """Return each kind of change with a flag per word."""
     flags_by_change: list[tuple[Change, NDArray[np.bool_]]] = []
+    documents = id_pairs(ids)[:, 0]
     if repeated.lines is not None:
-        flags_by_change.append(
-            (Change.REPEATED_LINES, _in_blocks(repeats.lines(texts, words), repeated.lines, repeated.min_words))
-        )
+        flags = _in_blocks(repeats.lines(texts, words), documents, repeated.lines, repeated.min_words)
+        flags_by_change.append((Change.REPEATED_LINES, flags))
     if repeated.paragraphs is not None:
-        paragraphs = repeats.paragraphs(texts, words)
-        flags_by_change.append((Change.REPEATED_PARAGRAPHS, _in_blocks(paragraphs, repeated.paragraphs, repeated.min_words)))
+        flags = _in_blocks(repeats.paragraphs(texts, words), documents, repeated.paragraphs, repeated.min_words)
+        flags_by_change.append((Change.REPEATED_PARAGRAPHS, flags))
     if repeated.runs is not None:
         rows = pc.index_in(repeated.runs["id"].combine_chunks(), value_set=ids)
         here = rows.is_valid()
@@ -97,10 +101,12 @@ def _flags_by_change(
     return flags_by_change
 
 
-def _in_blocks(blocks: repeats.TextBlocks, known: Sequence[Hashes], min_words: int) -> NDArray[np.bool_]:
+def _in_blocks(blocks: repeats.TextBlocks, documents: Owners, known: Sequence[Repeated], min_words: int) -> NDArray[np.bool_]:
+    """Return for each word whether it is in a block that its document (one per text) loses."""
     long_enough = blocks.at_least(min_words)
     chosen = np.zeros(len(long_enough), np.bool_)
-    chosen[long_enough] = repeats.among(blocks.hashes[long_enough], known)
+    own = documents[blocks.rows()[long_enough]]
+    chosen[long_enough] = repeats.lost(blocks.hashes[long_enough], own, known)
     return repeats.mark_words(blocks, chosen)
 
 

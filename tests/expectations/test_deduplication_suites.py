@@ -109,7 +109,8 @@ def test_the_index(write: Callable[..., str], tmp_path: Path) -> None:
 
 def test_what_repeats(write: Callable[..., str], tmp_path: Path) -> None:
     def repeats(hashes: list[int], documents: list[int], behind: int) -> dict[str, pa.RecordBatch]:
-        lines = pa.RecordBatch.from_pydict({"hash": hashes, "documents": documents}, schema=schema.REPEATED)
+        columns = {"hash": hashes, "documents": documents, "owner": [2**63] * len(hashes)}
+        lines = pa.RecordBatch.from_pydict(columns, schema=schema.REPEATED)
         runs = pa.RecordBatch.from_pylist([{"id": name(1), "first": 3, "behind": behind}], schema=schema.REPEATED_RUNS)
         return {"lines": lines, "substrings": runs}
 

@@ -7,7 +7,7 @@ without words are ignored.
 `pipelines.text.copies.cuts` removes what repeats.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from pipelines.text.kernels import jit
 VERSION = 1
 
 Hashes = NDArray[np.uint64]
+Owners = NDArray[np.uint64]  # documents that keep a block that others lose: the first 8 bytes of their ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ class TextBlocks:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Lines or paragraphs that repeat, perhaps memory-mapped."""
+
+    hashes: Hashes  # ascending
+    owners: Owners | None = None  # the document that keeps each; None: no document does
+
+
 def lines(texts: pa.Array, words: Words) -> TextBlocks:
     r"""Return the lines of texts (a StringArray without nulls), given their words.
 
@@ -65,45 +74,76 @@ def paragraphs(texts: pa.Array, words: Words) -> TextBlocks:
     return _blocks(texts, words, newlines=2)
 
 
-def distinct(blocks: TextBlocks, min_words: int) -> Hashes:
-    """Return the sorted hashes of blocks of at least `min_words`, once for each text that has such a block."""
+def distinct(blocks: TextBlocks, min_words: int) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the sorted hashes of blocks of at least `min_words`, once for each text that has such a block, and its row."""
     long_enough = blocks.at_least(min_words)
     hashes, rows = blocks.hashes[long_enough], blocks.rows()[long_enough]
     order = np.lexsort((rows, hashes))
     hashes, rows = hashes[order], rows[order]
     is_first = np.ones(len(hashes), np.bool_)
     is_first[1:] = (hashes[1:] != hashes[:-1]) | (rows[1:] != rows[:-1])
-    return hashes[is_first]
+    return hashes[is_first], rows[is_first]
 
 
-def counted(hashes: Hashes, counts: NDArray[np.int64] | None = None) -> tuple[Hashes, NDArray[np.int64]]:
-    """Return the distinct hashes, sorted, each with the sum of its counts (by default, 1 per occurrence).
+def counted(
+    hashes: Hashes, counts: NDArray[np.int64], ranks: NDArray[np.int64]
+) -> tuple[Hashes, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct hashes, sorted, each with the sum of its counts and the least of its ranks.
 
-    >>> [column.tolist() for column in counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))]
-    [[5, 7], [2, 4]]
+    >>> [column.tolist() for column in counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]), np.array([9, 4, 6]))]
+    [[5, 7], [2, 4], [4, 6]]
     """
     order = np.argsort(hashes, kind="stable")
     hashes = hashes[order]
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(hashes)), np.bool_), hashes[1:] != hashes[:-1]]))
-    if counts is None:
-        return hashes[starts], np.diff(starts, append=len(hashes))
-    return hashes[starts], np.add.reduceat(counts[order], starts) if len(starts) else counts[:0]
+    if not len(starts):
+        return hashes, counts[:0], ranks[:0]
+    return hashes[starts], np.add.reduceat(counts[order], starts), np.minimum.reduceat(ranks[order], starts)
 
 
-def among(hashes: Hashes, known: Sequence[Hashes]) -> NDArray[np.bool_]:
-    """Return which hashes are known; `known` is an ascending sequence of ascending arrays, perhaps memory-mapped.
+def among(hashes: Hashes, known: Sequence[Repeated]) -> NDArray[np.bool_]:
+    """Return which hashes are known; `known` is an ascending sequence.
 
-    >>> among(np.array([9, 2, 3, 9], np.uint64), [np.array([1, 2], np.uint64), np.array([9], np.uint64)]).tolist()
+    >>> known = [Repeated(np.array([1, 2], np.uint64)), Repeated(np.array([9], np.uint64))]
+    >>> among(np.array([9, 2, 3, 9], np.uint64), known).tolist()
     [True, True, False, True]
     """
     unique, inverse = np.unique(hashes, return_inverse=True)
     is_known = np.zeros(len(unique), np.bool_)
-    known = [part for part in known if len(part)]
-    bounds = np.searchsorted(unique, np.array([part[0] for part in known[1:]], np.uint64))
-    for part, candidates, out in zip(known, np.split(unique, bounds), np.split(is_known, bounds), strict=False):
-        places = np.minimum(np.searchsorted(part, candidates), len(part) - 1)
-        out[:] = part[places] == candidates
+    for _part, rows, places in _places(unique, known):
+        is_known[rows] = places >= 0
     return is_known[inverse]
+
+
+def lost(hashes: Hashes, documents: Owners, known: Sequence[Repeated]) -> NDArray[np.bool_]:
+    """Return which hashes are known and belong to another document than the one in `documents`, in which they stand.
+
+    >>> known = [Repeated(np.array([1, 2], np.uint64), np.array([50, 60], np.uint64))]
+    >>> lost(np.array([2, 2, 3], np.uint64), np.array([60, 50, 50], np.uint64), known).tolist()
+    [False, True, False]
+    """
+    unique, inverse = np.unique(hashes, return_inverse=True)
+    is_known, is_kept = np.zeros(len(unique), np.bool_), np.zeros(len(unique), np.bool_)
+    owners = np.zeros(len(unique), np.uint64)
+    for part, rows, places in _places(unique, known):
+        is_known[rows] = places >= 0
+        if part.owners is not None:
+            is_kept[rows] = True
+            owners[rows] = part.owners[places]
+    return is_known[inverse] & ~(is_kept[inverse] & (owners[inverse] == documents))
+
+
+def _places(unique: Hashes, known: Sequence[Repeated]) -> Iterator[tuple[Repeated, slice, NDArray[np.int64]]]:
+    """Yield each part of `known`, the ascending hashes within its range, and their places in it (-1: it lacks the hash)."""
+    known = [part for part in known if len(part.hashes)]
+    if not known:
+        return
+    bounds = np.searchsorted(unique, np.array([part.hashes[0] for part in known[1:]], np.uint64))
+    starts, ends = [0, *bounds.tolist()], [*bounds.tolist(), len(unique)]
+    for part, start, end in zip(known, starts, ends, strict=True):
+        candidates = unique[start:end]
+        places = np.minimum(np.searchsorted(part.hashes, candidates), len(part.hashes) - 1)
+        yield part, slice(start, end), np.where(part.hashes[places] == candidates, places, -1)
 
 
 def mark_words(blocks: TextBlocks, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:

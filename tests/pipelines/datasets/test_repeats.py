@@ -101,9 +101,9 @@ def everything(dataset: Dataset) -> dict[str, bytes]:
     return {str(p.relative_to(dataset.uri)): p.read_bytes() for p in sorted(Path(dataset.uri).rglob("*")) if p.is_file()}
 
 
-def test_lines_in_more_documents_than_the_limit_are_cut_everywhere(tmp_path):
+def test_lines_in_more_documents_than_the_limit_are_cut_everywhere_if_none_keeps_them(tmp_path):
     rows = [(str(i), page(i)) for i in range(6)] + [("twice", "A rare line here.\nA rare line here.\nHOME, NEWS: imprint")]
-    dataset = build(tmp_path, config(lines_limit=6), {"web": {"u": rows}})
+    dataset = build(tmp_path, config(lines_limit=6, keep="none"), {"web": {"u": rows}})
     assert [row["documents"] for row in counts(dataset, "lines")] == [7]  # "All rights reserved" stands in six
     most = [{"documents": 7, "text": "Home | News | Imprint"}]
     assert dataset.manifest.facts == {"enabled": True, "lines": {"found": 6 + 3, "repeated": 1, "most": most}}
@@ -114,11 +114,53 @@ def test_lines_in_more_documents_than_the_limit_are_cut_everywhere(tmp_path):
 
 def test_paragraphs_have_a_limit_of_their_own(tmp_path):
     rows = [(str(i), page(i)) for i in range(6)]
-    dataset = build(tmp_path, config(paragraphs_limit=5, lines_limit=6), {"web": {"u": rows}})
+    dataset = build(tmp_path, config(paragraphs_limit=5, lines_limit=6, keep="none"), {"web": {"u": rows}})
     assert counts(dataset, "lines") == []
     assert [row["documents"] for row in counts(dataset, "paragraphs")] == [6]
     assert dataset.manifest.facts["paragraphs"]["most"] == [{"documents": 6, "text": "All rights reserved."}]
     assert texts_after(dataset, tmp_path)["0"] == "Home | News | Imprint\nStory number 0 is told here.\n\nshort line"
+
+
+def owner_of(key: str, source: str = "web") -> int:
+    return int.from_bytes(document_id(source, key)[:8], "big")
+
+
+def test_the_best_document_keeps_what_others_lose(tmp_path):
+    rows = [(key, f"Home | News | Imprint\nStory {key} is told.\nHome | News | Imprint") for key in "abcdef"]
+    best = min("abcdef", key=lambda key: document_id("web", key))
+    units = {"u": rows[:3], "v": rows[3:]}
+    dataset = build(tmp_path, config(lines_limit=5), {"web": units})
+    assert [(row["documents"], row["owner"]) for row in counts(dataset, "lines")] == [(6, owner_of(best))]
+    assert texts_after(dataset, tmp_path) == {k: text if k == best else f"Story {k} is told." for k, text in rows}
+    prior = config({"web": 0, "books": 1}, lines_limit=5)
+    dataset = build(tmp_path / "2", prior, {"web": units, "books": {"x": [("bad", rows[0][1]), ("z", rows[0][1])]}})
+    owners = {row["documents"]: row["owner"] for row in counts(dataset, "lines")}
+    assert owners == {7: owner_of("z", "books")}  # the document "bad" breaks a rule and so takes no part
+    assert texts_after(dataset, tmp_path / "2") == {k: f"Story {k} is told." for k, _ in rows}
+
+
+@pytest.mark.parametrize(("keep", "whole"), [("first", 1), ("none", 0)])
+def test_of_two_editions_of_a_novel_one_stays_whole(tmp_path, keep, whole):
+    novel = [f"{sentence_text(n, 9)}." for n in range(200)]
+    editions = {str(n): "\n".join([f"The preface of edition {n}.", *novel, f"Printed in the year {n}."]) for n in (1, 2)}
+    for asked in ({"lines_limit": 1}, {"paragraphs_limit": 1}, {"lines_limit": 1, "paragraphs_limit": 1}):
+        out = tmp_path / "-".join(asked)
+        texts = {key: text.replace("\n", "\n\n") if "paragraphs_limit" in asked else text for key, text in editions.items()}
+        left = texts_after(build(out, config(keep=keep, **asked), {"web": {"u": list(texts.items())}}), out)
+        assert sum(left[key] == text for key, text in texts.items()) == whole
+        assert min(len(text.split()) for text in left.values()) == 10  # its own lines
+
+
+def test_every_line_is_left_somewhere(tmp_path):
+    """Lines and paragraphs are cut together; whatever is cut has a copy in a better document."""
+    random = np.random.default_rng(3)
+    lines = [f"The line number {n}" for n in range(30)]
+    rows = [(str(i), "".join(f"{lines[n]}\n{chr(10) * int(n % 3 == 0)}" for n in random.integers(0, 30, 25))) for i in range(20)]
+    dataset = build(tmp_path, config(lines_limit=2, paragraphs_limit=1), {"web": {"u": rows[:11], "v": rows[11:]}})
+    before = {line for _, text in rows for line in text.split("\n")} - {""}
+    after = [line for text in texts_after(dataset, tmp_path).values() for line in text.split("\n") if line]
+    assert set(after) == before
+    assert len(after) < sum(len(text.split("\n")) for _, text in rows) / 3
 
 
 def test_documents_that_are_dropped_for_another_reason_do_not_count(tmp_path):
@@ -179,7 +221,7 @@ def test_it_is_the_same_whatever_the_workers_the_memory_and_the_units(tmp_path, 
 def test_batches_of_what_repeats_are_looked_up_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(repeats, "ROWS_PER_BATCH", 3)
     rows = [(key, "\n".join(f"The line number {i}" for i in range(10))) for key in "ab"]
-    dataset = build(tmp_path, config(lines_limit=1), {"web": {"u": rows}})
+    dataset = build(tmp_path, config(lines_limit=1, keep="none"), {"web": {"u": rows}})
     assert [b.num_rows for b in read_batches(f"{dataset.uri}/lines/repeated.arrow")] == [3, 3, 3, 1]
     assert texts_after(dataset, tmp_path) == {}
 

@@ -28,7 +28,7 @@ def batch(texts=TEXTS):
 
 def hashes(*texts):
     array = pa.array(texts)
-    return [np.sort(science.lines(array, words(array)).hashes)]
+    return [science.Repeated(np.sort(science.lines(array, words(array)).hashes))]
 
 
 def runs(*rows):
@@ -53,6 +53,18 @@ def test_lines_and_paragraphs_are_cut_under_their_names():
         {"id": IDS[4], "stage": "repeats", "reason": "empty", "text": TEXTS[4]},
     ]
     out.ledger.check()
+
+
+def test_the_owner_keeps_a_line_as_often_as_it_has_it():
+    texts = ["Home News Contact\nA bridge.\nHOME NEWS CONTACT", "home  news, contact\nA bridge.", "all rights are reserved"]
+    array = pa.array(["home news contact", "all rights are reserved"])
+    found = science.lines(array, words(array)).hashes
+    order = np.argsort(found)
+    owners = np.array([int.from_bytes(IDS[0][:8], "big"), int.from_bytes(IDS[1][:8], "big")], np.uint64)[order]
+    known = [science.Repeated(found[order], owners)]
+    out = repeats.cutting(repeats.RepeatedText(3, lines=known))(batch(texts))
+    assert out.documents["text"].to_pylist() == [texts[0], "A bridge."]
+    assert [row["id"] for row in out.drops[0].to_pylist()] == [IDS[2]]
 
 
 def test_short_lines_stay_though_they_are_known():

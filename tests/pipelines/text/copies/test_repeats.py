@@ -38,10 +38,15 @@ def test_a_line_counts_once_a_text_and_only_with_enough_words():
     lines = repeats.lines(texts, words_of(texts))
     assert lines.rows().tolist() == [0, 0, 0, 1, 1, 2]
     one_two, three, two_one = lines.hashes[0], lines.hashes[2], lines.hashes[3]
-    assert repeats.distinct(lines, 1).tolist() == sorted([one_two, one_two, two_one, three, three])
-    assert repeats.distinct(lines, 2).tolist() == sorted([one_two, one_two, two_one])
-    hashes, counts = repeats.counted(repeats.distinct(lines, 1))
+    assert repeats.distinct(lines, 1)[0].tolist() == sorted([one_two, one_two, two_one, three, three])
+    assert repeats.distinct(lines, 2)[0].tolist() == sorted([one_two, one_two, two_one])
+    hashes, rows = repeats.distinct(lines, 1)
+    assert sorted(zip(hashes.tolist(), rows.tolist(), strict=True)) == sorted(
+        [(one_two, 0), (one_two, 1), (two_one, 1), (three, 0), (three, 2)]
+    )
+    hashes, counts, least = repeats.counted(hashes, np.ones(5, np.int64), 7 - rows)
     assert dict(zip(hashes.tolist(), counts.tolist(), strict=True)) == {one_two: 2, two_one: 1, three: 2}
+    assert dict(zip(hashes.tolist(), least.tolist(), strict=True)) == {one_two: 6, two_one: 6, three: 5}
 
 
 def test_two_characters_of_a_script_without_spaces_are_as_long_as_a_word():
@@ -50,20 +55,25 @@ def test_two_characters_of_a_script_without_spaces_are_as_long_as_a_word():
     assert lines.words().tolist() == [4, 5, 5, 3]
     assert lines.half_words.tolist() == [4, 5, 6, 6]
     assert lines.at_least(3).tolist() == [False, False, True, True]
-    assert repeats.distinct(lines, 3).tolist() == sorted(lines.hashes[2:].tolist())
+    assert repeats.distinct(lines, 3)[0].tolist() == sorted(lines.hashes[2:].tolist())
 
 
-def test_counts_of_equal_hashes_add_up():
-    hashes, counts = repeats.counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]))
-    assert (hashes.tolist(), counts.tolist()) == ([5, 7], [2, 4])
-    hashes, counts = repeats.counted(np.empty(0, np.uint64), np.empty(0, np.int64))
-    assert (len(hashes), len(counts)) == (0, 0)
+def test_counts_of_equal_hashes_add_up_and_the_least_rank_stays():
+    found = repeats.counted(np.array([7, 5, 7], np.uint64), np.array([1, 2, 3]), np.array([8, 9, 4]))
+    assert [column.tolist() for column in found] == [[5, 7], [2, 4], [9, 4]]
+    nothing = np.empty(0, np.int64)
+    assert [len(column) for column in repeats.counted(np.empty(0, np.uint64), nothing, nothing)] == [0, 0, 0]
 
 
 @given(st.lists(st.integers(0, 30)), st.sets(st.integers(0, 30)), st.lists(st.integers(0, 31), max_size=3))
 def test_known_hashes_are_found_in_all_parts(wanted, known, bounds):
     values = np.array(sorted(known), np.uint64)
     parts = np.split(values, np.searchsorted(values, np.array(sorted(bounds), np.uint64)))
-    found = repeats.among(np.array(wanted, np.uint64), parts)
+    found = repeats.among(np.array(wanted, np.uint64), [repeats.Repeated(part) for part in parts])
     assert found.tolist() == [value in known for value in wanted]
+    own = np.array([value % 2 for value in wanted], np.uint64)
+    owned = [repeats.Repeated(part, part % np.uint64(3)) for part in parts]
+    lost = repeats.lost(np.array(wanted, np.uint64), own, owned)
+    assert lost.tolist() == [value in known and value % 3 != value % 2 for value in wanted]
+    assert repeats.lost(np.array(wanted, np.uint64), own, [repeats.Repeated(part) for part in parts]).tolist() == found.tolist()
     assert repeats.among(np.array(wanted, np.uint64), []).tolist() == [False] * len(wanted)
