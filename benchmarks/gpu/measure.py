@@ -144,7 +144,7 @@ def forward(model: Model, device: str, counts: Mapping[str, int]) -> Callable[[M
     def loss(examples: Mapping[str, Tensor]) -> Tensor:
         with torch.autocast(device, dtype=torch.bfloat16):
             sums = model.losses(examples)
-        return torch.stack([total / counts[term] for term, total in sums.items()]).sum()
+        return torch.stack([sums[term] / count for term, count in counts.items()]).sum()
 
     return loss
 

@@ -36,6 +36,7 @@ from training.models.t5 import T5
 from training.run.config import PretrainConfig, load
 from training.run.pretrain import VALIDATION, Report, pretrain
 from training.run.progress import METRICS, clock, read_metrics
+from training.run.terms import NAMES, words
 
 COMPARISON = "comparison.json"  # the table, in the folder of the runs
 _WORDS = range(8, 19)  # the length of a sentence to show
@@ -139,10 +140,14 @@ def _compared(folder: Path, report: Report) -> Compared:
 
 
 def table(runs: Sequence[Compared]) -> list[str]:
-    """Format a heading and a line for each run. Losses are nats per target; `below` is unigram entropy minus final loss."""
+    """Format a heading and a line for each run. Losses are nats per target; `below` is unigram entropy minus final loss.
+
+    Beside a BERT, further columns have the figures of its terms by name (training/run/terms.py).
+    """
     width = max(8, *(len(run.name) + 2 for run in runs))
-    names = ["parameters", "steps", "bytes", "time", "validation loss", "unigram", "below"]
-    rows = [_figures(run) for run in runs]
+    terms = [name for name in NAMES if name != "tokens_loss" and any(name in run.report.terms for run in runs)]
+    names = ["parameters", "steps", "bytes", "time", "validation loss", "unigram", "below", *map(words, terms)]
+    rows = [[*_figures(run), *(_term(run, name) for name in terms)] for run in runs]
     sizes = [max(map(len, column)) + 2 for column in zip(names, *rows, strict=True)]
     lines = [("family", names), *((run.name, row) for run, row in zip(runs, rows, strict=True))]
     return [f"{name:<{width}}" + "".join(f"{text:>{size}}" for text, size in zip(row, sizes, strict=True)) for name, row in lines]
@@ -159,6 +164,10 @@ def _figures(run: Compared) -> list[str]:
         f"{report.unigram_entropy:.3f}",
         f"{report.unigram_entropy - report.last_validation_loss:.3f}",
     ]
+
+
+def _term(run: Compared, name: str) -> str:
+    return f"{run.report.terms[name]:.3f}" if name in run.report.terms else ""
 
 
 def gaps(dataset: TokenDataset, of_each: int = 2) -> list[Gap]:

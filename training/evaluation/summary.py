@@ -21,7 +21,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +38,15 @@ from training.models.families import parameters
 from training.run.config import PretrainConfig
 from training.run.device import Device, prepare
 from training.run.feed import open_feed
-from training.run.pretrain import CONFIG, VALIDATION
+from training.run.pretrain import CONFIG, VALIDATION, micro_batch
 from training.run.processes import Learner, World
-from training.run.validation import BITS, LOSS, Validation, measure, validation
+from training.run.validation import BITS, LOSS, Validation, measure, terms_of, validation
 
+_TERMS = {
+    "tokens_accuracy": "right",
+    "pairs_loss": "nats a pair",
+    "pairs_accuracy": "pairs right",
+}  # columns of the table, for BERT
 EVALUATIONS = "evaluations"  # in the folder of a run or an import: one <checkpoint>.json for each checkpoint
 
 
@@ -59,6 +64,7 @@ class SourceScore:
     utf8_bytes: float | None  # of the text of the predictions; for causal_lm
     loss: float  # nats per prediction
     bits_per_byte: float | None  # for causal_lm
+    terms: dict[str, float] = field(default_factory=dict[str, float])  # for BERT, see training/run/terms.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +154,9 @@ def table(evaluation: Evaluation) -> str:
     facts = f"{evaluation.family}, {evaluation.parameters:,} parameters, {evaluation.vocabulary:,} pieces"
     parts = [f"model    {facts}: {evaluation.checkpoint}"]
     if evaluation.validation is not None:
-        names = ("validation", "rows", "predictions", "bytes", "nats each", "bits a byte")
-        shown = [_cells(score) for score in evaluation.sources] + [_cells(evaluation.validation)]
-        has_bytes = evaluation.validation.bits_per_byte is not None
-        kept = range(6) if has_bytes else (0, 1, 2, 4)
+        names = ("validation", "rows", "predictions", "bytes", "nats each", "bits a byte", *_TERMS.values())
+        shown = [_cells(score) for score in (*evaluation.sources, evaluation.validation)]
+        kept = [n for n in range(len(names)) if n < 3 or any(cells[n] for cells in shown)]
         parts.append(_columns([[line[n] for n in kept] for line in (names, *shown)]))
     if (blimp := evaluation.blimp) is not None:
         lines = [("BLiMP", "pairs", "accuracy"), *((s.name, f"{s.pairs:,}", f"{s.accuracy:.3f}") for s in blimp.sets)]
@@ -205,7 +210,7 @@ def _held_out(
             f"{feed.dataset.uri}: has another tokenizer ({theirs.size:,} pieces) than {model.where} ({model.tokenizer.size:,}); "
             "it was rebuilt after the run. Build it as it was, or give rows = 0 to skip held-out text"
         )
-    examples = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows)
+    examples = validation(feed, VALIDATION, config.train.eval_rows if rows is None else rows, micro_batch(config))
     figures = measure(Learner(model.model), examples, device, World(device=device.name))
     by_source = tuple(_score(examples, (source,), source, figures, f"/{source}") for source in examples.sources)
     return by_source, _score(examples, examples.sources, "all", figures, "")
@@ -214,13 +219,15 @@ def _held_out(
 def _score(examples: Validation, sources: tuple[str, ...], name: str, figures: dict[str, float], suffix: str) -> SourceScore:
     rows = sum(len(next(iter(batch.examples.values()))) for batch in examples.batches if batch.source in sources)
     loss, bits = figures[LOSS + suffix], figures.get(BITS + suffix)
-    return SourceScore(name, rows, examples.targets_of(sources), examples.bytes_of(sources), loss, bits)
+    terms = terms_of({key.removesuffix(suffix): value for key, value in figures.items() if key.endswith(suffix)})
+    return SourceScore(name, rows, examples.targets_of(sources), examples.bytes_of(sources), loss, bits, terms)
 
 
 def _cells(score: SourceScore) -> tuple[str, ...]:
     size = "" if score.utf8_bytes is None else f"{score.utf8_bytes:,.0f}"
     bits = "" if score.bits_per_byte is None else f"{score.bits_per_byte:.3f}"
-    return (score.source, f"{score.rows:,}", f"{score.predictions:,}", size, f"{score.loss:.3f}", bits)
+    terms = (f"{score.terms[name]:.3f}" if name in score.terms else "" for name in _TERMS)
+    return (score.source, f"{score.rows:,}", f"{score.predictions:,}", size, f"{score.loss:.3f}", bits, *terms)
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> str:

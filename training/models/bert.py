@@ -14,7 +14,7 @@ from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import SelfAttention
 from training.models.blocks import ACTIVATIONS, FeedForward
-from training.models.loss import cross_entropy
+from training.models.loss import RIGHT, cross_entropy_and_right
 
 NORM_EPSILON = 1e-12  # google-research/bert modeling.py, layer_norm(): that of tf.contrib.layers
 INIT_STD = 0.02  # before the cut, see `init`
@@ -149,6 +149,8 @@ class BERT(nn.Module):
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `masked_lm` -> sums of the loss in nats: over masked tokens and, where there are pairs, over the rows.
 
+        Beside each is the number of its right predictions (training/models/loss.py).
+
         Only [CLS] and the masked positions are read, about 15 % of a row.
         """
         inputs, masked = examples["inputs"], examples["masked_positions"]
@@ -156,11 +158,13 @@ class BERT(nn.Module):
         real = attention.real_tokens(examples["lengths"], inputs.shape[1])
         hidden = self.hidden(inputs, examples["segments"], real, read=read)
         weight, bias = self.embeddings.tokens.weight, self.token_head.bias
-        sums = {"tokens": cross_entropy(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)}
+        tokens, right = cross_entropy_and_right(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)
+        sums = {"tokens": tokens, f"tokens{RIGHT}": right}
         if "next_sentence" in examples:
             pairs = self.pair_logits(hidden)
             pairs = pairs.to(torch.promote_types(pairs.dtype, torch.float32))
             sums["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
+            sums[f"pairs{RIGHT}"] = (pairs.argmax(-1) == examples["next_sentence"]).sum()
         return sums
 
 

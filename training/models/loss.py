@@ -10,13 +10,21 @@ from torch import Tensor
 
 from training.data.rows.batch import IGNORE
 
+RIGHT = "_right"  # follows the name of a term of the loss where the number of its right predictions is beside it
 # Logits in memory at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
 # A GPU wants products of thousands of rows: 1 GiB in float32, and no more than some dozen chunks to launch or to compile.
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}
 
 
 def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Sum over predicted targets of -log softmax(hidden @ weight.T + bias)[target], in nats: a float32 scalar.
+    """Return the loss of `cross_entropy_and_right` alone."""
+    return cross_entropy_and_right(hidden, weight, targets, bias)[0]
+
+
+def cross_entropy_and_right(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum over predicted targets of -log softmax(hidden @ weight.T + bias)[target], in nats, and how many are predicted right.
+
+    The sum is a float32 scalar, the number an int64 scalar: those whose logit is the largest, ties included.
 
     hidden (…, D), weight (V, D), bias (V,), targets (…) with IGNORE where nothing is predicted. The logits exist in chunks
     only: the gradient is computed in the forward pass, chunk by chunk, so that (…, V) is never held. The products run in the
@@ -27,16 +35,16 @@ def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor 
         predicted = targets != IGNORE
         if not predicted.all():
             hidden, targets = hidden[predicted], targets[predicted]
-    loss = _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, torch.is_grad_enabled())
-    assert isinstance(loss, Tensor)
-    return loss
+    loss, right = _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, torch.is_grad_enabled())  # pyright: ignore
+    assert isinstance(loss, Tensor) and isinstance(right, Tensor)
+    return loss, right
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None, learns: bool
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         of_hidden, of_weight, _, of_bias, _ = (learns and needed for needed in ctx.needs_input_grad)
         grad_hidden = torch.zeros_like(hidden) if of_hidden else None
         grad_weight = torch.zeros_like(weight) if of_weight else None
@@ -46,6 +54,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         exact = torch.promote_types(hidden.dtype, torch.float32)
         rows = max(1, min(len(hidden), LOGITS_PER_CHUNK[device] // len(weight)))
         loss = torch.zeros((), dtype=exact, device=hidden.device)
+        right = torch.zeros((), dtype=torch.int64, device=hidden.device)
         with torch.autocast(device, enabled=False):
             inputs, matrix = hidden.to(dtype), weight.to(dtype)
             product = inputs.new_empty(rows, len(weight))  # shared by all chunks: allocating costs as much as the exponentials
@@ -54,8 +63,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 logits = torch.mm(chunk, matrix.t(), out=product[: len(chunk)]).to(exact)
                 if bias is not None:
                     logits += bias
-                terms, slope, scale = _terms(logits, target)
+                terms, best, slope, scale = _terms(logits, target)
                 loss += terms.sum()
+                right += best.sum()
                 # the gradient of the logits is slope * scale: scaled where it has D columns, not V
                 if grad_hidden is not None:
                     grad_hidden[first : first + rows] = torch.mm(slope.to(dtype), matrix) * scale
@@ -64,18 +74,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 if grad_bias is not None:
                     grad_bias += scale[:, 0] @ slope
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        return loss
+        ctx.mark_non_differentiable(right)
+        return loss, right
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_output: Tensor, _: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight, grad_bias = (None if grad is None else grad * grad_output for grad in ctx.saved_tensors)
         return grad_hidden, grad_weight, None, grad_bias, None
 
 
-def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (C, V), which are overwritten, and targets (C, 1) -> loss of each (C, 1), slope (C, V) and scale (C, 1).
+def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits (C, V), which are overwritten, and targets (C, 1) -> loss (C, 1), right (C, 1), slope (C, V) and scale (C, 1).
 
-    slope * scale is the gradient of the loss by the logits: softmax minus 1 at the target; 0 for an ignored target.
+    A prediction is right if the target's logit is the largest. slope * scale is the gradient of the loss by the logits:
+    softmax minus 1 at the target; 0 for an ignored target.
     """
     predicted, at = target != IGNORE, target.clamp_min(0)
     logits -= logits.amax(dim=-1, keepdim=True)
@@ -83,7 +97,7 @@ def _terms(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope = logits.exp_()
     total = slope.sum(dim=-1, keepdim=True)
     slope.scatter_(-1, at, slope.gather(-1, at) - total)
-    return (total.log() - of_target) * predicted, slope, predicted / total
+    return (total.log() - of_target) * predicted, (of_target == 0) & predicted, slope, predicted / total
 
 
 def _add_product(to: Tensor, left: Tensor, right: Tensor) -> None:

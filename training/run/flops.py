@@ -71,6 +71,19 @@ def peak(device: str, dtype: str, given: float | None) -> float | None:
     return next((peaks[dtype == "float32"] for known, peaks in _GPUS.items() if known in name), None)
 
 
+def slower(device: str, dtype: str) -> str | None:
+    """Return a warning if a CPU computes more slowly in this dtype than in float32, as those without bfloat16 in hardware do."""
+    if device != "cpu" or dtype == "float32":
+        return None
+    own, other = (_measured(kind) for kind in (getattr(torch, dtype), torch.float32))
+    if own > other / 2:
+        return None
+    return (
+        f"train.dtype: this CPU multiplies matrices at {own / 1e9:,.1f} GFLOP/s in {dtype} and at {other / 1e9:,.1f} in float32; "
+        'set train.dtype="float32"'
+    )
+
+
 def _measured(dtype: torch.dtype) -> float:
     """Return the best rate; large matrices are left out if the small ones took all the time (a dtype without hardware)."""
     best, end = 0.0, time.monotonic() + _MEASURED_SECONDS

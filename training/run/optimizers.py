@@ -4,8 +4,8 @@
     google_adam   BERT's, without bias correction (google-research/bert, optimization.py)
     adafactor     torch's: second moments of a matrix from its rows and columns (Shazeer and Stern 2018, arXiv 1804.04235)
     rms_adamw     AdamW with steps in proportion to the size of the weights, as in Adafactor (nanoT5's AdamWScale)
-    muon          torch's: orthogonal updates of hidden matrices (Jordan 2024), with steps as large as AdamW's (Moonlight, arXiv
-                  2502.16982, 2.2), and AdamW for the rest
+    muon          orthogonal updates of hidden matrices (Jordan 2024), with steps as large as AdamW's (Moonlight, arXiv
+                  2502.16982, 2.2), and AdamW for the rest; queries, keys and values apart, and the halves of a gate
 
 Matrices and embeddings decay, norms and biases do not. A learning rate is its group's peak times the schedule's share, and
 thus a function of the step alone.
@@ -17,11 +17,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim._muon import (  # torch exports it for whole weights only
+    _zeropower_via_newtonschulz,  # pyright: ignore[reportPrivateUsage]
+)
 
 from training.models.families import layers
 from training.run.config import TrainSection
 
+_BLOCKS = {"query_key_value": 3, "key_value": 2, "gate_inner": 2}  # matrices in one weight (models/attention.py, blocks.py)
 _SMALLEST_RMS = 1e-3  # of weights: a floor, so that steps of small weights do not vanish (Adafactor's epsilon 2)
 
 
@@ -65,6 +69,46 @@ class RMSAdamW(_ByWeight):
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-group["lr"])
 
 
+class Muon(torch.optim.Muon):
+    """torch's Muon, where each of a group's "blocks" of rows is a matrix of its own: queries, keys and values.
+
+    The state is that of torch's, of the whole weight.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float, weight_decay: float) -> None:
+        super().__init__(groups, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Update all weights that have a gradient."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._update(weight, weight.grad, self.state[weight], group)
+
+    def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        momentum: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        change = gradient.lerp(momentum, group["momentum"])  # Nesterov's
+        blocks, rows = group["blocks"], len(weight) // group["blocks"]
+        if blocks > 1 and isinstance(change, DTensor):  # a share of rows may have a part of a block
+            whole = self._orthogonal(change.full_tensor(), group)
+            change = distribute_tensor(whole, change.device_mesh, change.placements, src_data_rank=None)
+        else:
+            change = self._orthogonal(change, group)
+        rate = group["lr"] * 0.2 * math.sqrt(max(rows, weight.shape[1]))
+        weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-rate)
+
+    def _orthogonal(self, change: Tensor, group: dict[str, Any]) -> Tensor:
+        def orthogonal(block: Tensor) -> Tensor:
+            return _zeropower_via_newtonschulz(block, group["ns_coefficients"], group["ns_steps"], group["eps"])
+
+        blocks = group["blocks"]
+        return orthogonal(change) if blocks == 1 else torch.cat([orthogonal(block) for block in change.chunk(blocks)])
+
+
 def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> list[torch.optim.Optimizer]:
     """Return the optimisers: one, or two for muon. Each group's "peak" is its peak learning rate."""
     rate, betas, epsilon = peak(settings, batch_rows), settings.betas, settings.epsilon
@@ -80,27 +124,27 @@ def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> lis
             made = [torch.optim.Adafactor(_groups(model.parameters(), settings.weight_decay), lr=rate)]
         case "muon":
             hidden = hidden_matrices(model)
-            chosen = {id(weight) for weight in hidden}
+            chosen = {id(weight) for weights in hidden.values() for weight in weights}
             rest = [weight for weight in model.parameters() if id(weight) not in chosen]
-            muon = torch.optim.Muon(hidden, lr=rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
-            made = [muon, _adamw(_groups(rest, settings.weight_decay), settings, rate)]
+            groups = [{"params": weights, "blocks": blocks} for blocks, weights in hidden.items()]
+            made = [Muon(groups, rate, settings.weight_decay), _adamw(_groups(rest, settings.weight_decay), settings, rate)]
     for optimizer in made:
         for group in optimizer.param_groups:
             group["peak"] = rate
     return made
 
 
-def hidden_matrices(model: nn.Module) -> list[Tensor]:
+def hidden_matrices(model: nn.Module) -> dict[int, list[Tensor]]:
     """Return the matrices of the layers, which Muon updates, without tables of positions (T5's relative bias).
 
-    Queries, keys and values are one matrix here and are orthogonalised together.
+    The key is the number of matrices of the papers that are one here, of equal sizes, one below the other.
     """
-    return [
-        weight
-        for layer in layers(model)
-        for name, weight in layer.named_parameters()
-        if weight.ndim == 2 and name.endswith(".weight") and "bias" not in name
-    ]
+    found: dict[int, list[Tensor]] = {}
+    for layer in layers(model):
+        for name, weight in layer.named_parameters():
+            if weight.ndim == 2 and name.endswith(".weight") and "bias" not in name:
+                found.setdefault(_BLOCKS.get(name.split(".")[-2], 1), []).append(weight)
+    return found
 
 
 def peak(settings: TrainSection, batch_rows: int) -> float:

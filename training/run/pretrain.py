@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipelines.contract import files
@@ -27,8 +27,9 @@ from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
 from training.run.progress import METRICS, REPORT, clock, read_metrics
+from training.run.terms import words
 from training.run.trainer import Job, TrainingError, refuse_branch, sample, train
-from training.run.validation import unigram_entropy, validation
+from training.run.validation import terms_of, unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 VALIDATION = "validation"
@@ -50,6 +51,7 @@ class Report:
     last_bits_per_byte: float | None
     skipped: int  # skipped updates
     sample: str
+    terms: dict[str, float] = field(default_factory=dict[str, float])  # of the last validation, for BERT (run/terms.py)
 
 
 def pretrain(config_path: str | Path, overrides: tuple[str, ...] = (), *, dry_run: bool = False) -> Report | None:
@@ -87,6 +89,8 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     if world.rank == 0:
         for line in lines(planned):
             print(line, flush=True)
+        if (warning := flops.slower(device.name, device.dtype)) is not None:
+            print(warning, file=sys.stderr)
     if dry_run:
         if config.train.init_from is not None:
             first_weights(config.train.init_from, model, tokenizer)
@@ -187,6 +191,7 @@ def _report(job: Job, text: str) -> Report:
         last_bits_per_byte=lines[-1].get("validation_bits_per_byte"),
         skipped=sum("skipped" in line for line in metrics),
         sample=text,
+        terms=terms_of(lines[-1]),
     )
     files.write_text(str(job.out / REPORT), json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n")
     return report
@@ -200,6 +205,8 @@ def _print(report: Report, seconds: float) -> None:
     )
     if report.last_bits_per_byte is not None:
         print(f"        validation {report.first_bits_per_byte:.3f} -> {report.last_bits_per_byte:.3f} bits per byte")
+    if report.terms:
+        print("        validation " + ", ".join(f"{words(name)} {value:.3f}" for name, value in report.terms.items()))
     if report.sample:
         print(f"sample  {report.sample}")
 

@@ -27,6 +27,7 @@ from training.generation.answers import complete
 from training.models.families import Model
 from training.run import branch as branches
 from training.run import optimizers as optim
+from training.run import terms
 from training.run import validation as evaluate
 from training.run.agreement import agreed, refuse_unequal
 from training.run.branch import Branch
@@ -225,13 +226,15 @@ def update(
     totals = world.sums({**counts, _READ: sum(feed.tokens(batch) for batch in batches)})
     tokens = int(totals[_READ])
     with world.waiting(f"the gradients of step {step + 1}"):
-        loss = _accumulate(learning.learner, device, batches, totals, (settings.seed, step, world.rank))
+        loss, sums = _accumulate(learning.learner, device, batches, totals, list(counts), (settings.seed, step, world.rank))
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
-    summed = world.sums({"loss": float(loss), **{number.name: float(number == signal) for number in SIGNALS}})
+    signals = {number.name: float(number == signal) for number in SIGNALS}
+    summed = world.sums({"loss": float(loss), **signals, **sums})
     verdict = learning.spikes.judge(summed["loss"], norm)
     metrics: dict[str, Any] = {
         "step": step + 1,
         "loss": summed["loss"],
+        **terms.figures(summed, {term: totals[term] for term in counts}),
         "learning_rate": optim.set_learning_rates(learning.optimizers, optim.share(step, settings)),
         "gradient_norm": norm,
         "loss_z": verdict.loss_z,
@@ -246,24 +249,32 @@ def update(
 
 
 def _accumulate(
-    learner: Learner, device: Device, batches: Sequence[Examples], totals: dict[str, float], draws: tuple[int, int, int]
-) -> torch.Tensor:
-    """Add up the gradients of the micro-batches; return this process's part of the loss, a scalar.
+    learner: Learner,
+    device: Device,
+    batches: Sequence[Examples],
+    totals: dict[str, float],
+    names: Sequence[str],
+    draws: tuple[int, int, int],
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """Add up the gradients of the micro-batches.
 
-    Losses are divided by the counts of the whole step, so that micro-batches of any size add up to the same gradient.
-    `draws` is the seed, the step and the rank, which decide dropout.
+    Return this process's part of the loss, a scalar, and what the model summed by term, if that is more than the loss.
+
+    Losses are divided by the counts of the whole step, so that micro-batches of any size add up to the same gradient. `names`
+    are the terms; `draws` is the seed, the step and the rank, which decide dropout.
     """
     seed, step, rank = draws
-    loss = torch.zeros((), device=device.name)
+    loss, parts = torch.zeros((), device=device.name), list[dict[str, torch.Tensor]]()
     for number, batch in enumerate(batches):
         _seed_dropout(seed, step, number, rank)
         with learner.accumulating(last=number == len(batches) - 1):
             with device.autocast():
                 sums = learner.losses(device.tensors(batch))
-            share = torch.stack([sums[term] / max(1, totals[term]) for term in sums]).sum()
+            share = torch.stack([sums[term] / max(1, totals[term]) for term in names]).sum()
             share.backward()
         loss += share.detach()
-    return loss
+        parts.append({name: value.detach() for name, value in sums.items()})
+    return loss, terms.added(parts) if len(parts[0]) > 1 else {}
 
 
 def _apply(optimizers: Sequence[torch.optim.Optimizer], verdict: Verdict) -> None:

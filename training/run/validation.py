@@ -4,6 +4,10 @@
     measure(learner, held_out, device, world)
     # {"validation_loss": 3.9, "validation_bits_per_byte": 1.7, "validation_loss/enwiki": 4.1, …}
 
+`validation_loss` is that of tokens alone. BERT's has its terms by name beside it, as lines of training have them
+(training/run/terms.py): validation_tokens_loss (the same), validation_pairs_loss, validation_tokens_accuracy,
+validation_pairs_accuracy.
+
 A loss is the mean over targets, in nats, for each source and for all. The rows are the same in every run over the same row
 index, for any number of processes. A source without rows among them has no figures.
 
@@ -33,10 +37,12 @@ from training.data.rows.batch import IGNORE, Examples
 from training.data.shards import TokenDataset
 from training.generation.answers import evaluated
 from training.objectives.configured import KINDS
+from training.run import terms
 from training.run.device import Device
 from training.run.feed import Feed
 
 LOSS, BITS = "validation_loss", "validation_bits_per_byte"  # for all sources; for one, followed by "/<source>"
+TERM = "validation_"  # followed by the name of a figure of training.run.terms
 _ROWS_PER_BATCH = 32
 _COUNTED_ROWS = 2**16  # for the frequencies of tokens
 _ROWS_SEED = 20_260_101  # chooses the validation rows: the same in every run over the same data
@@ -51,7 +57,7 @@ class Learning(Protocol):
         ...
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the sum of the loss by term, in nats."""
+        """Return the sum of the loss by term, in nats, and the numbers of right predictions."""
         ...
 
 
@@ -79,7 +85,7 @@ class Held:
 
     source: str
     examples: Examples
-    targets: int  # predictions
+    counts: Mapping[str, int]  # predictions by term; "tokens" are the targets
     utf8_bytes: float | None  # of the text of the targets; None unless every token is predicted
 
 
@@ -101,7 +107,12 @@ class Validation:
 
     def targets_of(self, sources: tuple[str, ...]) -> int:
         """Count the predictions in the batches of these sources."""
-        return sum(batch.targets for batch in self.batches if batch.source in sources)
+        return self.counts_of(sources)["tokens"]
+
+    def counts_of(self, sources: tuple[str, ...]) -> dict[str, int]:
+        """Count the predictions in the batches of these sources by term."""
+        counted = [batch.counts for batch in self.batches if batch.source in sources]
+        return {"tokens": 0} | {term: sum(counts[term] for counts in counted) for term in (counted[0] if counted else ())}
 
     def bytes_of(self, sources: tuple[str, ...]) -> float | None:
         """Return the UTF-8 bytes of the text of their targets; None unless all text is predicted."""
@@ -123,36 +134,50 @@ def validation(feed: Feed, split: str, rows: int, micro_batch: int | None = None
     size_of = _Bytes(feed, split) if KINDS[feed.config.objective.name].predicts_all_text else None
     return Validation(
         tuple(
-            Held(source, examples, feed.counts(examples)["tokens"], size_of(source, examples) if size_of else None)
+            Held(source, examples, feed.counts(examples), size_of(source, examples) if size_of else None)
             for source, examples in _fixed(feed, rows, batch_rows)
         )
     )
 
 
 def measure(learner: Learning, examples: Validation, device: Device, world: Ranks) -> dict[str, float]:
-    """Return losses and, for causal_lm, bits per byte, for all and by source, under the keys of the module's example.
+    """Return losses and, for causal_lm, bits per byte, for all and by source, under the names at the module's head.
 
     Every rank has to call it; it computes every `size`-th batch and returns the same. All ranks run the same number of forward
     passes, as FSDP requires: a rank without a batch repeats the last and does not count it. The model's mode is restored.
     """
-    nats = {source: 0.0 for source in examples.sources}
+    names: list[str] = []  # what the model sums
     sums: list[Tensor] = []
     mine: list[Held] = []
     with evaluated(learner.model), torch.no_grad(), device.autocast():
         for at in range(0, len(examples.batches), world.size):
             batch = examples.batches[min(at + world.rank, len(examples.batches) - 1)]
-            found = learner.losses(device.tensors(batch.examples))["tokens"]
+            found = learner.losses(device.tensors(batch.examples))
+            names = list(found)
             if at + world.rank < len(examples.batches):
-                sums.append(found)
+                sums.append(torch.stack([found[name].double() for name in names]))
                 mine.append(batch)
-    values: list[float] = torch.stack(sums).double().tolist() if sums else []  # synchronises with the device once
-    for batch, value in zip(mine, values, strict=True):
-        nats[batch.source] += value
-    nats = world.sums(nats)
-    figures = _figures(examples, examples.sources, sum(nats.values()), "")
+    values: list[list[float]] = torch.stack(sums).tolist() if sums else []  # synchronises with the device once
+    summed = {(source, name): 0.0 for source in examples.sources for name in names}
+    for batch, line in zip(mine, values, strict=True):
+        for name, value in zip(names, line, strict=True):
+            summed[batch.source, name] += value
+    summed = dict(zip(summed, world.sums({f"{name}/{source}": n for (source, name), n in summed.items()}).values(), strict=True))
+    figures = _figures(examples, examples.sources, _of(summed, examples.sources), "")
     for source in examples.sources:
-        figures |= _figures(examples, (source,), nats[source], f"/{source}")
+        figures |= _figures(examples, (source,), _of(summed, (source,)), f"/{source}")
     return figures
+
+
+def terms_of(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the terms' figures for all sources from those of `measure`, by the names of training.run.terms."""
+    return {name: figures[TERM + name] for name in terms.NAMES if TERM + name in figures}
+
+
+def _of(summed: Mapping[tuple[str, str], float], sources: tuple[str, ...]) -> dict[str, float]:
+    """Add up the sums of these sources, by name."""
+    names = dict.fromkeys(name for _, name in summed)
+    return {name: sum(summed[source, name] for source in sources) for name in names}
 
 
 def unigram_entropy(feed: Feed, examples: Validation) -> float:
@@ -173,9 +198,11 @@ def unigram_counts(feed: Feed) -> NDArray[np.int64]:
     return counts
 
 
-def _figures(examples: Validation, sources: tuple[str, ...], nats: float, name: str) -> dict[str, float]:
-    """Return the loss and bits per byte of these sources, whose targets cost `nats`."""
-    found = {LOSS + name: nats / max(examples.targets_of(sources), 1)}
+def _figures(examples: Validation, sources: tuple[str, ...], sums: Mapping[str, float], name: str) -> dict[str, float]:
+    """Return the loss, its terms and bits per byte of these sources, for which the model summed `sums`."""
+    counts, nats = examples.counts_of(sources), sums["tokens"]
+    found = {LOSS + name: nats / max(counts["tokens"], 1)}
+    found |= {f"{TERM}{figure}{name}": value for figure, value in terms.figures(sums, counts).items()}
     if utf8_bytes := examples.bytes_of(sources):
         found[BITS + name] = nats / math.log(2) / utf8_bytes
     return found

@@ -14,7 +14,13 @@ COLUMNS = 500  # about one per pixel of a chart
 MARKS = 200  # skipped updates and spikes drawn for a run: the strongest
 SPIKE = 6.0  # z-score of a loss or gradient norm from which an update that was made is marked
 AXES = {"steps": "step", "tokens": "tokens", "bytes": "bytes"}
-_TRAINING = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "mfu")
+TERMS = {  # of the loss of BERT, in training and, after "validation_", in evaluations (training/run/terms.py)
+    "tokens_loss": ("loss of masked tokens", "nats per target"),
+    "pairs_loss": ("loss of next sentences", "nats per pair"),
+    "tokens_accuracy": ("accuracy of masked tokens", "share right"),
+    "pairs_accuracy": ("accuracy of next sentences", "share right"),
+}
+_TRAINING = ("loss", *TERMS, "learning_rate", "gradient_norm", "tokens_per_second", "mfu")
 _DIGITS = 5  # significant digits of a drawn number: finer than a pixel
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from flows.pages.report import table, text
 from flows.pages.runs.cells import NOTHING, count, decimal, fingerprint, megabytes, names, share
+from flows.pages.runs.curves import TERMS
 from flows.pages.runs.loading import Run
 
 NUMBERS_NOTE = (
@@ -50,11 +51,20 @@ def _losses(runs: Sequence[Run]) -> list[list[str]]:
         *([f"… last, {text(key.split('/', 1)[1])}", *_row(runs, [line.get(key) for line in last], min)] for key in sources),
         ["unigram entropy", *_row(runs, entropy)],
         ["… minus the best loss", *_row(runs, below, max)],
+        *(
+            [f"{title}, last", *_row(runs, [line.get(f"validation_{name}") for line in last], _better(name))]
+            for name, (title, _) in TERMS.items()
+            if name != "tokens_loss"
+        ),
         ["bits per byte, first", *_row(runs, [line.get(bits) for line in first])],
         ["bits per byte, last", *_row(runs, [line.get(bits) for line in last], min)],
         ["bits per byte, best", *_row(runs, [line.get(bits) for line in bits_of], min)],
     ]
     return [row for row in rows if any(cell != NOTHING for cell in row[1:])]
+
+
+def _better(term: str) -> Callable[[Iterable[float]], float]:
+    return max if term.endswith("accuracy") else min
 
 
 def _row(

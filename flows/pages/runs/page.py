@@ -11,6 +11,7 @@ from typing import Any
 from expectations import page
 from flows.pages.report import section, table, text
 from flows.pages.runs.cells import NOTHING, colour, named, names
+from flows.pages.runs.curves import TERMS
 from flows.pages.runs.data import cards
 from flows.pages.runs.loading import Run, RunsError, read_run
 from flows.pages.runs.numbers import NUMBERS_NOTE, numbers
@@ -110,11 +111,18 @@ def _chart(chart: Mapping[str, Any]) -> str:
     return f'<figure data-chart="{key}">{caption}{plot}</figure>'
 
 
+_BY_SOURCE = {
+    "validation_loss": ("Loss", "nats per target"),
+    "validation_bits_per_byte": ("Bits per byte", ""),
+    **{f"validation_{name}": (title.capitalize(), unit) for name, (title, unit) in TERMS.items() if name != "tokens_loss"},
+}
 _CHARTS = (
     # key, title, unit, logarithmic at first, smoothed
     ("loss", "Training loss", "nats per target", False, True),
     ("validation_loss", "Validation loss", "nats per target", False, False),
     ("validation_bits_per_byte", "Validation, bits per byte", "", False, False),
+    *((name, f"Training {title}", unit, False, True) for name, (title, unit) in TERMS.items()),
+    *((f"validation_{name}", f"Validation {title}", unit, False, False) for name, (title, unit) in TERMS.items()),
     ("learning_rate", "Learning rate", "", False, False),
     ("gradient_norm", "Gradient norm", "before clipping", True, True),
     ("tokens_per_second", "Speed", "tokens/s", False, True),
@@ -128,8 +136,9 @@ def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     known = [chart for chart in _CHARTS if chart[0] in keys]
     for key in (key for key in keys if "/" in key):
         metric, source = key.split("/", 1)
-        what = ("Loss", "nats per target") if metric == "validation_loss" else ("Bits per byte", "")
-        known.append((key, f"{what[0]}, {source}", what[1], False, False))
+        if metric in _BY_SOURCE:
+            title, unit = _BY_SOURCE[metric]
+            known.append((key, f"{title}, {source}", unit, False, False))
     fields = ("key", "title", "unit", "log", "smooth")
     return [dict(zip(fields, chart, strict=True)) for chart in known]
 

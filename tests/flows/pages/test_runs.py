@@ -247,6 +247,24 @@ def test_thinned_curves_keep_means_and_extremes() -> None:
     assert curves(made[:100], 100)["training"]["series"] == {"loss": {"mean": [float(n % 10) for n in range(100)]}}
 
 
+def test_the_terms_of_a_bert_have_rows_and_curves(pair: list[Path], tmp_path: Path) -> None:
+    folder = pair[0]
+    path = folder / "metrics.jsonl"
+    kept: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in kept:
+        if line["step"]:
+            line |= {"tokens_loss": 5.5, "pairs_loss": 0.7, "tokens_accuracy": 0.1, "pairs_accuracy": 0.5}
+        if "validation_loss" in line:
+            line |= {"validation_pairs_loss": 0.625, "validation_pairs_accuracy": 0.75, "validation_pairs_accuracy/tales": 0.5}
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    run = read_run(folder, "done")
+    assert {"tokens_loss", "pairs_loss", "tokens_accuracy", "pairs_accuracy"} <= set(run.curves["training"]["series"])
+    page = write_runs([folder], tmp_path / "page.html").read_text()
+    for part in ("Training loss of next sentences", "Validation accuracy of next sentences", "Accuracy of next sentences, tales"):
+        assert part in page
+    assert rows_of(page)["accuracy of next sentences, last"] == ["0.750"]
+
+
 def test_the_strongest_marks_stay_in_order() -> None:
     made = [
         {"step": n, "tokens": n, "bytes": n, "loss": 1.0, "gradient_norm": 1.0, "loss_z": None, "gradient_norm_z": 6.0 + n}

@@ -129,6 +129,15 @@ def test_two_of_a_family_are_named_by_their_configs(configs: list[Path], tmp_pat
     assert [(of.name, of.family) for of in runs] == [("gpt_small", "gpt"), ("wide", "gpt")]
 
 
+def test_the_terms_of_a_bert_have_columns() -> None:
+    terms = {"tokens_loss": 5.5, "pairs_loss": 0.7, "tokens_accuracy": 0.125, "pairs_accuracy": 0.5}
+    bert = dataclasses.replace(REPORT, terms=terms)
+    heading, gpt_line, bert_line = table([Compared("gpt", "gpt", 9, 1, REPORT), Compared("bert", "bert", 9, 1, bert)])
+    assert heading.endswith("  below  loss of next sentences  accuracy of masked tokens  accuracy of next sentences")
+    assert gpt_line.split() == table([Compared("gpt", "gpt", 9, 1, REPORT)])[1].split()
+    assert bert_line.split()[-3:] == ["0.700", "0.125", "0.500"]
+
+
 def test_the_table_has_a_line_a_run() -> None:
     runs = [
         Compared("gpt", "gpt", 1_333_760, 51.4, REPORT),

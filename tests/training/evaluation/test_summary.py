@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,16 @@ mean of 2 sets  1,050     0.625 ± 0.036"""
 
 def test_the_table_is_for_a_person() -> None:
     assert table(EVALUATION) == SHOWN
+
+
+def test_a_berts_terms_have_columns() -> None:
+    terms = {"tokens_loss": 4.25, "pairs_loss": 0.7, "tokens_accuracy": 0.125, "pairs_accuracy": 0.5}
+    wiki = SourceScore("wiki", 90, 1_440, None, 4.25, None, terms)
+    shown = table(replace(EVALUATION, family="bert", sources=(wiki,), validation=replace(wiki, source="all"), blimp=None))
+    assert shown.splitlines()[2:4] == [
+        "validation  rows  predictions  nats each  right  nats a pair  pairs right",
+        "wiki          90        1,440      4.250  0.125        0.700        0.500",
+    ]
 
 
 def test_json_has_the_mean_beside_the_sets() -> None:

@@ -281,21 +281,24 @@ def test_losses_are_sums_over_masked_tokens_and_pairs() -> None:
     with torch.no_grad():
         tokens, pairs = model(given["inputs"], given["segments"], attention.real_tokens(given["lengths"], 24))
         found = model.losses(given)
-    tokens, expected = tokens.double().log_softmax(-1), {"tokens": 0.0, "pairs": 0.0}
+    tokens, expected = tokens.double().log_softmax(-1), dict.fromkeys(("tokens", "tokens_right", "pairs", "pairs_right"), 0.0)
     for row in range(ROWS):
         for position, target in zip(given["masked_positions"][row], given["targets"][row], strict=True):
             if target != IGNORE:
                 expected["tokens"] -= float(tokens[row, position, target])
+                expected["tokens_right"] += float(tokens[row, position].argmax() == target)
         expected["pairs"] -= float(pairs.double().log_softmax(-1)[row, given["next_sentence"][row]])
+        expected["pairs_right"] += float(pairs[row].argmax() == given["next_sentence"][row])
     assert {term: float(loss) for term, loss in found.items()} == pytest.approx(expected, rel=1e-5)
-    assert all(loss.shape == () and loss.dtype == torch.float32 for loss in found.values())
+    for term, value in found.items():
+        assert value.shape == () and value.dtype == (torch.int64 if term.endswith("right") else torch.float32)
 
 
 def test_without_pairs_there_is_no_such_term() -> None:
     model, given = redrawn(), masked()
     next_sentence = given.pop("next_sentence")
     alone = model.losses(given)
-    assert set(alone) == {"tokens"}
+    assert set(alone) == {"tokens", "tokens_right"}
     assert torch.equal(alone["tokens"], model.losses({**given, "next_sentence": next_sentence})["tokens"])
     alone["tokens"].backward()
     assert model.pooler.weight.grad is None
@@ -488,6 +491,13 @@ def test_the_trainer_lowers_both_terms(make_dataset: Callable[..., Path], docume
     first, last = lines[1]["loss"], np.mean([line["loss"] for line in lines[-5:]])
     assert first == pytest.approx(math.log(model.shape.vocabulary) + math.log(2), abs=0.2)
     assert last < first - 1.0
+    for line in lines[1:]:
+        assert line["loss"] == pytest.approx(line["tokens_loss"] + line["pairs_loss"], rel=1e-6)
+        assert 0 <= line["tokens_accuracy"] <= 1 and line["pairs_accuracy"] * 16 in range(17)
+    ended = lines[-1]
+    assert ended["validation_tokens_loss"] == ended["validation_loss"]
+    assert ended["validation_pairs_loss"] == pytest.approx(math.log(2), abs=0.3)
+    assert ended["validation_tokens_accuracy"] > 0.04 > 0.01 > lines[0]["validation_tokens_accuracy"]
 
 
 def test_a_feeds_batch_goes_through_the_model(make_dataset: Callable[..., Path], documents: Any, tiny_config: Path) -> None:
@@ -498,4 +508,5 @@ def test_a_feeds_batch_goes_through_the_model(make_dataset: Callable[..., Path],
     examples = feed.batch(0)
     model = make(config.model.shape(feed.dataset.tokenizer.size, config.positions), seed=1)
     sums = model.losses({name: torch.from_numpy(values) for name, values in examples.items()})
-    assert set(sums) == set(feed.counts(examples)) == {"tokens", "pairs"}
+    assert set(feed.counts(examples)) == {"tokens", "pairs"}
+    assert set(sums) == {"tokens", "pairs", "tokens_right", "pairs_right"}

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.data.rows.batch import IGNORE
 from training.models import loss as losses
-from training.models.loss import cross_entropy
+from training.models.loss import cross_entropy, cross_entropy_and_right
 
 VOCABULARY, WIDTH = 29, 16
 
@@ -134,3 +134,17 @@ def test_a_chunk_has_at_least_a_row() -> None:
     hidden = torch.zeros(2, 4)
     weight = torch.zeros(2**22 + 1, 4)
     assert float(cross_entropy(hidden, weight, torch.tensor([0, 5]))) == pytest.approx(2 * math.log(2**22 + 1), rel=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_right_predictions_are_counted(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(losses.LOGITS_PER_CHUNK, "cpu", VOCABULARY * rows)
+    hidden, weight, bias, targets = draw()
+    best = functional.linear(hidden, weight, bias).argmax(-1)
+    targets[0, :4] = best[0, :4]
+    right = int(((best == targets) & (targets != IGNORE)).sum())
+    loss, found = cross_entropy_and_right(hidden, weight, targets, bias)
+    assert found.dtype == torch.int64 and int(found) == right >= 4
+    loss.backward()
+    assert hidden.grad is not None and not found.requires_grad
+    assert int(cross_entropy_and_right(hidden * math.nan, weight, targets, bias)[1]) == 0

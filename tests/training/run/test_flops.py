@@ -37,6 +37,17 @@ def test_of_a_model_that_can_be_counted_by_hand() -> None:
     assert flops.gpt(shape, 4) == 6 * 4 * (48 + 6) + 12 * 4 * 4 * 2
 
 
+def test_a_dtype_that_is_slow_on_this_cpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {torch.float32: 166e9, torch.bfloat16: 0.8e9}
+    monkeypatch.setattr(flops, "_measured", rates.__getitem__)
+    warning = flops.slower("cpu", "bfloat16")
+    assert warning is not None
+    assert "0.8 GFLOP/s in bfloat16 and at 166.0 in float32" in warning and 'train.dtype="float32"' in warning
+    assert flops.slower("cpu", "float32") is None and flops.slower("cuda", "bfloat16") is None
+    rates[torch.bfloat16] = 400e9
+    assert flops.slower("cpu", "bfloat16") is None
+
+
 def test_a_cpu_is_measured_in_the_dtype_of_the_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[torch.dtype] = []
     multiply = torch.mm

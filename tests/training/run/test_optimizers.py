@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from training.models.families import make
+from training.models.families import build, make, shape
 from training.models.gpt import GPTShape
 from training.run import optimizers as optim
 from training.run.config import TrainSection
@@ -90,6 +90,43 @@ def test_muon_is_for_the_matrices_of_layers() -> None:
     rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
     assert hidden and all(name.startswith("layers.") and name.endswith(".weight") for name in hidden)
     assert "embeddings.tokens.weight" in rest and not hidden & rest
+
+
+def test_muon_makes_each_joined_matrix_orthogonal_by_itself() -> None:
+    """One weight of queries, keys and values moves as three weights of torch's Muon do."""
+    generator = torch.Generator().manual_seed(3)
+    weight, *gradients = (torch.randn(24, 8, generator=generator) for _ in range(4))
+    gradients = [gradient * torch.tensor([1.0, 10, 100]).repeat_interleave(8)[:, None] for gradient in gradients]
+    joined = torch.nn.Parameter(weight.clone())
+    apart = [torch.nn.Parameter(part.clone()) for part in weight.chunk(3)]
+    ours = optim.Muon([{"params": [joined], "blocks": 3}], lr=0.1, weight_decay=0.3)
+    theirs = torch.optim.Muon(apart, lr=0.1, weight_decay=0.3, adjust_lr_fn="match_rms_adamw")
+    for gradient in gradients:
+        joined.grad = gradient.clone()
+        for part, share in zip(apart, gradient.chunk(3), strict=True):
+            part.grad = share.clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(joined, torch.cat([part.detach() for part in apart]))
+    assert ours.state[joined]["momentum_buffer"].shape == (24, 8)
+    moved = [float(part.norm()) for part in (joined.detach() - weight * (1 - 0.1 * 0.3) ** 3).chunk(3)]
+    assert max(moved) < 1.5 * min(moved)  # though the gradients differ a hundredfold
+
+
+@pytest.mark.parametrize("family", ["gpt", "bert", "bart", "t5", "composed"])
+def test_muon_knows_every_matrix_that_is_joined(family: str) -> None:
+    """Each block of rows has as many rows as the matrix would have by itself."""
+    numbers = {"composed": {"feed_forward": "swiglu"}, "t5": {"gated": True}}.get(family, {})
+    with torch.device("meta"):
+        model = build(shape(family, "demo", numbers))
+    rows: set[tuple[int, int]] = set()
+    for blocks, weights in optim.hidden_matrices(model).items():
+        rows |= {(blocks, len(weight) // blocks) for weight in weights}
+    width, inner = 128, next(len(w) for n, w in model.named_parameters() if n.endswith("feed_forward.output.weight"))
+    assert inner == width
+    joined = {"gpt": {3}, "bert": {3}, "bart": {2, 3}, "t5": {2, 3}, "composed": {2, 3}}[family]
+    assert {blocks for blocks, _ in rows if blocks > 1} == joined
+    assert {size for blocks, size in rows if blocks == 3} == {width}
 
 
 def updated(name: str, **changed: Any) -> NDArray[np.float64]:

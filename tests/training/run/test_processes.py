@@ -214,6 +214,17 @@ def test_twenty_steps_of_two_processes_are_those_of_one(tiny_config: Path, tmp_p
     assert [line["step"] for line in samples] == [10, 20] == [line["step"] for line in other_samples]
 
 
+def test_muon_moves_shared_matrices_as_whole_ones(tiny_config: Path, tmp_path: Path) -> None:
+    given = ('train.optimizer="muon"', "train.steps=4", 'train.strategy="fsdp"', "sample.tokens=0")
+    run(tiny_config, tmp_path / "one", 1, *given)
+    run(tiny_config, tmp_path / "two", 2, *given)
+    weights, others = (
+        checkpoint.read(tmp_path / name / "checkpoints" / "step-00000004").load("model") for name in ("one", "two")
+    )
+    for name, value in weights.items():  # the sums of Muon's products are in bfloat16
+        assert float((others[name] - value).abs().max()) < 2e-3, name
+
+
 def test_any_number_of_processes_goes_on(tiny_config: Path, tmp_path: Path) -> None:
     given = ("train.epsilon=1e-6", "train.save_every=4", "train.keep=9", "train.accumulate=1")
     run(tiny_config, tmp_path / "one", 1, *given)

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.config import FeedConfig
 from training.data.draws import key
 from training.data.order.sampler import permute
 from training.data.rows.batch import IGNORE
-from training.models.bert import BERTShape
+from training.models.bert import BERT, BERTShape
 from training.models.families import Model, make
 from training.models.gpt import GPTShape
 from training.run.device import Device
@@ -195,9 +196,51 @@ def test_masked_tokens_have_losses_by_source_and_no_bits_per_byte(tmp_path: Path
     examples = validation(made, "validation", 10**6)
     model = make(BERTShape(layers=1, heads=1, width=16, vocabulary=made.dataset.tokenizer.size, length=16), 1)
     figures = measure(Rank(model), examples, CPU, Rank(model))
-    assert set(figures) == {"validation_loss", "validation_loss/books", "validation_loss/wiki"}
+    names = ("validation_loss", "validation_tokens_accuracy")
+    assert set(figures) == {name + of for name in names for of in ("", "/books", "/wiki")}
     assert examples.bits_per_byte(1.0) is None
     assert figures["validation_loss"] == pytest.approx(math.log(made.dataset.tokenizer.size), rel=0.05)  # nothing is learnt yet
+
+
+def test_both_terms_of_bert_are_measured_by_name_and_source(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    texts = {("validation", source, "en"): [of] for source, of in HELD_OUT.items()}
+    folder = make_dataset(tmp_path / "tokens", texts, families=("bert",), sentence_tokens=6)
+    sections = {"objective": {"name": "masked_lm"}, "rows": {"length": 16, "packing": "pairs"}}
+    config = FeedConfig.model_validate({"data": {"tokens": str(folder), "batch_rows": 8}, **sections})
+    made = open_feed(config, folder=tmp_path, split="validation")
+    examples = validation(made, "validation", 10**6)
+    model = make(BERTShape(layers=1, heads=1, width=16, vocabulary=made.dataset.tokenizer.size, length=16), 1)
+    assert isinstance(model, BERT)
+    figures = measure(Rank(model), examples, CPU, Rank(model))
+    model.eval()
+    for source in ("", *HELD_OUT):
+        batches = [batch.examples for batch in examples.batches if source in ("", batch.source)]
+        nats = tokens = pairs_right = rows = masked = right = 0.0
+        for batch in batches:
+            with torch.no_grad():
+                given = CPU.tensors(batch)
+                logits, follows = model(given["inputs"], given["segments"], real(batch))
+            wanted = torch.from_numpy(batch["next_sentence"])
+            nats += float(torch.nn.functional.cross_entropy(follows, wanted, reduction="sum"))
+            pairs_right += int((follows.argmax(-1) == wanted).sum())
+            rows += len(wanted)
+            for row, at, target in zip(logits, batch["masked_positions"], batch["targets"], strict=True):
+                known = torch.from_numpy(target)[target != IGNORE]
+                found = row[at[target != IGNORE]]
+                tokens += float(torch.nn.functional.cross_entropy(found, known, reduction="sum"))
+                right += int((found.argmax(-1) == known).sum())
+                masked += len(known)
+        suffix = f"/{source}" if source else ""
+        assert figures[f"validation_loss{suffix}"] == figures[f"validation_tokens_loss{suffix}"]
+        assert figures[f"validation_tokens_loss{suffix}"] == pytest.approx(tokens / masked, rel=1e-5)
+        assert figures[f"validation_tokens_accuracy{suffix}"] == right / masked
+        assert figures[f"validation_pairs_loss{suffix}"] == pytest.approx(nats / rows, rel=1e-5)
+        assert figures[f"validation_pairs_accuracy{suffix}"] == pairs_right / rows
+    assert len(figures) == 5 * 3
+
+
+def real(batch: Mapping[str, NDArray[np.int64]]) -> Tensor:
+    return torch.arange(batch["inputs"].shape[1]) < torch.from_numpy(batch["lengths"])[:, None]
 
 
 def test_a_source_without_rows_has_no_figures(two_sources: Path, tmp_path: Path) -> None:
