@@ -2,6 +2,7 @@ r"""Export a tokenizer to Hugging Face: a folder for `transformers.AutoTokenizer
 
     tokenizer.json           for the library tokenizers: everything that turns texts into ids
     tokenizer_config.json    the roles of the special pieces
+    tokenizer.model          SentencePiece's model, if it is one: this program imports it, so that nothing changes on the way
 
 Apart from special pieces (`add_special_tokens=False`) a text gets the same ids as here. SentencePiece's steps in the
 library's terms:
@@ -21,6 +22,7 @@ Where Hugging Face's rules differ:
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.contract import files
@@ -28,6 +30,7 @@ from pipelines.contract.tokenizers import json_file as tokenizer_json
 from pipelines.contract.tokenizers import sentencepiece_proto
 from pipelines.contract.tokenizers.families import FAMILIES, Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
+from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
 from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED
 from pipelines.contract.tokenizers.spelling import NEWLINE, SPACE_MARK
 
@@ -56,24 +59,22 @@ def export_huggingface(tokenizer: Tokenizer, folder: str, family: Family | None 
     if family is not None:
         specials(family, tokenizer.special_ids, "the tokenizer")
     data = _from_json(tokenizer) if tokenizer.library == "tokenizers" else _from_sentencepiece(tokenizer)
-    strip_both = tokenizer.library == "sentencepiece" and tokenizer.line_prefix_bytes == 1
-    masks = _masks(family)
-    for token in data["added_tokens"]:
-        if token["content"] in masks and tokenizer.kind != "wordpiece":
-            token |= {"lstrip": strip_both or family == "bart", "rstrip": strip_both}
+    masks = {} if tokenizer.kind == "wordpiece" else mask_spaces(tokenizer, family)
+    data["added_tokens"] = [_with_spaces(token, masks) for token in data["added_tokens"]]
     if family is not None:
         data["post_processor"] = _template(tokenizer, family)
     config = _config(tokenizer, family, {token["content"]: token for token in data["added_tokens"]})
+    if tokenizer.library == "sentencepiece":
+        with files.writing(files.join(folder, tokenizer.file_name)) as stream:
+            stream.write(tokenizer.model)
     files.write_text(files.join(folder, "tokenizer.json"), json.dumps(data, ensure_ascii=False, indent=1) + "\n")
     files.write_text(files.join(folder, "tokenizer_config.json"), json.dumps(config, ensure_ascii=False, indent=2) + "\n")
 
 
-def _masks(family: Family | None) -> set[str]:
-    """Return the pieces that users write into a text in place of words."""
-    if family == "t5":
-        return set(FAMILIES["t5"].pieces) - {"<pad>", "</s>", "<unk>"}
-    mask = None if family is None else FAMILIES[family].mask
-    return set() if mask is None else {mask}
+def _with_spaces(token: dict[str, Any], masks: Mapping[str, tuple[bool, bool]]) -> dict[str, Any]:
+    """Return an added token; a mask with the white space that belongs to it."""
+    before, after = masks.get(token["content"], (token.get("lstrip", False), token.get("rstrip", False)))
+    return {**token, "lstrip": before, "rstrip": after}
 
 
 def _config(tokenizer: Tokenizer, family: Family | None, added: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _config(tokenizer: Tokenizer, family: Family | None, added: dict[str, dict[s
         roles |= {"cls_token": FAMILIES["bart"].begin, "sep_token": FAMILIES["bart"].end}
     roles = {role: _added(added[piece]) for role, piece in roles.items()}
     if family == "t5":
-        names = sorted(_masks("t5"), key=lambda name: -tokenizer.special_ids[name])
+        names = sorted(mask_names("t5"), key=lambda name: -tokenizer.special_ids[name])
         roles["additional_special_tokens"] = [_added(added[name]) for name in names]
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -19,7 +19,7 @@ from training.models.families import parameters
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
 
 
-_TOKENIZER_CONFIG = "tokenizer_config.json"
+_TOKENIZER, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 class ExportError(UserError):
@@ -72,6 +72,8 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         temporary.mkdir()
         write_tokenizer(source.tokenizer, str(temporary), family)
         _limit_tokenizer(temporary, getattr(source.model.shape, "length", None))
+        if family == "gpt":
+            _keep_first_space(temporary)
         huggingface.write(temporary, source.model, family, special_ids, source.tokenizer.size, shard_bytes)
         temporary.replace(target)
     finally:
@@ -92,3 +94,19 @@ def _limit_tokenizer(folder: Path, length: int | None) -> None:
     if length is not None:
         config = {**read_json(folder / _TOKENIZER_CONFIG), "model_max_length": length}
         files.write_text(str(folder / _TOKENIZER_CONFIG), json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+
+
+def _keep_first_space(folder: Path) -> None:
+    r"""Let the decoder keep the space before a first piece, as the pipeline "text-generation" needs it.
+
+    The pipeline decodes the new pieces alone and appends their text to the prompt: "In the beginning" + " of". The decoder of a
+    SentencePiece model ends with a rule that removes the first space of a text (\A) and of a line.
+    """
+    data = read_json(folder / _TOKENIZER)
+    stages = (data.get("decoder") or {}).get("decoders") or []
+    for stage in [stage for stage in stages if stage.get("type") == "Replace" and "Regex" in stage["pattern"]]:
+        kept = [rule for rule in stage["pattern"]["Regex"].split("|") if not rule.startswith(r"\A")]
+        stage["pattern"]["Regex"] = "|".join(kept)
+        if not kept:
+            stages.remove(stage)
+    files.write_text(str(folder / _TOKENIZER), json.dumps(data, ensure_ascii=False, indent=1) + "\n")

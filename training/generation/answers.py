@@ -80,7 +80,7 @@ class Request:
 
 
 def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
-    """Return the answers to each prompt. GPT's begin with the prompt; T5's to a prompt with sentinels are the restored prompt.
+    """Return the answers to each prompt. GPT's begin with the prompt as it is; T5's to one with sentinels are it, restored.
 
     Raises UserError for BERT, a prompt longer than the model's positions, or a tokenizer of another family.
     """
@@ -183,8 +183,8 @@ def _copies(request: Request) -> int:
 
 def _text(words: Speller, prompt: str, ids: Sequence[int]) -> str:
     if words.family == "gpt":
-        ids = [*words.encode(prompt), *ids]
-    elif words.family == "t5" and words.has_mask(prompt):
+        return words.continued(prompt, ids)
+    if words.family == "t5" and words.has_mask(prompt):
         return words.restored(prompt, ids)
     return words.tokenizer.decode([i for i in ids if i != words.specials.end])
 

@@ -1,19 +1,21 @@
-"""Texts with masks: their ids, and the restored texts.
+"""Prompts: their ids, and the texts that models make of them.
 
+    GPT   "In the beginning"                       taken as it is, and continued; "<|endoftext|>" begins a document
     BERT  "the [MASK] house"                       each mask is one piece
     BART  "the <mask> by the river"                each mask is any number of words; the answer is the whole text
     T5    "the <extra_id_0> by <extra_id_1> river" likewise; the answer is "<extra_id_0> old house <extra_id_1> the"
 
-A mask spelled out in a text is a mask, as in Hugging Face; other special pieces spelled out are text. White space around masks
-is ignored if pieces begin with their space: see pipelines/exports/tokenizer.py.
+A mask spelled out in a text is a mask, as in Hugging Face, and takes white space around it along (contract/tokenizers/masks.py);
+other special pieces spelled out are text.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.contract.tokenizers.families import FAMILIES, SENTINELS, Family, Specials, sentinel, specials
+from pipelines.contract.tokenizers.families import FAMILIES, Family, Specials, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
+from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
 from training.models.bart import BART
 from training.models.bert import BERT
 from training.models.families import Model
@@ -35,26 +37,34 @@ class Speller:
     @property
     def masks(self) -> Mapping[str, int]:
         """The names of the masks that may replace words in a text, and their ids."""
-        if self.family == "t5":
-            return {sentinel(n): self.specials.sentinels[n] for n in range(SENTINELS)}
-        name = FAMILIES[self.family].mask
-        return {} if name is None or self.specials.mask is None else {name: self.specials.mask}
+        return {name: self.tokenizer.special_ids[name] for name in mask_names(self.family)}
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text and its masks, without begin and end."""
-        masks = self.masks
-        if not masks:
-            return self.tokenizer.encode(text)
+        """Return the ids of a text and its masks (GPT: and its ends of text), without begin and end."""
+        spelled = {FAMILIES["gpt"].end: self.specials.end} if self.family == "gpt" else self.masks
         ids: list[int] = []
         for part in re.split(self._cut(), text):
-            ids += [masks[part]] if part in masks else self.tokenizer.encode(part) if part else []
+            ids += [spelled[part]] if part in spelled else self.tokenizer.encode(part) if part else []
         return ids
 
     def row(self, text: str) -> list[int]:
-        """Return the row that the model reads: for GPT as at the beginning of a document, for others between begin and end."""
+        """Return the row that the model reads: for GPT the text alone, for others between begin and end.
+
+        An empty text is for GPT the beginning of a document.
+        """
         ids = self.encode(text)
-        begin = [] if self.specials.begin is None else [self.specials.begin]
-        return [*begin, *ids] if self.family == "gpt" else [*begin, *ids, self.specials.end]
+        if self.family == "gpt":
+            return ids or [self.specials.end]
+        return [*([] if self.specials.begin is None else [self.specials.begin]), *ids, self.specials.end]
+
+    def continued(self, prompt: str, ids: Sequence[int]) -> str:
+        """Return the prompt, unchanged, with the text of the ids that continue it.
+
+        That text is the rest of the whole row's: the ids alone would lose the space before their first word.
+        """
+        row = self.row(prompt)
+        before, whole = self.tokenizer.decode(row), self.tokenizer.decode([*row, *ids])
+        return prompt + (whole[len(before) :] if whole.startswith(before) else self.tokenizer.decode(ids))
 
     def has_mask(self, text: str) -> bool:
         """Whether a text has a mask to fill or restore."""
@@ -83,11 +93,15 @@ class Speller:
         return " ".join(part for part in parts if part)
 
     def _cut(self) -> str:
-        """Return a pattern for a mask with the white space that belongs to it; the mask is its group."""
-        begins_with_space = self.tokenizer.library == "sentencepiece" and self.tokenizer.line_prefix_bytes == 1
-        before = _SPACE if begins_with_space or self.family == "bart" else ""
-        name = r"(<extra_id_(?:0|[1-9]\d?)>)" if self.family == "t5" else f"({re.escape(next(iter(self.masks)))})"
-        return before + name + (_SPACE if begins_with_space else "")
+        """Return a pattern for a mask with the white space that belongs to it; the mask alone is in a group."""
+        if self.family == "gpt":
+            return f"({re.escape(FAMILIES['gpt'].end)})"
+        names: dict[tuple[bool, bool], list[str]] = {}
+        for name, sides in mask_spaces(self.tokenizer, self.family).items():
+            names.setdefault(sides, []).append(re.escape(name))
+        return "|".join(
+            f"{_SPACE if before else ''}({'|'.join(alike)}){_SPACE if after else ''}" for (before, after), alike in names.items()
+        )
 
 
 def speller(model: Model, tokenizer: Tokenizer) -> Speller:

@@ -39,6 +39,7 @@ class Made:
     special_ids: dict[str, int]
     unknown_id: int | None
     keeps_text: bool
+    mask_spaces: dict[str, tuple[bool, bool]]
 
 
 def read(model: bytes) -> Made:
@@ -54,7 +55,13 @@ def read(model: bytes) -> Made:
     if size == 0:
         raise JsonError("its vocabulary is empty; export the tokenizer again")
     return Made(
-        processor, kind, size, special_ids, special_ids.get(unknown_piece(data) or ""), _keeps_text(data, kind, processor)
+        processor,
+        kind,
+        size,
+        special_ids,
+        unknown_id=special_ids.get(unknown_piece(data) or ""),
+        keeps_text=_keeps_text(data, kind, processor),
+        mask_spaces=_spaces_of_pieces(data),
     )
 
 
@@ -62,11 +69,49 @@ def parsed(model: bytes) -> dict[str, Any]:
     """Return the JSON of a tokenizer. Raise JsonError if it is not a tokenizer's."""
     try:
         data = json.loads(model)
-    except ValueError as error:
-        raise JsonError(f"not a tokenizer.json: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise JsonError(f"not a tokenizer.json: {error}; give the file that the library tokenizers saves") from error
     if not isinstance(data, dict) or not isinstance(data.get("model"), dict) or "vocab" not in data["model"]:
         raise JsonError('not a tokenizer.json: it has no "model" with a "vocab"; give the file that the library tokenizers saves')
+    for place, is_sound in _PLACES.items():
+        if not is_sound(data):
+            raise JsonError(f"not a tokenizer.json: its {place} is none; give the file that the library tokenizers saves")
     return data
+
+
+def _vocabulary_is_sound(data: Mapping[str, Any]) -> bool:
+    vocab = data["model"]["vocab"]
+    if isinstance(vocab, dict):
+        return all(type(i) is int and i >= 0 for i in vocab.values())
+    pairs = vocab if isinstance(vocab, list) else [None]
+    return all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs)
+
+
+def _unknown_piece_is_sound(data: Mapping[str, Any]) -> bool:
+    vocab, piece, i = data["model"]["vocab"], data["model"].get("unk_token"), data["model"].get("unk_id")
+    if isinstance(vocab, list):
+        return i is None or (type(i) is int and 0 <= i < len(vocab))
+    return piece is None or isinstance(piece, str)
+
+
+def _added_tokens_are_sound(data: Mapping[str, Any]) -> bool:
+    added = data.get("added_tokens") or []
+    return isinstance(added, list) and all(
+        isinstance(token, dict) and isinstance(token.get("content"), str) and type(token.get("id")) is int for token in added
+    )
+
+
+def _stages_are_sound(data: Mapping[str, Any]) -> bool:
+    return all(data.get(stage) is None or isinstance(data[stage], dict) for stage in ("normalizer", "pre_tokenizer"))
+
+
+_PLACES = {  # what this module reads, by its name in messages; the library checks the rest
+    "model's type": lambda data: isinstance(data["model"].get("type"), str | None),
+    "vocabulary (model.vocab)": _vocabulary_is_sound,
+    "unknown piece (model.unk_token or unk_id)": _unknown_piece_is_sound,
+    "list of added_tokens": _added_tokens_are_sound,
+    "normalizer or pre_tokenizer": _stages_are_sound,
+}
 
 
 def kind_of(data: Mapping[str, Any]) -> _Kind:
@@ -83,7 +128,7 @@ def kind_of(data: Mapping[str, Any]) -> _Kind:
 
 def special_pieces(data: Mapping[str, Any]) -> dict[str, int]:
     """Return the ids of the special pieces and the unknown piece, in ascending order."""
-    ids_by_piece = {str(token["content"]): int(token["id"]) for token in data.get("added_tokens") or [] if token.get("special")}
+    ids_by_piece = {str(token["content"]): int(token["id"]) for token in _special(data)}
     unknown, vocab = unknown_piece(data), data["model"]["vocab"]
     if unknown is not None:
         ids_by_piece[unknown] = data["model"]["unk_id"] if isinstance(vocab, list) else vocab[unknown]
@@ -198,6 +243,16 @@ def _keeps_text(data: Mapping[str, Any], kind: _Kind, processor: Any) -> bool:
         return False  # such a piece is spelled as text, not in the alphabet of bytes
     vocab = processor.get_vocab(with_added_tokens=True)
     return all(character in vocab for character in byte_of_character())
+
+
+def _spaces_of_pieces(data: Mapping[str, Any]) -> dict[str, tuple[bool, bool]]:
+    """Return the special pieces to which white space before or after them belongs (`lstrip`, `rstrip`)."""
+    spaces = {token["content"]: (bool(token.get("lstrip")), bool(token.get("rstrip"))) for token in _special(data)}
+    return {piece: sides for piece, sides in spaces.items() if any(sides)}
+
+
+def _special(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [token for token in data.get("added_tokens") or [] if token.get("special")]
 
 
 def _stage(data: Mapping[str, Any], field: str, kind: str) -> dict[str, Any] | None:

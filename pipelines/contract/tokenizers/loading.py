@@ -61,6 +61,7 @@ class Tokenizer:
     by_lines: bool = True  # SentencePiece encodes a text line by line
     keeps_text: bool = True  # the bytes of a text's pieces are the text, except for line_prefix_bytes
     line_prefix_bytes: int = 1  # bytes of a line's first piece that are not in the text: 1 for the "▁"
+    mask_spaces: Mapping[str, tuple[bool, bool]] = field(default_factory=dict[str, tuple[bool, bool]])  # see masks.py
 
     @property
     def file_name(self) -> str:
@@ -225,6 +226,7 @@ def _of_tokenizers(model: bytes, kind: Kind) -> Tokenizer:
         by_lines=False,
         keeps_text=read.keeps_text,
         line_prefix_bytes=0,
+        mask_spaces=read.mask_spaces,
     )
 
 

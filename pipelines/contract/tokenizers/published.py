@@ -28,6 +28,7 @@ _MODELS = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.mo
 _JSON, _VOCAB_TXT, _CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
 _MERGES = {"vocab.json": "merges.txt", "encoder.json": "vocab.bpe"}  # beside the pieces: Hugging Face's names, OpenAI's
 _KNOWN = "a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or the folder of vocab.json and merges.txt"
+_SWITCHES = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "add_prefix_space")  # of the config, read here
 _UNKNOWN = ("[UNK]", "<unk>")  # how families spell the unknown piece
 
 
@@ -181,14 +182,18 @@ def _with_specials(made: Any, pieces: Iterable[str]) -> str:
 
 def _config(file: str) -> Mapping[str, Any]:
     """Return the tokenizer_config.json beside a file; empty if there is none."""
-    config = files.join(file.rsplit("/", 1)[0] if "/" in file else ".", _CONFIG)
-    return _json(config) if files.exists(config) else {}
+    path = files.join(file.rsplit("/", 1)[0] if "/" in file else ".", _CONFIG)
+    config = _json(path) if files.exists(path) else {}
+    for name in _SWITCHES:
+        if not isinstance(config.get(name), bool | None):
+            raise TokenizerError(f"{path}: {name} is {config[name]!r}; it must be true or false")
+    return {name: value for name, value in config.items() if value is not None}
 
 
 def _json(file: str) -> dict[str, Any]:
     try:
         data = json.loads(_text(file))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TokenizerError(f"{file}: not JSON: {error}; give the file as it was published") from error
     if not isinstance(data, dict):
         raise TokenizerError(f"{file}: not a JSON object; give the file as it was published")

@@ -173,8 +173,8 @@ def test_an_answer_ends_before_the_first_stop_string(gpt: Trained) -> None:
     found = Causal(gpt)
     prompt = "the old"
     free = found.generate_until([Asked((prompt, {"max_gen_toks": 40}))])[0]
-    texts = generate_texts(gpt.model, gpt.tokenizer, [prompt], Generate(40))
-    assert prompt + free == texts[0][0].text
+    texts = generate_texts(gpt.model, gpt.tokenizer, [f"<|endoftext|>{prompt}"], Generate(40))
+    assert f"<|endoftext|>{prompt}{free}" == texts[0][0].text
     for stop in {free[5:7], free[12:15], free[1], free[-3:]}:
         assert found.generate_until([Asked((prompt, {"max_gen_toks": 40, "until": ["never there", stop]}))]) == [
             free[: free.index(stop)]

@@ -300,19 +300,22 @@ def of_tokenizer(family: str, tokenizer: Tokenizer, extra: int = 40) -> Model:
     return made
 
 
-def test_gpt_continues_texts_at_the_beginning_of_a_document(tokenizer: Tokenizer) -> None:
+def test_gpt_continues_prompts_as_they_are(tokenizer: Tokenizer) -> None:
     made = of_tokenizer("gpt", tokenizer)
     assert isinstance(made, GPT)
-    prompts, end = ["the old house", "", "many stories about the people"], tokenizer.special_ids["<|endoftext|>"]
+    """An empty prompt, and one that begins with the end of a text, begin a document."""
+    end = tokenizer.special_ids["<|endoftext|>"]
+    prompts = ["the old house", "", "many stories about the people", "<|endoftext|>the old", "the  old\n"]
+    rows = [tokenizer.encode(prompts[0]), [end], tokenizer.encode(prompts[2]), [end, *tokenizer.encode("the old")]]
+    rows.append(tokenizer.encode(prompts[4]))
     made.train()
     found = generate_texts(made, tokenizer, prompts, Request(tokens=12))
     assert made.training
     made.eval()
-    for prompt, (answer,) in zip(prompts, found, strict=True):
-        row = [end, *tokenizer.encode(prompt)]
+    for prompt, row, (answer,) in zip(prompts, rows, found, strict=True):
         (ids,) = decode(Continuation(made, [row]), Limits(12, ends=(end,), vocabulary=tokenizer.size), GREEDY)
         assert max(ids) < tokenizer.size
-        assert answer == Text(tokenizer.decode([*row[1:], *ids]))
+        assert answer == Text(prompt[: prompt.index("the") if ">the" in prompt else 0] + tokenizer.decode([*row, *ids]))
         assert answer.text.startswith(prompt)
 
 

@@ -1,16 +1,22 @@
 """Masks that are filled and texts that are restored, and the same by Hugging Face's pipelines from what we export."""
 
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers as library
 import torch
 import transformers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
-from pipelines.contract.tokenizers.families import sentinel
+from pipelines.contract.tokenizers import loading
+from pipelines.contract.tokenizers.families import FAMILIES as PIECES
+from pipelines.contract.tokenizers.families import Family, sentinel, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
+from pipelines.contract.tokenizers.published import load_existing
 from pipelines.exports.tokenizer import export_huggingface
 from training.checkpoints import trained
 from training.convert.export import export
@@ -18,14 +24,14 @@ from training.data.shards import open_dataset
 from training.generation.answers import Filled, Request, fill_texts, generate_texts
 from training.generation.beams import Beams
 from training.generation.fill import fill
-from training.generation.texts import spans_of, speller
+from training.generation.texts import Speller, spans_of, speller
 from training.models.bart import BARTShape
 from training.models.bert import BERT, BERTShape
 from training.models.families import Model, Shape, make
 from training.models.gpt import GPTShape
 from training.models.t5 import T5Shape
 
-FAMILIES = ("gpt", "bert", "bart", "t5")
+FAMILIES: tuple[Family, ...] = ("gpt", "bert", "bart", "t5")
 MASK, SIZE = 4, 30
 
 
@@ -103,6 +109,8 @@ def of_tokenizer(family: str, tokenizer: Tokenizer) -> Model:
     with torch.no_grad():
         weight = next(p for name, p in made.named_parameters() if name.endswith("tokens.weight"))
         weight[[i for i, kind in enumerate(tokenizer.piece_kinds()) if kind == "byte"]] = 0
+        if family == "gpt":  # words rather than their ends
+            weight[[i for i, piece in enumerate(tokenizer.piece_names()) if not piece.startswith("\u2581")]] *= 0.1
     return made
 
 
@@ -110,8 +118,85 @@ TEXTS = {
     "bert": ["the [MASK] house", "[MASK]", "the old[MASK] near \n [MASK]  river [MASK] [MASK]", "two\n[MASK]\nlines [SEP]"],
     "bart": ["the <mask> house", "<mask>", "the old<mask> near \n <mask>  river <mask> <mask>", "a\n\nb <mask>\u2003c [MASK]"],
     "t5": ["the <extra_id_0> house", "<extra_id_0>", "old<extra_id_0>near \n <extra_id_1> <extra_id_99>", "none <mask>"],
-    "gpt": ["the old house", "the [MASK] <mask> <extra_id_0>"],
+    "gpt": ["the old house", "the [MASK] <mask> <extra_id_0>", "<|endoftext|>the  old\n\n house ", "a <|endoftext|> river"],
 }
+MASKS = {"bert": "[MASK]", "bart": "<mask>", "t5": "<extra_id_3>", "gpt": "<|endoftext|>"}
+# "_" for the mask: line starts, doubled spaces, tabs, line ends, masks side by side
+AROUND = [
+    "be _ in",
+    "_ be\n_ in",
+    "be  _  in",
+    "be\t_\tin",
+    "be _",
+    "be\n _\n in",
+    "be\u3000_\xa0in",
+    "be__ in _ _",
+    " _ ",
+    "be_in",
+    "be _.",
+]
+
+
+def made_elsewhere(kind: str) -> Tokenizer:
+    """A tokenizer of the library: byte-level as GPT-2's and BART's, or BERT's WordPiece."""
+    made: Any = library.Tokenizer(models.BPE() if kind == "byte_bpe" else models.WordPiece(unk_token="[UNK]"))
+    special = [piece for family in FAMILIES for piece in (*PIECES[family].pieces, *PIECES[family].last)]
+    options: dict[str, Any] = {"vocab_size": 420, "special_tokens": list(dict.fromkeys(special))}
+    if kind == "byte_bpe":
+        made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options)
+    else:
+        made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        trainer = trainers.WordPieceTrainer(**options)
+    made.train_from_iterator(["to be in the old house near the river . many stories"] * 9, trainer)
+    return loading.from_bytes(made.to_str().encode(), kind, "tokenizers")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tokenizer: Tokenizer) -> dict[str, Tokenizer]:
+    return {"bpe": tokenizer, "byte_bpe": made_elsewhere("byte_bpe"), "wordpiece": made_elsewhere("wordpiece")}
+
+
+@pytest.mark.parametrize("kind", ["bpe", "byte_bpe", "wordpiece"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_around_masks_are_the_same_after_an_import(
+    family: Family, kind: str, tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    """Ours, Hugging Face's from the export, and ours from it: with the files written here, and with Hugging Face's alone."""
+    made = tokenizers[kind]
+    export_huggingface(made, str(tmp_path / "out"), family)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    theirs.save_pretrained(tmp_path / "saved")
+    back = [load_existing(str(tmp_path / name), [family]) for name in ("out", "saved")]
+    assert (back[0].sha256 == made.sha256) == (kind == "bpe")
+    export_huggingface(back[0], str(tmp_path / "again"), family)
+    for file in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+    texts = [text.replace("_", MASKS[family]) for text in AROUND]
+    rows = [theirs(text)["input_ids"] for text in texts]
+    for own in (made, *back):
+        words = Speller(family, own, specials(family, own.special_ids, "test"))
+        assert [words.row(text) for text in texts] == rows
+
+
+def test_white_space_around_a_mask_is_as_its_tokenizer_says(tmp_path: Path) -> None:
+    export_huggingface(made_elsewhere("byte_bpe"), str(tmp_path), "bert")
+    file = tmp_path / "tokenizer.json"
+    data = json.loads(file.read_text())
+    for token in data["added_tokens"]:
+        token["rstrip"] = token["content"] == "[MASK]"
+    file.write_text(json.dumps(data))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    own, theirs = load_existing(str(tmp_path), ["bert"]), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    words = Speller("bert", own, specials("bert", own.special_ids, "test"))
+    mask = own.special_ids["[MASK]"]
+    assert words.encode("be [MASK] in") == [*own.encode("be "), mask, *own.encode("in")]
+    for text in AROUND:
+        assert (
+            words.encode(text.replace("_", "[MASK]"))
+            == theirs(text.replace("_", "[MASK]"), add_special_tokens=False)["input_ids"]
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -124,13 +209,14 @@ def test_rows_of_texts_with_masks_are_hugging_faces(family: str, tokenizer: Toke
     for text in TEXTS[family]:
         if not any(name in text for name in others):
             ids = words.row(text)
-            assert (ids[1:] if family == "gpt" else ids) == theirs(text)["input_ids"]
+            assert ids == theirs(text)["input_ids"]
 
 
 def test_only_masks_of_the_family_are_masks(tokenizer: Tokenizer) -> None:
     for family, texts in TEXTS.items():
         words = speller(of_tokenizer(family, tokenizer), tokenizer)
         special = set(tokenizer.special_ids.values()) - set(words.masks.values())
+        special -= {words.specials.end} if family == "gpt" else set()
         for text in texts:
             assert not special & set(words.encode(text))
             assert words.has_mask(text) == any(name in text for name in words.masks)
@@ -219,18 +305,16 @@ def same_masks(filled: Filled, theirs: list[Any]) -> None:
 
 
 def test_an_exported_gpt_continues_as_ours(exported: dict[str, tuple[Model, Path]], tokenizer: Tokenizer) -> None:
-    """Its users write the end of a text before a prompt that begins one.
-
-    Its ids are decoded with the prompt's here: the pipeline decodes them alone, and so loses the space before them.
-    """
+    """The pipeline decodes the new ids alone and writes them behind the prompt."""
     made, folder = exported["gpt"]
     pipeline: Any = quiet(lambda: transformers.pipeline("text-generation", str(folder)))
     pipeline.model.generation_config.max_length = None
-    for prompt in ("the old house", "many"):
-        ((ours,),) = generate_texts(made, tokenizer, [prompt], Request(10))
-        row = f"<|endoftext|>{prompt}"
-        theirs = quiet(lambda row=row: pipeline(row, max_new_tokens=10, do_sample=False, return_tensors=True))
-        assert pipeline.tokenizer.decode(theirs[0]["generated_token_ids"], skip_special_tokens=True) == ours.text
+    prompts = ["the old house", "many", "  the\told  ", "the\n\nold river.", "<|endoftext|>many stories", "In the beginning"]
+    answers = [answer.text for (answer,) in generate_texts(made, tokenizer, prompts, Request(10))]
+    for prompt, ours in zip(prompts, answers, strict=True):
+        (theirs,) = quiet(lambda prompt=prompt: pipeline(prompt, max_new_tokens=10, do_sample=False))
+        assert theirs["generated_text"] == ours and ours.startswith(prompt)
+    assert any(answer.removeprefix(prompt).startswith(" ") for prompt, answer in zip(prompts, answers, strict=True))
 
 
 @pytest.mark.parametrize("family", ["bart", "t5"])

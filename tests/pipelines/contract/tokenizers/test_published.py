@@ -292,6 +292,19 @@ def errors(folder: Path) -> Iterator[tuple[str, bytes, str]]:
     yield "list/tokenizer.json", b'{"model": {}}', r'it has no "model" with a "vocab"'
     yield "word/tokenizer.json", b'{"model": {"type": "WordLevel", "vocab": {"a": 0}}}', r"its model is of type WordLevel"
     yield "new/tokenizer.json", b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}}', r"cannot read it"
+    yield "deep/tokenizer.json", b"[" * 100_000, r"deep/tokenizer\.json: not a tokenizer\.json: "
+    yield "deep/vocab.json", b"[" * 100_000, r"deep/vocab\.json: not JSON"
+    sound = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []}}
+    for number, (place, value) in enumerate(
+        [("model.vocab", {"a": "0"}), ("model.vocab", [["a"]]), ("model.unk_token", 1), ("model.type", [1])]
+    ):
+        content = {"model": sound["model"] | {place.removeprefix("model."): value}}
+        wanted = "model's type" if place == "model.type" else place.replace(".", r"\.")
+        yield f"m{number}/tokenizer.json", json.dumps(content).encode(), rf"m{number}/tokenizer\.json: not .*{wanted}"
+    for number, added in enumerate([{"a": 1}, ["a"], [{"content": "a"}], [{"id": "1", "content": "a"}]]):
+        content = {**sound, "added_tokens": added}
+        yield f"a{number}/tokenizer.json", json.dumps(content).encode(), r"tokenizer\.json: not a .*its list of added_tokens"
+    yield "stage/tokenizer.json", json.dumps({**sound, "normalizer": [1]}).encode(), r"its normalizer or pre_tokenizer is none"
 
 
 @pytest.mark.parametrize(("name", "content", "message"), list(errors(Path())), ids=lambda value: str(value)[:20])
@@ -302,6 +315,21 @@ def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, name: str, conte
         file.write_bytes(content)
     with pytest.raises(TokenizerError, match=message):
         load_existing(str(file.parent if name.endswith("readme") else file))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"tokenizer_config\.json: not JSON"),
+        ('{"do_lower_case": "yes"}', r"tokenizer_config\.json: do_lower_case is 'yes'; it must be true or false"),
+        ('{"strip_accents": 1}', r"tokenizer_config\.json: strip_accents is 1"),
+    ],
+)
+def test_a_wrong_config_beside_a_vocabulary_is_an_error_that_names_it(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "vocab.txt").write_text("[UNK]\nthe\n")
+    (tmp_path / "tokenizer_config.json").write_text(content)
+    with pytest.raises(TokenizerError, match=message):
+        load_existing(str(tmp_path))
 
 
 def test_merges_that_do_not_fit_are_an_error(folder: Path, tmp_path: Path) -> None:
