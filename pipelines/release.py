@@ -115,14 +115,24 @@ def _write_json(uri: str, value: Any) -> None:
 
 
 def read_release(out: str) -> dict[str, Any]:
-    """Return the published release of an output folder."""
+    """Return the published release of an output folder.
+
+    Raises OutputError if there is none, it is damaged, or another release of corpusmill wrote it in another format.
+    """
     uri = files.join(out, RELEASE)
     if not files.exists(uri):
         raise OutputError(f"{out}: nothing is published there (no {RELEASE}); build it first, or name another folder")
     try:
-        return json.loads(files.read_text(uri))
+        release = json.loads(files.read_text(uri))
     except ValueError as error:
         raise OutputError(f"{uri}: is damaged ({error}); run the build again, which writes it") from None
+    if not isinstance(release, dict) or release.get("format") != manifest.FORMAT:
+        written = release.get("format") if isinstance(release, dict) else None
+        raise OutputError(
+            f"{uri}: has the format {written!r}, and this release of corpusmill reads {manifest.FORMAT}; use the release that "
+            "wrote it, or build into another folder"
+        )
+    return release
 
 
 def published_folders(out: str) -> dict[str, str]:

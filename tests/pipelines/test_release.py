@@ -68,3 +68,11 @@ def test_the_release_does_not_name_what_was_not_retained(tmp_path: Path) -> None
     retire(str(tmp_path), {"documents": False, "clusters": True})
     assert set(published_folders(str(tmp_path))) == set(datasets) - {"documents/s"}
     assert garbage(str(tmp_path)) == [datasets["documents/s"].uri]
+
+
+@pytest.mark.parametrize(("text", "found"), [('{"format": 9}', "9"), ("{}", "None"), ("[]", "None")])
+def test_a_release_in_another_format_is_refused_and_nothing_is_garbage(tmp_path: Path, text: str, found: str) -> None:
+    publish(Context(CONFIG, str(tmp_path)), built(tmp_path, 1))
+    (tmp_path / "release.json").write_text(text)
+    with pytest.raises(OutputError, match=rf"release\.json: has the format {found}, and this release of corpusmill reads 1; use"):
+        garbage(str(tmp_path))
