@@ -3,11 +3,14 @@
 import argparse
 import gc
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flows.commands.arguments import Commands, need, output, positive
 
 if TYPE_CHECKING:
+    from pipelines.config import SourceSection
+    from pipelines.sources.listing import Inventory
     from pipelines.units.context import Context
 
 
@@ -19,7 +22,9 @@ def add_commands(commands: Commands) -> None:
     build.add_argument("--runner", default="local", help="local, or a Beam runner: DataflowRunner, FlinkRunner, …")
     build.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes of the local runner")
     build.add_argument("--limit", type=positive, metavar="N", help="a sample build: about N documents of each source")
-    build.add_argument("--dry-run", action="store_true", help="print the plan (sources, units, bytes) and build nothing")
+    build.add_argument(
+        "--dry-run", action="store_true", help="print the plan (sources, units, bytes, files that are not read) and build nothing"
+    )
     build.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
     build.add_argument(
         "--beam", action="append", default=[], metavar="OPTION", help="an option for Beam, e.g. --beam=--project=my-project"
@@ -56,20 +61,43 @@ def _dry_run(context: "Context") -> int:
     from pipelines.corpus import plan
     from pipelines.datasets.documents import limited
     from pipelines.sources.kinds import KINDS
+    from pipelines.sources.listing import NOT_READ, inventory
 
-    steps = plan(context)  # first: it refuses what cannot be built
+    plan(context)  # first: it refuses what cannot be built
     table = Table(title=f"{context.config.corpus.name}: what would be read", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("source", "kind", "units", "MB stored", "largest unit"):
+    for name in ("source", "kind", "units", "MB stored", "largest unit", "not read"):
         table.add_column(name, justify="left" if name in ("source", "kind", "largest unit") else "right")
+    not_read: list[str] = []
     for source in context.config.sources:
-        units, _ = limited(KINDS[source.kind].units(source), context.limit)
-        largest = max(units, key=lambda unit: unit.bytes)
-        stored = sum(unit.bytes for unit in units) / 1e6
+        kind = KINDS[source.kind]
+        planned = kind.units(source.model_copy(update={"unread_files": "skip"}))
+        units = [unit for unit in limited(planned, context.limit)[0] if NOT_READ not in unit.parameters]
+        largest = max(units, key=lambda unit: unit.bytes, default=None)
+        lines = list(_not_read(source, inventory(source, kind.names)))
         table.add_row(
-            source.name, source.kind, f"{len(units):,}", f"{stored:,.1f}", f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)"
+            source.name,
+            source.kind,
+            f"{len(units):,}",
+            f"{sum(unit.bytes for unit in units) / 1e6:,.1f}",
+            f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)" if largest else "",
+            f"{len(lines):,}",
         )
+        not_read += lines
     console = plain_console()
     console.print(table)
-    console.print("datasets, in order: " + " → ".join(step.name for step in steps))
+    if not_read:
+        console.print("not read:", *not_read, sep="\n  ", markup=False, highlight=False, soft_wrap=True)
+    console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
     console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
     return 0
+
+
+def _not_read(source: "SourceSection", found: "Inventory") -> Iterator[str]:
+    """Yield a line for each file that matches the source's patterns and is not read."""
+    fate = "the build stops" if source.unread_files == "stop" else "skipped"
+    for file in found.unread:
+        yield f"{source.name}: {file.path} ({file.bytes / 1e6:,.1f} MB): {source.kind} reads no file of this name; {fate}"
+    for file in found.empty:
+        yield f"{source.name}: {file.path}: empty"
+    for path in found.hidden:
+        yield f"{source.name}: {path}: its name begins with a dot"

@@ -41,14 +41,15 @@ def process_units(
     pending = [unit for unit in units if unit.name not in finished]
     context.on_event("units", {"total": len(units), "finished": len(finished), "bytes": sum(u.bytes for u in pending)})
     if pending:
-        order = runners.balanced([unit.bytes for unit in pending], max(1, context.runner.workers))
+        stored = [unit.bytes for unit in pending]
+        order = runners.balanced(stored, max(1, context.runner.workers))
         construct = functools.partial(
             construct_pipeline, [pending[i].model_dump_json() for i in order], dataset_uri, job, documents
         )
         runners.run(
             context.runner,
             construct,
-            stored_bytes=sum(unit.bytes for unit in pending) if len(pending) > 1 else 0,
+            stored_bytes=sum(stored) if sum(map(bool, stored)) > 1 else 0,  # a single unit that reads needs no other worker
             on_progress=lambda claims: context.on_event("progress", {"claims": claims}),
             columnar=columnar,
         )

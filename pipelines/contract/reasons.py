@@ -62,7 +62,8 @@ class SkipReason(StrEnum):
     REVISIT = "revisit"  # a WARC revisit: its payload is another record's
     HTTP_STATUS = "http_status"  # not 200
     CONTENT_TYPE = "content_type"  # not text
-    FILE_TYPE = "file_type"  # a file that the source does not read
+    FILE_TYPE = "file_type"  # a file that the source does not read; its bytes are not read
+    EMPTY_FILE = "empty_file"  # a file of no byte
 
 
 class Change(StrEnum):

@@ -24,7 +24,7 @@ from pipelines.contract.tables import read_batches
 from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
-from pipelines.sources.listing import SourceError
+from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
 from pipelines.stages import exclude, judge, language, lines, normalize, signatures, split
 from pipelines.stages.base import Model, Stages
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
@@ -38,6 +38,7 @@ BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE
 def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
+    _warn_of_hidden(context, source)
     job = DocumentsJob(source, stages(context.config, source, language_model(context)), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
@@ -60,10 +61,18 @@ def check_languages(config: CorpusConfig) -> None:
         language.check_codes(config, LanguageModel(_verified_model(config.language)).labels())
 
 
+def _warn_of_hidden(context: Context, source: SourceSection) -> None:
+    hidden = inventory(source, KINDS[source.kind].names).hidden
+    if hidden:
+        text = f"source {source.name}: {len(hidden):,} files below {source.root} whose names begin with a dot are not read"
+        context.on_event("warning", {"dataset": f"documents/{source.name}", "text": f"{text}, e.g. {hidden[0]}"})
+
+
 def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
     """Return the units of a sample build of about `limit` documents, and the number of documents to take from each."""
     if limit is None:
         return units, None
+    units = [unit for unit in units if NOT_READ not in unit.parameters]
     chosen = units[: min(UNITS_OF_A_SAMPLE, limit)]
     return chosen, -(-limit // max(1, len(chosen)))
 
@@ -143,7 +152,7 @@ def _verified_model(section: LanguageSection) -> str:
 
 def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
     source = job.source
-    unused = {"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "language"}
+    unused = {"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "unread_files", "language"}
     return {
         "source": source.model_dump(mode="json", exclude=unused),
         **job.stages.settings(),
@@ -166,10 +175,8 @@ def _check_input(source: SourceSection, uri: str, documents: Manifest) -> None:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
     unread = ledger.skipped[SkipReason.FILE_TYPE]
     if unread and not line.documents_in and ledger.skipped.total() == unread:
-        raise SourceError(
-            f"source {source.name}: none of the {unread:,} files below {source.root} that match sources.paths has a name that"
-            f" the kind {source.kind!r} reads, e.g. {documents.made_from['units'][0][1]}; correct kind, paths or the files' names"
-        )
+        example = documents.made_from["units"][0][1]
+        raise SourceError(unread_message(source, KINDS[source.kind].names, unread, unread, example))
     if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":
         raise SourceError(
             f"source {source.name}: a file below {source.root} breaks off ({bad[DropReason.CUT_OFF]:,} in all):"

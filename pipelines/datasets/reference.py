@@ -126,7 +126,7 @@ def _matching(pattern: str) -> list[str]:
     if not files.exists(root):
         return []
     try:
-        return [files.join(root, file.path) for file in chosen(root, [below])[below]]
+        return [files.join(root, file.path) for file in chosen(root, [below]).files]
     except PathError as error:
         raise BenchmarkError(f"decontaminate.paths: {error}") from None
 

@@ -13,8 +13,10 @@ from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
-from pipelines.sources.listing import SourceError, file_units
+from pipelines.sources.listing import SourceError
+from pipelines.sources.names import Names
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg
@@ -45,16 +47,20 @@ class _Drop(Exception):
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """Return units that group files in the order of their paths; the units are sorted by name."""
+    """Return units that group files in the order of their paths."""
+    return listing.units(section, NAMES, _grouped)
+
+
+def _grouped(found: list[Unit]) -> list[Unit]:
     groups: list[list[Unit]] = []
     room = 0
-    for file in sorted(file_units(section), key=lambda file: file.uri):
+    for file in found:
         if not groups or room < file.bytes:
             groups.append([])
             room = TARGET_BYTES_PER_UNIT
         groups[-1].append(file)
         room -= file.bytes
-    return sorted(map(_unit_of_files, groups), key=lambda unit: unit.name)
+    return list(map(_unit_of_files, groups))
 
 
 def _unit_of_files(group: list[Unit]) -> Unit:
@@ -85,10 +91,7 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
 
 
 def _take(collector: Collector, section: SourceSection, unit: Unit, path: str) -> None:
-    kind = _KINDS.get(_suffix(path))
-    if kind is None:
-        collector.skip(SkipReason.FILE_TYPE)
-        return
+    kind = _KINDS[_suffix(path)]
     uri = files.join(unit.root, path)
     try:
         with files.reading(uri) as stream:
@@ -101,7 +104,12 @@ def _take(collector: Collector, section: SourceSection, unit: Unit, path: str) -
         text, record.title = kind(_uncompressed(stored, path), section)
         record.text = _GAPS.sub("\n\n", text).strip()
         collector.keep(record)
-    except NotTeiError:
+    except NotTeiError as error:
+        if section.unread_files == "stop":
+            raise SourceError(
+                f"source {section.name}: {uri} is XML, but not TEI ({error}); leave it out of sources.paths, or count"
+                ' such files as skipped with sources.unread_files = "skip"'
+            ) from None
         collector.skip(SkipReason.FILE_TYPE)
     except _Drop as drop:
         collector.drop(record, drop.reason, f"{path}: {drop.detail}")
@@ -179,4 +187,9 @@ def _first_line(text: str) -> str | None:
     return first if 0 < len(first) <= _MAX_TITLE and not _SENTENCE_END.search(first) else None
 
 
+NAMES = Names(
+    reads=re.compile(r"\.(?:txt|text|html|htm|xhtml|xml)$"),
+    compressions=(".gz",),
+    shown=".txt, .text, .html, .htm, .xhtml and .xml (TEI), plain or with .gz",
+)
 _KINDS = {"txt": _plain, "text": _plain, "html": _html, "htm": _html, "xhtml": _html, "xml": _tei}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pipelines.config import SourceSection
 from pipelines.contract.batch import Batch
 from pipelines.sources import books, wikipedia
+from pipelines.sources.listing import NOT_READ, counted
+from pipelines.sources.names import Names
 from pipelines.sources.records import reader as records
 from pipelines.sources.web import common_crawl
 from pipelines.units.descriptor import Unit
@@ -13,17 +15,22 @@ from pipelines.units.descriptor import Unit
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of source: the functions that list its units and read one."""
+    """A kind of source: the names of its files, and the functions that list its units and read one."""
 
     version: int
+    names: Names
     units: Callable[[SourceSection], list[Unit]]
-    read: Callable[[SourceSection, Unit], Iterator[Batch]]
+    reader: Callable[[SourceSection, Unit], Iterator[Batch]]
     columnar: bool = False  # no Python loop over documents: workers may be threads
+
+    def read(self, section: SourceSection, unit: Unit) -> Iterator[Batch]:
+        """Return the batches of a unit."""
+        return counted(section, unit) if NOT_READ in unit.parameters else self.reader(section, unit)
 
 
 KINDS = {
-    "wikipedia": Kind(wikipedia.VERSION, wikipedia.units, wikipedia.read),
-    "books": Kind(books.VERSION, books.units, books.read),
-    "common_crawl": Kind(common_crawl.VERSION, common_crawl.units, common_crawl.read),
-    "records": Kind(records.VERSION, records.units, records.read, columnar=True),
+    "wikipedia": Kind(wikipedia.VERSION, wikipedia.NAMES, wikipedia.units, wikipedia.read),
+    "books": Kind(books.VERSION, books.NAMES, books.units, books.read),
+    "common_crawl": Kind(common_crawl.VERSION, common_crawl.NAMES, common_crawl.units, common_crawl.read),
+    "records": Kind(records.VERSION, records.NAMES, records.units, records.read, columnar=True),
 }

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 from wcmatch import glob
 
@@ -45,8 +47,22 @@ def may_hold(folder: str, pattern: str) -> bool:
     return True
 
 
-def chosen(root: str, patterns: Sequence[str]) -> dict[str, list[Found]]:
-    """Return the files below a folder or URI that match each pattern, sorted by path.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The files that patterns choose."""
+
+    by_pattern: dict[str, list[Found]]  # sorted by path
+    hidden: list[str]  # names that would match but for the dot that they begin with
+
+    @property
+    def files(self) -> list[Found]:
+        """All files, each once, sorted by path."""
+        by_path = {file.path: file for found in self.by_pattern.values() for file in found}
+        return [by_path[path] for path in sorted(by_path)]
+
+
+def chosen(root: str, patterns: Sequence[str]) -> Choice:
+    """Return the files below a folder or URI that match the patterns.
 
     A file whose name begins with a dot (rests of other programs) must be named by a pattern with that dot.
 
@@ -59,11 +75,11 @@ def chosen(root: str, patterns: Sequence[str]) -> dict[str, list[Found]]:
         return any(may_hold(folder, pattern) for pattern in patterns)
 
     by_path = {found.path: found for found in files.walk(root, enters)}
-    matches = {
-        pattern: sorted(path for path in matching(by_path, pattern) if is_hidden(pattern) or not is_hidden(path))
-        for pattern in patterns
+    matched = {pattern: sorted(matching(by_path, pattern)) for pattern in patterns}
+    by_pattern = {
+        pattern: [path for path in paths if is_hidden(pattern) or not is_hidden(path)] for pattern, paths in matched.items()
     }
-    wanted = set().union(*matches.values())
+    wanted = set(chain.from_iterable(by_pattern.values()))
     for path, found in sorted(by_path.items()):
         if found.problem is not None and (path in wanted or (found.may_be_folder and not is_hidden(path) and enters(path))):
             raise PathError(f"{_shown(files.join(root, path))}: {found.problem}")
@@ -73,7 +89,8 @@ def chosen(root: str, patterns: Sequence[str]) -> dict[str, list[Found]]:
                 f"{_shown(files.join(root, path))}: its name is not UTF-8 (a byte of it is shown as \\x…), so no id can name it;"
                 " rename it, or leave it out of the patterns"
             )
-    return {pattern: [by_path[path] for path in paths] for pattern, paths in matches.items()}
+    hidden = sorted(set(chain.from_iterable(matched.values())) - wanted)
+    return Choice({pattern: [by_path[path] for path in paths] for pattern, paths in by_pattern.items()}, hidden)
 
 
 def is_hidden(path: str) -> bool:

@@ -19,15 +19,22 @@ from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
-from pipelines.sources.listing import SourceError, file_units, full_uri
+from pipelines.sources.listing import SourceError, full_uri
+from pipelines.sources.names import Names
 from pipelines.text.extraction.wikitext.prose import Wiki, extract
 from pipelines.units.descriptor import Unit
 
 VERSION = 5
+NAMES = Names(
+    reads=re.compile(r"\.xml(?:-p\d+p\d+)?$"),
+    packed=re.compile(r"\.xml(?:-p\d+p\d+)?$|^(?!.*\.(?:txt|sql|json|tar|7z|csv|tsv|html)(?:-p\d+p\d+)?$)"),
+    compressions=(".gz", ".bz2", ".xz"),
+    shown="MediaWiki dumps: .xml, .xml-p…p…, plain or with .gz, .bz2 or .xz",
+)
 
 _BYTES_PER_READ = 2**16  # of XML
-_DUMP = re.compile(r"\.xml|(?<!\.txt)(?<!\.sql)(?<!\.json)(?<!\.tar)\.(?:bz2|gz|xz)$", re.IGNORECASE)
 _BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"BZh": bz2.BZ2File, b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\0": lzma.LZMAFile}
 _REDIRECT = re.compile(r"\s*#[^\s\[\]#*:]{3,30}\s*:?\s*\[\[[^\]\n]+\]\][^\n]{0,40}(?:\n|$)")  # "#REDIRECT [[…]]" in any language
@@ -38,8 +45,8 @@ _WIKI_OF_FILE = re.compile(
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """Return one unit per file, also for files whose names are not those of dumps, so that they are counted as skipped."""
-    return file_units(section)
+    """Return one unit per file."""
+    return listing.units(section, NAMES)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -49,10 +56,6 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     drop: CUT_OFF.
     """
     collector = Collector(section)
-    if not _DUMP.search(unit.uri):
-        collector.skip(SkipReason.FILE_TYPE)
-        yield collector.rest()
-        return
     pages = _Pages(unit, section, collector)
     with files.reading(full_uri(unit)) as stream:
         counted = _Counted(stream, collector.read)

@@ -9,6 +9,7 @@ Limits: a repeated id is noticed only within a unit. A compressed JSON Lines fil
 
 import gzip
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ import pyarrow as pa
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.reasons import DropReason, SkipReason
-from pipelines.sources.listing import SourceError, file_units, full_uri, part_of
+from pipelines.contract.reasons import DropReason
+from pipelines.sources import listing
+from pipelines.sources.listing import SourceError, full_uri, part_of
+from pipelines.sources.names import Names, uncompressed
 from pipelines.sources.records import json_lines, parquet
 from pipelines.sources.records.columns import Gathered, fields_of
 from pipelines.sources.records.json_lines import Block
@@ -28,7 +31,13 @@ from pipelines.units.descriptor import Unit
 
 VERSION = 1
 BAD_LINES_AT_THE_BEGINNING = 1000  # after this many without a record, the file is not JSON Lines
-
+NAMES = Names(
+    reads=re.compile(r"\.(?:jsonl|ndjson|json|parquet)$"),
+    packed=re.compile(r"\.(?:jsonl|ndjson|json)$"),
+    compressions=(".gz", ".zst", ".zstd"),
+    may_be_empty=re.compile(r"\.(?:jsonl|ndjson|json)$"),
+    shown=".jsonl, .ndjson and .json (JSON Lines), plain or with .gz, .zst or .zstd, and .parquet",
+)
 _BYTES_PER_READ = 2**18  # of a compressed file
 _BROKEN_STREAM = (OSError, EOFError, zlib.error)
 
@@ -36,10 +45,9 @@ _BROKEN_STREAM = (OSError, EOFError, zlib.error)
 def units(section: SourceSection) -> list[Unit]:
     """Return one unit per file, or units of about 64 MB for a large file that can be cut.
 
-    A file of another type is a unit, too, so that it is counted. Raise SourceError if a Parquet file cannot be opened.
+    Raise SourceError if a Parquet file cannot be opened.
     """
-    parts = [part for file in file_units(section) for part in _cut(section, file)]
-    return sorted(parts, key=lambda unit: unit.name)
+    return listing.units(section, NAMES, lambda found: [part for file in found for part in _cut(section, file)])
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -48,32 +56,21 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     Raise SourceError if the file's format is not that of its name, or if no record has the text field.
     """
     gathered = Gathered(section, unit)
-    name = unit.uri.lower()
-    if name.endswith(".parquet"):
+    if unit.uri.lower().endswith(".parquet"):
         yield from parquet.read(section, unit, gathered)
-    elif _is_json_lines(name):
-        yield from _JsonLines(section, unit, gathered).read()
     else:
-        gathered.skipped[SkipReason.FILE_TYPE] += 1
+        yield from _JsonLines(section, unit, gathered).read()
     yield gathered.rest()
 
 
 # Units
 
 
-def _is_json_lines(name: str) -> bool:
-    return _uncompressed_name(name).endswith((".jsonl", ".ndjson", ".json"))
-
-
-def _uncompressed_name(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd")
-
-
 def _cut(section: SourceSection, file: Unit) -> list[Unit]:
     name = file.uri.lower()
     if name.endswith(".parquet"):
         return parquet.units(section, file)
-    if not _is_json_lines(name) or _uncompressed_name(name) != name:
+    if uncompressed(name) != name:
         return [file]
     parts = max(1, round(file.bytes / parquet.TARGET_BYTES_PER_UNIT))
     places = [file.bytes * part // parts for part in range(parts + 1)]

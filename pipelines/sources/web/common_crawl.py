@@ -4,6 +4,7 @@ A file is a unit. A response with HTTP status 200 and HTML or plain text is a do
 file. All other records are only counted. A broken record is a drop that names its place.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -13,8 +14,10 @@ from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
-from pipelines.sources.listing import SourceError, file_units, full_uri
+from pipelines.sources.listing import SourceError, full_uri
+from pipelines.sources.names import Names
 from pipelines.sources.web import http_message, warc
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
@@ -25,15 +28,27 @@ from pipelines.units.descriptor import Unit
 
 VERSION = 5
 
-_SUFFIXES = (".warc", ".warc.gz", ".wet", ".wet.gz")
+NAMES = Names(
+    reads=re.compile(r"\.(?:warc|wet)$"),
+    compressions=(".gz",),
+    shown=".warc and .wet, plain or with .gz",
+    hints=(
+        (
+            re.compile(r"\.wat\b"),
+            "a WAT file describes pages and holds no text of theirs: fetch the .warc or .wet file beside it",
+        ),
+        (re.compile(r"\.open$"), "a file that ends in .open is still being written by its crawler"),
+    ),
+)
+
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _PLAIN = "text/plain"
 _UNINFORMATIVE = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that do not identify the content
 
 
 def units(section: SourceSection) -> list[Unit]:
-    """Return one unit per file, including files that will be skipped, so that they are counted."""
-    return file_units(section)
+    """Return one unit per file."""
+    return listing.units(section, NAMES)
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -42,10 +57,6 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     Raise SourceError if the file holds no WARC record.
     """
     collector = Collector(section)
-    if not unit.uri.endswith(_SUFFIXES):
-        collector.skip(SkipReason.FILE_TYPE)
-        yield collector.rest()
-        return
     counted = 0
     any_record, first_problem = False, "holds no record"
     with files.reading(full_uri(unit)) as stream:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from expectations import gate
 from flows.commands import main as cli
 from pipelines.contract.errors import UserError
 from pipelines.sources import listing
+from pipelines.sources.kinds import KINDS as KINDS_OF_SOURCES
 
 TINY = FIXTURES / "tiny"
 WIKI, BOOK, CRAWL, WET = (
@@ -151,6 +153,39 @@ def test_a_file_that_is_something_else(project: Project, kind: str, name: str, d
     assert project.refuses().startswith(line.format(input=project.input))
 
 
+def test_files_that_nothing_reads_are_refused_shown_apart_or_counted(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    project.write("books", **{"a.txt": BOOK, "b.epub": b"PK", "c.txt~": BOOK, "._a.txt": b"x", "_DONE": b""})
+    assert project.refuses() == (
+        f"source s: 2 of the 3 files below {project.input} that match sources.paths have names that the kind 'books' does not"
+        f" read (b.epub, c.txt~); it reads {KINDS_OF_SOURCES['books'].names.shown}: convert them, narrow sources.paths, or count"
+        ' them as skipped with sources.unread_files = "skip"'
+    )
+    assert cli.main(["build", str(project.config), "--out", str(project.out), "--dry-run"]) == 0
+    assert capfd.readouterr().out.split("not read:\n")[1].splitlines()[:4] == [
+        "  s: b.epub (0.0 MB): books reads no file of this name; the build stops",
+        "  s: c.txt~ (0.0 MB): books reads no file of this name; the build stops",
+        "  s: _DONE: empty",
+        "  s: ._a.txt: its name begins with a dot",
+    ]
+    arguments = [
+        "build",
+        str(project.config),
+        "--out",
+        str(project.out),
+        "--workers",
+        "1",
+        "--set",
+        "sources.0.unread_files=skip",
+    ]
+    assert cli.main(arguments) == 0
+    said = capfd.readouterr().out
+    assert f"warning: source s: 1 files below {project.input} whose names begin with a dot are not read, e.g. ._a.txt" in said
+    report = json.loads((project.out / "report.json").read_text())
+    assert report["skipped"] == {"s": {"empty_file": 1, "file_type": 2}}
+    assert report["funnel"]["s"][0]["documents_in"] == 1
+    assert cli.main(["verify", str(project.out)]) == 0
+
+
 def test_too_many_broken_records_name_the_first_and_the_reason(project: Project) -> None:
     project.write("common_crawl", **{"a.warc": CRAWL})
     assert project.refuses() == (
@@ -163,7 +198,7 @@ def test_too_many_broken_records_name_the_first_and_the_reason(project: Project)
 
 def test_a_repaired_input_carries_on_with_what_was_finished(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     other = '[[sources]]\nname = "books"\nkind = "books"\nroot = "books"\nsnapshot = "1"\n'
-    shutil.copytree(TINY / "books", project.input.parent / "books")
+    shutil.copytree(TINY / "books", project.input.parent / "books", ignore=shutil.ignore_patterns("*.csv"))
     project.write("wikipedia", **{"a.xml": BOOK})
     config = project.config.read_text().replace("[[sources]]", other + "[[sources]]", 1)
     project.config.write_text(config)

@@ -182,12 +182,13 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(tiny_arguments, tmp_pa
     said = capfd.readouterr().out
     assert not (tmp_path / "out").exists()
     lines = [re.split(r" {2,}", line.strip()) for line in said.splitlines()]
-    assert [line[:3] for line in lines if len(line) == 5] == [
-        ["source", "kind", "units"],
-        ["tinywiki", "wikipedia", "2"],
-        ["novels", "books", "1"],
-        ["crawl", "common_crawl", "2"],
+    assert [[*line[:3], line[-1]] for line in lines if len(line) == 6] == [
+        ["source", "kind", "units", "not read"],
+        ["tinywiki", "wikipedia", "2", "0"],
+        ["novels", "books", "1", "1"],
+        ["crawl", "common_crawl", "2", "0"],
     ]
+    assert "\nnot read:\n  novels: catalogue.csv (0.0 MB): books reads no file of this name; skipped\n" in said
     assert " → ".join(IN_ORDER) in said
     assert "nothing was done" in said
 

@@ -63,9 +63,10 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
     (tmp_path / "fake.txt.gz").write_bytes(b"The mill.")
     (tmp_path / "good.txt").write_bytes("Młyn stał.\r\n".encode("cp1250"))
     (tmp_path / "other.xml").write_bytes(b"<html/>")
-    (tmp_path / "scan.pdf").write_bytes(b"%PDF-1.4")
     (tmp_path / "deep.html").write_bytes(b"<div>" * 100_000)
-    documents, drops, skipped, bytes_read = read(tmp_path)
+    with pytest.raises(SourceError, match=r"/other\.xml is XML, but not TEI \(.*unread_files = \"skip\"$"):
+        read(tmp_path)
+    documents, drops, skipped, bytes_read = read(tmp_path, unread_files="skip")
     assert [row["text"] for row in documents.values()] == ["Młyn stał."]
     assert {path: row["reason"] for path, row in drops.items()} == {
         "blank.txt": "empty",
@@ -76,8 +77,8 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
         "deep.html": "extraction_failed",
     }
     assert drops["cut.txt.gz"]["detail"] == "cut.txt.gz: the gzip file is cut off"
-    assert skipped == {"file_type": 2}
-    assert bytes_read == sum(path.stat().st_size for path in tmp_path.iterdir()) - len(b"%PDF-1.4")
+    assert skipped == {"file_type": 1}
+    assert bytes_read == sum(path.stat().st_size for path in tmp_path.iterdir())
 
 
 def test_units_are_cut_by_size_and_named_by_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_a_folder_may_hold_files_of_a_pattern(folder: str, pattern: str, held: b
 
 
 def found(root: Path, *patterns: str) -> list[list[str]]:
-    return [[file.path for file in files] for files in chosen(str(root), patterns).values()]
+    return [[file.path for file in files] for files in chosen(str(root), patterns).by_pattern.values()]
 
 
 def test_files_are_chosen_by_pattern_and_hidden_ones_only_by_their_dot(tmp_path: Path) -> None:
@@ -85,6 +85,8 @@ def test_files_are_chosen_by_pattern_and_hidden_ones_only_by_their_dot(tmp_path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert found(tmp_path, "**/*.txt", "*.txt", "*.jsonl", ".*") == [[".y/c.txt", "a.txt", "x/b.txt"], ["a.txt"], [], ["._a.txt"]]
+    choice = chosen(str(tmp_path), ["**/*.txt", "*.txt"])
+    assert ([file.path for file in choice.files], choice.hidden) == ([".y/c.txt", "a.txt", "x/b.txt"], ["._a.txt"])
 
 
 def test_a_link_to_nothing_stops_where_a_file_or_a_folder_is_wanted(tmp_path: Path) -> None:

@@ -112,11 +112,6 @@ def test_every_format_has_the_same_documents(tmp_path: Path, write: Callable[[Pa
     assert sum(batch.ledger.bytes_read for batch in batches(tmp_path)) == file.stat().st_size
 
 
-def test_other_files_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "readme.md").write_text("no records")
-    assert add(batch.ledger for batch in batches(tmp_path)).skipped == {"file_type": 1}
-
-
 @pytest.mark.parametrize("unit_bytes", [60, 200, 1000, 10_000])
 @pytest.mark.parametrize("block_bytes", [16, 100, 10_000])
 def test_ranges_have_every_line_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit_bytes: int, block_bytes: int) -> None:

@@ -191,14 +191,6 @@ def test_what_is_no_dump_is_an_error_with_file_place_and_fix(name: str, content:
     assert why in str(error.value) and str(tmp_path / name) in str(error.value) and "sources.paths" in str(error.value)
 
 
-def test_files_of_other_kinds_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "small.xml").write_bytes((DATA / "small.xml").read_bytes())
-    for name in ("README.md", "a-multistream-index.txt.bz2", "a.sql.gz"):
-        (tmp_path / name).write_bytes(b"x")
-    _, _, ledger = read(tmp_path)
-    assert ledger.skipped["file_type"] == 3
-
-
 def real(name: str) -> Path:
     if not (REAL / name).exists():
         pytest.skip(f"the real dump {name} is not on this machine (../shared/data)")

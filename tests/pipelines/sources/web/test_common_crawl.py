@@ -237,12 +237,6 @@ def test_no_warc_at_all(tmp_path: Path, data: bytes) -> None:
         Read(tmp_path, "a.warc.gz", data)
 
 
-@pytest.mark.parametrize("name", ["a.warc.wat.gz", "a.cdx", "a.txt"])
-def test_other_files_are_skipped(tmp_path: Path, name: str) -> None:
-    read = Read(tmp_path, name, b"x")
-    assert (read.texts, read.skipped) == ([], {"file_type": 1})
-
-
 def test_damage_at_random_never_stops_the_reader(tmp_path: Path) -> None:
     chance = random.Random(7)
     for turn in range(60):
