@@ -18,6 +18,7 @@ from pipelines.text.copies.lsh import optimal_bands
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
     "sources": {"__all__": {"root"}},
+    "exclude": {"ids_files", "urls_files", "hosts_files"},
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model"},
@@ -77,13 +78,20 @@ class SourceSection(Section):
 
 
 class ExcludeSection(Section):
-    """Takedown: documents that must not be in the corpus."""
+    """Takedown: documents that must not be in the corpus. The report says which entries matched no document."""
 
     ids: tuple[str, ...] = ()
     """Ids of documents or of whole works, in hexadecimal."""
     urls: tuple[str, ...] = ()
+    """Addresses, compared in canonical form: http or https, with www. or without, a slash or a fragment at the end, capitals in
+    the host and the percent-encoding make no difference."""
     hosts: tuple[str, ...] = ()
     """Host names; each excludes its subdomains too."""
+    ids_files: tuple[str, ...] = ()
+    """Files of further ids, one a line (plain or .gz, paths relative to the config's folder); "#" begins a comment. They may have
+    millions of lines."""
+    urls_files: tuple[str, ...] = ()
+    hosts_files: tuple[str, ...] = ()
 
 
 class NormalizeSection(Section):
@@ -386,12 +394,16 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     language = config.language
     if language.model is not None:
         language = language.model_copy(update={"model": absolute(language.model)})
+    exclude = config.exclude.model_copy(
+        update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in ("ids_files", "urls_files", "hosts_files")}
+    )
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})
     return config.model_copy(
         update={
             "sources": sources,
+            "exclude": exclude,
             "language": language,
             "deduplicate": deduplicate,
             "decontaminate": decontaminate,

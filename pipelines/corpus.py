@@ -16,6 +16,7 @@ from functools import partial
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, reference, repeats, tokens, vocabulary
+from pipelines.stages import takedown
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
@@ -34,11 +35,12 @@ class Step:
 def plan(context: Context) -> list[Step]:
     """Return the steps in an order in which they can run.
 
-    Raise UserError if the config names a language that the model does not know or an earlier corpus that cannot be joined:
-    now, not after hours of reading.
+    Raise UserError if the config names a language that the model does not know, a list of [exclude] cannot be read, or an
+    earlier corpus cannot be joined: now, not after hours of reading.
     """
     config = context.config
     documents.check_languages(config)
+    takedown.collect(config.exclude)
     build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
     benchmarks = ("reference",) if config.decontaminate.paths else ()

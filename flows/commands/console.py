@@ -96,6 +96,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
     ]
     tables = [
         _funnel_table(report),
+        Text("\n".join(f"takedown: {visible(line)}" for line in figures.takedown(report))),
         _removed_table(report),
         _clusters_notes(report),
         _largest_table(report),

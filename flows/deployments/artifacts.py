@@ -16,6 +16,7 @@ def key(corpus: str) -> str:
 def funnel(report: Mapping[str, Any], uri: str) -> str:
     """Return the closing report (pipelines.release.closing_report) as markdown: the funnel, removed copies, tokens by source."""
     lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
+    lines += [line for entry in figures.takedown(report) for line in ("", f"Takedown: {_cell(entry)}")]
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():
         lines += ["", f"## Tokens of the vocabulary {name}", "", *_tokens(facts["tokens"])]

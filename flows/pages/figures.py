@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 Report = Mapping[str, Any]
 
+SHOWN_UNMATCHED = 10  # names of [exclude]
+
 
 class Removed(NamedTuple):
     """The documents of a source that deduplication removed."""
@@ -131,6 +133,17 @@ def alike(cluster: Mapping[str, Any]) -> str:
         return ""
     low, high = similarity["least"], similarity["greatest"]
     return f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}"
+
+
+def takedown(report: Report) -> list[str]:
+    """Return a line for each kind of names in the config's `[exclude]`, with the first names that matched no document."""
+    lines: list[str] = []
+    for kind, counts in report.get("exclude", {}).items():
+        left, shown = counts["names"] - counts["matched"], counts["unmatched"][:SHOWN_UNMATCHED]
+        more = f" and {left - len(shown):,} more" if left > len(shown) else ""
+        missing = f"; no document for {', '.join(shown)}{more}" if left else ""
+        lines.append(f"{counts['matched']:,} of {counts['names']:,} {kind} matched a document{missing}")
+    return lines
 
 
 def stages(report: Report) -> list[str]:

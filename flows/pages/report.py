@@ -33,6 +33,7 @@ def report_page(report: Report) -> str:
     parts = [
         f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
         section("The funnel", _funnel(report), _FUNNEL_NOTE),
+        section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
         section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
         section("Deduplication", _deduplication(report)),
         section("Largest clusters", _largest(report)),

@@ -2,6 +2,9 @@
 
 A unit is a group of finished units of one source's documents. Their drops are copied and their ledgers continued, so the
 ledger of the corpus is the whole funnel, from the reader to the last filter.
+
+`facts["exclude"][kind]`, for ids, urls and hosts, has the number of `names` that `[exclude]` lists, how many `matched` a
+document, and the first of those that matched none (`unmatched`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.beam.process_units import ReadUnit, process_units
 from pipelines.config import CorpusConfig
@@ -17,14 +21,15 @@ from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest
+from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
-from pipelines.datasets.documents import language_model
+from pipelines.datasets.documents import language_model, takedown_lists
 from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import repeated_in
-from pipelines.stages import decontaminate, deduplicate, language, quality, rejudge
+from pipelines.stages import decontaminate, deduplicate, exclude, language, quality, rejudge, takedown
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Model, Stages
 from pipelines.units.context import Context, Dataset, ensure
@@ -61,7 +66,7 @@ def build(
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=True)
-        return manifest.assemble("corpus", made_from, sidecars, config=config.recorded())
+        return manifest.assemble("corpus", made_from, sidecars, config=config.recorded(), facts=_takedown(context, documents))
 
     return ensure(context, "corpus", made_from, make)
 
@@ -109,6 +114,19 @@ def units_of(documents: Dataset) -> list[Unit]:
     stored = {part.unit: part for part in documents.manifest.of("documents")}
     items = [(name, stored[name].bytes if name in stored else 0) for name in names]
     return grouped(source, documents.uri, documents.manifest.fingerprint, items, TEXT_BYTES_PER_UNIT)
+
+
+def _takedown(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
+    """Return which entries of `[exclude]` matched a document and which none."""
+    lists = exclude.lists(context.config.exclude, takedown_lists(context))
+    counted = takedown.matched(lists, (rows for dataset in documents for rows in _excluded(dataset)))
+    return {"exclude": counted} if counted else {}
+
+
+def _excluded(documents: Dataset) -> Iterator[pa.RecordBatch]:
+    for part in documents.manifest.of("drops"):
+        for rows in read_batches(files.join(documents.uri, part.path), ["reason", "id", "work", "url"]):
+            yield rows.filter(pc.equal(rows["reason"], DropReason.EXCLUDED.value))
 
 
 @dataclass(frozen=True)

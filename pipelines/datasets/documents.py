@@ -25,7 +25,7 @@ from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
-from pipelines.stages import exclude, judge, language, lines, normalize, signatures, split
+from pipelines.stages import exclude, judge, language, lines, normalize, signatures, split, takedown
 from pipelines.stages.base import Model, Stages
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
@@ -39,7 +39,8 @@ def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     _warn_of_hidden(context, source)
-    job = DocumentsJob(source, stages(context.config, source, language_model(context)), documents_per_unit)
+    prepared = stages(context.config, source, language_model(context), takedown_lists(context))
+    job = DocumentsJob(source, prepared, documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
 
@@ -112,20 +113,30 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
             return
 
 
-def stages(config: CorpusConfig, source: SourceSection, model: Model | None) -> Stages:
+def stages(config: CorpusConfig, source: SourceSection, model: Model | None, lists: Model | None = None) -> Stages:
     """Return the stages of a source's documents; without a language model, languages are not judged."""
     return Stages(
         (
-            exclude.stage(config.exclude),
+            exclude.stage(config.exclude, lists),
             normalize.stage(config.normalize, source.kind),
             lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),
             split.stage(),
+            exclude.pieces(config.exclude, lists),
             judge.stage(
                 config.language, config.quality, model, apply_rules=config.quality.rules_for == "all" or not source.curated
             ),
             signatures.stage(config.deduplicate, config.language),
         )
     )
+
+
+def takedown_lists(context: Context) -> Model | None:
+    """Write the lists that `[exclude]` has in files beside the datasets, for workers; None if it has none."""
+    section = context.config.exclude
+    if not takedown.has_files(section):
+        return None
+    uri = takedown.store(section, files.join(context.out, "models"))
+    return Model(uri, files.sha256(uri))
 
 
 def language_model(context: Context) -> Model | None:

@@ -2,66 +2,71 @@
 
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipelines.config import ExcludeSection
 from pipelines.contract.batch import Batch, sift
-from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
-from pipelines.stages.base import ForUnit, Stage, for_every_unit
+from pipelines.stages import takedown
+from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
+from pipelines.stages.takedown import Takedown
 
-VERSION = 1
+VERSION = f"2/lists-{takedown.VERSION}"
 NAME = "exclude"
+NAME_OF_PIECES = "exclude_pieces"
 
-# A scheme, a user and a password, then the host; then a port, a path or nothing. "//host/…" and "host/…" match as well.
-_HOST = r"^(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^:/?#]+)"
+_SHOWN = {"ids": "id", "urls": "url", "hosts": "host"}
 
 
-def stage(section: ExcludeSection) -> Stage:
-    """Sift EXCLUDED (detail: the section's list that names the document).
+def stage(section: ExcludeSection, stored: Model | None = None) -> Stage:
+    """Sift EXCLUDED (detail: the name that names the document, such as "host example.org").
 
-    Raise UserError if an id is not 16 bytes in hexadecimal.
+    `stored` is the file of `takedown.store`, for lists from files: workers map it; without it, they read the lists again.
     """
-    ids = [_id(text) for text in section.ids]
-    return Stage({NAME: VERSION}, partial(_open, section, ids), {NAME: section.model_dump(mode="json")})
+    return Stage({NAME: VERSION}, partial(_open, section, stored), {NAME: takedown.settings(section)})
 
 
-def _open(section: ExcludeSection, excluded: list[bytes]) -> ForUnit:
-    ids = pa.array(excluded, pa.binary(16))
-    urls = pa.array(section.urls, pa.string())
-    hosts = [host.strip().strip(".").lower() for host in section.hosts]
-
-    def run(batch: Batch) -> Batch:
-        documents = batch.documents
-        by_id = pc.or_(pc.is_in(documents["id"], ids), pc.is_in(documents["work"], ids))
-        by_url = pc.is_in(documents["url"], urls)
-        by_host = _on_hosts(documents["url"], hosts)
-        details = pc.case_when(pc.make_struct(by_id, by_url, by_host), "id", "url", "host")
-        reasons = pc.if_else(pc.is_valid(details), DropReason.EXCLUDED.value, pa.scalar(None, pa.string()))
-        return sift(batch, NAME, reasons, details)
-
-    return for_every_unit(run)
+def pieces(section: ExcludeSection, stored: Model | None = None) -> Stage:
+    """Sift EXCLUDED by id alone, after long texts were split: a piece has an id of its own."""
+    return Stage({NAME_OF_PIECES: VERSION}, partial(_open_pieces, section, stored), runs=bool(section.ids or section.ids_files))
 
 
-def _id(text: str) -> bytes:
-    try:
-        value = bytes.fromhex(text)
-    except ValueError:
-        value = b""
-    if len(value) != 16:
-        raise UserError(
-            f"exclude.ids: {text!r} is not a document id; write the 32 hexadecimal digits that `corpusmill explain` prints"
-        )
-    return value
+def lists(section: ExcludeSection, stored: Model | None) -> Takedown:
+    """Return the lists of the config and its files."""
+    return takedown.collect(section) if stored is None else takedown.load(stored.local())
 
 
-def _on_hosts(urls: pa.Array, hosts: list[str]) -> pa.Array:
-    """Return which addresses are on one of the hosts or on a subdomain of one."""
-    host_names = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
-    dotted = pc.binary_join_element_wise("", pc.utf8_rtrim(pc.utf8_lower(host_names), "."), ".")
-    result = pa.array([False] * len(urls), pa.bool_())
-    for host in hosts:
-        below = pc.ends_with(dotted, f".{host}")
-        result = pc.or_(result, pc.fill_null(below, False))
-    return result
+def _open(section: ExcludeSection, stored: Model | None) -> ForUnit:
+    return for_every_unit(partial(_run, lists(section, stored), NAME))
+
+
+def _open_pieces(section: ExcludeSection, stored: Model | None) -> ForUnit:
+    return for_every_unit(partial(_run, lists(section, stored).of_ids(), NAME_OF_PIECES))
+
+
+def _run(excluded: Takedown, name: str, batch: Batch) -> Batch:
+    rows, details = _named(excluded, batch.documents)
+    reasons = _spread(rows, pa.repeat(DropReason.EXCLUDED.value, len(rows)), batch.documents.num_rows)
+    return sift(batch, name, reasons, _spread(rows, details, batch.documents.num_rows))
+
+
+def _named(excluded: Takedown, documents: pa.RecordBatch) -> tuple[NDArray[np.int64], pa.Array]:
+    """Return the rows that are named, each once, and what names them: an id before an address, an address before a host."""
+    rows, details = [], []
+    for kind, (found, places) in excluded.find(documents).items():
+        names = excluded.by_kind[kind].names.take(pa.array(places)).to_pylist()
+        rows.append(found)
+        details.extend(f"{_SHOWN[kind]} {name}" for name in names)  # a loop: hits are few
+    distinct, first = np.unique(np.concatenate(rows), return_index=True)
+    return distinct, pa.array(details, pa.string()).take(pa.array(first))
+
+
+def _spread(rows: NDArray[np.int64], values: pa.Array, length: int) -> pa.Array:
+    """Return an array of so many rows with these values in these rows, null elsewhere."""
+    places = np.zeros(length, np.int64)
+    places[rows] = np.arange(len(rows))
+    mask = np.ones(length, np.bool_)
+    mask[rows] = False
+    return values.take(pa.array(places, mask=mask)).cast(pa.string())

@@ -127,7 +127,7 @@ def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the config of the build keeps of the sources."""
     language, quality = config.get("language", {}), config.get("quality", {})
     near, exclude = config.get("deduplicate", {}), config.get("exclude", {})
-    taken_down = sum(len(names) for names in exclude.values())
+    taken_down = sum(len(exclude.get(kind, ())) for kind in ("ids", "urls", "hosts"))
     return [
         ("languages kept", ", ".join(language.get("keep", [])) if language.get("enabled", True) else "all"),
         ("deduplicated", f"from a similarity of {near['threshold']}" if near.get("enabled") else "no" if near else ""),

@@ -87,6 +87,8 @@ def test_the_funnel_is_exactly_what_was_planted(tiny) -> None:
     } == (dict.fromkeys(FUNNEL, STAGES))
     assert [source for source, lines in report["funnel"].items() if "lines" in {line["stage"] for line in lines}] == ["crawl"]
     assert found == FUNNEL
+    assert report["exclude"] == {"hosts": {"names": 1, "matched": 1, "unmatched": []}}
+    assert "\ntakedown: 1 of 1 hosts matched a document\n" in tiny.stdout
     assert json.loads((tiny.out / "release.json").read_text()).keys() == {
         *("format", "corpus_name", "retain", "documents", "clusters", "repeats", "classifier", "corpus", "index"),
         *("vocabulary", "tokens"),

@@ -49,6 +49,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.sources.records.reader": {"documents/records"},
     # the stages
     "pipelines.stages.exclude": DOCUMENTS,
+    "pipelines.stages.takedown": DOCUMENTS,
     "pipelines.stages.normalize": DOCUMENTS,
     "pipelines.stages.lines": {"documents/common_crawl"},
     "pipelines.stages.split": DOCUMENTS,

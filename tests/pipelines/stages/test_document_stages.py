@@ -51,7 +51,12 @@ def test_exclude_by_id_work_address_and_host() -> None:
     ids = (document_id("s", "book").hex(), document_id("s", "1").hex().upper())
     result = exclude.stage(ExcludeSection(ids=ids, urls=("https://a.org/x",), hosts=("example.com",)))(given)
     assert texts(result) == ["5"]
-    assert [detail for _, _, detail in dropped(result)] == ["id", "id", "url", "host", "host", "host", "host"]
+    assert [detail for _, _, detail in dropped(result)] == [
+        f"id {document_id('s', 'book').hex()}",
+        f"id {document_id('s', '1').hex()}",
+        "url a.org/x",
+        *(["host example.com"] * 4),
+    ]
     assert {reason for _, reason, _ in dropped(result)} == {"excluded"}
 
 
@@ -62,7 +67,7 @@ def test_exclude_nothing_keeps_everything() -> None:
 @pytest.mark.parametrize("wrong", ["xyz", "ab", "00" * 17])
 def test_exclude_names_an_id_that_is_none(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"exclude\.ids"):
-        exclude.stage(ExcludeSection(ids=(wrong,)))
+        exclude.stage(ExcludeSection(ids=(wrong,)))(batch("a"))
 
 
 def test_normalize_counts_by_change_and_drops_what_is_left_empty_or_garbled() -> None:
