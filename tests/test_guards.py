@@ -8,6 +8,7 @@ from pathlib import Path
 import home
 import pytest
 from hypothesis import settings
+from places import ROOT
 
 
 def test_nothing_below_the_users_home_is_written() -> None:
@@ -20,7 +21,7 @@ def test_nothing_below_the_users_home_is_written() -> None:
 
 
 def test_processes_have_the_tests_home_too() -> None:
-    program = "from pipelines.fetching.cache import cache_folder; print(cache_folder())"
+    program = "from pipelines.contract.cache import cache_folder; print(cache_folder())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"{os.environ['HOME']}/.cache/corpusmill\n"
     assert Path.home() != home.real()
@@ -38,3 +39,10 @@ def test_no_test_has_a_number_of_examples_of_its_own() -> None:
     """It would hold in `make test-thorough`, too; `examples.few` and `examples.many` follow the profile."""
     tests = set(Path(__file__).parent.rglob("test_*.py")) - {Path(__file__)}
     assert [path.name for path in tests if "max_examples=" in path.read_text() or "@settings(" in path.read_text()] == []
+
+
+def test_every_cached_kernel_has_a_place_for_its_machine_code() -> None:
+    """`kernels` of either package chooses it when it is imported; numba alone fails in a read-only checkout without a home."""
+    modules = [path for package in ("pipelines", "training") for path in (ROOT / package).rglob("*.py")]
+    cached = [path for path in modules if "cache=True, nogil=True" in path.read_text("utf-8") and path.name != "kernels.py"]
+    assert [path for path in cached if "kernels import jit" not in path.read_text("utf-8")] == []

@@ -5,6 +5,8 @@ that `corpusmill --help` and a mistyped option answer at once.
 """
 
 import argparse
+import codecs
+import io
 import os
 import select
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
 from flows.commands import build, corpus, deployments, evaluation, exchange, sample, training
+from pipelines.contract.cache import lend_home
 from pipelines.contract.errors import as_user_error
 
 MISTAKE = 1  # exit codes: an error that a user can mend,
@@ -32,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGHUP (a closed terminal), Ctrl-C, SIGUSR1 (Slurm's notice) or SIGTERM.
     141: the reader of the output has closed it.
     """
+    _print_anything()
     parsed = _parser().parse_args(arguments)
+    lend_home()
     with _stopping() as signals:
         try:
             code = int(parsed.run(parsed))
@@ -47,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print("corpusmill: stopped; finished work is kept, and the same command resumes from there", file=sys.stderr)
                 return 128 + (signals[0] if signals else signal.SIGINT)
             return _report(error)
+
+
+def _print_anything() -> None:
+    """Let a terminal that knows few characters (LANG=C) show the others as escapes, and read any bytes as prompts."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        is_ascii = codecs.lookup(sys.stdin.encoding).name == "ascii"
+        sys.stdin.reconfigure(encoding="utf-8" if is_ascii else sys.stdin.encoding, errors="replace")
 
 
 def _report(error: BaseException) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
 
 DEPLOYMENTS = Path("prefect.yaml")
@@ -34,6 +35,8 @@ def run() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # with which Prefect's event loop ends in order
     signal.signal(signal.SIGTERM, _interrupt)
     os.environ.update(_OFFLINE)  # before Prefect is imported, and for the runs that are started from here
+    if "PREFECT_HOME" not in os.environ and not os.access(".prefect" if os.path.isdir(".prefect") else ".", os.W_OK):
+        os.environ["PREFECT_HOME"] = str(cache_for("prefect"))  # prefect.toml names .prefect, in a checkout that is read-only
     try:
         _serve()
     except KeyboardInterrupt:
@@ -141,7 +144,7 @@ def _wait_until_healthy(url: str, child: "subprocess.Popen[bytes]", log: Path) -
     deadline = time.monotonic() + START_SECONDS
     while not is_healthy(url):
         if child.poll() is not None:
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            end = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-5:])
             raise ServeError(f"the Prefect server did not start (status {child.returncode}); the end of {log}:\n{end}")
         if time.monotonic() > deadline:
             raise ServeError(f"the Prefect server did not answer at {url} within {START_SECONDS} s; see {log}")

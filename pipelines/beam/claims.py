@@ -96,14 +96,14 @@ class Claims:
             return
         path = Path(self.folder) / f"{claim.name}.json"
         temporary = files.temporary_path(path)
-        temporary.write_text(json.dumps(asdict(claim)))
+        temporary.write_text(json.dumps(asdict(claim)), "utf-8")
         temporary.replace(path)
 
     def all(self) -> list[Claim]:
         """Return all claims so far, sorted by name."""
         if self.folder is None:
             return []
-        return [Claim(**json.loads(path.read_text())) for path in sorted(Path(self.folder).glob("*.json"))]
+        return [Claim(**json.loads(path.read_text("utf-8"))) for path in sorted(Path(self.folder).glob("*.json"))]
 
     def orphans(self) -> list[Claim]:
         """Return the claims of units that a dead worker left unfinished."""

@@ -208,7 +208,7 @@ def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProg
 
 
 def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-lines:])
 
 
 def _child(specification: str, parent: int) -> None:

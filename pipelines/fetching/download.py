@@ -214,7 +214,7 @@ def _attempt(url: str, wanted: _Wanted, part: BufferedRandom, patience: Patience
             answer = _parse_response(response, here)
             if answer.start != here:
                 here = _start_over(wanted, part)
-            wanted.note.write_text(json.dumps({url: answer.validator}))
+            wanted.note.write_text(json.dumps({url: answer.validator}), "utf-8")
             _receive(response, wanted, part, here, answer.total)
     except urllib.error.HTTPError as error:
         with error:
@@ -247,7 +247,7 @@ def _may_resume(url: str, wanted: _Wanted) -> bool:
 
 def _noted(wanted: _Wanted) -> dict[str, str | None]:
     try:
-        return json.loads(wanted.note.read_text())
+        return json.loads(wanted.note.read_text("utf-8"))
     except (OSError, ValueError):
         return {}  # no note, or an incomplete one: start over
 

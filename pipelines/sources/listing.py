@@ -7,16 +7,17 @@ counted as skipped, with the empty ones, in a unit of their own.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
+from pipelines.contract.cache import CacheError, cache_folder
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import SkipReason
 from pipelines.contract.walk import Found
-from pipelines.fetching.cache import cache_folder
 from pipelines.sources.collector import Collector
 from pipelines.sources.names import Names
 from pipelines.sources.patterns import PathError, chosen
@@ -165,13 +166,24 @@ def _identity(uri: str, file: Found) -> str:
 
 def _cached_sha256(path: Path, stamp: tuple[int, ...]) -> str:
     """Return the sha256 of a file, cached by its path and stamp, so planning again reads no file."""
-    note = cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
+    note = _note(path)
+    if note is None:
+        return files.sha256(str(path))
     try:
-        known = json.loads(note.read_text())
+        known = json.loads(note.read_text("utf-8"))
         if known["stamp"] == list(stamp):
             return known["sha256"]
     except (OSError, ValueError, KeyError):
         known = None  # there is no readable note: hash again
     digest = files.sha256(str(path))
-    files.write_text(str(note), json.dumps({"stamp": stamp, "sha256": digest}))
+    with suppress(OSError):  # it saves time only
+        files.write_text(str(note), json.dumps({"stamp": stamp, "sha256": digest}))
     return digest
+
+
+def _note(path: Path) -> Path | None:
+    """Return where the sha256 of a file is noted; None on a machine without a place for a cache."""
+    try:
+        return cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
+    except CacheError:
+        return None

@@ -6,7 +6,6 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +21,7 @@ from pipelines.contract.tokenizers.spelling import BYTE_LEVEL_SPACE, SPACE_MARK
 from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
 from pipelines.text.characters import sentences
 from pipelines.text.characters.sentences import sentence_starts
+from pipelines.text.kernels import jit
 from pipelines.text.tokenization import encode
 from pipelines.text.tokenization.encode import Encoded, Encoder, as_lists, spaces_marked_as_spaces, text_bytes
 
@@ -185,7 +185,7 @@ def _first_tokens(
     return (token - id_offsets[text]).astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _tokens_at(  # pragma: no cover (compiled)
     starts: Any,
     by_text: Any,

@@ -3,13 +3,19 @@
 `load64` and `store64` exist because an index into a NumPy array of 64-bit words reaches only every eighth byte.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
+
+from pipelines.contract.cache import compiled_folder
+
+_numba: Any = config  # whose settings pyright does not know
+_numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR
 
 _INT64 = ir.IntType(64)
 

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from training.data.maps import Maps
+from training.kernels import jit
 
 Numbers = NDArray[np.int64]
 
@@ -49,7 +50,7 @@ def run_offsets(addresses: Any, documents: Any, run: Any) -> Any:  # pragma: no 
     return array_at(pointer(addresses[run]), (documents[run + 1] - documents[run] + 1,), np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _cut_stream(
     runs: Any, starts: Any, lengths: Any, separated: Any, documents: Any, offsets_at: Any, out: Any, row_spans: Any
 ) -> Any:  # pragma: no cover (compiled)
@@ -96,7 +97,7 @@ def cut_stream(maps: Maps, positions: Numbers, lengths: Numbers, *, separated: b
     return Spans(columns[0], columns[1], columns[2], columns[3], row_spans)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _copy(
     runs: Any, documents: Any, first: Any, tokens: Any, separator: Any, count: Any, tokens_at: Any, offsets_at: Any, like: Any,
     out: Any, out_at: Any,
@@ -142,7 +143,7 @@ def copy_spans(maps: Maps, spans: Spans, separator: int | None) -> tuple[NDArray
     return out, int(highest), int(wrong)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _sentences(
     runs: Any, documents: Any, first: Any, tokens: Any, count: Any, offsets_at: Any, starts_at: Any, out: Any
 ) -> Any:  # pragma: no cover (compiled)

@@ -24,7 +24,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +33,7 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.config import TaskSection
 from training.data.rows.files import INDEX, Appender, creating, damaged, read_json, write_json
 from training.data.rows.layout import Stream
+from training.kernels import jit
 
 VERSION = 1  # of the encoding and the files
 
@@ -129,7 +129,7 @@ class TaskIndex:
         return out, offsets
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _copy(ids: Any, examples: Any, first: Any, offsets: Any, out: Any) -> None:  # pragma: no cover (compiled)
     """Copy the ids of these examples to their places."""
     for example in examples:

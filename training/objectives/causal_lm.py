@@ -23,11 +23,11 @@ still an input, with its document's number and the next position.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.rows.batch import IGNORE, Examples, RowBatch
+from training.kernels import jit
 
 VERSION = 1
 
@@ -78,7 +78,7 @@ class CausalLM:
         return {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _shift(ids: Any, rows: Any, inputs: Any, targets: Any) -> None:  # pragma: no cover (compiled)
     for row in range(len(rows) - 1):
         first = rows[row]
@@ -87,7 +87,7 @@ def _shift(ids: Any, rows: Any, inputs: Any, targets: Any) -> None:  # pragma: n
             targets[row, at] = ids[first + at + 1]
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _separate(
     rows: Any, spans: Any, row_spans: Any, targets: Any, documents: Any, positions: Any
 ) -> None:  # pragma: no cover (compiled)

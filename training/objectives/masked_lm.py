@@ -29,7 +29,6 @@ word belongs to the last word of A.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +36,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
 from training.data.rows.batch import IGNORE, Examples, RowBatch
+from training.kernels import jit
 
 VERSION = 1
 
@@ -122,7 +122,7 @@ class MaskedLM:
         return inputs, segments, lengths
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _assemble(
     ids: Any, spans: Any, row_spans: Any, special: Any, pairs: Any, inputs: Any, segments: Any, lengths: Any
 ) -> None:  # pragma: no cover (compiled)
@@ -150,7 +150,7 @@ def _assemble(
         lengths[row] = at
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _mask(
     keys: Any, lengths: Any, to_predict: Any, word_start: Any, opens_word: Any, special: Any, vocabulary: Any,
     inputs: Any, positions: Any, targets: Any,
@@ -168,7 +168,7 @@ def _mask(
         _replace(keys[row], lengths[row], mask, vocabulary, chosen, inputs[row], positions[row], targets[row])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _words(
     tokens: Any, length: Any, begin: Any, end: Any, word_start: Any, opens_word: Any, candidates: Any, firsts: Any
 ) -> Any:  # pragma: no cover (compiled)
@@ -186,7 +186,7 @@ def _words(
     return words
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _choose(
     key: Any, words: Any, to_predict: Any, candidates: Any, firsts: Any, order: Any, chosen: Any
 ) -> None:  # pragma: no cover (compiled)
@@ -208,7 +208,7 @@ def _choose(
         left -= size
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _replace(
     key: Any, length: Any, mask: Any, vocabulary: Any, chosen: Any, tokens: Any, positions: Any, targets: Any
 ) -> None:  # pragma: no cover (compiled)

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.rows.batch import IGNORE, Examples
+from training.kernels import jit
 
 Ids = NDArray[np.int64]
 
@@ -29,7 +29,7 @@ def count_targets(examples: Examples) -> dict[str, int]:
     return {"tokens": int(np.count_nonzero(examples["targets"] != IGNORE))}
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _pad(  # pragma: no cover (compiled)
     inputs: Any, lengths: Any, targets: Any, target_lengths: Any, decoder_inputs: Any, pad: int, start: int
 ) -> None:

@@ -36,6 +36,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, word
 from training.data.rows.batch import Examples, RowBatch
+from training.kernels import jit
 from training.objectives.sequences import count_targets, padded
 
 VERSION = 1
@@ -150,7 +151,7 @@ def _span(key: Any, draw: Any, left: Any, ends: Any) -> Any:  # pragma: no cover
     return size, draw, left, ends
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _corrupt(  # pragma: no cover (compiled)
     ids: Any,
     rows: Any,

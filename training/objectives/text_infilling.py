@@ -45,6 +45,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from training.data.draws import below, unit, word
 from training.data.rows.batch import Examples, RowBatch
+from training.kernels import jit
 from training.objectives.sequences import count_targets, padded
 
 VERSION = 1
@@ -127,7 +128,7 @@ def cumulative_probabilities(mean_span: float) -> NDArray[np.float64]:
     return cumulative
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _infill(  # pragma: no cover (compiled)
     batch: Any, word_start: Any, opens_word: Any, pieces: Any, shares: Any, cumulative: Any, out: Any
 ) -> None:

@@ -12,12 +12,12 @@ cropped and still ends with the end piece, as with seqio's append_eos_after_trim
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from pipelines.contract.tokenizers.families import Specials
 from training.data.rows.batch import Examples
 from training.data.tasks import TaskBatch, TaskIndex
+from training.kernels import jit
 from training.objectives.sequences import count_targets, padded
 
 VERSION = 1
@@ -58,7 +58,7 @@ class TextToText:
         return out
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _ended(ids: Any, offsets: Any, end: int, out: Any, lengths: Any) -> None:  # pragma: no cover (compiled)
     """Copy ragged ids into rows, cropped to the width, each followed by the end piece."""
     for n in range(len(offsets) - 1):

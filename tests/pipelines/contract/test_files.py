@@ -115,11 +115,11 @@ def test_an_object_of_a_store_is_written_read_listed_and_removed(store: Path, tm
 def test_a_remote_file_is_copied_once_and_a_changed_one_is_refused(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
     (store / "x").write_bytes(BYTES)
     digest = hashlib.sha256(BYTES).hexdigest()
     path = files.local_copy("gs://x", digest)
-    assert path == str(tmp_path / "temporary" / "corpusmill" / digest) and Path(path).read_bytes() == BYTES
+    assert path == str(tmp_path / "cache" / "copies" / digest) and Path(path).read_bytes() == BYTES
     (store / "x").unlink()
     assert files.local_copy("gs://x", digest) == path  # it is not fetched again
     (tmp_path / "here").write_bytes(BYTES)

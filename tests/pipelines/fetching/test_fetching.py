@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from places import ROOT, SHARED
 
-from pipelines.fetching import cache, language_model
+from pipelines.fetching import language_model
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 
@@ -317,17 +317,6 @@ def test_of_two_processes_one_downloads_and_the_other_waits(host: Host, tmp_path
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     assert host.seen == [("/f", None, 200)]
     assert names(tmp_path) == ["f"]
-
-
-def test_the_cache_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("CORPUSMILL_CACHE", raising=False)
-    assert cache.cache_folder() == tmp_path / "xdg" / "corpusmill"
-    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "own"))
-    assert cache.cache_folder() == tmp_path / "own"
-    monkeypatch.delenv("CORPUSMILL_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache.cache_folder() == Path.home() / ".cache" / "corpusmill"
 
 
 def test_a_configured_language_model_is_taken_as_it_is(tmp_path: Path) -> None:

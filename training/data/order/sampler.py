@@ -27,6 +27,7 @@ from pipelines.contract.errors import UserError
 from training.data.draws import GOLDEN, Words, key, mix
 from training.data.order.mixture import BLOCK_SLOTS, MixtureError, Quotas, Stage, bounded, check, unbounded
 from training.data.rows.layout import Stream
+from training.kernels import jit
 
 VERSION = 1  # a change of the order needs a new number
 MAX_SLOT = 2**63 - 1
@@ -51,7 +52,7 @@ def permute(positions: Numbers, size: int | Numbers, keys: Words) -> Numbers:
 _mix = numba.njit(inline="always")(mix)
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _walk(words: Any, sizes: Any, keys: Any) -> None:  # pragma: no cover (compiled)
     """Permute each word in place. Round keys and width are reused while key and size stay the same."""
     round_keys = np.empty(_ROUNDS, dtype=np.uint64)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from training.data.maps import Maps
 from training.data.rows.layout import Layout
 from training.data.rows.packing import Chunk, Numbers, cut, sizes_of, spans_of
+from training.kernels import jit
 
 WINDOW_DOCUMENTS = 8192  # packed together; no row spans two windows, so an index is built in bounded memory
 
@@ -62,7 +63,7 @@ def _windows(maps: Maps, runs: range) -> Iterator[tuple[int, Numbers]]:
         yield first, sizes
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _fit(sizes: Any, order: Any, width: Any, tree: Any, rows: Any) -> Any:  # pragma: no cover (compiled)
     """Put every piece into the row with the least room that holds it; return the number of rows.
 

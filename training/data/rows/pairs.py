@@ -38,6 +38,7 @@ from training.data.gather import array_at, pointer, run_offsets
 from training.data.maps import Maps
 from training.data.rows.layout import Layout
 from training.data.rows.packing import Chunk, Numbers, spans_of
+from training.kernels import jit
 
 TRIES = 10  # draws to find another document, as in Google's code
 
@@ -85,7 +86,7 @@ def _pairs_of_run(maps: Maps, run: int, group: range, filled: Numbers, layout: L
     return Chunk(spans_of(documents, firsts, tokens), np.full(pairs, 2, np.int64), int(cropped), random_next[:pairs].copy())
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _pairs(
     run: Any, columns: Any, pool: Any, keys: Any, most_tokens: Any, short_share: Any, spans: Any, random_next: Any
 ) -> Any:  # pragma: no cover (compiled)
@@ -110,7 +111,7 @@ def _pairs(
     return pairs, cropped
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _cut_document(
     document: Any, starts: Any, size: Any, columns: Any, pool: Any, cursor: Any, most_tokens: Any, short_share: Any,
     spans: Any, random_next: Any, pairs: Any,
@@ -151,7 +152,7 @@ def _draw(cursor: Any) -> Any:  # pragma: no cover (compiled)
     return drawn
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _collect(starts: Any, size: Any, sentence: Any, sentences: Any, target: Any) -> Any:  # pragma: no cover (compiled)
     """Return the first sentence after those that together, from `sentence` on, have `target` tokens; or `sentences`."""
     begin, after = _edge(starts, sentence, size), sentence + 1
@@ -160,7 +161,7 @@ def _collect(starts: Any, size: Any, sentence: Any, sentences: Any, target: Any)
     return after
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _other_document(document: Any, pool: Any, cursor: Any) -> Any:  # pragma: no cover (compiled)
     """Draw a document of the pool until it is not `document`, at most TRIES times."""
     first, count, filled = pool
@@ -173,7 +174,7 @@ def _other_document(document: Any, pool: Any, cursor: Any) -> Any:  # pragma: no
     return other
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _borrow(document: Any, target: Any, columns: Any, cursor: Any) -> Any:  # pragma: no cover (compiled)
     """Return begin and end of a document's sentences from a drawn one on, until they have `target` tokens."""
     run = _run_of(columns[0], document)
@@ -186,7 +187,7 @@ def _borrow(document: Any, target: Any, columns: Any, cursor: Any) -> Any:  # pr
     return begin, end
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _truncate(
     first: Any, middle: Any, second: Any, end: Any, most_tokens: Any, cursor: Any
 ) -> Any:  # pragma: no cover (compiled)
@@ -218,7 +219,7 @@ def _run_of(documents: Any, document: Any) -> Any:  # pragma: no cover (compiled
     return low
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _sentences_of(columns: Any, run: Any, number: Any) -> Any:  # pragma: no cover (compiled)
     """Return the sentence starts of document `number` of a run, and its tokens."""
     documents, offsets_at, sentence_offsets_at, sentences_at = columns
@@ -235,7 +236,7 @@ def _edge(starts: Any, sentence: Any, size: Any) -> Any:  # pragma: no cover (co
     return size if sentence >= len(starts) else np.int64(starts[sentence])
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _longest(offsets: Any) -> Any:  # pragma: no cover (compiled)
     longest = 0
     for number in range(len(offsets) - 1):
@@ -243,7 +244,7 @@ def _longest(offsets: Any) -> Any:  # pragma: no cover (compiled)
     return longest
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _covered(seen: Any, size: Any, spans: Any, begin: Any, end: Any, random_next: Any) -> Any:  # pragma: no cover (compiled)
     """Return how many of a document's tokens are in its own spans of the pairs `begin .. end - 1`; `seen` is scratch."""
     seen[:size] = False

@@ -9,13 +9,13 @@ its rest begins another, which the following sentences join. Nothing is lost:
 from collections.abc import Iterator
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from training.data.maps import Maps
 from training.data.rows.layout import Layout
 from training.data.rows.packing import Chunk, Numbers, spans_of
+from training.kernels import jit
 
 
 def sentence_rows(maps: Maps, runs: range, layout: Layout) -> Iterator[Chunk]:
@@ -46,7 +46,7 @@ def fill(
     return out[0, :rows].copy(), out[1, :rows].copy(), out[2, :rows].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _fill(
     offsets: Any, sentence_offsets: Any, sentences: Any, width: Any, crop: Any, out: Any
 ) -> Any:  # pragma: no cover (compiled)

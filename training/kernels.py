@@ -1,0 +1,17 @@
+"""Compilation of the numba kernels of training."""
+
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config
+
+from pipelines.contract.cache import compiled_folder
+
+_numba: Any = config  # whose settings pyright does not know
+_numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR
+
+
+def jit(function: Any) -> Any:
+    """Compile a kernel to machine code that is cached on disk and runs without the GIL."""
+    return numba.njit(cache=True, nogil=True)(function)
