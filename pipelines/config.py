@@ -138,8 +138,10 @@ class DeduplicateSection(Section):
     """Removal of duplicate documents across all sources (MinHash LSH; by default FineWeb's 14 bands of 8 rows, word 5-grams)."""
 
     enabled: bool = True
-    exact: bool = True
-    """Remove documents whose normalised texts are equal."""
+    exact: Literal["bytes", "letters", False] = "bytes"
+    """Remove documents whose texts are equal. bytes: character by character (every text is NFC). letters: in their words alone,
+    without case, diacritics, punctuation and signs, so "2 + 2 = 4" is "2 - 2 = 4", and "Résumé" is "resume". `near` judges all
+    others. true is read as "bytes"."""
     near: bool = True
     """Remove documents that are similar to another."""
     url: bool = False
@@ -170,6 +172,11 @@ class DeduplicateSection(Section):
     memory_mib: int = Field(default=2048, ge=64)
     """Memory of each process for finding clusters, on top of the program's own 200 MiB; larger builds go through files. It
     changes no result."""
+
+    @field_validator("exact", mode="before")
+    @classmethod
+    def _true_is_bytes(cls, value: Any) -> Any:
+        return "bytes" if value is True else value
 
     @model_validator(mode="after")
     def _bands_or_a_target(self) -> Self:

@@ -123,6 +123,7 @@ _NAMES = {
     "scheme": "deduplicate.scheme",
     "seed": "deduplicate.seed",
     "ngram": "deduplicate.ngram",
+    "exact": "deduplicate.exact",
     "permutations": "a number of permutations (deduplicate.bands × deduplicate.rows) of",
     "url": "deduplicate.url",
     "words": 'words beside them (deduplicate.verify other than "signature"):',

@@ -99,7 +99,7 @@ class SignatureStore:
         return self._gathered(self._minhash, numbers)
 
     def exact(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Return hashes of the normalised texts [len(numbers), 2]."""
+        """Return hashes of the whole texts, as deduplicate.exact compares them [len(numbers), 2]."""
         return self._gathered(self._exact, numbers)
 
     def url(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:

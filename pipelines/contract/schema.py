@@ -75,7 +75,7 @@ REPEATED_RUNS = pa.schema(  # runs of words to cut, sorted by document and place
 class Grain(StrEnum):
     """The text or address that a removed document shares with its survivor."""
 
-    EXACT = "exact"  # equal after normalisation for comparison
+    EXACT = "exact"  # the whole text, as deduplicate.exact compares it
     NEAR = "near"  # at least as similar as the threshold
     URL = "url"  # the same address; the texts are less similar
 
@@ -87,7 +87,7 @@ def signatures(values: int, *, words: bool = False) -> pa.Schema:
     """
     fields = [
         pa.field("id", pa.binary(16), nullable=False),
-        pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text normalised for comparison
+        pa.field("exact", pa.binary(16), nullable=False),  # blake2b of the text, or of its words (deduplicate.exact)
         pa.field("url", pa.uint64(), nullable=False),  # hash of the canonical address; 0: none, or not configured
         pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), values), nullable=False),
         pa.field("characters", pa.int64(), nullable=False),

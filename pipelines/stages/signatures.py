@@ -13,7 +13,7 @@ from pipelines.contract.batch import Batch
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.copies import minhash, shingles, urls
 
-VERSION = f"2/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
+VERSION = f"3/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
 TABLE = "signatures"
 
 
@@ -40,6 +40,7 @@ def made_from(section: DeduplicateSection) -> dict[str, Any]:
     """Return the settings that determine the signatures."""
     return {
         **section.model_dump(mode="json", include={"ngram", "seed", "scheme", "url"}),
+        "exact": section.exact or "bytes",  # also where it removes nothing: equal texts need no other comparison
         "permutations": section.permutations,
         "words": has_words(section),
     }
@@ -80,7 +81,7 @@ def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: Lang
     table = schema.signatures(stored_length(section), words=has_words(section))
     columns = [
         documents["id"],
-        scan.exact(),
+        scan.letters() if section.exact == "letters" else shingles.digests(documents["text"]),
         pa.array(urls.hashes(documents["url"]) if section.url else np.zeros(documents.num_rows, np.uint64)),
         pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
         pc.utf8_length(documents["text"]).cast(pa.int64()),

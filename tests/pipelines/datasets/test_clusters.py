@@ -106,19 +106,33 @@ def test_planted_near_duplicates_are_removed_and_nothing_else(tmp_path):
         assert row["cluster"] == min(row["id"], row["survivor"])
 
 
-def test_exact_copies_differ_in_case_and_punctuation_only(tmp_path):
+@pytest.mark.parametrize(("exact", "grain"), [("bytes", "near"), ("letters", "exact")])
+def test_copies_in_letters_differ_in_case_and_punctuation_only(tmp_path, exact, grain):
     text = sentence_text(1)
-    found = removals(build(tmp_path, config(), {"web": {"u": [("a", text, None), ("b", text.upper() + " !!!", None)]}}))
+    rows = [("a", text, None), ("b", text.upper() + " !!!", None)]
+    found = removals(build(tmp_path, config(exact=exact), {"web": {"u": rows}}))
     (row,) = found.values()
     assert (row["id"], row["survivor"]) == (document_id("web", "a"), document_id("web", "b"))  # the longer one stays
-    assert row["grain"] == "exact"
+    assert row["grain"] == grain
     assert row["similarity"] == 1.0
 
 
-def test_short_texts_are_copies_only_when_they_are_equal(tmp_path):
+def test_exact_copies_are_equal_in_every_character(tmp_path):
+    texts = ["2 + 2 = 4", "2 - 2 = -4", "Résumé the work.", "Resume the work.", "Résumé the work.", "a\tb", "a b"]
+    rows = [(str(i), text, None) for i, text in enumerate(texts)]
+    found = removals(build(tmp_path / "bytes", config(near=False), {"web": {"u": rows}}))
+    assert {row["grain"] for row in found.values()} == {"exact"}
+    (gone,) = found
+    assert gone == max(document_id("web", "2"), document_id("web", "4"))
+    found = removals(build(tmp_path / "letters", config(near=False, exact="letters"), {"web": {"u": rows}}))
+    assert len(found) == 4
+    assert removals(build(tmp_path / "off", config(near=False, exact=False), {"web": {"u": rows}})) == {}
+
+
+def test_short_texts_are_copies_only_when_their_words_are_equal(tmp_path):
     rows = [("a", "Hi.", None), ("b", "hi", None), ("c", "hi there", None), ("d", "!", None), ("e", "?", None)]
     found = removals(build(tmp_path, config(), {"web": {"u": rows}}))
-    assert {(row["id"], row["grain"]) for row in found.values()} == {(document_id("web", "b"), "exact")}
+    assert {(row["id"], row["grain"]) for row in found.values()} == {(document_id("web", "b"), "near")}
 
 
 def test_the_survivor_passes_then_has_priority_then_length_then_the_least_id(tmp_path):
@@ -336,7 +350,7 @@ def test_of_equals_in_everything_the_least_id_stays_wherever_it_stands(tmp_path)
 
 def test_each_grain_has_its_switch(tmp_path):
     text = sentence_text(10)
-    rows = [("a", text + " and its end", None), ("copy", (text + " and its end").lower() + "!", None),
+    rows = [("a", text + " and its end", None), ("copy", text + " and its end", None),
             ("near", changed(text, [50, 120]), None)]  # fmt: skip
 
     def grains(**fields):

@@ -32,7 +32,9 @@ def test_the_table_is_the_schema_and_stands_row_for_row():
     assert table.schema == schema.signatures(6)
     assert table["id"].equals(batch.documents["id"])
     assert table["characters"].to_pylist() == [len(text) for text in TEXTS]
-    assert table["exact"][0].as_py() == hashlib.blake2b(b"one two three four five six seven", digest_size=16).digest()
+    assert table["exact"][0].as_py() == hashlib.blake2b(TEXTS[0].encode(), digest_size=16).digest()
+    letters = signatures.signature_rows(documents(), DeduplicateSection(exact="letters"), LanguageSection())["exact"]
+    assert letters[0].as_py() == hashlib.blake2b(b"one two three four five six seven", digest_size=16).digest()
     assert list(batch.ledger.lines) == ["read"]
 
 
@@ -106,7 +108,15 @@ def test_words_are_kept_when_texts_will_be_compared(verify):
 def test_what_determines_signatures_is_in_made_from():
     """And what does not is not: another threshold must not read the corpus again."""
     made_from = signatures.made_from(DeduplicateSection())
-    assert made_from == {"ngram": 5, "seed": 1, "scheme": "affine32", "url": False, "permutations": 112, "words": False}
+    assert made_from == {
+        "ngram": 5,
+        "seed": 1,
+        "scheme": "affine32",
+        "url": False,
+        "permutations": 112,
+        "words": False,
+        "exact": "bytes",
+    }
     same = [
         {"threshold": 0.8},
         {"bucket_limit": 5},
@@ -116,6 +126,7 @@ def test_what_determines_signatures_is_in_made_from():
         {"memory_mib": 64},
     ]
     other = [{"ngram": 4}, {"seed": 2}, {"scheme": "affine64"}, {"url": True}, {"bands": 15}, {"verify": "edit"}]
+    other.append({"exact": "letters"})
     assert all(signatures.made_from(DeduplicateSection(**fields)) == made_from for fields in same)
     assert all(signatures.made_from(DeduplicateSection(**fields)) != made_from for fields in other)
     for part in (shingles.VERSION, minhash.VERSION, urls.VERSION):

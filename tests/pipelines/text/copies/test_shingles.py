@@ -45,8 +45,16 @@ def test_what_a_text_is_compared_as(text, compared):
     assert comparison.normalised(pa.array([text])).to_pylist() == [compared]
 
 
-def test_exact_is_blake2b_of_the_normalised_text():
-    found = shingles.scan(pa.array(["Hello, WORLD", "hello world!", "hello worlds", "!!", "??"]), 5).exact()
+def test_digests_are_those_of_the_bytes():
+    texts = ["Résumé", "Resume", "2 + 2 = 4", "2 - 2 = -4", "", None, "Resume"]
+    found = shingles.digests(pa.array(texts))
+    assert found.type == pa.binary(16)
+    assert found.to_pylist() == [hashlib.blake2b((text or "").encode(), digest_size=16).digest() for text in texts]
+    assert shingles.digests(pa.array(texts).slice(2, 2)).to_pylist() == found.to_pylist()[2:4]
+
+
+def test_letters_are_blake2b_of_the_normalised_text():
+    found = shingles.scan(pa.array(["Hello, WORLD", "hello world!", "hello worlds", "!!", "??"]), 5).letters()
     assert found.type == pa.binary(16)
     assert found[0].as_py() == hashlib.blake2b(b"hello world", digest_size=16).digest()
     assert found[1] == found[0]
@@ -105,7 +113,7 @@ def test_spaces_of_a_text_without_a_word(text):
     assert np.diff(scan.offsets).tolist() == [2, words, 2]
     assert scan.words().value_lengths().to_pylist() == [2, words, 2]
     assert scan.shingles[:2].tolist() == scan.shingles[-2:].tolist()
-    assert scan.exact()[1].as_py() == hashlib.blake2b(text.encode(), digest_size=16).digest()
+    assert scan.letters()[1].as_py() == hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def test_hashes_are_fixed():
@@ -137,7 +145,7 @@ def test_slices_read_their_own_rows(texts, start, length):
     part = shingles.scan(array.slice(start, length), 2)
     alone = shingles.scan(pa.array(texts[start : start + length], pa.string()), 2)
     assert part.shingles.tolist() == alone.shingles.tolist()
-    assert part.exact().equals(alone.exact())
+    assert part.letters().equals(alone.letters())
 
 
 def test_words_in_order():
