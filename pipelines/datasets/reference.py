@@ -12,11 +12,9 @@ Limits: one process reads the files, at about 10 MB/s. It holds the windows, abo
 """
 
 import codecs
-import gzip
 import io
 import json
 import posixpath
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -27,8 +25,10 @@ import pyarrow as pa
 
 from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
+from pipelines.contract.compressed import BrokenStreamError, Content
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
+from pipelines.sources.names import SHOWN, uncompressed
 from pipelines.sources.patterns import PathError, chosen
 from pipelines.stages.decontaminate import Benchmarks
 from pipelines.text.copies import containment
@@ -40,7 +40,6 @@ VERSION = 1
 LINE_BYTES_LIMIT = 2**26
 _CHARACTERS_PER_CHUNK = 2**22
 _BUFFER_BYTES = 2**18
-_SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
 class BenchmarkError(UserError):
@@ -111,9 +110,9 @@ def _files(patterns: Sequence[str]) -> list[str]:
             raise BenchmarkError(f"decontaminate.paths: no file matches {pattern}; correct the pattern in the config")
         chosen.update(matches)
     for uri in sorted(chosen):
-        if not uri.endswith(_SUFFIXES):
+        if not uncompressed(uri).endswith(".jsonl"):
             raise BenchmarkError(
-                f"{uri}: its name does not end in .jsonl or .jsonl.gz; correct decontaminate.paths in the config"
+                f"{uri}: its name does not end in .jsonl, or that and {SHOWN}; correct decontaminate.paths in the config"
             )
     return sorted(chosen)
 
@@ -141,16 +140,15 @@ def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the lines of a JSON Lines file with their numbers, counted from 1; blank lines are skipped."""
     with ExitStack() as open_files:
         stored = open_files.enter_context(files.reading(uri))
-        unpacked = open_files.enter_context(gzip.GzipFile(fileobj=stored)) if uri.endswith(".gz") else stored
-        stream = io.BufferedReader(cast(Any, unpacked), _BUFFER_BYTES)  # pyarrow's streams of remote files cannot read lines
+        stream = io.BufferedReader(Content(stored), _BUFFER_BYTES)  # pyarrow's streams of remote files cannot read lines
         number = 0
         try:
             while line := stream.readline(LINE_BYTES_LIMIT + 1):
                 number += 1
                 if line.strip():
                     yield number, _parsed(line, f"{uri}, line {number}")
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise BenchmarkError(f"{uri}: breaks off or is not gzip after line {number} ({error}); fetch it again") from error
+        except BrokenStreamError as error:
+            raise BenchmarkError(f"{uri}: breaks off after line {number} ({error}); fetch it again") from error
 
 
 def _parsed(line: bytes, place: str) -> dict[str, Any]:

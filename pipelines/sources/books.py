@@ -1,22 +1,23 @@
-"""Books: plain text, HTML and TEI files, optionally compressed with gzip.
+"""Books: plain text, HTML and TEI files, plain or compressed.
 
 Books are small, so a unit groups files, in the order of their paths, up to about 64 MB. The whole text is kept, except for what
 is not part of the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
 """
 
 import hashlib
+import io
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
+from pipelines.contract.compressed import BrokenStreamError, compression, pieces
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError
-from pipelines.sources.names import Names
+from pipelines.sources.names import SHOWN, Names, uncompressed
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg
@@ -25,11 +26,10 @@ from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.extraction.wrapping import unwrap
 from pipelines.units.descriptor import Unit, unit_name
 
-VERSION = 4
+VERSION = 5
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 
-_GZIP_WINDOW = zlib.MAX_WBITS | 16
 _GAPS = re.compile(r"\n[ \t\u3000]*\n\s*\n")
 _INLINE_TAG = re.compile(r"</?(?:strong|b|i|em|u|p|br|center|font|span|sup|sub|small|big|hr)\b[^<>]{0,200}>", re.I)
 _BREAK_TAG = re.compile(r"<(?:br|hr|/p)\b[^<>]{0,200}>", re.I)
@@ -101,7 +101,7 @@ def _take(collector: Collector, section: SourceSection, unit: Unit, path: str) -
     collector.read(len(stored))
     record = Record(key=path, origin=f"{path}#0", text="")
     try:
-        text, record.title = kind(_uncompressed(stored, path), section)
+        text, record.title = kind(_uncompressed(stored), section)
         record.text = _GAPS.sub("\n\n", text).strip()
         collector.keep(record)
     except NotTeiError as error:
@@ -116,28 +116,23 @@ def _take(collector: Collector, section: SourceSection, unit: Unit, path: str) -
 
 
 def _suffix(path: str) -> str:
-    name = path.rsplit("/", 1)[-1].lower().removesuffix(".gz")
-    return name.rpartition(".")[2] if "." in name else ""
+    return uncompressed(path).rpartition(".")[2]
 
 
-def _uncompressed(stored: bytes, path: str) -> bytes:
-    """Return the uncompressed bytes of a file; a gzip file may have several members."""
-    if not path.lower().endswith(".gz"):
+def _uncompressed(stored: bytes) -> bytes:
+    """Return the content of a file, which may be compressed."""
+    if compression(stored) is None:
         return stored
     parts: list[bytes] = []
     room = MAX_BYTES_PER_FILE
-    while stored.rstrip(b"\0"):
-        inflater = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            parts.append(inflater.decompress(stored, room))
-        except zlib.error as error:
-            raise _Drop(DropReason.UNREADABLE, f"not a whole gzip file: {error}") from None
-        room -= len(parts[-1])
-        if room <= 0:
-            raise _Drop(DropReason.UNREADABLE, f"more than {MAX_BYTES_PER_FILE:,} bytes when uncompressed")
-        if not inflater.eof:
-            raise _Drop(DropReason.CUT_OFF, "the gzip file is cut off")
-        stored = inflater.unused_data
+    try:
+        for piece in pieces(io.BytesIO(stored).read):
+            room -= len(piece)
+            if room <= 0:
+                raise _Drop(DropReason.UNREADABLE, f"more than {MAX_BYTES_PER_FILE:,} bytes when uncompressed")
+            parts.append(piece)
+    except BrokenStreamError as error:
+        raise _Drop(DropReason.CUT_OFF if error.is_cut_off else DropReason.UNREADABLE, str(error)) from None
     return b"".join(parts)
 
 
@@ -189,7 +184,6 @@ def _first_line(text: str) -> str | None:
 
 NAMES = Names(
     reads=re.compile(r"\.(?:txt|text|html|htm|xhtml|xml)$"),
-    compressions=(".gz",),
-    shown=".txt, .text, .html, .htm, .xhtml and .xml (TEI), plain or with .gz",
+    shown=f".txt, .text, .html, .htm, .xhtml and .xml (TEI), plain or with {SHOWN}",
 )
 _KINDS = {"txt": _plain, "text": _plain, "html": _html, "htm": _html, "xhtml": _html, "xml": _tei}

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zstd")
+SHOWN = ".gz, .bz2, .xz, .zst or .zstd"  # for messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +14,13 @@ class Names:
     reads: re.Pattern[str]  # searched in a lower-case name without its compression
     shown: str  # these names, for messages
     packed: re.Pattern[str] | None = None  # the same for compressed files, if more of them are read
-    compressions: tuple[str, ...] = COMPRESSIONS
     hints: tuple[tuple[re.Pattern[str], str], ...] = ()  # what to do about other files, by a pattern of their names
     may_be_empty: re.Pattern[str] | None = None  # a file of this whole name may have no byte
 
     def read(self, path: str) -> bool:
         """Return whether the kind reads a file of this name."""
         name = path.rsplit("/", 1)[-1].lower()
-        stem = uncompressed(name, self.compressions)
+        stem = uncompressed(name)
         pattern = self.packed if self.packed and stem != name else self.reads
         return pattern.search(stem) is not None
 
@@ -29,12 +29,12 @@ class Names:
         return not self.read(path) or (self.may_be_empty is not None and self.may_be_empty.search(path.lower()) is not None)
 
 
-def uncompressed(path: str, compressions: tuple[str, ...] = COMPRESSIONS) -> str:
+def uncompressed(path: str) -> str:
     """Return a path in lower case without the ending of its compression, if it has one.
 
     >>> uncompressed("a/B.jsonl.GZ")
     'a/b.jsonl'
     """
     lower = path.lower()
-    ending = next((ending for ending in compressions if lower.endswith(ending)), "")
+    ending = next((ending for ending in COMPRESSIONS if lower.endswith(ending)), "")
     return lower.removesuffix(ending)

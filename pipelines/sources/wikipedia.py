@@ -3,11 +3,7 @@
 A file that breaks off or has garbage in the middle yields the pages before that place and one drop for everything after it.
 """
 
-import bz2
-import gzip
-import lzma
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -18,25 +14,22 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
+from pipelines.contract.compressed import BrokenStreamError, pieces
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
-from pipelines.sources.names import Names
+from pipelines.sources.names import SHOWN, Names
 from pipelines.text.extraction.wikitext.prose import Wiki, extract
 from pipelines.units.descriptor import Unit
 
-VERSION = 5
+VERSION = 6
 NAMES = Names(
     reads=re.compile(r"\.xml(?:-p\d+p\d+)?$"),
     packed=re.compile(r"\.xml(?:-p\d+p\d+)?$|^(?!.*\.(?:txt|sql|json|tar|7z|csv|tsv|html)(?:-p\d+p\d+)?$)"),
-    compressions=(".gz", ".bz2", ".xz"),
-    shown="MediaWiki dumps: .xml, .xml-p…p…, plain or with .gz, .bz2 or .xz",
+    shown=f"MediaWiki dumps: .xml, .xml-p…p…, plain or with {SHOWN}",
 )
 
-_BYTES_PER_READ = 2**16  # of XML
-_BROKEN_STREAM = (OSError, EOFError, zlib.error, lzma.LZMAError)
-_COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"BZh": bz2.BZ2File, b"\x1f\x8b": gzip.GzipFile, b"\xfd7zXZ\0": lzma.LZMAFile}
 _REDIRECT = re.compile(r"\s*#[^\s\[\]#*:]{3,30}\s*:?\s*\[\[[^\]\n]+\]\][^\n]{0,40}(?:\n|$)")  # "#REDIRECT [[…]]" in any language
 _REDIRECT_CHARACTERS = 1000  # a longer page that begins like a redirect is not one
 _WIKI_OF_FILE = re.compile(
@@ -60,14 +53,14 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     with files.reading(full_uri(unit)) as stream:
         counted = _Counted(stream, collector.read)
         try:
-            for piece in _pieces(counted):
+            for piece in pieces(counted.read):
                 pages.feed(piece)
                 yield from collector.full()
             pages.close()
         except etree.XMLSyntaxError as error:
             pages.take()  # what was complete before the error
             pages.break_off(f"line {error.lineno}: {error.msg}", counted.count)
-        except _BROKEN_STREAM as error:
+        except BrokenStreamError as error:
             pages.break_off(f"the compressed stream is broken: {error}", counted.count)
     yield collector.rest()
 
@@ -85,37 +78,6 @@ class _Counted:
         self.count += len(data)
         self.report(len(data))
         return data
-
-
-@dataclass(slots=True)
-class _Rejoined:
-    """A stream and the first bytes that were already read from it, as one stream."""
-
-    head: bytes
-    stream: _Counted
-
-    def read(self, size: int = -1) -> bytes:
-        if not self.head:
-            return self.stream.read(size)
-        data, self.head = (self.head, b"") if size < 0 else (self.head[:size], self.head[size:])
-        return data
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _pieces(stream: _Counted) -> Iterator[bytes]:
-    """Yield the content, decompressed according to its first bytes; there may be several compressed streams in a row."""
-    head = stream.read(_BYTES_PER_READ)
-    rejoined = _Rejoined(head, stream)
-    compression = next((opened for magic, opened in _COMPRESSIONS.items() if head.startswith(magic)), None)
-    if compression is None:
-        take: Callable[[int], bytes] = rejoined.read
-    else:
-        # read1, not read: it returns the available data before it raises
-        take = compression(fileobj=rejoined).read1 if compression is gzip.GzipFile else compression(rejoined).read1
-    while piece := take(_BYTES_PER_READ):
-        yield piece
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Records: documents whose text is already extracted, as JSON Lines (plain, gzip, zstd) or Parquet.
+"""Records: documents whose text is already extracted, as JSON Lines (plain or compressed) or Parquet.
 
 The config names the fields of a record's text, id, address, title and date; "a.b" is the field b of the object a. A record
 without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file is
@@ -7,39 +7,33 @@ several units: ranges of lines or of row groups. Everything is read in columns.
 Limits: a repeated id is noticed only within a unit. A compressed JSON Lines file is one unit.
 """
 
-import gzip
 import itertools
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
-
-import pyarrow as pa
+from typing import BinaryIO
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
+from pipelines.contract.compressed import BrokenStreamError, compression, pieces
 from pipelines.contract.reasons import DropReason
 from pipelines.sources import listing
 from pipelines.sources.listing import SourceError, full_uri, part_of
-from pipelines.sources.names import Names, uncompressed
+from pipelines.sources.names import SHOWN, Names, uncompressed
 from pipelines.sources.records import json_lines, parquet
 from pipelines.sources.records.columns import Gathered, fields_of
 from pipelines.sources.records.json_lines import Block
 from pipelines.units.descriptor import Unit
 
-VERSION = 1
+VERSION = 2
 BAD_LINES_AT_THE_BEGINNING = 1000  # after this many without a record, the file is not JSON Lines
 NAMES = Names(
     reads=re.compile(r"\.(?:jsonl|ndjson|json|parquet)$"),
     packed=re.compile(r"\.(?:jsonl|ndjson|json)$"),
-    compressions=(".gz", ".zst", ".zstd"),
     may_be_empty=re.compile(r"\.(?:jsonl|ndjson|json)$"),
-    shown=".jsonl, .ndjson and .json (JSON Lines), plain or with .gz, .zst or .zstd, and .parquet",
+    shown=f".jsonl, .ndjson and .json (JSON Lines), plain or with {SHOWN}, and .parquet",
 )
-_BYTES_PER_READ = 2**18  # of a compressed file
-_BROKEN_STREAM = (OSError, EOFError, zlib.error)
 
 
 def units(section: SourceSection) -> list[Unit]:
@@ -95,11 +89,23 @@ class _JsonLines:
     def read(self) -> Iterator[Batch]:
         """Yield the batches except the last."""
         with files.reading(full_uri(self._unit)) as stream:
-            if self._unit.parameters:
-                yield from self._take_range(stream)
-            else:
+            is_packed = compression(stream.read(8)) is not None
+            stream.seek(0)
+            if is_packed and self._unit.parameters:
+                self._check_whole()
+            if is_packed or not self._unit.parameters:
                 yield from self._take_compressed(stream)
+            else:
+                yield from self._take_range(stream)
         self._check(at_the_end=True)
+
+    def _check_whole(self) -> None:
+        """Raise SourceError if the unit is a part of a compressed file whose name does not say so."""
+        if self._unit.parameters["bytes"] != [0, self._unit.bytes]:
+            raise SourceError(
+                f"source {self._section.name}: {full_uri(self._unit)} is compressed, and too large to be read as one unit under"
+                f" this name; let its name end in {SHOWN}"
+            )
 
     def _take_range(self, stream: BinaryIO) -> Iterator[Batch]:
         start, end = self._unit.parameters["bytes"]
@@ -114,12 +120,13 @@ class _JsonLines:
 
     def _take_compressed(self, stream: BinaryIO) -> Iterator[Batch]:
         stored = _Counted(stream)
-        blocks = json_lines.blocks(_decompressed(stored, self._unit.uri.lower()))
+        content = pieces(stored.read)
+        blocks = json_lines.blocks(lambda _size: next(content, b""))
         counted = 0
         while True:
             try:
                 block = next(blocks, None)
-            except _BROKEN_STREAM as error:
+            except BrokenStreamError as error:
                 self._break_off(f"by byte {stored.count:,} of the file: the compressed stream is broken: {error}")
                 block = None
             self._gathered.bytes_read += stored.count - counted
@@ -201,30 +208,8 @@ class _Counted:
 
     stream: BinaryIO
     count: int = 0
-    closed: bool = False
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         data = self.stream.read(size)
         self.count += len(data)
         return data
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def _decompressed(stored: _Counted, name: str) -> Callable[[int], bytes]:
-    """Return a read function for the content; it returns all readable data before it raises."""
-    if name.endswith(".gz"):
-        member: Any = gzip.GzipFile(fileobj=cast(Any, stored))
-        return lambda _size: member.read1(_BYTES_PER_READ)
-    frame: Any = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), "zstd")
-    return lambda _size: frame.read(_BYTES_PER_READ)

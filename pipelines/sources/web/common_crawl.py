@@ -1,4 +1,4 @@
-"""Common Crawl and other web archives: WARC files (responses) and WET files (extracted text).
+"""Common Crawl and other web archives: WARC and ARC files (responses) and WET files (extracted text), plain or compressed.
 
 A file is a unit. A response with HTTP status 200 and HTML or plain text is a document, and so is a conversion record of a WET
 file. All other records are only counted. A broken record is a drop that names its place.
@@ -17,8 +17,8 @@ from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
-from pipelines.sources.names import Names
-from pipelines.sources.web import http_message, warc
+from pipelines.sources.names import SHOWN, Names
+from pipelines.sources.web import archive, http_message
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters.encodings import decode
@@ -26,12 +26,11 @@ from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.units.descriptor import Unit
 
-VERSION = 5
+VERSION = 6
 
 NAMES = Names(
-    reads=re.compile(r"\.(?:warc|wet)$"),
-    compressions=(".gz",),
-    shown=".warc and .wet, plain or with .gz",
+    reads=re.compile(r"\.(?:warc|wet|arc)$"),
+    shown=f".warc, .wet and .arc, plain or with {SHOWN}",
     hints=(
         (
             re.compile(r"\.wat\b"),
@@ -54,13 +53,13 @@ def units(section: SourceSection) -> list[Unit]:
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     """Yield the documents of one file.
 
-    Raise SourceError if the file holds no WARC record.
+    Raise SourceError if the file holds no WARC or ARC record.
     """
     collector = Collector(section)
     counted = 0
     any_record, first_problem = False, "holds no record"
-    with files.reading(full_uri(unit)) as stream:
-        for item in warc.records(stream, unit.bytes):
+    with files.reading(full_uri(unit)) as stored, archive.opened(stored, unit.bytes) as opened:
+        for item in opened.records():
             if isinstance(item, Broken):
                 any_record |= item.record_id is not None
                 first_problem = item.detail if not any_record else first_problem
@@ -68,14 +67,15 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
             else:
                 any_record = True
                 _take(collector, unit, item)
-            if item.offset is not None and item.offset > counted:
+            if opened.are_stored and item.offset is not None and item.offset > counted:
                 collector.read(item.offset - counted)
                 counted = item.offset
             if any_record:
                 yield from collector.full()
     if not any_record:
         raise SourceError(
-            f"{full_uri(unit)}: byte 0: not a WARC file ({first_problem}); remove it, fetch it again, or correct sources.paths"
+            f"{full_uri(unit)}: byte 0: not a WARC or ARC file ({first_problem}); remove it, fetch it again, or correct"
+            " sources.paths"
         )
     collector.read(unit.bytes - counted)
     yield collector.rest()

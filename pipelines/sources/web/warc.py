@@ -16,7 +16,7 @@ from typing import BinaryIO
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 MAX_BLOCK_BYTES = 32 * 2**20  # of a record in memory; only the beginning of a longer one is read
-_BEGINNING_BYTES = 2**16
+BEGINNING_BYTES = 2**16
 _WINDOW_BYTES = 2**18  # of the file, in the search for the next record
 _GZIP = b"\x1f\x8b\x08"
 _MEMBER = re.compile(re.escape(_GZIP))
@@ -94,7 +94,7 @@ def _stretch(file: "_File", start: int) -> Generator[WholeRecord | Broken, None,
                 yield held
             held, current = None, _header(record, file.has_offsets)
             if current.kind & _READ_TYPES:
-                current.block = record.reader.read(current.length if current.is_kept else _BEGINNING_BYTES)
+                current.block = record.reader.read(current.length if current.is_kept else BEGINNING_BYTES)
             held, current = current, None
     except OSError as error:
         damage = str(error)
@@ -225,7 +225,7 @@ class _File:
         return _Frame(self.size, None if inflater.eof else _CUT_OFF)
 
     def _plain_frame(self, offset: int) -> _Frame:
-        head = self._bytes_at(offset, _BEGINNING_BYTES)
+        head = self._bytes_at(offset, BEGINNING_BYTES)
         if not _HEAD_END.search(head):
             return _Frame(self.size, _HEADLESS)
         start, length = _block(head)
@@ -243,7 +243,7 @@ class _File:
         inflater, place = zlib.decompressobj(zlib.MAX_WBITS | 16), offset
         head, total, tail, start, length = b"", 0, b"", 0, 0
         while not inflater.eof:
-            stored = self._bytes_at(place, _BEGINNING_BYTES)
+            stored = self._bytes_at(place, BEGINNING_BYTES)
             if not stored:
                 return _Frame(place, _CUT_OFF)
             place += len(stored)
@@ -251,7 +251,7 @@ class _File:
                 text = inflater.decompress(stored)
             except zlib.error as error:
                 return _Frame(place, f"damaged gzip member: {error}")
-            if len(head) < _BEGINNING_BYTES:
+            if len(head) < BEGINNING_BYTES:
                 head += text
                 start, length = _block(head)
             total += len(text)

@@ -109,7 +109,7 @@ def test_an_empty_file_a_missing_one_and_a_missing_folder(project: Project, kind
             "a.xml: after page 13 (Talk:Harrow Bridge), by byte 2906 of the file: line 61: ",
         ),
         ("wikipedia", "a.xml.gz", gzip.compress(WIKI, mtime=0)[:-300], "a.xml.gz: after page "),
-        ("books", "a.txt.gz", gzip.compress(BOOK, mtime=0)[:-300], "a.txt.gz: the gzip file is cut off"),
+        ("books", "a.txt.gz", gzip.compress(BOOK, mtime=0)[:-300], "a.txt.gz: the gzip stream is cut off"),
         ("common_crawl", "a.wet", WET[:-300], "a.wet#"),
         ("common_crawl", "a.warc.gz", gzip.compress(CRAWL, mtime=0)[:-300], "a.warc.gz#"),
     ],
@@ -142,10 +142,15 @@ def test_a_file_that_breaks_off(project: Project, kind: str, name: str, data: by
         ),
         ("books", "a.mobi", BOOK, "source s: none of the 1 files below {input} that match sources.paths has a name that"),
         ("books", "a.txt", bytes(range(256)) * 40, "source s: 100.0% of 1 documents cannot be read (1 undecodable), more than"),
-        ("books", "a.txt.gz", BOOK, "source s: 100.0% of 1 documents cannot be read (1 unreadable), more than"),
+        ("books", "a.txt.gz", b"\x1f\x8b" + BOOK, "source s: 100.0% of 1 documents cannot be read (1 unreadable), more than"),
         ("common_crawl", "a.txt", CRAWL, "source s: none of the 1 files below {input} that match sources.paths has a name that"),
-        ("common_crawl", "a.warc", BOOK, "{input}/a.warc: byte 0: not a WARC file (Invalid WARC header); remove it, fetch it"),
-        ("common_crawl", "a.warc.gz", gzip.compress(BOOK), "{input}/a.warc.gz: byte 0: not a WARC file ("),
+        (
+            "common_crawl",
+            "a.warc",
+            BOOK,
+            "{input}/a.warc: byte 0: not a WARC or ARC file (Invalid WARC header); remove it, fetch it",
+        ),
+        ("common_crawl", "a.warc.gz", gzip.compress(BOOK), "{input}/a.warc.gz: byte 0: not a WARC or ARC file ("),
     ],
 )
 def test_a_file_that_is_something_else(project: Project, kind: str, name: str, data: bytes, line: str) -> None:
@@ -306,7 +311,7 @@ def test_what_a_shell_sees(command: Callable[..., "subprocess.CompletedProcess[s
     done = command("build", str(project.config), "--out", str(project.out), "--workers", "2")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"corpusmill: {project.input}/a.warc: byte 0: not a WARC file (Invalid WARC header);"
+        f"corpusmill: {project.input}/a.warc: byte 0: not a WARC or ARC file (Invalid WARC header);"
         " remove it, fetch it again, or correct sources.paths\n"
     )
     wrong = command("build", str(project.config))

@@ -1,7 +1,9 @@
 """The reference set: which texts of which files are items, what they are called, what is said of files that cannot be used."""
 
+import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pytest
+import zstandard
 
 from pipelines import config as configs
 from pipelines.config import CorpusConfig
@@ -130,12 +133,26 @@ def test_files_that_cannot_be_used(tmp_path: Path, data: bytes, said: str) -> No
 
 
 @pytest.mark.parametrize(
-    "data", [b"no gzip", gzip.compress(b'{"t": "x"}\n' * 1000)[:-20], gzip.compress(b"{}\n")[:12] + b"\xff" * 20]
+    "data", [b"\x1f\x8b no gzip", gzip.compress(b'{"t": "x"}\n' * 1000)[:-20], gzip.compress(b"{}\n")[:12] + b"\xff" * 20]
 )
 def test_a_broken_archive(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(data)
-    with pytest.raises(BenchmarkError, match=r"a\.jsonl\.gz: breaks off or is not gzip after line \d+ .*; fetch it again"):
+    with pytest.raises(BenchmarkError, match=r"a\.jsonl\.gz: breaks off after line \d+ .*; fetch it again"):
         prepared(tmp_path, "*.gz")
+
+
+def test_every_compression_is_read_whatever_the_name_says(tmp_path: Path) -> None:
+    line = json.dumps({"t": LONG}).encode()
+    packs = {
+        "a.jsonl.gz": gzip.compress,
+        "b.JSONL.bz2": bz2.compress,
+        "c.jsonl.XZ": lzma.compress,
+        "d.jsonl.zst": zstandard.compress,
+    }
+    for name, pack in packs.items():
+        (tmp_path / name).write_bytes(pack(line))
+    (tmp_path / "e.jsonl.gz").write_bytes(line)
+    assert prepared(tmp_path, "*").manifest.facts["items"] == 5
 
 
 def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +197,7 @@ def test_patterns_fields_and_names_that_fit_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text(LONG)
     with pytest.raises(BenchmarkError, match=r"decontaminate\.paths: no file matches .*nothing/\*\.jsonl; correct the pattern"):
         prepared(tmp_path, "a.jsonl", "nothing/*.jsonl")
-    with pytest.raises(BenchmarkError, match=r"c\.txt: its name does not end in \.jsonl or \.jsonl\.gz"):
+    with pytest.raises(BenchmarkError, match=r"c\.txt: its name does not end in \.jsonl, or that and \.gz, "):
         prepared(tmp_path, "*")
     with pytest.raises(BenchmarkError, match=r"decontaminate\.fields: no line of any file has text in 'v'"):
         prepared(tmp_path, "a.jsonl", fields=["t", "v"])

@@ -1,11 +1,15 @@
 """Books: grouping, titles, and every kind of file that cannot be read."""
 
+import bz2
 import gzip
+import lzma
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from places import FIXTURES, SHARED
 
 from pipelines.config import SourceSection
@@ -48,11 +52,15 @@ def test_the_fixtures_come_out_exactly() -> None:
     assert (drops, skipped) == ({}, {})
 
 
-def test_compressed_files_are_the_same_documents(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "pack"),
+    [("gz", gzip.compress), ("BZ2", bz2.compress), ("xz", lzma.compress), ("zst", zstandard.compress), ("gz", bytes)],
+)
+def test_compressed_files_are_the_same_documents(tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]) -> None:
     for path in BOOKS.iterdir():
-        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        (tmp_path / f"{path.name}.{ending}").write_bytes(pack(path.read_bytes()))
     plain, packed = read(BOOKS)[0], read(tmp_path)[0]
-    assert {f"{path}.gz": row["text"] for path, row in plain.items()} == {path: row["text"] for path, row in packed.items()}
+    assert {f"{path}.{ending}": row["text"] for path, row in plain.items()} == {path: row["text"] for path, row in packed.items()}
 
 
 def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
@@ -60,7 +68,7 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "broken.xml").write_bytes(b"<TEI><text>")
     (tmp_path / "cut.txt.gz").write_bytes(gzip.compress(b"The mill. " * 99)[:-20])
-    (tmp_path / "fake.txt.gz").write_bytes(b"The mill.")
+    (tmp_path / "fake.txt.gz").write_bytes(b"\x1f\x8bThe mill.")
     (tmp_path / "good.txt").write_bytes("Młyn stał.\r\n".encode("cp1250"))
     (tmp_path / "other.xml").write_bytes(b"<html/>")
     (tmp_path / "deep.html").write_bytes(b"<div>" * 100_000)
@@ -76,7 +84,7 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
         "fake.txt.gz": "unreadable",
         "deep.html": "extraction_failed",
     }
-    assert drops["cut.txt.gz"]["detail"] == "cut.txt.gz: the gzip file is cut off"
+    assert drops["cut.txt.gz"]["detail"] == "cut.txt.gz: the gzip stream is cut off"
     assert skipped == {"file_type": 1}
     assert bytes_read == sum(path.stat().st_size for path in tmp_path.iterdir())
 

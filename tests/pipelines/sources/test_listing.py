@@ -69,10 +69,10 @@ def test_what_cannot_be_opened_names_the_source(tmp_path: Path) -> None:
 # --- files that nothing reads -----------------------------------------------------------------------------------------
 
 READ = {
-    "wikipedia": "a.xml A.XML a.xml.bz2 a.xml-p1p41.bz2 a-pages-articles.BZ2 a.xz a.xml-p1p2.gz",
-    "books": "a.txt a.TXT.GZ a.text a.htm a.html a.xhtml a.xml.gz",
-    "common_crawl": "a.warc a.WARC a.warc.gz a.warc.wet.gz a.wet a.Warc.Gz",
-    "records": "a.jsonl a.JSONL a.ndjson a.json a.jsonl.gz a.jsonl.GZ a.json.zst a.ndjson.zstd a.parquet a.PARQUET",
+    "wikipedia": "a.xml A.XML a.xml.bz2 a.xml-p1p41.bz2 a-pages-articles.BZ2 a.xz a.xml-p1p2.gz a.xml.zst",
+    "books": "a.txt a.TXT.GZ a.text a.htm a.html a.xhtml a.xml.gz a.txt.bz2",
+    "common_crawl": "a.warc a.WARC a.warc.gz a.warc.wet.gz a.wet a.Warc.Gz a.warc.zst a.warc.bz2 a.arc a.arc.gz a.ARC.GZ",
+    "records": "a.jsonl a.JSONL a.ndjson a.json a.jsonl.gz b.jsonl.GZ a.json.zst a.ndjson.zstd a.jsonl.bz2 a.jsonl.xz b.PARQUET",
 }
 UNREAD = {
     "wikipedia": "README a.xml.7z a.xml.bz2.md5 a-index.txt.bz2 a-index.txt-p1p41.bz2 a.sql.gz a.json.gz a.tar.gz a.xml-rss.html",

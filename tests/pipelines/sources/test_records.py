@@ -1,7 +1,9 @@
 """Records: JSON Lines and Parquet, whole, in ranges, compressed, broken; and through a small build."""
 
+import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,22 @@ def write_zstd(path: Path, rows: list[dict[str, Any]]) -> None:
     path.with_name(f"{path.name}.jsonl.zst").write_bytes(pa.compress(lines_of(rows), "zstd", asbytes=True))
 
 
+def write_bzip2(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.with_name(f"{path.name}.jsonl.bz2").write_bytes(bz2.compress(lines_of(rows)))
+
+
+def write_xz(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.with_name(f"{path.name}.JSONL.XZ").write_bytes(lzma.compress(lines_of(rows)))
+
+
+def write_packed_under_a_plain_name(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.with_name(f"{path.name}.jsonl").write_bytes(gzip.compress(lines_of(rows)))
+
+
+def write_plain_under_a_packed_name(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.with_name(f"{path.name}.jsonl.gz").write_bytes(lines_of(rows))
+
+
 def write_plain(path: Path, rows: list[dict[str, Any]]) -> None:
     path.with_name(f"{path.name}.ndjson").write_bytes(lines_of(rows).rstrip(b"\n"))
 
@@ -101,7 +119,13 @@ def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path.with_name(f"{path.name}.parquet"), row_group_size=7)
 
 
-@pytest.mark.parametrize("write", [write_gzip, write_zstd, write_plain, write_parquet])
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(write_gzip, write_zstd, write_bzip2, write_xz, write_plain, write_parquet),
+        *(write_packed_under_a_plain_name, write_plain_under_a_packed_name),
+    ],
+)
 def test_every_format_has_the_same_documents(tmp_path: Path, write: Callable[[Path, list[dict[str, Any]]], None]) -> None:
     write(tmp_path / "rows", ROWS)
     found = documents(tmp_path, id_field="id", url_field="url")
@@ -201,6 +225,13 @@ def test_a_compressed_file_that_breaks_off(tmp_path: Path, suffix: str) -> None:
     assert 10_000 < len(found) < 40_000 and found[-1]["text"].startswith(f"{len(found) - 1} ")
 
 
+def test_a_large_file_that_is_compressed_though_its_name_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "TARGET_BYTES_PER_UNIT", 100)
+    (tmp_path / "rows.jsonl").write_bytes(gzip.compress(lines_of(ROWS)))
+    with pytest.raises(SourceError, match=r"rows\.jsonl is compressed, and too large .*; let its name end in \.gz, \.bz2, "):
+        batches(tmp_path)
+
+
 def test_a_last_line_without_its_end(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b'{"text": "whole"}\n{"text": "br')
     assert drops(tmp_path) == [("rows.jsonl#18", "cut_off", "rows.jsonl: line 2: the file breaks off in this line")]
@@ -228,8 +259,8 @@ def test_a_line_beyond_all_bounds_is_skipped_in_little_memory(tmp_path: Path, mo
         ("a.json", b'[{"text": "a"}]', r"is not a JSON Lines file: line 1: the line is JSON, but no object"),
         ("a.jsonl", b'{"x":' * 100_000 + b"\n", r"is not a JSON Lines file: line 1: not JSON: nested too deeply"),
         ("a.jsonl", b"oops\n" * 5000, r"is not a JSON Lines file: line 1: not JSON"),
-        ("a.jsonl.gz", b'{"text": "a"}\n', r"is not a JSON Lines file: after line 0, by byte .*Not a gzip"),
-        ("a.jsonl.zst", b'{"text": "a"}\n', r"is not a JSON Lines file: after line 0, by byte .*ZSTD"),
+        ("a.jsonl.gz", b"\x1f\x8b{}", r"is not a JSON Lines file: after line 0, by byte 4 of the file: .*damaged gzip stream"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd{}", r"is not a JSON Lines file: after line 0, by byte 6 of the file: .*cut off"),
         ("a.parquet", b"PAR1 nothing", r"a\.parquet is not a Parquet file, or breaks off"),
         ("a.jsonl", b'{"id": 1, "content": "a"}\n', r"no record has a field 'text'; its fields are id, content: name the one"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from places import FIXTURES, SHARED
 
 from pipelines.config import SourceSection
@@ -113,6 +114,7 @@ STORED: dict[str, Callable[[bytes], bytes]] = {
     "a.xml.gz": gzip.compress,
     "two.gz": lambda content: gzip.compress(content[:900]) + gzip.compress(content[900:]),
     "a.xml.xz": lzma.compress,
+    "a.XML.ZST": zstandard.compress,
     "misnamed.xml.bz2": gzip.compress,  # the content tells, not the name
     "utf16.xml": lambda content: content.decode().encode("utf-16"),
     "utf16.xml.bz2": lambda content: bz2.compress(content.decode().encode("utf-16")),

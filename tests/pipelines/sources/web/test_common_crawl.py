@@ -1,15 +1,18 @@
 """Web archives: every record is kept, dropped or skipped, and a broken one stops nothing."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from fastwarc.stream_io import BrotliWriter
 from places import SHARED
 
@@ -85,6 +88,90 @@ def test_documents_know_where_they_are(tmp_path: Path, name: str) -> None:
     first = read.documents[1]
     assert (first["url"], first["title"], first["date"]) == ("http://example.com/1", "Mill 1", "2024-05-18T01:58:10Z")
     assert read.bytes_read == sum(map(len, parts))
+
+
+PACKS: dict[str, Callable[[bytes], bytes]] = {"BZ2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress, "gz": bytes}
+
+
+@pytest.mark.parametrize("ending", PACKS)
+def test_other_compressions_have_the_places_of_the_content(tmp_path: Path, ending: str) -> None:
+    read = Read(tmp_path, f"a.warc.{ending}", stored := PACKS[ending](b"".join(GOOD)))
+    assert read.texts == [text_of(n) for n in range(4)]
+    offsets = [sum(map(len, GOOD[:n])) for n in range(4)]
+    assert [row["origin"] for row in read.documents] == [f"a.warc.{ending}#{offset}" for offset in offsets]
+    assert read.bytes_read == len(stored)
+
+
+def test_a_frame_for_each_record_with_a_shared_dictionary(tmp_path: Path) -> None:
+    dictionary = zstandard.ZstdCompressionDict(b"".join(GOOD[:2]))
+    packer = zstandard.ZstdCompressor(dict_data=dictionary)
+    held = zstandard.compress(dictionary.as_bytes())
+    first = b"\x5d\x2a\x4d\x18" + len(held).to_bytes(4, "little") + held
+    assert Read(tmp_path, "a.warc.zst", first + b"".join(map(packer.compress, GOOD))).texts == [text_of(n) for n in range(4)]
+
+
+def test_a_compressed_archive_that_breaks_off_gives_what_precedes(tmp_path: Path) -> None:
+    whole, last = zstandard.compress(b"".join(GOOD[:2])), zstandard.compress(b"".join(GOOD[2:]))
+    read = Read(tmp_path, "a.warc.zst", whole + last[:-8])
+    assert (read.texts, read.reasons) == ([text_of(0), text_of(1)], ["cut_off"])
+    assert read.drops[0]["detail"] == f"a.warc.zst#{sum(map(len, GOOD[:2]))}: the zstd stream is cut off"
+    read = Read(tmp_path, "b.warc.bz2", bz2.compress(b"".join(GOOD)[:-100]) + b"garbage")
+    assert read.texts == [text_of(n) for n in range(3)]
+    assert read.drops[0]["detail"].endswith(": bytes that are no compressed stream follow one")
+    with pytest.raises(SourceError, match=r"c\.warc\.xz: byte 0: not a WARC or ARC file \(.*the xz stream is cut off\)"):
+        Read(tmp_path, "c.warc.xz", lzma.compress(b"".join(GOOD))[:30])
+
+
+def arc_record(url: str, block: bytes, fields: str = "text/html", length: int | None = None) -> bytes:
+    return f"{url} 192.0.2.1 19961104142103 {fields} {len(block) if length is None else length}\n".encode() + block + b"\n"
+
+
+def arc_page(n: int, url: str, fields: str = "text/html") -> bytes:
+    return arc_record(url, b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + PAGE.format(n=n).encode(), fields)
+
+
+ARC = {
+    1: [
+        arc_record(
+            "filedesc://a.arc", b"1 0 Alexa Internet\nURL IP-address Archive-date Content-type Archive-length\n", "text/plain"
+        ),
+        arc_record("dns:example.com", b"19961104142103\nexample.com. 12 IN A 192.0.2.1\n", "text/dns"),
+        arc_page(0, "http://example.com/0"),
+        arc_page(1, "http://example.com/with space"),
+        arc_record("http://example.com/gone", b"HTTP/1.0 404 Not Found\r\n\r\n"),
+    ],
+    2: [
+        arc_record("filedesc://a.arc", b"2 0 Internet Archive\n\n", "text/plain 200 - - 0 a.arc"),
+        arc_page(0, "http://example.com/0", "text/html 200 a1b2 - 120 a.arc"),
+        arc_page(1, "https://example.com/with space", "text/html 200 a1b2 - 990 a.arc"),
+    ],
+}
+
+
+@pytest.mark.parametrize("version", ARC)
+@pytest.mark.parametrize("name", ["a.arc", "a.ARC.GZ", "a.arc.bz2"])
+def test_arc_files_are_read_as_responses(tmp_path: Path, version: int, name: str) -> None:
+    parts = ARC[version]
+    packed = members(parts) if name.endswith("GZ") else [bz2.compress(b"".join(parts))] if name.endswith("bz2") else parts
+    read = Read(tmp_path, name, b"".join(packed))
+    assert (read.texts, read.drops) == ([text_of(0), text_of(1)], [])
+    place = sum(map(len, parts[: 3 if version == 1 else 2]))
+    assert read.documents[1]["origin"] == f"{name}#{place}"
+    assert read.documents[1]["url"].endswith("://example.com/with space")
+    assert read.documents[1]["date"] == "1996-11-04T14:21:03Z"
+    assert read.skipped == ({"record_type": 2, "http_status": 1} if version == 1 else {"record_type": 1})
+    assert read.bytes_read == sum(map(len, packed))
+
+
+def test_an_arc_file_with_damage_and_without_its_end(tmp_path: Path) -> None:
+    head, _, first, second, _ = ARC[1]
+    read = Read(tmp_path, "a.arc", head + first + b"garbage\nof two lines\n\n" + second + first[:-90])
+    assert (read.texts, read.reasons) == ([text_of(0), text_of(1)], ["unreadable", "cut_off"])
+    place = len(head + first)
+    assert read.drops[0]["detail"] == f"a.arc#{place}: bytes that are no ARC record"
+    assert read.drops[1]["detail"].startswith(f"a.arc#{place + len(b'garbage|of two lines||') + len(second)}: the record says ")
+    read = Read(tmp_path, "b.arc", head + first + b"x" * 200_000)
+    assert (read.texts, read.reasons) == ([text_of(0)], ["cut_off"])
 
 
 def test_every_record_that_is_no_document_is_counted(tmp_path: Path) -> None:
@@ -233,7 +320,7 @@ def test_many_records_in_one_gzip_member(tmp_path: Path) -> None:
     "data", [b"<html>not a WARC</html>", gzip.compress(b"not a WARC"), b"\x1f\x8b\x08", random.Random(1).randbytes(5000)]
 )
 def test_no_warc_at_all(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(SourceError, match=r"a\.warc\.gz: byte 0: not a WARC file"):
+    with pytest.raises(SourceError, match=r"a\.warc\.gz: byte 0: not a WARC or ARC file"):
         Read(tmp_path, "a.warc.gz", data)
 
 
