@@ -30,6 +30,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.sources.names import SHOWN, uncompressed
 from pipelines.sources.patterns import PathError, chosen
+from pipelines.sources.records import encodings
 from pipelines.stages.decontaminate import Benchmarks
 from pipelines.text.copies import containment
 from pipelines.text.copies.containment import Windows
@@ -39,6 +40,7 @@ NAME = "reference"
 VERSION = 1
 LINE_BYTES_LIMIT = 2**26
 _CHARACTERS_PER_CHUNK = 2**22
+_DIGITS_OF_INTEGERS = 4000
 _BUFFER_BYTES = 2**18
 
 
@@ -140,9 +142,10 @@ def _lines(uri: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the lines of a JSON Lines file with their numbers, counted from 1; blank lines are skipped."""
     with ExitStack() as open_files:
         stored = open_files.enter_context(files.reading(uri))
-        stream = io.BufferedReader(Content(stored), _BUFFER_BYTES)  # pyarrow's streams of remote files cannot read lines
+        content = Content(stored)
         number = 0
         try:
+            stream = io.BufferedReader(encodings.Utf8Stream(content.read), _BUFFER_BYTES)
             while line := stream.readline(LINE_BYTES_LIMIT + 1):
                 number += 1
                 if line.strip():
@@ -155,14 +158,21 @@ def _parsed(line: bytes, place: str) -> dict[str, Any]:
     if len(line) > LINE_BYTES_LIMIT:
         raise BenchmarkError(f"{place}: is longer than {LINE_BYTES_LIMIT:,} bytes; write one JSON object a line")
     try:
-        value = json.loads(line.removeprefix(codecs.BOM_UTF8).decode())
+        value = json.loads(line.removeprefix(codecs.BOM_UTF8).decode(), parse_int=_number)
     except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{place}: is not UTF-8 ({error.reason} at byte {error.start}); convert the file") from error
+        raise BenchmarkError(
+            f"{place}: is neither UTF-8, UTF-16 nor UTF-32 ({error.reason} at byte {error.start}); convert the file"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{place}: is not JSON ({error}); write one JSON object a line") from error
     if not isinstance(value, dict):
         raise BenchmarkError(f"{place}: holds {type(value).__name__} where an object should be; write one JSON object a line")
     return cast(dict[str, Any], value)
+
+
+def _number(digits: str) -> float:
+    """Return a number, which is no text of a benchmark; Python converts only integers of some length."""
+    return int(digits) if len(digits) < _DIGITS_OF_INTEGERS else float(digits)
 
 
 # The items

@@ -270,10 +270,10 @@ def _lines(path: str) -> Generator[tuple[int, str, str]]:
 
 def _example(line: bytes, where: str) -> tuple[str, str]:
     try:
-        content: Any = json.loads(line.decode("utf-8-sig"))
+        content: Any = json.loads(line.decode("utf-8-sig"), parse_int=float)  # Python converts only integers of some length
     except UnicodeDecodeError:
         raise TaskError(f"{where}: is not UTF-8; save the file in that encoding") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise TaskError(f'{where}: is not JSON ({error}); a line is an object like {{"inputs": "…", "targets": "…"}}') from None
     values = [content.get(name) if isinstance(content, dict) else None for name in ("inputs", "targets")]
     for name, value in zip(("inputs", "targets"), values, strict=True):

@@ -1,10 +1,13 @@
 """Read JSON Lines into columns: pyarrow parses a whole block; a block with a bad line is parsed line by line.
 
+Both ways give the same line the same fate, whatever the other lines of its block are.
+
 Every record keeps the place of its line, in bytes from the beginning of the (uncompressed) file.
 """
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract.reasons import DropReason
 from pipelines.sources.collector import storable
+from pipelines.sources.records import encodings
 
 BYTES_PER_BLOCK = 16 * 2**20  # parsed at once: about a batch, so that few columns must be concatenated
 MAX_BYTES_PER_LINE = 2**28  # a longer line is skipped and dropped; no more than this is held
@@ -24,17 +28,24 @@ MAX_BYTES_PER_LINE = 2**28  # a longer line is skipped and dropped; no more than
 Path = tuple[str, ...]  # of a field: the keys from the outside in
 _BLANK = b" \t\r\n"
 _BYTES_IN_CACHE = 2**18  # compared at once
+_DIGITS_OF_INTEGERS = 4000  # below Python's limit for the conversion of strings, 4300 by default
+_ESCAPED = re.compile(r"[\udc80-\udcff]")  # bytes that are not UTF-8, as the error handler surrogateescape has them
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Whole lines of a file."""
 
-    data: bytes
+    data: bytes  # UTF-8
     offset: int  # of its first byte in the file
     size: int  # bytes in the file
     ends_open: bool = False  # the file ends here, without a line end
     is_too_long: bool = False  # a single line whose content was not kept
+    unit: int = 1  # bytes of a code unit of the file: 1 in UTF-8, 2 in UTF-16, 4 in UTF-32
+
+    def places(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in the file of these bytes of the block, ascending."""
+        return self.offset + encodings.places(self.data, at, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +75,13 @@ class NoObject(ValueError):
 # Lines
 
 
-def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None) -> Iterator[Block]:
+def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None, unit: int = 1) -> Iterator[Block]:
     """Yield the lines that begin at or after `start` and before `end`; `read` continues at `start`, the start of a line.
 
-    Lines are whole, however far they reach beyond `end`.
+    Lines are whole, however far they reach beyond `end`. `read` returns UTF-8; if the file has code units of another size (in
+    bytes), it must be read to its end.
     """
+    assert unit == 1 or end is None, "a range of a file in UTF-16 has no lines of its own"
     pending, offset, unread = bytearray(), start, b""  # pending: the beginning of a line whose end is not read yet
     while piece := unread or read(BYTES_PER_BLOCK):
         unread = b""
@@ -77,31 +90,31 @@ def blocks(read: Callable[[int], bytes], start: int = 0, end: int | None = None)
         cut = (last if last >= 0 else piece.rfind(b"\n")) + 1
         if cut:
             data = b"".join([pending, memoryview(piece)[:cut]])
-            yield Block(data, offset, len(data))
-            offset += len(data)
+            yield Block(data, offset, size := encodings.size(data, unit), unit=unit)
+            offset += size
             pending = bytearray(memoryview(piece)[cut:])
         else:
             pending += piece
         if last >= 0:
             return
         if len(pending) > MAX_BYTES_PER_LINE:
-            unread, skipped = _after_line(read)
-            size = len(pending) + skipped - len(unread)
+            unread, skipped = _after_line(read, unit)
+            size = encodings.size(pending, unit) + skipped
             pending.clear()
-            yield Block(b"", offset, size, is_too_long=True)
+            yield Block(b"", offset, size, is_too_long=True, unit=unit)
             offset += size
             if end is not None and offset >= end:
                 return
     if pending:
-        yield Block(bytes(pending), offset, len(pending), ends_open=True)
+        yield Block(bytes(pending), offset, encodings.size(pending, unit), ends_open=True, unit=unit)
 
 
-def _after_line(read: Callable[[int], bytes]) -> tuple[bytes, int]:
-    """Read to the end of the line; return the bytes read beyond it, and the number of all bytes read."""
+def _after_line(read: Callable[[int], bytes], unit: int) -> tuple[bytes, int]:
+    """Read to the end of the line; return the bytes read beyond it, and the bytes of the file up to there."""
     skipped = 0
     while piece := read(BYTES_PER_BLOCK):
-        skipped += len(piece)
         end = piece.find(b"\n") + 1
+        skipped += encodings.size(piece[:end] if end else piece, unit)
         if end:
             return piece[end:], skipped
     return b"", skipped
@@ -114,7 +127,7 @@ def parse(block: Block, fields: Mapping[str, Path]) -> Records:
     """Parse the records of a block; `fields` gives the path of each column's value in a record. "text" is one of the columns.
 
     An integer in place of a string becomes its digits, except in the text. Lone surrogates become U+FFFD. Blank lines are
-    ignored.
+    ignored. What no column holds must be JSON, but may be nested to any depth, have numbers of any length, and not be UTF-8.
     """
     if block.is_too_long:
         detail = f"a line of more than {MAX_BYTES_PER_LINE:,} bytes"
@@ -124,7 +137,7 @@ def parse(block: Block, fields: Mapping[str, Path]) -> Records:
     objects = _objects(block.data, starts)
     columns = _columns(block.data, objects, fields) if objects is not None else None
     if objects is not None and columns is not None and len(columns["text"]) == len(objects):
-        return Records(columns, objects + block.offset, len(starts))
+        return Records(columns, block.places(objects), len(starts))
     return _parse_lines(block, fields)
 
 
@@ -175,17 +188,21 @@ def _columns(data: bytes, starts: NDArray[np.int64], fields: Mapping[str, Path])
     if not len(starts):
         return {name: pa.nulls(0, pa.string()) for name in fields}
     try:
-        table = pj.read_json(
-            pa.BufferReader(data),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
-            parse_options=pj.ParseOptions(explicit_schema=_schema(data, starts, fields), unexpected_field_behavior="ignore"),
-        )
+        table = _table(data, _schema(data, starts, fields))
         columns = {name: column(table, path) for name, path in fields.items()}
         for values in columns.values():
             values.validate(full=True)  # the parser does not check UTF-8
     except pa.ArrowInvalid:
         return None
     return columns
+
+
+def _table(data: bytes, schema: pa.Schema) -> pa.Table:
+    return pj.read_json(
+        pa.BufferReader(data),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+        parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )
 
 
 def column(table: pa.Table | pa.RecordBatch, path: Path) -> pa.Array:
@@ -227,11 +244,11 @@ def _struct(nested: Mapping[str, Any]) -> list[pa.Field]:
 def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
     rows: list[tuple[int, dict[str, str | None]]] = []
     bad: list[Bad] = []
-    offset = block.offset
     lines = block.data.split(b"\n")
+    offsets = block.places(np.cumsum([0, *(len(line) + 1 for line in lines[:-1])])).tolist()
     if not block.ends_open:
         lines.pop()  # the empty rest after the last line end
-    for number, line in enumerate(lines):
+    for number, (line, offset) in enumerate(zip(lines, offsets, strict=False)):
         if line.strip(_BLANK):
             try:
                 rows.append((offset, _record(line, fields)))
@@ -239,7 +256,6 @@ def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
                 is_cut = block.ends_open and number == len(lines) - 1 and not isinstance(error, NoObject)
                 reason = DropReason.CUT_OFF if is_cut else DropReason.UNREADABLE
                 bad.append(Bad(offset, number, reason, "the file breaks off in this line" if is_cut else _message(error)))
-        offset += len(line) + 1
     return _by_line(fields, rows, len(lines), bad)
 
 
@@ -249,7 +265,18 @@ def _by_line(fields: Mapping[str, Path], rows: list[tuple[int, dict[str, str | N
 
 
 def _record(line: bytes, fields: Mapping[str, Path]) -> dict[str, str | None]:
-    record = json.loads(line)
+    try:
+        return _values(json.loads(line, parse_int=_integer), fields)
+    except UnicodeDecodeError as error:
+        values = _values(json.loads(line.decode("utf-8", "surrogateescape"), parse_int=_integer), fields, storable=str)
+        if any(_ESCAPED.search(value) for value in values.values() if value is not None):
+            raise error from None
+        return values
+    except RecursionError:
+        return _nested_deeply(line, fields)
+
+
+def _values(record: Any, fields: Mapping[str, Path], storable: Callable[[str], str | None] = storable) -> dict[str, str | None]:
     if not isinstance(record, dict):
         raise NoObject("the line is JSON, but no object")
     values: dict[str, str | None] = {}
@@ -258,10 +285,47 @@ def _record(line: bytes, fields: Mapping[str, Path]) -> dict[str, str | None]:
         if isinstance(value, str):
             values[name] = storable(value)
         elif name == "text" and value is not None:
-            raise NoObject(f"{'.'.join(path)} is no string, but {json.dumps(value)[:40]}")
+            raise NoObject(f"{'.'.join(path)} is no string, but {json.dumps(value, default=str)[:40]}")
         else:
             values[name] = str(value) if _is_integer(value) else None
     return values
+
+
+def _nested_deeply(line: bytes, fields: Mapping[str, Path]) -> dict[str, str | None]:
+    """Return the values of a line that Python's parser cannot nest; pyarrow's parser has no limit."""
+    values: dict[str, str | None] = {}
+    for name, path in fields.items():
+        found = (_only(line, path, kind) for kind in (pa.string(), pa.int64()) if kind == pa.string() or name != "text")
+        values[name], is_json = next((value for value in found if value[1]), (None, False))
+        if name == "text" and not is_json:
+            raise RecursionError
+    return values
+
+
+def _only(line: bytes, path: Path, kind: pa.DataType) -> tuple[str | None, bool]:
+    """Return the value at a path of a line, and whether the line is JSON with a value of this type, or none, there."""
+    nested: Any = kind
+    for key in reversed(path):
+        nested = pa.struct([pa.field(key, nested)])
+    try:
+        values = column(_table(line, pa.schema(list(nested))), path)
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        return None, False
+    return (values[0].as_py(), True) if len(values) == 1 else (None, False)
+
+
+def _integer(digits: str) -> "int | _LongInteger":
+    """Return a number of JSON; Python refuses to convert very long ones, whose digits are kept."""
+    return int(digits) if len(digits) <= _DIGITS_OF_INTEGERS else _LongInteger(digits)
+
+
+@dataclass(frozen=True, slots=True)
+class _LongInteger:
+    digits: str
+
+    def __str__(self) -> str:
+        return self.digits
 
 
 def _value(record: Any, path: Path) -> Any:
@@ -273,7 +337,7 @@ def _value(record: Any, path: Path) -> Any:
 
 
 def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int | _LongInteger) and not isinstance(value, bool)
 
 
 def _message(error: Exception) -> str:

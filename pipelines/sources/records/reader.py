@@ -1,10 +1,10 @@
-"""Records: documents whose text is already extracted, as JSON Lines (plain or compressed) or Parquet.
+"""Records: documents whose text is already extracted, as JSON Lines (plain or compressed; UTF-8, UTF-16, UTF-32) or Parquet.
 
 The config names the fields of a record's text, id, address, title and date; "a.b" is the field b of the object a. A record
 without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file is
 several units: ranges of lines or of row groups. Everything is read in columns.
 
-Limits: a repeated id is noticed only within a unit. A compressed JSON Lines file is one unit.
+Limits: a repeated id is noticed only within a unit. A JSON Lines file that is compressed, or in UTF-16 or UTF-32, is one unit.
 """
 
 import itertools
@@ -21,8 +21,9 @@ from pipelines.contract.reasons import DropReason
 from pipelines.sources import listing
 from pipelines.sources.listing import SourceError, full_uri, part_of
 from pipelines.sources.names import SHOWN, Names, uncompressed
-from pipelines.sources.records import json_lines, parquet
+from pipelines.sources.records import encodings, json_lines, parquet
 from pipelines.sources.records.columns import Gathered, fields_of
+from pipelines.sources.records.encodings import Encoding, Read
 from pipelines.sources.records.json_lines import Block
 from pipelines.units.descriptor import Unit
 
@@ -67,6 +68,9 @@ def _cut(section: SourceSection, file: Unit) -> list[Unit]:
     if uncompressed(name) != name:
         return [file]
     parts = max(1, round(file.bytes / parquet.TARGET_BYTES_PER_UNIT))
+    if parts > 1:
+        with files.reading(full_uri(file)) as stream:
+            parts = 1 if _encoding(stream) else parts
     places = [file.bytes * part // parts for part in range(parts + 1)]
     return [part_of(file, "bytes", a, b, b - a) for a, b in itertools.pairwise(places)]
 
@@ -112,8 +116,12 @@ class _JsonLines:
         begin = 0 if start == 0 else _next_line(stream, start)
         if begin >= end:
             return
+        encoding = _encoding(stream) if begin == 0 else None
+        if encoding is not None:  # the whole file is one unit
+            self._gathered.bytes_read += encoding.mark
+            begin, end = encoding.mark, None
         stream.seek(begin)
-        for block in json_lines.blocks(stream.read, begin, end):
+        for block in _blocks(stream.read, begin, end, encoding):
             self._gathered.bytes_read += block.size
             self._take(block)
             yield from self._gathered.full()
@@ -121,7 +129,7 @@ class _JsonLines:
     def _take_compressed(self, stream: BinaryIO) -> Iterator[Batch]:
         stored = _Counted(stream)
         content = pieces(stored.read)
-        blocks = json_lines.blocks(lambda _size: next(content, b""))
+        blocks = _sniffed_blocks(lambda _size: next(content, b""))
         counted = 0
         while True:
             try:
@@ -174,6 +182,27 @@ class _JsonLines:
         if self._lines_before is None:
             self._lines_before = _lines_before(self._unit)
         return self._lines_before + self._lines + within_block + 1
+
+
+def _encoding(stream: BinaryIO) -> Encoding | None:
+    """Return the encoding of a file, if it is not UTF-8."""
+    stream.seek(0)
+    return encodings.sniffed(stream.read(encodings.SNIFFED_BYTES))
+
+
+def _blocks(read: Read, begin: int, end: int | None, encoding: Encoding | None) -> Iterator[Block]:
+    """Yield the lines in UTF-8; `read` continues at `begin`."""
+    if encoding is None:
+        return json_lines.blocks(read, begin, end)
+    return json_lines.blocks(encodings.transcoded(read, encoding), begin, end, encoding.unit)
+
+
+def _sniffed_blocks(read: Read) -> Iterator[Block]:
+    """Yield the lines of a stream in any encoding."""
+    beginning = encodings.beginning_of(read)
+    encoding = encodings.sniffed(beginning)
+    begin = encoding.mark if encoding else 0
+    yield from _blocks(encodings.after(beginning[begin:], read), begin, None, encoding)
 
 
 def _next_line(stream: BinaryIO, start: int) -> int:

@@ -111,14 +111,21 @@ def test_odd_lines_that_are_fine(tmp_path: Path) -> None:
     assert items_in(prepared(tmp_path, "a.jsonl"), OTHER) == [["a.jsonl:3 t"]]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_benchmark_in_utf16(tmp_path: Path, name: str) -> None:
+    data = "".join(json.dumps({"t": text}) + "\r\n" for text in (LONG, OTHER)).encode("utf-16")
+    (tmp_path / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith("gz") else data)
+    assert items_in(prepared(tmp_path, name), OTHER) == [[f"{name}:2 t"]]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b'{"t": "x"}\n{"t": ', "a.jsonl, line 2: is not JSON"),
         (b'["x"]\n', "a.jsonl, line 1: holds list where an object should be"),
         (b"\n\n" + b"[" * 200_000, "a.jsonl, line 3: is not JSON"),
-        (b'{"t": "\xff"}\n', "a.jsonl, line 1: is not UTF-8"),
-        (b'{"t": ' + b"1" * 5_000 + b"}\n", "a.jsonl, line 1: is not JSON"),
+        (b'{"t": "\xff"}\n', "a.jsonl, line 1: is neither UTF-8, UTF-16 nor UTF-32"),
+        (b'{"t": ' + b"1" * 5_000 + b"}\n", "a.jsonl: no line has text in any field"),
         (b"", "a.jsonl: holds no line"),
         (b"\n \n", "a.jsonl: holds no line"),
         (b'{"n": 1}\n', "a.jsonl: no line has text in any field"),

@@ -309,6 +309,84 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert [(row["origin"], row["text"]) for row in documents(tmp_path)] == [("rows.jsonl#0", "a")]
 
 
+ODD_CHARACTERS = ["Straße\u2028", "日本語", "a pair 😀𝔘 and a NUL \0", "", "x" * 300]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
+def test_utf16_and_utf32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, mark: str, suffix: str) -> None:
+    """The documents of a file, whatever its encoding, with the places of their bytes in it; it is never cut."""
+    rows = [{"id": f"r{i}", "text": f"{i} {ODD_CHARACTERS[i % 5]} end"} for i in range(40)]
+    lines = [json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows]
+    lines[7] = "oops 😀\n"
+    data = (mark + "".join(lines)).encode(encoding)
+    path = tmp_path / f"rows.{suffix}"
+    path.write_bytes(gzip.compress(data, mtime=0) if suffix.endswith("gz") else data)
+    monkeypatch.setattr(json_lines, "BYTES_PER_BLOCK", 100)
+    monkeypatch.setattr(parquet, "TARGET_BYTES_PER_UNIT", 300)
+    assert len(records.units(section(tmp_path))) == 1
+    ends = [len((mark + "".join(lines[:i])).encode(encoding)) for i in range(40)]
+    starts = [len(mark.encode(encoding)), *ends[1:]]
+    found = documents(tmp_path, id_field="id")
+    assert [row["text"] for row in found] == [row["text"] for i, row in enumerate(rows) if i != 7]
+    assert [row["origin"] for row in found] == [f"rows.{suffix}#{start}" for i, start in enumerate(starts) if i != 7]
+    assert drops(tmp_path) == [
+        (
+            f"rows.{suffix}#{starts[7]}",
+            "unreadable",
+            f"rows.{suffix}: line 8: not JSON: Expecting value: line 1 column 1 (char 0)",
+        )
+    ]
+    assert sum(batch.ledger.bytes_read for batch in batches(tmp_path)) == path.stat().st_size
+
+
+def test_utf16_with_broken_characters_and_a_line_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_lines, "BYTES_PER_BLOCK", 100)
+    monkeypatch.setattr(json_lines, "MAX_BYTES_PER_LINE", 1000)
+    lines = ['{"text": "half \ud83d a pair"}\n', '{"text": "' + "é" * 5000 + '"}\n', '{"text": "last"}\n', '{"text": "br']
+    data = b"\xff\xfe" + b"".join(line.encode("utf-16-le", "surrogatepass") for line in lines)
+    (tmp_path / "rows.jsonl").write_bytes(data)
+    places = [2 + sum(2 * len(line) for line in lines[:i]) for i in range(4)]
+    assert [(row["origin"], row["text"]) for row in documents(tmp_path)] == [
+        (f"rows.jsonl#{places[0]}", "half \ufffd a pair"),
+        (f"rows.jsonl#{places[2]}", "last"),
+    ]
+    assert [(origin, reason) for origin, reason, _ in drops(tmp_path)] == [
+        (f"rows.jsonl#{places[1]}", "unreadable"),
+        (f"rows.jsonl#{places[3]}", "cut_off"),
+    ]
+
+
+DEEP = b"[" * 3000 + b"]" * 3000
+ODD_LINES = [  # what no column holds may be anything that is JSON
+    (b'{"text": "a", "n": ' + b"9" * 5000 + b"}", {"text": "a", "key": None, "url": None}),
+    (b'{"text": "a", "n": -' + b"9" * 5000 + b', "id": 7}', {"text": "a", "key": "7", "url": None}),
+    (b'{"text": "a", "id": ' + b"9" * 5000 + b"}", {"text": "a", "key": "9" * 5000, "url": None}),
+    (b'{"text": "a", "n": ' + DEEP + b', "id": 7, "m": {"u": "x"}}', {"text": "a", "key": "7", "url": "x"}),
+    (b'{"text": "a", "n": ' + DEEP + b', "id": [], "m": 1}', {"text": "a", "key": None, "url": None}),
+    (b'{"text": "a", "n\xff": "\xff", "id": "k"}', {"text": "a", "key": "k", "url": None}),
+    (b'{"text": 1' + b"9" * 5000 + b"}", None),
+    (b'{"text": "\xff"}', None),
+    (b'{"text": "a", "m": {"u": "\xff"}}', None),
+    (b'{"text": 5, "n": ' + DEEP + b"}", None),
+    (b'{"text": "a", "n": ' + DEEP[:-1] + b"}", None),
+]
+
+
+@pytest.mark.parametrize(
+    "neighbour", [b"", b'{"id": 1, "text": "x"}', b'{"id": "i", "text": "x"}', b"oops", b'{"text": "\\ud800"}']
+)
+@pytest.mark.parametrize(("line", "values"), ODD_LINES)
+def test_a_line_has_the_same_fate_whatever_the_other_lines(line: bytes, values: dict[str, Any] | None, neighbour: bytes) -> None:
+    data = neighbour + b"\n" + line + b"\n"
+    found = parse(Block(data, 0, len(data)), {"text": ("text",), "key": ("id",), "url": ("m", "u")})
+    place = len(neighbour) + 1
+    kept = [i for i, offset in enumerate(found.offsets) if offset == place]
+    assert [{name: column[i].as_py() for name, column in found.columns.items()} for i in kept] == ([values] if values else [])
+    assert [bad.offset for bad in found.bad if bad.offset == place] == ([] if values else [place])
+
+
 # Laws
 
 JSON = st.recursive(

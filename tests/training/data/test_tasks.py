@@ -109,6 +109,8 @@ def test_an_index_travels_to_another_process(sections: tuple[TaskSection, ...], 
     ("line", "message"),
     [
         (b"{nonsense", r'line 2: is not JSON \(.*\); a line is an object like \{"inputs": "…", "targets": "…"\}'),
+        (b'{"a": ' + b"[" * 200_000, r"line 2: is not JSON \(.*\); a line is an object"),
+        (b'{"inputs": ' + b"1" * 5_000 + b"}", r"line 2: has no text `inputs`"),
         (b'["a", "b"]', r"line 2: has no text `inputs`; every line needs the string fields `inputs` and `targets`"),
         (b'{"inputs": "a"}', r"line 2: has no text `targets`"),
         (b'{"inputs": "a", "targets": 3}', r"line 2: has no text `targets`"),
