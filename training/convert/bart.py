@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
-from training.convert.rules import Rule
+from training.convert.activations import activation, activation_name
+from training.convert.rules import Rule, inner, with_head
 from training.models.bart import INIT_STD, BARTShape
 
 ARCHITECTURE = "BartForConditionalGeneration"
+_TOKENS, _HEAD = "model.shared.weight", "lm_head.weight"
 ZEROS = ("final_logits_bias",)  # a buffer, zeros in every published BART; our head has no bias
 _NUMBERS = {
     "encoder_layers": "encoder_layers",
@@ -19,14 +23,12 @@ _NUMBERS = {
     "length": "max_position_embeddings",
 }
 _EXPECTED = {  # what every BART of ours has; a config without the field has it, too
-    "activation_function": "gelu",
     "scale_embedding": False,
     "normalize_before": False,  # True in mBART; in configs before transformers 4
     "add_final_layer_norm": False,
     "static_position_embeddings": False,  # Marian's
     "extra_pos_embeddings": 2,
     "normalize_embedding": True,
-    "tie_word_embeddings": True,
 }
 
 
@@ -41,10 +43,10 @@ def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
         "encoder_layers": shape.encoder_layers,
         "decoder_layers": shape.decoder_layers,
         "encoder_attention_heads": shape.heads,
-        "decoder_attention_heads": shape.heads,
-        "encoder_ffn_dim": 4 * shape.width,
-        "decoder_ffn_dim": 4 * shape.width,
-        "activation_function": "gelu",
+        "decoder_attention_heads": shape.decoder_heads or shape.heads,
+        "encoder_ffn_dim": shape.inner_widths[0],
+        "decoder_ffn_dim": shape.inner_widths[1],
+        "activation_function": activation_name(shape.activation),
         "dropout": shape.dropout,
         "attention_dropout": shape.dropout,
         "activation_dropout": shape.dropout,
@@ -56,7 +58,7 @@ def config(shape: BARTShape, specials: Specials) -> dict[str, Any]:
         "decoder_start_token_id": specials.decoder_start,
         "forced_eos_token_id": specials.end,
         "is_encoder_decoder": True,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": shape.tied,
     }
 
 
@@ -73,25 +75,41 @@ def shape(config: Mapping[str, Any]) -> BARTShape:
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(config.get(theirs), int)]
     if missing:
         raise UserError(f"{missing[0]} must be a whole number, and is {config.get(missing[0])!r}; give the config.json of a BART")
-    bart_shape = BARTShape(**{ours: config[theirs] for ours, theirs in _NUMBERS.items()}, dropout=config.get("dropout", 0.1))
-    wanted = {
-        "decoder_attention_heads": bart_shape.heads,
-        "encoder_ffn_dim": 4 * bart_shape.width,
-        "decoder_ffn_dim": 4 * bart_shape.width,
+    return BARTShape(
+        **{ours: config[theirs] for ours, theirs in _NUMBERS.items()},
+        dropout=config.get("dropout", 0.1),
+        **decoders_own(config, "ffn_dim"),
+        activation=activation(config, "activation_function", "gelu"),
+        tied=bool(config.get("tie_word_embeddings", True)),
+    )
+
+
+def decoders_own(config: Mapping[str, Any], ffn: str) -> dict[str, Any]:
+    """Return the inner widths, and the decoder's where they differ from the encoder's, and its heads. `ffn`: of the names."""
+    heads = config["encoder_attention_heads"]
+    encoder, decoder = (inner(config.get(f"{stack}_{ffn}"), config["d_model"]) for stack in ("encoder", "decoder"))
+    return {
+        "inner": encoder,
+        "decoder_inner": None if decoder == encoder else decoder or 4 * config["d_model"],
+        "decoder_heads": None if config.get("decoder_attention_heads", heads) == heads else config["decoder_attention_heads"],
     }
-    for field, number in wanted.items():
-        if config.get(field, number) != number:
-            raise UserError(f"{field} is {config[field]}; this program knows only {number} beside the config's other numbers")
-    return bart_shape
 
 
 def rules(shape: BARTShape) -> list[Rule]:
     """Return the rules that name every weight in `BartForConditionalGeneration`'s state dict."""
-    tied = ("lm_head.weight", "model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
-    table = [Rule("embeddings.tokens.weight", ("model.shared.weight",), also=tied)]
+    stacks = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
+    if shape.tied:
+        table = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*stacks, _HEAD))]
+    else:  # then Hugging Face reads the stacks' embeddings from the file, too
+        table = [Rule("embeddings.tokens.weight", (_TOKENS,), also=stacks, copies=stacks), Rule("head.weight", (_HEAD,))]
     for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
         table += stack_rules(stack, layers, f"model.{stack}")
     return table
+
+
+def complete(shape: BARTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return their weights with a head, and the names of newly drawn weights, of which there are none."""
+    return (dict(theirs) if shape.tied else with_head(theirs, _HEAD, _TOKENS)), []
 
 
 def stack_rules(stack: str, layers: int, theirs: str) -> list[Rule]:

@@ -8,20 +8,14 @@ from torch import Tensor, nn
 
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
-from training.convert.rules import Rule
-from training.models.bert import INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
+from training.convert.activations import NAMES
+from training.convert.rules import Rule, inner, with_head
+from training.models.bert import GELUS, INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
 
 ARCHITECTURE = "BertForPreTraining"
 IGNORED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers of old checkpoints: 0, 1, 2, …; zeros
 HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # a folder may lack any of them as a whole
-_ACTIVATIONS = {  # by their names in transformers' activations.py
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_python_tanh": "gelu_tanh",
-    "gelu_accurate": "gelu_tanh",
-}
+_ACTIVATIONS = {theirs: ours for theirs, ours in NAMES.items() if ours in GELUS}
 _NUMBERS = {
     "layers": "num_hidden_layers",
     "heads": "num_attention_heads",
@@ -31,11 +25,8 @@ _NUMBERS = {
 }
 _EXPECTED = {  # what every BERT of ours has; a config without the field has it, too
     "position_embedding_type": "absolute",
-    "type_vocab_size": SEGMENTS,
-    "layer_norm_eps": NORM_EPSILON,
     "is_decoder": False,
     "add_cross_attention": False,
-    "tie_word_embeddings": True,
 }
 
 
@@ -49,15 +40,15 @@ def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
         "hidden_size": shape.width,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
-        "intermediate_size": 4 * shape.width,
+        "intermediate_size": shape.inner_width,
         "hidden_act": "gelu" if shape.activation == "gelu" else "gelu_pytorch_tanh",
         "hidden_dropout_prob": shape.dropout,
         "attention_probs_dropout_prob": shape.dropout,
-        "type_vocab_size": SEGMENTS,
+        "type_vocab_size": shape.segments,
         "initializer_range": INIT_STD,
-        "layer_norm_eps": NORM_EPSILON,
+        "layer_norm_eps": shape.norm_epsilon,
         "pad_token_id": specials.pad,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": shape.tied,
     }
 
 
@@ -78,20 +69,26 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
     if activation not in _ACTIVATIONS:
         raise UserError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
     numbers = {ours: config[theirs] for ours, theirs in _NUMBERS.items()}
-    dropout = float(config.get("hidden_dropout_prob", 0.1))
-    bert_shape = BERTShape(**numbers, dropout=dropout, activation=_ACTIVATIONS[activation])
-    if config.get("intermediate_size", 4 * bert_shape.width) != 4 * bert_shape.width:
-        raise UserError(
-            f"intermediate_size is {config['intermediate_size']}, not {4 * bert_shape.width}: "
-            "four times hidden_size, as in every BERT"
-        )
-    return bert_shape
+    return BERTShape(
+        **numbers,
+        dropout=float(config.get("hidden_dropout_prob", 0.1)),
+        activation=_ACTIVATIONS[activation],
+        inner=inner(config.get("intermediate_size"), config["hidden_size"]),
+        norm_epsilon=config.get("layer_norm_eps", NORM_EPSILON),
+        tied=bool(config.get("tie_word_embeddings", True)),
+        segments=config.get("type_vocab_size", SEGMENTS),
+    )
 
 
 def rules(shape: BERTShape) -> list[Rule]:
-    """Return the rules that name every weight in `BertForPreTraining`'s state dict."""
-    tied = ("cls.predictions.decoder.weight",)
-    table = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=tied)]
+    """Return the rules that name every weight in `BertForPreTraining`'s state dict.
+
+    A head of its own has a bias of its own, too; `cls.predictions.bias` is then a copy that no one reads.
+    """
+    tied, bias = "cls.predictions.decoder.weight", ("cls.predictions.bias", "cls.predictions.decoder.bias")
+    table = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=(tied,) if shape.tied else ())]
+    if not shape.tied:
+        table += [Rule("head.weight", (tied,)), Rule("token_head.bias", bias[1:], copies=bias[:1])]
     table += [
         Rule(f"embeddings.{ours}.weight", (f"bert.embeddings.{theirs}_embeddings.weight",))
         for ours, theirs in (("positions", "position"), ("segments", "token_type"))
@@ -101,7 +98,7 @@ def rules(shape: BERTShape) -> list[Rule]:
         table += _layer_rules(f"layers.{n}", f"bert.encoder.layer.{n}")
     table += _weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
     table += _weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
-    table.append(Rule("token_head.bias", ("cls.predictions.bias",), also=("cls.predictions.decoder.bias",)))
+    table += [Rule("token_head.bias", bias[:1], also=bias[1:])] if shape.tied else []
     table += _weight_and_bias("pooler", "bert.pooler.dense")
     return table + _weight_and_bias("pair_head", "cls.seq_relationship")
 
@@ -112,12 +109,16 @@ def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, 
     Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` have no heads. Drawn weights are
     untrained, so the importer must report them. A head that is partly there stays unchanged. The draws are always the same.
     """
-    weights, drawn = dict(theirs), list[str]()
+    decoder = "cls.predictions.decoder.weight"
+    weights, drawn = (
+        dict(theirs) if shape.tied else with_head(theirs, decoder, "bert.embeddings.word_embeddings.weight"),
+        list[str](),
+    )
     generator = torch.Generator().manual_seed(0)
     for head in HEADS:
-        missing = [rule for rule in rules(shape) if rule.theirs[0].startswith(head)]
-        names = {name for rule in missing for name in (*rule.theirs, *rule.also)}
-        if names - {"cls.predictions.decoder.weight"} & theirs.keys():
+        missing = [rule for rule in rules(shape) if rule.theirs[0].startswith(head) and rule.ours != "head.weight"]
+        names = {name for rule in missing for name in rule.names}
+        if names - {decoder} & theirs.keys():
             continue
         for rule in missing:
             weights[rule.theirs[0]] = _new(rule, shape, generator)

@@ -170,9 +170,6 @@ def _shape(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Pat
     length = _number(settings, "max_source_positions", file)
     expected = {
         "decoder_embed_dim": width,
-        "decoder_attention_heads": heads,
-        "encoder_ffn_embed_dim": 4 * width,
-        "decoder_ffn_embed_dim": 4 * width,
         "decoder_output_dim": width,
         "max_target_positions": length,
     }
@@ -185,12 +182,21 @@ def _shape(settings: Mapping[str, Any], weights: Mapping[str, Tensor], file: Pat
     for field, number in numbers.items():
         if number > len(weights):  # before that many are built
             raise WeightsError(f"{file}: {field} is {number}, but there are {len(weights)} weights; it is not whole")
+    own: dict[str, Any] = {"encoder_attention_heads": heads, "d_model": width}
+    for field in ("decoder_attention_heads", "encoder_ffn_embed_dim", "decoder_ffn_embed_dim"):
+        own |= {field: _number(settings, field, file)} if field in settings else {}
     dropout = settings.get("dropout", 0.1)
     if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise WeightsError(f"{file}: dropout is {dropout!r}; it must be a number from 0 to less than 1")
     try:
         return BARTShape(
-            **numbers, heads=heads, width=width, vocabulary=weights[_TOKENS].shape[0], length=length, dropout=float(dropout)
+            **numbers,
+            heads=heads,
+            width=width,
+            vocabulary=weights[_TOKENS].shape[0],
+            length=length,
+            dropout=float(dropout),
+            **bart.decoders_own(own, "ffn_embed_dim"),
         )
     except ValueError as error:
         raise WeightsError(f"{file}: {error}") from error

@@ -144,10 +144,14 @@ def _shape(names: Names, config: Mapping[str, Any], path: Path) -> Shape:
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
     for field in fields(shape):
-        value = getattr(shape, field.name)
-        if field.type is int and (type(value) is not int or not 1 <= value <= 2**24):
-            raise WeightsError(f"{path}: makes the model's {field.name} {value!r}; it must be a whole number from 1 to 2^24")
-        if field.type is float and (type(value) not in (int, float) or not 0 <= value < 1):
+        value, kind, least = getattr(shape, field.name), families.kind_of(field), families.least(shape, field.name)
+        if value is None:
+            continue
+        if kind is int and (type(value) is not int or not least <= value <= 2**24):
+            raise WeightsError(
+                f"{path}: makes the model's {field.name} {value!r}; it must be a whole number from {least} to 2^24"
+            )
+        if kind is float and (type(value) not in (int, float) or not 0 <= value < 1):
             raise WeightsError(f"{path}: makes the model's {field.name} {value!r}; it must be a number from 0 to less than 1")
     return shape
 
@@ -163,7 +167,7 @@ def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
 
 def _with_todays_names(theirs: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:
     """Return weights saved without a head, or by the first releases, under current names."""
-    known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
+    known = {name for rule in rules for name in rule.names}
 
     def name_today(name: str) -> str:
         for old, current in _OLD_ENDINGS:

@@ -5,6 +5,7 @@ Rule("layers.0.attention.query_key_value.bias", ("q.bias", "k.bias", "v.bias")) 
 Rule("embeddings.tokens.weight", ("wte.weight",), also=("lm_head.weight",))          one weight under two names
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,28 @@ class Rule:
     theirs: tuple[str, ...]  # several are joined along the first dimension, in equal parts
     transposed: bool = False  # theirs is (in, out), ours (out, in)
     also: tuple[str, ...] = ()  # other names of the same (tied) weight: not written; if present, they must be equal
+    copies: tuple[str, ...] = ()  # names of copies that no one uses: written, and read only where theirs is absent
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of theirs."""
+        return (*self.theirs, *self.also, *self.copies)
+
+
+def inner(given: int | None, width: int) -> int | None:
+    """Return the inner width of a feed-forward block as shapes have it: None for four times the model's, the usual one."""
+    return None if given is None or given == 4 * width else given
+
+
+def with_head(theirs: Mapping[str, Tensor], head: str, tokens: str) -> dict[str, Tensor]:
+    """Return their weights with a head of its own, which begins as the token embedding where there is none; warn if so.
+
+    A model that was made with such a head and never trained saves one weight for both.
+    """
+    if head in theirs or tokens not in theirs:
+        return dict(theirs)
+    warnings.warn(f"there is no {head}: it begins as {tokens}, as transformers 5 takes it", stacklevel=4)
+    return {**theirs, head: theirs[tokens]}
 
 
 def to_theirs(rules: Sequence[Rule], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -34,6 +57,7 @@ def to_theirs(rules: Sequence[Rule], weights: Mapping[str, Tensor]) -> dict[str,
     for rule in rules:
         parts = weights[rule.ours].chunk(len(rule.theirs))
         views.update({name: part.t() if rule.transposed else part for name, part in zip(rule.theirs, parts, strict=True)})
+        views.update({name: weights[rule.ours].clone() for name in rule.copies})
     return views
 
 
@@ -70,13 +94,13 @@ def to_ours(
 
 def _names(rule: Rule, theirs: Mapping[str, Tensor]) -> list[str]:
     """Return the names under which a weight that is not split is stored."""
-    return [name for name in (*rule.theirs, *rule.also) if name in theirs]
+    return [name for name in (*rule.theirs, *rule.also) if name in theirs] or [name for name in rule.copies if name in theirs][:1]
 
 
 def _refuse_extra(
     rules: Sequence[Rule], theirs: Mapping[str, Tensor], where: str, ignored: tuple[str, ...], zeros: tuple[str, ...]
 ) -> None:
-    known = {name for rule in rules for name in (*rule.theirs, *rule.also)}
+    known = {name for rule in rules for name in rule.names}
     unknown = [name for name in sorted(theirs) if name not in known and not _ends(name, ignored)]
     for name in [name for name in unknown if _ends(name, zeros)]:
         if theirs[name].count_nonzero():

@@ -1,6 +1,5 @@
 """Our T5 and Hugging Face's `T5ForConditionalGeneration`, 1.0 and 1.1."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,8 @@ from torch import Tensor
 
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
-from training.convert.rules import Rule
+from training.convert.activations import NAMES
+from training.convert.rules import Rule, with_head
 from training.models.t5 import NORM_EPSILON, T5Shape
 
 ARCHITECTURE = "T5ForConditionalGeneration"
@@ -25,6 +25,16 @@ _NUMBERS = {
     "buckets": "relative_attention_num_buckets",
     "max_distance": "relative_attention_max_distance",
 }
+_PUBLISHED = ("relu", "gated-gelu")  # 1.0, 1.1
+_PROJECTIONS = {  # feed_forward_proj -> whether it is gated, and dense_act_fn: transformers' configuration_t5.py
+    "relu": (False, "relu"),
+    "gated-gelu": (True, "gelu_new"),
+    "gated-silu": (True, "silu"),
+    "gated-relu": (True, "relu"),
+    "gelu": (False, "gelu"),
+    "gelu_new": (False, "gelu_new"),
+    "silu": (False, "silu"),
+}
 _WHEN_ABSENT = {"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128}  # the first T5 configs
 
 
@@ -39,9 +49,9 @@ def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
         "model_type": "t5",
         "architectures": [ARCHITECTURE],
         **numbers,
-        "feed_forward_proj": "gated-gelu" if shape.gated else "relu",
+        "feed_forward_proj": _projection(shape),
         "dropout_rate": shape.dropout,
-        "layer_norm_epsilon": NORM_EPSILON,
+        "layer_norm_epsilon": shape.norm_epsilon,
         "initializer_factor": 1.0,
         "pad_token_id": specials.pad,
         "eos_token_id": specials.end,
@@ -56,22 +66,35 @@ def shape(config: Mapping[str, Any]) -> T5Shape:
     kind = config.get("model_type", "t5")
     if kind not in ("t5", "mt5"):
         raise UserError(f"model_type is {kind!r}; this is not a T5")
-    if config.get("layer_norm_epsilon", NORM_EPSILON) != NORM_EPSILON:
-        raise UserError(f"layer_norm_epsilon is {config['layer_norm_epsilon']}; this program knows only {NORM_EPSILON}, T5's")
     feed_forward = config.get("feed_forward_proj", "gated-gelu" if kind == "mt5" else "relu")
-    if feed_forward not in ("relu", "gated-gelu"):
-        raise UserError(f"feed_forward_proj is {feed_forward!r}; this program knows 'relu' (T5 1.0) and 'gated-gelu' (1.1)")
-    activation = "relu" if feed_forward == "relu" else "gelu_new"
-    if config.get("dense_act_fn", activation) != activation:
-        raise UserError(
-            f"dense_act_fn is {config['dense_act_fn']!r}; this program knows only {activation!r} in a {feed_forward!r}"
-        )
+    if feed_forward not in _PROJECTIONS:
+        raise UserError(f"feed_forward_proj is {feed_forward!r}; this program knows {', '.join(map(repr, _PROJECTIONS))}")
+    gated, dense = _PROJECTIONS[feed_forward]
+    if NAMES.get(config.get("dense_act_fn", dense), "") != NAMES[dense]:
+        raise UserError(f"dense_act_fn is {config['dense_act_fn']!r}; this program knows only {dense!r} in a {feed_forward!r}")
     settings: dict[str, Any] = {"num_decoder_layers": config.get("num_layers"), **_WHEN_ABSENT, **config}
     missing = [theirs for theirs in _NUMBERS.values() if not isinstance(settings.get(theirs), int)]
     if missing:
         raise UserError(f"{missing[0]} must be a whole number, and is {settings.get(missing[0])!r}; give the config.json of a T5")
     numbers = {ours: settings[theirs] for ours, theirs in _NUMBERS.items()}
-    return T5Shape(**numbers, gated=feed_forward != "relu", tied=_tied(config, kind), dropout=config.get("dropout_rate", 0.1))
+    return T5Shape(
+        **numbers,
+        gated=gated,
+        tied=_tied(config, kind),
+        dropout=config.get("dropout_rate", 0.1),
+        activation=None if feed_forward in _PUBLISHED else NAMES[dense],
+        norm_epsilon=config.get("layer_norm_epsilon", NORM_EPSILON),
+    )
+
+
+def _projection(shape: T5Shape) -> str:
+    """Return Hugging Face's name of the feed-forward: a gated GELU is the one by tanh, one without a gate the exact one."""
+    known = ((name, (gated, NAMES[dense])) for name, (gated, dense) in _PROJECTIONS.items())
+    name = next((name for name, kind in known if kind == (shape.gated, shape.inner_activation)), None)
+    if name is None:
+        gate = "with" if shape.gated else "without"
+        raise UserError(f"activation is {shape.inner_activation!r} {gate} a gate; Hugging Face's T5 has no such feed-forward")
+    return name
 
 
 def _tied(config: Mapping[str, Any], kind: str) -> bool:
@@ -104,10 +127,7 @@ def complete(shape: T5Shape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Te
     A 1.1 model created by transformers 5 starts with the token embedding as its head and saves it once (its config always
     calls them tied). This one then starts the same way, with a warning.
     """
-    if shape.tied or _HEAD in theirs or _TOKENS not in theirs:
-        return dict(theirs), []
-    warnings.warn(f"there is no {_HEAD}: it begins as {_TOKENS}, as transformers 5 takes it", stacklevel=3)
-    return {**theirs, _HEAD: theirs[_TOKENS]}, []
+    return (dict(theirs) if shape.tied else with_head(theirs, _HEAD, _TOKENS)), []
 
 
 def _layer_rules(ours: str, theirs: str, shape: T5Shape, *, of_decoder: bool) -> list[Rule]:

@@ -14,7 +14,7 @@ from pipelines.contract.errors import UserError
 from training.data.rows.batch import IGNORE
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
-from training.models.blocks import FeedForward
+from training.models.blocks import FeedForward, inner_width, refuse_activation
 from training.models.loss import cross_entropy
 
 NORM_EPSILON = 1e-5  # fairseq modules/layer_norm.py
@@ -33,10 +33,24 @@ class BARTShape:
     vocabulary: int = 50265
     length: int = 1024  # positions of each stack
     dropout: float = 0.1  # of the published config.json: also of attention and of the feed-forward's inside
+    inner: int | None = None  # of the feed-forward; None: 4 D
+    decoder_inner: int | None = None  # None: as the encoder's
+    decoder_heads: int | None = None  # None: as the encoder's
+    activation: str = "gelu"
+    tied: bool = True  # the head is the token embedding
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        for name in ("heads", "decoder_heads"):
+            heads = getattr(self, name)
+            if heads is not None and self.width % heads:
+                raise UserError(f"{name} must divide width, and {heads} does not divide {self.width}")
+        refuse_activation(self.activation)
+
+    @property
+    def inner_widths(self) -> tuple[int, int]:
+        """Inner widths of the feed-forward in the encoder and the decoder."""
+        encoder = inner_width(self.inner, self.width)
+        return encoder, encoder if self.decoder_inner is None else self.decoder_inner
 
 
 SIZES: Mapping[str, BARTShape] = {
@@ -67,7 +81,7 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = SelfAttention(shape.width, shape.heads, causal=False, dropout=shape.dropout)
         self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu", dropout=shape.dropout)
+        self.feed_forward = FeedForward(shape.width, shape.inner_widths[0], shape.activation, dropout=shape.dropout)
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -82,11 +96,12 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, shape: BARTShape) -> None:
         super().__init__()
-        self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout)
+        heads = shape.decoder_heads or shape.heads
+        self.attention = SelfAttention(shape.width, heads, causal=True, dropout=shape.dropout)
         self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.memory_attention = CrossAttention(shape.width, shape.heads, dropout=shape.dropout)
+        self.memory_attention = CrossAttention(shape.width, heads, dropout=shape.dropout)
         self.memory_attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu", dropout=shape.dropout)
+        self.feed_forward = FeedForward(shape.width, shape.inner_widths[1], shape.activation, dropout=shape.dropout)
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -137,7 +152,7 @@ class Decoder(nn.Module):
 
 
 class BART(nn.Module):
-    """The whole model; its head is the token embedding."""
+    """The whole model."""
 
     def __init__(self, shape: BARTShape) -> None:
         super().__init__()
@@ -145,6 +160,7 @@ class BART(nn.Module):
         self.embeddings = Embeddings(shape)
         self.encoder = Encoder(shape)
         self.decoder = Decoder(shape)
+        self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         init(self)
 
     def empty_cache(self) -> Cache:
@@ -176,7 +192,7 @@ class BART(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, V)."""
-        return functional.linear(hidden, self.embeddings.tokens.weight)
+        return functional.linear(hidden, self._head_weight())
 
     def forward(
         self, inputs: Tensor, decoder_inputs: Tensor, *, real: Tensor | None = None, decoder_real: Tensor | None = None
@@ -189,7 +205,10 @@ class BART(nn.Module):
         """Examples of `text_infilling` -> the sum of the loss over all targets, in nats."""
         inputs, decoder_inputs, targets, real = _without_common_padding(examples)
         hidden = self.decode(decoder_inputs, self.encode(inputs, real=real), real=real)
-        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, targets)}
+        return {"tokens": cross_entropy(hidden, self._head_weight(), targets)}
+
+    def _head_weight(self) -> Tensor:
+        return self.embeddings.tokens.weight if self.head is None else self.head.weight
 
 
 def _without_common_padding(examples: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

@@ -1,5 +1,8 @@
 """BERT (Devlin et al. 2019, arXiv 1810.04805): a Post-LN encoder that predicts masked tokens and whether B follows A.
 
+RoBERTa (Liu et al. 2019, arXiv 1907.11692) and DistilBERT (Sanh et al. 2019, arXiv 1910.01108) are BERTs of other numbers:
+without pairs, with one kind of segment or none, and RoBERTa's positions count from 2.
+
 Shapes: B batch, T length of the row, P masked positions of a row, D width, H heads, K width of a head, V vocabulary.
 """
 
@@ -13,7 +16,7 @@ from torch.nn import functional
 from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import SelfAttention
-from training.models.blocks import ACTIVATIONS, FeedForward
+from training.models.blocks import ACTIVATIONS, FeedForward, inner_width, refuse_activation
 from training.models.loss import RIGHT, cross_entropy_and_right
 
 NORM_EPSILON = 1e-12  # google-research/bert modeling.py, layer_norm(): that of tf.contrib.layers
@@ -33,12 +36,24 @@ class BERTShape:
     length: int = 512  # positions
     dropout: float = 0.1  # also of attention
     activation: str = "gelu"  # with erf, as in PyTorch and Hugging Face; Google's own checkpoints were trained with "gelu_tanh"
+    inner: int | None = None  # of the feed-forward; None: 4 D
+    norm_epsilon: float = NORM_EPSILON
+    tied: bool = True  # the token head ends in the token embedding
+    segments: int = SEGMENTS  # kinds of segments: RoBERTa 1, DistilBERT none
+    first_position: int = (
+        0  # row of the first position: fairseq counts from its padding id, 1, plus 1; rows before are never read
+    )
+    pooled: bool = True  # it has a head for pairs
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
-        if self.activation not in GELUS:
-            raise UserError(f"activation must be one of {', '.join(GELUS)}, not {self.activation!r}")
+        refuse_activation(self.activation, GELUS)
+
+    @property
+    def inner_width(self) -> int:
+        """Inner width of the feed-forward."""
+        return inner_width(self.inner, self.width)
 
 
 SIZES: Mapping[str, BERTShape] = {
@@ -58,18 +73,20 @@ class Embeddings(nn.Module):
     def __init__(self, shape: BERTShape) -> None:
         super().__init__()
         self.tokens = nn.Embedding(shape.vocabulary, shape.width)
-        self.positions = nn.Embedding(shape.length, shape.width)
-        self.segments = nn.Embedding(SEGMENTS, shape.width)
-        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.first = shape.first_position
+        self.positions = nn.Embedding(self.first + shape.length, shape.width)
+        self.segments = nn.Embedding(shape.segments, shape.width) if shape.segments else None
+        self.norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, inputs: Tensor, segments: Tensor | None) -> Tensor:
         """(B, T) -> (B, T, D); segments (B, T) of 0 and 1, by default all 0."""
-        length, most = inputs.shape[1], self.positions.num_embeddings
+        length, most = inputs.shape[1], self.positions.num_embeddings - self.first
         assert length <= most, f"a row of {length} tokens is longer than the model's positions ({most})"
-        places = self.positions.weight[:length]
-        beside = self.segments.weight[0] if segments is None else self.segments(segments)
-        return self.dropout(self.norm(self.tokens(inputs) + places + beside))
+        x = self.tokens(inputs) + self.positions.weight[self.first : self.first + length]
+        if self.segments is not None:
+            x = x + (self.segments.weight[0] if segments is None else self.segments(segments))
+        return self.dropout(self.norm(x))
 
 
 class Layer(nn.Module):
@@ -78,9 +95,9 @@ class Layer(nn.Module):
     def __init__(self, shape: BERTShape) -> None:
         super().__init__()
         self.attention = SelfAttention(shape.width, shape.heads, causal=False, dropout=shape.dropout)
-        self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.feed_forward = FeedForward(shape.width, 4 * shape.width, shape.activation)
-        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
+        self.feed_forward = FeedForward(shape.width, shape.inner_width, shape.activation)
+        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None, read: Tensor | None = None) -> Tensor:
@@ -97,7 +114,7 @@ class TokenHead(nn.Module):
         super().__init__()
         self.dense = nn.Linear(shape.width, shape.width)
         self.activation = ACTIVATIONS[shape.activation]
-        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -106,7 +123,7 @@ class TokenHead(nn.Module):
 
 
 class BERT(nn.Module):
-    """The whole model; its token head ends in the token embedding."""
+    """The whole model."""
 
     def __init__(self, shape: BERTShape) -> None:
         super().__init__()
@@ -114,8 +131,9 @@ class BERT(nn.Module):
         self.embeddings = Embeddings(shape)
         self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
         self.token_head = TokenHead(shape)
-        self.pooler = nn.Linear(shape.width, shape.width)
-        self.pair_head = nn.Linear(shape.width, 2)
+        self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.pooler = nn.Linear(shape.width, shape.width) if shape.pooled else None
+        self.pair_head = nn.Linear(shape.width, 2) if shape.pooled else None
         init(self)
 
     def hidden(
@@ -135,16 +153,18 @@ class BERT(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, D) -> (…, V): logits of the token at each position."""
-        return functional.linear(self.token_head(hidden), self.embeddings.tokens.weight, self.token_head.bias)
+        return functional.linear(self.token_head(hidden), self._head_weight(), self.token_head.bias)
 
     def pair_logits(self, hidden: Tensor) -> Tensor:
         """(B, T, D) -> (B, 2): B follows A, B is from another document. Read at the first token, [CLS]."""
+        if self.pooler is None or self.pair_head is None:
+            raise UserError("the model has no head for pairs (model.pooled is false); set objective.next_sentence to false")
         return self.pair_head(self.pooler(hidden[:, 0]).tanh())
 
-    def forward(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Token ids (B, T), and as in `hidden` -> logits of tokens (B, T, V) and of the pair (B, 2)."""
+    def forward(self, inputs: Tensor, segments: Tensor | None = None, real: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Token ids (B, T), and as in `hidden` -> logits of tokens (B, T, V), and of the pair (B, 2) if the model is pooled."""
         hidden = self.hidden(inputs, segments, real)
-        return self.logits(hidden), self.pair_logits(hidden)
+        return self.logits(hidden), self.pair_logits(hidden) if self.shape.pooled else None
 
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `masked_lm` -> sums of the loss in nats: over masked tokens and, where there are pairs, over the rows.
@@ -157,7 +177,7 @@ class BERT(nn.Module):
         read = torch.cat([torch.zeros_like(masked[:, :1]), masked], dim=1)
         real = attention.real_tokens(examples["lengths"], inputs.shape[1])
         hidden = self.hidden(inputs, examples["segments"], real, read=read)
-        weight, bias = self.embeddings.tokens.weight, self.token_head.bias
+        weight, bias = self._head_weight(), self.token_head.bias
         tokens, right = cross_entropy_and_right(self.token_head(hidden[:, 1:]), weight, examples["targets"], bias)
         sums = {"tokens": tokens, f"tokens{RIGHT}": right}
         if "next_sentence" in examples:
@@ -166,6 +186,9 @@ class BERT(nn.Module):
             sums["pairs"] = functional.cross_entropy(pairs, examples["next_sentence"], reduction="sum")
             sums[f"pairs{RIGHT}"] = (pairs.argmax(-1) == examples["next_sentence"]).sum()
         return sums
+
+    def _head_weight(self) -> Tensor:
+        return self.embeddings.tokens.weight if self.head is None else self.head.weight
 
 
 def at_positions(hidden: Tensor, positions: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Shapes: B batch, T length, D width of the model, F inner width.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.contract.errors import UserError
+
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,  # with erf (Hendrycks and Gimpel 2016): BERT in PyTorch, BART
     "gelu_tanh": partial(functional.gelu, approximate="tanh"),  # its approximation: Google's BERT, GPT-2, T5 1.1
     "relu": functional.relu,  # T5 1.0
     "silu": functional.silu,  # with a gate: SwiGLU (Shazeer 2020)
 }
+
+
+def refuse_activation(name: str, known: Collection[str] = tuple(ACTIVATIONS)) -> None:
+    """Raise UserError for an activation that is none of the known."""
+    if name not in known:
+        raise UserError(f"activation must be one of {', '.join(known)}, not {name!r}")
+
+
+def inner_width(inner: int | None, width: int) -> int:
+    """Return the inner width of a feed-forward block: by default four times the model's (Vaswani et al. 2017, table 3)."""
+    return 4 * width if inner is None else inner
 
 
 class FeedForward(nn.Module):

@@ -6,14 +6,15 @@ Code that trains or uses a model calls it in these ways:
                           for BERT also {"<term>_right": the number of its right predictions}
     logits(hidden)        (…, D) -> (…, V)
     GPT       hidden(inputs, real=, positions=, documents=, cache=), forward(the same without cache) -> logits
-    BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2)
+    BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2) or None
     BART, T5  encode(inputs, real=) -> memory (B, S, D); decode(decoder_inputs, memory, real=, cache=) -> hidden (B, T, D),
               where `real` (B, S) is of the memory; forward(inputs, decoder_inputs, real=) -> logits
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import MISSING, Field, asdict, fields, replace
+from types import NoneType
+from typing import Any, cast, get_args
 
 import torch
 from torch import nn
@@ -29,6 +30,10 @@ SIZES: Mapping[str, Mapping[str, Shape]] = {
     "bart": bart.SIZES,
     "t5": t5.SIZES,
     "composed": composed.SIZES,
+}
+_FROM_ZERO: Mapping[type[Shape], tuple[str, ...]] = {  # whole numbers that may be 0
+    bert.BERTShape: ("segments", "first_position"),
+    t5.T5Shape: ("decoder_layers",),
 }
 _MODELS: Mapping[type[Shape], Callable[[Any], Model]] = {
     gpt.GPTShape: gpt.GPT,
@@ -47,12 +52,23 @@ def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
     sizes = SIZES[family]
     if size not in sizes:
         raise UserError(f"size: {family} has no size {size!r}, but {', '.join(sizes)}")
-    known = asdict(sizes[size])
+    known = {field.name: field for field in fields(sizes[size])}
     for name, value in numbers.items():
         if name not in known:
             raise UserError(f"{name}: {family} has no such number, but {', '.join(known)}")
-        _check(name, value, known[name])
+        _check(name, value, getattr(sizes[size], name), kind_of(known[name]), least(sizes[size], name))
     return replace(sizes[size], **numbers)
+
+
+def kind_of(field: Field[Any]) -> type:
+    """Return the type of a shape's number: int, float, bool or str, also of one that may be None."""
+    kinds = cast(tuple[type, ...], get_args(field.type) or (field.type,))
+    return next(kind for kind in kinds if kind is not NoneType)
+
+
+def least(shape: Shape, name: str) -> int:
+    """Return the smallest value of a whole number of a shape."""
+    return 0 if name in _FROM_ZERO.get(type(shape), ()) else 1
 
 
 def has_number(family: str, name: str) -> bool:
@@ -61,22 +77,26 @@ def has_number(family: str, name: str) -> bool:
 
 
 def shape_of_dict(family: str, numbers: Mapping[str, Any]) -> Shape:
-    """The shape that `dataclasses.asdict` made these numbers of. Raises ValueError when they are not those of the family."""
+    """The shape that `dataclasses.asdict` made these numbers of. Raises ValueError when they are not those of the family.
+
+    A checkpoint that was written before a number existed has the number's default, which is what all models had then.
+    """
     known = next(iter(SIZES[family].values()))
-    if set(numbers) != set(asdict(known)):
+    needed = {field.name for field in fields(known) if field.default is MISSING}
+    if not needed <= set(numbers) <= set(asdict(known)):
         raise UserError(f"the numbers of a {family} are {', '.join(asdict(known))}, not {', '.join(numbers)}")
-    return replace(known, **numbers)
+    return type(known)(**numbers)
 
 
-def _check(name: str, value: object, like: object) -> None:
-    """Raise ValueError unless a value can stand in the place of another."""
-    if type(like) is float:
+def _check(name: str, value: object, like: object, kind: type, smallest: int) -> None:
+    """Raise ValueError unless a value of this kind can stand in the place of another."""
+    if kind is float:
         if not isinstance(value, int | float) or not 0 <= value < 1:
             raise UserError(f"{name}: must be a number from 0 to less than 1, not {value!r}")
-    elif type(value) is not type(like):
-        raise UserError(f"{name}: must be like {like!r}, not {value!r}")
-    elif type(like) is int and not 1 <= int(str(value)) <= 2**24:
-        raise UserError(f"{name}: must be from 1 to 2^24, not {value}")
+    elif type(value) is not kind:
+        raise UserError(f"{name}: must be like {kind.__name__ if like is None else repr(like)}, not {value!r}")
+    elif kind is int and not smallest <= int(str(value)) <= 2**24:
+        raise UserError(f"{name}: must be from {smallest} to 2^24, not {value}")
 
 
 def build(shape: Shape) -> Model:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import Cache, LayerCache, SelfAttention
-from training.models.blocks import FeedForward
+from training.models.blocks import FeedForward, inner_width, refuse_activation
 from training.models.loss import cross_entropy
 
 NORM_EPSILON = 1e-5  # openai/gpt-2 model.py, norm()
@@ -29,10 +29,20 @@ class GPTShape:
     vocabulary: int = 50257
     length: int = 1024  # positions
     dropout: float = 0.1
+    inner: int | None = None  # of the feed-forward; None: 4 D
+    activation: str = "gelu_tanh"
+    norm_epsilon: float = NORM_EPSILON
+    tied: bool = True  # the head is the token embedding
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        refuse_activation(self.activation)
+
+    @property
+    def inner_width(self) -> int:
+        """Inner width of the feed-forward."""
+        return inner_width(self.inner, self.width)
 
 
 SIZES: Mapping[str, GPTShape] = {
@@ -68,10 +78,10 @@ class Layer(nn.Module):
 
     def __init__(self, shape: GPTShape) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout)
-        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
-        self.feed_forward = FeedForward(shape.width, 4 * shape.width, "gelu_tanh")
+        self.feed_forward_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
+        self.feed_forward = FeedForward(shape.width, shape.inner_width, shape.activation)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None, cache: LayerCache | None) -> Tensor:
@@ -81,14 +91,15 @@ class Layer(nn.Module):
 
 
 class GPT(nn.Module):
-    """The whole model; its head is the token embedding."""
+    """The whole model."""
 
     def __init__(self, shape: GPTShape) -> None:
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
         self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
-        self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
+        self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         init(self)
 
     def empty_cache(self) -> Cache:
@@ -119,7 +130,7 @@ class GPT(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, V)."""
-        return functional.linear(hidden, self.embeddings.tokens.weight)
+        return functional.linear(hidden, self._head_weight())
 
     def forward(
         self,
@@ -135,7 +146,10 @@ class GPT(nn.Module):
     def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
         hidden = self.hidden(examples["inputs"], positions=examples.get("positions"), documents=examples.get("documents"))
-        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
+        return {"tokens": cross_entropy(hidden, self._head_weight(), examples["targets"])}
+
+    def _head_weight(self) -> Tensor:
+        return self.embeddings.tokens.weight if self.head is None else self.head.weight
 
 
 def init(model: GPT) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from pipelines.contract.errors import UserError
 from training.models import attention
 from training.models.attention import Cache, CrossAttention, LayerCache, SelfAttention
-from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm
+from training.models.blocks import FeedForward, GatedFeedForward, RMSNorm, refuse_activation
 from training.models.loss import cross_entropy
 from training.models.positions import RelativeBias
 
@@ -28,7 +28,7 @@ class T5Shape:
     """
 
     encoder_layers: int
-    decoder_layers: int
+    decoder_layers: int  # 0: an encoder alone
     heads: int
     head_width: int  # heads * head_width need not be the width: 16 times as much in 11b
     width: int
@@ -39,12 +39,20 @@ class T5Shape:
     gated: bool = False  # 1.0: ReLU; 1.1: GEGLU
     tied: bool = True  # 1.0: the head is the token embedding, and what it reads is scaled by D ** -0.5; 1.1: neither
     dropout: float = 0.1
+    activation: str | None = None  # of the feed-forward; None: as published, relu, and with a gate gelu_tanh
+    norm_epsilon: float = NORM_EPSILON
 
     def __post_init__(self) -> None:
+        refuse_activation(self.inner_activation)
         if self.buckets % 4 or self.buckets < 4:
             raise UserError(f"buckets must be a multiple of 4 (two directions, near and far), and {self.buckets} is not")
         if self.max_distance <= self.buckets // 2:
             raise UserError(f"max_distance must be more than buckets / 2, and {self.max_distance} is not")
+
+    @property
+    def inner_activation(self) -> str:
+        """Activation of the feed-forward."""
+        return self.activation or ("gelu_tanh" if self.gated else "relu")
 
 
 def _published(layers: int, heads: int, width: int, inner: int, head_width: int = 64) -> T5Shape:
@@ -90,9 +98,9 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.attention = _self_attention(shape, causal=False)
-        self.feed_forward_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward_norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.feed_forward = _feed_forward(shape)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -107,13 +115,13 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.attention_norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.attention = _self_attention(shape, causal=True)
-        self.memory_attention_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.memory_attention_norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.memory_attention = CrossAttention(
             shape.width, shape.heads, head_width=shape.head_width, bias=False, scale=1.0, dropout=shape.dropout
         )
-        self.feed_forward_norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.feed_forward_norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.feed_forward = _feed_forward(shape)
         self.dropout = nn.Dropout(shape.dropout)
 
@@ -134,8 +142,8 @@ def _self_attention(shape: T5Shape, *, causal: bool) -> SelfAttention:
 
 def _feed_forward(shape: T5Shape) -> FeedForward | GatedFeedForward:
     if shape.gated:
-        return GatedFeedForward(shape.width, shape.inner, "gelu_tanh", dropout=shape.dropout)
-    return FeedForward(shape.width, shape.inner, "relu", bias=False, dropout=shape.dropout)
+        return GatedFeedForward(shape.width, shape.inner, shape.inner_activation, dropout=shape.dropout)
+    return FeedForward(shape.width, shape.inner, shape.inner_activation, bias=False, dropout=shape.dropout)
 
 
 class Encoder(nn.Module):
@@ -145,7 +153,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.relative_bias = RelativeBias(shape.heads, bidirectional=True, buckets=shape.buckets, max_distance=shape.max_distance)
         self.layers = nn.ModuleList([EncoderLayer(shape) for _ in range(shape.encoder_layers)])
-        self.norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None) -> Tensor:
@@ -165,7 +173,7 @@ class Decoder(nn.Module):
             shape.heads, bidirectional=False, buckets=shape.buckets, max_distance=shape.max_distance
         )
         self.layers = nn.ModuleList([DecoderLayer(shape) for _ in range(shape.decoder_layers)])
-        self.norm = RMSNorm(shape.width, eps=NORM_EPSILON)
+        self.norm = RMSNorm(shape.width, eps=shape.norm_epsilon)
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, sees: Tensor | None, memory: Tensor, sees_memory: Tensor | None, cache: Cache | None) -> Tensor:
@@ -179,15 +187,15 @@ class Decoder(nn.Module):
 
 
 class T5(nn.Module):
-    """The whole model."""
+    """The whole model; without layers of a decoder an encoder alone, which gives its memory (`encode`) and no logits."""
 
     def __init__(self, shape: T5Shape) -> None:
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
         self.encoder = Encoder(shape)
-        self.decoder = Decoder(shape)
-        self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
+        self.decoder = Decoder(shape) if shape.decoder_layers else None
+        self.head = None if shape.tied or self.decoder is None else nn.Linear(shape.width, shape.vocabulary, bias=False)
         init(self)
 
     def empty_cache(self) -> Cache:
@@ -212,6 +220,8 @@ class T5(nn.Module):
         real (B, S) bool: which tokens of the memory are not padding. decoder_real (B, T) bool: the same for the decoder's
         tokens, including those of the cache; padding after the last token needs no mask, as no token sees later ones.
         """
+        if self.decoder is None:
+            raise UserError("the model is a T5 encoder alone (decoder_layers is 0), so it writes nothing and is not trained here")
         sees = None if decoder_real is None else attention.sees_past(decoder_real, decoder_inputs.shape[1])
         sees_memory = None if real is None else attention.sees_real(real)
         return self.decoder(self.embeddings(decoder_inputs), sees, memory, sees_memory, cache)

@@ -108,13 +108,13 @@ def _composed(shape: ComposedShape, length: int) -> float:
 
 def bert(shape: BERTShape, length: int, predictions: float) -> float:
     """Return the operations of a row with `predictions` masked tokens on average, the only ones that the head reads."""
-    layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
+    layers = shape.layers * (_matrices(shape) * 6 * length + _attention(length, length, shape.width))
     return layers + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
 
 
 def gpt(shape: GPTShape, length: int) -> int:
     """Return the operations of a row: its matrices, including the head, and its attention."""
-    layers = shape.layers * (_matrices(shape.width) * 6 * length + _attention(length, length, shape.width))
+    layers = shape.layers * (_matrices(shape) * 6 * length + _attention(length, length, shape.width))
     return layers + 6 * length * shape.vocabulary * shape.width
 
 
@@ -134,8 +134,8 @@ GPT_CONVENTIONS: Mapping[str, Callable[[GPTShape, int], int]] = {"matrices": gpt
 
 def bart(shape: BARTShape, inputs: int, targets: int) -> int:
     """Return the operations of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
-    feed_forward = 8 * shape.width**2
-    layers = shape.encoder_layers, shape.decoder_layers
+    encoder, decoder = shape.inner_widths
+    layers, feed_forward = (shape.encoder_layers, shape.decoder_layers), (2 * shape.width * encoder, 2 * shape.width * decoder)
     return _two_stacks(layers, shape.width, shape.width, feed_forward, shape.vocabulary, inputs, targets)
 
 
@@ -143,23 +143,29 @@ def t5(shape: T5Shape, inputs: int, targets: int) -> int:
     """Return the operations of an example whose encoder reads `inputs` tokens and whose decoder writes `targets`."""
     feed_forward = (3 if shape.gated else 2) * shape.width * shape.inner
     layers, inside = (shape.encoder_layers, shape.decoder_layers), shape.heads * shape.head_width
-    return _two_stacks(layers, shape.width, inside, feed_forward, shape.vocabulary, inputs, targets)
+    return _two_stacks(layers, shape.width, inside, (feed_forward, feed_forward), shape.vocabulary, inputs, targets)
 
 
 def _two_stacks(
-    layers: tuple[int, int], width: int, inside: int, feed_forward: int, vocabulary: int, inputs: int, targets: int
+    layers: tuple[int, int],
+    width: int,
+    inside: int,
+    feed_forward: tuple[int, int],
+    vocabulary: int,
+    inputs: int,
+    targets: int,
 ) -> int:
-    """Count an encoder and a decoder; `inside` is the width of all heads, `feed_forward` the entries of its matrices."""
+    """Count an encoder and a decoder; `inside` is the width of all heads, `feed_forward` the entries of the matrices of each."""
     square = width * inside
-    encoder = (4 * square + feed_forward) * 6 * inputs + _attention(inputs, inputs, inside)
-    decoder = (6 * square + feed_forward) * 6 * targets + 2 * square * 6 * inputs  # keys and values of the memory
+    encoder = (4 * square + feed_forward[0]) * 6 * inputs + _attention(inputs, inputs, inside)
+    decoder = (6 * square + feed_forward[1]) * 6 * targets + 2 * square * 6 * inputs  # keys and values of the memory
     decoder += _attention(targets, targets, inside) + _attention(targets, inputs, inside)
     return layers[0] * encoder + layers[1] * decoder + 6 * targets * vocabulary * width
 
 
-def _matrices(width: int) -> int:
-    """Count the matrix entries of a layer whose heads together have the model's width, and whose inner width is 4 times that."""
-    return 12 * width**2
+def _matrices(shape: BERTShape | GPTShape) -> int:
+    """Count the matrix entries of a layer whose heads together have the model's width."""
+    return 4 * shape.width**2 + 2 * shape.width * shape.inner_width
 
 
 def _attention(queries: int, keys: int, width: int) -> int:

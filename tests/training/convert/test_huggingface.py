@@ -208,7 +208,7 @@ def assert_refused(folder: Path, message: str) -> None:
         ({"n_embd": None}, "n_embd must be a whole number, and is None"),
         ({"n_embd": 32}, r"model\.safetensors: transformer\.wte\.weight has the shape \(61, 16\), .* it is \(61, 32\)"),
         ({"vocab_size": 2**40}, "makes the model's vocabulary 1099511627776"),
-        ({"activation_function": "relu"}, r"config\.json: activation_function is 'relu'; this program knows only"),
+        ({"activation_function": "mish"}, r"config\.json: activation_function is 'mish'; this program knows only"),
         ({"resid_pdrop": "much"}, "makes the model's dropout 'much'; it must be a number from 0"),
     ],
 )

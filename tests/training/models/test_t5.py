@@ -429,9 +429,8 @@ def test_the_shape_of_a_config_with_few_fields() -> None:
     ("changes", "message"),
     [
         ({"model_type": "umt5"}, "model_type is 'umt5'"),
-        ({"feed_forward_proj": "gated-silu"}, "feed_forward_proj is 'gated-silu'"),
+        ({"feed_forward_proj": "gated-mish"}, "feed_forward_proj is 'gated-mish'"),
         ({"dense_act_fn": "gelu"}, "dense_act_fn is 'gelu'"),
-        ({"layer_norm_epsilon": 1e-5}, "layer_norm_epsilon is 1e-05"),
         ({"d_ff": None}, "d_ff must be a whole number, and is None"),
         ({"relative_attention_num_buckets": 30}, "buckets must be a multiple of 4"),
     ],
