@@ -88,8 +88,8 @@ class ExcludeSection(Section):
     hosts: tuple[str, ...] = ()
     """Host names; each excludes its subdomains too."""
     ids_files: tuple[str, ...] = ()
-    """Files of further ids, one a line (plain or .gz, paths relative to the config's folder); "#" begins a comment. They may have
-    millions of lines."""
+    """Files of further ids, one a line (plain or compressed, paths relative to the config's folder); "#" begins a comment. They
+    may have millions of lines."""
     urls_files: tuple[str, ...] = ()
     hosts_files: tuple[str, ...] = ()
 

@@ -6,10 +6,12 @@ from pipelines.contract.reasons import DropReason
 
 _LINE_ENDS = re.compile(r"\s*\n\s*")
 # Control characters (a terminal obeys them), invisible formats and changes of direction (they make a text look like another),
-# lone surrogates. Not the joiners U+200C and U+200D, which Persian, Hindi and emoji need.
+# lone surrogates. Not the joiners U+200C and U+200D, which Persian, Hindi and emoji need, nor the selectors of Han variants
+# from U+E0100, nor the tags that make a black flag that of England or another region.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e0fff\ud800-\udfff]"
+    "(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,7}\U000e007f)"
+    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff\ud800-\udfff]"
 )
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff]")
 
@@ -22,7 +24,7 @@ def visible(text: str, limit: int | None = None) -> str:
     """
     cut = text if limit is None or len(text) <= limit else text[:limit]
     line = _LINE_ENDS.sub(" ¶ ", cut.replace("\t", " "))
-    safe = _UNSAFE.sub(lambda match: f"<U+{ord(match[0]):04X}>", line)
+    safe = _UNSAFE.sub(lambda match: match[1] or f"<U+{ord(match[0]):04X}>", line)
     return safe if cut is text else f"{safe.rstrip()} … ({len(text) - len(cut):,} more characters)"
 
 

@@ -15,7 +15,7 @@ from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.characters.splitting import split_text
 
-VERSION = 1
+VERSION = 2
 NAME = "split"
 
 

@@ -5,15 +5,13 @@ hit is confirmed by the name itself. Lists from files are written once, to be ma
 
     models/takedown-0123456789ab.arrow      a record batch each for ids, urls and hosts: `hash`, ascending, and `name`
 
-A file has one name a line, in UTF-8, plain or compressed with gzip. Blank lines count for nothing, nor does "#" at the start of
-a line or after white space, with what follows it.
+A file has one name a line, in UTF-8, plain or compressed (gzip, bzip2, xz, zstd). Blank lines count for nothing, nor does "#" at
+the start of a line or after white space, with what follows it.
 """
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 
 from pipelines.config import ExcludeSection
 from pipelines.contract import files
+from pipelines.contract.compressed import BrokenStreamError, pieces
 from pipelines.contract.errors import UserError
 from pipelines.text.copies import urls
 from pipelines.text.copies.shingles import hashes
@@ -40,7 +39,6 @@ Hits = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows, and the places of na
 _SCHEMA = pa.schema([("hash", pa.uint64()), ("name", pa.large_string())])
 _LINES_AT_ONCE = 2**20
 _BOM = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
 # A scheme, a user and a password, then the host; then a port, a path or nothing. "//host/…" and "host/…" match as well.
 _HOST = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^:/?#\s]+)"
 _HOST_NAME = r"^(?:[^\s./?#@:%\[\]\\]+(?:\.[^\s./?#@:%\[\]\\]+)*|\[[0-9a-f:.]+\])$"
@@ -309,11 +307,10 @@ def _undecodable(data: bytes) -> int:
 
 def _content(path: str) -> bytes:
     with files.reading(path) as stream:
-        data = stream.read()
-    try:
-        return gzip.decompress(data) if data.startswith(_GZIP) else data
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise TakedownError(f"{path}: breaks off or is damaged ({error}); fetch it again") from None
+        try:
+            return b"".join(pieces(stream.read))
+        except BrokenStreamError as error:
+            raise TakedownError(f"{path}: breaks off or is damaged ({error}); fetch it again") from None
 
 
 def _reading(kind: str, path: str, read: Callable[[str], _Value]) -> _Value:

@@ -28,9 +28,12 @@ _INVISIBLE_RANGES = (
     *((0x061C, 0x061C), (0x200E, 0x200F), (0x202A, 0x202E), (0x2065, 0x206F)),  # bidi controls
     *((0xFDD0, 0xFDEF), (0xFFF9, 0xFFFC), (0xFFFE, 0xFFFF)),  # noncharacters, annotations, object replacement
     *((0xE000, 0xF8FF), (0xF0000, 0x10FFFF)),  # private use
-    (0xE0000, 0xE007F),  # tags: an invisible alphabet
+    (0xE0000, 0xE007F),  # tags: an invisible alphabet, but for the flags of regions (see `_flag_end`)
     *((plane << 16 | 0xFFFE, plane << 16 | 0xFFFF) for plane in range(1, 15)),  # noncharacters
 )
+
+_BLACK_FLAG, _LAST_TAG = 0x1F3F4, 0xE007F
+_LEAST_TAGS_OF_A_FLAG, _MOST_TAGS_OF_A_FLAG = 3, 7  # a country or a group of them, then the part (UTS 35, 3.7)
 
 
 @functools.cache
@@ -117,9 +120,27 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     return invisible, whitespace
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _flag_end(data: Any, at: int, end: int) -> int:
+    """Return where the flag of a region ends that begins after a black flag at `at`; `at` if there is none.
+
+    It is written in three to seven tags for letters and digits and the one that ends them (UTS 51, ED-14a; England: "gbeng").
+    """
+    place, tags = at, 0
+    while place + 4 <= end and tags <= _MOST_TAGS_OF_A_FLAG and data[place] == 0xF3:
+        code, width = decode(data, place)
+        place += width
+        if code == _LAST_TAG:
+            return place if tags >= _LEAST_TAGS_OF_A_FLAG else at
+        if not (0xE0030 <= code <= 0xE0039 or 0xE0061 <= code <= 0xE007A):
+            return at
+        tags += 1
+    return at
+
+
 @jit
-def remove_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, Any]:
-    """Return the texts without their code points of one kind."""
+def remove_invisible(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
+    """Return the texts without their INVISIBLE code points; those that make the flag of a region stay."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
     ends = np.zeros(offsets.size, np.int32)
     size = 0
@@ -127,7 +148,9 @@ def remove_kind(data: Any, offsets: Any, table: Any, kind: int) -> tuple[Any, An
         at = offsets[row]
         while at < offsets[row + 1]:
             code, width = decode(data, at)
-            if table[code] != kind:
+            if table[code] != INVISIBLE:
+                if code == _BLACK_FLAG:
+                    width = _flag_end(data, at + width, offsets[row + 1]) - at
                 for i in range(width):
                     out[size + i] = data[at + i]
                 size += width

@@ -10,7 +10,8 @@ The rules:
   U+2064, U+FEFF), all bidi controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F: they only affect display,
   because text is stored in reading order), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
   characters, private-use characters and noncharacters.
-- Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, U+FFFD (it is counted: `garbled_share`).
+- Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, the tags that make a black flag that of England or
+  another region, U+FFFD (it is counted: `garbled_share`).
 - Spaces depend on what the text is (`Whitespace`):
   - "prose": every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
     columns); lines are stripped on both sides; more than one blank line becomes one; the text is stripped.
@@ -35,12 +36,11 @@ from numpy.typing import NDArray
 from pipelines.contract.reasons import Change
 from pipelines.text.characters import code_spaces
 from pipelines.text.characters.code_points import (
-    INVISIBLE,
     buffers,
     foreign,
     from_buffers,
     kinds,
-    remove_kind,
+    remove_invisible,
     unify_line_ends,
     unify_whitespace,
     untidy,
@@ -146,7 +146,7 @@ def _cleaning_steps(texts: pa.Array, whitespace: Whitespace) -> Iterator[tuple[C
     table = kinds(_STAND_INS) if whitespace == "code" else kinds()
     scan, unify = (foreign, unify_line_ends) if whitespace == "keep" else (untidy, unify_whitespace)
     has_invisible, has_whitespace = scan(*buffers(texts), table)
-    changed = _where(texts, has_invisible, lambda rows: from_buffers(*remove_kind(*buffers(rows), table, INVISIBLE)))
+    changed = _where(texts, has_invisible, lambda rows: from_buffers(*remove_invisible(*buffers(rows), table)))
     if changed is not texts:
         texts = changed
         yield Change.CONTROL, texts

@@ -373,6 +373,14 @@ def test_every_reason_has_a_meaning() -> None:
     assert set(MEANINGS) == set(DropReason)
 
 
+def test_visible_leaves_what_makes_one_character_of_several() -> None:
+    england = "🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbeng") + "\U000e007f"
+    for text in ("نمی\u200cخواهم 👩\u200d🚀", "❤\ufe0f 葛\U000e0100", f"{england}!"):
+        assert visible(text) == text
+    assert visible(england[1:3]) == "<U+E0067><U+E0062>"
+    assert visible(england[:3]) == "🏴<U+E0067><U+E0062>"
+
+
 def test_visible_cuts_and_says_so() -> None:
     assert visible("a\t b\r\n\r\n c\x00") == "a  b ¶ c<U+0000>"
     assert visible("x" * 1_000_000, 5) == "xxxxx … (999,995 more characters)"

@@ -1,5 +1,6 @@
 """The lists of [exclude]: what names a document, whether a list is in the config or in a file."""
 
+import bz2
 import gzip
 import hashlib
 from pathlib import Path
@@ -99,7 +100,9 @@ def listed(tmp_path: Path, data: bytes, name: str = "hosts.txt") -> ExcludeSecti
 LIST = "\ufeff# our list\r\n\r\n  A.org  # since May\r\n\tb.org\r\n#c.org\r\nd.org".encode()
 
 
-@pytest.mark.parametrize("data", [LIST, gzip.compress(LIST[:30], mtime=0) + gzip.compress(LIST[30:], mtime=0)])
+@pytest.mark.parametrize(
+    "data", [LIST, gzip.compress(LIST[:30], mtime=0) + gzip.compress(LIST[30:], mtime=0), bz2.compress(LIST)]
+)
 def test_a_file_has_a_name_a_line_and_comments(tmp_path: Path, data: bytes) -> None:
     assert sorted(takedown.collect(listed(tmp_path, data)).by_kind["hosts"].names.to_pylist()) == ["a.org", "b.org", "d.org"]
 

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from pipelines.contract.reasons import Change
 from pipelines.text.characters import normalize as n
 
+
+def tagged(letters: str) -> str:
+    """A black flag with these letters in tags: the flag of a region."""
+    return "🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in letters) + "\U000e007f"
+
+
 _CHARACTER = st.characters(blacklist_categories=["Cs"])
 _MOJIBAKE = st.text(_CHARACTER, max_size=4).map(lambda text: text.encode().decode("latin-1"))
-_TRICKY = st.text(st.sampled_from("ÃÂâ€™©\xa0\x85\u200b\u0301\n\t  \r\ufeffŒœà²¢аγ\u2028éaB\u200d\ue000"))
+_TRICKY = st.text(st.sampled_from("ÃÂâ€™©\xa0\x85\u200b\u0301\n\t  \r\ufeffŒœà²¢аγ\u2028éaB\u200d\ue000🏴\U000e0061\U000e007f"))
 TEXTS = st.lists(st.one_of(st.text(_CHARACTER), _MOJIBAKE, _TRICKY), max_size=8).map("".join)
 ALL_CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 
@@ -29,6 +35,14 @@ def normalized(text: str) -> str:
         ("a\rb\x0bc\x0cd\u2028e\u2029f\r\n\r\ng", "a\nb\nc\nd\ne\nf\n\ng"),
         ("soft\u00adhy\u200bphen\ufeff\u202e\u2066\x00\x7f\ue000\ufffe", "softhyphen"),
         ("نمی\u200cخواهم 👩\u200d🚀", "نمی\u200cخواهم 👩\u200d🚀"),
+        ("क्\u200dष ক্\u200cষ ක්\u200dෂ", "क्\u200dष ক্\u200cষ ක්\u200dෂ"),  # joiners of Devanagari, Bengali and Sinhala
+        ("❤\ufe0f ☎\ufe0e 1\ufe0f\u20e3 葛\U000e0100 ᠠ\u180b", "❤\ufe0f ☎\ufe0e 1\ufe0f\u20e3 葛\U000e0100 ᠠ\u180b"),  # selectors
+        ("👍🏽 🏳\ufe0f\u200d🌈 🇩🇪", "👍🏽 🏳\ufe0f\u200d🌈 🇩🇪"),
+        (f"x {tagged('gbeng')}\u200b!", f"x {tagged('gbeng')}!"),  # the flags of England, Texas and a part of France
+        (f"{tagged('ustx')}{tagged('fr20r')}", f"{tagged('ustx')}{tagged('fr20r')}"),
+        (f"a{tagged('gbeng')[1:]} {tagged('gbeng')[:-1]} 🏴", "a 🏴 🏴"),  # tags alone, and some that are not ended
+        (f"{tagged('ab')} {tagged('aaaabbbb')} {tagged('GBENG')} {tagged('gbeng')[:4]}x", "🏴 🏴 🏴 🏴x"),  # no region
+        (f"🏴\ufe0f{tagged('gbeng')[1:]} 🏴\U000e007f", "🏴\ufe0f 🏴"),
         ("a\tb\t\tc \t d", "a\tb c d"),
         (" \n\t a \n \n \n b \n", "a\n\nb"),
         ("e\u200b\u0301", "é"),

@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from pipelines.text.characters.splitting import split_text
 
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+
 _PARTS = st.lists(st.sampled_from(["a", "word ", "s. ", "。", "\n\n", "e\u0301", "\u200d", "xyz", "\n", "👍🏽"]), max_size=60)
 
 
@@ -29,6 +31,10 @@ def test_no_character_is_lost_and_no_piece_is_too_long(text: str, limit: int) ->
         ("abc\u200ddef", 5, ["ab", "c\u200ddef"]),  # nor after it
         ("abc👍🏻ef", 5, ["abc", "👍🏻ef"]),  # nor before the first and the last of the skin tones
         ("abc👍🏿ef", 5, ["abc", "👍🏿ef"]),
+        (f"abc{ENGLAND}de", 8, ["abc", ENGLAND, "de"]),  # nor within a flag
+        ("abc🇩🇪🇫🇷", 4, ["abc", "🇩🇪🇫🇷"]),
+        ("abc🇩🇪🇫🇷def", 6, ["abc🇩🇪", "🇫🇷def"]),
+        ("e" + "\u0301" * 9, 4, ["e\u0301\u0301\u0301", "\u0301" * 3, "\u0301" * 3]),  # there is no other place
     ],
 )
 def test_where_texts_are_cut(text: str, limit: int, wanted: list[str]) -> None:
