@@ -14,7 +14,7 @@ from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed, SourceFigures
 from training.run.phases import Phase
-from training.run.trainer import Job, TrainingError
+from training.run.state import Job, TrainingError
 
 # Numbers that an optimiser keeps per weight; Adafactor keeps a row and a column per matrix, next to nothing.
 _MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}

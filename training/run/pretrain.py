@@ -27,8 +27,10 @@ from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
 from training.run.progress import METRICS, REPORT, clock, read_metrics
+from training.run.resume import refuse_branch
+from training.run.state import Job, TrainingError
 from training.run.terms import words
-from training.run.trainer import Job, TrainingError, refuse_branch, sample, train
+from training.run.trainer import sample, train
 from training.run.validation import terms_of, unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config

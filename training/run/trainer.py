@@ -6,83 +6,33 @@ with the same losses and weights, bit for bit, as an undisturbed one (same machi
 """
 
 import fcntl
-import hashlib
-import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
 import torch
 
-from pipelines.contract.errors import UserError
-from training.checkpoints import store as checkpoint
-from training.checkpoints import trained
-from training.checkpoints.store import CHECKPOINTS, CheckpointError
 from training.data.draws import key
 from training.data.rows.batch import Examples
 from training.generation.answers import complete
 from training.models.families import Model
-from training.run import branch as branches
 from training.run import optimizers as optim
 from training.run import terms
 from training.run import validation as evaluate
-from training.run.agreement import agreed, refuse_unequal
-from training.run.branch import Branch
-from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed
 from training.run.pace import Pace
-from training.run.phases import Course
-from training.run.processes import Learner, World, learner, load_model_state, load_optimizer_state, model_state, optimizer_state
-from training.run.progress import METRICS, REPORT, SIGNALS, ProgressLine, Record, StopRequest, read_metrics
+from training.run.processes import Learner, World, learner
+from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
+from training.run.resume import resume
 from training.run.spikes import Spikes, Verdict
-from training.run.validation import LOSS, Validation
-from training.run.watch import SAVING
+from training.run.state import Job, Learning, TrainingError, save
+from training.run.validation import LOSS
 
 _READ = "tokens read"  # summed with the counts of the loss terms
-
-
-class TrainingError(UserError):
-    """Training cannot start or continue; the message names the number to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Everything that defines a run."""
-
-    config: PretrainConfig
-    course: Course
-    validation: Validation
-    circumstances: dict[str, Any]  # see training/run/circumstances.py; a difference on resume is a warning
-    branch: Branch | None = None  # the run began with another's checkpoint
-    command: str = "corpusmill pretrain CONFIG"  # for messages; without run.out
-
-    @property
-    def first_step(self) -> int:
-        """The steps before this run began."""
-        return self.branch.step if self.branch else 0
-
-    @property
-    def out(self) -> Path:
-        """The run's folder."""
-        return Path(self.config.run.out)
-
-
-@dataclass(slots=True)
-class Learning:
-    """The state of a run; all of it is in a checkpoint."""
-
-    learner: Learner
-    optimizers: list[torch.optim.Optimizer]
-    spikes: Spikes
-    step: int = 0  # updates done, including skipped ones
-    tokens: int = 0  # read so far
-    best: float = math.inf  # lowest validation loss so far
-    best_step: int | None = None  # step of the checkpoint that is kept for it (train.keep_best)
-    seen: checkpoint.Seen = field(default_factory=checkpoint.Seen)  # the checkpoints that this process may remove
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,132 +233,6 @@ def _apply(optimizers: Sequence[torch.optim.Optimizer], verdict: Verdict) -> Non
         if verdict.reason is None:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-
-def save(job: Job, learning: Learning, world: World) -> None:
-    """Write the checkpoint of this step, the same files for any number of processes. Every process has to call it."""
-    tensors = {
-        "model": model_state(learning.learner),
-        "optimizer": optimizer_state(learning.learner, learning.optimizers),
-    }
-    if world.rank == 0:
-        world.note(f"{SAVING} step {learning.step}")
-        tokenizer = job.course.last.dataset.tokenizer
-        state = {
-            **trained.described(learning.learner.model, job.config.model.family, tokenizer),
-            "config": job.config.model_dump(mode="json"),
-            "tokens": learning.tokens,
-            "best_validation_loss": learning.best if math.isfinite(learning.best) else None,
-            "best_step": learning.best_step,
-            "spikes": learning.spikes.state(),
-            "identity": job.course.identity(),
-            "circumstances": job.circumstances,
-            **({"branch": {"parent": job.branch.parent, "offset_rows": job.branch.offset_rows}} if job.branch else {}),
-        }
-        content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
-        folder, keep = job.out / CHECKPOINTS, job.config.train.keep
-        checkpoint.save(folder, learning.step, content, keep, best_step=learning.best_step, seen=learning.seen)
-    world.barrier()
-
-
-def resume(job: Job, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
-    """Load the newest complete checkpoint, if there is one, or else the initial weights that the config names, if any.
-
-    Raises CheckpointError, naming the field, if the checkpoint was made with another config or dataset, and naming every
-    checkpoint if none can be read.
-    """
-    learning.seen.say = say
-    refuse_unequal(job.config, job.course.identity(), world)
-    folder = job.out / CHECKPOINTS
-    newest = agreed(world, lambda: checkpoint.newest(folder, say, learning.seen), folder, say)
-    if newest is None:
-        if job.branch is not None:
-            _begin_branch(job, job.branch, learning, device, world, say)
-            return
-        world.first(lambda: _refuse_lost(job))
-        if (begin := job.config.train.init_from) is not None:
-            here = world.sums({"here": Path(begin).exists()})["here"] == world.size
-            weights = _initial(job, learning) if here else world.send(lambda: _initial(job, learning))
-            load_model_state(learning.learner, weights)
-        return
-    refuse_other(newest, job)
-    for name, value in job.circumstances.items():
-        if (was := newest.state["circumstances"].get(name)) != value:
-            say(f"the checkpoint was made with {name} {was}, this is {value}: losses may differ in their last bits")
-    _take(newest, learning, device)
-    best = newest.state["best_validation_loss"]
-    learning.best, learning.best_step = math.inf if best is None else float(best), newest.state["best_step"]
-    if world.rank == 0:
-        checkpoint.name_best(job.out / CHECKPOINTS, learning.best_step)
-    say(f"resumed from {newest.path} (step {newest.step})")
-
-
-def _initial(job: Job, learning: Learning) -> dict[str, Any]:
-    """Return the weights of train.init_from."""
-    begin, tokenizer = str(job.config.train.init_from), job.course.last.dataset.tokenizer
-    return trained.first_weights(begin, learning.learner.model, tokenizer)
-
-
-def _take(found: checkpoint.Checkpoint, learning: Learning, device: Device) -> None:
-    """Load the weights, the optimiser, the spike history and the step of a checkpoint."""
-    weights = trained.weights_for(learning.learner.model, found, device.name)
-    load_model_state(learning.learner, weights)
-    load_optimizer_state(learning.learner, learning.optimizers, found.load("optimizer", device.name))
-    learning.spikes.restore(found.state["spikes"])
-    learning.step, learning.tokens = found.step, int(found.state["tokens"])
-
-
-def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
-    """Take the state of the parent, and save it as the first checkpoint of this run, which needs no parent afterwards."""
-    found = agreed(world, branch.open, branch.path.parent, say)
-    assert found is not None
-    refuse_branch(found, job)
-    _take(found, learning, device)
-    if world.rank == 0:
-        for line in branches.lines(branch, found, job.config, job.course.identity()):
-            say(line)
-        branches.write(job.out, branch)
-    save(job, learning, world)
-
-
-def refuse_branch(found: checkpoint.Checkpoint, job: Job) -> None:
-    """Raise CheckpointError if a run cannot go on from a checkpoint: another tokenizer, or no steps left."""
-    if (reason := branches.refusal(found, job.config)) is not None:
-        raise CheckpointError(f"{found.path}: {reason}")
-    tokenizer = job.course.last.dataset.tokenizer
-    try:
-        same = hashlib.sha256(found.content(tokenizer.file_name)).hexdigest() == tokenizer.sha256
-    except CheckpointError:
-        same = False
-    if not same:
-        raise CheckpointError(f"{found.path}: was trained with another tokenizer than data.tokens has; a branch keeps it")
-
-
-def _refuse_lost(job: Job) -> None:
-    """Raise CheckpointError if the folder has results of a run whose checkpoints are gone: starting again would replace them."""
-    lines = read_metrics(job.out / METRICS)
-    saved = lines[-1]["step"] > job.config.train.save_every if lines else False
-    if saved or (job.out / REPORT).exists():
-        what = f"{lines[-1]['step']:,} steps in {METRICS}" if lines else REPORT
-        raise CheckpointError(
-            f"{job.out}: has {what}, but no {CHECKPOINTS}/ any more; put it back, name another run.out, or remove {METRICS} and "
-            f"{REPORT} to begin at step 0"
-        )
-
-
-def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
-    """Raise CheckpointError, naming the field, if the checkpoint belongs to another run, and how to go on from it in a branch."""
-    advice = "set it back, or name another folder in run.out"
-    for name, (was, value) in branches.changes(found, job.config).items():
-        if (name.startswith("model.") and name != "model.dropout") or branches.refusal(found, job.config):
-            raise CheckpointError(f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}")
-        branch = f"{job.command} --branch-from {job.out}@{found.step} --set run.out={job.out}-branch"
-        raise CheckpointError(
-            f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}, or go on from here in a branch: {branch}"
-        )
-    for name, value in job.course.identity().items():
-        if (was := found.state["identity"].get(name)) != value:
-            raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")
 
 
 def sample(job: Job, learner: Learner, world: World) -> str:

@@ -11,7 +11,7 @@ from training.run.device import Device
 from training.run.plan import Plan, does_not_fit, lines, plan, refuse_if_too_large
 from training.run.pretrain import prepare_job
 from training.run.processes import World
-from training.run.trainer import TrainingError
+from training.run.state import TrainingError
 
 
 def planned(config: Path, *overrides: str, processes: int = 1) -> Plan:

@@ -35,7 +35,7 @@ from training.run.pretrain import run as run_command
 from training.run.processes import Learner
 from training.run.progress import Metrics, read_metrics
 from training.run.spikes import SpikeError
-from training.run.trainer import Job, Learning, TrainingError
+from training.run.state import Job, Learning, TrainingError
 
 ROOT = ROOT
 _DIVERGING = ("train.learning_rate=0.5", "train.warmup_steps=11")  # learns in the first steps, and is thrown about then
