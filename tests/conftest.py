@@ -13,6 +13,7 @@ from pathlib import Path
 import home
 import pytest
 from hypothesis import HealthCheck, settings
+from objects import S3, s3_server
 from once import built_once
 from places import ROOT
 
@@ -56,6 +57,24 @@ def _real_home_stays_as_it_is() -> Iterator[None]:
     yield
     refused = home.refused_writes()
     assert not refused, f"a test may not write below the user's home: {refused}"
+
+
+# --- an object store -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def s3(s3_process: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A real S3 server (moto's), to which this process and those that it starts are led by the environment."""
+    for name, value in s3_process.environment.items():
+        monkeypatch.setenv(name, value)
+    s3_process.fail(0)
+    return s3_process
 
 
 # --- the tiny corpus ------------------------------------------------------------------------------------------------

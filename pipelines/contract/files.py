@@ -1,22 +1,23 @@
 """Files by URI: local paths, and objects of the stores that pyarrow knows (gs://, s3://, abfs://).
 
-A local file is written under a temporary name and then renamed, so a file that exists under its own name is complete.
-An object store shows an object only after its upload is complete, so objects are written directly.
+A local file is written under a temporary name and then renamed; an object is written on this machine and then copied to its
+store (`stores.py`). So what exists under its own name is complete.
 """
 
 import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.fs as pafs
 
+from pipelines.contract import stores
 from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
 from pipelines.contract.walk import Found
@@ -59,27 +60,24 @@ def join(uri: str, *names: str) -> str:
     return "/".join([plain(uri).rstrip("/"), *names])
 
 
-def _remote(uri: str) -> tuple[pafs.FileSystem, str]:
-    try:
-        return cast(tuple[pafs.FileSystem, str], pafs.FileSystem.from_uri(uri))
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{uri}: {error}; name a local path, or an object of gs://, s3:// or abfs://") from None
-
-
 def exists(uri: str) -> bool:
     """Return whether a file or folder exists at the URI."""
     if is_local(uri):
         return local_path(uri).exists()
-    filesystem, path = _remote(uri)
-    return filesystem.get_file_info(path).type != pafs.FileType.NotFound
+    return _information(uri).type != pafs.FileType.NotFound
+
+
+def _information(uri: str) -> pafs.FileInfo:
+    filesystem, path = stores.locate(uri)
+    with stores.explained(uri):
+        return filesystem.get_file_info(path)
 
 
 def size(uri: str) -> int:
     """Return the size of a file in bytes."""
     if is_local(uri):
         return local_path(uri).stat().st_size
-    filesystem, path = _remote(uri)
-    return int(filesystem.get_file_info(path).size)
+    return int(_information(uri).size)
 
 
 def listing(uri: str, suffix: str = "", *, links: bool = True) -> list[str]:
@@ -99,7 +97,12 @@ def listing(uri: str, suffix: str = "", *, links: bool = True) -> list[str]:
 
 def walk(uri: str, enters: Callable[[str], bool] = lambda _folder: True, *, links: bool = True) -> Iterator[Found]:
     """Yield what is below a folder; `pipelines/contract/walk.py` says how."""
-    return local_walk(str(local_path(uri)), enters, links=links) if is_local(uri) else store_walk(*_remote(uri), enters)
+    if is_local(uri):
+        yield from local_walk(str(local_path(uri)), enters, links=links)
+        return
+    filesystem, path = stores.locate(uri)
+    with stores.explained(uri):
+        yield from store_walk(filesystem, path, enters)
 
 
 @contextmanager
@@ -109,8 +112,8 @@ def reading(uri: str) -> Generator[BinaryIO]:
         with local_path(uri).open("rb") as stream:
             yield stream
     else:
-        filesystem, path = _remote(uri)
-        with filesystem.open_input_file(path) as stream:
+        filesystem, path = stores.locate(uri)
+        with stores.explained(uri), filesystem.open_input_file(path) as stream:
             yield cast(BinaryIO, stream)
 
 
@@ -125,9 +128,11 @@ def writing(uri: str) -> Generator["HashingWriter"]:
 def replacing(uri: str, *, fsync: bool) -> Generator[BinaryIO]:
     """Open a file as `writing` does, without a hash; without `fsync`, a power failure may leave the file empty."""
     if not is_local(uri):
-        filesystem, path = _remote(uri)
-        with filesystem.open_output_stream(path) as stream:
-            yield cast(BinaryIO, stream)
+        with tempfile.TemporaryDirectory(prefix="corpusmill-upload-") as folder:
+            whole = Path(folder) / "object"
+            with whole.open("wb") as stream:
+                yield stream
+            stores.upload(whole, uri)
         return
     target = local_path(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,6 +233,9 @@ def sha256(uri: str) -> str:
 
 def copy(source: str, target: str) -> None:
     """Copy a file."""
+    if is_local(source) and not is_local(target):
+        stores.upload(local_path(source), target)
+        return
     with reading(source) as incoming, writing(target) as outgoing:
         while chunk := incoming.read(_CHUNK_BYTES):
             outgoing.write(chunk)
@@ -258,9 +266,10 @@ def remove(uri: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    filesystem, path = _remote(uri)
-    kind = filesystem.get_file_info(path).type
-    if kind == pafs.FileType.Directory:
-        filesystem.delete_dir(path)
-    elif kind == pafs.FileType.File:
-        filesystem.delete_file(path)
+    filesystem, path = stores.locate(uri)
+    kind = _information(uri).type
+    with stores.explained(uri):
+        if kind == pafs.FileType.Directory:
+            filesystem.delete_dir(path)
+        elif kind == pafs.FileType.File:
+            filesystem.delete_file(path)

@@ -9,7 +9,7 @@ import pyarrow.fs as pafs
 import pytest
 from disk import Disk
 
-from pipelines.contract import files
+from pipelines.contract import files, stores
 from pipelines.contract.errors import UserError
 
 BYTES = b"abc" * 1000
@@ -89,7 +89,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "store"
     root.mkdir()
     objects = pafs.SubTreeFileSystem(str(root), pafs.LocalFileSystem())
-    monkeypatch.setattr(files, "_remote", lambda uri: (objects, uri.removeprefix("gs://")))  # pyright: ignore
+    monkeypatch.setattr(stores, "locate", lambda uri: (objects, uri.removeprefix("gs://")))
     return root
 
 

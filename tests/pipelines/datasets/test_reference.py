@@ -15,7 +15,7 @@ import zstandard
 
 from pipelines import config as configs
 from pipelines.config import CorpusConfig
-from pipelines.contract import files
+from pipelines.contract import stores
 from pipelines.datasets import reference
 from pipelines.datasets.reference import BenchmarkError
 from pipelines.text.copies import containment
@@ -189,7 +189,7 @@ def test_files_of_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write(tmp_path / "bench" / "y.jsonl", {"t": OTHER})
     write(tmp_path / "bench" / "b" / "z.txt", {})
     store = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
-    monkeypatch.setattr(files, "_remote", lambda uri: (store, uri.removeprefix("gs://")))  # pyright: ignore
+    monkeypatch.setattr(stores, "locate", lambda uri: (store, uri.removeprefix("gs://")))
     source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
     section = {"paths": ["gs://bench/**/*.jsonl.gz", "gs://bench/?.jsonl"]}
     config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
