@@ -172,6 +172,7 @@ def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> 
     equal = (first.exact == second.exact).all(axis=1)
     exactly = signatures.has_words(section)
     found = _jaccard(first, second, equal, section) if exactly else minhash.similarity(first.minhash, second.minhash)
+    found[equal] = 1  # equal letters are enough for exact = "letters", but their signs are shingles
     alike = np.zeros(len(found), np.bool_)
     if section.near:
         alike |= found >= section.threshold
@@ -187,7 +188,7 @@ def likeness(first: Evidence, second: Evidence, section: DeduplicateSection) -> 
 def _jaccard(first: Evidence, second: Evidence, equal: NDArray[np.bool_], section: DeduplicateSection) -> NDArray[np.float32]:
     """Return the Jaccard similarity of the shingles.
 
-    Texts that are equal after normalisation have equal words, so their words are not read. Signatures cannot save more: they
+    Equal texts have equal words, so their words are not read. Signatures cannot save more: they
     are estimates, and the true similarity may be on the other side of the threshold.
     """
     assert first.words is not None and second.words is not None

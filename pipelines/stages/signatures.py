@@ -81,7 +81,7 @@ def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: Lang
     table = schema.signatures(stored_length(section), words=has_words(section))
     columns = [
         documents["id"],
-        scan.letters() if section.exact == "letters" else shingles.digests(documents["text"]),
+        (shingles.letters if section.exact == "letters" else shingles.digests)(documents["text"]),
         pa.array(urls.hashes(documents["url"]) if section.url else np.zeros(documents.num_rows, np.uint64)),
         pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
         pc.utf8_length(documents["text"]).cast(pa.int64()),

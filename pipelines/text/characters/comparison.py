@@ -14,6 +14,11 @@ A text without words (symbols only) is compared as it is.
     >>> normalised(pa.array(["Über  den Café, 2.Ⅳ"])).to_pylist()
     ['uber den cafe 2 iv']
 
+With `signs`, those of formulas and code are words, too (pipelines.text.characters.signs says which); prose stays as it is.
+
+    >>> normalised(pa.array(["2 − 2 = -4", "Well-known!"]), signs=True).to_pylist()
+    ['2 - 2 = - 4', 'well known']
+
 The hash functions of all modules that compare words are here, too.
 """
 
@@ -27,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.text.characters.signs import ascii_classes, is_counted
 from pipelines.text.kernels import jit
 
 # A changed rule needs a new number. The character classes come from Python's Unicode tables, so their version is part of it.
@@ -75,22 +81,24 @@ _DIACRITICS = [
     (0xE0100, 0xE01EF),
 ]
 _SAME_BLOCKS = [(0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x17000, 0x18CFF)]  # need no lookup
+_NO_SIGNS = (0x2044, 0xFF5C, 0xFF5E)  # the fraction slash ("½" is "1⁄2": two words); bar and tilde of full width
 _LAST_LISTED = 0x1FFFF  # after it, there are only Han, selectors and private use
 
 
-def normalised(texts: pa.Array) -> pa.Array:
+def normalised(texts: pa.Array, *, signs: bool = False) -> pa.Array:
     """Return the form in which texts are compared: their words, separated by single spaces."""
-    text, ends = normalised_bytes(texts)
+    text, ends = normalised_bytes(texts, signs=signs)
     return pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(text)).cast(pa.string())
 
 
-def normalised_bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def normalised_bytes(texts: pa.Array, *, signs: bool = False) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return `normalised` as UTF-8, row after row, and [rows + 1] offsets into it."""
     data, starts = bytes_and_offsets(texts)
-    table = character_table()
+    table = sign_table() if signs else character_table()
+    classes = ascii_classes() if signs else np.zeros(128, np.uint8)
     text = np.empty(int((starts[-1] - starts[0]) * table.growth) + 2 * len(starts), np.uint8)  # the most it can need
     ends = np.zeros(len(starts), np.int64)
-    _normalise(data, starts, table.entries, table.expansions, text, ends)
+    _normalise(data, starts, table.entries, table.expansions, classes, text, ends)
     return text[: ends[-1]], ends
 
 
@@ -139,6 +147,32 @@ def character_table() -> CharacterTable:
         stored = len(chr(code).encode("utf-8", "surrogatepass"))
         growth = max(growth, (len(folded.encode("utf-8", "surrogatepass")) + len(folded)) / stored)
     return CharacterTable(entries, np.array(expansions, np.uint32), growth)
+
+
+@cache
+def sign_table() -> CharacterTable:
+    """Return the table in which each mathematical sign is a word (those of ASCII depend on what is around them)."""
+    table = character_table()
+    entries, expansions, growth = table.entries.copy(), table.expansions.tolist(), table.growth
+    for code in range(0x80, _LAST_LISTED + 1):
+        if unicodedata.category(chr(code)) != "Sm" or code in _NO_SIGNS:
+            continue
+        # Whole, because "≠" is "=" with a stroke.
+        folded = unicodedata.normalize("NFKC", chr(code)).replace("\u2212", "-")
+        parts = [_sign_entry(character) for character in folded]
+        if len(parts) == 1:
+            entries[code] = parts[0]
+        else:
+            entries[code] = EXPANDED << CLASS_SHIFT | len(parts) << LENGTH_SHIFT | len(expansions)
+            expansions += parts
+        growth = max(growth, (len(folded.encode()) + len(folded)) / len(chr(code).encode()))
+    return CharacterTable(entries, np.array(expansions, np.uint32), growth)
+
+
+def _sign_entry(character: str) -> int:
+    """Return the entry of a character of a mathematical sign's compared form."""
+    is_sign = character == "-" or unicodedata.category(character) == "Sm"
+    return SINGLE << CLASS_SHIFT | ord(character) if is_sign else _entry(character)
 
 
 def _codes_to_look_up() -> Iterator[int]:
@@ -196,19 +230,21 @@ FNV_START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bits
 FNV_PRIME = np.uint64(0x100000001B3)
 WINDOW_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: 2^64 over the golden ratio
 SPACE = np.uint8(0x20)
+_SIGN = np.uint8(0xFF)  # what an ASCII byte becomes that may be a word of its own
 
 
 @jit
-def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any, ends: Any) -> None:
-    """Write the words of each row, separated by single spaces, and where each row ends."""
+def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, signs: Any, text: Any, ends: Any) -> None:
+    """Write the words of each row, separated by single spaces, and where each row ends; `signs` has a class per ASCII byte."""
     ascii_bytes = np.empty(128, np.uint8)  # what an ASCII byte becomes
     for j in range(128):
         is_word = entries[j] >> CLASS_SHIFT == WORD
-        ascii_bytes[j] = entries[j] & np.uint32(0x7F) if is_word else SPACE
+        ascii_bytes[j] = entries[j] & np.uint32(0x7F) if is_word else _SIGN if signs[j] else SPACE
     at = 0
     for row in range(len(starts) - 1):
         i, end, begin = starts[row], starts[row + 1], at
         last, is_single = SPACE, False  # the last byte written; whether it belongs to a word of one character
+        line_end, is_dense = i, False  # of the line of the last sign
         while i < end:
             if data[i] < 0x80:
                 if is_single:
@@ -216,6 +252,15 @@ def _normalise(data: Any, starts: Any, entries: Any, expansions: Any, text: Any,
                     at, is_single = at + 1, False
                 while i < end and data[i] < 0x80:
                     byte = ascii_bytes[data[i]]
+                    if byte == _SIGN:
+                        byte = SPACE
+                        is_word, line_end, is_dense = is_counted(data, i, starts[row], end, signs, line_end, is_dense)
+                        if is_word:
+                            if last != SPACE:
+                                text[at] = SPACE
+                                at += 1
+                            text[at] = data[i]
+                            at, last = at + 1, data[i]
                     text[at] = byte
                     at += (byte != SPACE) | (last != SPACE)  # no branch: a second space is overwritten
                     last, i = byte, i + 1

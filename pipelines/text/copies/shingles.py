@@ -1,8 +1,8 @@
 """Sets of hashed word n-grams for columns of texts, the input of MinHash, and digests of whole texts for exact comparison.
 
-Two passes over the bytes, without making strings: the first normalises (pipelines/text/characters/comparison.py), the second
-hashes words and windows of n words. A text of fewer than n words is one shingle. A text without words (only symbols) is
-hashed as written.
+Two passes over the bytes, without making strings: the first normalises (pipelines/text/characters/comparison.py; the signs of
+formulas and code are words), the second hashes words and windows of n words. A text of fewer than n words is one shingle. A
+text without words (only symbols) is hashed as written.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.text.characters import comparison
+from pipelines.text.characters import comparison, signs
 from pipelines.text.characters.comparison import (
     FNV_PRIME,
     FNV_START,
@@ -27,7 +27,7 @@ from pipelines.text.characters.comparison import (
 )
 from pipelines.text.kernels import jit
 
-VERSION = comparison.VERSION
+VERSION = f"{comparison.VERSION}/signs-{signs.VERSION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,6 @@ class Scan:
     offsets: NDArray[np.int64]  # [rows + 1] into `shingles`
     text: NDArray[np.uint8]  # the normalised texts, UTF-8, row after row
     text_offsets: NDArray[np.int64]  # [rows + 1] into `text`
-
-    def letters(self) -> pa.Array:
-        """Return the blake2b-16 of each normalised text, as binary(16): equal for texts of the same words."""
-        return _digests(self.text.data, self.text_offsets.tolist())
 
     def words(self) -> pa.Array:
         """Return the words of each text in order, as list<uint32>: the upper halves of their hashes, at least one per text.
@@ -58,7 +54,7 @@ class Scan:
 
 def scan(texts: pa.Array, ngram: int) -> Scan:
     """Normalise the texts of a StringArray (null counts as empty) and hash every window of `ngram` words to 64 bits."""
-    text, ends = normalised_bytes(texts)
+    text, ends = normalised_bytes(texts, signs=True)
     # A word and the space after it take two bytes; a text without words is one shingle. Unwritten memory costs nothing.
     shingles = np.empty((len(text) + 1) // 2 + 2 * len(ends), np.uint64)
     offsets = np.zeros(len(ends), np.int64)
@@ -70,6 +66,12 @@ def digests(texts: pa.Array) -> pa.Array:
     """Return the blake2b-16 of each text of a StringArray as it is written, as binary(16); null counts as empty."""
     data, starts = bytes_and_offsets(texts)
     return _digests(data.data, starts.tolist())
+
+
+def letters(texts: pa.Array) -> pa.Array:
+    """Return the blake2b-16 of each normalised text, as binary(16): equal for texts of the same words, whatever their signs."""
+    text, ends = normalised_bytes(texts)
+    return _digests(text.data, ends.tolist())
 
 
 def _digests(data: memoryview, bounds: Sequence[int]) -> pa.Array:

@@ -129,6 +129,22 @@ def test_exact_copies_are_equal_in_every_character(tmp_path):
     assert removals(build(tmp_path / "off", config(near=False, exact=False), {"web": {"u": rows}})) == {}
 
 
+@pytest.mark.parametrize("fields", [{}, {"verify": "jaccard"}, {"verify": "edit"}, {"exact": False}])
+def test_files_of_code_that_differ_in_operators_are_no_copies(tmp_path, fields):
+    def code(*signs: str) -> str:
+        return "\n".join(f"def f{n}(a, b):\n    return a {signs[n % 3]} b {signs[n % 2]} {n}" for n in range(40))
+
+    texts = [code("+", "-", "*"), code("-", "+", "/"), code("<", ">", "="), code("&", "|", "^"), "2 + 2 = 4", "2 - 2 = -4"]
+    rows = [(str(i), text, None) for i, text in enumerate(texts)]
+    assert removals(build(tmp_path / "a", config(**fields), {"web": {"u": rows}})) == {}
+    rows[1] = ("1", texts[0].replace("return", "  return"), None)
+    (row,) = removals(build(tmp_path / "b", config(**fields), {"web": {"u": rows}})).values()
+    assert (row["grain"], row["similarity"]) == ("near", 1.0)
+    letters = removals(build(tmp_path / "c", config(**(fields | {"exact": "letters"})), {"web": {"u": rows}}))
+    assert len(letters) == 4  # of four files, and of two formulas
+    assert {(row["grain"], row["similarity"]) for row in letters.values()} == {("exact", 1.0)}
+
+
 def test_short_texts_are_copies_only_when_their_words_are_equal(tmp_path):
     rows = [("a", "Hi.", None), ("b", "hi", None), ("c", "hi there", None), ("d", "!", None), ("e", "?", None)]
     found = removals(build(tmp_path, config(), {"web": {"u": rows}}))

@@ -134,4 +134,4 @@ def test_invalid_utf8_separates_words():
 def test_hashes_are_fixed():
     """They go into datasets: another value needs another VERSION."""
     assert hashes("the 漢é") == [14645693024798636849, 10907005933633425873, 4098803356350435448]
-    assert word_spans.VERSION.removeprefix("1/comparison-") == shingles.VERSION
+    assert word_spans.VERSION.removeprefix("1/comparison-") == comparison.VERSION

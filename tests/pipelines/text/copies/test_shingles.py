@@ -54,7 +54,7 @@ def test_digests_are_those_of_the_bytes():
 
 
 def test_letters_are_blake2b_of_the_normalised_text():
-    found = shingles.scan(pa.array(["Hello, WORLD", "hello world!", "hello worlds", "!!", "??"]), 5).letters()
+    found = shingles.letters(pa.array(["Hello, WORLD", "hello = world!", "hello worlds", "!!", "??"]))
     assert found.type == pa.binary(16)
     assert found[0].as_py() == hashlib.blake2b(b"hello world", digest_size=16).digest()
     assert found[1] == found[0]
@@ -113,13 +113,25 @@ def test_spaces_of_a_text_without_a_word(text):
     assert np.diff(scan.offsets).tolist() == [2, words, 2]
     assert scan.words().value_lengths().to_pylist() == [2, words, 2]
     assert scan.shingles[:2].tolist() == scan.shingles[-2:].tolist()
-    assert scan.letters()[1].as_py() == hashlib.blake2b(text.encode(), digest_size=16).digest()
+    assert shingles.letters(pa.array(["a b", text]))[1].as_py() == hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def test_hashes_are_fixed():
     """They go into datasets: another value needs another VERSION."""
     assert rows(["the quick brown fox jumps over"], 5)[0] == [7058866846973086292, 16557124905821604976]
-    assert shingles.VERSION.split("/") == ["2", f"unicode-{unicodedata.unidata_version}"]
+    assert shingles.VERSION.split("/") == ["2", f"unicode-{unicodedata.unidata_version}", "signs-1"]
+
+
+def test_signs_of_formulas_and_code_are_words():
+    """Windows and words have them; the letters of a text do not."""
+    texts = ["x = a + b * 2", "x = a - b / 2", "x = a + b * 2."]
+    array = pa.array(texts)
+    assert len(set(shingles.letters(array).to_pylist())) == 1
+    one, other, again = rows(texts, 3)
+    assert len(one) == 7 - 3 + 1
+    assert one == again
+    assert len(set(one) & set(other)) == 1  # "x = a"
+    assert shingles.scan(array, 3).words().value_lengths().to_pylist() == [7, 7, 7]
 
 
 @given(TEXTS | AWKWARD, st.integers(1, 7))
@@ -132,8 +144,9 @@ def test_shingles_are_a_function_of_the_normalised_text(texts, ngram):
     compared = comparison.normalised(pa.array(texts, pa.string()))
     compared.validate(full=True)
     again = comparison.normalised(compared)
-    for text, once, twice in zip(texts, compared.to_pylist(), again.to_pylist(), strict=True):
-        words = [word for word in once.split(" ") if word]
+    scanned = comparison.normalised(pa.array(texts, pa.string()), signs=True).to_pylist()
+    for text, once, twice, seen in zip(texts, compared.to_pylist(), again.to_pylist(), scanned, strict=True):
+        words = [word for word in seen.split(" ") if word]
         assert len(rows([text], ngram)[0]) == max(1, len(words) - ngram + 1)
         if any(c.isalnum() for c in once):
             assert twice == once
@@ -145,7 +158,8 @@ def test_slices_read_their_own_rows(texts, start, length):
     part = shingles.scan(array.slice(start, length), 2)
     alone = shingles.scan(pa.array(texts[start : start + length], pa.string()), 2)
     assert part.shingles.tolist() == alone.shingles.tolist()
-    assert part.letters().equals(alone.letters())
+    own = pa.array(texts[start : start + length], pa.string())
+    assert shingles.letters(array.slice(start, length)).equals(shingles.letters(own))
 
 
 def test_words_in_order():
@@ -161,7 +175,7 @@ def test_words_in_order():
 @given(TEXTS | AWKWARD)
 def test_words_are_one_where_the_normalised_words_are(texts):
     found = shingles.scan(pa.array(texts, pa.string()), 1)
-    compared = comparison.normalised(pa.array(texts, pa.string())).to_pylist()
+    compared = comparison.normalised(pa.array(texts, pa.string()), signs=True).to_pylist()
     words = [word for text in compared for word in [word for word in text.split(" ") if word] or [""]]
     hashes = found.words().values.to_pylist()
     assert found.words().offsets.to_pylist() == found.offsets.tolist()
