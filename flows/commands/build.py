@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.config import SourceSection
     from pipelines.sources.listing import Inventory
     from pipelines.units.context import Context
+    from pipelines.units.descriptor import Unit
 
 
 def add_commands(commands: Commands) -> None:
@@ -79,7 +80,7 @@ def _dry_run(context: "Context") -> int:
             source.kind,
             f"{len(units):,}",
             f"{sum(unit.bytes for unit in units) / 1e6:,.1f}",
-            f"{largest.uri} ({largest.bytes / 1e6:,.1f} MB)" if largest else "",
+            f"{_files_of(largest)} ({largest.bytes / 1e6:,.1f} MB)" if largest else "",
             f"{len(lines):,}",
         )
         not_read += lines
@@ -90,6 +91,10 @@ def _dry_run(context: "Context") -> int:
     console.print("datasets, in order: " + " → ".join(step.name for step in plan(context)))
     console.print(f"into {context.out}, runner {context.runner.runner}, {context.runner.workers} workers; nothing was done")
     return 0
+
+
+def _files_of(unit: "Unit") -> str:
+    return unit.uri if len(unit.paths) < 2 else f"{unit.uri} and {len(unit.paths) - 1:,} more"
 
 
 def _not_read(source: "SourceSection", found: "Inventory") -> Iterator[str]:

@@ -4,7 +4,6 @@ Books are small, so a unit groups files, in the order of their paths, up to abou
 is not part of the book: Project Gutenberg's licence, Aozora's transcription marks, line wrapping, TEI's header.
 """
 
-import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from pipelines.text.extraction.gutenberg import strip_gutenberg
 from pipelines.text.extraction.html import ExtractionError, all_text, decode_html
 from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.extraction.wrapping import unwrap
-from pipelines.units.descriptor import Unit, unit_name
+from pipelines.units.descriptor import Unit
 
 VERSION = 5
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
@@ -48,32 +47,7 @@ class _Drop(Exception):
 
 def units(section: SourceSection) -> list[Unit]:
     """Return units that group files in the order of their paths."""
-    return listing.units(section, NAMES, _grouped)
-
-
-def _grouped(found: list[Unit]) -> list[Unit]:
-    groups: list[list[Unit]] = []
-    room = 0
-    for file in found:
-        if not groups or room < file.bytes:
-            groups.append([])
-            room = TARGET_BYTES_PER_UNIT
-        groups[-1].append(file)
-        room -= file.bytes
-    return list(map(_unit_of_files, groups))
-
-
-def _unit_of_files(group: list[Unit]) -> Unit:
-    paths = tuple(file.uri for file in group)
-    listed = "\n".join(f"{file.uri}\0{file.identity}" for file in group)
-    return group[0].model_copy(
-        update={
-            "name": unit_name(f"{group[0].source}/{paths[0]}", *paths[1:]),
-            "bytes": sum(file.bytes for file in group),
-            "identity": f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}",
-            "paths": paths,
-        }
-    )
+    return listing.units(section, NAMES, lambda found: listing.grouped(found, TARGET_BYTES_PER_UNIT))
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:

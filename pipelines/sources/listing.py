@@ -1,4 +1,4 @@
-"""List the files of a source as units: one file is one unit, unless the source cuts or groups files.
+"""List the files of a source as units: one file is one unit, unless the source cuts large files or there are many small ones.
 
 Every file that a pattern of the config names is a unit or is counted: those that the kind does not read stop the build, or are
 counted as skipped, with the empty ones, in a unit of their own.
@@ -7,22 +7,26 @@ counted as skipped, with the empty ones, in a unit of their own.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from typing import Any
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.cache import CacheError, cache_folder
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import SkipReason
 from pipelines.contract.walk import Found
 from pipelines.sources.collector import Collector
+from pipelines.sources.hashes import Hashes
 from pipelines.sources.names import Names
 from pipelines.sources.patterns import PathError, chosen
 from pipelines.units.descriptor import Unit, unit_name
 
+BYTES_PER_GROUP = 16 * 10**6  # as stored: a unit of small files
+FILES_PER_GROUP = 1000
+SEPARATE_FILES = 32  # no more small files than these are a unit each: a unit costs 24 ms, but units run side by side
+SIZES = "sizes"  # the parameter of a group: the bytes of its files
 NOT_READ = "not_read"  # the parameter of the unit that counts files: how many for which SkipReason
 _NAMED_IN_ERRORS = 5
 
@@ -81,8 +85,57 @@ def units(section: SourceSection, names: Names, cut: Callable[[list[Unit]], list
     found = inventory(section, names)
     if found.unread and section.unread_files == "stop":
         raise SourceError(_unread_message(section, names, found))
-    cuts = cut([_file_unit(section, file) for file in found.read])
+    cuts = _small_ones_grouped(cut(_file_units(section, found.read)))
     return [*sorted(cuts, key=lambda unit: unit.name), *_not_read(section, found)]
+
+
+def members(unit: Unit) -> list[Unit]:
+    """Return a unit for each file of a group in the order of the paths, and any other unit as it is."""
+    if not unit.paths:
+        return [unit]
+    own: dict[str, Any] = {"paths": (), "parameters": {}}
+    sizes = unit.parameters[SIZES]
+    return [unit.model_copy(update={"uri": p, "bytes": size, **own}) for p, size in zip(unit.paths, sizes, strict=True)]
+
+
+def grouped(found: list[Unit], bytes_per_unit: int, files_per_unit: int | None = None) -> list[Unit]:
+    """Return units of neighbouring files, of no more bytes and files unless a single file has more."""
+    groups: list[list[Unit]] = []
+    room = 0
+    for file in found:
+        if not groups or room < file.bytes or len(groups[-1]) == files_per_unit:
+            groups.append([])
+            room = bytes_per_unit
+        groups[-1].append(file)
+        room -= file.bytes
+    return list(map(_group, groups))
+
+
+def _group(group: list[Unit]) -> Unit:
+    """Return the unit of some files; with one file, it has that file's name."""
+    paths = tuple(file.uri for file in group)
+    listed = "\n".join(f"{file.uri}\0{file.identity}" for file in group)
+    return group[0].model_copy(
+        update={
+            "name": unit_name(f"{group[0].source}/{paths[0]}", *paths[1:]),
+            "bytes": sum(file.bytes for file in group),
+            "identity": f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}",
+            "paths": paths,
+            "parameters": {SIZES: [file.bytes for file in group]},
+        }
+    )
+
+
+def _small_ones_grouped(cuts: list[Unit]) -> list[Unit]:
+    """Return the units with the small whole files among them in groups, if there are many; ranges and groups as they are."""
+
+    def is_small(unit: Unit) -> bool:
+        return not unit.parameters and not unit.paths and unit.bytes <= BYTES_PER_GROUP
+
+    if sum(map(is_small, cuts)) <= SEPARATE_FILES:
+        return cuts
+    runs = [(small, list(run)) for small, run in groupby(cuts, is_small)]
+    return [unit for small, run in runs for unit in (grouped(run, BYTES_PER_GROUP, FILES_PER_GROUP) if small else run)]
 
 
 def counted(section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -146,44 +199,20 @@ def full_uri(unit: Unit) -> str:
     return files.join(unit.root, unit.uri)
 
 
-def _file_unit(section: SourceSection, file: Found) -> Unit:
+def _file_units(section: SourceSection, found: list[Found]) -> list[Unit]:
+    """Return a unit for each file, identified by its content, or by the size and time that an object store says."""
+    if not files.is_local(section.root):
+        return [_file_unit(section, file, ":".join(["object", *map(str, file.stamp)])) for file in found]
+    with Hashes(section.root) as hashes:
+        return [_file_unit(section, file, f"sha256:{hashes.sha256(file)}") for file in found]
+
+
+def _file_unit(section: SourceSection, file: Found, identity: str) -> Unit:
     return Unit(
         name=unit_name(f"{section.name}/{file.path}"),
         source=section.name,
         uri=file.path,
         root=section.root,
         bytes=file.bytes,
-        identity=_identity(files.join(section.root, file.path), file),
+        identity=identity,
     )
-
-
-def _identity(uri: str, file: Found) -> str:
-    """Return the content hash of a local file, or the size and the store's modification time of an object."""
-    if files.is_local(uri):
-        return f"sha256:{_cached_sha256(files.local_path(uri), file.stamp)}"
-    return ":".join(["object", *map(str, file.stamp)])
-
-
-def _cached_sha256(path: Path, stamp: tuple[int, ...]) -> str:
-    """Return the sha256 of a file, cached by its path and stamp, so planning again reads no file."""
-    note = _note(path)
-    if note is None:
-        return files.sha256(str(path))
-    try:
-        known = json.loads(note.read_text("utf-8"))
-        if known["stamp"] == list(stamp):
-            return known["sha256"]
-    except (OSError, ValueError, KeyError):
-        known = None  # there is no readable note: hash again
-    digest = files.sha256(str(path))
-    with suppress(OSError):  # it saves time only
-        files.write_text(str(note), json.dumps({"stamp": stamp, "sha256": digest}))
-    return digest
-
-
-def _note(path: Path) -> Path | None:
-    """Return where the sha256 of a file is noted; None on a machine without a place for a cache."""
-    try:
-        return cache_folder() / "sha256" / f"{unit_name(str(path.resolve()))}.json"
-    except CacheError:
-        return None

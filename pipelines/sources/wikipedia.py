@@ -43,12 +43,19 @@ def units(section: SourceSection) -> list[Unit]:
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """Yield the pages of a dump as batches.
+    """Yield the pages of the dumps of a unit as batches.
 
-    Raise SourceError with the file, the place and the fix if the file is not a dump. Everything after a broken place is one
+    Raise SourceError with the file, the place and the fix if a file is not a dump. Everything after a broken place is one
     drop: CUT_OFF.
     """
     collector = Collector(section)
+    for file in listing.members(unit):
+        yield from _read(section, file, collector)
+    yield collector.rest()
+
+
+def _read(section: SourceSection, unit: Unit, collector: Collector) -> Iterator[Batch]:
+    """Yield the full batches of one file."""
     pages = _Pages(unit, section, collector)
     with files.reading(full_uri(unit)) as stream:
         counted = _Counted(stream, collector.read)
@@ -62,7 +69,7 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
             pages.break_off(f"line {error.lineno}: {error.msg}", counted.count)
         except BrokenStreamError as error:
             pages.break_off(f"the compressed stream is broken: {error}", counted.count)
-    yield collector.rest()
+    yield from collector.full()
 
 
 @dataclass(slots=True)

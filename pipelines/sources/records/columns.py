@@ -35,11 +35,12 @@ class Gathered:
     """A buffer to fill with `add` and `drop`; take batches with `full` while reading and with `rest` at the end."""
 
     section: SourceSection
-    unit: Unit
+    unit: Unit  # the file that is being read
     skipped: Counter[str] = field(default_factory=Counter[str])  # by SkipReason
     bytes_read: int = 0  # as stored
     _columns: list[Mapping[str, pa.Array]] = field(default_factory=list[Mapping[str, pa.Array]])
     _places: list[NDArray[np.int64]] = field(default_factory=list[NDArray[np.int64]])
+    _files: list[str] = field(default_factory=list[str])  # of the places
     _broken: list[tuple[str, DropReason, str]] = field(default_factory=list)  # origin, reason, detail
     _text_bytes: int = 0
     _last_bytes: int = 0
@@ -54,6 +55,7 @@ class Gathered:
         """
         self._columns.append(columns)
         self._places.append(places)
+        self._files.append(self.unit.uri)
         self._last_bytes = columns["text"].nbytes
         self._text_bytes += self._last_bytes
         self._rows += len(places)
@@ -80,15 +82,14 @@ class Gathered:
         drops = pa.concat_batches([part for part in lost if part.num_rows] or lost[:1])
         ledger = Ledger(skipped=self.skipped, bytes_read=self.bytes_read)
         kept = rows.filter(pc.invert(drop_rows)) if drops.num_rows else rows
-        self._columns, self._places, self._broken, self.skipped = [], [], [], Counter()
+        self._columns, self._places, self._files, self._broken, self.skipped = [], [], [], [], Counter()
         self.bytes_read = self._text_bytes = self._last_bytes = self._rows = 0
         return born(READ, kept, ledger, drops)
 
     def _documents(self) -> tuple[pa.RecordBatch, pa.Array, pa.Array]:
         """Return all records as documents, the reasons of those that are dropped, and the details."""
-        places = pa.array(np.concatenate([np.empty(0, np.int64), *self._places]))
-        rows = len(places)
-        origins = pc.binary_join_element_wise(f"{self.unit.uri}#", places.cast(pa.string()), "")
+        origins = self._origins()
+        rows = len(origins)
         keys = self._column("key", rows)
         keys = pc.coalesce(pc.if_else(pc.equal(keys, ""), _NONE, keys), origins)
         texts = pc.fill_null(self._column("text", rows), "")
@@ -99,6 +100,13 @@ class Gathered:
         reasons = pc.if_else(repeated, DropReason.REPEATED_KEY.value, pc.if_else(is_empty, DropReason.EMPTY.value, _NONE))
         detail = pc.binary_join_element_wise("an earlier record of this unit has the key ", keys, "")
         return documents, reasons, pc.if_else(repeated, detail, _NONE)
+
+    def _origins(self) -> pa.Array:
+        """Return the file and place of each record."""
+        counts = [len(places) for places in self._places]
+        files = pa.array(self._files, pa.string()).take(pa.array(np.repeat(np.arange(len(counts)), counts)))
+        places = pa.array(np.concatenate([np.empty(0, np.int64), *self._places]))
+        return pc.binary_join_element_wise(files, places.cast(pa.string()), "#")
 
     def _as_documents(
         self, ids: pa.Array, origins: pa.Array, texts: pa.Array, others: Mapping[str, pa.Array] | None = None

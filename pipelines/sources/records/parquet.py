@@ -24,7 +24,9 @@ Fields = Mapping[str, tuple[str, ...]]
 
 
 def units(section: SourceSection, file: Unit) -> list[Unit]:
-    """Return units of a file's row groups, of about 64 MB each. Raise SourceError if it is not a Parquet file."""
+    """Return units of a file's row groups, of about 64 MB each. Raise SourceError if a larger one is not a Parquet file."""
+    if file.bytes <= TARGET_BYTES_PER_UNIT:
+        return [file]
     with files.reading(full_uri(file)) as stream:
         metadata = _opened(section, file, stream).metadata
     stored = [_stored(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
@@ -36,7 +38,7 @@ def units(section: SourceSection, file: Unit) -> list[Unit]:
         filled += size
     ends = [*firsts[1:], len(stored)]
     if len(firsts) == 1:
-        return [part_of(file, "row_groups", 0, len(stored), file.bytes)]
+        return [file]
     return [part_of(file, "row_groups", a, b, sum(stored[a:b])) for a, b in zip(firsts, ends, strict=True)]
 
 
@@ -46,10 +48,10 @@ def read(section: SourceSection, unit: Unit, gathered: Gathered) -> Iterator[Bat
     Raise SourceError if the file lacks a column that the config names.
     """
     fields = fields_of(section)
-    first, end = unit.parameters["row_groups"]
     gathered.bytes_read += unit.bytes
     with files.reading(full_uri(unit)) as stream:
         parquet = _opened(section, unit, stream)
+        first, end = unit.parameters.get("row_groups", (0, parquet.metadata.num_row_groups))
         _check_columns(section, unit, parquet.schema_arrow, fields)
         row = sum(parquet.metadata.row_group(i).num_rows for i in range(first))
         for index in range(first, end):

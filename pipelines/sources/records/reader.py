@@ -51,11 +51,20 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     Raise SourceError if the file's format is not that of its name, or if no record has the text field.
     """
     gathered = Gathered(section, unit)
-    if unit.uri.lower().endswith(".parquet"):
-        yield from parquet.read(section, unit, gathered)
-    else:
-        yield from _JsonLines(section, unit, gathered).read()
+    for file in listing.members(unit):
+        gathered.unit = file
+        if file.uri.lower().endswith(".parquet"):
+            yield from parquet.read(section, file, gathered)
+        else:
+            yield from _JsonLines(section, _ranged(file), gathered).read()
     yield gathered.rest()
+
+
+def _ranged(file: Unit) -> Unit:
+    """Return a whole file whose name does not say that it is compressed as the range of all its bytes."""
+    if file.parameters or uncompressed(file.uri) != file.uri.lower():
+        return file
+    return file.model_copy(update={"parameters": {"bytes": [0, file.bytes]}})
 
 
 # Units
@@ -68,11 +77,16 @@ def _cut(section: SourceSection, file: Unit) -> list[Unit]:
     if uncompressed(name) != name:
         return [file]
     parts = max(1, round(file.bytes / parquet.TARGET_BYTES_PER_UNIT))
-    if parts > 1:
-        with files.reading(full_uri(file)) as stream:
-            parts = 1 if _encoding(stream) else parts
+    if parts == 1 or not _can_be_cut(file):
+        return [file]
     places = [file.bytes * part // parts for part in range(parts + 1)]
     return [part_of(file, "bytes", a, b, b - a) for a, b in itertools.pairwise(places)]
+
+
+def _can_be_cut(file: Unit) -> bool:
+    """Return whether lines can be found anywhere in a file: it is neither compressed, whatever its name, nor UTF-16 or UTF-32."""
+    with files.reading(full_uri(file)) as stream:
+        return compression(stream.read(8)) is None and _encoding(stream) is None
 
 
 # JSON Lines
@@ -95,21 +109,11 @@ class _JsonLines:
         with files.reading(full_uri(self._unit)) as stream:
             is_packed = compression(stream.read(8)) is not None
             stream.seek(0)
-            if is_packed and self._unit.parameters:
-                self._check_whole()
             if is_packed or not self._unit.parameters:
                 yield from self._take_compressed(stream)
             else:
                 yield from self._take_range(stream)
         self._check(at_the_end=True)
-
-    def _check_whole(self) -> None:
-        """Raise SourceError if the unit is a part of a compressed file whose name does not say so."""
-        if self._unit.parameters["bytes"] != [0, self._unit.bytes]:
-            raise SourceError(
-                f"source {self._section.name}: {full_uri(self._unit)} is compressed, and too large to be read as one unit under"
-                f" this name; let its name end in {SHOWN}"
-            )
 
     def _take_range(self, stream: BinaryIO) -> Iterator[Batch]:
         start, end = self._unit.parameters["bytes"]

@@ -51,11 +51,18 @@ def units(section: SourceSection) -> list[Unit]:
 
 
 def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """Yield the documents of one file.
+    """Yield the documents of the files of a unit.
 
-    Raise SourceError if the file holds no WARC or ARC record.
+    Raise SourceError if a file holds no WARC or ARC record.
     """
     collector = Collector(section)
+    for file in listing.members(unit):
+        yield from _read(file, collector)
+    yield collector.rest()
+
+
+def _read(unit: Unit, collector: Collector) -> Iterator[Batch]:
+    """Yield the full batches of one file."""
     counted = 0
     any_record, first_problem = False, "holds no record"
     with files.reading(full_uri(unit)) as stored, archive.opened(stored, unit.bytes) as opened:
@@ -78,7 +85,7 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
             " sources.paths"
         )
     collector.read(unit.bytes - counted)
-    yield collector.rest()
+    yield from collector.full()
 
 
 def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:

@@ -1,14 +1,21 @@
 """Files as units: their names, where they are, and what identifies their content."""
 
+import gzip
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.config import SourceSection
 from pipelines.contract import files
+from pipelines.contract.ledger import add
 from pipelines.sources import listing
+from pipelines.sources.hashes import Hashes
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import SourceError, full_uri, inventory
 from pipelines.units.descriptor import Unit
@@ -54,10 +61,28 @@ def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.jsonl").write_text("{}")
-    before = file_units(section(tmp_path))
+    write(tmp_path, "a.jsonl", "x/b.jsonl", data=b"{}")
+    before = file_units(section(tmp_path, paths=["x/*"])) + file_units(section(tmp_path, paths=["*"]))
     monkeypatch.setattr(files, "sha256", pytest.fail)
-    assert file_units(section(tmp_path)) == before
+    assert file_units(section(tmp_path)) == sorted(before, key=lambda unit: unit.name)
+
+
+def test_hashes_are_noted_even_if_planning_is_stopped_and_without_a_note_files_are_read(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", "b.jsonl", data=b"{}")
+    found = {file.path: file for file in files.walk(str(tmp_path))}
+    first = files.sha256(f"{tmp_path}/a.jsonl")
+    with pytest.raises(KeyboardInterrupt), Hashes(str(tmp_path)) as hashes:
+        assert hashes.sha256(found["a.jsonl"]) == first
+        raise KeyboardInterrupt
+    (tmp_path / "a.jsonl").unlink()
+    with Hashes(str(tmp_path)) as hashes:
+        assert hashes.sha256(found["a.jsonl"]) == first
+        note = hashes._path  # pyright: ignore[reportPrivateUsage]
+    assert note is not None
+    for damaged in (b"", b"[]", b'{"b.jsonl": 1}', b'{"b.jsonl": [[0], "00"]}'):
+        note.write_bytes(damaged)
+        with Hashes(str(tmp_path)) as hashes:
+            assert hashes.sha256(found["b.jsonl"]) == first
 
 
 def test_what_cannot_be_opened_names_the_source(tmp_path: Path) -> None:
@@ -143,3 +168,91 @@ def test_an_empty_shard_of_lines_is_no_document_and_other_empty_files_stop(tmp_p
 def test_hidden_names_that_would_be_read_are_known(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", "._a.jsonl", ".DS_Store", "x/.b.parquet")
     assert inventory(section(tmp_path), KINDS["records"].names).hidden == ["._a.jsonl", "x/.b.parquet"]
+
+
+# --- many small files -------------------------------------------------------------------------------------------------
+
+
+def test_many_small_files_are_units_of_neighbours_and_large_ones_stay_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "BYTES_PER_GROUP", 100)
+    monkeypatch.setattr(listing, "FILES_PER_GROUP", 15)
+    names = [f"{n:02}.jsonl.gz" for n in range(listing.SEPARATE_FILES)]
+    write(tmp_path, *names)
+    write(tmp_path, "20-large.jsonl.gz", data=b"x" * 101)
+    apart = file_units(section(tmp_path))
+    assert [unit.uri for unit in apart] == sorted([*names, "20-large.jsonl.gz"])
+    assert all(unit.paths == () for unit in apart)
+    write(tmp_path, "32.jsonl.gz", data=b"y" * 90)
+    units = file_units(section(tmp_path))
+    assert [list(unit.paths) or [unit.uri] for unit in units] == [
+        names[:15],
+        names[15:20],
+        ["20-large.jsonl.gz"],
+        names[20:],
+        ["32.jsonl.gz"],
+    ]
+    assert [unit.bytes for unit in units] == [15, 5, 101, 12, 90]
+    assert units[2] == apart[20]
+    (large,) = listing.members(units[2])
+    assert large == units[2]
+    of_group = listing.members(units[1])
+    assert [(file.uri, file.bytes, file.paths, file.parameters) for file in of_group] == [(n, 1, (), {}) for n in names[15:20]]
+    write(tmp_path, "16.jsonl.gz", data=b"z")
+    changed = file_units(section(tmp_path))
+    assert [unit.name for unit in changed] == [unit.name for unit in units]
+    assert [new.identity != old.identity for new, old in zip(changed, units, strict=True)] == [False, True, False, False, False]
+
+
+def pages(n: int) -> bytes:
+    page = (
+        f"<page><title>P{n}</title><ns>0</ns><id>{n}</id><revision><id>{n}</id><text>Page {n} of a mill.</text></revision></page>"
+    )
+    return f"<mediawiki><siteinfo><dbname>xwiki</dbname></siteinfo>{page}</mediawiki>".encode()
+
+
+def archive(n: int) -> bytes:
+    page = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nThe page %d of a mill." % n
+    head = b"WARC/1.0\r\nWARC-Type: response\r\nWARC-Record-ID: <urn:%d>\r\nWARC-Target-URI: http://a.example/%d\r\n" % (n, n)
+    return head + b"Content-Length: %d\r\n\r\n" % len(page) + page + b"\r\n\r\n"
+
+
+def table(n: int) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": [f"Row {n} of a mill."]}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+CONTENTS: dict[str, tuple[str, Callable[[int], bytes]]] = {
+    "xml": ("wikipedia", pages),
+    "txt": ("books", lambda n: b"Book %d of a mill." % n),
+    "warc": ("common_crawl", archive),
+    "jsonl": ("records", lambda n: b'{"text": "Line %d of a mill."}\n{"text": 1}\n' % n),
+    "jsonl.gz": ("records", lambda n: gzip.compress(b'{"text": "Line %d of a mill."}' % n)),
+    "parquet": ("records", table),
+}
+
+
+@pytest.mark.parametrize("ending", CONTENTS)
+def test_a_group_has_the_documents_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    kind, content = CONTENTS[ending]
+    for n in range(40):
+        write(tmp_path, f"{n // 10}/{n:02}.{ending}", data=content(n))
+    chosen = section(tmp_path, kind=kind)
+
+    def read() -> tuple[int, dict[str, tuple[bytes, str]], Counter[str], dict[str, Any]]:
+        units = KINDS[kind].units(chosen)
+        batches = [batch for unit in units for batch in KINDS[kind].read(chosen, unit)]
+        rows = [row for batch in batches for row in batch.documents.to_pylist()]
+        drops = [row["origin"] for batch in batches for some in batch.drops for row in some.to_pylist()]
+        ledger = add(batch.ledger for batch in batches)
+        ledger.check()
+        return len(units), {row["origin"]: (row["id"], row["text"]) for row in rows}, Counter(drops), ledger.model_dump()
+
+    one, documents, drops, ledger = read()
+    monkeypatch.setattr(listing, "SEPARATE_FILES", 40)
+    many = read()
+    assert (one, many[0]) == (1, 1 if kind == "books" else 40)
+    assert (documents, drops, ledger) == many[1:]
+    assert len(documents) == 40 and drops.total() == (40 if ending == "jsonl" else 0)
