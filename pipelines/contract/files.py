@@ -236,6 +236,10 @@ def copy(source: str, target: str) -> None:
     if is_local(source) and not is_local(target):
         stores.upload(local_path(source), target)
         return
+    if not is_local(source):
+        with writing(target) as outgoing:
+            stores.download(source, cast(BinaryIO, outgoing))
+        return
     with reading(source) as incoming, writing(target) as outgoing:
         while chunk := incoming.read(_CHUNK_BYTES):
             outgoing.write(chunk)

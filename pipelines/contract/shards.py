@@ -1,4 +1,4 @@
-"""Read token shards from the disk, one part at a time: memory-mapped and checked, never copied.
+"""Read token shards from the disk, one part at a time: memory-mapped and checked. Those of an object store are copied first.
 
 A *run* is one record batch of a part: consecutive documents in one map. A *stream* is all parts of one source in a split,
 ordered by language, then by path.
@@ -10,6 +10,7 @@ token id or sentence start. If a file is truncated while it is mapped, the proce
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.contract import files, schema
+from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import MANIFEST, RELEASE, DatasetError, Manifest, Part
+from pipelines.contract.mirror import mirrored
+from pipelines.contract.stores import StoreError
 
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 
@@ -162,13 +166,13 @@ class _Counts:
 def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False) -> list[ShardRun]:
     """Return the runs of a part. Raise ShardError if a check fails; the counts in the manifest's facts are not checked."""
     path = files.join(uri, part.path)
-    _check_file(path, part, verify)
+    here = _here(path, part, verify)
     expected = schema.tokens(int(manifest.facts["tokenizer"]["size"]))
     _, _, source, language = part.table.split("/", 3)
     runs: list[ShardRun] = []
     first = 0
     try:
-        for columns in _map(path, expected):
+        for columns in _map(here, expected):
             runs.append(ShardRun(path, columns[0], columns[1], source, language, first, *columns[2:]))
             first += runs[-1].documents
     except _UNREADABLE as error:
@@ -178,22 +182,41 @@ def open_part(uri: str, manifest: Manifest, part: Part, *, verify: bool = False)
     return runs
 
 
-def _check_file(path: str, part: Part, verify: bool) -> None:
-    if not files.is_local(path):
-        raise ShardError(f"{path}: shards are mapped into memory; copy the dataset to a disk of this machine")
-    if not files.exists(path):
-        raise ShardError(f"{path}: the manifest lists this shard, but there is no such file; build the tokens again")
-    if (size := files.size(path)) != part.bytes:
-        raise ShardError(f"{path}: has {size:,} bytes, the manifest says {part.bytes:,}; it is truncated or another file")
-    if verify and files.sha256(path) != part.sha256:
+def _here(path: str, part: Part, verify: bool) -> Path:
+    """Return a part's file on this machine, checked; an object of a store is copied into the cache folder."""
+    check_size(path, part)
+    try:
+        here = mirrored(path, part.bytes, part.sha256)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except StoreError:
+        raise
+    except UserError as error:
+        raise ShardError(str(error)) from None
+    if verify and files.sha256(str(here)) != part.sha256:
         raise ShardError(
             f"{path}: its sha256 is not the manifest's; the content changed after it was built; build the tokens again"
         )
+    return here
 
 
-def _map(path: str, expected: pa.Schema) -> Iterator[tuple[Any, ...]]:
+def check_size(path: str, part: Part) -> None:
+    """Raise ShardError if the file of a part is missing or has another size; an object's is seen when it is copied."""
+    if not files.is_local(path):
+        return
+    if not files.exists(path):
+        raise _missing(path)
+    if (size := files.size(path)) != part.bytes:
+        raise ShardError(f"{path}: has {size:,} bytes, the manifest says {part.bytes:,}; it is truncated or another file")
+
+
+def _missing(path: str) -> ShardError:
+    return ShardError(f"{path}: the manifest lists this shard, but there is no such file; build the tokens again")
+
+
+def _map(path: Path, expected: pa.Schema) -> Iterator[tuple[Any, ...]]:
     """Yield for each record batch: tokens, offsets, ids, utf8_bytes, sentences, sentence_offsets."""
-    reader = pa.ipc.open_file(pa.memory_map(str(files.local_path(path)), "r"))
+    reader = pa.ipc.open_file(pa.memory_map(str(path), "r"))
     if not reader.schema.equals(expected):
         raise pa.ArrowTypeError(f"its columns are {_short(reader.schema)}, not {_short(expected)}")
     for number in range(reader.num_record_batches):

@@ -32,6 +32,7 @@ from pipelines.contract.errors import UserError
 
 ATTEMPTS = 8  # of a request: a store answers 503 (slow down) to many clients at once
 _CHUNK_BYTES = 2**26  # of an upload, in parts that travel side by side
+_RANGES, _RANGE_BYTES = 8, 2**23  # of a download, at the same time
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 60.0
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -188,6 +189,16 @@ def _put(source: Path, filesystem: pafs.FileSystem, path: str) -> None:
             with suppress(OSError):  # once a part has failed, the object is not made
                 stream.close()
             raise
+
+
+def download(uri: str, out: BinaryIO) -> None:
+    """Write an object's bytes to a stream; several ranges travel side by side."""
+    filesystem, path = locate(uri)
+    with explained(uri), filesystem.open_input_file(path) as stream, ThreadPoolExecutor(_RANGES) as threads:
+        starts = range(0, stream.size(), _RANGE_BYTES)
+        for first in range(0, len(starts), _RANGES):  # no more of them are in memory
+            for content in threads.map(lambda start: stream.read_at(_RANGE_BYTES, start), starts[first : first + _RANGES]):
+                out.write(content)
 
 
 @contextmanager

@@ -5,18 +5,18 @@
     OUT/…                   described in the format's module
 
 Documents are in the order of the streams: sources by name, languages by name, parts by path. The same dataset gives the
-same bytes. The folder gets its name when it is complete.
+same bytes. A folder gets its name when it is complete; in an object store corpusmill.json is written last.
 """
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.contract import files, manifest, shards
 from pipelines.contract.manifest import DatasetError
+from pipelines.contract.new_folder import is_taken, new_folder
 from pipelines.exports import huggingface, mds, megatron, nanogpt
 from pipelines.exports.streams import ExportError, TokenStreams
 
@@ -64,7 +64,7 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
         uri: The folder of a tokens dataset or of a build.
         name: The tokens dataset, if the build has several.
         format: One of FORMATS.
-        out: A local folder that is empty or does not exist.
+        out: A folder that is empty or does not exist, on this machine or in an object store.
         splits: The splits to export; by default all.
 
     Raise ExportError for an unsuitable folder, format or vocabulary, DatasetError for a missing dataset or split, ShardError
@@ -77,16 +77,13 @@ def export(uri: str, name: str | None, format: Format, out: str, splits: Sequenc
     if "tokenizer" not in streams.manifest.facts or shards.TOKENS not in streams.manifest.facts:
         raise DatasetError(f"{uri}: is the dataset {streams.manifest.dataset!r}, which holds no tokens; name a tokens dataset")
     wanted = _splits(streams, splits)
-    _check_out(out)
-    temporary = str(files.temporary_path(Path(os.path.abspath(out))))
-    try:
-        _copy_tokenizer(streams, temporary)
-        FORMATS[format](streams, wanted, temporary)
-        report = _report(streams, format, out, wanted, temporary)
-        files.write_text(files.join(temporary, PROVENANCE), _provenance(streams, report))
-        os.replace(temporary, out)
-    finally:
-        files.remove(temporary)
+    if is_taken(out):
+        raise ExportError(f"{out}: is not empty; name a new folder, or remove this one")
+    with new_folder(out, PROVENANCE) as folder:
+        _copy_tokenizer(streams, str(folder))
+        FORMATS[format](streams, wanted, str(folder))
+        report = _report(streams, format, out, wanted, str(folder))
+        files.write_text(str(folder / PROVENANCE), _provenance(streams, report))
     return report
 
 
@@ -98,13 +95,6 @@ def _splits(streams: TokenStreams, splits: Sequence[str] | None) -> list[str]:
     if not available:
         raise DatasetError(f"{streams.uri}: the dataset has no documents")
     return available if splits is None else list(dict.fromkeys(splits))
-
-
-def _check_out(out: str) -> None:
-    if not files.is_local(out):
-        raise ExportError(f"{out}: exports are written to this machine; name a local folder and upload it")
-    if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise ExportError(f"{out}: is not empty; name a new folder, or remove this one")
 
 
 def _copy_tokenizer(streams: TokenStreams, out: str) -> None:

@@ -1,7 +1,6 @@
 """Export a trained model as a folder that `AutoModel….from_pretrained`, `AutoTokenizer` and `pipeline()` of Hugging Face load."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import cast
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.new_folder import is_taken, new_folder
 from pipelines.contract.tokenizers.families import Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
@@ -49,14 +49,13 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
 
     Args:
         path: the run's folder, or the checkpoint's.
-        out: a folder of this machine that is empty or does not exist; it appears once everything is written.
+        out: a folder, or one of an object store, that is empty or does not exist; it appears once everything is written.
         write_tokenizer: writes a tokenizer's files into a folder.
         shard_bytes: larger models are split into several files.
 
     Raises ValueError (CheckpointError, ExportError, SpecialsError, TokenizerError, WeightsError) that names the file and the fix.
     """
-    target = Path(out).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if is_taken(str(out)):
         raise ExportError(f"{out}: is not an empty folder; name another, or remove it")
     source = trained.load(path)
     if source.family not in huggingface.FAMILIES:
@@ -66,18 +65,13 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         )
     family = cast(Family, source.family)
     special_ids = specials(family, source.tokenizer.special_ids, source.where)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = files.temporary_path(target)
-    try:
-        temporary.mkdir()
+    with new_folder(str(out)) as temporary:
         write_tokenizer(source.tokenizer, str(temporary), family)
         _limit_tokenizer(temporary, getattr(source.model.shape, "length", None))
         if family == "gpt":
             _keep_first_space(temporary)
         huggingface.write(temporary, source.model, family, special_ids, source.tokenizer.size, shard_bytes)
-        temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        written = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
     return ExportReport(
         out=str(out),
         checkpoint=source.where,
@@ -85,7 +79,7 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         architecture=huggingface.FAMILIES[family].ARCHITECTURE,
         parameters=parameters(source.model),
         vocabulary=source.tokenizer.size,
-        files={file.name: file.stat().st_size for file in sorted(target.iterdir())},
+        files=written,
     )
 
 

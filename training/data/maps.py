@@ -172,7 +172,7 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
         maps.need(np.arange(len(table)))
     else:
         for entry in parts:
-            _check_size(files.join(dataset.uri, entry.part.path), entry.part)
+            shards.check_size(files.join(dataset.uri, entry.part.path), entry.part)
     return maps
 
 
@@ -214,9 +214,3 @@ def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[Sh
 
 def _tokens(run: ShardRun) -> int:
     return int(run.offsets[-1]) - int(run.offsets[0])
-
-
-def _check_size(path: str, part: Part) -> None:
-    size = files.size(path) if files.exists(path) else None
-    if size != part.bytes:
-        raise ShardError(f"{path}: has {size} bytes, the manifest says {part.bytes}; it is missing, truncated or another file")

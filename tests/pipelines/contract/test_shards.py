@@ -1,5 +1,6 @@
 """Token shards: what a manifest says of them, and what is refused before a byte is read outside its array."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -182,9 +183,29 @@ def test_an_empty_record_batch_is_no_run(tmp_path: Path) -> None:
     assert [run.documents for run in shards.open_stream(str(tmp_path), made, "train", "books")] == [3]
 
 
-def test_a_remote_shard_is_refused() -> None:
-    with pytest.raises(ShardError, match=r"gs://b/u\.arrow: shards are mapped into memory; copy the dataset to a disk"):
-        shards.open_part("gs://b", described(), part(TABLE, "u.arrow"))
+def test_a_shard_of_a_store_is_copied_once_and_checked(s3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    bucket, copies = s3.make("shards"), tmp_path / "cache" / "copies"
+    made, _ = written(tmp_path, {}, rows=3)
+    path, uri = tmp_path / "u.arrow", f"{bucket}/u.arrow"
+    with pytest.raises(ShardError, match=rf"^{uri}: the manifest lists this shard, but there is no such file"):
+        shards.open_stream(bucket, made, "train", "books")
+    content = path.read_bytes()
+    truncated, changed = content[:-1], content[:-1] + b"?"
+    for wrong, message in ((truncated, r"has [\d,]+ bytes, the manifest says"), (changed, "its sha256 is not the manifest's")):
+        (tmp_path / "wrong").write_bytes(wrong)
+        files.copy(str(tmp_path / "wrong"), uri)
+        with pytest.raises(ShardError, match=f"^{uri}: {message}"):
+            shards.open_stream(bucket, made, "train", "books")
+    assert not any(file.is_file() and not file.name.endswith(".lock") for file in copies.iterdir())
+    files.copy(str(path), uri)
+    here = shards.open_stream(str(tmp_path), made, "train", "books")
+    for _ in range(2):
+        there = shards.open_stream(bucket, made, "train", "books")
+        assert [run.tokens.tolist() for run in there] == [run.tokens.tolist() for run in here]
+        assert [run.path for run in there] == [uri] * len(here)
+        files.remove(uri)  # it is not needed again
+    assert [file.name for file in copies.iterdir()] == [hashlib.sha256(content).hexdigest()]
 
 
 @pytest.mark.parametrize("offsets", [[-1, 3, 3, 6], [0, 3, 3, 7], [0, 4, 3, 6]])

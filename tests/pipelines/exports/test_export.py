@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contract import manifest
+from pipelines.contract import files, manifest
 from pipelines.contract.manifest import DatasetError
 from pipelines.contract.shards import ShardError
 from pipelines.exports.export import FORMATS, Format, export
@@ -54,9 +54,28 @@ def test_a_folder_that_is_not_empty_is_refused(tokens: str, tmp_path: Path) -> N
     for out in (tmp_path / "empty", tmp_path / "empty" / "corpusmill.json"):
         with pytest.raises(ExportError, match="is not empty; name a new folder"):
             export(tokens, None, "mds", str(out))
-    with pytest.raises(ExportError, match="name a local folder"):
-        export(tokens, None, "mds", "gs://bucket/out")
     assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("format", WITHOUT_LOADING)
+def test_tokens_of_a_store_are_exported_into_a_store(
+    s3, tokens: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Format
+) -> None:
+    monkeypatch.setenv("CORPUSMILL_CACHE", str(tmp_path / "cache"))
+    bucket = s3.make(f"exports-{format}")
+    for path in Path(tokens).rglob("*"):
+        if path.is_file():
+            files.copy(str(path), files.join(bucket, "my tokens", path.relative_to(tokens).as_posix()))
+    export(tokens, None, format, str(tmp_path / "here"))
+    out = f"{bucket}/an export/{format}"
+    report = export(f"{bucket}/my tokens", None, format, out)
+    stored = {uri.removeprefix(f"{out}/"): files.sha256(uri) for uri in files.listing(out)}
+    assert (report.out, stored) == (out, content(tmp_path / "here"))
+    with pytest.raises(ExportError, match=rf"^{out}: is not empty; name a new folder"):
+        export(tokens, None, format, out)
+    assert [path.name for path in (tmp_path / "cache" / "exports").iterdir()] == []
+    shards = sorted(path.name for path in (tmp_path / "cache" / "copies").iterdir())
+    assert shards == sorted(part.sha256 for part in manifest.read(tokens).parts if part.path.endswith(".arrow"))
 
 
 def test_what_does_not_fit_is_named(tokens: str, write_tokens: Callable[..., Path], tmp_path: Path) -> None:
