@@ -54,7 +54,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.evaluation.summary."""
     parser.add_argument("folder", metavar="run", help=_MODEL)
-    parser.add_argument("--blimp", metavar="PATH", help="folder of BLiMP sets, one NAME.jsonl or NAME.jsonl.gz for each set")
+    parser.add_argument("--blimp", metavar="PATH", help="folder of BLiMP sets, one NAME.jsonl, plain or compressed, for each set")
     parser.add_argument("--pairs", type=count, default=PAIRS, help=f"pairs of each BLiMP set, {PAIRS} by default; 0 takes all")
     _add_checkpoint(parser)
     parser.add_argument("--rows", type=count, help="rows of the validation split; by default as in training; 0 skips them")

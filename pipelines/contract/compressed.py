@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, Protocol
 
 import zstandard
 
+ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zstd")
+SHOWN = ".gz, .bz2, .xz, .zst or .zstd"  # these, for messages
 BYTES_PER_PIECE = 2**18  # of content, at least, but for the last piece
 
 _BYTES_PER_READ = 2**16  # of the stored stream
@@ -34,6 +36,17 @@ class BrokenStreamError(Exception):
     def __init__(self, detail: str, *, is_cut_off: bool = False) -> None:
         super().__init__(detail)
         self.is_cut_off = is_cut_off
+
+
+def uncompressed(path: str) -> str:
+    """Return a path in lower case without the ending of its compression, if it has one.
+
+    >>> uncompressed("a/B.jsonl.GZ")
+    'a/b.jsonl'
+    """
+    lower = path.lower()
+    ending = next((ending for ending in ENDINGS if lower.endswith(ending)), "")
+    return lower.removesuffix(ending)
 
 
 def compression(head: bytes) -> str | None:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import BrokenStreamError, compression, pieces
+from pipelines.contract.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError
-from pipelines.sources.names import SHOWN, Names, uncompressed
+from pipelines.sources.names import Names
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg

@@ -3,8 +3,7 @@
 import re
 from dataclasses import dataclass
 
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zstd")
-SHOWN = ".gz, .bz2, .xz, .zst or .zstd"  # for messages
+from pipelines.contract.compressed import uncompressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +26,3 @@ class Names:
     def empty(self, path: str) -> bool:
         """Return whether an empty file of this name is a whole one, without a record."""
         return not self.read(path) or (self.may_be_empty is not None and self.may_be_empty.search(path.lower()) is not None)
-
-
-def uncompressed(path: str) -> str:
-    """Return a path in lower case without the ending of its compression, if it has one.
-
-    >>> uncompressed("a/B.jsonl.GZ")
-    'a/b.jsonl'
-    """
-    lower = path.lower()
-    ending = next((ending for ending in COMPRESSIONS if lower.endswith(ending)), "")
-    return lower.removesuffix(ending)

@@ -14,12 +14,12 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import BrokenStreamError, pieces
+from pipelines.contract.compressed import SHOWN, BrokenStreamError, pieces
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
-from pipelines.sources.names import SHOWN, Names
+from pipelines.sources.names import Names
 from pipelines.text.extraction.wikitext.prose import Wiki, extract
 from pipelines.units.descriptor import Unit
 

@@ -5,8 +5,8 @@
     batch = index.gather(np.array([3, 0]))     # a TaskBatch, for objectives.text_to_text
     index.place(3)                             # ("glue/cola.jsonl", 4): file and line
 
-A file has one JSON object per line, {"inputs": "…", "targets": "…"}; blank lines and other fields are ignored. It is
-encoded once, prefix and inputs as one text, into a folder named by its fingerprint:
+A file, plain or compressed, has one JSON object per line, {"inputs": "…", "targets": "…"}; blank lines and other fields are
+ignored. It is encoded once, prefix and inputs as one text, into a folder named by its fingerprint:
 
     ids.npy        inputs of example 0, its targets, inputs of example 1, …
     examples.npy   per example: where its ids begin, how many there are, its line (EXAMPLE)
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import files, manifest
+from pipelines.contract.compressed import BrokenStreamError, Content
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.config import TaskSection
@@ -261,11 +262,15 @@ def _lines(path: str) -> Generator[tuple[int, str, str]]:
     """Yield number, inputs and targets of each line that is not blank."""
     with (
         files.reading(path) as stream,
-        BufferedReader(cast(Any, stream)) as buffered,
-    ):  # object stores' streams have no lines
-        for number, line in enumerate(buffered, start=1):
-            if line.strip():
-                yield number, *_example(line, f"{path}: line {number}")
+        BufferedReader(Content(stream)) as buffered,
+    ):
+        number = 0
+        try:
+            for number, line in enumerate(buffered, start=1):
+                if line.strip():
+                    yield number, *_example(line, f"{path}: line {number}")
+        except BrokenStreamError as error:
+            raise TaskError(f"{path}: breaks off after line {number} ({error}); fetch it again") from None
 
 
 def _example(line: bytes, where: str) -> tuple[str, str]:

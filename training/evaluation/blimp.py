@@ -22,17 +22,17 @@ these models learnt to restore. What follows the word is not scored (neither T5'
 A tie counts one half. A set's accuracy is over its pairs; the mean is over sets, as in BLiMP's overall score.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader, TextIOWrapper
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipelines.contract.compressed import BrokenStreamError, Content, uncompressed
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
 from pipelines.contract.tokenizers.pieces import piece_table, word_starts
@@ -42,7 +42,6 @@ from training.evaluation.likelihood import Question, likelihoods
 from training.generation.texts import Speller, speller
 
 GOOD, BAD = "sentence_good", "sentence_bad"
-_SUFFIXES = (".jsonl", ".jsonl.gz")
 
 
 class BlimpError(UserError):
@@ -121,38 +120,37 @@ def sentence_scores(trained: Trained, texts: Sequence[str]) -> list[float]:
 
 
 def read_sets(folder: str | Path, pairs: int | None = PAIRS) -> dict[str, list[Pair]]:
-    """Read the first `pairs` pairs of each set, by the name of its file NAME.jsonl or NAME.jsonl.gz, sorted.
+    """Read the first `pairs` pairs of each set, by the name of its file NAME.jsonl, plain or compressed, sorted.
 
     A line is an object with the texts `sentence_good` and `sentence_bad`; other fields are ignored. Raises BlimpError with the
     file and the line.
     """
     sets: dict[str, list[Pair]] = {}
     for path in sorted(Path(folder).glob("*")):
-        if not path.name.endswith(_SUFFIXES):
+        if not uncompressed(path.name).endswith(".jsonl"):
             continue
-        name = path.name.removesuffix(".gz").removesuffix(".jsonl")
+        name = path.name[: len(uncompressed(path.name)) - len(".jsonl")]
         if name in sets:
             raise BlimpError(f"{path}: this set exists twice; remove one of its files")
         sets[name] = list(islice(_pairs(path), pairs))
         if not sets[name]:
             raise BlimpError(f"{path}: holds no pairs; put the set back, or remove the file")
     if not sets:
-        raise BlimpError(f"{folder}: holds no sets; name a folder of BLiMP's files, one NAME.jsonl or NAME.jsonl.gz a set")
+        raise BlimpError(f"{folder}: holds no sets; name a folder of BLiMP's files, one NAME.jsonl, plain or compressed, a set")
     return sets
 
 
 def _pairs(path: Path) -> Iterator[Pair]:
-    opened = gzip.open if path.name.endswith(".gz") else open
     number = 0
     try:
-        with opened(path, "rt", encoding="utf-8") as lines:
+        with path.open("rb") as stored, TextIOWrapper(BufferedReader(Content(stored)), encoding="utf-8") as lines:
             for line in lines:
                 number += 1
                 if line.strip():
                     yield _pair(json.loads(line))
     except (json.JSONDecodeError, _LineError) as error:
         raise BlimpError(f"{path}: line {number}: is not a pair of sentences ({error})") from None
-    except (UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, BrokenStreamError) as error:
         raise BlimpError(f"{path}: line {number + 1}: cannot be read ({error}); put the file back") from None
 
 

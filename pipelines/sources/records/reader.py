@@ -16,11 +16,11 @@ from typing import BinaryIO
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import BrokenStreamError, compression, pieces
+from pipelines.contract.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.contract.reasons import DropReason
 from pipelines.sources import listing
 from pipelines.sources.listing import SourceError, full_uri, part_of
-from pipelines.sources.names import SHOWN, Names, uncompressed
+from pipelines.sources.names import Names
 from pipelines.sources.records import encodings, json_lines, parquet
 from pipelines.sources.records.columns import Gathered, fields_of
 from pipelines.sources.records.encodings import Encoding, Read

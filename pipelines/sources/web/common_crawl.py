@@ -13,11 +13,12 @@ from fastwarc.warc import WarcRecordType
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
+from pipelines.contract.compressed import SHOWN
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
-from pipelines.sources.names import SHOWN, Names
+from pipelines.sources.names import Names
 from pipelines.sources.web import archive, http_message
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord

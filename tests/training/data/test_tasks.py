@@ -1,11 +1,15 @@
+import bz2
 import itertools
 import json
+import lzma
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +43,19 @@ def write(path: Path, examples: list[dict[str, Any]]) -> str:
 def sections(tmp_path: Path) -> tuple[TaskSection, ...]:
     river, town = write(tmp_path / "river.jsonl", RIVER), write(tmp_path / "town.jsonl", TOWN)
     return TaskSection(name="river", path=river, prefix="tell: "), TaskSection(name="town", path=town)
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, zstandard.compress])
+def test_a_compressed_file_has_the_same_examples(tokenizer: Tokenizer, tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "river.jsonl"
+    plain = open_tasks((TaskSection(name="river", path=write(path, RIVER)),), tokenizer, tmp_path / "plain")
+    whole = pack(path.read_bytes())
+    path.write_bytes(whole)
+    packed = open_tasks((TaskSection(name="river", path=str(path)),), tokenizer, tmp_path / "packed")
+    assert read(packed.gather(np.arange(3))) == read(plain.gather(np.arange(3)))
+    path.write_bytes(whole[:-9])
+    with pytest.raises(TaskError, match=r"river\.jsonl: breaks off after line \d \(the \w+ stream is cut off\); fetch it again$"):
+        open_tasks((TaskSection(name="river", path=str(path)),), tokenizer, tmp_path / "cut")
 
 
 def split(ids: np.ndarray, offsets: np.ndarray) -> list[list[int]]:

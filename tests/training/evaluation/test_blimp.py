@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -174,10 +175,14 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BlimpError, match="holds no sets"):
         read_sets(tmp_path / "nowhere")
     whole = gzip.compress((pair("one", "two") + pair("three", "four")).encode())
-    for content in (whole[:-20], whole[:-8] + bytes(8), b"no gzip"):
+    for content in (whole[:-20], whole[:-8] + bytes(8), b"\x1f\x8b no gzip"):
         (tmp_path / "a.jsonl.gz").write_bytes(content)
         with pytest.raises(BlimpError, match=r"a\.jsonl\.gz: line \d: cannot be read"):
             read_sets(tmp_path)
+    (tmp_path / "a.jsonl.gz").unlink()
+    (tmp_path / "B.JSONL.BZ2").write_bytes(bz2.compress(pair("one", "two").encode()))
+    assert read_sets(tmp_path) == {"B": [("one", "two")]}
+    (tmp_path / "B.JSONL.BZ2").unlink()
     write_set(tmp_path / "a.jsonl.gz")
     with pytest.raises(BlimpError, match=r"a\.jsonl\.gz: holds no pairs"):
         read_sets(tmp_path)
