@@ -28,7 +28,7 @@ from typing import Any
 from pipelines.contract import files
 from pipelines.contract.tokenizers import json_file as tokenizer_json
 from pipelines.contract.tokenizers import sentencepiece_proto
-from pipelines.contract.tokenizers.families import FAMILIES, Family, specials
+from pipelines.contract.tokenizers.families import FAMILIES, Family, specials, spelled_as
 from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
 from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
 from pipelines.contract.tokenizers.sentencepiece_proto import NORMAL, USER_DEFINED
@@ -58,6 +58,7 @@ def export_huggingface(tokenizer: Tokenizer, folder: str, family: Family | None 
     """
     if family is not None:
         specials(family, tokenizer.special_ids, "the tokenizer")
+        family = spelled_as(family, tokenizer.special_ids)
     data = _from_json(tokenizer) if tokenizer.library == "tokenizers" else _from_sentencepiece(tokenizer)
     masks = {} if tokenizer.kind == "wordpiece" else mask_spaces(tokenizer, family)
     data["added_tokens"] = [_with_spaces(token, masks) for token in data["added_tokens"]]
@@ -88,7 +89,7 @@ def _config(tokenizer: Tokenizer, family: Family | None, added: dict[str, dict[s
         roles |= {"cls_token": FAMILIES["bart"].begin, "sep_token": FAMILIES["bart"].end}
     roles = {role: _added(added[piece]) for role, piece in roles.items()}
     if family == "t5":
-        names = sorted(mask_names("t5"), key=lambda name: -tokenizer.special_ids[name])
+        names = sorted(mask_names("t5", tokenizer.special_ids), key=lambda name: -tokenizer.special_ids[name])
         roles["additional_special_tokens"] = [_added(added[name]) for name in names]
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -13,6 +13,7 @@ from training.models.bart import INIT_STD, BARTShape
 
 ARCHITECTURE = "BartForConditionalGeneration"
 _TOKENS, _HEAD = "model.shared.weight", "lm_head.weight"
+OTHER_HEADS = ("classification_head.", "qa_outputs.")  # of other tasks
 ZEROS = ("final_logits_bias",)  # a buffer, zeros in every published BART; our head has no bias
 _NUMBERS = {
     "encoder_layers": "encoder_layers",

@@ -1,6 +1,6 @@
 """Our BERT and Hugging Face's `BertForPreTraining`, and its subsets `BertForMaskedLM` and `BertModel`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +13,10 @@ from training.convert.rules import Rule, inner, with_head
 from training.models.bert import GELUS, INIT_STD, NORM_EPSILON, SEGMENTS, BERTShape
 
 ARCHITECTURE = "BertForPreTraining"
+OTHER_HEADS = ("classifier.", "qa_outputs.")  # of other tasks
 IGNORED = ("embeddings.position_ids", "embeddings.token_type_ids")  # buffers of old checkpoints: 0, 1, 2, …; zeros
 HEADS = ("cls.predictions.", "bert.pooler.", "cls.seq_relationship.")  # a folder may lack any of them as a whole
+TOKENS, DECODER = "bert.embeddings.word_embeddings.weight", "cls.predictions.decoder"
 _ACTIVATIONS = {theirs: ours for theirs, ours in NAMES.items() if ours in GELUS}
 _NUMBERS = {
     "layers": "num_hidden_layers",
@@ -34,7 +36,7 @@ def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
     """Return config.json of a model of this shape."""
     return {
         "model_type": "bert",
-        "architectures": [ARCHITECTURE],
+        "architectures": [ARCHITECTURE if shape.pooled else "BertForMaskedLM"],
         "vocab_size": shape.vocabulary,
         "max_position_embeddings": shape.length,
         "hidden_size": shape.width,
@@ -49,6 +51,7 @@ def config(shape: BERTShape, specials: Specials) -> dict[str, Any]:
         "layer_norm_eps": shape.norm_epsilon,
         "pad_token_id": specials.pad,
         "tie_word_embeddings": shape.tied,
+        **({} if shape.pooled else {"add_pooling_layer": False}),
     }
 
 
@@ -59,6 +62,11 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
     """
     if config.get("model_type", "bert") != "bert":
         raise UserError(f"model_type is {config['model_type']!r}; this is not a BERT")
+    return shape_of(config)
+
+
+def shape_of(config: Mapping[str, Any]) -> BERTShape:
+    """Return the shape of a config.json with BERT's names of the numbers. Raises ValueError, as `shape`."""
     for field, expected in _EXPECTED.items():
         if config.get(field, expected) != expected:
             raise UserError(f"{field} is {config[field]!r}; this program knows only {expected!r}, as BERT was published")
@@ -68,6 +76,9 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
     activation = config.get("hidden_act", "gelu")
     if activation not in _ACTIVATIONS:
         raise UserError(f"hidden_act is {activation!r}; this program knows only {', '.join(_ACTIVATIONS)}")
+    segments = config.get("type_vocab_size", SEGMENTS)
+    if type(segments) is not int or segments < 1:
+        raise UserError(f"type_vocab_size is {segments!r}; it must be a whole number from 1")
     numbers = {ours: config[theirs] for ours, theirs in _NUMBERS.items()}
     return BERTShape(
         **numbers,
@@ -76,49 +87,69 @@ def shape(config: Mapping[str, Any]) -> BERTShape:
         inner=inner(config.get("intermediate_size"), config["hidden_size"]),
         norm_epsilon=config.get("layer_norm_eps", NORM_EPSILON),
         tied=bool(config.get("tie_word_embeddings", True)),
-        segments=config.get("type_vocab_size", SEGMENTS),
+        segments=segments,
+        pooled=bool(config.get("add_pooling_layer", True)),
     )
 
 
 def rules(shape: BERTShape) -> list[Rule]:
-    """Return the rules that name every weight in `BertForPreTraining`'s state dict.
+    """Return the rules that name every weight in `BertForPreTraining`'s state dict; without a pooler, in `BertForMaskedLM`'s."""
+    table = head_rules(shape, TOKENS, DECODER, "cls.predictions.bias", f"{DECODER}.bias") + body_rules(shape, "bert")
+    table += weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
+    table += weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
+    if not shape.pooled:
+        return table
+    return table + weight_and_bias("pooler", "bert.pooler.dense") + weight_and_bias("pair_head", "cls.seq_relationship")
 
-    A head of its own has a bias of its own, too; `cls.predictions.bias` is then a copy that no one reads.
+
+def head_rules(shape: BERTShape, tokens: str, decoder: str, bias: str, own_bias: str) -> list[Rule]:
+    """Return the rules of the token embedding and of what predicts tokens: the matrix `decoder`, and its bias.
+
+    A tied head has the bias under either name. One of its own has `own_bias`; `bias` is then a copy that no one reads.
     """
-    tied, bias = "cls.predictions.decoder.weight", ("cls.predictions.bias", "cls.predictions.decoder.bias")
-    table = [Rule("embeddings.tokens.weight", ("bert.embeddings.word_embeddings.weight",), also=(tied,) if shape.tied else ())]
-    if not shape.tied:
-        table += [Rule("head.weight", (tied,)), Rule("token_head.bias", bias[1:], copies=bias[:1])]
-    table += [
-        Rule(f"embeddings.{ours}.weight", (f"bert.embeddings.{theirs}_embeddings.weight",))
-        for ours, theirs in (("positions", "position"), ("segments", "token_type"))
+    weight = f"{decoder}.weight"
+    if shape.tied:
+        return [Rule("embeddings.tokens.weight", (tokens,), also=(weight,)), Rule("token_head.bias", (bias,), also=(own_bias,))]
+    return [
+        Rule("embeddings.tokens.weight", (tokens,)),
+        Rule("head.weight", (weight,)),
+        Rule("token_head.bias", (own_bias,), copies=(bias,)),
     ]
-    table += _weight_and_bias("embeddings.norm", "bert.embeddings.LayerNorm")
+
+
+def body_rules(shape: BERTShape, theirs: str) -> list[Rule]:
+    """Return the rules of positions, segments and layers of a BERT or RoBERTa, whose weights begin with `theirs`."""
+    places = (("positions", "position"), *((("segments", "token_type"),) if shape.segments else ()))
+    table = [Rule(f"embeddings.{ours}.weight", (f"{theirs}.embeddings.{name}_embeddings.weight",)) for ours, name in places]
+    table += weight_and_bias("embeddings.norm", f"{theirs}.embeddings.LayerNorm")
     for n in range(shape.layers):
-        table += _layer_rules(f"layers.{n}", f"bert.encoder.layer.{n}")
-    table += _weight_and_bias("token_head.dense", "cls.predictions.transform.dense")
-    table += _weight_and_bias("token_head.norm", "cls.predictions.transform.LayerNorm")
-    table += [Rule("token_head.bias", bias[:1], also=bias[1:])] if shape.tied else []
-    table += _weight_and_bias("pooler", "bert.pooler.dense")
-    return table + _weight_and_bias("pair_head", "cls.seq_relationship")
+        table += _layer_rules(f"layers.{n}", f"{theirs}.encoder.layer.{n}")
+    return table
 
 
 def complete(shape: BERTShape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Return their weights, with new ones for missing heads, and the names of the new ones.
 
-    Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` have no heads. Drawn weights are
-    untrained, so the importer must report them. A head that is partly there stays unchanged. The draws are always the same.
+    Folders of `BertForMaskedLM` have no pooler and no pair head, those of `BertModel` have no heads.
     """
-    decoder = "cls.predictions.decoder.weight"
-    weights, drawn = (
-        dict(theirs) if shape.tied else with_head(theirs, decoder, "bert.embeddings.word_embeddings.weight"),
-        list[str](),
-    )
+    weights = dict(theirs) if shape.tied else with_head(theirs, f"{DECODER}.weight", TOKENS)
+    return draw_heads(shape, weights, rules(shape), HEADS)
+
+
+def draw_heads(
+    shape: BERTShape, theirs: Mapping[str, Tensor], rules: Sequence[Rule], heads: Sequence[str]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return their weights, with new ones for `heads` (beginnings of names) of which there are none, and the names of those.
+
+    Drawn weights are untrained, so the importer must report them. A head that is partly there stays unchanged. The draws are
+    always the same.
+    """
+    weights, drawn = dict(theirs), list[str]()
     generator = torch.Generator().manual_seed(0)
-    for head in HEADS:
-        missing = [rule for rule in rules(shape) if rule.theirs[0].startswith(head) and rule.ours != "head.weight"]
+    for head in heads:
+        missing = [rule for rule in rules if rule.theirs[0].startswith(head) and rule.ours != "head.weight"]
         names = {name for rule in missing for name in rule.names}
-        if names - {decoder} & theirs.keys():
+        if names & theirs.keys():
             continue
         for rule in missing:
             weights[rule.theirs[0]] = _new(rule, shape, generator)
@@ -137,7 +168,7 @@ def _new(rule: Rule, shape: BERTShape, generator: torch.Generator) -> Tensor:
 
 
 def _layer_rules(ours: str, theirs: str) -> list[Rule]:
-    rules = _weight_and_bias(
+    rules = weight_and_bias(
         f"{ours}.attention.query_key_value", *(f"{theirs}.attention.self.{part}" for part in ("query", "key", "value"))
     )
     for mine, other in (
@@ -147,9 +178,10 @@ def _layer_rules(ours: str, theirs: str) -> list[Rule]:
         ("feed_forward.output", "output.dense"),
         ("feed_forward_norm", "output.LayerNorm"),
     ):
-        rules += _weight_and_bias(f"{ours}.{mine}", f"{theirs}.{other}")
+        rules += weight_and_bias(f"{ours}.{mine}", f"{theirs}.{other}")
     return rules
 
 
-def _weight_and_bias(ours: str, *theirs: str) -> list[Rule]:
+def weight_and_bias(ours: str, *theirs: str) -> list[Rule]:
+    """Return the rules of a weight and its bias; several of theirs are joined."""
     return [Rule(f"{ours}.{kind}", tuple(f"{name}.{kind}" for name in theirs)) for kind in ("weight", "bias")]

@@ -14,7 +14,8 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.convert import huggingface
 from training.convert.formats.weight_files import SHARD_BYTES, read_json
-from training.models.families import parameters
+from training.models.bert import BERTShape
+from training.models.families import Shape, parameters
 
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
 
@@ -67,27 +68,31 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
     special_ids = specials(family, source.tokenizer.special_ids, source.where)
     with new_folder(str(out)) as temporary:
         write_tokenizer(source.tokenizer, str(temporary), family)
-        _limit_tokenizer(temporary, getattr(source.model.shape, "length", None))
+        _fit_tokenizer(temporary, source.model.shape)
         if family == "gpt":
             _keep_first_space(temporary)
         huggingface.write(temporary, source.model, family, special_ids, source.tokenizer.size, shard_bytes)
+        architecture = read_json(temporary / huggingface.CONFIG)["architectures"][0]
         written = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
     return ExportReport(
         out=str(out),
         checkpoint=source.where,
         family=family,
-        architecture=huggingface.FAMILIES[family].ARCHITECTURE,
+        architecture=architecture,
         parameters=parameters(source.model),
         vocabulary=source.tokenizer.size,
         files=written,
     )
 
 
-def _limit_tokenizer(folder: Path, length: int | None) -> None:
-    """Make `truncation=True` cut texts to the model's positions; T5, whose positions are relative, has no limit (None)."""
-    if length is not None:
-        config = {**read_json(folder / _TOKENIZER_CONFIG), "model_max_length": length}
-        files.write_text(str(folder / _TOKENIZER_CONFIG), json.dumps(config, ensure_ascii=False, indent=2) + "\n")
+def _fit_tokenizer(folder: Path, shape: Shape) -> None:
+    """Name what the model reads, and its positions, to which `truncation=True` cuts texts (T5 has no limit)."""
+    config = read_json(folder / _TOKENIZER_CONFIG)
+    if isinstance(shape, BERTShape) and shape.segments < 2:
+        config["model_input_names"] = [name for name in config["model_input_names"] if name != "token_type_ids"]
+    if (length := getattr(shape, "length", None)) is not None:
+        config["model_max_length"] = length
+    files.write_text(str(folder / _TOKENIZER_CONFIG), json.dumps(config, ensure_ascii=False, indent=2) + "\n")
 
 
 def _keep_first_space(folder: Path) -> None:

@@ -12,6 +12,7 @@ from training.convert.rules import Rule, inner, with_head
 from training.models.gpt import NORM_EPSILON, GPTShape
 
 ARCHITECTURE = "GPT2LMHeadModel"
+OTHER_HEADS = ("score.", "classifier.", "qa_outputs.", "multiple_choice_head.")  # of other tasks
 IGNORED = ("attn.bias", "attn.masked_bias")  # ends of names: masks that old checkpoints keep beside the weights
 _TOKENS, _HEAD = "transformer.wte.weight", "lm_head.weight"
 _NUMBERS = {"layers": "n_layer", "heads": "n_head", "width": "n_embd", "vocabulary": "vocab_size", "length": "n_positions"}

@@ -17,11 +17,12 @@ from torch import Tensor
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
-from training.convert import bart, bert, gpt, t5
+from training.convert import bart, bert, distilbert, gpt, roberta, t5
 from training.convert.formats import weight_files
 from training.convert.formats.weight_files import SHARD_BYTES
 from training.convert.rules import Rule, WeightsError, to_ours, to_theirs
 from training.models import families
+from training.models.bert import BERTShape
 from training.models.families import Model, Shape
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
@@ -30,7 +31,8 @@ CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 class Names(Protocol):
     """A family's module that maps our model to Hugging Face's.
 
-    It may also define IGNORED and ZEROS, for `rules.to_ours`, and `complete`, which draws missing heads.
+    It may also define IGNORED and ZEROS, for `rules.to_ours`; OTHER_HEADS, weights that are left out; OUTER, which other
+    classes put before all names; `complete`, which draws missing heads; and `fitted`, which fits the shape to the weights' names.
     """
 
     @property
@@ -40,11 +42,14 @@ class Names(Protocol):
     def rules(self, shape: Any, /) -> list[Rule]: ...  # noqa: D102
 
 
+BERTS: Mapping[str, Names] = {"bert": bert, "roberta": roberta, "distilbert": distilbert}  # by config.json's model_type
 FAMILIES: Mapping[str, Names] = {"bert": bert, "gpt": gpt, "bart": bart, "t5": t5}
 MODEL_TYPES: Mapping[
     str, tuple[str, str]
 ] = {  # config.json's model_type -> family, and the prefix of names in a model with a head
     "bert": ("bert", "bert."),
+    "roberta": ("bert", "roberta."),
+    "distilbert": ("bert", "distilbert."),
     "gpt2": ("gpt", "transformer."),
     "bart": ("bart", "model."),
     "t5": ("t5", ""),
@@ -66,7 +71,7 @@ def write(
     last: a folder without it is incomplete. Raises ValueError for a family that Hugging Face lacks, WeightsError if the
     files cannot be written.
     """
-    names = _of_family(family)
+    names = names_of(family, model.shape)
     if tokenizer_size > model.shape.vocabulary:
         raise UserError(
             f"the tokenizer has {tokenizer_size} pieces, the model only {model.shape.vocabulary}; they do not belong to one run"
@@ -79,7 +84,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     weight_files.write(folder, to_theirs(rules, cropped), shard_bytes)
     config = names.config(shape, specials)
-    if family in _GENERATING:
+    if family in _GENERATING and getattr(shape, "decoder_layers", None) != 0:
         generation = {name: config[name] for name in _GENERATION if config.get(name) is not None}
         _write_json(folder / GENERATION_CONFIG, generation)
     _write_json(folder / CONFIG, config)
@@ -97,10 +102,14 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise WeightsError(f"{path}: model_type is {kind!r}; models of {', '.join(MODEL_TYPES)} can be read")
     family, prefix = MODEL_TYPES[kind]
-    names = _of_family(family)
+    names = BERTS.get(kind) or _of_family(family)
     shape = _shape(names, config, path)
     theirs, where = weight_files.read(folder)
     _refuse_more_layers(shape, len(theirs), path)
+    theirs = _without_other_heads(names, theirs, where)
+    if (fitted := getattr(names, "fitted", None)) and (found := fitted(shape, theirs)) != shape:
+        warnings.warn(f"{where}: has no weights of a decoder; the model is an encoder alone", stacklevel=2)
+        shape = found
     rules = names.rules(shape)
     theirs = _with_todays_names(theirs, rules, prefix)
     if complete := getattr(names, "complete", None):
@@ -114,7 +123,7 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
 
 def other_ids(folder: Path, family: str, shape: Shape, specials: Specials) -> list[str]:
     """Return one line for each id in a folder's config.json that differs from the tokenizer's special piece."""
-    theirs, ours = weight_files.read_json(folder / CONFIG), _of_family(family).config(shape, specials)
+    theirs, ours = weight_files.read_json(folder / CONFIG), names_of(family, shape).config(shape, specials)
     return [
         f"{folder / CONFIG}: {name} is {theirs[name]}, and the tokenizer's is {ours[name]}, which is taken"
         for name in _GENERATION
@@ -126,6 +135,21 @@ def shapes_of(shape: Shape) -> dict[str, torch.Size]:
     """Return the shapes of a model's weights by name, without allocating them."""
     with torch.device("meta"):
         return {name: tensor.shape for name, tensor in families.build(shape).state_dict().items()}
+
+
+def names_of(family: str, shape: Shape) -> Names:
+    """Return the module that maps a model of this shape; for a BERT by its numbers. Raises UserError if Hugging Face has none."""
+    if not isinstance(shape, BERTShape):
+        return _of_family(family)
+    kind = "distilbert" if shape.segments == 0 else "roberta" if shape.first_position else "bert"
+    if kind != "bert" and shape.pooled:
+        raise UserError(
+            f"a BERT of {shape.segments} segments, whose positions begin at {shape.first_position}, is Hugging Face's "
+            f"{kind}, which has no head for pairs; set model.pooled to false"
+        )
+    if kind == "distilbert" and shape.first_position:
+        raise UserError(f"first_position is {shape.first_position} beside segments = 0; Hugging Face has no such model")
+    return BERTS[kind]
 
 
 def _of_family(family: str) -> Names:
@@ -163,6 +187,16 @@ def _refuse_more_layers(shape: Shape, weights: int, path: Path) -> None:
             raise WeightsError(
                 f"{path}: makes the model's {field.name} {getattr(shape, field.name)}, but there are {weights} weights"
             )
+
+
+def _without_other_heads(names: Names, theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Leave out the heads of other tasks, with a warning; and what their classes put before all names."""
+    outer: str = getattr(names, "OUTER", "\0")
+    todays = {name.removeprefix(outer): tensor for name, tensor in theirs.items()}
+    left_out = [name for name in todays if name.startswith(getattr(names, "OTHER_HEADS", ()))]
+    if left_out:
+        warnings.warn(f"{where}: {', '.join(left_out)} are left out: a head of another task", stacklevel=3)
+    return {name: tensor for name, tensor in todays.items() if name not in left_out}
 
 
 def _with_todays_names(theirs: Mapping[str, Tensor], rules: Sequence[Rule], prefix: str) -> dict[str, Tensor]:

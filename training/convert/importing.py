@@ -20,7 +20,7 @@ from pipelines.contract.tokenizers.families import Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
 from pipelines.contract.tokenizers.published import load_existing
 from training.checkpoints import trained
-from training.convert import fairseq_bart, google_bert, huggingface, openai_gpt2
+from training.convert import fairseq_bart, google_bert, huggingface, openai_gpt2, roberta
 from training.convert.formats import weight_files
 from training.models import families
 from training.models.families import Shape, parameters
@@ -126,8 +126,10 @@ def _hugging_face(path: Path, tokenizer: str | None) -> _Read:
     folder = path if path.is_dir() else path.parent
     name, shape, weights = huggingface.read(folder)
     family = cast(Family, name)
-    whose = f"Hugging Face's {huggingface.FAMILIES[family].ARCHITECTURE}"
-    return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), family, given=tokenizer is not None)
+    names = huggingface.names_of(family, shape)
+    spelling: Family = "bart" if names is roberta else family  # its pieces have BART's names
+    whose = f"Hugging Face's {names.ARCHITECTURE}"
+    return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), spelling, given=tokenizer is not None)
 
 
 def _tokenizer(path: str, family: Family, *, given: bool) -> Tokenizer:

@@ -1,6 +1,7 @@
 """Our T5 and Hugging Face's `T5ForConditionalGeneration`, 1.0 and 1.1."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,8 @@ from training.convert.rules import Rule, with_head
 from training.models.t5 import NORM_EPSILON, T5Shape
 
 ARCHITECTURE = "T5ForConditionalGeneration"
+OTHER_HEADS = ("classification_head.", "classifier.", "qa_outputs.")  # of other tasks
+OUTER = "transformer."  # before all names of a model with such a head
 IGNORED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)  # old checkpoints have it; it is not used
 _TOKENS, _HEAD = "shared.weight", "lm_head.weight"
 _NUMBERS = {
@@ -47,7 +50,7 @@ def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
     numbers = {theirs: getattr(shape, ours) for ours, theirs in _NUMBERS.items()}
     return {
         "model_type": "t5",
-        "architectures": [ARCHITECTURE],
+        "architectures": [ARCHITECTURE if shape.decoder_layers else "T5EncoderModel"],
         **numbers,
         "feed_forward_proj": _projection(shape),
         "dropout_rate": shape.dropout,
@@ -56,7 +59,7 @@ def config(shape: T5Shape, specials: Specials) -> dict[str, Any]:
         "pad_token_id": specials.pad,
         "eos_token_id": specials.end,
         "decoder_start_token_id": specials.decoder_start,
-        "is_encoder_decoder": True,
+        "is_encoder_decoder": shape.decoder_layers > 0,
         "tie_word_embeddings": shape.tied,
     }
 
@@ -97,6 +100,11 @@ def _projection(shape: T5Shape) -> str:
     return name
 
 
+def fitted(shape: T5Shape, names: Collection[str]) -> T5Shape:
+    """Return the shape for weights of these names: an encoder alone (`T5EncoderModel`) has a config with layers of a decoder."""
+    return shape if any(name.startswith("decoder.") for name in names) else replace(shape, decoder_layers=0)
+
+
 def _tied(config: Mapping[str, Any], kind: str) -> bool:
     """Return whether the head is the token embedding, with scaled input.
 
@@ -110,9 +118,10 @@ def _tied(config: Mapping[str, Any], kind: str) -> bool:
 def rules(shape: T5Shape) -> list[Rule]:
     """Return the rules that name every weight in `T5ForConditionalGeneration`'s state dict."""
     tied = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-    head = [] if shape.tied else [Rule("head.weight", (_HEAD,))]
-    table = [Rule("embeddings.tokens.weight", (_TOKENS,), also=(*tied, _HEAD) if shape.tied else tied), *head]
-    for stack, layers in (("encoder", shape.encoder_layers), ("decoder", shape.decoder_layers)):
+    stacks = [("encoder", shape.encoder_layers), *([("decoder", shape.decoder_layers)] if shape.decoder_layers else [])]
+    head = [] if shape.tied or not shape.decoder_layers else [Rule("head.weight", (_HEAD,))]
+    table = [Rule("embeddings.tokens.weight", (_TOKENS,), also=tied if head else (*tied, _HEAD)), *head]
+    for stack, layers in stacks:
         bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
         table.append(Rule(f"{stack}.relative_bias.weight", (bias,)))
         for n in range(layers):
@@ -127,7 +136,9 @@ def complete(shape: T5Shape, theirs: Mapping[str, Tensor]) -> tuple[dict[str, Te
     A 1.1 model created by transformers 5 starts with the token embedding as its head and saves it once (its config always
     calls them tied). This one then starts the same way, with a warning.
     """
-    return (dict(theirs) if shape.tied else with_head(theirs, _HEAD, _TOKENS)), []
+    if shape.tied or not shape.decoder_layers:
+        return dict(theirs), []
+    return with_head(theirs, _HEAD, _TOKENS), []
 
 
 def _layer_rules(ours: str, theirs: str, shape: T5Shape, *, of_decoder: bool) -> list[Rule]:

@@ -29,6 +29,7 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.data.shards import TokenDataset, open_dataset, open_runs
 from training.generation.answers import Candidate, Request, fill_texts, generate_texts
+from training.generation.texts import speller
 from training.models.bart import BART
 from training.models.bert import BERT
 from training.models.families import Model, parameters
@@ -207,7 +208,8 @@ def _gap(source: str, sentence: str, tokenizer: Tokenizer) -> Gap | None:
 def answers(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str]:
     """Return a model's greedy answer to each gap."""
     if isinstance(model, BERT):
-        texts = [gap.with_mask(str(FAMILIES["bert"].mask)) for gap in gaps]
+        (mask,) = speller(model, tokenizer).masks
+        texts = [gap.with_mask(mask) for gap in gaps]
         filled = fill_texts(model, tokenizer, texts, best=_GUESSES)
         return [f"{_one_line(text.text)}   ({', '.join(map(_guess, text.masks[0]))})" for text in filled]
     if (mask := _mask(model)) is None:

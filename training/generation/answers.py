@@ -16,7 +16,6 @@ from typing import NamedTuple
 from torch import nn
 
 from pipelines.contract.errors import UserError
-from pipelines.contract.tokenizers.families import FAMILIES
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.generation.beams import Beams, search
@@ -117,7 +116,7 @@ def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best:
     assert words.specials.mask is not None
     for text in texts:
         if not words.has_mask(text):
-            raise UserError(f"{text[:60]!r} has no mask to fill; write {FAMILIES['bert'].mask} where a piece is wanted")
+            raise UserError(f"{text[:60]!r} has no mask to fill; write {next(iter(words.masks))} where a piece is wanted")
     rows = [words.row(text) for text in texts]
     with evaluated(model):
         guesses_by_row = fill(model, rows, words.specials.mask, best=best, vocabulary=tokenizer.size)

@@ -37,7 +37,7 @@ class Speller:
     @property
     def masks(self) -> Mapping[str, int]:
         """The names of the masks that may replace words in a text, and their ids."""
-        return {name: self.tokenizer.special_ids[name] for name in mask_names(self.family)}
+        return {name: self.tokenizer.special_ids[name] for name in mask_names(self.family, self.tokenizer.special_ids)}
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text and its masks (GPT: and its ends of text), without begin and end."""

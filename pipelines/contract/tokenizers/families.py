@@ -72,12 +72,22 @@ class Specials:
     sentinels: tuple[int, ...]  # by number; only T5 has any
 
 
+def spelled_as(family: Family, special_ids: Mapping[str, int]) -> Family:
+    """Return the family whose names the special pieces of a vocabulary have: RoBERTa is a BERT with the pieces of BART.
+
+    >>> spelled_as("bert", {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4})
+    'bart'
+    """
+    has_own, has_other = ({FAMILIES[one].begin, FAMILIES[one].mask} & special_ids.keys() for one in ("bert", "bart"))
+    return "bart" if family == "bert" and not has_own and has_other else family
+
+
 def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Specials:
     """Return the ids of a family's special pieces, given those of a tokenizer.
 
     Raise SpecialsError if one is missing; `where` names the dataset in its message.
     """
-    roles = FAMILIES[family]
+    roles = FAMILIES[spelled_as(family, special_ids)]
     needed = [*roles.pieces, *roles.last]
     missing = [piece for piece in needed if piece not in special_ids and piece != roles.unknown]
     if missing:
@@ -91,6 +101,6 @@ def specials(family: Family, special_ids: Mapping[str, int], where: str) -> Spec
         begin=special_ids[roles.begin] if roles.begin else None,
         end=special_ids[roles.end],
         mask=special_ids[roles.mask] if roles.mask else None,
-        decoder_start=special_ids[roles.decoder_start] if roles.decoder_start else None,
+        decoder_start=special_ids[roles.decoder_start] if roles.decoder_start and family != "bert" else None,
         sentinels=tuple(special_ids[sentinel(n)] for n in range(SENTINELS)) if family == "t5" else (),
     )

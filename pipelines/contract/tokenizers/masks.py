@@ -3,21 +3,23 @@
 A mask replaces words together with the spaces before them, where pieces begin with their space. So it takes white space with it:
 
     SentencePiece ("▁old")     on both sides    "the <mask> house"  is  "▁the" <mask> "▁house", as in training
-    BART's byte-level BPE      before it        "the <mask> house"  is  "the" <mask> "Ġhouse", as published
+    BART's and RoBERTa's        before it        "the <mask> house"  is  "the" <mask> "Ġhouse", as published
     a tokenizer.json           as its `lstrip` and `rstrip` say
 
 The same holds for Hugging Face's tokenizer of an exported model, which `pipelines/exports/tokenizer.py` writes.
 """
 
-from pipelines.contract.tokenizers.families import FAMILIES, SENTINELS, Family, sentinel
+from collections.abc import Mapping
+
+from pipelines.contract.tokenizers.families import FAMILIES, SENTINELS, Family, sentinel, spelled_as
 from pipelines.contract.tokenizers.loading import Tokenizer
 
 
-def mask_names(family: Family | None) -> tuple[str, ...]:
+def mask_names(family: Family | None, special_ids: Mapping[str, int]) -> tuple[str, ...]:
     """Return the pieces that users write into a text in place of words: for T5 its sentinels, in the order of their use."""
     if family == "t5":
         return tuple(sentinel(number) for number in range(SENTINELS))
-    mask = None if family is None else FAMILIES[family].mask
+    mask = None if family is None else FAMILIES[spelled_as(family, special_ids)].mask
     return () if mask is None else (mask,)
 
 
@@ -25,7 +27,8 @@ def mask_spaces(tokenizer: Tokenizer, family: Family | None) -> dict[str, tuple[
     """Return for each mask of a family whether white space before it, and after it, belongs to it."""
     both = tokenizer.library == "sentencepiece" and tokenizer.line_prefix_bytes == 1
     spaces: dict[str, tuple[bool, bool]] = {}
-    for name in mask_names(family):
+    published = family is not None and spelled_as(family, tokenizer.special_ids) == "bart"
+    for name in mask_names(family, tokenizer.special_ids):
         before, after = tokenizer.mask_spaces.get(name, (False, False))
-        spaces[name] = (both or before or family == "bart", both or after)
+        spaces[name] = (both or before or published, both or after)
     return spaces

@@ -38,6 +38,22 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {**BERT, "type_vocab_size": 3, "intermediate_size": 96},
         {"segments": 3, "inner": None},
     ),
+    "roberta": (
+        "RobertaForMaskedLM",
+        {**BERT, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "intermediate_size": 96},
+        {"first_position": 2, "length": 22, "segments": 1, "pooled": False, "norm_epsilon": 1e-5, "inner": None},
+    ),
+    "roberta_untied": ("RobertaForMaskedLM", {**BERT, **UNTIED, "type_vocab_size": 2}, {"tied": False, "segments": 2}),
+    "distilbert": (
+        "DistilBertForMaskedLM",
+        {"vocab_size": V, "max_position_embeddings": 24, "dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 96},
+        {"first_position": 0, "length": 24, "segments": 0, "pooled": False, "inner": None},
+    ),
+    "distilbert_untied": (
+        "DistilBertForMaskedLM",
+        {"vocab_size": V, "dim": 24, "n_layers": 1, "n_heads": 3, "hidden_dim": 40, "activation": "gelu_new", **UNTIED},
+        {"tied": False, "inner": 40, "activation": "gelu_tanh", "length": 512},
+    ),
     "gpt_inner": ("GPT2LMHeadModel", {**GPT, "n_inner": 40, "layer_norm_epsilon": 0.01}, {"inner": 40, "norm_epsilon": 0.01}),
     "gpt_untied": ("GPT2LMHeadModel", {**GPT, **UNTIED}, {"tied": False, "inner": None}),
     "gpt_relu": ("GPT2LMHeadModel", {**GPT, "activation_function": "relu"}, {"activation": "relu"}),
@@ -136,13 +152,14 @@ def test_such_a_model_learns(name: str, tmp_path: Path) -> None:
     made(name, tmp_path)
     _, model = read(tmp_path)
     kind = type(model).__name__
-    lengths, targets = REAL.sum(1), DECODER
+    lengths, targets, kinds = REAL.sum(1), DECODER, min(2, getattr(model.shape, "segments", 2)) or 1
     examples = {
         "GPT": {"inputs": INPUTS, "targets": INPUTS.flip(1)},
         "BERT": {
-            "inputs": INPUTS, "lengths": lengths, "segments": (torch.arange(6) % 2)[None] * REAL,
+            "inputs": INPUTS, "lengths": lengths, "segments": torch.arange(6) % kinds * REAL,
             "targets": torch.tensor([[5], [6]]),
-            "masked_positions": torch.tensor([[2], [1]]), "next_sentence": torch.tensor([0, 1]),
+            "masked_positions": torch.tensor([[2], [1]]),
+            **({"next_sentence": torch.tensor([0, 1])} if getattr(model.shape, "pooled", False) else {}),
         },
         "BART": {"inputs": INPUTS, "lengths": lengths, "targets": targets, "decoder_inputs": DECODER},
         "T5": {"inputs": INPUTS, "lengths": lengths, "targets": targets, "decoder_inputs": DECODER},
