@@ -12,8 +12,10 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pipelines.contract.settings import ConfigError as ConfigError  # part of this module's interface
 from pipelines.contract.settings import Section, read, validated
-from training.data.config import FeedConfig, MayChange
+from training.data.config import FeedConfig, MaskedLMSection, MayChange
 from training.models import families
+from training.models.bert import BERTShape
+from training.models.t5 import T5Shape
 
 OBJECTIVES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption", "composed": "causal_lm"}
 """The objective of each family."""
@@ -223,11 +225,24 @@ class PretrainConfig(FeedConfig):
                 f"train.accumulate ({self.train.accumulate}) must be at most data.batch_rows ({self.data.batch_rows}): "
                 "a micro-batch has a row"
             )
+        self._refuse_missing_heads()
         if self.objective.name != OBJECTIVES[self.model.family]:
             raise ValueError(
                 f"objective.name is {self.objective.name!r}, but {self.model.family} learns by {OBJECTIVES[self.model.family]!r}"
             )
         return self
+
+    def _refuse_missing_heads(self) -> None:
+        """Raise ValueError for a model without what its objective trains."""
+        shape = self.model.shape(1, 1)
+        pairs = isinstance(self.objective, MaskedLMSection) and self.objective.next_sentence
+        if pairs and isinstance(shape, BERTShape) and not (shape.pooled and shape.segments > 1):
+            raise ValueError(
+                f"objective.next_sentence needs a head for pairs and two segments, and the model has pooled = "
+                f"{str(shape.pooled).lower()} and segments = {shape.segments}; set it to false"
+            )
+        if isinstance(shape, T5Shape) and not shape.decoder_layers:
+            raise ValueError("model.decoder_layers: a T5 encoder alone cannot be trained here; set at least 1")
 
     @property
     def positions(self) -> int:

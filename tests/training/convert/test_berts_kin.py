@@ -18,10 +18,12 @@ from training.convert import huggingface
 from training.convert.export import export
 from training.convert.importing import import_model
 from training.convert.rules import WeightsError
+from training.data.shards import open_dataset
 from training.generation.answers import fill_texts
 from training.models import families
 from training.models.bert import BERT, BERTShape
 from training.models.t5 import T5
+from training.run.pretrain import pretrain
 
 LINES = ["to be in the old house near the river . many stories of the town were told"] * 9
 BERT_PIECES = FAMILIES["bert"].pieces
@@ -123,6 +125,40 @@ def test_a_text_is_wrapped_as_there(folders: tuple[str, Path, Path, Path]) -> No
     published, exported = (transformers.AutoTokenizer.from_pretrained(folder) for folder in (theirs, out))
     for texts in (("to be",), ("to be", "in the house"), (f"be {'<mask>' if name == 'roberta' else '[MASK]'} in",)):
         assert exported(*texts)["input_ids"] == published(*texts)["input_ids"]
+
+
+def test_a_roberta_is_trained_further_and_exported(
+    make_dataset: Callable[..., Path], documents: Any, tiny_config: Path, tmp_path: Path
+) -> None:
+    """Its tokens are made with the pieces of BART, which are RoBERTa's."""
+    tokens = make_dataset(tmp_path / "tokens", documents, families=["bart"])
+    tokenizer = open_dataset(str(tokens), None).tokenizer
+    pad = tokenizer.special_ids["<pad>"]
+    config: Any = transformers.RobertaConfig(
+        vocab_size=tokenizer.size, max_position_embeddings=33 + pad, type_vocab_size=1, pad_token_id=pad, **NUMBERS
+    )
+    drawn(transformers.RobertaForMaskedLM(config)).save_pretrained(tmp_path / "theirs")
+    (tmp_path / "theirs" / "tokenizer.model").write_bytes(tokenizer.model)
+    import_model(tmp_path / "theirs", tmp_path / "ours")
+    sets: dict[str, object] = {
+        "data.tokens": str(tokens), "objective.name": "masked_lm", "objective.next_sentence": False, "model.family": "bert",
+        "model.layers": 2, "model.heads": 3, "model.width": 24, "model.inner": 60, "model.length": 32, "model.segments": 1,
+        "model.first_position": pad + 1, "model.pooled": False, "train.init_from": str(tmp_path / "ours"), "train.steps": 3,
+    }  # fmt: skip
+    pretrain(tiny_config, tuple(f"{key}={json.dumps(value)}" for key, value in sets.items()))
+    export(tmp_path / "run", tmp_path / "out", export_huggingface)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "out").eval()
+    ours = trained.load(tmp_path / "run").model
+    rows = torch.tensor([[pad + 4, pad + 5, pad + 9, pad + 7]])
+    with torch.no_grad():
+        assert (theirs(rows).logits - ours(rows)[0]).abs().max() < 1e-5
+    for wrong, message in (
+        ("objective.next_sentence=true", r"needs a head for pairs and two segments, .* pooled = false and segments = 1; set it"),
+        ("model.inner=64", "the weight layers.0.feed_forward.inner.weight has the shape"),
+    ):
+        changed = (*(f"{key}={json.dumps(value)}" for key, value in sets.items()), wrong, f'run.out="{tmp_path / "other"}"')
+        with pytest.raises(ValueError, match=message):
+            pretrain(tiny_config, changed)
 
 
 def test_the_pieces_of_roberta_are_those_of_bart() -> None:

@@ -36,6 +36,10 @@ def test_every_config_that_comes_along_is_valid() -> None:
         ('train.optimizer="adam"', r"train\.optimizer: .*'adamw'"),
         ('model.family="gtp"', r"model\.family: .*'gpt'"),
         ("model.dropout=1.0", r"model: dropout: .*less than 1"),
+        (
+            'model={family="t5",decoder_layers=0}',
+            r"model\.decoder_layers: a T5 encoder alone cannot be trained here; set at least 1",
+        ),
         ('train.device="tpu"', r"train\.device: .*'cpu', 'cuda' or 'auto'"),
     ],
 )
