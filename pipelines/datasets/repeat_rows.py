@@ -161,7 +161,7 @@ class TextRows:
         written = {table: _Writer(search, table, group) for table in search.ranges}
         for rows, ranks in _documents(search, group):
             texts = rows["text"]
-            words = word_spans.words(texts)
+            words = repeats.words_with_signs(texts)
             for table, find in ((LINES, repeats.lines), (PARAGRAPHS, repeats.paragraphs)):
                 if table in written:
                     hashes, numbers = repeats.distinct(find(texts, words), section.min_words)
@@ -343,7 +343,7 @@ def examples(search: Search, group: int, hashes_by_table: Mapping[str, Hashes], 
     texts: dict[tuple[str, int], str] = {}
     missing = dict(hashes_by_table)
     for rows, _ in _documents(search, group):
-        words = word_spans.words(rows["text"])
+        words = repeats.words_with_signs(rows["text"])
         for table in [table for table, hashes in missing.items() if len(hashes)]:
             blocks = (repeats.lines if table == LINES else repeats.paragraphs)(rows["text"], words)
             places = np.flatnonzero(np.isin(blocks.hashes, missing[table]))

@@ -56,7 +56,7 @@ def cutting(repeated: RepeatedText) -> BatchFunction:
     def run(batch: Batch) -> Batch:
         rows = _rows_to_search(batch.documents, repeated)
         texts = batch.documents["text"].take(pa.array(rows))
-        words = word_spans.words(texts)
+        words = repeats.words_with_signs(texts)
         flags_by_change = _flags_by_change(batch.documents["id"].take(pa.array(rows)), texts, words, repeated)
         empty = _would_be_empty(words.offsets, flags_by_change)
         batch = _drop_empty(batch, rows[empty])

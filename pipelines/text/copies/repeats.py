@@ -1,27 +1,40 @@
 r"""Hash lines and paragraphs by their words, to find those that repeat.
 
 Words are compared as in `pipelines.text.copies.shingles` (without case, diacritics and punctuation, but with digits), so
-"Read more »" and "READ MORE" are the same line. A line ends at "\n", a paragraph at a blank line. Lines and paragraphs
+"Read more »" and "READ MORE" are the same line; the signs of formulas and code count there, too, so "return a + b" is not
+"return a - b". A line ends at "\n", a paragraph at a blank line. Lines and paragraphs
 without words are ignored.
 
 `pipelines.text.copies.cuts` removes what repeats.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.text.characters import signs, word_spans
 from pipelines.text.characters.code_points import buffers
-from pipelines.text.characters.comparison import WINDOW_BASE, mix
+from pipelines.text.characters.comparison import (
+    CODE_MASK,
+    FNV_PRIME,
+    WINDOW_BASE,
+    character_table,
+    decode,
+    mix,
+    sign_table,
+)
 from pipelines.text.characters.word_spans import Words
 from pipelines.text.copies.cuts import most_newlines
 from pipelines.text.kernels import jit
 
-VERSION = 1
+VERSION = f"2/signs-{signs.VERSION}"
+
+_NEWLINE = 0x0A
 
 Hashes = NDArray[np.uint64]
 Owners = NDArray[np.uint64]  # documents that keep a block that others lose: the first 8 bytes of their ids
@@ -55,6 +68,33 @@ class Repeated:
 
     hashes: Hashes  # ascending
     owners: Owners | None = None  # the document that keeps each; None: no document does
+
+
+def words_with_signs(texts: pa.Array) -> Words:
+    r"""Return the words of texts (a StringArray without nulls); the signs beside a word on its line are part of its hash.
+
+    A sign belongs to the next word of its line, after the last word to that one.
+
+    >>> hashes = words_with_signs(pa.array(["a + b\na - b\na b"])).hashes
+    >>> bool(hashes[0] == hashes[2] == hashes[4]), len({hashes[1], hashes[3], hashes[5]})
+    (True, 3)
+    """
+    words = word_spans.words(texts)
+    data, offsets = buffers(texts)
+    hashes = words.hashes.copy()
+    _add_signs(data, offsets, words.starts, words.ends, words.offsets, *_sign_tables(), hashes)
+    return replace(words, hashes=hashes)
+
+
+@cache
+def _sign_tables() -> tuple[NDArray[np.bool_], NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return which bytes a sign may begin with, the compared form of each sign by code point (else 0), and ASCII's classes."""
+    entries, classes = sign_table().entries, signs.ascii_classes()
+    codes = np.where(entries != character_table().entries, entries & np.uint32(CODE_MASK), 0).astype(np.uint32)
+    may_begin = np.zeros(256, np.bool_)
+    may_begin[:128] = classes != signs.NONE
+    may_begin[[chr(code).encode()[0] for code in np.flatnonzero(codes).tolist()]] = True
+    return may_begin, codes, classes
 
 
 def lines(texts: pa.Array, words: Words) -> TextBlocks:
@@ -172,6 +212,51 @@ def _block_starts(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, n
                 word == offsets[row] or most_newlines(data, texts[row] + ends[word - 1], texts[row] + starts[word]) >= newlines
             )
     return begins
+
+
+@jit
+def _add_signs(
+    data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, may_begin: Any, codes: Any, classes: Any, hashes: Any
+) -> None:
+    """Mix each sign into the hash of the next word of its line, else into that of the last one."""
+    for row in range(len(offsets) - 1):
+        begin, end = texts[row], texts[row + 1]
+        line_end, is_dense = begin, False
+        word, line, newline = offsets[row], begin, begin - 1  # the next word; the line of the last sign
+        for i in range(begin, end):
+            if not may_begin[data[i]]:
+                continue
+            value = np.uint64(data[i])
+            if data[i] < 0x80:
+                is_sign, line_end, is_dense = signs.is_counted(data, i, begin, end, classes, line_end, is_dense)
+            else:
+                value = np.uint64(codes[decode(data, i, end)[0]])
+                is_sign = value != 0
+            if not is_sign:
+                continue
+            if i > newline:
+                line = _line_start(data, i, begin)
+                newline = _line_end(data, i, end)
+            while word < offsets[row + 1] and begin + starts[word] <= i:
+                word += 1
+            if word < offsets[row + 1] and begin + starts[word] < newline:
+                hashes[word] = mix(hashes[word] ^ value * FNV_PRIME)
+            elif word > offsets[row] and begin + ends[word - 1] > line:
+                hashes[word - 1] = mix(hashes[word - 1] * WINDOW_BASE ^ value * FNV_PRIME)
+
+
+@jit
+def _line_start(data: Any, i: int, begin: int) -> int:
+    while i > begin and data[i - 1] != _NEWLINE:
+        i -= 1
+    return i
+
+
+@jit
+def _line_end(data: Any, i: int, end: int) -> int:
+    while i < end and data[i] != _NEWLINE:
+        i += 1
+    return i
 
 
 @jit

@@ -65,7 +65,7 @@ MOVES: dict[str, set[str]] = {
     # the science
     "pipelines.text.characters.comparison": {*SIGNATURES, "reference", "repeats", "corpus"},
     "pipelines.text.characters.sentences": TOKENS,
-    "pipelines.text.characters.signs": SIGNATURES,
+    "pipelines.text.characters.signs": {*SIGNATURES, "repeats", "corpus"},
     "pipelines.text.characters.word_spans": {"reference", "repeats", "corpus"},
     "pipelines.text.copies.clusters": {"clusters"},
     "pipelines.text.copies.containment": {"reference", "corpus"},

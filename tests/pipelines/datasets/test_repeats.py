@@ -102,7 +102,7 @@ def everything(dataset: Dataset) -> dict[str, bytes]:
 
 
 def test_lines_in_more_documents_than_the_limit_are_cut_everywhere_if_none_keeps_them(tmp_path):
-    rows = [(str(i), page(i)) for i in range(6)] + [("twice", "A rare line here.\nA rare line here.\nHOME, NEWS: imprint")]
+    rows = [(str(i), page(i)) for i in range(6)] + [("twice", "A rare line here.\nA rare line here.\nHOME | NEWS | imprint!")]
     dataset = build(tmp_path, config(lines_limit=6, keep="none"), {"web": {"u": rows}})
     assert [row["documents"] for row in counts(dataset, "lines")] == [7]  # "All rights reserved" stands in six
     most = [{"documents": 7, "text": "Home | News | Imprint"}]
@@ -161,6 +161,17 @@ def test_every_line_is_left_somewhere(tmp_path):
     after = [line for text in texts_after(dataset, tmp_path).values() for line in text.split("\n") if line]
     assert set(after) == before
     assert len(after) < sum(len(text.split("\n")) for _, text in rows) / 3
+
+
+def test_lines_and_runs_that_differ_in_their_signs_are_not_the_same(tmp_path):
+    files = {sign: "\n".join(f"return a{n} {sign} b{n}" for n in range(20)) for sign in "+-*"}
+    files["more"] = f"import c\n{files['+']}"
+    for asked in ({"lines_limit": 1}, {"paragraphs_limit": 1}, {"substring_words": 30}):
+        out = tmp_path / "-".join(asked)
+        left = texts_after(build(out, config(**asked), {"web": {"u": list(files.items())}}), out)
+        assert (left["-"], left["*"]) == (files["-"], files["*"])
+        is_cut = left.get("+") != files["+"] or left["more"] != files["more"]
+        assert is_cut == ("paragraphs_limit" not in asked)  # these two have the same lines in another paragraph
 
 
 def test_documents_that_are_dropped_for_another_reason_do_not_count(tmp_path):

@@ -49,6 +49,44 @@ def test_a_line_counts_once_a_text_and_only_with_enough_words():
     assert dict(zip(hashes.tolist(), least.tolist(), strict=True)) == {one_two: 6, two_one: 6, three: 5}
 
 
+def test_signs_belong_to_the_words_of_their_line():
+    texts = [
+        "x = a + b",
+        "x = a - b",
+        "X = A + B!",
+        "a b\n- 4\nc",
+        "a b\n4\nc",
+        "a {\nb",
+        "a\n{ b",
+        "a ≤ b",
+        "a b\n\n≤\n\nc",
+        "≤",
+    ]
+    array = pa.array(texts)
+    words, bare = repeats.words_with_signs(array), words_of(array)
+    assert words.starts.tolist() == bare.starts.tolist()
+    same = np.split(words.hashes == bare.hashes, bare.offsets[1:-1])
+    assert [part.tolist() for part in same] == [
+        *([True, False, False],) * 3,
+        *([True] * 4,) * 2,  # a bullet, none
+        [False, True],
+        [True, False],
+        [True, False],
+        [True] * 3,  # on a line without words
+        [],
+    ]
+    by_text = np.split(words.hashes, bare.offsets[1:-1])
+    assert by_text[0].tolist() == by_text[2].tolist()
+    assert by_text[0][1] == by_text[1][1]
+    assert by_text[0][2] != by_text[1][2]
+
+
+@given(TEXTS)
+def test_texts_without_signs_have_the_hashes_of_their_words(texts):
+    array = pa.array([text.replace("*", ".").replace("-", ".") for text in texts], pa.string())
+    assert repeats.words_with_signs(array).hashes.tolist() == words_of(array).hashes.tolist()
+
+
 def test_two_characters_of_a_script_without_spaces_are_as_long_as_a_word():
     texts = pa.array(["参考文献\nスポーツ部\n国立公園 map\none two three"])
     lines = repeats.lines(texts, words_of(texts))
