@@ -33,15 +33,17 @@ def _explain(arguments: argparse.Namespace) -> int:
     import json
 
     from flows.commands.explain import explain_console, show, unknown
+    from pipelines.contract import files
     from pipelines.lookup.explanation import as_json, explain
     from pipelines.lookup.find import Build
 
-    against = [Build(folder) for folder in arguments.against]
+    out = files.plain(arguments.out)
+    against = [Build(files.plain(folder)) for folder in arguments.against]
     console = explain_console()
     shown = status = 0
-    for answer in explain(Build(arguments.out), arguments.id, against):
+    for answer in explain(Build(out), arguments.id, against):
         if not answer.count:
-            print(f"corpusmill: {unknown(answer, arguments.out)}", file=sys.stderr)
+            print(f"corpusmill: {unknown(answer, out)}", file=sys.stderr)
             status = 1
         if arguments.json:
             print(json.dumps(as_json(answer)))
