@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pipelines.units.context import Context
     from pipelines.units.descriptor import Unit
 
+_NOT_READ_SHOWN = 20  # files of a source in a dry run
+
 
 def add_commands(commands: Commands) -> None:
     """Add `build`."""
@@ -83,7 +85,9 @@ def _dry_run(context: "Context") -> int:
             f"{_files_of(largest)} ({largest.bytes / 1e6:,.1f} MB)" if largest else "",
             f"{len(lines):,}",
         )
-        not_read += lines
+        not_read += lines[:_NOT_READ_SHOWN]
+        if len(lines) > _NOT_READ_SHOWN:
+            not_read.append(f"{source.name}: {len(lines) - _NOT_READ_SHOWN:,} more")
     console = plain_console()
     console.print(table)
     if not_read:

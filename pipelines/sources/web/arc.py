@@ -5,7 +5,7 @@ A record is one line, its fields divided by single spaces, and as many bytes as 
     URL IP-address date type length                                                     version 1
     URL IP-address date type result checksum location offset filename length            version 2
 
-The first record (filedesc://) names the version. An address may hold spaces, so a line is read from its right end. (Burner and
+The first record (filedesc://) names the version. An address or a type may hold spaces: the date divides them. (Burner and
 Kahle, "Arc File Format", Internet Archive, 1996.)
 """
 
@@ -20,8 +20,10 @@ from pipelines.sources.web.warc import BEGINNING_BYTES, MAX_BLOCK_BYTES, Broken,
 BEGINNING = b"filedesc://"
 
 _MAX_LINE_BYTES = 2**16
-_TAIL = rb" (?P<ip>\S*) (?P<date>\d{8,14}) (?P<type>\S*)(?: \S+ \S+ \S+ \d+ \S+)? (?P<length>\d+)\r?\n?\Z"
-_LINE = re.compile(rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]*:[^\r\n]*?)" + _TAIL)
+_LINE = re.compile(
+    rb"(?P<url>[A-Za-z][A-Za-z0-9+.-]*:[^\r\n]*?) \S* (?P<date>\d{8}(?:\d{4}(?:\d\d)?)?) (?P<type>[^\r\n ]*)"
+    rb"(?: [^\r\n]*)? (?P<length>\d+)\r?\n?\Z"
+)
 
 
 def records(stream: BinaryIO) -> Iterator[WholeRecord | Broken]:

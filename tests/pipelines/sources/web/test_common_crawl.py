@@ -137,7 +137,7 @@ ARC = {
         ),
         arc_record("dns:example.com", b"19961104142103\nexample.com. 12 IN A 192.0.2.1\n", "text/dns"),
         arc_page(0, "http://example.com/0"),
-        arc_page(1, "http://example.com/with space"),
+        arc_page(1, "http://example.com/with space", "text/html; charset=utf-8"),
         arc_record("http://example.com/gone", b"HTTP/1.0 404 Not Found\r\n\r\n"),
     ],
     2: [
