@@ -94,5 +94,5 @@ def _import(arguments: argparse.Namespace) -> int:
     print(f"{report.source}: {report.kind}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
     for line in report.remarks:
         print(f"  {line}")
-    print(f"{report.checkpoint}: corpusmill generate {arguments.out} --prompt …")
+    print(f"{report.checkpoint}: corpusmill generate {arguments.out} --prompt …" if report.writes else report.checkpoint)
     return 0

@@ -51,6 +51,7 @@ class ImportReport:
     parameters: int
     vocabulary: int  # pieces of the tokenizer
     checkpoint: str
+    writes: bool  # it fills, continues or answers texts: not a T5 encoder alone
     remarks: tuple[str, ...]  # what the user should know: newly drawn weights, ids that differ
 
 
@@ -94,6 +95,7 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
         parameters=parameters(model),
         vocabulary=model_tokenizer.size,
         checkpoint=str(checkpoint),
+        writes=getattr(shape, "decoder_layers", None) != 0,
         remarks=tuple(remarks),
     )
 
@@ -128,7 +130,8 @@ def _hugging_face(path: Path, tokenizer: str | None) -> _Read:
     family = cast(Family, name)
     names = huggingface.names_of(family, shape)
     spelling: Family = "bart" if names is roberta else family  # its pieces have BART's names
-    whose = f"Hugging Face's {names.ARCHITECTURE}"
+    written = weight_files.read_json(folder / huggingface.CONFIG).get("architectures")
+    whose = f"Hugging Face's {written[0] if isinstance(written, list) and written else names.ARCHITECTURE}"
     return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), spelling, given=tokenizer is not None)
 
 

@@ -19,7 +19,7 @@ from training.convert.export import export
 from training.convert.importing import import_model
 from training.convert.rules import WeightsError
 from training.data.shards import open_dataset
-from training.generation.answers import fill_texts
+from training.generation.answers import Request, fill_texts, generate_texts
 from training.models import families
 from training.models.bert import BERT, BERTShape
 from training.models.t5 import T5
@@ -59,6 +59,12 @@ def write_byte_bpe(folder: Path) -> int:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps({"mask_token": mask}))  # as published: its tokenizer.json has this
     return size + 1
+
+
+def write_pieces_of_t5(folder: Path) -> None:
+    made: Any = library.Tokenizer(models.Unigram([(piece, -2.0) for piece in [*FAMILIES["t5"].pieces, "a"]], 2))
+    made.add_special_tokens(list(FAMILIES["t5"].pieces))
+    made.save(str(folder / "tokenizer.json"))
 
 
 def write_wordpiece(folder: Path) -> int:
@@ -214,7 +220,7 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         vocab_size=40, max_position_embeddings=16, d_model=24, encoder_layers=1, decoder_layers=1, encoder_attention_heads=3,
         decoder_attention_heads=3, encoder_ffn_dim=60, decoder_ffn_dim=60,
     ),
-    "T5": lambda: transformers.T5Config(vocab_size=40, d_model=24, d_kv=6, d_ff=60, num_layers=2, num_heads=3),
+    "T5": lambda: transformers.T5Config(vocab_size=110, d_model=24, d_kv=6, d_ff=60, num_layers=2, num_heads=3),
 }  # fmt: skip
 INPUTS = torch.tensor([[5, 6, 7, 8, 2]])
 
@@ -280,12 +286,18 @@ def test_an_encoder_alone(tmp_path: Path) -> None:
         difference = ours.encode(rows, real=real.bool()) - theirs(rows, attention_mask=real).last_hidden_state
     assert difference[real.bool()].abs().max() < 1e-5
     ids = specials("t5", {piece: n for n, piece in enumerate(FAMILIES["t5"].pieces)}, "")
-    huggingface.write(tmp_path / "out", ours, family, ids, 40)
+    huggingface.write(tmp_path / "out", ours, family, ids, 110)
     back, said = transformers.AutoModelForTextEncoding.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert type(back).__name__ == "T5EncoderModel" and not any(said.values()), said
     with torch.no_grad():
         assert torch.equal(back.eval()(rows).last_hidden_state, theirs(rows).last_hidden_state)
     assert huggingface.read(tmp_path / "out")[1] == shape
+    write_pieces_of_t5(tmp_path / "theirs")
+    report = import_model(tmp_path / "theirs", tmp_path / "ours")
+    assert (report.kind, report.writes, len(report.remarks)) == ("Hugging Face's T5EncoderModel", False, 1)
+    loaded = trained.load(tmp_path / "ours")
+    with pytest.raises(ValueError, match="a T5 encoder alone"):
+        generate_texts(loaded.model, loaded.tokenizer, ["a<extra_id_0>"], Request(4))
     with pytest.raises(ValueError, match=r"a T5 encoder alone \(decoder_layers is 0\), so it writes nothing"):
         ours.decode(rows, ours.encode(rows))
 
