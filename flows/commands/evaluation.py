@@ -66,8 +66,17 @@ def _runs(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from flows.pages.runs.page import write_runs
+    from pipelines.contract import files
 
-    print(write_runs([Path(folder) for folder in arguments.folder], Path(arguments.out)))
+    def folder_of(run: str) -> Path:
+        if files.is_local(run):
+            return files.local_path(run)
+        need_torch()
+        from training.checkpoints.remote import here
+
+        return here(run, weights=False)
+
+    print(write_runs([folder_of(run) for run in arguments.folder], Path(arguments.out)))
     return 0
 
 

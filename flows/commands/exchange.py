@@ -1,7 +1,6 @@
 """Exchange with other projects: `export` and `import`."""
 
 import argparse
-import os
 
 from flows.commands.arguments import Commands, need_torch
 from pipelines.contract.errors import UserError
@@ -68,7 +67,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _is_model(folder: str) -> bool:
     """Return whether the folder is a pretraining run or a checkpoint."""
-    return os.path.isdir(os.path.join(folder, "checkpoints")) or os.path.exists(os.path.join(folder, "model.pt"))
+    from pipelines.contract import files
+
+    return files.exists(files.join(folder, "checkpoints")) or files.exists(files.join(folder, "model.pt"))
 
 
 def _export_model(arguments: argparse.Namespace) -> int:

@@ -118,7 +118,7 @@ def save(folder: Path, step: int, content: Content, keep: int, *, best_step: int
 
     Raises CheckpointError if it cannot be written (a full disk); earlier checkpoints stay as they are.
     """
-    target, seen = folder / _name(step), seen or Seen()
+    target, seen = folder / name_of(step), seen or Seen()
     temporary = files.temporary_path(target)
     try:
         _write(temporary, step, content)
@@ -171,7 +171,7 @@ def newest(folder: Path, say: Callable[[str], None], seen: Seen | None = None) -
 def name_best(folder: Path, best_step: int | None) -> None:
     """Write the name of this step's checkpoint, if any, to BEST. A resumed run repeats it, as it may have been killed before."""
     if best_step is not None:
-        files.write_text(str(folder / BEST), _name(best_step) + "\n")
+        files.write_text(str(folder / BEST), name_of(best_step) + "\n")
 
 
 def best(folder: Path) -> Checkpoint | None:
@@ -268,7 +268,8 @@ def _aside(path: Path) -> Path:
     return next(name for name in names if not name.exists())
 
 
-def _name(step: int) -> str:
+def name_of(step: int) -> str:
+    """Return the name of a step's checkpoint."""
     return f"step-{step:08d}"
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import store as checkpoint
+from training.checkpoints.remote import here
 from training.checkpoints.store import Checkpoint, CheckpointError, Content
 from training.models import families
 from training.models.families import Model
@@ -32,7 +33,7 @@ def load(path: str | Path) -> Trained:
 
     Raises CheckpointError, with the file and the fix, if there is none, it is incomplete, or its weights do not fit its model.
     """
-    found = find(Path(path))
+    found = find(here(path))
     model = _model(found)
     restore(model, found)
     return Trained(model.eval(), found.state["model"]["family"], _tokenizer(found), str(found.path))
@@ -109,7 +110,7 @@ def first_weights(path: str | Path, model: Model, tokenizer: Tokenizer) -> dict[
 
     Raises CheckpointError if there is none, or if its tokenizer (its ids mean other pieces) or its shape differs.
     """
-    found = find(Path(path))
+    found = find(here(path))
     theirs = _tokenizer(found)
     if theirs.sha256 != tokenizer.sha256:
         raise CheckpointError(

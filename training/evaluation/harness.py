@@ -40,6 +40,7 @@ from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from training.arguments import NEWEST
 from training.checkpoints import trained
+from training.checkpoints.remote import here
 from training.checkpoints.trained import Trained
 from training.evaluation.likelihood import Likelihood, Question, likelihoods
 from training.evaluation.summary import find
@@ -255,7 +256,7 @@ def harness_class() -> type[Causal]:
 def _loaded(run: str | Path, checkpoint: str, device: Literal["cpu", "cuda", "auto"], threads: int | None) -> Trained:
     if device not in ("cpu", "cuda", "auto"):
         raise HarnessError(f"device: must be cpu, cuda or auto, not {device!r}")
-    model = trained.load(find(Path(run), checkpoint).path)
+    model = trained.load(find(here(run), checkpoint).path)
     model.model.to(prepare(device, "float32", threads).name)
     return model
 

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from training.checkpoints import trained
+from training.checkpoints.remote import here
 from training.run.config import PretrainConfig
 from training.run.device import prepare
 from training.run.feed import open_feed
@@ -46,14 +47,14 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
     Use `rows` rows, or all if there are fewer; by default as many as in the candidate's training. Raises UserError (JudgeError,
     CheckpointError, DatasetError) with the folder and the fix.
     """
-    folder = Path(candidate)
+    folder, other = here(candidate), here(current)
     config = _config(folder)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
     rows = config.train.eval_rows if rows is None else rows
     held_out = validation(feed, VALIDATION, rows, micro_batch(config))  # cut as in training: sums round alike
     figures: list[dict[str, float]] = []
-    for path in (folder, Path(current)):
+    for path in (folder, other):
         model = trained.load(path)
         if model.family != config.model.family or model.tokenizer.sha256 != feed.dataset.tokenizer.sha256:
             raise JudgeError(

@@ -30,6 +30,7 @@ from pipelines.contract.errors import UserError
 from training.arguments import BEST, NEWEST, PAIRS
 from training.checkpoints import store as checkpoints
 from training.checkpoints import trained
+from training.checkpoints.remote import here
 from training.checkpoints.store import CHECKPOINTS, MANIFEST, Checkpoint
 from training.checkpoints.trained import Trained
 from training.evaluation import blimp as minimal_pairs
@@ -113,7 +114,7 @@ def evaluate(
 
     Raises UserError (EvaluationError, CheckpointError, ConfigError, DatasetError, BlimpError) that names the file and the fix.
     """
-    folder = Path(run)
+    folder = here(run)
     chosen = find(folder, checkpoint)
     model = trained.load(chosen.path)
     config = _config(folder)

@@ -26,6 +26,7 @@ from pipelines.contract.manifest import DatasetError, Manifest, Sidecar
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
+from training.checkpoints.remote import folder_of
 from training.data.config import FeedConfig
 from training.data.rows.batch import IGNORE, Examples
 from training.run.feed import Feed, open_feed
@@ -157,7 +158,7 @@ def _row_folder(path: Path, data: dict[str, Any], chosen: FeedConfig) -> Path:
         return path.parent / "rows"  # the folder may have been moved since
     if not (out := data.get("run", {}).get("out")):
         raise TraceError(f"{path}: neither data.rows nor run.out names the folder of the row indexes; add one")
-    return Path(out) / "rows"
+    return folder_of(out) / "rows"
 
 
 @dataclass(frozen=True, slots=True)

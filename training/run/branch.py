@@ -20,6 +20,7 @@ from typing import Any
 from pipelines.contract import files, manifest
 from training.checkpoints import store as checkpoint
 from training.checkpoints import trained
+from training.checkpoints.remote import complete, folder_of, here, step_of
 from training.checkpoints.store import CHECKPOINTS, Checkpoint, CheckpointError
 from training.data.config import DataSection, may_change
 from training.run.config import PretrainConfig, TrainSection
@@ -62,7 +63,7 @@ def begun(config: PretrainConfig) -> Branch | None:
 
     Raises CheckpointError if there is no such checkpoint, or if the model cannot go on from it with this config.
     """
-    out, given = Path(config.run.out), config.train.branch_from
+    out, given = folder_of(config.run.out), config.train.branch_from
     known = _recorded(out)
     if known is not None and given not in (None, known.given):
         raise CheckpointError(f"{out}: began as a branch of {known.given}, not of {given}; name another run.out")
@@ -84,8 +85,13 @@ def placed(config: PretrainConfig, branch: Branch | None) -> PretrainConfig:
 def find(given: str) -> Checkpoint:
     """Return the checkpoint that RUN, RUN@STEP or a checkpoint's folder names. Raises CheckpointError if there is none."""
     split = re.fullmatch(r"(.+)@(\d+)", given)
-    if split is None or Path(given).exists():
-        return trained.find(Path(given))
+    if split is None or (files.is_local(given) and files.local_path(given).exists()):
+        return trained.find(here(given))
+    if not files.is_local(given):
+        steps = [step_of(name) for name in complete(split[1])]
+        if int(split[2]) in steps:
+            return trained.find(here(files.join(split[1], CHECKPOINTS, checkpoint.name_of(int(split[2])))))
+        raise CheckpointError(f"{given}: there is no such checkpoint; {split[1]} keeps the steps {steps}")
     folder = Path(split[1]) / CHECKPOINTS
     for path in folder.glob("step-*"):
         if re.fullmatch(rf"step-0*{int(split[2])}", path.name):
@@ -183,7 +189,7 @@ def refusal(found: Checkpoint, config: PretrainConfig) -> str | None:
 
 def _begin(config: PretrainConfig, given: str) -> Branch:
     found = find(given)
-    if found.path.resolve().is_relative_to(Path(config.run.out).resolve()):
+    if found.path.resolve().is_relative_to(folder_of(config.run.out).resolve()):
         raise CheckpointError(f"{config.run.out}: is the folder of the parent; name another run.out")
     if (reason := refusal(found, config)) is not None:
         raise CheckpointError(f"{found.path}: {reason}")

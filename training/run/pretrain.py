@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipelines.contract import files
+from training.checkpoints import remote
 from training.checkpoints.trained import first_weights, weights_for
 from training.models.families import Model, layers, make
 from training.models.recompute import recompute
@@ -82,6 +83,8 @@ def _command(config_path: str | Path, overrides: tuple[str, ...]) -> str:
 
 
 def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: bool, command: str) -> Report | None:
+    if not dry_run:
+        world.first(lambda: remote.pull(config.run.out, lambda text: print(text, file=sys.stderr)))
     branch = world.first(lambda: branches.begun(config))
     config = branches.placed(config, branch)
     job = replace(_prepared(config, device, world), branch=branch, command=command)
@@ -100,6 +103,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
             _print_branch(job, branch, model)
         return None
     refuse_if_too_large(planned)
+    world.first(lambda: remote.begin(config.run.out, CONFIG))
     return _run(job, model, device, world)
 
 
@@ -144,6 +148,7 @@ def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
     if world.rank:
         return None
     report = _report(job, text)
+    remote.push(job.config.run.out)
     _print(report, time.monotonic() - began)
     return report
 
@@ -153,7 +158,7 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
 
     Raises UserError, as `open_feed`, for data that cannot be trained on.
     """
-    folder = config.data.rows or Path(config.run.out) / "rows"
+    folder = config.data.rows or remote.folder_of(config.run.out) / "rows"
     config = with_steps(config, folder)
     held_out = open_feed(config, folder=folder, split=VALIDATION)
     return Job(
@@ -181,7 +186,7 @@ def _report(job: Job, text: str) -> Report:
     if lines[0]["step"]:
         print(f"{job.out / METRICS}: begins at step {lines[0]['step']:,}, from which the first losses are", file=sys.stderr)
     report = Report(
-        out=str(job.out),
+        out=str(job.out) if files.is_local(job.config.run.out) else job.config.run.out,
         steps=lines[-1]["step"],
         tokens=lines[-1]["tokens"],
         bytes=lines[-1]["bytes"],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipelines.contract import files
 from training.checkpoints import store as checkpoint
 from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS, CheckpointError
@@ -34,7 +35,7 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
             return
         world.first(lambda: _refuse_lost(job))
         if (begin := job.config.train.init_from) is not None:
-            here = world.sums({"here": Path(begin).exists()})["here"] == world.size
+            here = world.sums({"here": not files.is_local(begin) or Path(begin).exists()})["here"] == world.size
             weights = _initial(job, learning) if here else world.send(lambda: _initial(job, learning))
             load_model_state(learning.learner, weights)
         return

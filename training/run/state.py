@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from pipelines.contract.errors import UserError
+from training.checkpoints import remote, trained
 from training.checkpoints import store as checkpoint
-from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS
 from training.run.branch import Branch
 from training.run.config import PretrainConfig
@@ -42,8 +42,8 @@ class Job:
 
     @property
     def out(self) -> Path:
-        """The run's folder."""
-        return Path(self.config.run.out)
+        """The run's folder on this machine."""
+        return remote.folder_of(self.config.run.out)
 
 
 @dataclass(slots=True)
@@ -83,4 +83,5 @@ def save(job: Job, learning: Learning, world: World) -> None:
         content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
         folder, keep = job.out / CHECKPOINTS, job.config.train.keep
         checkpoint.save(folder, learning.step, content, keep, best_step=learning.best_step, seen=learning.seen)
+        remote.push_later(job.config.run.out, learning.seen.say)
     world.barrier()
