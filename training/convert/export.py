@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
@@ -99,13 +99,27 @@ def _keep_first_space(folder: Path) -> None:
     r"""Let the decoder keep the space before a first piece, as the pipeline "text-generation" needs it.
 
     The pipeline decodes the new pieces alone and appends their text to the prompt: "In the beginning" + " of". The decoder of a
-    SentencePiece model ends with a rule that removes the first space of a text (\A) and of a line.
+    SentencePiece model ends with a rule that removes the first space of a text (\A) and of a line; those of other projects have
+    Metaspace or Strip.
     """
     data = read_json(folder / _TOKENIZER)
-    stages = (data.get("decoder") or {}).get("decoders") or []
-    for stage in [stage for stage in stages if stage.get("type") == "Replace" and "Regex" in stage["pattern"]]:
-        kept = [rule for rule in stage["pattern"]["Regex"].split("|") if not rule.startswith(r"\A")]
-        stage["pattern"]["Regex"] = "|".join(kept)
-        if not kept:
-            stages.remove(stage)
+    decoder: dict[str, Any] = data.get("decoder") or {}
+    if "decoders" in decoder:
+        decoder["decoders"] = [stage for stage in map(_keeping_first_space, decoder["decoders"]) if stage is not None]
+    elif decoder:
+        data["decoder"] = _keeping_first_space(decoder)
     files.write_text(str(folder / _TOKENIZER), json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def _keeping_first_space(stage: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a decoder's stage without what removes the first space of a text; None if it does nothing else."""
+    match stage:
+        case {"type": "Replace", "pattern": {"Regex": str(rules)}}:
+            kept = "|".join(rule for rule in rules.split("|") if not rule.startswith(r"\A"))
+            return {**stage, "pattern": {"Regex": kept}} if kept else None
+        case {"type": "Metaspace"}:
+            return {**stage, "prepend_scheme": "never"}
+        case {"type": "Strip", "content": " "}:
+            return {**stage, "start": 0}
+        case _:
+            return stage

@@ -138,17 +138,22 @@ AROUND = [
 
 
 def made_elsewhere(kind: str) -> Tokenizer:
-    """A tokenizer of the library: byte-level as GPT-2's and BART's, or BERT's WordPiece."""
-    made: Any = library.Tokenizer(models.BPE() if kind == "byte_bpe" else models.WordPiece(unk_token="[UNK]"))
+    """A tokenizer of the library: byte-level as GPT-2's and BART's, BERT's WordPiece, or pieces that begin with "▁"."""
     special = [piece for family in FAMILIES for piece in (*PIECES[family].pieces, *PIECES[family].last)]
     options: dict[str, Any] = {"vocab_size": 420, "special_tokens": list(dict.fromkeys(special))}
     if kind == "byte_bpe":
+        made: Any = library.Tokenizer(models.BPE())
         made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options)
-    else:
+        trainer: Any = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options)
+    elif kind == "wordpiece":
+        made = library.Tokenizer(models.WordPiece(unk_token="[UNK]"))
         made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
         made.decoder = decoders.WordPiece()
         trainer = trainers.WordPieceTrainer(**options)
+    else:
+        made = library.Tokenizer(models.Unigram())
+        made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(unk_token="<unk>", **options)
     made.train_from_iterator(["to be in the old house near the river . many stories"] * 9, trainer)
     return loading.from_bytes(made.to_str().encode(), kind, "tokenizers")  # pyright: ignore[reportArgumentType]
 
@@ -314,6 +319,25 @@ def test_an_exported_gpt_continues_as_ours(exported: dict[str, tuple[Model, Path
     for prompt, ours in zip(prompts, answers, strict=True):
         (theirs,) = quiet(lambda prompt=prompt: pipeline(prompt, max_new_tokens=10, do_sample=False))
         assert theirs["generated_text"] == ours and ours.startswith(prompt)
+    assert any(answer.removeprefix(prompt).startswith(" ") for prompt, answer in zip(prompts, answers, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["byte_bpe", "unigram"])
+def test_a_gpt_over_pieces_of_others_continues_as_its_export(kind: str, tmp_path: Path) -> None:
+    own = made_elsewhere(kind)
+    made = redrawn(GPTShape(vocabulary=own.size, length=64, layers=2, heads=2, width=16))
+    marks = ("\u2581", "\u0120")  # of words
+    with torch.no_grad():
+        weight = made.embeddings.tokens.weight
+        weight[[i for i, piece in enumerate(own.piece_names()) if piece[:1] not in marks]] *= 0.1  # pyright: ignore
+    trained.save(tmp_path / "run", made, "gpt", own, {})
+    export(tmp_path / "run", tmp_path / "hf", export_huggingface)
+    pipeline: Any = quiet(lambda: transformers.pipeline("text-generation", str(tmp_path / "hf")))
+    prompts = ["to be", "the old house  ", "many"]
+    answers = [answer.text for (answer,) in generate_texts(made, own, prompts, Request(10))]
+    for prompt, ours in zip(prompts, answers, strict=True):
+        (theirs,) = quiet(lambda prompt=prompt: pipeline(prompt, max_new_tokens=10, do_sample=False))
+        assert theirs["generated_text"] == ours
     assert any(answer.removeprefix(prompt).startswith(" ") for prompt, answer in zip(prompts, answers, strict=True))
 
 
