@@ -37,7 +37,7 @@ MEANINGS = {
     DropReason.UNREADABLE: "the record is broken: its framing, its XML or its payload",
     DropReason.CUT_OFF: "the file is cut off here; the rest is lost",
     DropReason.UNDECODABLE: "its bytes are not text in any encoding that was tried",
-    DropReason.REPEATED_KEY: "an earlier record of the same unit has the same key",
+    DropReason.REPEATED_KEY: "an earlier record of the same source has the same key",
     DropReason.EMPTY: "nothing was left after extraction or normalisation",
     DropReason.EXTRACTION_FAILED: "the extractor failed on the record",
     DropReason.BOILERPLATE_ONLY: "no prose: a disambiguation page or a list of links",

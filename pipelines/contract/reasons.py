@@ -10,7 +10,7 @@ class DropReason(StrEnum):
     UNREADABLE = "unreadable"  # the record is broken: bad framing, bad XML, truncated payload
     CUT_OFF = "cut_off"  # the file breaks off here; the rest is lost
     UNDECODABLE = "undecodable"  # no known encoding turns the bytes into text
-    REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of the same unit
+    REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of its source
     EMPTY = "empty"  # nothing is left after extraction or normalisation
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record
     BOILERPLATE_ONLY = "boilerplate_only"  # a disambiguation page, a list of links: no prose

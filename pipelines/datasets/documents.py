@@ -1,13 +1,15 @@
 """documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
 read → exclude → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged here, while
-the text is in memory for the first time, so that deduplication can prefer a survivor that will pass.
+the text is in memory for the first time, so that deduplication can prefer a survivor that will pass. A key in several units is
+dropped in the later ones, which are read a second time for it.
 """
 
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -18,18 +20,19 @@ from pipelines.config import CorpusConfig, LanguageSection, SourceSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, born
 from pipelines.contract.ledger import Ledger, Line
-from pipelines.contract.manifest import Manifest
+from pipelines.contract.manifest import Manifest, Sidecar
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.tables import read_batches
 from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
-from pipelines.stages import exclude, judge, language, lines, normalize, signatures, split, takedown
+from pipelines.stages import exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
 from pipelines.stages.base import Model, Stages
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
+from pipelines.units.parts import sidecar_uri
 
 UNITS_OF_A_SAMPLE = 8  # a sample build reads this many units of a source
 BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE, DropReason.EXTRACTION_FAILED)
@@ -39,19 +42,40 @@ def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     _warn_of_hidden(context, source)
-    prepared = stages(context.config, source, language_model(context), takedown_lists(context))
-    job = DocumentsJob(source, prepared, documents_per_unit)
+    prepare = partial(stages, context.config, source, language_model(context), takedown_lists(context))
+    job = DocumentsJob(source, prepare(), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
 
     def make(uri: str) -> Manifest:
-        sidecars = process_units(context, uri, job, units, columnar=KINDS[source.kind].columnar)
+        process = partial(process_units, context, uri, units=units, columnar=KINDS[source.kind].columnar)
+        folder = files.join(uri, "repeated")
+        files.remove(folder)  # of a build that was killed
+        sidecars = process(job=job)
+        if _read_again(context, source, uri, units, sidecars, folder):
+            sidecars = process(job=replace(job, stages=prepare(folder)))
+            files.remove(folder)
         assembled = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
         _check_input(source, uri, assembled)
         _check_not_empty(context, source, assembled)
         return assembled
 
     return ensure(context, name, made_from, make)
+
+
+def _read_again(
+    context: Context, source: SourceSection, uri: str, units: list[Unit], sidecars: list[Sidecar], folder: str
+) -> bool:
+    """Make the units unfinished that have the key of an earlier unit's document; return whether there are any."""
+    if not KINDS[source.kind].has_keys(source):
+        return False
+    names = repeated_keys.find(uri, units, sidecars, folder, context.config.deduplicate.memory_mib * 2**20)
+    for sidecar in sidecars:
+        if sidecar.unit in names:
+            files.remove(sidecar_uri(uri, sidecar.unit))  # first: the unit is unfinished from here on
+            for part in sidecar.parts:
+                files.remove(files.join(uri, part.path))
+    return bool(names)
 
 
 def check_languages(config: CorpusConfig) -> None:
@@ -113,10 +137,16 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
             return
 
 
-def stages(config: CorpusConfig, source: SourceSection, model: Model | None, lists: Model | None = None) -> Stages:
-    """Return the stages of a source's documents; without a language model, languages are not judged."""
+def stages(
+    config: CorpusConfig, source: SourceSection, model: Model | None, lists: Model | None = None, repeated: str | None = None
+) -> Stages:
+    """Return the stages of a source's documents; without a language model, languages are not judged.
+
+    `lists` are those of `[exclude]` in files, `repeated` the folder of `repeated_keys.find`.
+    """
     return Stages(
         (
+            repeated_keys.stage(READ, repeated),
             exclude.stage(config.exclude, lists),
             normalize.stage(config.normalize, source.kind),
             lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),

@@ -21,6 +21,7 @@ class Kind:
     names: Names
     units: Callable[[SourceSection], list[Unit]]
     reader: Callable[[SourceSection, Unit], Iterator[Batch]]
+    has_keys: Callable[[SourceSection], bool]  # whether its documents have keys other than their places, which may be repeated
     columnar: bool = False  # no Python loop over documents: workers may be threads
 
     def read(self, section: SourceSection, unit: Unit) -> Iterator[Batch]:
@@ -29,8 +30,10 @@ class Kind:
 
 
 KINDS = {
-    "wikipedia": Kind(wikipedia.VERSION, wikipedia.NAMES, wikipedia.units, wikipedia.read),
-    "books": Kind(books.VERSION, books.NAMES, books.units, books.read),
-    "common_crawl": Kind(common_crawl.VERSION, common_crawl.NAMES, common_crawl.units, common_crawl.read),
-    "records": Kind(records.VERSION, records.NAMES, records.units, records.read, columnar=True),
+    "wikipedia": Kind(wikipedia.VERSION, wikipedia.NAMES, wikipedia.units, wikipedia.read, lambda _: True),
+    "books": Kind(books.VERSION, books.NAMES, books.units, books.read, lambda _: False),
+    "common_crawl": Kind(common_crawl.VERSION, common_crawl.NAMES, common_crawl.units, common_crawl.read, lambda _: True),
+    "records": Kind(
+        records.VERSION, records.NAMES, records.units, records.read, lambda section: section.id_field is not None, columnar=True
+    ),
 }

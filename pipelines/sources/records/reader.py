@@ -4,7 +4,7 @@ The config names the fields of a record's text, id, address, title and date; "a.
 without an id is identified by its place: the file, and the offset of its line or the number of its row. A large file is
 several units: ranges of lines or of row groups. Everything is read in columns.
 
-Limits: a repeated id is noticed only within a unit. A JSON Lines file that is compressed, or in UTF-16 or UTF-32, is one unit.
+Limits: a JSON Lines file that is compressed, or in UTF-16 or UTF-32, is one unit.
 """
 
 import itertools

@@ -50,6 +50,7 @@ MOVES: dict[str, set[str]] = {
     # the stages
     "pipelines.stages.exclude": DOCUMENTS,
     "pipelines.stages.takedown": DOCUMENTS,
+    "pipelines.stages.repeated_keys": DOCUMENTS,
     "pipelines.stages.normalize": DOCUMENTS,
     "pipelines.stages.lines": {"documents/common_crawl"},
     "pipelines.stages.split": DOCUMENTS,
