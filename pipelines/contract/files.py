@@ -5,6 +5,7 @@ store (`stores.py`). So what exists under its own name is complete.
 """
 
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ import pyarrow.fs as pafs
 from pipelines.contract import stores
 from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
+from pipelines.contract.ranges import Ranges
 from pipelines.contract.walk import Found
 from pipelines.contract.walk import local as local_walk
 from pipelines.contract.walk import store as store_walk
@@ -113,7 +115,7 @@ def reading(uri: str) -> Generator[BinaryIO]:
             yield stream
     else:
         filesystem, path = stores.locate(uri)
-        with stores.explained(uri), filesystem.open_input_file(path) as stream:
+        with stores.explained(uri), io.BufferedReader(Ranges(filesystem.open_input_file(path))) as stream:
             yield cast(BinaryIO, stream)
 
 
