@@ -29,11 +29,21 @@ class Kind:
         return counted(section, unit) if NOT_READ in unit.parameters else self.reader(section, unit)
 
 
+def _always(_section: SourceSection) -> bool:
+    return True
+
+
+def _never(_section: SourceSection) -> bool:
+    return False
+
+
+def _if_named(section: SourceSection) -> bool:
+    return section.id_field is not None
+
+
 KINDS = {
-    "wikipedia": Kind(wikipedia.VERSION, wikipedia.NAMES, wikipedia.units, wikipedia.read, lambda _: True),
-    "books": Kind(books.VERSION, books.NAMES, books.units, books.read, lambda _: False),
-    "common_crawl": Kind(common_crawl.VERSION, common_crawl.NAMES, common_crawl.units, common_crawl.read, lambda _: True),
-    "records": Kind(
-        records.VERSION, records.NAMES, records.units, records.read, lambda section: section.id_field is not None, columnar=True
-    ),
+    "wikipedia": Kind(wikipedia.VERSION, wikipedia.NAMES, wikipedia.units, wikipedia.read, _always),
+    "books": Kind(books.VERSION, books.NAMES, books.units, books.read, _never),
+    "common_crawl": Kind(common_crawl.VERSION, common_crawl.NAMES, common_crawl.units, common_crawl.read, _always),
+    "records": Kind(records.VERSION, records.NAMES, records.units, records.read, _if_named, columnar=True),
 }
