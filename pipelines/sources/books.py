@@ -17,6 +17,7 @@ from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError
 from pipelines.sources.names import Names
+from pipelines.text.characters.code_spaces import restored
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg
@@ -25,7 +26,7 @@ from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.extraction.wrapping import unwrap
 from pipelines.units.descriptor import Unit
 
-VERSION = 5
+VERSION = 6
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 
@@ -127,8 +128,10 @@ def _html(data: bytes, section: SourceSection) -> tuple[str, str | None]:
         page = all_text(markup)
     except ExtractionError as error:
         raise _Drop(DropReason.EXTRACTION_FAILED, str(error)) from None
-    book = strip_gutenberg(page.text)
-    return book.text, book.title or page.title or _first_line(book.text)
+    plain = restored(page.text)  # a mark of Project Gutenberg may be in <pre>
+    book = strip_gutenberg(plain)
+    start = plain.find(book.text)
+    return page.text[start : start + len(book.text)], book.title or page.title or _first_line(book.text)
 
 
 def _tei(data: bytes, section: SourceSection) -> tuple[str, str | None]:

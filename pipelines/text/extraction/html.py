@@ -17,7 +17,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode
-from pipelines.text.extraction import html_code
+from pipelines.text.extraction import html_code, html_glyphs
 
 MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
@@ -47,7 +47,7 @@ class ExtractionError(ValueError):
 class Page:
     """A page's text (a blank line between paragraphs, a newline between lines, no blanks at either end) and its title.
 
-    In the main text, the white space of code is written as stand-ins (`characters.code_spaces`).
+    The white space of code is written as stand-ins (`characters.code_spaces`).
     """
 
     text: str
@@ -62,19 +62,20 @@ def main_text(html: str) -> Page:
     """
     _check(html)
     text = extract_plain_text(
-        _BODY.sub(_IN_THREE_DIVS, html_code.marked(html), count=1),
+        _BODY.sub(_IN_THREE_DIVS, html_glyphs.guarded(html_code.marked(html)), count=1),
         main_content=True,
         alt_texts=False,
         comments=False,
         post_meta=False,
     )
-    return Page(tidy(text), page_title(html))
+    return Page(tidy(html_glyphs.unguarded(text)), page_title(html))
 
 
 def all_text(html: str) -> Page:
     """Return all text of the body, for books, which have no boilerplate."""
     _check(html)
-    return Page(tidy(extract_plain_text(html, main_content=False, alt_texts=False, list_bullets=False)), page_title(html))
+    text = extract_plain_text(html_code.marked(html), main_content=False, alt_texts=False, list_bullets=False)
+    return Page(tidy(text), page_title(html))
 
 
 def decode_html(data: bytes, http_charset: str | None = None) -> str | None:

@@ -16,6 +16,7 @@ from pipelines.config import SourceSection
 from pipelines.contract.ledger import add
 from pipelines.sources import books
 from pipelines.sources.listing import SourceError
+from pipelines.text.characters.code_spaces import restored
 
 BOOKS = FIXTURES / "books"
 DATA = SHARED / "books"
@@ -162,3 +163,13 @@ def test_real_books(tmp_path: Path) -> None:
 def test_a_first_line_of_several_clauses_is_no_title(tmp_path: Path, line: str, title: str | None) -> None:
     (tmp_path / "a.txt").write_text(f"{line}\n他的书。\n", encoding="utf-8")
     assert [row["title"] for row in read(tmp_path)[0].values()] == [title]
+
+
+def test_preformatted_text_of_a_page_keeps_its_spaces_and_hides_no_licence(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<title>T</title><body><pre>The Project Gutenberg EBook of Loops\n\n*** START OF THE PROJECT GUTENBERG EBOOK LOOPS ***\n"
+        "\nfor all:\n    loop  on\n</pre><p>And   on.</p><pre>\nEnd of Project Gutenberg's Loops\n\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK LOOPS ***\nLicence</pre>"
+    )
+    (row,) = read(tmp_path)[0].values()
+    assert restored(row["text"]).strip() == "for all:\n    loop  on\n\nAnd on."

@@ -3,12 +3,14 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
 from fastwarc.warc import ArchiveIterator
 from places import SHARED
 
+from pipelines.text.characters.code_spaces import restored
 from pipelines.text.characters.normalize import normalize
 from pipelines.text.extraction.html import (
     MAX_ATTRIBUTES,
@@ -36,6 +38,9 @@ knew who had built it.</p><p>One day a <em>stranger</em> came.<br>He asked for b
 <script>var x = 1;</script><footer>Copyright</footer></body></html>"""
 
 
+PROSE = "<p>The mill stood by the brook, and nobody knew who had built it, or when, or why it stood there.</p>"
+
+
 def test_main_text_and_title() -> None:
     assert main_text(ARTICLE) == Page(
         "The Mill\n\nThe mill stood by the brook, and nobody knew who had built it.\n\n"
@@ -45,10 +50,38 @@ def test_main_text_and_title() -> None:
 
 
 def test_lists_of_a_flat_page_are_kept() -> None:
-    prose = "<p>The mill stood by the brook, and nobody knew who had built it, or when, or why it stood there.</p>"
-    page = f"<body class='a'>{prose}<ul><li>of wood, with a wheel;</li><li>of stone.</li></ul>{prose}</body>"
+    page = f"<body class='a'>{PROSE}<ul><li>of wood, with a wheel;</li><li>of stone.</li></ul>{PROSE}</body>"
     assert "• of wood, with a wheel;\n• of stone." in main_text(page).text
     assert "of wood" in main_text(f"<html>{page}").text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<a>東京</a>と<a>大阪</a>、<a>京都</a>", "東京と大阪、京都"),
+        ("<b>東京</b>\n と <b>大阪</b>", "東京 と 大阪"),
+        ("<b>東京</b>と<!-- と -->", "東京と"),
+        ("<i>x</i> &le; <i>y</i> &#x2212; <i>5</i>&euro;<i>z</i>&thinsp;<i>m</i>", "x ≤ y − 5€z m"),
+        ("<i>a</i>&#8212;<i>b</i><i>“</i>c<i>ก</i>d<i>अ</i>", "a—b“cกdअ"),
+        ("<i>a</i>\uf015<i>b</i>&#xf015;<i>c</i>¶<i>d</i>", "abcd"),  # icons, and the sign of a link
+        ("<i>a</i>\ufdeb<i>b</i>と\ufdeb", "abと"),
+    ],
+)
+def test_single_characters_between_tags_are_kept(markup: str, text: str) -> None:
+    page = f"<body>{PROSE}<p>{markup}</p>{PROSE}</body>"
+    assert main_text(page).text.split("\n\n")[1] == text
+
+
+CODE = (
+    '<pre><span class="k">def</span> <span>g</span>():\n<span>\n</span><span>    </span><b>x</b>\t<b>y</b>\n<b>z</b>'
+    "&nbsp;<b>w</b></pre>"
+)
+
+
+@pytest.mark.parametrize("extracted", [main_text, all_text])
+def test_white_space_between_the_tags_of_highlighted_code_is_kept(extracted: Callable[[str], Page]) -> None:
+    page = extracted(f"<body>{PROSE}{CODE}{PROSE}</body>")
+    assert restored(page.text).split("there.")[1].split("The mill")[0].strip() == "def g():\n\n    x\ty\nz w"
 
 
 def test_all_text_keeps_more_than_the_main_content() -> None:
