@@ -34,9 +34,10 @@ Repeated = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]
 
 
 def stage(continued: str, folder: str | None = None) -> Stage:
-    """Sift REPEATED_KEY (detail: the file that keeps the key). Without the folder that `find` has written, the stage is off.
+    """Sift REPEATED_KEY (detail: the file, or the group of files, that keeps the key).
 
-    The drops are counted in the line of the stage that this one continues: the reader.
+    Without the folder that `find` has written, the stage is off. The drops are counted in the line of the stage that this one
+    continues: the reader.
     """
     return Stage({NAME: VERSION}, partial(_open, continued, folder or ""), runs=folder is not None)
 
@@ -53,7 +54,7 @@ def find(dataset_uri: str, units: Sequence[Unit], sidecars: Sequence[Sidecar], f
     later, works, keeper = _repeated(paths, max(1, -(-rows * _BYTES_PER_WORK // memory_bytes)))
     for number in np.unique(later).tolist():
         mine = later == number
-        table = pa.table([_binary(works[mine]), [pairs[k][0].uri for k in keeper[mine].tolist()]], schema=_SCHEMA)
+        table = pa.table([_binary(works[mine]), [_shown(pairs[k][0]) for k in keeper[mine].tolist()]], schema=_SCHEMA)
         with files.writing(_file(folder, pairs[number][0].name)) as out, pa.ipc.new_file(pa.PythonFile(out), _SCHEMA) as writer:
             writer.write_table(table)
     return {pairs[number][0].name for number in np.unique(later).tolist()}
@@ -63,6 +64,10 @@ def _place(unit: Unit) -> tuple[Any, ...]:
     """Return what orders units: the file, then the range of it."""
     numbers = [number for value in unit.parameters.values() if isinstance(value, list) for number in value]
     return unit.uri, [number for number in numbers if isinstance(number, int)], unit.name
+
+
+def _shown(unit: Unit) -> str:
+    return unit.uri if len(unit.paths) < 2 else f"{unit.paths[0]} to {unit.paths[-1]}"
 
 
 def _file(folder: str, unit: str) -> str:

@@ -20,6 +20,7 @@ from pipelines.contract.manifest import Part, Sidecar
 from pipelines.contract.schema import document_id
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import documents
+from pipelines.sources import listing
 from pipelines.sources.records import parquet as record_ranges
 from pipelines.stages import repeated_keys
 from pipelines.units.context import Context, Dataset, RunnerOptions
@@ -103,6 +104,18 @@ def test_workers_and_ranges_make_no_difference(tmp_path: Path, monkeypatch: pyte
     cut = build(Context(context.config, str(tmp_path / "cut")))
     assert len(cut.manifest.made_from["units"]) > 10
     assert {row["origin"] for row in rows_of(cut, "documents")} == {row["origin"] for row in rows_of(one, "documents")}
+
+
+def test_small_files_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = project(tmp_path, "no long text")
+    apart = rows_of(build(context), "documents")
+    monkeypatch.setattr(listing, "SEPARATE_FILES", 1)
+    monkeypatch.setattr(listing, "FILES_PER_GROUP", 2)
+    dataset = build(Context(context.config, str(tmp_path / "grouped")))
+    assert sorted(row["origin"] for row in rows_of(dataset, "documents")) == sorted(row["origin"] for row in apart)
+    assert {row["detail"] for row in rows_of(dataset, "drops") if row["origin"].startswith("sub/c")} == {
+        "its key is that of a document of a.jsonl to b.jsonl"
+    }
 
 
 @pytest.mark.parametrize("killed_in", ["find", "remove", "second"])
