@@ -23,6 +23,7 @@ _BYTES_FED = 2**12  # at once: a block of four bytes may stand for 128 KiB (zstd
 _MAGIC_BYTES = 8
 _WINDOW_BYTES = 2**31  # of zstd --long=31
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
+_NO_DICTIONARY = "the zstd stream needs a dictionary that the file does not hold: decompress it with `zstd -d -D DICTIONARY`"
 _MAX_DICTIONARY_BYTES = 2**27
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _FORMATS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", _ZSTD: "zstd"}
@@ -158,6 +159,8 @@ class _Streams:
             try:
                 yield from inflate(fed)
             except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+                if "Dictionary mismatch" in str(error):
+                    raise BrokenStreamError(_NO_DICTIONARY) from None
                 raise BrokenStreamError(f"damaged {name} stream: {error}") from None
         self._stored = inflater.unused_data + self._stored
 

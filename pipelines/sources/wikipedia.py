@@ -68,7 +68,7 @@ def _read(section: SourceSection, unit: Unit, collector: Collector) -> Iterator[
             pages.take()  # what was complete before the error
             pages.break_off(f"line {error.lineno}: {error.msg}", counted.count)
         except BrokenStreamError as error:
-            pages.break_off(f"the compressed stream is broken: {error}", counted.count)
+            pages.break_off(f"the compressed stream is broken: {error}", counted.count, is_cut_off=error.is_cut_off)
     yield from collector.full()
 
 
@@ -173,9 +173,12 @@ class _Pages:
             else:
                 _keep_latest(element)
 
-    def break_off(self, why: str, stored_bytes: int) -> None:
-        """Drop everything that follows, as one record. Raise SourceError if nothing was read: the file is not a dump."""
-        if not self._root_seen:
+    def break_off(self, why: str, stored_bytes: int, *, is_cut_off: bool = False) -> None:
+        """Drop everything that follows, as one record.
+
+        Raise SourceError if nothing was read, and the file is not just cut off: it is not a dump.
+        """
+        if not self._root_seen and not is_cut_off:
             raise self._not_a_dump(why)
         place = f"{self._unit.uri}: after {self._last}, by byte {stored_bytes} of the file"
         record = Record(key=f"{self._unit.uri}#broken", origin=f"{self._unit.uri}#broken", text="")

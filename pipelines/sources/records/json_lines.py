@@ -253,7 +253,8 @@ def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
             try:
                 rows.append((offset, _record(line, fields)))
             except (ValueError, RecursionError) as error:
-                is_cut = block.ends_open and number == len(lines) - 1 and not isinstance(error, NoObject)
+                is_last = block.ends_open and number == len(lines) - 1
+                is_cut = is_last and not isinstance(error, NoObject) and line.lstrip(_BLANK).startswith(b"{")
                 reason = DropReason.CUT_OFF if is_cut else DropReason.UNREADABLE
                 bad.append(Bad(offset, number, reason, "the file breaks off in this line" if is_cut else _message(error)))
     return _by_line(fields, rows, len(lines), bad)

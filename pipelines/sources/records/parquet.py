@@ -19,6 +19,7 @@ from pipelines.sources.records.columns import ROWS_PER_BATCH, Gathered, fields_o
 from pipelines.units.descriptor import Unit
 
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
+_MAGIC = b"PAR1"  # at both ends of a file
 
 Fields = Mapping[str, tuple[str, ...]]
 
@@ -28,7 +29,10 @@ def units(section: SourceSection, file: Unit) -> list[Unit]:
     if file.bytes <= TARGET_BYTES_PER_UNIT:
         return [file]
     with files.reading(full_uri(file)) as stream:
-        metadata = _opened(section, file, stream).metadata
+        try:
+            metadata = _opened(section, file, stream).metadata
+        except _CutOffError:
+            return [file]
     stored = [_stored(metadata.row_group(i)) for i in range(metadata.num_row_groups)]
     firsts, filled = [0], 0
     for index, size in enumerate(stored):
@@ -43,14 +47,18 @@ def units(section: SourceSection, file: Unit) -> list[Unit]:
 
 
 def read(section: SourceSection, unit: Unit, gathered: Gathered) -> Iterator[Batch]:
-    """Yield the batches of a unit except the last. A row group that cannot be read is one drop: CUT_OFF.
+    """Yield the batches of a unit except the last. A row group that cannot be read is one drop, CUT_OFF, as is a file without end.
 
     Raise SourceError if the file lacks a column that the config names.
     """
     fields = fields_of(section)
     gathered.bytes_read += unit.bytes
     with files.reading(full_uri(unit)) as stream:
-        parquet = _opened(section, unit, stream)
+        try:
+            parquet = _opened(section, unit, stream)
+        except _CutOffError as error:
+            gathered.drop("broken", DropReason.CUT_OFF, f"the Parquet file breaks off: {error}")
+            return
         first, end = unit.parameters.get("row_groups", (0, parquet.metadata.num_row_groups))
         _check_columns(section, unit, parquet.schema_arrow, fields)
         row = sum(parquet.metadata.row_group(i).num_rows for i in range(first))
@@ -59,13 +67,20 @@ def read(section: SourceSection, unit: Unit, gathered: Gathered) -> Iterator[Bat
             row += parquet.metadata.row_group(index).num_rows
 
 
+class _CutOffError(Exception):
+    """A file begins like a Parquet file, and the description of its columns, which is at the end, cannot be read."""
+
+
 def _opened(section: SourceSection, unit: Unit, stream: Any) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(stream)
     except (OSError, pa.ArrowException) as error:
+        stream.seek(0)
+        if stream.read(len(_MAGIC)) == _MAGIC:
+            raise _CutOffError(error) from None
         raise SourceError(
-            f"source {section.name}: {full_uri(unit)} is not a Parquet file, or breaks off: {error}; fetch it again, or leave it"
-            " out of sources.paths in the config"
+            f"source {section.name}: {full_uri(unit)} is not a Parquet file: {error}; fetch it again, or leave it out of"
+            " sources.paths in the config"
         ) from None
 
 

@@ -139,7 +139,8 @@ class _JsonLines:
             try:
                 block = next(blocks, None)
             except BrokenStreamError as error:
-                self._break_off(f"by byte {stored.count:,} of the file: the compressed stream is broken: {error}")
+                place = f"by byte {stored.count:,} of the file: the compressed stream is broken: {error}"
+                self._break_off(place, is_cut_off=error.is_cut_off)
                 block = None
             self._gathered.bytes_read += stored.count - counted
             counted = stored.count
@@ -153,7 +154,8 @@ class _JsonLines:
         for bad in parsed.bad:
             place = f"line {self._line(bad.line):,}: {bad.detail}"
             self._gathered.drop(bad.offset, bad.reason, place)
-            self._first_bad = self._first_bad or place
+            if bad.reason != DropReason.CUT_OFF:  # of that, sources.cut_off_files decides
+                self._first_bad = self._first_bad or place
         if not self._records and len(parsed.offsets) and parsed.columns["text"].null_count == len(parsed.offsets):
             self._names = json_lines.first_fields(block)
         elif len(parsed.offsets):
@@ -176,10 +178,11 @@ class _JsonLines:
                 f" fields are {', '.join(self._names)}: name the one with the text in sources.text_field"
             )
 
-    def _break_off(self, why: str) -> None:
+    def _break_off(self, why: str, *, is_cut_off: bool) -> None:
         place = f"after line {self._line(0) - 1:,}, {why}"
         self._gathered.drop("broken", DropReason.CUT_OFF, place)
-        self._first_bad = self._first_bad or place
+        if not is_cut_off:
+            self._first_bad = self._first_bad or place
 
     def _line(self, within_block: int) -> int:
         """Return the number of a line in the file, from 1."""

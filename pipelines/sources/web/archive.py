@@ -26,17 +26,17 @@ class Archive:
     stream: BinaryIO  # seekable
     size: int  # of the stream
     are_stored: bool  # offsets are places in the stored file
-    problem: str | None = None  # why the content ends before the file does
+    problem: BrokenStreamError | None = None  # why the content ends before the file does
 
     def records(self) -> Iterator[WholeRecord | Broken]:
         """Yield all records and broken stretches, in order."""
         has_end = False
         for item in self._records():
             if isinstance(item, Broken) and item.is_end and self.problem:
-                item.detail, has_end = f"{item.detail}: {self.problem}", True
+                item.detail, item.is_cut_stream, has_end = f"{item.detail}: {self.problem}", self.problem.is_cut_off, True
             yield item
         if self.problem and not has_end:
-            yield Broken(self.size, self.problem, is_end=True)
+            yield Broken(self.size, str(self.problem), is_end=True, is_cut_stream=self.problem.is_cut_off)
 
     def _records(self) -> Iterator[WholeRecord | Broken]:
         beginning = self.stream.read(len(arc.BEGINNING))
@@ -66,7 +66,7 @@ def opened(stored: BinaryIO, size: int) -> Generator[Archive]:
             for piece in pieces(stored.read):
                 content.write(piece)
         except BrokenStreamError as error:
-            problem = str(error)
+            problem = error
         whole = content.tell()
         content.seek(0)
         yield Archive(content, whole, are_stored=False, problem=problem)

@@ -65,11 +65,12 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
 def _read(unit: Unit, collector: Collector) -> Iterator[Batch]:
     """Yield the full batches of one file."""
     counted = 0
-    any_record, first_problem = False, "holds no record"
+    any_record, is_cut, first_problem = False, False, "holds no record"
     with files.reading(full_uri(unit)) as stored, archive.opened(stored, unit.bytes) as opened:
         for item in opened.records():
             if isinstance(item, Broken):
                 any_record |= item.record_id is not None
+                is_cut |= item.is_cut_stream
                 first_problem = item.detail if not any_record else first_problem
                 _drop_broken(collector, unit, item)
             else:
@@ -80,7 +81,7 @@ def _read(unit: Unit, collector: Collector) -> Iterator[Batch]:
                 counted = item.offset
             if any_record:
                 yield from collector.full()
-    if not any_record:
+    if not any_record and not is_cut:  # of a file that breaks off, sources.cut_off_files decides
         raise SourceError(
             f"{full_uri(unit)}: byte 0: not a WARC or ARC file ({first_problem}); remove it, fetch it again, or correct"
             " sources.paths"

@@ -65,6 +65,7 @@ class Broken:
     detail: str
     record_id: str | None = None  # when at least its header could be read
     is_end: bool = False  # the file breaks off here, or nothing after it can be read
+    is_cut_stream: bool = False  # a compressed stream has no end
 
 
 @dataclass(slots=True)
@@ -116,7 +117,8 @@ def _header(record: WarcRecord, has_offsets: bool) -> WholeRecord:
 def _at_end(file: "_File", start: int, held: WholeRecord | None) -> Iterator[WholeRecord | Broken]:
     """Yield the last record and what follows it. A gzip stream that was cut off ends here without an error."""
     if held is None:
-        yield Broken(start, "holds no record", is_end=True)
+        is_cut = file.is_cut(start)
+        yield Broken(start, _CUT_OFF if is_cut else "holds no record", is_end=True, is_cut_stream=is_cut)
         return
     frame = file.frame(held.offset)
     if held.is_short:
@@ -175,6 +177,10 @@ class _File:
         if offset is None:
             return self._gzip_stream()
         return self._gzip_frame(offset) if self.is_gzip else self._plain_frame(offset)
+
+    def is_cut(self, offset: int) -> bool:
+        """Return whether a gzip member begins here that has no end."""
+        return self._bytes_at(offset, len(_GZIP)) == _GZIP and self._gzip_frame(offset).problem == _CUT_OFF
 
     def is_blank(self, offset: int) -> bool:
         """Return whether only line ends and NULs follow (some writers pad)."""

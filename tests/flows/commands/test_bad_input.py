@@ -109,6 +109,7 @@ def test_an_empty_file_a_missing_one_and_a_missing_folder(project: Project, kind
             "a.xml: after page 13 (Talk:Harrow Bridge), by byte 2906 of the file: line 61: ",
         ),
         ("wikipedia", "a.xml.gz", gzip.compress(WIKI, mtime=0)[:-300], "a.xml.gz: after page "),
+        ("wikipedia", "a.xml.bz2", bz2.compress(WIKI)[:-100], "a.xml.bz2: after the beginning, by byte "),
         ("books", "a.txt.gz", gzip.compress(BOOK, mtime=0)[:-300], "a.txt.gz: the gzip stream is cut off"),
         ("common_crawl", "a.wet", WET[:-300], "a.wet#"),
         ("common_crawl", "a.warc.gz", gzip.compress(CRAWL, mtime=0)[:-300], "a.warc.gz#"),
@@ -119,7 +120,7 @@ def test_a_file_that_breaks_off(project: Project, kind: str, name: str, data: by
     line = project.refuses()
     assert line.startswith(f"source s: a file below {project.input} breaks off (1 in all): {place}")
     assert line.endswith('; fetch it again, or keep what precedes that place with sources.cut_off_files = "drop"')
-    if kind != "books":
+    if kind != "books" and not name.endswith("bz2"):  # which have no document
         assert project.build("--set", "sources.0.cut_off_files=drop") == (0, "")
 
 
@@ -134,12 +135,7 @@ def test_a_file_that_breaks_off(project: Project, kind: str, name: str, data: by
             b"<html><body/></html>",
             "source s: {input}/a.xml is not a MediaWiki XML dump: its root element is <html>",
         ),
-        (
-            "wikipedia",
-            "a.xml.bz2",
-            bz2.compress(WIKI)[:-100],
-            "source s: {input}/a.xml.bz2 is not a MediaWiki XML dump: the co",
-        ),
+        ("wikipedia", "a.xml.bz2", b"BZh9 no bzip2", "source s: {input}/a.xml.bz2 is not a MediaWiki XML dump: the co"),
         ("books", "a.mobi", BOOK, "source s: none of the 1 files below {input} that match sources.paths has a name that"),
         ("books", "a.txt", bytes(range(256)) * 40, "source s: 100.0% of 1 documents cannot be read (1 undecodable), more than"),
         ("books", "a.txt.gz", b"\x1f\x8b" + BOOK, "source s: 100.0% of 1 documents cannot be read (1 unreadable), more than"),

@@ -94,7 +94,7 @@ def test_a_dictionary_in_the_first_frame_is_used(packed: bool) -> None:
     held = dictionary.as_bytes()
     stored = skippable(zstd(held) if packed else held, 0x0D) + b"".join(map(packer.compress, samples))
     assert read_all(stored, 5000) == b"".join(samples)
-    with pytest.raises(BrokenStreamError, match=r"^damaged zstd stream: .*[Dd]ictionary"):
+    with pytest.raises(BrokenStreamError, match=r"^the zstd stream needs a dictionary that the file does not hold"):
         read_all(b"".join(map(packer.compress, samples)))
 
 

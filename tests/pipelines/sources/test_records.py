@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from examples import many
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,6 +237,18 @@ def test_a_last_line_without_its_end(tmp_path: Path) -> None:
     assert drops(tmp_path) == [("rows.jsonl#18", "cut_off", "rows.jsonl: line 2: the file breaks off in this line")]
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_file_that_breaks_off_before_its_first_record_is_a_drop(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    write_parquet(tmp_path / "rows", ROWS)
+    rows = tmp_path / "rows.parquet"
+    rows.write_bytes(rows.read_bytes()[:-1])
+    (tmp_path / "a.jsonl").write_bytes(pack(lines_of(ROWS))[:10])
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "br')
+    found = drops(tmp_path)
+    assert [row[:2] for row in found] == [(name, "cut_off") for name in ("a.jsonl#broken", "b.jsonl#0", "rows.parquet#broken")]
+    assert documents(tmp_path) == []
+
+
 def test_a_line_beyond_all_bounds_is_skipped_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_lines, "BYTES_PER_BLOCK", 100)
     monkeypatch.setattr(json_lines, "MAX_BYTES_PER_LINE", 1000)
@@ -259,8 +272,8 @@ def test_a_line_beyond_all_bounds_is_skipped_in_little_memory(tmp_path: Path, mo
         ("a.jsonl", b'{"x":' * 100_000 + b"\n", r"is not a JSON Lines file: line 1: not JSON: nested too deeply"),
         ("a.jsonl", b"oops\n" * 5000, r"is not a JSON Lines file: line 1: not JSON"),
         ("a.jsonl.gz", b"\x1f\x8b{}", r"is not a JSON Lines file: after line 0, by byte 4 of the file: .*damaged gzip stream"),
-        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd{}", r"is not a JSON Lines file: after line 0, by byte 6 of the file: .*cut off"),
-        ("a.parquet", b"PAR1 nothing", r"a\.parquet is not a Parquet file, or breaks off"),
+        ("a.jsonl", b"The mill stood by the brook.", r"a\.jsonl is not a JSON Lines file: line 1: not JSON: Expecting value"),
+        ("a.parquet", b"PAR2 nothing", r"a\.parquet is not a Parquet file: "),
         ("a.jsonl", b'{"id": 1, "content": "a"}\n', r"no record has a field 'text'; its fields are id, content: name the one"),
     ],
 )
