@@ -22,8 +22,9 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +200,7 @@ def compare(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], turns
 
 def full_rows(tokens: int) -> RowBatch:
     bounds = np.arange(BATCH + 1) * tokens
-    ids = zipf(np.random.default_rng(4), BATCH * tokens).astype(np.int32)
+    ids = zipf(np.random.default_rng(4), BATCH * tokens, PIECES).astype(np.int32)
     return RowBatch(ids, bounds, bounds, np.arange(BATCH + 1), np.empty(0, np.int64))
 
 
@@ -231,11 +232,11 @@ def control_pieces() -> list[str]:
     return [piece for piece in pieces if piece != "<unk>"]
 
 
-def made_pieces(rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[str]]:
-    """(PIECES,) whether a word begins with a piece, and the names of the text pieces; the first is the lone space mark."""
+def made_pieces(rng: np.random.Generator, pieces: int = PIECES) -> tuple[NDArray[np.bool_], list[str]]:
+    """(pieces,) whether a word begins with a piece, and the names of the text pieces; the first is the lone space mark."""
     names = ["▁"]
-    starts = np.zeros(PIECES, np.bool_)
-    for number in range(first_text_piece() + 1, PIECES):
+    starts = np.zeros(pieces, np.bool_)
+    for number in range(first_text_piece() + 1, pieces):
         letters, left = "", number
         while left:
             left, letter = divmod(left, 26)
@@ -246,7 +247,7 @@ def made_pieces(rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[str]]
     return starts, names
 
 
-def made_model() -> bytes:
+def made_model(pieces: int = PIECES) -> bytes:
     """A SentencePiece model with these pieces, written by the fields of sentencepiece_model.proto.
 
     It encodes nothing here, but says what ids are. (Its module of protocol buffers refuses the runtime that Beam pins.)
@@ -254,7 +255,7 @@ def made_model() -> bytes:
     normal, unknown, control, user_defined, byte = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
     named = [("<unk>", unknown), *((piece, control) for piece in control_pieces()), ("\n", user_defined)]
     named += [(f"<0x{value:02X}>", byte) for value in range(256)]
-    named += [(name, normal) for name in made_pieces(np.random.default_rng(3))[1]]
+    named += [(name, normal) for name in made_pieces(np.random.default_rng(3), pieces)[1]]
     model = b""
     for number, (name, kind) in enumerate(named):
         model += message(1, message(1, name.encode()) + b"\x15" + struct.pack("<f", -number) + integer(3, kind))
@@ -275,37 +276,37 @@ def varint(value: int) -> bytes:
     return bytes([value & 127 | 128]) + varint(value >> 7) if value > 127 else bytes([value])
 
 
-def zipf(rng: np.random.Generator, count: int) -> NDArray[np.uint16]:
+def zipf(rng: np.random.Generator, count: int, pieces: int) -> NDArray[np.uint16]:
     """Ids of text pieces by Zipf's law (Mandelbrot's 2.7 added to the rank)."""
-    ranks = np.arange(PIECES - first_text_piece())
+    ranks = np.arange(pieces - first_text_piece())
     cumulative = np.cumsum(1 / (ranks + 2.7))
     order = np.random.default_rng(5).permutation(ranks)  # frequent pieces lie anywhere in the vocabulary
     drawn = order[np.searchsorted(cumulative, rng.random(count) * cumulative[-1])]
     return (drawn + first_text_piece()).astype(np.uint16)
 
 
-def write_dataset(folder: Path, tokens: int) -> None:
-    """Two sources of four parts each, and a manifest, as the data side writes them."""
+def write_dataset(folder: Path, tokens: int, splits: Sequence[str] = ("train",), pieces: int = PIECES) -> None:
+    """Two sources of four parts each in every split, and a manifest, as the data side writes them."""
     folder.mkdir(parents=True)
-    made = loading.from_bytes(made_model(), "bpe")
+    made = loading.from_bytes(made_model(pieces), "bpe")
     (folder / "tokenizer.model").write_bytes(made.model)
     parts = [part(folder, "tokenizer", "tokenizer", "tokenizer.model", 1)]
-    counts: dict[str, Any] = {}
+    counts: dict[str, dict[str, Any]] = {split: {} for split in splits}
     rng = np.random.default_rng(2)
-    for source in ("books", "web"):
-        table = f"tokens/train/{source}/en"
+    for split, source in product(splits, ("books", "web")):
+        table = f"tokens/{split}/{source}/en"
         total = {"rows": 0, "tokens": 0, "utf8_bytes": 0}
         for number in range(4):
             path = f"{table}/unit{number}.arrow"
-            documents, ids = write_shard(folder / path, rng, tokens // 8)
+            documents, ids = write_shard(folder / path, rng, tokens // 8, pieces)
             parts.append(part(folder, table, f"unit{number}", path, documents))
             total = {
                 "rows": total["rows"] + documents,
                 "tokens": total["tokens"] + ids,
                 "utf8_bytes": total["utf8_bytes"] + 4 * ids,
             }
-        counts[source] = {"en": total}
-    facts = {"tokenizer": made.facts("tokenizer.model"), "tokens": {"train": counts}, "dtype": "uint16"}
+        counts[split][source] = {"en": total}
+    facts = {"tokenizer": made.facts("tokenizer.model"), "tokens": counts, "dtype": "uint16"}
     made_from = {"tokens": tokens, "tokenizer": made.sha256}
     fingerprint = manifest.fingerprint(made_from)
     manifest.write(
@@ -314,10 +315,10 @@ def write_dataset(folder: Path, tokens: int) -> None:
     )
 
 
-def write_shard(path: Path, rng: np.random.Generator, tokens: int) -> tuple[int, int]:
+def write_shard(path: Path, rng: np.random.Generator, tokens: int, pieces: int) -> tuple[int, int]:
     """One part of record batches of a thousand documents; returns documents and tokens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    wanted = schema.tokens(PIECES)
+    wanted = schema.tokens(pieces)
     documents = written = 0
     with pa.ipc.new_file(str(path), wanted) as writer:
         while written < tokens:
@@ -326,7 +327,7 @@ def write_shard(path: Path, rng: np.random.Generator, tokens: int) -> tuple[int,
             begins = [np.concatenate([[0], np.flatnonzero(rng.random(size - 1) < 1 / 25) + 1]) for size in sizes]
             start_offsets = np.concatenate([[0], np.cumsum([len(starts) for starts in begins])])
             columns = [
-                lists(zipf(rng, int(offsets[-1])), offsets, wanted.field("tokens").type),
+                lists(zipf(rng, int(offsets[-1]), pieces), offsets, wanted.field("tokens").type),
                 lists(np.concatenate(begins), start_offsets, wanted.field("sentence_starts").type),
                 pa.array(4 * sizes, pa.uint32()),
                 pa.array([hashlib.md5(b"%d" % (documents + n)).digest() for n in range(len(sizes))], pa.binary(16)),

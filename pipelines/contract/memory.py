@@ -2,9 +2,11 @@
 
 import os
 import re
+import resource
+import sys
 from pathlib import Path
 
-_MEMINFO = Path("/proc/meminfo")
+_MEMINFO, _STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 # The folder of a control group (versions 2 and 1), with the files of its limit and its usage.
 _CGROUPS = ((Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
             (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"))  # fmt: skip
@@ -22,6 +24,14 @@ def available_bytes() -> int | None:
     if _MEMINFO.exists() and (line := re.search(r"MemAvailable:\s+(\d+) kB", _MEMINFO.read_text())):
         free.append(int(line[1]) * 1024)
     return min(free, default=None)
+
+
+def own_bytes() -> int:
+    """Return the memory that this process has now; where that is unknown (not Linux), the most that it had."""
+    if _STATM.exists():
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def _machine_bytes() -> int:

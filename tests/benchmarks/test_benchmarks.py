@@ -114,6 +114,12 @@ def test_objectives(here: Here, tmp_path: Path) -> None:
     }
 
 
+def test_memory(tmp_path: Path) -> None:
+    options = ("--only", "gpt", "--sizes", "small", "--tokens", 20_000, "--folder", tmp_path / "out")
+    found = results(tmp_path, "memory.py", *options, *sets("data.batch_rows=2", "train.eval_rows=2", "train.threads=1"))
+    assert found == {"memory_gpt_small", "memory_gpt_small_recomputed", "memory_worst"}
+
+
 def test_sampler(here: Here) -> None:
     found = here.results("sampler.py", "--rows", 1_000_000, "--batch-rows", 8, "--whole", 1000, "--peer", 1000)
     assert len(found) == 7 and "sampler_mixture_of_20_rows_per_s" in found

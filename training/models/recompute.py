@@ -1,7 +1,6 @@
 """Activation checkpointing (Chen et al. 2016, arXiv 1604.06174): layers compute twice instead of remembering."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,17 +15,6 @@ def recompute(layers: Sequence[nn.Module]) -> None:
     """
     for layer in layers:
         layer.forward = _twice(layer.forward)
-
-
-@contextmanager
-def recomputing(layers: Sequence[nn.Module]) -> Generator[None]:
-    """Apply `recompute` within the block only."""
-    recompute(layers)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward  # uncovers the method of the class
 
 
 def _twice(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """The device and the precision of a run."""
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.contract.settings import ConfigError
+
+# glibc keeps freed blocks below a threshold in a heap with holes, and moves that threshold up to 32 MiB by itself: a step with
+# recomputation then takes 2.7 times what lives in it. From 4 MiB on, blocks are mapped and given back; with large pages this
+# costs some 5 % of the time of a small model (4 layers, 128 wide), less of a larger one.
+_MAPPED_FROM, _KEPT_FREE = 4 * 2**20, 128 * 2**20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +46,20 @@ def prepare(wanted: Literal["cpu", "cuda", "auto"], dtype: Literal["float32", "b
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError('train.device: "cuda" is requested, but torch sees no GPU; use "auto" or "cpu"')
+    _map_large_blocks()
     torch.set_num_threads(threads or os.cpu_count() or 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(True)
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  missing from torch's types
     name = "cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu"
     return Device(name, dtype)
+
+
+def _map_large_blocks() -> None:
+    """Have the C library give memory back, where it is glibc and the user has not set its thresholds."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or {"MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"} & set(os.environ):
+        return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it at its first tensor: large pages
+    mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE)

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.contract import memory
-from training.data.rows.batch import Examples
-from training.models.families import Model, layers, parameters
-from training.models.recompute import recomputing
+from training.models.families import Shape, build, layers, parameters
 from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed, SourceFigures
+from training.run.footprint import Footprint, footprint
 from training.run.phases import Phase
 from training.run.state import Job, TrainingError
+from training.run.validation import micro_batch
 
-# Numbers that an optimiser keeps per weight; Adafactor keeps a row and a column per matrix, next to nothing.
-_MOMENTS = {"adamw": 2.0, "google_adam": 2.0, "rms_adamw": 2.0, "adafactor": 0.0, "muon": 1.0}
+# A process takes this beyond what it has when it begins to train: threads, kernels, batches made ahead, TensorBoard.
+_GROWS = 40 * 10**6
+_CONTEXT = 500 * 10**6  # of a GPU, for CUDA's kernels and workspaces; not measured
+_BUCKET = 25 * 2**20  # DDP's, of gradients; gloo copies one while it sums
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -48,9 +50,11 @@ class Plan:
     weights: int
     gradients: int
     optimizer: int
-    activations: int  # of a micro-batch
+    activations: int  # what a step, an evaluation or a save takes beside these at most
+    process: int  # what Python and the libraries take; on a GPU its context
     checkpoints: int  # on disk: those that are kept and the one being written, each of the whole model
     machine: int | None  # memory of the device
+    advice: str = ""  # if it does not fit: what does (training/run/fit.py)
 
     @property
     def steps(self) -> int:
@@ -73,7 +77,7 @@ class Plan:
     @property
     def memory(self) -> int:
         """Memory that a process needs."""
-        return self.weights + self.gradients + self.optimizer + self.activations
+        return self.weights + self.gradients + self.optimizer + self.activations + self.process
 
     @property
     def fits(self) -> bool:
@@ -81,29 +85,66 @@ class Plan:
         return self.machine is None or self.memory <= self.machine
 
 
-def plan(job: Job, model: Model, processes: int = 1) -> Plan:
-    """Compute what the job needs with this model."""
+def plan(job: Job, device: Device, processes: int = 1) -> Plan:
+    """Compute what the job needs; no model is made."""
     config, feed = job.config, job.course.last
-    weights = 4 * parameters(model)
-    optimizer = int(_MOMENTS[config.train.optimizer] * weights)
+    shape = config.model.shape(feed.dataset.tokenizer.size, config.positions)
+    with torch.device("meta"):
+        model = build(shape)
+    prints = [_footprint(job, phase.feed, shape, device, processes) for phase in job.course.phases]
+    on_gpu = device.name == "cuda"
+    largest = max(prints, key=lambda found: _beside(found, config, processes, on_gpu=on_gpu))
     shared = processes if config.train.strategy == "fsdp" else 1
-    totals = feed.dataset.totals("train")
     return Plan(
         config=config,
         parameters=parameters(model),
         embeddings=parameters(model) - sum(parameters(layer) for layer in layers(model)),
         vocabulary=feed.dataset.tokenizer.size,
         dataset=feed.dataset.uri,
-        documents=totals["rows"],
+        documents=feed.dataset.totals("train")["rows"],
         phases=tuple(map(_phase, job.course.phases)),
         text=job.course.bytes(job.course.steps),
-        weights=weights // shared,
-        gradients=weights // shared,
-        optimizer=optimizer // shared,
-        activations=max(_activations(config, phase.feed, model, processes) for phase in job.course.phases),
-        checkpoints=(config.train.keep + 1 + config.train.keep_best) * (weights + optimizer),
+        weights=largest.weights // shared,
+        gradients=largest.gradients // shared,
+        optimizer=largest.optimizer // shared,
+        activations=_beside(largest, config, processes, on_gpu=on_gpu),
+        process=_CONTEXT if on_gpu else memory.own_bytes() + _GROWS,
+        checkpoints=(config.train.keep + 1 + config.train.keep_best) * (largest.weights + largest.optimizer),
         machine=_machine(config.train.device),
     )
+
+
+def _footprint(job: Job, feed: Feed, shape: Shape, device: Device, processes: int) -> Footprint:
+    """Trace a micro-batch of these rows, and the largest batch of the evaluation."""
+    settings = job.config.train
+    rows = -(-feed.batch_rows // (processes * settings.accumulate))
+    examples = feed.batch(0, 0, min(rows, feed.batch_rows))
+    held_out = max((batch.examples for batch in job.validation.batches), key=lambda batch: len(batch["inputs"]))
+    held_out = {name: values[: micro_batch(job.config, processes)] for name, values in held_out.items()}
+    keeps = settings.accumulate > 1 or (processes > 1 and settings.strategy == "ddp")
+
+    def traced(where: Device) -> Footprint:
+        return footprint(shape, settings, where, examples, feed.counts(examples), held_out, keeps_gradients=keeps)
+
+    try:
+        return traced(device)
+    except (RuntimeError, NotImplementedError):
+        if device.name == "cpu":
+            raise
+        return traced(Device("cpu", device.dtype))  # a kernel of the GPU that cannot be traced without content
+
+
+def _beside(found: Footprint, config: PretrainConfig, processes: int, *, on_gpu: bool) -> int:
+    """Return what a process needs at most beside its weights, gradients and optimiser's state."""
+    in_step, in_evaluation = found.activations, found.evaluation - found.gradients
+    if processes == 1:
+        return max(in_step, in_evaluation)
+    if config.train.strategy == "ddp":
+        return max(in_step, in_evaluation + found.gradients) + 2 * _BUCKET
+    # FSDP: the weights outside the layers, and two layers with their gradients, are whole; a save gathers everything on the CPU
+    whole = found.outside + 4 * found.layer
+    save = 0 if on_gpu else found.weights + found.optimizer - found.gradients // processes
+    return max(in_step + whole, in_evaluation + whole, save)
 
 
 def lines(planned: Plan) -> list[str]:
@@ -121,14 +162,14 @@ def lines(planned: Plan) -> list[str]:
         *rows,
         f"model   {config.model.family}, {planned.parameters:,} parameters, {planned.embeddings:,} of them outside the layers, "
         f"vocabulary {planned.vocabulary:,}",
-        f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {_bytes(planned.text)} of text, "
+        f"train   {planned.steps:,} steps: {planned.tokens:,} tokens at most, {bytes_for_people(planned.text)} of text, "
         f"{min(epochs):,.2f} to {max(epochs):,.2f} epochs",
-        f"memory  {_bytes(planned.memory)}: weights {_bytes(planned.weights)}, "
-        f"gradients {_bytes(planned.gradients)}, {config.train.optimizer} {_bytes(planned.optimizer)}, "
-        f"activations {_bytes(planned.activations)}"
-        + ("" if planned.machine is None else f" of {_bytes(planned.machine)}")
-        + ("" if planned.fits else f", too little: {_advice(config)}"),
-        f"disk    {_bytes(planned.checkpoints)} for checkpoints in {config.run.out}",
+        f"memory  {bytes_for_people(planned.memory)}: weights {bytes_for_people(planned.weights)}, "
+        f"gradients {bytes_for_people(planned.gradients)}, {config.train.optimizer} {bytes_for_people(planned.optimizer)}, "
+        f"activations {bytes_for_people(planned.activations)}, process {bytes_for_people(planned.process)}"
+        + ("" if planned.machine is None else f" of {bytes_for_people(planned.machine)}")
+        + ("" if planned.fits else f", too little: {planned.advice or _advice(config)}"),
+        f"disk    {bytes_for_people(planned.checkpoints)} for checkpoints in {config.run.out}",
     ]
 
 
@@ -149,9 +190,10 @@ def refuse_if_too_large(planned: Plan) -> None:
     if planned.fits:
         return
     assert planned.machine is not None
-    needed = f"{_bytes(planned.memory)} of memory, {_bytes(planned.activations)} of it for activations"
+    needed = f"{bytes_for_people(planned.memory)} of memory, {bytes_for_people(planned.activations)} of it for activations"
     raise TrainingError(
-        f"{planned.config.run.out}: needs about {needed}; the machine has {_bytes(planned.machine)}: {_advice(planned.config)}"
+        f"{planned.config.run.out}: needs about {needed}; the machine has {bytes_for_people(planned.machine)}: "
+        f"{planned.advice or _advice(planned.config)}"
     )
 
 
@@ -180,36 +222,6 @@ def _advice(config: PretrainConfig) -> str:
     return ", ".join([*ways, f"or lower data.batch_rows ({rows}) or rows.length ({config.rows.length})"])
 
 
-def _activations(config: PretrainConfig, feed: Feed, model: Model, processes: int) -> int:
-    """Return the bytes that the forward pass of a micro-batch keeps for the backward pass.
-
-    Measured with one and two rows on the CPU, and extrapolated: every further row takes the same.
-    """
-    rows = -(-feed.batch_rows // (processes * config.train.accumulate))
-    one, two = (_kept(config, model, feed.batch(0, 0, count)) for count in (1, min(2, feed.batch_rows)))
-    return one + (two - one) * (rows - 1)
-
-
-def _kept(config: PretrainConfig, model: Model, examples: Examples) -> int:
-    """Measure the bytes that are kept for the backward pass over these examples."""
-    kept: dict[int, int] = {}
-    own = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
-    alive: list[torch.Tensor] = []  # so that no two storages have the same address
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        alive.append(tensor)
-        return tensor
-
-    recomputed = layers(model) if config.train.activation_checkpointing else []
-    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    device = Device("cpu", config.train.dtype)
-    with torch.random.fork_rng(devices=[]), device.autocast(), hooks, recomputing(recomputed):
-        model.losses(device.tensors(examples))
-    return sum(size for storage, size in kept.items() if storage not in own)
-
-
 def _machine(device: str) -> int | None:
     """Bytes of memory of a GPU, or of this process' share of the machine (torchrun says how many there are) and its limit."""
     if device != "cpu" and torch.cuda.is_available():
@@ -217,5 +229,10 @@ def _machine(device: str) -> int | None:
     return memory.total_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _bytes(size: float) -> str:
+def bytes_for_people(size: float) -> str:
+    """Format a number of bytes.
+
+    >>> bytes_for_people(12_345_678), bytes_for_people(1_234_567_890)
+    ('12.3 MB', '1.23 GB')
+    """
     return f"{size / 1e9:,.2f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"

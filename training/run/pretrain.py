@@ -24,6 +24,8 @@ from training.run.circumstances import circumstances
 from training.run.config import PretrainConfig, load
 from training.run.device import Device, prepare
 from training.run.feed import open_feed
+from training.run.fit import what_fits
+from training.run.footprint import empty_model
 from training.run.phases import open_course, with_steps
 from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.processes import World, join, lost
@@ -32,7 +34,7 @@ from training.run.resume import refuse_branch
 from training.run.state import Job, TrainingError
 from training.run.terms import words
 from training.run.trainer import sample, train
-from training.run.validation import terms_of, unigram_entropy, validation
+from training.run.validation import micro_batch, terms_of, unigram_entropy, validation
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 VALIDATION = "validation"
@@ -89,14 +91,17 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     config = branches.placed(config, branch)
     job = replace(_prepared(config, device, world), branch=branch, command=command)
     config, tokenizer = job.config, job.course.last.dataset.tokenizer
-    model = make(config.model.shape(tokenizer.size, config.positions), config.train.seed)
-    planned = plan(job, model, world.size)
+    shape = config.model.shape(tokenizer.size, config.positions)
+    planned = plan(job, device, world.size)
+    if not planned.fits:
+        planned = replace(planned, advice=what_fits(job, device, world.size, planned))
     if world.rank == 0:
         for line in lines(planned):
             print(line, flush=True)
         if (warning := flops.slower(device.name, device.dtype)) is not None:
             print(warning, file=sys.stderr)
     if dry_run:
+        model = empty_model(shape, device)
         if config.train.init_from is not None:
             first_weights(config.train.init_from, model, tokenizer)
         if branch is not None:
@@ -104,6 +109,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
         return None
     refuse_if_too_large(planned)
     world.first(lambda: remote.begin(config.run.out, CONFIG))
+    model = make(shape, config.train.seed)
     return _run(job, model, device, world)
 
 
@@ -167,12 +173,6 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
         validation=validation(held_out, VALIDATION, config.train.eval_rows, micro_batch(config, world.size)),
         circumstances=circumstances(config.train, device, world),
     )
-
-
-def micro_batch(config: PretrainConfig, processes: int = 1) -> int | None:
-    """Return the rows of a micro-batch, if steps are cut: evaluation then takes no more rows at a time."""
-    parts = config.train.accumulate * processes
-    return None if config.train.accumulate == 1 else -(-config.data.batch_rows // parts)
 
 
 def _report(job: Job, text: str) -> Report:

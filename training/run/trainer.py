@@ -176,7 +176,7 @@ def update(
     totals = world.sums({**counts, _READ: sum(feed.tokens(batch) for batch in batches)})
     tokens = int(totals[_READ])
     with world.waiting(f"the gradients of step {step + 1}"):
-        loss, sums = _accumulate(learning.learner, device, batches, totals, list(counts), (settings.seed, step, world.rank))
+        loss, sums = accumulate(learning.learner, device, batches, totals, list(counts), (settings.seed, step, world.rank))
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
     signals = {number.name: float(number == signal) for number in SIGNALS}
     summed = world.sums({"loss": float(loss), **signals, **sums})
@@ -198,7 +198,7 @@ def update(
     return Update(metrics, tokens, next((number for number in SIGNALS if summed[number.name]), None))
 
 
-def _accumulate(
+def accumulate(
     learner: Learner,
     device: Device,
     batches: Sequence[Examples],

@@ -38,6 +38,7 @@ from training.data.shards import TokenDataset
 from training.generation.answers import evaluated
 from training.objectives.configured import KINDS
 from training.run import terms
+from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed
 
@@ -123,6 +124,12 @@ class Validation:
         """Convert nats per target to bits per UTF-8 byte of text, which are comparable across vocabularies."""
         utf8_bytes = self.bytes_of(self.sources)
         return None if utf8_bytes is None else loss * self.targets / math.log(2) / utf8_bytes
+
+
+def micro_batch(config: PretrainConfig, processes: int = 1) -> int | None:
+    """Return the rows of a micro-batch, if steps are cut: evaluation then takes no more rows at a time."""
+    parts = config.train.accumulate * processes
+    return None if config.train.accumulate == 1 else -(-config.data.batch_rows // parts)
 
 
 def validation(feed: Feed, split: str, rows: int, micro_batch: int | None = None) -> Validation:

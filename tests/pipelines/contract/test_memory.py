@@ -1,5 +1,6 @@
 """What is left is the least of what the machine and the container leave."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,14 @@ def test_a_containers_limit_counts_without_the_pages_of_files(machine: Path) -> 
 def test_this_machine_has_some() -> None:
     found = memory.available_bytes()
     assert found is None or found > 2**20
+
+
+def test_the_memory_of_this_process_is_what_linux_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = memory.own_bytes()
+    block = bytearray(64 * 2**20)
+    assert memory.own_bytes() - before == pytest.approx(len(block), rel=0.1)
+    (tmp_path / "statm").write_text("9000 1234 500 1 0 700 0\n")
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "statm")
+    assert memory.own_bytes() == 1234 * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "none")
+    assert memory.own_bytes() >= before  # the most that it had
