@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from flows.commands.console import closing_tables
 from flows.deployments import artifacts
+from flows.pages import figures
 from flows.pages.report import report_page
 from flows.pages.shown import visible
 
@@ -118,6 +120,26 @@ def hostile(report: dict[str, Any]) -> dict[str, Any]:
     clusters = {**report["clusters"], "largest_clusters": [cluster], "earlier": {HOSTILE: earlier}, "capped_buckets": 5}
     repeats = {"enabled": True, "lines": {"found": 1, "repeated": 1, "most": [{"documents": 77, "text": HOSTILE}]}}
     return {**report, "corpus": HOSTILE, "clusters": clusters, "repeats": repeats}
+
+
+def test_entries_of_exclude_without_a_document_are_named_everywhere(report) -> None:
+    report["exclude"] = {
+        "ids": {"names": 2, "matched": 2, "unmatched": []},
+        "urls": {"names": 12, "matched": 0, "unmatched": [f"a.org/{i:02}<b>" for i in range(12)]},
+        "hosts": {"names": 3_000_000, "matched": 1, "unmatched": [f"host{i:04}.org" for i in range(1000)]},
+    }
+    ids = "2 of 2 ids matched a document"
+    urls = f"0 of 12 urls matched a document; no document for {', '.join(f'a.org/{i:02}<b>' for i in range(10))} and 2 more"
+    hosts = f"1 of 3,000,000 hosts matched a document; no document for {', '.join(f'host{i:04}.org' for i in range(10))}"
+    hosts += " and 2,999,989 more"
+    assert figures.takedown(report) == [ids, urls, hosts]
+    shown = [str(table) for table in closing_tables(report, {}, "out")]
+    assert "\n".join(f"takedown: {line}" for line in (ids, urls, hosts)) in shown
+    page = report_page(report)
+    assert all(escape(line) in page for line in (ids, urls, hosts))
+    assert artifacts.funnel(report, "x").count("Takedown: ") == 3 and "<b>" not in artifacts.funnel(report, "x")
+    report["exclude"] = {}
+    assert "Takedown" not in report_page(report) and not any("takedown" in str(t) for t in closing_tables(report, {}, "out"))
 
 
 def test_texts_of_strangers_are_only_text(report) -> None:
