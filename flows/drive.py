@@ -25,10 +25,11 @@ def build(context: Context, *, steps: Planner = plan, gated: bool = True) -> Pub
     Raises GateError if an expectation fails (nothing is published then), LockedError if another build writes into the same
     folder, and the errors of the datasets.
     """
+    planned = steps(context)  # first: it refuses what cannot be built
     release.claim(context.out)
     with locked(context.out):
         uris: dict[str, str] = {}
-        for step in steps(context):
+        for step in planned:
             uris[step.name] = make(context, step, uris)
             if gated and step.gated:
                 guard(context, uris[step.name])

@@ -78,7 +78,7 @@ def test_a_language_that_is_no_label_of_the_model_is_refused_before_anything_sta
     project.write("books", 'keep = ["en", "deu"]', **{"a.txt": BOOK})
     wanted = "language.keep: 'deu' is no label of the language model; did you mean 'de'?"
     assert (project.refuses(), project.refuses("--dry-run")) == (wanted, wanted)
-    assert not list(project.out.glob("documents*"))
+    assert not project.out.exists()
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
