@@ -56,6 +56,15 @@ class Checkpoint:
     step: int
     state: dict[str, Any]
 
+    def fact(self, name: str) -> Any:
+        """Return an entry of the state. Raises CheckpointError if the release that wrote the checkpoint had none."""
+        if name not in self.state:
+            raise CheckpointError(
+                f"{self.path / _STATE}: has no {name!r}, which this release ({release()}) needs; go on with the release that "
+                f"wrote it ({_writer(self.path)})"
+            )
+        return self.state[name]
+
     def load(self, name: str, device: str = "cpu") -> dict[str, Any]:
         """Load the tensors of "model" or "optimizer"; pickled code is never executed.
 
@@ -235,17 +244,21 @@ def release() -> str:
 
 def _other_format(path: Path, listed: Mapping[str, Any]) -> FormatError:
     """Return the error of a checkpoint of another format, with the release that wrote it, from its manifest or its state."""
-    writer = listed.get("release")
-    if writer is None:
-        try:
-            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
-            writer = str(state["circumstances"]["code"]).partition(" (")[0]
-        except (OSError, ValueError, KeyError, TypeError):
-            writer = "a release that it does not name"
     return FormatError(
-        f"{path}: has format {listed['format']}, written by corpusmill {writer}; this release ({release()}) reads format "
+        f"{path}: has format {listed['format']}, written by {_writer(path)}; this release ({release()}) reads format "
         f"{FORMAT}: use that release, or name another run.out"
     )
+
+
+def _writer(path: Path) -> str:
+    """Return the release that wrote a checkpoint, for people, from its manifest or its state."""
+    try:
+        if (named := json.loads((path / MANIFEST).read_text(encoding="utf-8")).get("release")) is not None:
+            return f"corpusmill {named}"
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+        return "corpusmill " + str(state["circumstances"]["code"]).partition(" (")[0]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "a release that it does not name"
 
 
 def _publish(temporary: Path, target: Path, seen: Seen) -> None:

@@ -36,7 +36,7 @@ def load(path: str | Path) -> Trained:
     found = find(here(path))
     model = _model(found)
     restore(model, found)
-    return Trained(model.eval(), found.state["model"]["family"], _tokenizer(found), str(found.path))
+    return Trained(model.eval(), found.fact("model")["family"], _tokenizer(found), str(found.path))
 
 
 def find(path: Path) -> Checkpoint:
@@ -121,14 +121,17 @@ def first_weights(path: str | Path, model: Model, tokenizer: Tokenizer) -> dict[
 
 
 def _model(found: Checkpoint) -> Model:
+    facts = found.fact("model")
     try:
-        facts = found.state["model"]
         return families.build(families.shape_of_dict(facts["family"], facts["shape"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{found.path}: does not describe its model ({error!r})") from error
 
 
 def _tokenizer(found: Checkpoint) -> Tokenizer:
-    facts = found.state["tokenizer"]
-    name = loading.FILE_NAMES[facts["library"]]
+    facts = found.fact("tokenizer")
+    try:
+        name = loading.FILE_NAMES[facts["library"]]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{found.path}: does not describe its tokenizer ({error!r})") from error
     return loading.from_bytes(found.content(name), facts["kind"], facts["library"], str(found.path / name))

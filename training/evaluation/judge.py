@@ -22,8 +22,9 @@ from training.checkpoints.remote import here
 from training.run.config import PretrainConfig
 from training.run.device import prepare
 from training.run.feed import open_feed
-from training.run.pretrain import CONFIG, VALIDATION
+from training.run.pretrain import VALIDATION
 from training.run.processes import Learner, World
+from training.run.state import CONFIG
 from training.run.validation import LOSS, measure, micro_batch, validation
 
 

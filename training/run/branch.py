@@ -27,6 +27,7 @@ from training.run.config import PretrainConfig, TrainSection
 from training.run.optimizers import peak, share
 
 BRANCH = "branch.json"  # in the run's folder
+IMPORT = "is an import, with weights alone; start from it with train.init_from"
 COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 _ORDER = ("tokens dataset", "row index", "task index", "sampler version", "sources", "mixture", "planned steps", "seed")
 
@@ -102,13 +103,13 @@ def find(given: str) -> Checkpoint:
 
 def identity(found: Checkpoint) -> dict[str, Any]:
     """Return what identifies a checkpoint anywhere: its run's fingerprint, its step, and the sha256 of its manifest."""
-    config = found.state["config"]
+    config = found.fact("config")
     fixed = {section: config[section] for section in COMPARED_SECTIONS if section in config}
     for section, kind in (("train", TrainSection), ("data", DataSection)):
         free = may_change(kind.model_construct())
         fixed[section] = {name: value for name, value in fixed[section].items() if name not in free}
     return {
-        "run": manifest.fingerprint({"config": fixed, "data": found.state["identity"]}),
+        "run": manifest.fingerprint({"config": fixed, "data": found.fact("identity")}),
         "step": found.step,
         "checkpoint": hashlib.sha256(found.content(checkpoint.MANIFEST)).hexdigest(),
     }
@@ -167,11 +168,16 @@ def changes(found: Checkpoint, config: PretrainConfig) -> dict[str, tuple[Any, A
     return out
 
 
+def is_import(found: Checkpoint) -> bool:
+    """Return whether a checkpoint is of an import (training.checkpoints.trained.save), which no run can resume."""
+    return "config" not in found.state and "identity" not in found.state
+
+
 def refusal(found: Checkpoint, config: PretrainConfig) -> str | None:
     """Return why a run with this config cannot go on from a checkpoint; None if it can."""
-    then, state = found.state.get("config"), found.state
-    if then is None or "identity" not in state:
-        return "is an import, with weights alone; start from it with train.init_from"
+    if is_import(found):
+        return IMPORT
+    then = found.fact("config")
     if config.train.init_from not in (None, then["train"].get("init_from")):
         return "train.init_from and a branch exclude each other; remove one"
     if then["model"]["family"] != config.model.family:

@@ -6,6 +6,7 @@ The same command resumes the run after a crash, a kill or Ctrl-C, and only repor
 
 import argparse
 import json
+import math
 import shlex
 import sys
 import time
@@ -36,7 +37,6 @@ from training.run.terms import words
 from training.run.trainer import sample, train
 from training.run.validation import micro_batch, terms_of, unigram_entropy, validation
 
-CONFIG = "config.json"  # in the run's folder: the resolved config
 VALIDATION = "validation"
 
 
@@ -108,7 +108,6 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
             _print_branch(job, branch, model)
         return None
     refuse_if_too_large(planned)
-    world.first(lambda: remote.begin(config.run.out, CONFIG))
     model = make(shape, config.train.seed)
     return _run(job, model, device, world)
 
@@ -127,7 +126,6 @@ def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
         world.barrier()
         return prepare_job(config, device, world)
     job = prepare_job(config, device, world)
-    files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
     world.barrier()
     return job
 
@@ -185,6 +183,7 @@ def _report(job: Job, text: str) -> Report:
         )
     if lines[0]["step"]:
         print(f"{job.out / METRICS}: begins at step {lines[0]['step']:,}, from which the first losses are", file=sys.stderr)
+    finite = [line["validation_loss"] for line in lines if math.isfinite(line["validation_loss"])]
     report = Report(
         out=str(job.out) if files.is_local(job.config.run.out) else job.config.run.out,
         steps=lines[-1]["step"],
@@ -192,7 +191,7 @@ def _report(job: Job, text: str) -> Report:
         bytes=lines[-1]["bytes"],
         first_validation_loss=lines[0]["validation_loss"],
         last_validation_loss=lines[-1]["validation_loss"],
-        best_validation_loss=min(line["validation_loss"] for line in lines),
+        best_validation_loss=min(finite, default=math.nan),
         unigram_entropy=unigram_entropy(job.course.last, job.validation),
         first_bits_per_byte=lines[0].get("validation_bits_per_byte"),
         last_bits_per_byte=lines[-1].get("validation_bits_per_byte"),

@@ -16,6 +16,7 @@ from pipelines.contract import files
 METRICS = "metrics.jsonl"  # in the run's folder
 SAMPLES = "samples.jsonl"
 TENSORBOARD = "tensorboard"
+_NUMBERS = ("tokens", "bytes", "loss", "validation_loss", "validation_bits_per_byte")  # never null in a line of METRICS
 REPORT = "report.json"  # written when the run is finished
 WARNINGS = (signal.SIGHUP, signal.SIGUSR1)  # a terminal that closes; a cluster's notice before its time is up (Slurm)
 SIGNALS = (signal.SIGTERM, signal.SIGINT, *WARNINGS)
@@ -136,12 +137,18 @@ def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
     for number, text in enumerate(texts[:-1], start=1):  # after the last line end there is nothing, or a torn line
         try:
             line = dict(json.loads(text))
-            if not isinstance(line["step"], int):
-                raise TypeError("a step is a whole number")
+            if not _is_whole(line):
+                raise TypeError("a value is no number")
             lines.append(line)
         except (ValueError, TypeError, KeyError):
             damaged.append(number)
     return lines, damaged
+
+
+def _is_whole(line: Mapping[str, Any]) -> bool:
+    """Return whether the step is a whole number, and what else a run has in all its lines is numbers."""
+    numbers = [line[name] for name in (*_NUMBERS, "step") if name in line]
+    return type(line["step"]) is int and all(type(value) in (int, float) for value in numbers)
 
 
 def _line(metrics: Mapping[str, Any]) -> str:

@@ -30,10 +30,10 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     folder = job.out / CHECKPOINTS
     newest = agreed(world, lambda: checkpoint.newest(folder, say, learning.seen), folder, say)
     if newest is None:
+        world.first(lambda: _refuse_lost(job))
         if job.branch is not None:
             _begin_branch(job, job.branch, learning, device, world, say)
             return
-        world.first(lambda: _refuse_lost(job))
         if (begin := job.config.train.init_from) is not None:
             here = world.sums({"here": not files.is_local(begin) or Path(begin).exists()})["here"] == world.size
             weights = _initial(job, learning) if here else world.send(lambda: _initial(job, learning))
@@ -41,11 +41,11 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
         return
     refuse_other(newest, job)
     for name, value in job.circumstances.items():
-        if (was := newest.state["circumstances"].get(name)) != value:
+        if (was := newest.fact("circumstances").get(name)) != value:
             say(f"the checkpoint was made with {name} {was}, this is {value}: losses may differ in their last bits")
     _take(newest, learning, device)
-    best = newest.state["best_validation_loss"]
-    learning.best, learning.best_step = math.inf if best is None else float(best), newest.state["best_step"]
+    best = newest.fact("best_validation_loss")
+    learning.best, learning.best_step = math.inf if best is None else float(best), newest.fact("best_step")
     if world.rank == 0:
         checkpoint.name_best(job.out / CHECKPOINTS, learning.best_step)
     say(f"resumed from {newest.path} (step {newest.step})")
@@ -62,8 +62,8 @@ def _take(found: checkpoint.Checkpoint, learning: Learning, device: Device) -> N
     weights = trained.weights_for(learning.learner.model, found, device.name)
     load_model_state(learning.learner, weights)
     load_optimizer_state(learning.learner, learning.optimizers, found.load("optimizer", device.name))
-    learning.spikes.restore(found.state["spikes"])
-    learning.step, learning.tokens = found.step, int(found.state["tokens"])
+    learning.spikes.restore(found.fact("spikes"))
+    learning.step, learning.tokens = found.step, int(found.fact("tokens"))
 
 
 def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, world: World, say: Callable[[str], None]) -> None:
@@ -95,17 +95,20 @@ def refuse_branch(found: checkpoint.Checkpoint, job: Job) -> None:
 def _refuse_lost(job: Job) -> None:
     """Raise CheckpointError if the folder has results of a run whose checkpoints are gone: starting again would replace them."""
     lines = read_metrics(job.out / METRICS)
-    saved = lines[-1]["step"] > job.config.train.save_every if lines else False
+    # a branch saves its parent's checkpoint before its first line
+    saved = bool(lines) and (job.branch is not None or lines[-1]["step"] > job.config.train.save_every)
     if saved or (job.out / REPORT).exists():
         what = f"{lines[-1]['step']:,} steps in {METRICS}" if lines else REPORT
         raise CheckpointError(
             f"{job.out}: has {what}, but no {CHECKPOINTS}/ any more; put it back, name another run.out, or remove {METRICS} and "
-            f"{REPORT} to begin at step 0"
+            f"{REPORT} to begin at step {job.first_step:,}"
         )
 
 
 def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
     """Raise CheckpointError, naming the field, if the checkpoint belongs to another run, and how to go on from it in a branch."""
+    if branches.is_import(found):
+        raise CheckpointError(f"{found.path}: {branches.IMPORT}, and name another run.out")
     advice = "set it back, or name another folder in run.out"
     for name, (was, value) in branches.changes(found, job.config).items():
         if (name.startswith("model.") and name != "model.dropout") or branches.refusal(found, job.config):
@@ -115,5 +118,5 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
             f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}, or go on from here in a branch: {branch}"
         )
     for name, value in job.course.identity().items():
-        if (was := found.state["identity"].get(name)) != value:
+        if (was := found.fact("identity").get(name)) != value:
             raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")

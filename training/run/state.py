@@ -1,5 +1,6 @@
 """What a run is (`Job`), what it carries from step to step (`Learning`), and the checkpoint that holds both."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from training.checkpoints import remote, trained
 from training.checkpoints import store as checkpoint
@@ -18,6 +20,8 @@ from training.run.processes import Learner, World, model_state, optimizer_state
 from training.run.spikes import Spikes
 from training.run.validation import Validation
 from training.run.watch import SAVING
+
+CONFIG = "config.json"  # in the run's folder: the resolved config
 
 
 class TrainingError(UserError):
@@ -85,3 +89,12 @@ def save(job: Job, learning: Learning, world: World) -> None:
         checkpoint.save(folder, learning.step, content, keep, best_step=learning.best_step, seen=learning.seen)
         remote.push_later(job.config.run.out, learning.seen.say)
     world.barrier()
+
+
+def write_config(job: Job) -> None:
+    """Write the resolved config, in a store too, so that one that refuses does so before the first step.
+
+    Called once the run may go on: a config that is refused, or only planned, leaves the one that the checkpoints belong to.
+    """
+    files.write_text(str(job.out / CONFIG), json.dumps(job.config.model_dump(mode="json"), indent=1) + "\n")
+    remote.begin(job.config.run.out, CONFIG)

@@ -29,7 +29,7 @@ from training.run.processes import Learner, World, learner
 from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
 from training.run.resume import resume
 from training.run.spikes import Spikes, Verdict
-from training.run.state import Job, Learning, TrainingError, save
+from training.run.state import Job, Learning, TrainingError, save, write_config
 from training.run.validation import LOSS
 
 _READ = "tokens read"  # summed with the counts of the loss terms
@@ -57,6 +57,7 @@ def train(
     progress = ProgressLine(settings.steps, settings.log_every if first else settings.steps + 1)
     with _locked(job.out, world), StopRequest() as stop:
         resume(job, learning, device, world, progress.say)
+        world.first(lambda: write_config(job))
         pace = Pace(settings.steps, flops_per_row, peak)
         begun = learning.step if learning.step > job.first_step else None
         with Record(job.out, begun, tensorboard=settings.tensorboard, on=first) as record:

@@ -174,6 +174,16 @@ def test_a_branch_needs_its_own_folder_and_a_checkpoint(
         run(tiny_config, tmp_path / "tokens", branch(f"{parent}@6"), f"data.tokens={other}")
 
 
+def test_a_branch_that_lost_its_checkpoints_does_not_begin_again(tiny_config: Path, parent: Path, tmp_path: Path) -> None:
+    out = tmp_path / "branch"
+    run(tiny_config, out, branch(f"{parent}@6"), "train.steps=7")
+    shutil.rmtree(out / "checkpoints")
+    before = (out / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match=r"branch: has 7 steps in metrics.* but no checkpoints/ any more; .* at step 6$"):
+        run(tiny_config, out, branch(f"{parent}@6"), "train.steps=7")
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
 def test_a_changed_setting_names_the_command_that_branches(tiny_config: Path, parent: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         run(tiny_config, parent, "train.steps=14")

@@ -25,6 +25,7 @@ from flows.program import corpusmill
 from pipelines.contract.manifest import DatasetError
 from training.arguments import add_pretrain, parse
 from training.checkpoints import store as checkpoint
+from training.checkpoints import trained
 from training.checkpoints.store import CheckpointError
 from training.data.config import DataSection, RowsSection, may_change
 from training.run import circumstances, trainer
@@ -366,6 +367,47 @@ def test_a_run_whose_checkpoints_cannot_be_read_does_not_begin_again(tiny_config
     assert content() == before
 
 
+def test_a_config_that_is_refused_or_only_planned_leaves_that_of_the_run(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(tiny_config, out, "train.steps=3")
+    before = (out / "config.json").read_bytes()
+    pretrain(tiny_config, (f"run.out={out}", "train.steps=3", "train.learning_rate=0.5"), dry_run=True)
+    assert (out / "config.json").read_bytes() == before
+    with pytest.raises(CheckpointError, match=r"train\.learning_rate was"):
+        run(tiny_config, out, "train.steps=3", "train.learning_rate=0.5")
+    assert (out / "config.json").read_bytes() == before
+    run(tiny_config, out, "train.steps=3", "train.eval_rows=8")  # may change
+    assert json.loads((out / "config.json").read_text())["train"]["eval_rows"] == 8
+
+
+def test_a_state_without_what_a_run_needs_is_refused(tiny_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(tiny_config, out, "train.steps=3")
+    found = checkpoint.read(out / "checkpoints" / "step-00000003")
+    tensors = {name: found.load(name) for name in ("model", "optimizer")}
+    files = {"tokenizer.model": found.content("tokenizer.model")}
+
+    def save_without(*names: str) -> None:
+        state = {name: value for name, value in found.state.items() if name not in names}
+        checkpoint.save(out / "checkpoints", 3, checkpoint.Content(tensors, state, files), 1)
+
+    for name in ("circumstances", "spikes", "tokens", "best_step", "best_validation_loss", "identity", "config"):
+        save_without(name)
+        with pytest.raises(
+            CheckpointError, match=rf"step-00000003/state\.json: has no '{name}', which this release .* needs; go"
+        ):
+            run(tiny_config, out, "train.steps=3")
+    for name in ("model", "tokenizer"):
+        save_without(name)
+        with pytest.raises(CheckpointError, match=rf"state\.json: has no '{name}'"):
+            trained.load(out)
+    save_without("config", "identity", "spikes")  # as an import
+    with pytest.raises(
+        CheckpointError, match=r"is an import, with weights alone; start .* train\.init_from, and name another run"
+    ):
+        run(tiny_config, out, "train.steps=3")
+
+
 def test_an_unreadable_checkpoint_outlives_the_steps_after_it(tiny_config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     run(tiny_config, out, "train.save_every=1", "train.keep=4", "train.steps=8")
@@ -393,6 +435,20 @@ def test_a_finished_run_without_its_metrics_says_so(
     assert "metrics.jsonl: line 7 is damaged (1 in all); a copy is metrics.jsonl.damaged" in capsys.readouterr().err
     assert [line["step"] for line in read_metrics(metrics)] == [*range(6), *range(7, 13)]
     assert lines[6][:20] in (out / "metrics.jsonl.damaged").read_text()
+
+    odd = [
+        '{"step": true}',
+        '{"step": 3, "loss": null}',
+        '{"step": 4, "validation_loss": null}',
+        '{"step": 5, "tokens": "9"}',
+        "[3]",
+    ]
+    metrics.write_text("".join([*lines[:3], *(f"{line}\n" for line in odd), *lines[8:]]))
+    assert run(tiny_config, out).last_validation_loss == first.last_validation_loss
+    assert "metrics.jsonl: line 4 is damaged (5 in all)" in capsys.readouterr().err
+    metrics.write_text("".join([lines[0].replace(str(first.first_validation_loss), "NaN"), *lines[1:]]))
+    report = run(tiny_config, out)
+    assert math.isnan(report.first_validation_loss) and report.best_validation_loss == first.best_validation_loss
 
     metrics.write_text("".join(lines[3:]))
     assert run(tiny_config, out).first_validation_loss == json.loads(lines[4])["validation_loss"]

@@ -325,7 +325,14 @@ def test_many_records_in_one_gzip_member(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"<html>not a WARC</html>", gzip.compress(b"not a WARC"), bz2.compress(b"no"), b"BZh9 no bzip2", random.Random(1).randbytes(5000)]
+    "data",
+    [
+        b"<html>not a WARC</html>",
+        gzip.compress(b"not a WARC"),
+        bz2.compress(b"no"),
+        b"BZh9 no bzip2",
+        random.Random(1).randbytes(5000),
+    ],
 )
 def test_no_warc_at_all(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(SourceError, match=r"a\.warc\.gz: byte 0: not a WARC or ARC file"):
