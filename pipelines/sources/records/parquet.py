@@ -47,7 +47,7 @@ def units(section: SourceSection, file: Unit) -> list[Unit]:
 
 
 def read(section: SourceSection, unit: Unit, gathered: Gathered) -> Iterator[Batch]:
-    """Yield the batches of a unit except the last. A row group that cannot be read is one drop, CUT_OFF, as is a file without end.
+    """Yield a unit's batches except the last. A row group that cannot be read is one drop, CUT_OFF, as a file without end is.
 
     Raise SourceError if the file lacks a column that the config names.
     """
