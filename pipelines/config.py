@@ -45,7 +45,8 @@ class SourceSection(Section):
     """Folder or URI, relative to the config file's folder. Ids and origins contain paths relative to it."""
     paths: tuple[str, ...] = ("**/*",)
     """Glob patterns of files below the root; links are followed. A pattern that matches nothing is an error, and so is a link to
-    nothing or a folder without permission that may hold matches. A name that begins with a dot must be named with the dot."""
+    nothing or a folder without permission that may hold matches. A name that begins with a dot must be named with the dot, and
+    the output folder of a build by its path."""
     unread_files: Literal["stop", "skip"] = "stop"
     """A file that matches and has a name that the kind does not read stops the build, or is counted as skipped (`file_type`)."""
     snapshot: str

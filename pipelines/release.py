@@ -18,10 +18,9 @@ from typing import Any
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger
-from pipelines.contract.manifest import RELEASE
+from pipelines.contract.manifest import MARK, RELEASE
 from pipelines.units.context import Context, Dataset
 
-MARK = "corpusmill.json"
 REPORT = "report.json"
 PAGE = "report.html"
 DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")

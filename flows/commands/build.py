@@ -110,3 +110,5 @@ def _not_read(source: "SourceSection", found: "Inventory") -> Iterator[str]:
         yield f"{source.name}: {file.path}: empty"
     for path in found.hidden:
         yield f"{source.name}: {path}: its name begins with a dot"
+    for folder in found.outputs:
+        yield f"{source.name}: {folder}: written by a build or an export"

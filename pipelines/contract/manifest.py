@@ -23,6 +23,7 @@ from pipelines.contract.ledger import Ledger, add
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MARK = "corpusmill.json"  # in every folder that a build or an export writes
 RELEASE = "release.json"  # in a build's output folder: the datasets that it published
 FINGERPRINT_CHARACTERS = 12  # in a folder's name
 

@@ -41,7 +41,7 @@ BAD_REASONS = (DropReason.UNREADABLE, DropReason.CUT_OFF, DropReason.UNDECODABLE
 def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
-    _warn_of_hidden(context, source)
+    _warn_of_passed_over(context, source)
     prepare = partial(stages, context.config, source, language_model(context), takedown_lists(context))
     job = DocumentsJob(source, prepare(), documents_per_unit)
     name = f"documents/{source.name}"
@@ -56,7 +56,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
             sidecars = process(job=replace(job, stages=prepare(folder)))
             files.remove(folder)
         assembled = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
-        _check_input(source, uri, assembled)
+        _check_input(source, uri, assembled, may_be_empty=not context.config.expectations.min_documents_per_source)
         _check_not_empty(context, source, assembled)
         return assembled
 
@@ -86,11 +86,15 @@ def check_languages(config: CorpusConfig) -> None:
         language.check_codes(config, LanguageModel(_verified_model(config.language)).labels())
 
 
-def _warn_of_hidden(context: Context, source: SourceSection) -> None:
-    hidden = inventory(source, KINDS[source.kind].names).hidden
-    if hidden:
-        text = f"source {source.name}: {len(hidden):,} files below {source.root} whose names begin with a dot are not read"
-        context.on_event("warning", {"dataset": f"documents/{source.name}", "text": f"{text}, e.g. {hidden[0]}"})
+def _warn_of_passed_over(context: Context, source: SourceSection) -> None:
+    found = inventory(source, KINDS[source.kind].names)
+    for names, what in (
+        (found.hidden, "files below {} whose names begin with a dot are not read"),
+        (found.outputs, "folders below {} that a build or an export has written are not read"),
+    ):
+        if names:
+            text = f"source {source.name}: {len(names):,} {what.format(source.root)}, e.g. {names[0]}"
+            context.on_event("warning", {"dataset": f"documents/{source.name}", "text": text})
 
 
 def limited(units: list[Unit], limit: int | None) -> tuple[list[Unit], int | None]:
@@ -208,14 +212,14 @@ def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
     }
 
 
-def _check_input(source: SourceSection, uri: str, documents: Manifest) -> None:
+def _check_input(source: SourceSection, uri: str, documents: Manifest, *, may_be_empty: bool) -> None:
     """Raise SourceError if so much of the source is unreadable that something must be wrong with it."""
     ledger = documents.ledgers.get(source.name, Ledger())  # a source without units has none
     line = ledger.lines.get(READ, Line())
     bad = {reason: line.documents_dropped[reason] for reason in BAD_REASONS if line.documents_dropped[reason]}
     counts = ", ".join(f"{count:,} {reason}" for reason, count in bad.items())
     unread = ledger.skipped[SkipReason.FILE_TYPE]
-    if unread and not line.documents_in and ledger.skipped.total() == unread:
+    if unread and not line.documents_in and ledger.skipped.total() == unread and not may_be_empty:
         example = documents.made_from["units"][0][1]
         raise SourceError(unread_message(source, KINDS[source.kind].names, unread, unread, example))
     if bad.get(DropReason.CUT_OFF) and source.cut_off_files == "stop":

@@ -43,6 +43,7 @@ class Inventory:
     unread: list[Found]  # the kind reads no files of these names
     empty: list[Found]  # of no byte, which is nothing to read
     hidden: list[str]  # names that the kind would read but for the dot that they begin with
+    outputs: list[str]  # folders of builds and exports, with "/" at the end
 
 
 def inventory(section: SourceSection, names: Names) -> Inventory:
@@ -73,6 +74,7 @@ def inventory(section: SourceSection, names: Names) -> Inventory:
         unread=[file for file in sized if not names.read(file.path)],
         empty=empty,
         hidden=[path for path in choice.hidden if names.read(path)],
+        outputs=choice.outputs,
     )
 
 

@@ -10,6 +10,7 @@ from wcmatch import glob
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.manifest import MARK
 from pipelines.contract.walk import Found
 
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
@@ -53,6 +54,7 @@ class Choice:
 
     by_pattern: dict[str, list[Found]]  # sorted by path
     hidden: list[str]  # names that would match but for the dot that they begin with
+    outputs: list[str]  # folders of builds and exports with files that would match
 
     @property
     def files(self) -> list[Found]:
@@ -64,7 +66,8 @@ class Choice:
 def chosen(root: str, patterns: Sequence[str]) -> Choice:
     """Return the files below a folder or URI that match the patterns.
 
-    A file whose name begins with a dot (rests of other programs) must be named by a pattern with that dot.
+    A file whose name begins with a dot (rests of other programs) must be named by a pattern with that dot, and the folder of a
+    build or an export by a pattern that begins with its path: no build reads what it wrote itself.
 
     Raise PathError for a path that matches and cannot be opened or is not UTF-8, or that may hold such files if it is a link to
     nothing; OSError for a folder that may hold some and cannot be listed.
@@ -75,7 +78,14 @@ def chosen(root: str, patterns: Sequence[str]) -> Choice:
         return any(may_hold(folder, pattern) for pattern in patterns)
 
     by_path = {found.path: found for found in files.walk(root, enters)}
-    matched = {pattern: sorted(matching(by_path, pattern)) for pattern in patterns}
+    written = [path.removesuffix(MARK) for path in by_path if path.endswith(f"/{MARK}")]
+    outputs: set[str] = set()
+    matched: dict[str, list[str]] = {}
+    for pattern in patterns:
+        unnamed = tuple(folder for folder in written if not pattern.startswith(folder))
+        found = sorted(matching(by_path, pattern))
+        outputs |= {folder for path in found if path.startswith(unnamed) for folder in unnamed if path.startswith(folder)}
+        matched[pattern] = [path for path in found if not path.startswith(unnamed)]
     by_pattern = {
         pattern: [path for path in paths if is_hidden(pattern) or not is_hidden(path)] for pattern, paths in matched.items()
     }
@@ -90,7 +100,7 @@ def chosen(root: str, patterns: Sequence[str]) -> Choice:
                 " rename it, or leave it out of the patterns"
             )
     hidden = sorted(set(chain.from_iterable(matched.values())) - wanted)
-    return Choice({pattern: [by_path[path] for path in paths] for pattern, paths in by_pattern.items()}, hidden)
+    return Choice({pattern: [by_path[path] for path in paths] for pattern, paths in by_pattern.items()}, hidden, sorted(outputs))
 
 
 def is_hidden(path: str) -> bool:

@@ -144,6 +144,14 @@ def test_units_without_documents_count_wherever_they_lie(tmp_path: Path, without
     assert all(verify(folder).is_sound for folder in published_folders(str(out)).values())
 
 
+def test_a_source_of_files_that_are_not_read_may_be_empty(tmp_path: Path, without_gates: None) -> None:
+    config = write(tmp_path, {"records": ["document"], "books": []}, MAY_BE_EMPTY)
+    (tmp_path / "books" / "a.epub").write_bytes(b"PK")
+    config.write_text(config.read_text().replace('root = "books"', 'root = "books"\nunread_files = "skip"'))
+    assert build(config) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["skipped"] == {"books": {"file_type": 1}, "records": {}}
+
+
 def test_the_gates_pass_what_is_empty_and_may_be(tmp_path: Path) -> None:
     own = (
         '[[expectations.extra]]\ndataset = "documents"\ntable = "drops_sample"\ncolumn = "characters"\n'

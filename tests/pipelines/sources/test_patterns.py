@@ -89,6 +89,18 @@ def test_files_are_chosen_by_pattern_and_hidden_ones_only_by_their_dot(tmp_path:
     assert ([file.path for file in choice.files], choice.hidden) == ([".y/c.txt", "a.txt", "x/b.txt"], ["._a.txt"])
 
 
+def test_what_a_build_has_written_is_chosen_only_by_its_path(tmp_path: Path) -> None:
+    for name in ("a.txt", "x/out/corpusmill.json", "x/out/b.txt", "x/out/y/c.txt", "x/outer.txt", "corpusmill.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    choice = chosen(str(tmp_path), ["**/*.txt", "x/*.txt"])
+    assert [file.path for file in choice.files] == ["a.txt", "x/outer.txt"]
+    assert choice.outputs == ["x/out/"]
+    choice = chosen(str(tmp_path), ["*.txt", "x/out/**/*.txt"])
+    assert ([file.path for file in choice.files], choice.outputs) == (["a.txt", "x/out/b.txt", "x/out/y/c.txt"], [])
+    assert chosen(str(tmp_path / "x/out"), ["**/*.txt"]).outputs == []
+
+
 def test_a_link_to_nothing_stops_where_a_file_or_a_folder_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").touch()
     (tmp_path / "gone").symlink_to("/nonexistent/disk")

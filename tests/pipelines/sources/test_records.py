@@ -296,6 +296,16 @@ def test_a_column_that_is_not_there(tmp_path: Path, fields: dict[str, str], mess
         batches(tmp_path, **fields)
 
 
+def test_columns_of_nothing_but_nulls_are_those_of_records_without_a_value(tmp_path: Path) -> None:
+    """An empty shard, and one without an address: pandas writes both with columns of the type null."""
+    pq.write_table(pa.table({"text": pa.nulls(0), "url": pa.nulls(0)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["a", "b"], "url": pa.nulls(2)}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"text": pa.nulls(1), "url": ["http://c.example"]}), tmp_path / "c.parquet")
+    rows = documents(tmp_path, url_field="url")
+    assert [(row["text"], row["url"]) for row in rows] == [("a", None), ("b", None)]
+    assert [row[:2] for row in drops(tmp_path, url_field="url")] == [("c.parquet#0", "empty")]
+
+
 def test_a_damaged_row_group_is_a_drop(tmp_path: Path) -> None:
     write_parquet(tmp_path / "rows", [{"text": f"{i} " * 100} for i in range(14)])
     path = tmp_path / "rows.parquet"
