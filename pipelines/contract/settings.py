@@ -21,9 +21,9 @@ class ConfigError(UserError):
 
 
 class Section(BaseModel):
-    """A section of a config: immutable, and an unknown key in it is an error."""
+    """A section of a config: immutable; an unknown key and a number that is not finite in it are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -109,10 +109,19 @@ def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
 
 
 def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:
-    current: Any = model
+    current, kinds = model, list[type[BaseModel]]()
     for name in place:
         if isinstance(name, str) and name in current.model_fields:
             annotation = current.model_fields[name].annotation
-            arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
-            current = arguments[0] if arguments else annotation
+            kinds = [
+                a for a in getattr(annotation, "__args__", (annotation,)) if isinstance(a, type) and issubclass(a, BaseModel)
+            ]
+        else:  # which of several kinds of section it is (a discriminator), or the number of one in a list
+            kinds = [kind for kind in kinds if _is_kind(kind, name)] or kinds
+        current = kinds[0] if kinds else current
     return list(current.model_fields)
+
+
+def _is_kind(kind: type[BaseModel], tag: Any) -> bool:
+    """Return whether a field of a section can only be this word."""
+    return any(tag in getattr(field.annotation, "__args__", ()) for field in kind.model_fields.values())

@@ -135,7 +135,8 @@ def push(out: str) -> None:
     if files.is_local(out):
         return
     folder, known, names = folder_of(out), _known(out), complete(out)
-    mine = {path.parent.name: path.parent for path in (folder / CHECKPOINTS).glob(f"step-*/{MANIFEST}")}
+    manifests = (folder / CHECKPOINTS).glob(f"step-*/{MANIFEST}")  # some of checkpoints that cannot be read: step-….unread
+    mine = {path.parent.name: path.parent for path in manifests if _NAME.fullmatch(path.parent.name)}
     for name in names:
         if name not in known and mine and step_of(name) >= min(map(step_of, mine)):
             raise CheckpointError(_other_machine(out, name, f"{folder} trains on"))

@@ -40,7 +40,7 @@ class DataSection(Section):
     """Tokens dataset of the release; may be omitted if there is only one."""
     seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed for the order of rows and for the draws of the objective."""
-    batch_rows: int = Field(ge=1)
+    batch_rows: int = Field(ge=1, le=2**24)
     """Rows per step, over all processes and micro-batches."""
     offset_rows: int = 0
     """Added to the place of every row in the order; a branch with another batch_rows sets it (training/run/branch.py)."""

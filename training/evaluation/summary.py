@@ -184,7 +184,7 @@ def find(folder: Path, which: str) -> Checkpoint:
 
 
 def _names(folder: Path) -> str:
-    return ", ".join(sorted(path.parent.name for path in folder.glob(f"{CHECKPOINTS}/step-*/{MANIFEST}"))) or "none"
+    return ", ".join(sorted(path.parent.name for path in folder.glob(f"{CHECKPOINTS}/step-*[0-9]/{MANIFEST}"))) or "none"
 
 
 def _config(folder: Path) -> PretrainConfig | None:

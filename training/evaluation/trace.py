@@ -31,7 +31,7 @@ from training.data.config import FeedConfig
 from training.data.rows.batch import IGNORE, Examples
 from training.run.feed import Feed, open_feed
 
-CONFIG = "config.json"  # of a run's folder
+CONFIG, BRANCH = "config.json", "branch.json"  # of a run's folder
 SHOWN_CHARACTERS = 1200  # of each text of a row
 _SECTIONS = tuple(FeedConfig.model_fields)
 _COLUMNS = ("url", "title", "origin", "snapshot", "license")  # of the corpus
@@ -101,6 +101,8 @@ def trace(run_or_config: str | Path, step: int, row: int | None = None, override
     steps = data.get("train", {}).get("steps")
     if step < 0 or (steps is not None and step >= steps):
         raise TraceError(f"{path}: there is no step {step}" + (f"; the steps are 0 to {steps - 1}" if steps else ""))
+    if path.name == CONFIG:
+        _refuse_parents(path.parent, step)
     folder = _row_folder(path, data, chosen)
     phase = _phase(data, step)
     chosen = phase.of(chosen)
@@ -186,13 +188,30 @@ def _phase(data: dict[str, Any], step: int) -> _Phase:
     return _Phase(first, None, {}, f" (phase {len(phases) + 1})" if phases else "")
 
 
+def _refuse_parents(run: Path, step: int) -> None:
+    """Raise TraceError for a step before a branch began, whose rows are those of its parent's settings."""
+    if (branch := _entries(run / BRANCH).get("parent")) is not None and step < branch["step"]:
+        given = _entries(run / BRANCH)["given"]
+        raise TraceError(f"{run}: is a branch, which began after step {branch['step']}; trace step {step} in its parent, {given}")
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a run; empty if there is no file."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise TraceError(f"{path}: is not a JSON object ({error})") from None
+
+
 def _refuse_other(run: Path, feed: Feed, named: str) -> None:
     """Raise TraceError if the run's last checkpoint was trained on other batches."""
     latest = run / "checkpoints" / "LATEST"
     if not latest.exists():
         return
     state = latest.parent / latest.read_text(encoding="utf-8").strip() / "state.json"
-    was = dict(json.loads(state.read_text(encoding="utf-8")).get("identity", {})) if state.exists() else {}
+    was = _entries(state).get("identity", {})
     for name, value in feed.identity().items():
         if (then := was.get(name + named, value)) != value:
             raise TraceError(f"{run}: was trained on another {name} ({then}, here {value}); restore what it was trained on")

@@ -80,9 +80,9 @@ class PhaseSection(Section):
 class TrainSection(Section):
     """The training of the model."""
 
-    steps: int = Field(default=0, ge=0)
+    steps: int = Field(default=0, ge=0, le=2**31)
     """Updates of the weights."""
-    bytes: int | None = Field(default=None, ge=1)
+    bytes: int | None = Field(default=None, ge=1, le=2**50)
     """Instead of steps: UTF-8 bytes of text to read, a fair budget across families and vocabularies."""
     phases: tuple[PhaseSection, ...] = ()
     """Row lengths that come first (BERT, arXiv 1810.04805, A.2: 128 tokens for 90 % of the steps, then 512)."""
@@ -119,7 +119,7 @@ class TrainSection(Section):
     """For wsd: steps of the decay; 0 means a tenth of all steps."""
     cooldown: Literal["linear", "sqrt"] = "linear"
     """For wsd: the form of the decay (arXiv 2405.18392: 1 - sqrt)."""
-    weight_decay: float = Field(default=0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0, le=100)
     """Applied to matrices and embeddings (GPT-3, arXiv 2005.14165, B: 0.1)."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay rates of the two moments (GPT-3, B)."""
@@ -129,7 +129,7 @@ class TrainSection(Section):
     """Maximum global norm of the gradient (GPT-3, B)."""
     skip_above: float | None = Field(default=None, gt=0)
     """Skip an update whose loss or gradient norm has a z-score above this; an update that is not finite is always skipped."""
-    spike_window: int = Field(default=128, ge=16)
+    spike_window: int = Field(default=128, ge=16, le=2**20)
     """Updates that a z-score is computed over."""
     max_skipped: MayChange[int] = Field(default=20, ge=1)
     """End the run after this many skipped updates in a row."""
@@ -155,7 +155,7 @@ class TrainSection(Section):
 
     workers: MayChange[int] = Field(default=1, ge=0, le=64)
     """Threads that prepare batches ahead; 0 prepares each when it is needed. The batches are the same."""
-    threads: MayChange[int | None] = Field(default=None, ge=1)
+    threads: MayChange[int | None] = Field(default=None, ge=1, le=1024)
     """CPU threads; one per core by default. Another number may change the last bits of a loss."""
     device: MayChange[Literal["cpu", "cuda", "auto"]] = "auto"
     """`auto` takes a GPU if there is one."""
@@ -193,7 +193,7 @@ class TrainSection(Section):
 class RunSection(Section):
     """The output of the run."""
 
-    out: str
+    out: str = Field(min_length=1)
     """Folder of the run: checkpoints, metrics.jsonl, the resolved config, row indexes."""
 
 
@@ -259,4 +259,10 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> PretrainConfig:
 
     Raises ConfigError with the file, the field and the fix.
     """
-    return validated(PretrainConfig, read(path, overrides), str(path))
+    config = validated(PretrainConfig, read(path, overrides), str(path))
+    if config.train.cooldown_steps and config.train.schedule != "wsd":
+        raise ConfigError(
+            f'{path}: train.cooldown_steps: is for train.schedule = "wsd", and the schedule is "{config.train.schedule}", which '
+            "would not cool down; set the schedule, or remove it"
+        )
+    return config

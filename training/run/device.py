@@ -18,6 +18,7 @@ from pipelines.contract.settings import ConfigError
 # recomputation then takes 2.7 times what lives in it. From 4 MiB on, blocks are mapped and given back; with large pages this
 # costs some 5 % of the time of a small model (4 layers, 128 wide), less of a larger one.
 _MAPPED_FROM, _KEPT_FREE = 4 * 2**20, 128 * 2**20
+_MOST_THREADS = 1024
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -42,10 +43,12 @@ class Device:
 def prepare(wanted: Literal["cpu", "cuda", "auto"], dtype: Literal["float32", "bfloat16"], threads: int | None) -> Device:
     """Choose the device and make its arithmetic deterministic: the same run gives the same bits on the same machine.
 
-    Raises ConfigError if a GPU is requested and there is none.
+    Raises ConfigError if a GPU is requested and there is none, and for more threads than torch can start.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError('train.device: "cuda" is requested, but torch sees no GPU; use "auto" or "cpu"')
+    if (threads or 0) > _MOST_THREADS:
+        raise ConfigError(f"train.threads: {threads:,} are more than {_MOST_THREADS:,}; torch ends the process over so many")
     _map_large_blocks()
     torch.set_num_threads(threads or os.cpu_count() or 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace

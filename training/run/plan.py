@@ -118,7 +118,9 @@ def _footprint(job: Job, feed: Feed, shape: Shape, device: Device, processes: in
     """Trace a micro-batch of these rows, and the largest batch of the evaluation."""
     settings = job.config.train
     rows = -(-feed.batch_rows // (processes * settings.accumulate))
-    examples = feed.batch(0, 0, min(rows, feed.batch_rows))
+    # a branch with larger batches has no rows for the steps before it (run/branch.py)
+    first = job.first_step if len(job.course.phases) == 1 else 0
+    examples = feed.batch(first, 0, min(rows, feed.batch_rows))
     held_out = max((batch.examples for batch in job.validation.batches), key=lambda batch: len(batch["inputs"]))
     held_out = {name: values[: micro_batch(job.config, processes)] for name, values in held_out.items()}
     keeps = settings.accumulate > 1 or (processes > 1 and settings.strategy == "ddp")

@@ -76,9 +76,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the state of the newest checkpoint; empty if there is none yet."""
-    states = sorted(folder.glob("checkpoints/step-*/state.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    return _json(states[-1]) if states else {}
+    """Return the state of the newest checkpoint that has one; empty if there is none yet."""
+    states = [path for path in folder.glob("checkpoints/step-*/state.json") if path.parent.name[5:].isdigit()]
+    for path in sorted(states, key=lambda path: int(path.parent.name[5:]), reverse=True):
+        try:
+            return _json(path)
+        except RunsError:  # damaged: a run passes over it, too
+            continue
+    return {}
 
 
 def _started_in(folder: Path, out: str) -> Path | None:

@@ -210,6 +210,16 @@ def test_a_run_that_has_only_begun_has_a_page(pair: list[Path], tmp_path: Path, 
     assert rows_of(write_runs(pair[1:], tmp_path / "runs.html").read_text())["state"] == ["step 0 of 40"]
 
 
+def test_a_broken_checkpoint_is_passed_over(pair: list[Path], tmp_path: Path) -> None:
+    folder = pair[0] / "checkpoints"
+    last = max(folder.glob("step-*"))
+    before = write_runs(pair, tmp_path / "runs.html").read_bytes()
+    for name in (f"{last.name}.unread", "step-00000999"):
+        (folder / name).mkdir()
+        (folder / name / "state.json").write_text('{"mod')
+    assert write_runs(pair, tmp_path / "runs.html").read_bytes() == before
+
+
 def test_what_is_no_run_is_named(pair: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty: is not a pretraining run: it has no config.json; name the folder that run.out"):

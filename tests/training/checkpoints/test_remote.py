@@ -57,6 +57,19 @@ def test_a_run_of_this_machine_stays_where_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_what_cannot_be_read_here_is_not_copied_up(out: str) -> None:
+    save(out, 3)
+    folder = remote.folder_of(out) / "checkpoints"
+    (folder / "step-00000003" / "model.pt").write_bytes(b"")
+    content = Content({"model": {"weight": torch.zeros(3)}, "optimizer": {}}, {"config": {}})
+    checkpoint.save(folder, 3, content, 2)  # the broken one is kept as step-00000003.unread
+    remote.push(out)
+    save(out, 6)
+    assert (folder / "step-00000003.unread" / "manifest.json").exists()
+    assert [name for name in stored(out) if "unread" in name] == []
+    assert remote.complete(out) == ["step-00000003", "step-00000006"]
+
+
 def test_what_is_saved_is_in_the_store_and_what_is_removed_is_not(out: str) -> None:
     remote.pull(out, pytest.fail)
     for step in (1, 2, 3):

@@ -221,6 +221,12 @@ def test_what_cannot_be_traced_is_said(build: Path, tmp_path: Path) -> None:
         trace(run, 0, overrides=("data.seed=1",))
     with pytest.raises(MixtureError, match=r"data\.mixture: there is no source 'web'"):
         trace(config(build, tmp_path / "other", data={"mixture": {"web": 1}}), 0)
+    torn = run / "checkpoints" / "step-00000003" / "state.json"
+    torn.parent.mkdir(parents=True)
+    torn.write_text('{"identity"')
+    (run / "checkpoints" / "LATEST").write_text("step-00000003\n")
+    with pytest.raises(TraceError, match=r"state\.json: is not a JSON object"):
+        trace(run, 0)
 
 
 def test_a_run_on_other_batches_than_the_config_gives_now_is_refused(build: Path, tmp_path: Path) -> None:

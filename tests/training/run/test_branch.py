@@ -13,6 +13,7 @@ import torch
 from training.arguments import add_pretrain, parse
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError
+from training.evaluation.trace import TraceError, trace
 from training.run.config import load
 from training.run.optimizers import share
 from training.run.phases import open_course
@@ -106,6 +107,18 @@ def test_another_batch_begins_where_the_parents_ended(
     expected = lines(out)
     run(tiny_config, out, *given)
     assert lines(out) == expected
+
+
+def test_a_larger_batch_has_no_rows_for_the_parents_steps(tiny_config: Path, parent: Path, tmp_path: Path) -> None:
+    out, given = tmp_path / "branch", (branch(f"{parent}@3"), "data.batch_rows=20", "train.steps=4")
+    run(tiny_config, out, *given)
+    theirs = open_course(load(tiny_config), parent / "rows").last
+    rows = [row.number for row in trace(out, 3).rows]
+    assert rows == theirs.sampler.rows(3 * 8, 20).tolist()
+    with pytest.raises(
+        TraceError, match=r"branch: is a branch, which began after step 3; trace step 2 in its parent, .*parent@3"
+    ):
+        trace(out, 2)
 
 
 def test_a_stable_checkpoint_cools_down(tiny_config: Path, tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ def test_every_config_that_comes_along_is_valid() -> None:
             'model={family="t5",decoder_layers=0}',
             r"model\.decoder_layers: a T5 encoder alone cannot be trained here; set at least 1",
         ),
+        ("train.steps=99_999_999_999_999", r"train\.steps: Input should be less than or equal to 2147483648"),
+        ("train.weight_decay=inf", r"train\.weight_decay: Input should be a finite number \(given: Infinity\)"),
+        ("train.learning_rate=nan", r"train\.learning_rate: Input should be a finite number"),
+        ("train.threads=100_000", r"train\.threads: Input should be less than or equal to 1024"),
+        ("data.mixture={books=inf}", r"data\.mixture\.books: Input should be a finite number"),
+        ('run.out=""', r"run\.out: String should have at least 1 character"),
+        ("train.cooldown_steps=2", r'train\.cooldown_steps: is for train\.schedule = "wsd", and the schedule is "cosine"'),
+        (
+            'objective={name="masked_lm",share=0.1,mean_span=3.0}',
+            r"objective\.masked_lm\.mean_span: unknown key; known keys: name, share, max_predictions, whole_words, next_sentence",
+        ),
         ('train.device="tpu"', r"train\.device: .*'cpu', 'cuda' or 'auto'"),
     ],
 )
