@@ -76,7 +76,7 @@ def _runs(arguments: argparse.Namespace) -> int:
 
         return here(run, weights=False)
 
-    print(write_runs([folder_of(run) for run in arguments.folder], Path(arguments.out)))
+    print(write_runs([folder_of(run) for run in arguments.folder], files.on_this_machine(arguments.out, "the page")))
     return 0
 
 

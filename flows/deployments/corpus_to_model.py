@@ -7,7 +7,6 @@ the flow, and another flow run with the same parameters resumes there.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -17,6 +16,7 @@ from prefect.client.schemas.objects import State
 from flows.deployments.corpus_build import corpus_build
 from flows.deployments.pretrain import CONFIGS, DEMO, REPORT, Family, config_of, placed, train
 from pipelines import config as corpus_config
+from pipelines.contract import files
 
 FAMILIES: tuple[Family, ...] = ("gpt", "bert", "bart", "t5")
 
@@ -56,7 +56,7 @@ def corpus_to_model(
     equal = [] if budget is None else ["train.steps=0", f"train.bytes={budget}"]
     rows: list[dict[str, Any]] = []
     for family, base in configs.items():
-        run = Path(models) / family
+        run = files.on_this_machine(models, "the folder of the models") / family
         state = train(f"train {family}", base, [*equal, *placed(out, str(run)), *(pretrain_overrides or ())])
         if not state.is_completed():
             return state

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 
 from flows.deployments.process import process
 from flows.program import corpusmill
+from pipelines.contract import files
 from pipelines.contract.settings import ConfigError
 
 CONFIGS = Path("configs/pretrain")  # relative to the folder in which the flow runs, like all paths
@@ -44,7 +45,7 @@ def pretrain(
     """
     base = config or config_of(CONFIGS, family, size)
     state = train(f"train {family}", base, [*placed(tokens, out), *(overrides or ())])
-    return str(Path(out) / REPORT) if state.is_completed() else state
+    return files.join(out, REPORT) if state.is_completed() else state
 
 
 def train(name: str, config: str, overrides: Sequence[str]) -> "State[Any]":

@@ -15,7 +15,6 @@ are needed; 5 % of old data for texts of the same kind, 25 to 50 % for others).
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, task
@@ -34,7 +33,7 @@ from flows.deployments.promotion import Retrain, RetrainError, Verdict
 from flows.lock import locked
 from flows.program import corpusmill
 from pipelines import config as corpora_config
-from pipelines.contract import manifest, shards
+from pipelines.contract import files, manifest, shards
 from pipelines.contract.errors import UserError
 from pipelines.contract.settings import read
 from pipelines.contract.tokenizers import loading
@@ -87,7 +86,8 @@ def retrain(
 
     Raises LockedError if another retraining of the folder is running, RetrainError, and the errors of `corpus_build`.
     """
-    folder = Path(out).resolve()
+    folder = files.on_this_machine(out, "a retraining").resolve()
+    files.on_this_machine(start, "the model")
     with locked(str(folder)):
         scheduled = flow_run.scheduled_start_time
         this = promotion.begin(folder, start, corpora, when, f"{scheduled:%Y-%m-%dT%H%M%S}")

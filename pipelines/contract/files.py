@@ -41,6 +41,16 @@ def local_path(uri: str) -> Path:
     return Path(plain(uri))
 
 
+def on_this_machine(uri: str | Path, what: str) -> Path:
+    """Return the path of a URI, for what works on this machine's disk only (a Path takes "s3://data" for a folder "s3:").
+
+    Raise UserError, which says `what` it was to be, for an object store.
+    """
+    if not is_local(str(uri)):
+        raise UserError(f"{uri}: {what} cannot be in an object store; name a folder or file of this machine")
+    return local_path(str(uri))
+
+
 def plain(uri: str) -> str:
     """Return a file:// URI as the path that it names (its %20 is a space), any other URI and a path as they are.
 

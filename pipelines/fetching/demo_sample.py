@@ -105,7 +105,7 @@ def prepare(folder: str | Path, on_progress: Callable[[Archive, int], None] = la
     Raises:
         FetchError: An archive could not be fetched; files made so far are kept, and the next call continues.
     """
-    folder = Path(folder)
+    folder = files.on_this_machine(folder, "a sample")
     if is_prepared(folder):
         return folder
     hashes: dict[str, str] = {}

@@ -15,11 +15,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.new_folder import is_taken, new_folder
 from pipelines.contract.tokenizers.families import Family, specials
 from pipelines.contract.tokenizers.loading import Tokenizer, TokenizerError
 from pipelines.contract.tokenizers.published import load_existing
 from training.checkpoints import trained
+from training.checkpoints.store import CHECKPOINTS, MANIFEST, name_of
 from training.convert import fairseq_bart, google_bert, huggingface, openai_gpt2, roberta
 from training.convert.formats import weight_files
 from training.models import families
@@ -66,8 +69,8 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     Raises ValueError (ImportingError, WeightsError, TokenizerError, SpecialsError, CheckpointError) that names the file, the
     field or weight, and the fix.
     """
-    path, target = Path(source), Path(out)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    path = files.on_this_machine(source, "the model")
+    if is_taken(str(out)):
         raise ImportingError(f"{out}: is not an empty folder; name another, or remove it")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -87,14 +90,15 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     with torch.device("meta"):  # skips drawing weights that are replaced at once
         model = families.build(shape)
     model.load_state_dict(weights, assign=True)
-    checkpoint = trained.save(target, model, family, model_tokenizer, {"source": str(source), "kind": whose})
+    with new_folder(str(out), last=f"{CHECKPOINTS}/{name_of(0)}/{MANIFEST}") as folder:
+        saved = trained.save(folder, model, family, model_tokenizer, {"source": str(source), "kind": whose})
     return ImportReport(
         source=str(source),
         kind=whose,
         family=family,
         parameters=parameters(model),
         vocabulary=model_tokenizer.size,
-        checkpoint=str(checkpoint),
+        checkpoint=files.join(str(out), saved.relative_to(folder).as_posix()),
         writes=getattr(shape, "decoder_layers", None) != 0,
         remarks=tuple(remarks),
     )

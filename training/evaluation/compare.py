@@ -81,9 +81,7 @@ def compare(
 
     Raises CompareError if they would not read the same bytes of the same data, and UserError as `pretrain`.
     """
-    if not files.is_local(str(out)):
-        raise CompareError(f"{out}: comparisons are written to this machine; name a local folder")
-    runs = _runs(paths, Path(out), overrides, budget)
+    runs = _runs(paths, files.on_this_machine(out, "a comparison"), overrides, budget)
     compared: list[Compared] = []
     for path, config, changed in runs:
         folder = Path(config.run.out)

@@ -26,7 +26,7 @@ from pipelines.contract.manifest import DatasetError, Manifest, Sidecar
 from pipelines.contract.tables import read_batches
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.spelling import SPACE_MARK
-from training.checkpoints.remote import folder_of
+from training.checkpoints.remote import folder_of, here
 from training.data.config import FeedConfig
 from training.data.rows.batch import IGNORE, Examples
 from training.run.feed import Feed, open_feed
@@ -96,7 +96,7 @@ def trace(run_or_config: str | Path, step: int, row: int | None = None, override
     `run_or_config` is a run's folder, whose config.json is read, or a config's TOML file with `overrides`.
     Raises UserError with the file, number or field and the fix.
     """
-    path, data = _read(Path(run_or_config), overrides)
+    path, data = _read(here(run_or_config, weights=False), overrides)
     chosen = settings.validated(FeedConfig, {name: data[name] for name in _SECTIONS if name in data}, str(path))
     steps = data.get("train", {}).get("steps")
     if step < 0 or (steps is not None and step >= steps):
@@ -272,13 +272,19 @@ def _corpus(feed: Feed) -> tuple[tuple[str, Manifest] | None, tuple[str, ...]]:
     wanted = feed.dataset.manifest.facts.get("corpus")
     if wanted is None:
         return None, (f"{feed.dataset.uri}: its manifest names no corpus, so only ids are known",)
-    out = Path(feed.dataset.uri).resolve()
-    for folder in islice(out.parents, 4):  # <out>/tokens/<name>/<fingerprint>
-        uri = manifest.folder(str(folder), "corpus", wanted)
+    for folder in _around(feed.dataset.uri):
+        uri = manifest.folder(folder, "corpus", wanted)
         if manifest.is_complete(uri) and (corpus := manifest.read(uri)).fingerprint == wanted:
             return (uri, corpus), ()
     name = f"corpus/{wanted[: manifest.FINGERPRINT_CHARACTERS]}"
     return None, (f"{feed.dataset.uri}: there is no build with {name} around it, so only ids are known",)
+
+
+def _around(uri: str) -> list[str]:
+    """Return the folders around that of a tokens dataset: the build's is <out>, of <out>/tokens/<name>/<fingerprint>."""
+    if files.is_local(uri):
+        return [str(folder) for folder in islice(files.local_path(uri).resolve().parents, 4)]
+    return [uri.rsplit("/", number)[0] for number in range(1, 5) if uri.count("/") > number + 2]
 
 
 def _with_columns(rows: Sequence[Row], corpus: tuple[str, Manifest]) -> tuple[tuple[Row, ...], tuple[str, ...]]:

@@ -13,6 +13,7 @@ from objects import S3
 from places import FIXTURES
 
 from flows import drive
+from flows.commands import main as cli
 from pipelines import config as corpus_config
 from pipelines.contract import files
 from pipelines.units.context import Context
@@ -99,3 +100,21 @@ def test_a_bucket_that_does_not_exist_is_one_line_before_anything_is_read(s3, ti
     assert (done.returncode, done.stdout) == (1, "")
     start = "corpusmill: s3://no-such-bucket/x/corpusmill.json: there is no such bucket; create it, or correct the name ("
     assert done.stderr.startswith(start) and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["sample", "s3://x/y"], "a sample"),
+        (["import", "s3://x/y", "--out", "here"], "the model"),
+        (["compare", "configs/pretrain/gpt_demo.toml", "--out", "s3://x/y"], "a comparison"),
+        (["runs", "x", "--out", "s3://x/y"], "the page"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_what_needs_a_disk_says_so_and_makes_no_folder(arguments: list[str], what: str, capfd) -> None:
+    """A Path takes s3:// for a folder "s3:"."""
+    assert cli.main(arguments) == 1
+    line = f"corpusmill: s3://x/y: {what} cannot be in an object store; name a folder or file of this machine\n"
+    assert capfd.readouterr().err.endswith(line)  # after the progress of the sample
+    assert not Path("s3:").exists()
