@@ -27,7 +27,7 @@ from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.units.descriptor import Unit
 
-VERSION = 7
+VERSION = 8
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),

@@ -17,7 +17,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode
-from pipelines.text.extraction import html_code, html_glyphs
+from pipelines.text.extraction import html_code, html_glyphs, html_names
 
 MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
@@ -61,14 +61,17 @@ def main_text(html: str) -> Page:
     Page(text='One.\n\nTwo.', title='T')
     """
     _check(html)
-    text = extract_plain_text(
-        _BODY.sub(_IN_THREE_DIVS, html_glyphs.guarded(html_code.marked(html)), count=1),
-        main_content=True,
-        alt_texts=False,
-        comments=False,
-        post_meta=False,
-    )
-    return Page(tidy(html_glyphs.unguarded(text)), page_title(html))
+    markup = _BODY.sub(_IN_THREE_DIVS, html_glyphs.guarded(html_code.marked(html)), count=1)
+    text = _main_content(markup)
+    if html_names.may_have_lost(text):
+        second = _main_content(html_names.without_names(markup))
+        text = second if html_names.has_lost(text, second) else text
+    return Page(text, page_title(html))
+
+
+def _main_content(markup: str) -> str:
+    text = extract_plain_text(markup, main_content=True, alt_texts=False, comments=False, post_meta=False)
+    return tidy(html_glyphs.unguarded(text))
 
 
 def all_text(html: str) -> Page:

@@ -49,6 +49,32 @@ def test_main_text_and_title() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        '<main><article class="post has-comments">',
+        "<div class='hide-post-date'><article>",
+        "<div id=header><div id = 'content'>",
+        '<div CLASS="nav" data-x="a>b"><div\nclass="zw_content">',
+        '<main class="StoryPage"><div role=navigation><article class="Story">',
+        '<div class="comments"><div class="entry" itemprop="comment">',
+    ],
+)
+def test_an_article_is_not_lost_by_the_names_of_its_wrappers(opening: str) -> None:
+    prose = PROSE.removesuffix("</p>") + " It had a wheel, and a roof of slate, and a door that nobody had opened.</p>"
+    menu = '<nav class="x"><a href="/">Home</a></nav><div class="menu"><a href="/">Menu</a></div>'
+    page = f"<html><body>{menu}{opening}{prose * 3}<p class=note>1 &lt; 2</p></body>"
+    lines = main_text(page).text.split("\n")
+    assert [line for line in lines if line][-4:] == [prose[3:-4]] * 3 + ["1 < 2"]
+
+
+def test_a_page_of_menus_and_comments_has_no_main_content() -> None:
+    menu = '<div class="menu"><a href="/">All the news of today and of the days before it</a></div>' * 20
+    comments = f'<div class="comments">{PROSE * 4}</div>'
+    assert main_text(f"<body>{menu}{comments[:200]}</div></body>").text == ""
+    assert main_text(f"<body><main>{PROSE * 4}</main>{comments}</body>").text.count("The mill") == 4
+
+
 def test_lists_of_a_flat_page_are_kept() -> None:
     page = f"<body class='a'>{PROSE}<ul><li>of wood, with a wheel;</li><li>of stone.</li></ul>{PROSE}</body>"
     assert "• of wood, with a wheel;\n• of stone." in main_text(page).text
