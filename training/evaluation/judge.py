@@ -53,6 +53,8 @@ def judge(candidate: str | Path, current: str | Path, rows: int | None = None) -
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     feed = open_feed(config, folder=config.data.rows or folder / "rows", split=VALIDATION)
     rows = config.train.eval_rows if rows is None else rows
+    if rows < 1:
+        raise JudgeError(f"rows: must be 1 or more, not {rows}; leave it out for the {config.train.eval_rows} of the training")
     held_out = validation(feed, VALIDATION, rows, micro_batch(config))  # cut as in training: sums round alike
     figures: list[dict[str, float]] = []
     for path in (folder, other):

@@ -142,9 +142,9 @@ def evaluate(
 def save(run: str | Path, evaluation: Evaluation) -> Path | None:
     """Write the evaluation as RUN/evaluations/<checkpoint>.json, replacing an earlier one; return its path.
 
-    The folder of a single checkpoint is left unchanged, and None is returned.
+    The folder of a single checkpoint is left unchanged, as is an earlier evaluation if nothing was measured; None is returned.
     """
-    if not (Path(run) / CHECKPOINTS).is_dir():
+    if not (Path(run) / CHECKPOINTS).is_dir() or (evaluation.validation is None and evaluation.blimp is None):
         return None
     path = Path(run) / EVALUATIONS / f"{Path(evaluation.checkpoint).name}.json"
     files.write_text(str(path), json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False) + "\n")

@@ -3,6 +3,7 @@
 Shapes: B rows, N beams, V vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -33,6 +34,8 @@ class Beams:
     def __post_init__(self) -> None:
         if self.number < 1:
             raise UserError(f"beams: must be 1 or more, not {self.number}")
+        if not math.isfinite(self.length_penalty):
+            raise UserError(f"length_penalty: must be a finite number, not {self.length_penalty}")
 
 
 class Hypothesis(NamedTuple):

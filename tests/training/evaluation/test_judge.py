@@ -52,6 +52,9 @@ def test_a_loss_that_is_not_finite_is_null():
 
 
 def test_what_is_no_run_and_another_tokenizer_are_refused(run: Path, make_dataset, tiny_config: Path, tmp_path: Path):
+    for rows in (0, -1):
+        with pytest.raises(JudgeError, match=rf"rows: must be 1 or more, not {rows}; leave it out for the \d+ of the training"):
+            judge(run, run, rows=rows)
     with pytest.raises(JudgeError, match=r"nothing: has no config\.json; the candidate has to be a pretraining run"):
         judge(tmp_path / "nothing", run)
     texts = [" ".join(f"word{n}" for n in range(30))] * 30

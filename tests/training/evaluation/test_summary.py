@@ -62,6 +62,10 @@ def test_rows_and_checkpoints_are_those_that_are_asked_for(run: Path) -> None:
     assert every is not None and every.rows > 16
     none = evaluate(run, rows=0, device="cpu")
     assert (none.validation, none.sources, none.tokens) == (None, (), None)
+    kept = save(run, few)
+    assert kept is not None
+    before = kept.read_bytes()
+    assert save(run, none) is None and kept.read_bytes() == before  # nothing was measured, nothing is replaced
 
 
 def test_the_best_is_the_one_that_training_kept(run: Path) -> None:

@@ -1,5 +1,6 @@
 """Greedy decoding and beam search against `generate` of Hugging Face's models with the same weights: the same ids and scores."""
 
+import math
 import warnings
 from functools import lru_cache
 from typing import Any
@@ -226,5 +227,8 @@ def test_a_search_that_ends_too_early_is_seen(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_impossible_searches_are_refused() -> None:
+    for penalty in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"length_penalty: must be a finite number, not {penalty}"):
+            Beams(2, penalty)
     with pytest.raises(ValueError, match="beams: must be 1 or more, not 0"):
         Beams(0)
