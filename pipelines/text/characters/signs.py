@@ -6,7 +6,7 @@ r"""Which signs are words of their own where texts are compared: those of formul
 - the operators - * / % & | ~ ! count where a line is dense in signs: one for at most `LETTERS_PER_SIGN` letters and digits.
 
 Prose keeps its shingles. These are no operators, wherever they are: hyphens and dashes between words ("well-known", "rye - a
-recipe"), bullets and quotation marks at the start of a line ("* one", "> as you said"), a "!" that ends a sentence, what has
+recipe", "her gown--"), bullets and quotation marks at the start of a line ("* one", "> as you said"), a "!" that ends a sentence, what has
 no operand after it on its line ("* * *"), emphasis ("*so*"), "5% of", and rows of four equal signs or more ("-----"). Menus
 ("Home | News") are short lines and so have signs, in all copies of a page alike.
 
@@ -110,7 +110,7 @@ def _is_sign(data: Any, i: int, begin: int, end: int, classes: Any) -> bool:
         first -= 1
     while last < end and data[last] == sign and last - i < ORNAMENT:
         last += 1
-    if last - first >= ORNAMENT:
+    if last - first >= ORNAMENT or (sign == _MINUS and last - first > 1):
         return False
     before = data[first - 1] if first > begin else np.uint8(_NEWLINE)
     after = data[last] if last < end else np.uint8(_NEWLINE)

@@ -14,7 +14,8 @@ from pipelines.config import load
 from pipelines.fetching import demo_sample as sample
 from pipelines.fetching.download import FetchError
 from pipelines.fetching.package_index import Archive
-from pipelines.sources.listing import file_units
+from pipelines.sources.kinds import KINDS
+from pipelines.sources.listing import inventory
 
 ROOT = ROOT
 
@@ -124,4 +125,4 @@ def test_the_demo_config_fits_the_sample() -> None:
     }
     if not sample.is_prepared(ROOT / "build" / "sample"):
         pytest.skip("build/sample is not here: corpusmill sample build/sample")
-    assert [len(file_units(source)) for source in config.sources] == [2, 66, 2]
+    assert [len(inventory(source, KINDS[source.kind].names).read) for source in config.sources] == [2, 66, 2]

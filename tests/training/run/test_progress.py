@@ -77,6 +77,7 @@ def test_a_signal_is_noted_once_and_what_stood_before_comes_back(number: signal.
 
 
 def test_warnings_may_be_followed_by_others_while_the_run_is_saved() -> None:
+    under_nohup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     with StopRequest() as stop:
         for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
@@ -85,6 +86,7 @@ def test_warnings_may_be_followed_by_others_while_the_run_is_saved() -> None:
         assert signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]  # a second one ends the process
         assert signal.getsignal(signal.SIGHUP) is not before[signal.SIGHUP]
     assert {number: signal.getsignal(number) for number in SIGNALS} == before
+    signal.signal(signal.SIGHUP, under_nohup)
 
 
 def test_nohup_stays() -> None:

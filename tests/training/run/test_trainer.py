@@ -48,6 +48,7 @@ import os, signal, sys, time
 from training.run import pretrain, trainer
 from pipelines.contract import files
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which the tests may run, ignores it
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write = files.write_text

@@ -46,6 +46,7 @@ def test_formulas_and_code_keep_their_signs(text: str, words: str) -> None:
         "Oh no! He said “Stop!” ¡Hola!",
         "One\n* * *\nTwo\n-----\nThree\n=====\n~~~~",
         "**so** *so* and 5% of",
+        "her gown--\"\nthe officers.--Yours ever,\nto him at---'s house",
         "東京～大阪｜とうきょう〜",
         "In 1939-1945, 5 % of the firms (and/or their R&D) moved to another address, which is to be found in the appendix.",
         "½ and ㏆",
