@@ -28,7 +28,7 @@ from pipelines.contract.errors import UserError
 from pipelines.text.copies import urls
 from pipelines.text.copies.shingles import hashes
 
-VERSION = f"1/urls-{urls.VERSION}"
+VERSION = f"2/urls-{urls.VERSION}"
 KINDS = ("ids", "urls", "hosts")
 SHOWN_UNMATCHED = 1000  # names of each kind in a manifest
 
@@ -41,11 +41,16 @@ _LINES_AT_ONCE = 2**20
 _BOM = b"\xef\xbb\xbf"
 # A scheme, a user and a password, then the host; then a port, a path or nothing. "//host/…" and "host/…" match as well.
 _HOST = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^:/?#\s]+)"
-_HOST_NAME = r"^(?:[^\s./?#@:%\[\]\\]+(?:\.[^\s./?#@:%\[\]\\]+)*|\[[0-9a-f:.]+\])$"
+_LABEL = r"(?:[a-z0-9_-]|[^\x00-\x7F\s])+"
+_HOST_NAME = rf"^(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])$"
+_USER = r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#@]*@"  # who asks for a page, not which
 _WITHOUT_SCHEME = r"^(?://)?([^\s/?#:@]+\.[^\s/?#:@]+(?::[0-9]+)?(?:[/?#].*)?)$"
+# A scheme, or a host with a dot, or at least one word; and no second address in the line.
+_ADDRESS = rf"^(?:[A-Za-z][A-Za-z0-9+.-]*:.+|\S+)$|{_WITHOUT_SCHEME}"
+_SECOND_ADDRESS = r"\s(?i:https?)://"
 _FIXES = {
     "ids": "is not a document id; write the 32 hexadecimal digits that `corpusmill explain` prints",
-    "urls": "is not an address",
+    "urls": "is not an address; write one a line, with its scheme, such as https://example.org/page",
     "hosts": "is not a host name; write it without scheme, port and path, such as example.org (an address belongs into urls)",
 }
 _HEX = np.array([list(f"{byte:02x}".encode()) for byte in range(256)], np.uint8)
@@ -161,9 +166,10 @@ def _digits(ids: pa.Array) -> pa.Array:
 
 
 def _addresses(addresses: pa.Array) -> pa.Array:
-    """Return addresses in canonical form; one that begins with a host, without a scheme, is an http address."""
-    trimmed = pc.utf8_trim_whitespace(addresses)
-    return urls.canonical(pc.replace_substring_regex(trimmed, _WITHOUT_SCHEME, r"http://\1"))
+    """Return addresses in canonical form, without a user and an empty query; one that begins with a host is an http address."""
+    trimmed = pc.replace_substring_regex(pc.utf8_trim_whitespace(addresses), _USER, r"\1")
+    absolute = pc.replace_substring_regex(trimmed, _WITHOUT_SCHEME, r"http://\1")
+    return urls.canonical(pc.replace_substring_regex(absolute, r"\?(#.*)?$", r"\1"))
 
 
 def _listed_ids(written: pa.Array) -> pa.Array:
@@ -171,7 +177,8 @@ def _listed_ids(written: pa.Array) -> pa.Array:
 
 
 def _listed_urls(written: pa.Array) -> pa.Array:
-    return _if_matching(_addresses(written), ".")
+    is_one = pc.and_(pc.match_substring_regex(written, _ADDRESS), pc.invert(pc.match_substring_regex(written, _SECOND_ADDRESS)))
+    return pc.if_else(is_one, _if_matching(_addresses(written), "."), pa.scalar(None, pa.string()))
 
 
 def _listed_hosts(written: pa.Array) -> pa.Array:

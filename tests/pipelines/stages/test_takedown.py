@@ -42,12 +42,16 @@ SAME_PAGE = [
     "https://www.site.example:443/%62?utm_source=x",
     "//site.example/b",
     "site.example/b",
+    "http://someone:secret@site.example/b",
+    "https://site.example/b?",
+    "https://site.example/b?#top",
 ]
 
 
 @pytest.mark.parametrize("listed", SAME_PAGE)
 def test_every_spelling_of_an_address_takes_the_page_down(listed: str) -> None:
     others: list[str | None] = ["https://site.example/B", "https://site.example/b?id=1", "https://a.site.example/b", None]
+    others += ["https://other.example/@site.example/b", "https://site.example/b?x?y"]
     assert kept(ExcludeSection(urls=(listed,)), [*SAME_PAGE, *others]) == others
 
 
@@ -149,6 +153,11 @@ def test_the_content_of_a_file_determines_the_result_and_its_path_does_not(tmp_p
         ),
         (b"a.org\nb.org:80", r"hosts\.txt:2: 'b\.org:80' is not a host name"),
         (b"0.0.0.0 b.org", r"hosts\.txt:1: '0\.0\.0\.0 b\.org' is not a host name"),
+        (b"||b.org^", r"hosts\.txt:1: '\|\|b\.org\^' is not a host name"),
+        (b'a.org\n"b.org"', r"hosts\.txt:2: '\"b\.org\"' is not a host name"),
+        (b"b.org;c.org", r"hosts\.txt:1: 'b\.org;c\.org' is not a host name"),
+        (b"b.org\0", r"hosts\.txt:1: 'b\.org\\x00' is not a host name"),
+        (b"*", r"hosts\.txt:1: '\*' is not a host name"),
         (b"a..org", r"hosts\.txt:1: 'a\.\.org' is not a host name"),
         (b"a.org\nb\xfccher.org\n", r"hosts\.txt:2: the line is not UTF-8; save the list as UTF-8"),
         (gzip.compress(b"a.org", mtime=0)[:-4], r"hosts\.txt: breaks off or is damaged"),
@@ -163,6 +172,8 @@ def test_a_bad_line_is_named(tmp_path: Path, data: bytes, message: str) -> None:
     ("section", "message"),
     [
         (ExcludeSection(urls=("http://",)), "exclude.urls: 'http://' is not an address"),
+        (ExcludeSection(urls=("the page on mills",)), "exclude.urls: 'the page on mills' is not an address; write one a line"),
+        (ExcludeSection(urls=("http://a.org/x http://b.org",)), "exclude.urls: 'http://a.org/x http://b.org' is not an address"),
         (ExcludeSection(hosts=("a.org", "a b")), "exclude.hosts: 'a b' is not a host name; write it without scheme"),
         (ExcludeSection(ids_files=("/nowhere/x",)), "exclude.ids_files: /nowhere/x: No such file or directory; correct the path"),
     ],
