@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote
@@ -286,6 +286,7 @@ def remove(uri: str) -> None:
     kind = _information(uri).type
     with stores.explained(uri):
         if kind == pafs.FileType.Directory:
-            filesystem.delete_dir(path)
+            with suppress(FileNotFoundError):  # Google's store: when all objects of a folder are gone, so is the folder
+                filesystem.delete_dir(path)
         elif kind == pafs.FileType.File:
             filesystem.delete_file(path)

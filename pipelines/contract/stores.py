@@ -172,8 +172,13 @@ def upload(source: Path, uri: str) -> None:
     pyarrow's copy_files is not for this: it loses the error of the last request, which makes the object.
     """
     filesystem, path = locate(uri)
-    with explained(uri), ThreadPoolExecutor(1) as thread:  # where no signal raises an exception between two lines
-        thread.submit(_put, source, filesystem, path).result()
+    try:
+        with explained(uri), ThreadPoolExecutor(1) as thread:  # where no signal raises an exception between two lines
+            thread.submit(_put, source, filesystem, path).result()
+    except FileNotFoundError as error:
+        if error.filename != uri:
+            raise
+        raise StoreError(f"{uri}: there is no such bucket; create it, or correct the name") from None
 
 
 def _put(source: Path, filesystem: pafs.FileSystem, path: str) -> None:

@@ -53,6 +53,28 @@ class S3:
 
 
 @contextmanager
+def gs_server(folder: Path) -> Iterator[str]:
+    """Run an emulator of Google's store during the block; yield its address. It has the bucket "bucket"."""
+    program = (
+        "import sys, threading; from pathlib import Path; from gcp_storage_emulator.server import create_server\n"
+        "server = create_server('127.0.0.1', 0, in_memory=True, default_bucket='bucket'); server.start()\n"
+        "unfinished = Path(sys.argv[1] + '.tmp'); unfinished.write_text(str(server._api._httpd.server_address[1]))\n"
+        "unfinished.rename(sys.argv[1]); threading.Event().wait()\n"
+    )
+    announced = folder / "port"
+    process = subprocess.Popen([sys.executable, "-c", program, str(announced)], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + SECONDS
+        while not announced.exists():
+            assert process.poll() is None and time.monotonic() < end, "the emulator did not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{announced.read_text()}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
 def s3_server(folder: Path) -> Iterator[S3]:
     """Run a server during the block; it keeps its objects in memory."""
     announced = folder / "address"

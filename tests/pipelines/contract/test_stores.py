@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
+from objects import gs_server
 
 from pipelines.contract import files, stores
 from pipelines.contract.stores import StoreError
@@ -143,3 +144,25 @@ def test_errors_of_the_block_are_left_alone() -> None:
         with pytest.raises(type(error)) as raised, stores.explained("s3://data/x"):
             raise error
         assert raised.value is error
+
+
+def test_googles_store_behaves_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits: the emulator cannot serve a part of a large object."""
+    with gs_server(tmp_path) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        out = "gs://anonymous@bucket/out"
+        for name in ODD:
+            files.write_text(files.join(out, name), name)
+        assert files.listing(out) == sorted(f"{out}/{name}" for name in ODD)
+        assert [files.read_text(f"{out}/{name}") for name in ODD] == list(ODD)
+        assert (files.exists(f"{out}/a folder"), files.exists(f"{out}/no"), files.size(f"{out}/a+b=c")) == (True, False, 5)
+        with pytest.raises(FileNotFoundError):
+            files.read_text(f"{out}/no")
+        files.remove(f"{out}/a+b=c")
+        assert not files.exists(f"{out}/a+b=c")
+        files.remove(f"{out}/a folder")
+        assert not files.exists(f"{out}/a folder")
+        with pytest.raises(
+            StoreError, match=r"^gs://anonymous@nowhere/x: there is no such bucket; create it, or correct the name$"
+        ):
+            files.write_text("gs://anonymous@nowhere/x", "x")
