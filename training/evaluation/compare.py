@@ -219,6 +219,14 @@ def answers(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str
     return [_one_line(sample[0].text) for sample in samples]
 
 
+def _answers_that_fit(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str]:
+    """Return the answers, and for a sentence that is longer than the model's positions the reason why there is none."""
+    try:
+        return answers(model, tokenizer, gaps)
+    except UserError as error:
+        return [f"({error})"] if len(gaps) == 1 else [_answers_that_fit(model, tokenizer, [gap])[0] for gap in gaps]
+
+
 def _guess(piece: Candidate) -> str:
     """Format a candidate of BERT with its probability, quoted, as it may be a comma or a line end."""
     return f"{piece.text!r} {piece.probability:.2f}"
@@ -241,7 +249,7 @@ def shown(runs: Sequence[Compared], configs: Mapping[str, PretrainConfig], gaps:
     for run in runs:
         lines += [f"{run.name}: {configs[run.name].sample.prompt}", f"    {_one_line(run.report.sample)}"]
     models = {run.name: trained.load(run.report.out) for run in runs}
-    texts_of = {name: answers(model.model, model.tokenizer, gaps) for name, model in models.items()}
+    texts_of = {name: _answers_that_fit(model.model, model.tokenizer, gaps) for name, model in models.items()}
     for number, gap in enumerate(gaps):
         lines += ["", f"{gap.source}: {gap.with_mask(f'[{gap.word}]')}"]
         lines += [f"    {name:<6}{texts[number]}" for name, texts in texts_of.items()]

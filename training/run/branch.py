@@ -126,20 +126,24 @@ def lines(branch: Branch, found: Checkpoint, config: PretrainConfig, order: dict
     `order` is the identity of the branch's data.
     """
     step = found.step
-    drawn = step * config.data.batch_rows + branch.offset_rows
+    drawn, phased = step * config.data.batch_rows + branch.offset_rows, "train.phases" in changes(found, config)
+    place = f"step {step:,} of its phases" if config.train.phases or phased else f"{drawn:,} rows drawn"
     changed = {name: both for name, both in changes(found, config).items() if name != "data.offset_rows"}
     text = [
         f"branch  of run {branch.parent['run'][:12]} at step {step:,} (checkpoint {branch.parent['checkpoint'][:12]})",
-        f"        takes its weights, optimiser, spike history and place in the data ({drawn:,} rows drawn)",
+        f"        takes its weights, optimiser, spike history and place in the data ({place})",
         *(f"        {name}: {was!r} -> {value!r}" for name, (was, value) in changed.items()),
     ]
     was = found.state["identity"]
-    reordered = [name for name in _ORDER if was.get(name) != order.get(name)]
+    reordered = [name for name in _ORDER if not phased and _of_phases(was, name) != _of_phases(order, name)]
     notes: list[str] = []
     if "data.batch_rows" in changed:
         notes.append(f"batches begin with row {drawn:,} of the order, where the parent's ended, and have other rows")
+    if phased:
+        notes.append("the phases are others, so the rows of its steps are, too, and some of the parent's may come again")
     if reordered:
-        notes.append(f"the order of rows is another ({', '.join(reordered)}): {drawn:,} rows count as drawn, some may come again")
+        counted = f"{step:,} steps count as done" if config.train.phases else f"{drawn:,} rows count as drawn"
+        notes.append(f"the order of rows is another ({', '.join(reordered)}): {counted}, some may come again")
     if (first := _rates_differ(found, config)) is not None:
         old, new = _rate(found.state["config"], step), _rate(config.model_dump(mode="json"), step)
         notes.append(f"learning rates differ from step {first + 1:,} on; that of step {step + 1:,} is {old:.3g} -> {new:.3g}")
@@ -150,6 +154,11 @@ def lines(branch: Branch, found: Checkpoint, config: PretrainConfig, order: dict
     if not notes:
         return [*text, "        its losses and weights are the parent's, bit for bit, as long as both run"]
     return [*text, "        not bit-equal to the parent:", *(f"          {note}" for note in notes)]
+
+
+def _of_phases(identity: dict[str, Any], name: str) -> list[Any]:
+    """Return an entry of the identity of the data, of each phase if there are several (training/run/phases.py)."""
+    return [value for key, value in identity.items() if key == name or key.startswith(f"{name} (phase ")]
 
 
 def changes(found: Checkpoint, config: PretrainConfig) -> dict[str, tuple[Any, Any]]:

@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from training.arguments import add_compare, parse
+from training.checkpoints import trained
 from training.data.shards import TokenDataset, open_dataset
-from training.evaluation.compare import COMPARISON, Compared, CompareError, Gap, answers, compare, gaps, table
+from training.evaluation.compare import COMPARISON, Compared, CompareError, Gap, answers, compare, gaps, shown, table
 from training.evaluation.compare import run as compare_command
 from training.models import families
+from training.run.config import load
 from training.run.pretrain import Report
 
 FAMILIES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption"}
@@ -186,6 +190,17 @@ def test_each_family_is_asked_for_the_gap_in_its_own_way(dataset: TokenDataset, 
         assert answer.endswith("near the river")
     else:
         assert isinstance(answer, str)
+
+
+def test_a_sentence_longer_than_a_model_reads_leaves_the_others(dataset: TokenDataset, tmp_path: Path) -> None:
+    numbers = {"vocabulary": dataset.tokenizer.size, "heads": 2, "width": 16, "layers": 1, "length": 12}
+    model = families.make(families.shape("bert", "demo", numbers), 1)
+    checkpoint = trained.save(tmp_path / "run", model, "bert", dataset.tokenizer, {})
+    report = dataclasses.replace(REPORT, out=str(tmp_path / "run"), sample="")
+    given = [Gap("books", "a", "b", "c"), Gap("books", "the old house " * 20, "stood", "near the river")]
+    found = shown([Compared("bert", "bert", 1, 1.0, report)], {"bert": load(ROOT / "configs/pretrain/bert_demo.toml")}, given)
+    assert checkpoint.exists() and found[4].startswith("    bert  a")
+    assert re.fullmatch(r"    bert  \(the prompt has \d+ tokens, and the model 12 positions; give a shorter one\)", found[7])
 
 
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:

@@ -121,6 +121,26 @@ def test_a_larger_batch_has_no_rows_for_the_parents_steps(tiny_config: Path, par
         trace(out, 2)
 
 
+def test_phases_that_stay_or_change_are_told(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phases, other = ("train.phases=[{until_step=4,length=8}]", "train.phases=[{until_step=5,length=8}]")
+    run(tiny_config, tmp_path / "parent", phases, "train.steps=6")
+
+    def told(*given: str) -> str:
+        capsys.readouterr()
+        config = (f"run.out={tmp_path / 'branch'}", *KEPT, branch(f"{tmp_path / 'parent'}@3"), "train.steps=6", *given)
+        pretrain(tiny_config, config, dry_run=True)
+        return capsys.readouterr().out.partition("takes its weights, optimiser, spike history and ")[2]
+
+    assert told(phases).startswith(
+        "place in the data (step 3 of its phases)\n        its losses and weights are the parent's, bit"
+    )
+    seed = told(phases, "data.seed=2")
+    assert "the order of rows is another (row index, seed): 3 steps count as done, some may come again" in seed
+    for given in ((other,), ()):
+        said = told(*given)
+        assert "the phases are others, so the rows of its steps are, too" in said and "order of rows" not in said
+
+
 def test_a_stable_checkpoint_cools_down(tiny_config: Path, tmp_path: Path) -> None:
     stable = ('train.schedule="constant"', "train.steps=10")
     run(tiny_config, tmp_path / "stable", *stable)
