@@ -43,7 +43,7 @@ class SourceSection(Section):
     kind: Literal["wikipedia", "books", "common_crawl", "records"]
     root: str
     """Folder or URI, relative to the config file's folder. Ids and origins contain paths relative to it."""
-    paths: tuple[str, ...] = ("**/*",)
+    paths: tuple[str, ...] = Field(default=("**/*",), min_length=1)
     """Glob patterns of files below the root; links are followed. A pattern that matches nothing is an error, and so is a link to
     nothing or a folder without permission that may hold matches. A name that begins with a dot must be named with the dot, and
     the output folder of a build by its path."""

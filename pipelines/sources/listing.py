@@ -54,6 +54,10 @@ def inventory(section: SourceSection, names: Names) -> Inventory:
     """
     if not files.exists(section.root):
         raise SourceError(f"source {section.name}: {section.root} does not exist; correct sources.root in the config")
+    if files.is_local(section.root) and files.local_path(section.root).is_file():
+        raise SourceError(
+            f"source {section.name}: {section.root} is a file; name its folder in sources.root and the file in sources.paths"
+        )
     try:
         choice = chosen(section.root, section.paths)
     except PathError as error:

@@ -47,6 +47,17 @@ def test_a_root_with_the_scheme_of_files_is_that_folder(tmp_path: Path) -> None:
     assert plain[0].uri == "b/x%20y.jsonl"
 
 
+def test_a_root_that_is_a_file_is_named_with_the_fix(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl")
+    with pytest.raises(SourceError, match=r"a\.jsonl is a file; name its folder in sources\.root and the file in sources\.paths"):
+        file_units(section(tmp_path / "a.jsonl"))
+
+
+def test_a_source_has_a_pattern(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="paths"):
+        section(tmp_path, paths=[])
+
+
 def test_a_change_that_keeps_size_and_time_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "one"}')
