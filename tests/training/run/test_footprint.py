@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.data.rows.batch import IGNORE, Examples
 from training.models.bart import BARTShape
 from training.models.bert import BERTShape
-from training.models.families import Shape, layers, make
+from training.models.families import Shape, layers, make, shape
 from training.models.gpt import GPTShape
 from training.models.recompute import recompute
 from training.models.t5 import T5Shape
@@ -118,6 +118,29 @@ def test_a_storage_counts_once_and_until_it_is_freed() -> None:
 
 
 def test_a_model_without_content_has_the_names_and_sizes_of_a_real_one() -> None:
-    for shape in SHAPES.values():
-        real, empty = make(shape, 1).state_dict(), empty_model(shape, CPU).state_dict()
+    for one in SHAPES.values():
+        real, empty = make(one, 1).state_dict(), empty_model(one, CPU).state_dict()
         assert {name: value.shape for name, value in real.items()} == {name: value.shape for name, value in empty.items()}
+
+
+_COMPOSED = {"layers": 1, "heads": 2, "width": 16, "vocabulary": VOCABULARY, "length": LENGTH}
+_T5 = {"encoder_layers": 1, "decoder_layers": 1, "heads": 2, "width": 16, "inner": 32, "head_width": 8, "vocabulary": VOCABULARY}
+
+
+@pytest.mark.parametrize(
+    ("family", "numbers"),
+    [
+        *(("composed", _COMPOSED | {"positions": name}) for name in ("learned", "sinusoidal", "rotary", "relative", "none")),
+        ("composed", _COMPOSED | {"norm": "rms", "feed_forward": "swiglu", "norm_place": "post"}),
+        *(("t5", _T5 | {"gated": gated, "dropout": 0.1}) for gated in (False, True)),
+    ],
+)
+def test_every_kind_of_layer_can_be_counted(family: str, numbers: dict[str, Any]) -> None:
+    """A run that cannot be planned would not start."""
+    given = examples("t5" if family == "t5" else "gpt")
+    if family == "composed":
+        given |= {"documents": np.sort(given["inputs"] % 3, axis=1), "positions": np.tile(np.arange(LENGTH), (ROWS, 1))}
+    settings = TrainSection(steps=1, learning_rate=1e-3, activation_checkpointing=True)
+    for device in (CPU, Device("cpu", "bfloat16")):
+        found = footprint(shape(family, "demo", numbers), settings, device, given, {"tokens": 9}, given, keeps_gradients=True)
+        assert found.step > found.gradients > 0 and found.evaluation > 0
