@@ -32,6 +32,7 @@ class PlannedPhase:
     batch_rows: int
     length: int  # of a row
     rows: int  # in the row index
+    drawn: int  # rows of all steps; those of a branch's parent may have had other sizes of batch
     sources: tuple[SourceFigures, ...]
 
 
@@ -64,7 +65,7 @@ class Plan:
     @property
     def tokens(self) -> int:
         """Positions in all rows that are read."""
-        return sum(phase.steps * phase.batch_rows * phase.length for phase in self.phases)
+        return sum(phase.drawn * phase.length for phase in self.phases)
 
     @property
     def epochs(self) -> dict[str, float]:
@@ -183,6 +184,7 @@ def _phase(phase: Phase) -> PlannedPhase:
         batch_rows=feed.batch_rows,
         length=feed.config.rows.length,
         rows=len(feed.index),
+        drawn=feed.slots(phase.end_step - phase.first_step),
         sources=feed.figures(),
     )
 

@@ -36,6 +36,7 @@ class Metrics:
             copy.write_bytes(path.read_bytes())
             print(f"{path}: line {damaged[0]} is damaged ({len(damaged)} in all); a copy is {copy.name}", file=sys.stderr)
         kept = [] if step is None else [line for line in lines if line["step"] <= step]
+        self.last = kept[-1]["step"] if kept else None  # the step of the last line that was kept
         files.write_text(str(path), "".join(_line(metrics) for metrics in kept))
         self._stream = path.open("a", encoding="utf-8")
 
@@ -92,6 +93,9 @@ class Record:
         With on=False nothing is opened or written.
         """
         self._metrics = Metrics(folder / METRICS, step) if on else None
+        if self._metrics and step is not None and (self._metrics.last or 0) < step:
+            first = 0 if self._metrics.last is None else self._metrics.last + 1
+            print(f"{folder / METRICS}: has no lines of the steps {first:,} to {step:,}; their metrics are lost", file=sys.stderr)
         self._samples = Metrics(folder / SAMPLES, step) if on else None
         self._tensorboard = Tensorboard(folder / TENSORBOARD, step) if on and tensorboard else None
 

@@ -90,6 +90,7 @@ def test_another_batch_begins_where_the_parents_ended(
     planned = capsys.readouterr().out
     assert not (out / "checkpoints").exists()
     for text in (
+        "train   16 steps: 1,408 tokens at most",  # 6 * 8 and 10 * 4 rows of 16
         "data.batch_rows: 8 -> 4",
         "batches begin with row 48 of the order, where the parent's ended, and have other rows",
         "learning rates differ from step 7 on; that of step 7 is 0.00628 -> 0.00806",

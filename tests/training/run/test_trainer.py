@@ -463,6 +463,24 @@ def test_a_finished_run_without_its_metrics_says_so(
     assert run(tiny_config, out) == first
 
 
+def test_an_unfinished_run_says_which_metrics_are_lost(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    run(tiny_config, out)
+    lines = (out / "metrics.jsonl").read_text().splitlines(keepends=True)
+    for content, said in (("".join(lines[:10]), None), ("".join(lines[:6]) + lines[6][:9], "6 to 9"), ("", "0 to 9")):
+        shutil.rmtree(out / "checkpoints" / "step-00000012")
+        (out / "metrics.jsonl").write_text(content)
+        capsys.readouterr()
+        run(tiny_config, out)
+        told = [line for line in capsys.readouterr().err.splitlines() if "metrics are lost" in line]
+        assert told == (
+            [] if said is None else [f"{out}/metrics.jsonl: has no lines of the steps {said}; their metrics are lost"]
+        )
+        assert [line["step"] for line in read_metrics(out / "metrics.jsonl")][-3:] == [10, 11, 12]
+
+
 def test_other_circumstances_warn(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
