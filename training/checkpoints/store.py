@@ -296,7 +296,7 @@ def _existing(folder: Path) -> list[Path]:
 
 def _best_name(folder: Path) -> str | None:
     try:
-        name = (folder / BEST).read_text(encoding="utf-8").strip()
+        name = (folder / BEST).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
     return name if _NAME.fullmatch(name) else None

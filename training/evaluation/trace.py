@@ -190,9 +190,14 @@ def _phase(data: dict[str, Any], step: int) -> _Phase:
 
 def _refuse_parents(run: Path, step: int) -> None:
     """Raise TraceError for a step before a branch began, whose rows are those of its parent's settings."""
-    if (branch := _entries(run / BRANCH).get("parent")) is not None and step < branch["step"]:
-        given = _entries(run / BRANCH)["given"]
-        raise TraceError(f"{run}: is a branch, which began after step {branch['step']}; trace step {step} in its parent, {given}")
+    if not (branch := _entries(run / BRANCH)):
+        return
+    try:
+        first, given = int(branch["parent"]["step"]), str(branch["given"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TraceError(f"{run / BRANCH}: does not name the parent of a branch ({error!r})") from None
+    if step < first:
+        raise TraceError(f"{run}: is a branch, which began after step {first}; trace step {step} in its parent, {given}")
 
 
 def _entries(path: Path) -> dict[str, Any]:
@@ -210,7 +215,7 @@ def _refuse_other(run: Path, feed: Feed, named: str) -> None:
     latest = run / "checkpoints" / "LATEST"
     if not latest.exists():
         return
-    state = latest.parent / latest.read_text(encoding="utf-8").strip() / "state.json"
+    state = latest.parent / latest.read_text(encoding="utf-8", errors="replace").strip().replace("\0", "") / "state.json"
     was = _entries(state).get("identity", {})
     for name, value in feed.identity().items():
         if (then := was.get(name + named, value)) != value:

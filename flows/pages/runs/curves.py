@@ -59,8 +59,8 @@ def _starts(lines: int, columns: int) -> list[int]:
 
 
 def column(lines: Sequence[Line], key: str) -> Floats:
-    """Return one metric of all lines; NaN where it is missing or not finite."""
-    values = np.array([value if (value := line.get(key)) is not None else math.nan for line in lines], np.float64)
+    """Return one metric of all lines; NaN where it is missing, no number or not finite."""
+    values = np.array([value if isinstance(value := line.get(key), int | float) else math.nan for line in lines], np.float64)
     return np.where(np.isfinite(values), values, math.nan)
 
 

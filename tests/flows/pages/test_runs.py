@@ -257,6 +257,11 @@ def test_thinned_curves_keep_means_and_extremes() -> None:
     assert curves(made[:100], 100)["training"]["series"] == {"loss": {"mean": [float(n % 10) for n in range(100)]}}
 
 
+def test_a_value_that_is_no_number_is_a_gap_in_its_curve() -> None:
+    lines = [{"step": n, "loss": 2.0, "mfu": value} for n, value in enumerate((0.5, None, "x", [1], math.inf))]
+    assert curves(lines)["training"]["series"]["mfu"] == {"mean": [0.5, None, None, None, None]}
+
+
 def test_the_terms_of_a_bert_have_rows_and_curves(pair: list[Path], tmp_path: Path) -> None:
     folder = pair[0]
     path = folder / "metrics.jsonl"

@@ -221,12 +221,18 @@ def test_what_cannot_be_traced_is_said(build: Path, tmp_path: Path) -> None:
         trace(run, 0, overrides=("data.seed=1",))
     with pytest.raises(MixtureError, match=r"data\.mixture: there is no source 'web'"):
         trace(config(build, tmp_path / "other", data={"mixture": {"web": 1}}), 0)
+    (run / "branch.json").write_text('{"parent": 3, "given": 4}')
+    with pytest.raises(TraceError, match=r"branch\.json: does not name the parent of a branch"):
+        trace(run, 0)
+    (run / "branch.json").unlink()
     torn = run / "checkpoints" / "step-00000003" / "state.json"
     torn.parent.mkdir(parents=True)
     torn.write_text('{"identity"')
     (run / "checkpoints" / "LATEST").write_text("step-00000003\n")
     with pytest.raises(TraceError, match=r"state\.json: is not a JSON object"):
         trace(run, 0)
+    (run / "checkpoints" / "LATEST").write_bytes(b"\xff\xfe\x00")  # a disk's damage; nothing is compared then
+    assert trace(run, 0, 0).rows
 
 
 def test_a_run_on_other_batches_than_the_config_gives_now_is_refused(build: Path, tmp_path: Path) -> None:
