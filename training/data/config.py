@@ -55,7 +55,8 @@ class DataSection(Section):
     rows: MayChange[str | None] = None
     """Folder of the row indexes; default: `rows` under run.out. Runs over the same data may share it."""
     verify: MayChange[Literal["once", "always", "never"]] = "once"
-    """When the sha256 of every shard is checked: when a row index is built, at every start, or never (sizes always are)."""
+    """When the sha256 of every shard is checked: when a row index is built, at every start, or never (sizes always are).
+    The row index itself is checked at every start, unless it is never."""
 
     @model_validator(mode="after")
     def _one_kind_of_mixture(self) -> Self:

@@ -32,7 +32,7 @@ from pipelines.contract.compressed import BrokenStreamError, Content
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.config import TaskSection
-from training.data.rows.files import INDEX, Appender, creating, damaged, read_json, write_json
+from training.data.rows.files import INDEX, Appender, creating, damaged, read_json, verify_arrays, write_json
 from training.data.rows.layout import Stream
 from training.kernels import jit
 
@@ -192,6 +192,7 @@ def _reopen(opened: tuple[tuple[str, str, Path, dict[str, Any]], ...]) -> TaskIn
         ids = _read(folder, "ids", np.dtype(identity["dtype"]), content["tokens"])
         tasks.append(Task(name, path, ids, _read(folder, "examples", EXAMPLE, content["examples"])))
         streams.append(Stream(PREFIX + name, first, content["examples"], content["tokens"]))
+        verify_arrays(folder, content)
         first += content["examples"]
     return TaskIndex(tuple(tasks), tuple(streams), opened)
 

@@ -159,8 +159,12 @@ def test_files_that_are_no_tasks(sections: tuple[TaskSection, ...], tokenizer: T
 def test_a_damaged_folder_says_so(sections: tuple[TaskSection, ...], tokenizer: Tokenizer, tmp_path: Path) -> None:
     open_tasks(sections[:1], tokenizer, tmp_path / "rows")
     path = next((tmp_path / "rows").rglob("ids.npy"))
+    whole = path.read_bytes()
     np.save(path, np.load(path)[:-1])
     with pytest.raises(DatasetError, match=r"ids\.npy holds .* remove this folder, and it is built again"):
+        open_tasks(sections[:1], tokenizer, tmp_path / "rows")
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DatasetError, match=r"ids\.npy has changed since it was written"):
         open_tasks(sections[:1], tokenizer, tmp_path / "rows")
     path.write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=r"ids\.npy cannot be read"):

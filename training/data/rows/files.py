@@ -4,7 +4,7 @@ runs.npy         one line per run: counts (maps.RUN)
 rows.npy         row n has the spans rows[n] .. rows[n + 1] - 1     } not with concatenate,
 spans.npy        the piece of a document in a row (SPAN)            } where both are computed
 random_next.npy  pairs only: whether the second span is of a random document
-index.json       identity, figures of the streams, length of each file
+index.json       identity, figures of the streams, length and sha256 of each file
 """
 
 import json
@@ -85,7 +85,8 @@ def creating(target: Path) -> Generator[Path]:
 
 
 def write_json(folder: Path, content: dict[str, Any]) -> None:
-    """Write index.json, the last file of a folder."""
+    """Write index.json, the last file of a folder, with the sha256 of the arrays beside it."""
+    content = {**content, "sha256": {path.name: files.sha256(str(path)) for path in sorted(folder.glob("*.npy"))}}
     with (folder / INDEX).open("w", encoding="utf-8") as stream:
         stream.write(json.dumps(content, indent=1) + "\n")
         stream.flush()
@@ -103,6 +104,13 @@ def read_json(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
         names = [name for name in identity if stored.get(name) != identity[name]]
         raise damaged(folder, f"it was made from another {', '.join(names) or 'thing'}")
     return content
+
+
+def verify_arrays(folder: Path, content: dict[str, Any]) -> None:
+    """Raise DatasetError for an array whose sha256 is not that of index.json; earlier releases wrote none."""
+    for name, expected in content.get("sha256", {}).items():
+        if files.sha256(str(folder / name)) != expected:
+            raise damaged(folder, f"{name} has changed since it was written (its sha256 is another)")
 
 
 def read_array(folder: Path, name: str, length: int) -> NDArray[Any]:

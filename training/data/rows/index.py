@@ -36,7 +36,7 @@ from training.data.gather import Spans
 from training.data.maps import Maps, PartOfStream, open_maps, parts_of, run_table
 from training.data.rows.batch import RowBatch
 from training.data.rows.best_fit import best_fit_rows
-from training.data.rows.files import DTYPES, Appender, creating, damaged, read_array, read_json, write_json
+from training.data.rows.files import DTYPES, Appender, creating, damaged, read_array, read_json, verify_arrays, write_json
 from training.data.rows.layout import Figures, Layout, Place, Stream
 from training.data.rows.packing import Chunk, document_rows
 from training.data.rows.pairs import pair_rows
@@ -171,7 +171,8 @@ def open_rows(
 ) -> RowIndex:
     """Open the row index of a split: map it from `folder/<fingerprint>`, where it is built first if it is missing.
 
-    `verify` checks the sha256 of every shard when the index is built, each time, or never; sizes are always checked.
+    `verify` checks the sha256 of every shard when the index is built, each time, or never; sizes are always checked. That of
+    the index's own files is checked each time, unless it is never.
     Raises DatasetError if the split is empty or yields no row, or the index is damaged; ShardError for a broken shard.
     """
     parts = parts_of(dataset, split)
@@ -193,6 +194,8 @@ def open_rows(
         run_table(dataset, parts, verify=True)
     content = read_json(target, identity)
     stored = {name: read_array(target, name, length) for name, length in content["files"].items()}
+    if verify != "never":
+        verify_arrays(target, content)
     maps = open_maps(dataset, parts, stored.pop("runs"), separated=layout.separator is not None)
     figures = tuple(Figures(**stream) for stream in content["figures"])
     if not any(stream.rows for stream in figures):

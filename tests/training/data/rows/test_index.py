@@ -256,7 +256,23 @@ def test_a_damaged_index_is_named(dataset_folder: Path, tmp_path: Path, damage: 
     (folder,) = tmp_path.iterdir()
     damage(folder)
     with pytest.raises(DatasetError, match=rf"{folder.name}: is not a usable index: {message}.*; remove this folder"):
-        open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1).gather(np.arange(4))
+        open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1, verify="never").gather(np.arange(4))
+
+
+def test_other_rows_of_the_same_size_are_refused(dataset_folder: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(str(dataset_folder))
+    open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1)
+    (path,) = tmp_path.glob("*/rows.npy")
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        DatasetError, match=r"rows\.npy has changed since it was written .*; remove this folder, and it is built again"
+    ):
+        open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1)
+    index = json.loads((path.parent / "index.json").read_text())
+    (path.parent / "index.json").write_text(json.dumps({name: value for name, value in index.items() if name != "sha256"}))
+    open_rows(dataset, "train", tmp_path, LAYOUTS[1], seed=1)  # of an earlier release
 
 
 def _flip_an_id(dataset: TokenDataset) -> Path:
