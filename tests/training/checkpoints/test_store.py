@@ -248,7 +248,7 @@ def test_another_format_is_refused_with_the_release_that_wrote_it(tmp_path: Path
         with pytest.raises(FormatError, match=message):  # an earlier one is whole, but to go back to it is not for us to decide
             checkpoint.newest(tmp_path, pytest.fail)
     (path / "state.json").unlink()
-    with pytest.raises(FormatError, match="written by corpusmill a release that it does not name; this release"):
+    with pytest.raises(FormatError, match="written by a release that it does not name; this release"):
         checkpoint.read(path)
     save(tmp_path, 3)
     found = checkpoint.newest(tmp_path, pytest.fail)  # an older one of another format is in nobody's way
