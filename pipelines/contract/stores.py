@@ -148,6 +148,10 @@ def explained(uri: str) -> Generator[None]:
         if error.filename is not None:  # of this machine
             raise
         raise FileNotFoundError(errno.ENOENT, "no such object", uri) from None
+    except ValueError as error:
+        if type(error).__module__.partition(".")[0] != "huggingface_hub":  # which pyarrow asks for hf://
+            raise
+        raise StoreError(f"{uri}: {_short(str(error))}; name hf://datasets/OWNER/NAME/PATH") from None
     except OSError as error:
         if error.errno is not None or not _FROM_A_STORE.search(str(error)):
             raise

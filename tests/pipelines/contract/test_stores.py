@@ -126,6 +126,7 @@ def test_a_failure_names_the_object_the_cause_and_the_fix(s3, bucket: str, monke
     [
         ("s3://", r"s3://: names no bucket; write s3://BUCKET/FOLDER"),
         ("s3://key:secret@data/x", r"s3://data: credentials in an address would be recorded; set them in the environment"),
+        ("hf://datasets/x", r"hf://datasets/x: Invalid HF URI .*; name hf://datasets/OWNER/NAME/PATH"),
         ("what://x/y", r"what://x/y: .*; name a local path, or an object of gs://, s3:// or abfs://"),
     ],
 )
