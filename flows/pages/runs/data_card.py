@@ -126,16 +126,28 @@ def _facts(uri: str, tokens: Manifest, corpus: Manifest | None) -> list[tuple[st
 def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the config of the build keeps of the sources."""
     language, quality = config.get("language", {}), config.get("quality", {})
-    near, exclude = config.get("deduplicate", {}), config.get("exclude", {})
+    exclude = config.get("exclude", {})
     taken_down = sum(len(exclude.get(kind, ())) for kind in ("ids", "urls", "hosts"))
+    lists = [path for kind in ("ids", "urls", "hosts") for path in exclude.get(f"{kind}_files", ())]
     return [
         ("languages kept", ", ".join(language.get("keep", [])) if language.get("enabled", True) else "all"),
-        ("deduplicated", f"from a similarity of {near['threshold']}" if near.get("enabled") else "no" if near else ""),
+        ("deduplicated", _deduplicated(config.get("deduplicate", {}))),
         ("quality", ", ".join([*quality.get("rules", []), *(["classifier"] if quality.get("classifier") else [])])),
-        ("taken down", f"{taken_down:,} ids, URLs and hosts" if taken_down else ""),
+        ("taken down", ", ".join([f"{taken_down:,} ids, URLs and hosts"] * bool(taken_down) + [_brief(path) for path in lists])),
         ("decontaminated from", ", ".join(map(_brief, config.get("decontaminate", {}).get("fields", [])))),
         ("held out", f"{config['corpus']['validation_share']:.2%} of all works" if "corpus" in config else ""),
     ]
+
+
+def _deduplicated(section: Mapping[str, Any]) -> str:
+    """Return which copies are removed; nothing if the config does not say."""
+    if not section.get("enabled"):
+        return "no" if section else ""
+    exact = section.get("exact", "bytes")
+    kinds = [f"exact copies ({exact})"] * bool(exact) + [f"from a similarity of {section['threshold']}"] * section.get(
+        "near", True
+    )
+    return " and ".join(kinds) or "no"
 
 
 def _brief(value: object) -> str:

@@ -12,6 +12,7 @@ import pytest
 from browser import CHROMIUM, Page, chromium
 
 from flows.pages.runs.curves import MARKS, curves
+from flows.pages.runs.data_card import _choices
 from flows.pages.runs.loading import read_run
 from flows.pages.runs.page import write_runs
 from pipelines.contract import manifest
@@ -200,6 +201,20 @@ def test_texts_of_strangers_are_only_text(pair: list[Path], tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("section", "shown"),
+    [
+        ({}, ""),
+        ({"enabled": False, "threshold": 0.7}, "no"),
+        ({"enabled": True, "threshold": 0.7}, "exact copies (bytes) and from a similarity of 0.7"),
+        ({"enabled": True, "exact": "letters", "near": False, "threshold": 0.7}, "exact copies (letters)"),
+        ({"enabled": True, "exact": False, "near": True, "threshold": 0.8}, "from a similarity of 0.8"),
+    ],
+)
+def test_the_data_card_says_which_copies_are_removed(section: dict[str, Any], shown: str) -> None:
+    assert dict(_choices({"deduplicate": section}))["deduplicated"] == shown
+
+
 @pytest.mark.parametrize("left", [["config.json"], ["config.json", "metrics.jsonl"]])
 def test_a_run_that_has_only_begun_has_a_page(pair: list[Path], tmp_path: Path, left: list[str]) -> None:
     metrics = pair[1] / "metrics.jsonl"
@@ -211,12 +226,13 @@ def test_a_run_that_has_only_begun_has_a_page(pair: list[Path], tmp_path: Path, 
 
 
 def test_a_broken_checkpoint_is_passed_over(pair: list[Path], tmp_path: Path) -> None:
-    folder = pair[0] / "checkpoints"
-    last = max(folder.glob("step-*"))
+    last = pair[0] / "checkpoints" / "step-00000040"
+    last.mkdir(parents=True)
+    (last / "state.json").write_text(json.dumps({"identity": {"tokens dataset": "f" * 64}}))
     before = write_runs(pair, tmp_path / "runs.html").read_bytes()
     for name in (f"{last.name}.unread", "step-00000999"):
-        (folder / name).mkdir()
-        (folder / name / "state.json").write_text('{"mod')
+        (last.parent / name).mkdir()
+        (last.parent / name / "state.json").write_text('{"mod')
     assert write_runs(pair, tmp_path / "runs.html").read_bytes() == before
 
 
