@@ -30,10 +30,7 @@ _SMALLEST_RMS = 1e-3  # of weights: a floor, so that steps of small weights do n
 
 
 class _ByWeight(torch.optim.Optimizer):
-    """An optimiser that updates each weight by itself. A group has "lr", "betas", "eps" and "weight_decay"."""
-
-    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
+    """An optimiser that updates each weight by itself."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -48,7 +45,14 @@ class _ByWeight(torch.optim.Optimizer):
         raise NotImplementedError
 
 
-class GoogleAdam(_ByWeight):
+class _Adam(_ByWeight):
+    """An optimiser whose groups have "lr", "betas", "eps" and "weight_decay"."""
+
+    def __init__(self, params: Any, lr: float, betas: tuple[float, float], eps: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
+
+
+class GoogleAdam(_Adam):
     """Adam without bias correction, with decoupled decay: w -= rate (m / (sqrt(v) + epsilon) + decay w)."""
 
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -57,7 +61,7 @@ class GoogleAdam(_ByWeight):
         weight.add_(change.add_(weight, alpha=group["weight_decay"]), alpha=-group["lr"])
 
 
-class RMSAdamW(_ByWeight):
+class RMSAdamW(_Adam):
     """AdamW whose rate is multiplied by the root mean square of the weights (at least 0.001)."""
 
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
@@ -69,7 +73,7 @@ class RMSAdamW(_ByWeight):
         weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(change, alpha=-group["lr"])
 
 
-class Muon(torch.optim.Muon):
+class Muon(_ByWeight, torch.optim.Muon):
     """torch's Muon, where each of a group's "blocks" of rows is a matrix of its own: queries, keys and values.
 
     The state is that of torch's, of the whole weight.
@@ -77,15 +81,6 @@ class Muon(torch.optim.Muon):
 
     def __init__(self, groups: list[dict[str, Any]], lr: float, weight_decay: float) -> None:
         super().__init__(groups, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Update all weights that have a gradient."""
-        assert closure is None
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._update(weight, weight.grad, self.state[weight], group)
 
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         if "momentum_buffer" not in state:
