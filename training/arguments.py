@@ -21,6 +21,11 @@ def count(text: str) -> int:
     return value
 
 
+def text(word: str) -> str:
+    """Parse a text, for argparse: bytes of the command line that are no UTF-8 become U+FFFD, as those of the standard input."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def add_pretrain(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.run.pretrain."""
     parser.add_argument("config", help=_CONFIG)
@@ -37,7 +42,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.generation.answers."""
     parser.add_argument("folder", metavar="run", help=_MODEL)
     parser.add_argument(
-        "--prompt", action="append", help="a text; may be repeated. By default every line of the standard input is one"
+        "--prompt", type=text, action="append", help="a text; may be repeated. By default every line of the standard input is one"
     )
     parser.add_argument("--tokens", type=int, default=100, help="maximum length of an answer, 100 by default")
     parser.add_argument("--least", type=int, default=0, help="minimum number of tokens before an answer may end")

@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -443,3 +444,8 @@ def test_impossible_command_lines_are_refused(tokenizer: Tokenizer, tmp_path: Pa
     ):
         with pytest.raises(ValueError, match=message):
             generated([*arguments, *([] if "--prompt" in arguments else ["--prompt", "the old"])])
+
+
+def test_bytes_of_a_prompt_that_are_no_text_become_replacement_characters() -> None:
+    words = ["run", "--prompt", os.fsdecode(b"caf\xc3\xa9 \xff!")]
+    assert parse(add_generate, words).prompt == ["café \ufffd!"]
