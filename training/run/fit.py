@@ -13,6 +13,8 @@ from training.run.device import Device
 from training.run.plan import Plan, bytes_for_people, plan
 from training.run.state import Job
 
+# Numbers of a model that go with any of its sizes; with others, no smaller size is tried.
+_OF_ANY_SIZE = {"dropout", "norm_epsilon", "tied", "activation", "segments", "pooled", "first_position"}
 _Changes = dict[str, Any]  # of the section train, and "size" of the model
 
 
@@ -27,10 +29,16 @@ def what_fits(job: Job, device: Device, processes: int, planned: Plan) -> str:
         accumulate, found = _fewest(job, changes, device, processes, least)
         return f"{_words(job.config, changes | {'accumulate': accumulate})} ({bytes_for_people(found.memory)})"
     fixed = bytes_for_people(planned.weights + planned.gradients + planned.optimizer)
+    tried = f"no size of {job.config.model.family} fits" if _may_shrink(job.config) else "it does not fit"
     return (
-        f"weights, gradients and the optimiser's state alone are {fixed}, and no size of {job.config.model.family} fits with one "
-        "row at a time; lower rows.length, or take a machine with more memory"
+        f"weights, gradients and the optimiser's state alone are {fixed}, and {tried} with one row at a time; lower "
+        f"{'' if _may_shrink(job.config) else 'the numbers of [model] or '}rows.length, or take a machine with more memory"
     )
+
+
+def _may_shrink(config: PretrainConfig) -> bool:
+    """Return whether the model is one of the family's sizes, of which a smaller one can be named."""
+    return set(config.model.numbers) <= _OF_ANY_SIZE
 
 
 def _candidates(config: PretrainConfig, planned: Plan) -> Iterator[_Changes]:
@@ -44,7 +52,7 @@ def _candidates(config: PretrainConfig, planned: Plan) -> Iterator[_Changes]:
             yield recompute
     if rest > 0 and settings.optimizer != "adafactor" and settings.strategy == "ddp":
         yield recompute | {"optimizer": "adafactor"}
-    if not config.model.numbers:
+    if _may_shrink(config):
         for size in _smaller(config, planned):
             yield recompute | {"size": size}
 
