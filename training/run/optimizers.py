@@ -12,6 +12,7 @@ thus a function of the step alone.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ _BLOCKS = {"query_key_value": 3, "key_value": 2, "gate_inner": 2}  # matrices in
 _SMALLEST_RMS = 1e-3  # of weights: a floor, so that steps of small weights do not vanish (Adafactor's epsilon 2)
 
 
-class _ByWeight(torch.optim.Optimizer):
+class _ByWeight(torch.optim.Optimizer, ABC):
     """An optimiser that updates each weight by itself."""
 
     @torch.no_grad()
@@ -41,8 +42,9 @@ class _ByWeight(torch.optim.Optimizer):
                 if weight.grad is not None:
                     self._update(weight, weight.grad, self.state[weight], group)
 
+    @abstractmethod
     def _update(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        raise NotImplementedError
+        """Update a weight by its gradient; `state` is what the optimiser keeps of it."""
 
 
 class _Adam(_ByWeight):

@@ -5,10 +5,10 @@ r"""Which signs are words of their own where texts are compared: those of formul
 - mathematical signs count everywhere: Unicode's category Sm (+ < = > × ÷ ≤ ∑ …) and ^ \ { };
 - the operators - * / % & | ~ ! count where a line is dense in signs: one for at most `LETTERS_PER_SIGN` letters and digits.
 
-Prose keeps its shingles. These are no operators, wherever they are: hyphens and dashes between words ("well-known", "rye - a
-recipe", "her gown--"), bullets and quotation marks at the start of a line ("* one", "> as you said"), a "!" that ends a
-sentence, what has no operand after it on its line ("* * *"), emphasis ("*so*"), "5% of", and rows of four equal signs or more
-("-----"). Menus ("Home | News") are short lines and so have signs, in all copies of a page alike.
+Prose keeps its shingles, but for short lines with an operator ("AT&T"). These are no operators, wherever they are: hyphens and
+dashes between words ("well-known", "rye - a recipe", "her gown--"), bullets and quotation marks at the start of a line ("* one",
+"> as you said"), a "!" that ends a sentence, what has no operand after it on its line ("* * *"), emphasis ("*so*"), "5% of", and
+rows of four equal signs or more ("-----"). Menus ("Home | News") are short lines and have signs, in all copies of a page alike.
 
     >>> [text[place] for text in ["a - b", "rye bread - a recipe", "* one\n* two", "x = !y*z"] for place in places(text)]
     ['-', '=', '!', '*']
