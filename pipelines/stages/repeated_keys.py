@@ -52,12 +52,19 @@ def find(dataset_uri: str, units: Sequence[Unit], sidecars: Sequence[Sidecar], f
     paths = [[files.join(dataset_uri, part.path) for part in of_unit] for of_unit in parts]
     rows = sum(part.rows for of_unit in parts for part in of_unit)
     later, works, keeper = _repeated(paths, max(1, -(-rows * _BYTES_PER_WORK // memory_bytes)))
-    for number in np.unique(later).tolist():
-        mine = later == number
+    numbers, rows_of = _by_number(later)
+    for number, mine in zip(numbers, rows_of, strict=True):
         table = pa.table([_binary(works[mine]), [_shown(pairs[k][0]) for k in keeper[mine].tolist()]], schema=_SCHEMA)
         with files.writing(_file(folder, pairs[number][0].name)) as out, pa.ipc.new_file(pa.PythonFile(out), _SCHEMA) as writer:
             writer.write_table(table)
-    return {pairs[number][0].name for number in np.unique(later).tolist()}
+    return {pairs[number][0].name for number in numbers}
+
+
+def _by_number(numbers: NDArray[np.int64]) -> tuple[list[int], list[NDArray[np.int64]]]:
+    """Return the distinct numbers, ascending, and the places of each."""
+    order = np.argsort(numbers, kind="stable")
+    distinct, starts = np.unique(numbers[order], return_index=True)
+    return distinct.tolist(), np.split(order, starts[1:]) if len(order) else []
 
 
 def _place(unit: Unit) -> tuple[Any, ...]:
