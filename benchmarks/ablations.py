@@ -28,8 +28,8 @@ from training.data.shards import open_dataset
 from training.models.families import make, parameters
 from training.run.config import PretrainConfig, load
 from training.run.device import prepare
+from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job, pretrain
-from training.run.processes import World
 from training.run.spikes import SpikeError
 from training.run.trainer import start, update
 

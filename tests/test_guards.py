@@ -21,7 +21,7 @@ def test_nothing_below_the_users_home_is_written() -> None:
 
 
 def test_processes_have_the_tests_home_too() -> None:
-    program = "from pipelines.contract.cache import cache_folder; print(cache_folder())"
+    program = "from pipelines.contract.storage.cache import cache_folder; print(cache_folder())"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == f"{os.environ['HOME']}/.cache/corpusmill\n"
     assert Path.home() != home.real()

@@ -6,7 +6,7 @@ from typing import Any
 import numba
 from numba.core import config
 
-from pipelines.contract.cache import compiled_folder
+from pipelines.contract.storage.cache import compiled_folder
 
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR

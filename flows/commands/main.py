@@ -16,8 +16,8 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
 from flows.commands import build, corpus, deployments, evaluation, exchange, sample, training
-from pipelines.contract.cache import lend_home
 from pipelines.contract.errors import as_user_error
+from pipelines.contract.storage.cache import lend_home
 
 MISTAKE = 1  # exit codes: an error that a user can mend,
 BUG = 70  # and any other exception (EX_SOFTWARE of sysexits.h)

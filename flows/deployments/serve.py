@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage.cache import cache_for
 
 DEPLOYMENTS = Path("prefect.yaml")
 START_SECONDS = 180  # on a slow machine; the first start, which creates a database, takes 10 to 15 s on a fast one

@@ -18,13 +18,13 @@ from urllib.parse import unquote
 
 import pyarrow.fs as pafs
 
-from pipelines.contract import stores
-from pipelines.contract.cache import cache_for
 from pipelines.contract.errors import UserError
-from pipelines.contract.ranges import Ranges
-from pipelines.contract.walk import Found
-from pipelines.contract.walk import local as local_walk
-from pipelines.contract.walk import store as store_walk
+from pipelines.contract.storage import stores
+from pipelines.contract.storage.cache import cache_for
+from pipelines.contract.storage.ranges import Ranges
+from pipelines.contract.storage.walk import Found
+from pipelines.contract.storage.walk import local as local_walk
+from pipelines.contract.storage.walk import store as store_walk
 
 TEMPORARY = ".tmp"  # suffix of unfinished files; a killed process may leave some, and they may be removed
 
@@ -108,7 +108,7 @@ def listing(uri: str, suffix: str = "", *, links: bool = True) -> list[str]:
 
 
 def walk(uri: str, enters: Callable[[str], bool] = lambda _folder: True, *, links: bool = True) -> Iterator[Found]:
-    """Yield what is below a folder; `pipelines/contract/walk.py` says how."""
+    """Yield what is below a folder; `pipelines/contract/storage/walk.py` says how."""
     if is_local(uri):
         yield from local_walk(str(local_path(uri)), enters, links=links)
         return

@@ -7,9 +7,10 @@ import fcntl
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pipelines.contract import files, stores
-from pipelines.contract.cache import cache_for
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage import stores
+from pipelines.contract.storage.cache import cache_for
 
 
 def mirrored(uri: str, size: int, sha256: str) -> Path:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.contract.cache import cache_for
+from pipelines.contract.storage.cache import cache_for
 
 
 def is_taken(out: str) -> bool:

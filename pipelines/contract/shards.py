@@ -21,7 +21,7 @@ from pipelines.contract import files, schema
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import MANIFEST, RELEASE, DatasetError, Manifest, Part
 from pipelines.contract.mirror import mirrored
-from pipelines.contract.stores import StoreError
+from pipelines.contract.storage.stores import StoreError
 
 TOKENS = "tokens"  # tables are named tokens/{split}/{source}/{language}
 

@@ -25,9 +25,9 @@ import pyarrow as pa
 
 from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
-from pipelines.contract.compressed import SHOWN, BrokenStreamError, Content, uncompressed
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.storage.compressed import SHOWN, BrokenStreamError, Content, uncompressed
 from pipelines.sources.patterns import PathError, chosen
 from pipelines.sources.records import encodings
 from pipelines.stages.decontaminate import Benchmarks

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.contract.cache import cache_for
+from pipelines.contract.storage.cache import cache_for
 from pipelines.fetching.package_index import Archive, extract
 
 VERSION = 1  # of the files made from the archives

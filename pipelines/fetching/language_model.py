@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.contract.cache import cache_for
+from pipelines.contract.storage.cache import cache_for
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 

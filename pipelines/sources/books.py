@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.storage.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError

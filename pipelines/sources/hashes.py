@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from pipelines.contract import files
-from pipelines.contract.cache import CacheError, cache_folder
-from pipelines.contract.walk import Found
+from pipelines.contract.storage.cache import CacheError, cache_folder
+from pipelines.contract.storage.walk import Found
 from pipelines.units.descriptor import unit_name
 
 _SECONDS_BETWEEN_NOTES = 60  # so that a killed process loses little

@@ -16,7 +16,7 @@ from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import SkipReason
-from pipelines.contract.walk import Found
+from pipelines.contract.storage.walk import Found
 from pipelines.sources.collector import Collector
 from pipelines.sources.hashes import Hashes
 from pipelines.sources.names import Names

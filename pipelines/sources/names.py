@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from pipelines.contract.compressed import uncompressed
+from pipelines.contract.storage.compressed import uncompressed
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from wcmatch import glob
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import MARK
-from pipelines.contract.walk import Found
+from pipelines.contract.storage.walk import Found
 
 _GLOB = glob.GLOBSTAR | glob.DOTGLOB | glob.CASE | glob.FORCEUNIX
 

@@ -14,8 +14,8 @@ from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import SHOWN, BrokenStreamError, pieces
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.storage.compressed import SHOWN, BrokenStreamError, pieces
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from pipelines.config import ExcludeSection
 from pipelines.contract import files
-from pipelines.contract.compressed import BrokenStreamError, pieces
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage.compressed import BrokenStreamError, pieces
 from pipelines.text.copies import urls
 from pipelines.text.copies.shingles import hashes
 

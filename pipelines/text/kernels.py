@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from pipelines.contract.cache import compiled_folder
+from pipelines.contract.storage.cache import compiled_folder
 
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR

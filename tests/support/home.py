@@ -13,7 +13,7 @@ from typing import Any
 
 from places import ROOT
 
-from pipelines.contract.cache import cache_folder
+from pipelines.contract.storage.cache import cache_folder
 
 _REAL, _OWN = "CORPUSMILL_TESTS_REAL_HOME", "CORPUSMILL_TESTS_HOME"
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

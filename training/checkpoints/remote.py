@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.contract import files
-from pipelines.contract.cache import cache_for
-from pipelines.contract.stores import StoreError
+from pipelines.contract.storage.cache import cache_for
+from pipelines.contract.storage.stores import StoreError
 from training.checkpoints import store
 from training.checkpoints.store import BEST, CHECKPOINTS, LATEST, MANIFEST, CheckpointError
 

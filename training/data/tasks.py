@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract import files, manifest
-from pipelines.contract.compressed import BrokenStreamError, Content
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage.compressed import BrokenStreamError, Content
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.config import TaskSection
 from training.data.rows.files import INDEX, Appender, creating, damaged, read_json, verify_arrays, write_json

@@ -32,8 +32,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipelines.contract.compressed import BrokenStreamError, Content, uncompressed
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage.compressed import BrokenStreamError, Content, uncompressed
 from pipelines.contract.tokenizers.families import Specials
 from pipelines.contract.tokenizers.pieces import piece_table, word_starts
 from training.arguments import PAIRS

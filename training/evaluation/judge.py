@@ -21,9 +21,9 @@ from training.checkpoints import trained
 from training.checkpoints.remote import here
 from training.run.config import PretrainConfig
 from training.run.device import prepare
+from training.run.distributed.processes import Learner, World
 from training.run.feed import open_feed
 from training.run.pretrain import VALIDATION
-from training.run.processes import Learner, World
 from training.run.state import CONFIG
 from training.run.validation import LOSS, measure, micro_batch, validation
 

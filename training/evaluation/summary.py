@@ -38,9 +38,9 @@ from training.evaluation.blimp import BlimpReport
 from training.models.families import parameters
 from training.run.config import PretrainConfig
 from training.run.device import Device, prepare
+from training.run.distributed.processes import Learner, World
 from training.run.feed import open_feed
 from training.run.pretrain import VALIDATION
-from training.run.processes import Learner, World
 from training.run.state import CONFIG
 from training.run.validation import BITS, LOSS, Validation, measure, micro_batch, terms_of, validation
 

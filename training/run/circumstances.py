@@ -11,7 +11,7 @@ import torch
 from training.checkpoints.store import release
 from training.run.config import TrainSection
 from training.run.device import Device
-from training.run.processes import World
+from training.run.distributed.processes import World
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("training", "pipelines/contract")  # all of our code that training runs

@@ -24,13 +24,13 @@ from training.run.branch import Branch
 from training.run.circumstances import circumstances
 from training.run.config import PretrainConfig, load
 from training.run.device import Device, prepare
+from training.run.distributed.processes import World, join, lost
 from training.run.feed import open_feed
-from training.run.fit import what_fits
-from training.run.footprint import empty_model
 from training.run.phases import open_course, with_steps
-from training.run.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
-from training.run.processes import World, join, lost
 from training.run.progress import METRICS, REPORT, clock, read_metrics
+from training.run.resources.fit import what_fits
+from training.run.resources.footprint import empty_model
+from training.run.resources.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.resume import refuse_branch
 from training.run.state import Job, TrainingError
 from training.run.terms import words

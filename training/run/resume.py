@@ -11,10 +11,10 @@ from training.checkpoints import store as checkpoint
 from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS, CheckpointError
 from training.run import branch as branches
-from training.run.agreement import agreed, refuse_unequal
 from training.run.branch import Branch
 from training.run.device import Device
-from training.run.processes import World, load_model_state, load_optimizer_state
+from training.run.distributed.agreement import agreed, refuse_unequal
+from training.run.distributed.processes import World, load_model_state, load_optimizer_state
 from training.run.progress import METRICS, REPORT, read_metrics
 from training.run.state import Job, Learning, save
 

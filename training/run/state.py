@@ -15,11 +15,11 @@ from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CHECKPOINTS
 from training.run.branch import Branch
 from training.run.config import PretrainConfig
+from training.run.distributed.processes import Learner, World, model_state, optimizer_state
+from training.run.distributed.watch import SAVING
 from training.run.phases import Course
-from training.run.processes import Learner, World, model_state, optimizer_state
 from training.run.spikes import Spikes
 from training.run.validation import Validation
-from training.run.watch import SAVING
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 

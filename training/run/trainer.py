@@ -23,9 +23,9 @@ from training.run import optimizers as optim
 from training.run import terms
 from training.run import validation as evaluate
 from training.run.device import Device
+from training.run.distributed.processes import Learner, World, learner
 from training.run.feed import Feed
 from training.run.pace import Pace
-from training.run.processes import Learner, World, learner
 from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
 from training.run.resume import resume
 from training.run.spikes import Spikes, Verdict

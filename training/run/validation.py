@@ -50,7 +50,7 @@ _ROWS_SEED = 20_260_101  # chooses the validation rows: the same in every run ov
 
 
 class Learning(Protocol):
-    """The model to measure, by itself or shared among processes (training/run/processes.py)."""
+    """The model to measure, by itself or shared among processes (training/run/distributed/processes.py)."""
 
     @property
     def model(self) -> nn.Module:

@@ -16,8 +16,8 @@ from typing import BinaryIO
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.contract.reasons import DropReason
+from pipelines.contract.storage.compressed import SHOWN, BrokenStreamError, compression, pieces, uncompressed
 from pipelines.sources import listing
 from pipelines.sources.listing import SourceError, full_uri, part_of
 from pipelines.sources.names import Names

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from pipelines.contract.compressed import BrokenStreamError, compression, pieces
+from pipelines.contract.storage.compressed import BrokenStreamError, compression, pieces
 from pipelines.sources.web import arc, warc
 from pipelines.sources.web.warc import Broken, WholeRecord
 

@@ -13,8 +13,8 @@ from fastwarc.warc import WarcRecordType
 from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.contract.compressed import SHOWN
 from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.storage.compressed import SHOWN
 from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri

@@ -90,7 +90,7 @@ def test_the_variable_is_all_that_a_command_needs(bare: Bare, tiny, cache: str) 
 
 def test_the_gates_library_finds_a_home(nobody: list[str], cache: str) -> None:
     """It asks for one when it is imported."""
-    program = "from pipelines.contract import cache; cache.lend_home(); import great_expectations"
+    program = "from pipelines.contract.storage import cache; cache.lend_home(); import great_expectations"
     done = subprocess.run(
         [*nobody, "-c", program], env=BARE | {"CORPUSMILL_CACHE": cache}, cwd=ROOT, capture_output=True, check=False
     )

@@ -9,8 +9,9 @@ import pyarrow.fs as pafs
 import pytest
 from disk import Disk
 
-from pipelines.contract import files, stores
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.storage import stores
 
 BYTES = b"abc" * 1000
 

@@ -15,7 +15,7 @@ import zstandard
 
 from pipelines import config as configs
 from pipelines.config import CorpusConfig
-from pipelines.contract import stores
+from pipelines.contract.storage import stores
 from pipelines.datasets import reference
 from pipelines.datasets.reference import BenchmarkError
 from pipelines.text.copies import containment

@@ -26,9 +26,9 @@ from training.models.bert import BERT, GELUS, SIZES, BERTShape, Embeddings, at_p
 from training.models.families import make, parameters, shape_of_dict
 from training.run.config import load
 from training.run.device import Device
+from training.run.distributed.processes import World
 from training.run.feed import open_feed
 from training.run.pretrain import prepare_job
-from training.run.processes import World
 from training.run.progress import METRICS, read_metrics
 from training.run.trainer import train
 

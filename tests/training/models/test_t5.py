@@ -30,8 +30,8 @@ from training.models.positions import RelativeBias
 from training.models.t5 import SIZES, T5, T5Shape
 from training.run.config import load
 from training.run.device import Device
+from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job
-from training.run.processes import World
 from training.run.progress import METRICS, read_metrics
 from training.run.trainer import train
 

@@ -6,8 +6,8 @@ import pytest
 
 from training.run.config import load
 from training.run.device import Device
+from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job
-from training.run.processes import World
 
 
 class Several(World):

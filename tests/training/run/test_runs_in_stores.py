@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.contract import files
-from pipelines.contract.stores import StoreError
+from pipelines.contract.storage.stores import StoreError
 from pipelines.exports.tokenizer import export_huggingface
 from training.checkpoints import remote, trained
 from training.checkpoints import store as checkpoint

@@ -30,10 +30,10 @@ from training.checkpoints.store import CheckpointError
 from training.data.config import DataSection, RowsSection, may_change
 from training.run import circumstances, trainer
 from training.run.config import ModelSection, TrainSection
+from training.run.distributed.processes import Learner
 from training.run.feed import FeedError
 from training.run.pretrain import Report, pretrain
 from training.run.pretrain import run as run_command
-from training.run.processes import Learner
 from training.run.progress import Metrics, read_metrics
 from training.run.spikes import SpikeError
 from training.run.state import Job, Learning, TrainingError

@@ -17,7 +17,7 @@ from training.checkpoints.store import Checkpoint, CheckpointError
 from training.data.config import may_change
 from training.run.branch import COMPARED_SECTIONS
 from training.run.config import PretrainConfig
-from training.run.processes import DistributedError, World
+from training.run.distributed.processes import DistributedError, World
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from training.models.families import Shape, build, layers, parameters
 from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed, SourceFigures
-from training.run.footprint import Footprint, footprint
 from training.run.phases import Phase
+from training.run.resources.footprint import Footprint, footprint
 from training.run.state import Job, TrainingError
 from training.run.validation import micro_batch
 
@@ -55,7 +55,7 @@ class Plan:
     process: int  # what Python and the libraries take; on a GPU its context
     checkpoints: int  # on disk: those that are kept and the one being written, each of the whole model
     machine: int | None  # memory of the device
-    advice: str = ""  # if it does not fit: what does (training/run/fit.py)
+    advice: str = ""  # if it does not fit: what does (training/run/resources/fit.py)
 
     @property
     def steps(self) -> int:

@@ -26,7 +26,7 @@ from training.models.recompute import recompute
 from training.run import optimizers as optim
 from training.run.config import TrainSection
 from training.run.device import Device
-from training.run.processes import Learner
+from training.run.distributed.processes import Learner
 from training.run.trainer import accumulate
 
 _INDEX, _READ = torch.ops.aten.index.Tensor, torch.ops.aten._local_scalar_dense.default

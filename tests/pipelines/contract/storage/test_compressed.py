@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from pipelines.contract.compressed import BrokenStreamError, Content, compression, pieces
+from pipelines.contract.storage.compressed import BrokenStreamError, Content, compression, pieces
 
 Pack = Callable[[bytes], bytes]
 TEXT = b"".join(b"The mill stood by the brook in the year %d.\n" % n for n in range(12_000))

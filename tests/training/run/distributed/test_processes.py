@@ -28,10 +28,10 @@ sys.stdout = sys.stderr = open(log, "w", buffering=1)
 from training.run import pretrain, trainer
 from training.run.config import load
 from training.run.device import prepare
-from training.run.processes import join
+from training.run.distributed.processes import join
 
 if patience is not None:
-    from training.run import watch
+    from training.run.distributed import watch
     watch.NAMED_AFTER, watch.GRACE, watch._SILENT = patience, 3 * patience, patience / 2
 if slow:
     update = trainer.update
@@ -75,7 +75,7 @@ SPECIALS = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "
 ENDING = """
 import sys, torch, weakref
 from torch.distributed.fsdp import fully_shard
-from training.run.processes import join
+from training.run.distributed.processes import join
 
 def work(world):
     layers = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(4)])

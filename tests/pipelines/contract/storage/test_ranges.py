@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contract import files, ranges
-from pipelines.contract.ranges import Ranges
+from pipelines.contract import files
+from pipelines.contract.storage import ranges
+from pipelines.contract.storage.ranges import Ranges
 
 CONTENT = bytes(number * 7 % 251 for number in range(4000))
 

@@ -14,10 +14,10 @@ from training.models.families import make
 from training.models.gpt import GPTShape
 from training.run.config import load
 from training.run.device import Device
-from training.run.fit import what_fits
-from training.run.plan import Plan, bytes_for_people, does_not_fit, lines, plan, refuse_if_too_large
+from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job
-from training.run.processes import World
+from training.run.resources.fit import what_fits
+from training.run.resources.plan import Plan, bytes_for_people, does_not_fit, lines, plan, refuse_if_too_large
 from training.run.state import Job, TrainingError
 
 SHAPE = GPTShape(layers=2, heads=2, width=16, vocabulary=300, length=16)
@@ -96,13 +96,13 @@ def test_processes_of_a_machine_share_its_memory(tiny_config: Path, monkeypatch:
 
 
 def test_what_cannot_fit_is_refused_with_numbers_that_do(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.run.plan.memory.own_bytes", lambda: 0)  # grows while tests run
+    monkeypatch.setattr("training.run.resources.plan.memory.own_bytes", lambda: 0)  # grows while tests run
     wide = ("model.width=64", "model.layers=4", "train.accumulate=1", "data.batch_rows=32")
     job = job_of(tiny_config, *wide)
     device = Device("cpu", "float32")
     fits = {n: planned(tiny_config, *wide[:2], wide[3], f"train.accumulate={n}").memory for n in (1, 2, 4, 32)}
     for machine, number in ((fits[4], 4), (fits[32], 32)):
-        monkeypatch.setattr("training.run.plan._machine", lambda _, machine=machine: machine)
+        monkeypatch.setattr("training.run.resources.plan._machine", lambda _, machine=machine: machine)
         found = plan(job, device)
         assert not found.fits and found.memory == fits[1]
         advice = what_fits(job, device, 1, found)
@@ -113,7 +113,7 @@ def test_what_cannot_fit_is_refused_with_numbers_that_do(tiny_config: Path, monk
 
 
 def test_recomputation_another_optimizer_and_no_way_at_all_are_named(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.run.plan.memory.own_bytes", lambda: 0)
+    monkeypatch.setattr("training.run.resources.plan.memory.own_bytes", lambda: 0)
     device, wide = Device("cpu", "float32"), ("model.width=64", "model.layers=6", "train.accumulate=8", "train.eval_rows=1")
     job = job_of(tiny_config, *wide)
     ways = {
@@ -125,9 +125,9 @@ def test_recomputation_another_optimizer_and_no_way_at_all_are_named(tiny_config
     }
     for words, changes in ways.items():
         needed = planned(tiny_config, *wide, *changes).memory
-        monkeypatch.setattr("training.run.plan._machine", lambda _, needed=needed: needed)
+        monkeypatch.setattr("training.run.resources.plan._machine", lambda _, needed=needed: needed)
         assert what_fits(job, device, 1, plan(job, device)) == f"it fits with {words} ({bytes_for_people(needed)})"
-    monkeypatch.setattr("training.run.plan._machine", lambda _: 10**6)
+    monkeypatch.setattr("training.run.resources.plan._machine", lambda _: 10**6)
     assert "it does not fit with one row at a time; lower the numbers of [model] or rows.length" in what_fits(
         job, device, 1, plan(job, device)
     )
@@ -136,8 +136,8 @@ def test_recomputation_another_optimizer_and_no_way_at_all_are_named(tiny_config
 def test_a_smaller_size_is_named(tiny_config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = re.sub(r"layers = 2\nheads = 2\nwidth = 16\ndropout = 0.1", 'size = "large"\ndropout = 0.1', tiny_config.read_text())
     tiny_config.write_text(text)
-    monkeypatch.setattr("training.run.plan._machine", lambda _: 3 * 10**9)
-    monkeypatch.setattr("training.run.plan.memory.own_bytes", lambda: 6 * 10**8)  # grows while tests run
+    monkeypatch.setattr("training.run.resources.plan._machine", lambda _: 3 * 10**9)
+    monkeypatch.setattr("training.run.resources.plan.memory.own_bytes", lambda: 6 * 10**8)  # grows while tests run
     job, device = job_of(tiny_config), Device("cpu", "float32")
     advice = what_fits(job, device, 1, plan(job, device))
     assert advice.startswith('it fits with model.size="small" and train.activation_checkpointing=true (')

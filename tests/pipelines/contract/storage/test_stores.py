@@ -7,8 +7,9 @@ import pyarrow.fs as pafs
 import pytest
 from objects import gs_server
 
-from pipelines.contract import files, stores
-from pipelines.contract.stores import StoreError
+from pipelines.contract import files
+from pipelines.contract.storage import stores
+from pipelines.contract.storage.stores import StoreError
 
 BYTES = bytes(range(250)) * 12
 ODD = "a folder/gate s-documents.html", "100%/50%25", "#1?x=y&z", "Zürich/日本", "a+b=c", "'\"(x)[y]{z}*~", ".hidden/..x"

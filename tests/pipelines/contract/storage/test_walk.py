@@ -7,7 +7,8 @@ import pyarrow.fs as pafs
 import pytest
 from rights import as_any_user
 
-from pipelines.contract import files, walk
+from pipelines.contract import files
+from pipelines.contract.storage import walk
 
 
 def make(folder: Path, *names: str) -> None:

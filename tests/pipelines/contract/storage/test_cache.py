@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contract import cache
+from pipelines.contract.storage import cache
 
 
 @pytest.fixture

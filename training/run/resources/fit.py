@@ -10,7 +10,7 @@ from typing import Any
 from training.models.families import SIZES
 from training.run.config import PretrainConfig
 from training.run.device import Device
-from training.run.plan import Plan, bytes_for_people, plan
+from training.run.resources.plan import Plan, bytes_for_people, plan
 from training.run.state import Job
 
 # Numbers of a model that go with any of its sizes; with others, no smaller size is tried.

@@ -28,7 +28,7 @@ from training.models import families
 from training.models.bert import BERT
 from training.models.families import Model
 from training.run.device import Device
-from training.run.watch import Watch
+from training.run.distributed.watch import Watch
 
 _T = TypeVar("_T")
 _TIMEOUT = timedelta(minutes=30)  # the first process may build row indexes while the others wait

@@ -17,8 +17,8 @@ from training.models.t5 import T5Shape
 from training.run import optimizers as optim
 from training.run.config import TrainSection
 from training.run.device import Device
-from training.run.footprint import Storages, empty_model, footprint
-from training.run.processes import Learner
+from training.run.distributed.processes import Learner
+from training.run.resources.footprint import Storages, empty_model, footprint
 from training.run.trainer import accumulate
 
 CPU = Device("cpu", "float32")

@@ -1,0 +1,1 @@
+"""What a run takes of a machine, computed before it starts."""
