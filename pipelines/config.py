@@ -18,7 +18,7 @@ from pipelines.text.copies.lsh import optimal_bands
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
     "sources": {"__all__": {"root"}},
-    "exclude": {"ids_files", "urls_files", "hosts_files"},
+    "exclude": {"ids_files", "urls_files", "hosts_files", "block_lists"},
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model"},
@@ -93,6 +93,10 @@ class ExcludeSection(Section):
     may have millions of lines."""
     urls_files: tuple[str, ...] = ()
     hosts_files: tuple[str, ...] = ()
+    block_lists: tuple[str, ...] = ()
+    """Folders of published block lists, a folder a category, with files `domains` and `urls`, and `expressions` if there are any
+    (the form of UT1 and squidGuard, plain or compressed), such as "blacklists/adult". Their documents are dropped as `blocked`.
+    For many names: unlike those above, the entries that matched no document are not reported."""
 
 
 class NormalizeSection(Section):
@@ -403,7 +407,7 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     if language.model is not None:
         language = language.model_copy(update={"model": absolute(language.model)})
     exclude = config.exclude.model_copy(
-        update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in ("ids_files", "urls_files", "hosts_files")}
+        update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in sorted(MACHINE["exclude"])}
     )
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)

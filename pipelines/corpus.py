@@ -16,7 +16,7 @@ from functools import partial
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, reference, repeats, tokens, vocabulary
-from pipelines.stages import takedown
+from pipelines.stages import blocklists, takedown
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
@@ -41,6 +41,7 @@ def plan(context: Context) -> list[Step]:
     config = context.config
     documents.check_languages(config)
     takedown.collect(config.exclude)
+    blocklists.collect(config.exclude)
     build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
     benchmarks = ("reference",) if config.decontaminate.paths else ()

@@ -42,6 +42,7 @@ MEANINGS = {
     DropReason.EXTRACTION_FAILED: "the extractor failed on the record",
     DropReason.BOILERPLATE_ONLY: "no prose: a disambiguation page or a list of links",
     DropReason.EXCLUDED: "named in the config's [exclude]: a takedown",
+    DropReason.BLOCKED: "its host or address is on a block list of the config's [exclude]",
     DropReason.GARBLED: "too many replacement characters",
     DropReason.EXACT_DUPLICATE: "a better document has the same text",
     DropReason.NEAR_DUPLICATE: "a better document has nearly the same text",

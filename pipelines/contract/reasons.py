@@ -16,6 +16,7 @@ class DropReason(StrEnum):
     BOILERPLATE_ONLY = "boilerplate_only"  # a disambiguation page, a list of links: no prose
     # exclude
     EXCLUDED = "excluded"  # named in the config's [exclude]: a takedown
+    BLOCKED = "blocked"  # on one of the block lists in the config's [exclude]; the detail has the category
     # normalize
     GARBLED = "garbled"  # replacement characters beyond the configured share
     # deduplicate

@@ -1,8 +1,8 @@
 """documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
-read → exclude → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged here, while
-the text is in memory for the first time, so that deduplication can prefer a survivor that will pass. A key in several units is
-dropped in the later ones, which are read a second time for it.
+read → exclude → blocklists → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged
+here, while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass. A key in several
+units is dropped in the later ones, which are read a second time for it.
 """
 
 import unicodedata
@@ -27,7 +27,7 @@ from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
-from pipelines.stages import exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
+from pipelines.stages import blocklists, exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
 from pipelines.stages.base import Model, Stages
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
@@ -42,7 +42,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     _warn_of_passed_over(context, source)
-    prepare = partial(stages, context.config, source, language_model(context), takedown_lists(context))
+    prepare = partial(stages, context.config, source, language_model(context), takedown_lists(context), block_lists(context))
     job = DocumentsJob(source, prepare(), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
@@ -142,16 +142,22 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
 
 
 def stages(
-    config: CorpusConfig, source: SourceSection, model: Model | None, lists: Model | None = None, repeated: str | None = None
+    config: CorpusConfig,
+    source: SourceSection,
+    model: Model | None,
+    lists: Model | None = None,
+    blocked: Model | None = None,
+    repeated: str | None = None,
 ) -> Stages:
     """Return the stages of a source's documents; without a language model, languages are not judged.
 
-    `lists` are those of `[exclude]` in files, `repeated` the folder of `repeated_keys.find`.
+    `lists` are those of `[exclude]` in files, `blocked` its block lists, `repeated` the folder of `repeated_keys.find`.
     """
     return Stages(
         (
             repeated_keys.stage(READ, repeated),
             exclude.stage(config.exclude, lists),
+            blocklists.stage(config.exclude, blocked),
             normalize.stage(config.normalize, source.kind),
             lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),
             split.stage(),
@@ -170,6 +176,15 @@ def takedown_lists(context: Context) -> Model | None:
     if not takedown.has_files(section):
         return None
     uri = takedown.store(section, files.join(context.out, "models"))
+    return Model(uri, files.sha256(uri))
+
+
+def block_lists(context: Context) -> Model | None:
+    """Write the block lists of `[exclude]` beside the datasets, for workers; None if it has none."""
+    section = context.config.exclude
+    if not section.block_lists:
+        return None
+    uri = blocklists.store(section, files.join(context.out, "models"))
     return Model(uri, files.sha256(uri))
 
 

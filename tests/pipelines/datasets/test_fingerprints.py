@@ -50,6 +50,8 @@ MOVES: dict[str, set[str]] = {
     # the stages
     "pipelines.stages.exclude": DOCUMENTS,
     "pipelines.stages.takedown": DOCUMENTS,
+    "pipelines.stages.name_lists": DOCUMENTS,
+    "pipelines.stages.blocklists": DOCUMENTS,
     "pipelines.stages.repeated_keys": DOCUMENTS,
     "pipelines.stages.normalize": DOCUMENTS,
     "pipelines.stages.lines": {"documents/common_crawl"},

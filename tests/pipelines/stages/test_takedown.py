@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipelines.config import ExcludeSection
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.schema import document_id
-from pipelines.stages import exclude, split, takedown
+from pipelines.stages import exclude, name_lists, split, takedown
 from pipelines.stages.base import Model
-from pipelines.stages.takedown import Names, TakedownError
+from pipelines.stages.name_lists import Names, TakedownError
 
 
 def batch(urls: list[str | None], texts: list[str] | None = None) -> Batch:
@@ -197,6 +197,6 @@ def test_names_are_found_though_their_hashes_are_equal(names: set[str], wanted: 
     order = sorted(names, key=lambda name: hashed[name])
     listed = Names(np.array([hashed[name] for name in order], np.uint64), pa.array(order, pa.large_string()))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(takedown, "hashes", lambda array: np.array([hashed.get(n, 0) for n in array.to_pylist()], np.uint64))
+        patch.setattr(name_lists, "hashes", lambda array: np.array([hashed.get(n, 0) for n in array.to_pylist()], np.uint64))
         places = listed.find(pa.array(wanted, pa.string())).tolist()
     assert places == [order.index(name) if name in names else -1 for name in wanted]
