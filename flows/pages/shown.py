@@ -39,6 +39,8 @@ MEANINGS = {
     DropReason.UNDECODABLE: "its bytes are not text in any encoding that was tried",
     DropReason.REPEATED_KEY: "an earlier record of the same source has the same key",
     DropReason.EMPTY: "nothing was left after extraction or normalisation",
+    DropReason.NOT_TEXT: "it calls itself text and is a file of another type, e.g. a PDF",
+    DropReason.NO_MAIN_TEXT: "the extractor found no main text on the page; the detail says how much text is visible",
     DropReason.EXTRACTION_FAILED: "the extractor failed on the record",
     DropReason.BOILERPLATE_ONLY: "no prose: a disambiguation page or a list of links",
     DropReason.EXCLUDED: "named in the config's [exclude]: a takedown",

@@ -12,6 +12,8 @@ class DropReason(StrEnum):
     UNDECODABLE = "undecodable"  # no known encoding turns the bytes into text
     REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of its source
     EMPTY = "empty"  # nothing is left after extraction or normalisation
+    NOT_TEXT = "not_text"  # a file of another type that calls itself text: a PDF, an image, an archive
+    NO_MAIN_TEXT = "no_main_text"  # a web page in which the extractor finds no text worth keeping
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record
     BOILERPLATE_ONLY = "boilerplate_only"  # a disambiguation page, a list of links: no prose
     # exclude
@@ -63,6 +65,7 @@ class SkipReason(StrEnum):
     REVISIT = "revisit"  # a WARC revisit: its payload is another record's
     HTTP_STATUS = "http_status"  # not 200
     CONTENT_TYPE = "content_type"  # not text
+    XML = "xml"  # XML that is no page: a feed, a sitemap, data
     FILE_TYPE = "file_type"  # a file that the source does not read; its bytes are not read
     EMPTY_FILE = "empty_file"  # a file of no byte
 

@@ -12,7 +12,7 @@ from pipelines.contract.reasons import DropReason
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.characters import code_spaces, normalize
 
-VERSION = 3
+VERSION = 4
 NAME = "normalize"
 
 

@@ -2,6 +2,9 @@
 
 A file is a unit. A response with HTTP status 200 and HTML or plain text is a document, and so is a conversion record of a WET
 file. All other records are only counted. A broken record is a drop that names its place.
+
+The Content-Type says what a response is, but its first bytes are heard, too (`sniffing`): a PDF that calls itself text/html is
+a drop (NOT_TEXT); a page without a type is a page; XML is a page if its root element is html, else it is skipped (XML).
 """
 
 import re
@@ -19,15 +22,16 @@ from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
 from pipelines.sources.names import Names
-from pipelines.sources.web import archive, http_message
+from pipelines.sources.web import archive, http_message, sniffing
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
+from pipelines.text.characters import normalize
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.units.descriptor import Unit
 
-VERSION = 8
+VERSION = 9
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
@@ -41,9 +45,13 @@ NAMES = Names(
     ),
 )
 
-_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_HTML = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+_XML = frozenset({"application/xml", "text/xml"})
 _PLAIN = "text/plain"
-_UNINFORMATIVE = frozenset({"", "application/octet-stream", "unk", "no-type"})  # headers that do not identify the content
+_UNINFORMATIVE = frozenset(  # headers that do not identify the content
+    {"", "application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*", "unk", "no-type"}
+)
+_NO_PAGES = frozenset({"rss", "feed", "rdf", "urlset", "sitemapindex", "opml"})  # roots of XML that is served as text/html, too
 
 
 def units(section: SourceSection) -> list[Unit]:
@@ -125,20 +133,51 @@ def _take_response(collector: Collector, unit: Unit, whole: WholeRecord) -> None
         return
     try:
         head = http_message.parse_head(whole.block)
+        media_type = _media_type(head, whole)
         if head.status != 200:
             collector.skip(SkipReason.HTTP_STATUS)
-        elif (media_type := _media_type(head, whole)) not in _HTML and media_type != _PLAIN:
+        elif not _is_read(media_type) or (not whole.is_kept and not _is_text(media_type)):
             collector.skip(SkipReason.CONTENT_TYPE)
         elif not whole.is_kept:
             collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {whole.length:,} bytes")
         else:
             body = http_message.body(whole.block, head, html.MAX_BYTES)
-            if media_type == _PLAIN:
-                _take_text(collector, record, body, head.charset, len(body))
-            else:
-                _take_page(collector, record, body, head.charset)
+            _take_body(collector, record, body, media_type, head.charset)
     except MessageError as error:
         collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
+
+
+def _is_read(media_type: str) -> bool:
+    return _is_text(media_type) or media_type in _XML or media_type in _UNINFORMATIVE
+
+
+def _is_text(media_type: str) -> bool:
+    return media_type in _HTML or media_type == _PLAIN
+
+
+def _take_body(collector: Collector, record: Record, body: bytes, media_type: str, charset: str | None) -> None:
+    """Keep, drop or skip a body by its type and by what its first bytes say."""
+    if not _is_text(media_type):
+        skipped = _why_no_page(body, media_type)
+        if skipped is not None:
+            collector.skip(skipped)
+            return
+    elif (file := sniffing.file_type(body)) is not None:
+        collector.drop(record, DropReason.NOT_TEXT, f"{record.origin}: says {media_type} and is {file}")
+        return
+    if media_type == _PLAIN:
+        _take_text(collector, record, body, charset, len(body))
+    elif media_type in _HTML and sniffing.xml_root(body) in _NO_PAGES:
+        collector.skip(SkipReason.XML)
+    else:
+        _take_page(collector, record, body, charset)
+
+
+def _why_no_page(body: bytes, media_type: str) -> SkipReason | None:
+    """Return why a body that is not declared as a page or a text is none; None if it is a page."""
+    if media_type in _XML or sniffing.is_declared_xml(body):
+        return None if sniffing.xml_root(body) == "html" else SkipReason.XML
+    return None if sniffing.is_html(body) and not sniffing.is_binary(body) else SkipReason.CONTENT_TYPE
 
 
 def _media_type(head: Head, whole: WholeRecord) -> str:
@@ -164,7 +203,11 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
     record.text, record.title = page.text, page.title
-    collector.keep(record)
+    if normalize.is_blank(page.text):
+        visible = len(html.all_text(markup).text)
+        collector.drop(record, DropReason.NO_MAIN_TEXT, f"{record.origin}: {visible:,} characters of visible text")
+    else:
+        collector.keep(record)
 
 
 def _take_text(collector: Collector, record: Record, data: bytes, charset: str | None, length: int) -> None:

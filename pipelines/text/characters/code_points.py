@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.text.kernels import jit
+from pipelines.text.kernels import jit, jit_internal
 
 CODE_POINTS = 0x110000
 
 # Kinds of code points, as normalisation distinguishes them.
-ORDINARY, SPACE, LINE_END, INVISIBLE = range(4)
+ORDINARY, SPACE, LINE_END, INVISIBLE, HIDING = range(5)  # HIDING: joiners and selectors, which are often idle
 
 _LINE_ENDS = "\n\r\v\f\x85\u2028\u2029"
 _SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -32,20 +32,42 @@ _INVISIBLE_RANGES = (
     *((plane << 16 | 0xFFFE, plane << 16 | 0xFFFF) for plane in range(1, 15)),  # noncharacters
 )
 
+_HIDING_RANGES = ((0x200C, 0x200D), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+
+# Scripts whose letters take another shape beside a joiner (ZWNJ, ZWJ), and the signs of which emoji are joined.
+_JOINED_RANGES = (
+    *((0x0590, 0x10FF), (0x1700, 0x18AF), (0x1900, 0x1CCF), (0x1CD0, 0x1CFF)),  # Hebrew, Arabic, …, Myanmar; Khmer, …; Vedic
+    *((0xA800, 0xA8FF), (0xA900, 0xA95F), (0xA980, 0xABFF), (0xFB1D, 0xFDCF), (0xFDF0, 0xFDFF), (0xFE70, 0xFEFC)),
+    *((0x10A00, 0x10FFF), (0x11000, 0x11FFF), (0x1E900, 0x1E95F), (0x1EE00, 0x1EEFF)),
+    *((0x2194, 0x2199), (0x2600, 0x27BF), (0x2B00, 0x2BFF), (0x1F000, 0x1FAFF)),
+)
+
 _BLACK_FLAG, _LAST_TAG = 0x1F3F4, 0xE007F
 _LEAST_TAGS_OF_A_FLAG, _MOST_TAGS_OF_A_FLAG = 3, 7  # a country or a group of them, then the part (UTS 35, 3.7)
 
 
 @functools.cache
 def kinds(ordinary: str = "") -> NDArray[np.uint8]:
-    """Return ORDINARY, SPACE, LINE_END or INVISIBLE for every code point; those in `ordinary` are ORDINARY."""
+    """Return ORDINARY, SPACE, LINE_END, INVISIBLE or HIDING for every code point; those in `ordinary` are ORDINARY."""
     table = np.zeros(CODE_POINTS, np.uint8)
+    for first, last in _HIDING_RANGES:
+        table[first : last + 1] = HIDING
     for first, last in _INVISIBLE_RANGES:
         table[first : last + 1] = INVISIBLE
     table[[ord(c) for c in ordinary]] = ORDINARY
     table[[ord(c) for c in _SPACES]] = SPACE
     table[[ord(c) for c in _LINE_ENDS]] = LINE_END
     return table
+
+
+def _joined() -> NDArray[np.bool_]:
+    table = np.zeros(0x20000, np.bool_)
+    for first, last in _JOINED_RANGES:
+        table[first : last + 1] = True
+    return table
+
+
+_JOINED = _joined()
 
 
 @functools.cache
@@ -84,6 +106,48 @@ def decode(data: Any, at: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | (data[at + 1] & 0x3F) << 12 | (data[at + 2] & 0x3F) << 6 | (data[at + 3] & 0x3F), 4
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _is_joiner(code: int) -> bool:
+    return code == 0x200C or code == 0x200D
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _is_selector(code: int) -> bool:
+    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
+
+
+@jit_internal
+def _before(data: Any, at: int, start: int, table: Any, skips_joiners: bool) -> int:
+    """Return the code point before a byte, past what is INVISIBLE, selectors or else joiners; 0 at the start of the text."""
+    while at > start:
+        at -= 1
+        while data[at] & 0xC0 == 0x80:
+            at -= 1
+        code, _ = decode(data, at)
+        if table[code] != INVISIBLE and not (_is_joiner(code) if skips_joiners else _is_selector(code)):
+            return code
+    return 0
+
+
+@jit_internal
+def _is_idle(data: Any, at: int, code: int, start: int, end: int, table: Any) -> bool:
+    """Return whether the joiner or variation selector at a byte has no effect, so that it can only hide something.
+
+    A joiner needs a letter that joins, or an emoji, on one side ("PDF" and a Persian ending have it on one side only); of several
+    in a row the first counts. A selector does nothing after another one.
+    """
+    if _is_selector(code):
+        return _is_selector(_before(data, at, start, table, True))
+    last = _before(data, at, start, table, False)
+    if _is_joiner(last):
+        return True
+    following, place = code, at
+    while place < end and (_is_joiner(following) or _is_selector(following) or table[following] == INVISIBLE):
+        following, width = decode(data, place)
+        place += width
+    return not (last < _JOINED.size and _JOINED[last]) and not (following < _JOINED.size and _JOINED[following])
+
+
 @jit
 def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
     """Return two flags per row: whether it has an INVISIBLE, and whether `unify_whitespace` may change it without those."""
@@ -113,6 +177,10 @@ def untidy(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
             elif kind == INVISIBLE:
                 invisible[row] = True
                 kind = last  # it will be removed
+            elif kind == HIDING:
+                is_idle = _is_idle(data, at - width, code, offsets[row], offsets[row + 1], table)
+                invisible[row] |= is_idle
+                kind = last if is_idle else ORDINARY
             if kind == ORDINARY:
                 newlines = 0
             last = kind
@@ -140,7 +208,7 @@ def _flag_end(data: Any, at: int, end: int) -> int:
 
 @jit
 def remove_invisible(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
-    """Return the texts without their INVISIBLE code points; those that make the flag of a region stay."""
+    """Return the texts without their INVISIBLE code points and idle joiners; those that make the flag of a region stay."""
     out = np.empty(offsets[-1] - offsets[0], np.uint8)
     ends = np.zeros(offsets.size, np.int32)
     size = 0
@@ -148,7 +216,10 @@ def remove_invisible(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
         at = offsets[row]
         while at < offsets[row + 1]:
             code, width = decode(data, at)
-            if table[code] != INVISIBLE:
+            kind = table[code]
+            if kind == HIDING and _is_idle(data, at, code, offsets[row], offsets[row + 1], table):
+                kind = INVISIBLE
+            if kind != INVISIBLE:
                 if code == _BLACK_FLAG:
                     width = _flag_end(data, at + width, offsets[row + 1]) - at
                 for i in range(width):
@@ -174,6 +245,8 @@ def foreign(data: Any, offsets: Any, table: Any) -> tuple[Any, Any]:
             code, width = decode(data, at)
             at += width
             invisible[row] |= table[code] == INVISIBLE
+            if table[code] == HIDING:
+                invisible[row] |= _is_idle(data, at - width, code, offsets[row], offsets[row + 1], table)
             line_end[row] |= table[code] == LINE_END
     return invisible, line_end
 

@@ -91,8 +91,7 @@ def _candidates(data: bytes, declared: str | None) -> Iterator[str]:
         yield first
     if nul_rich:
         even, odd = data[0:_SAMPLE_BYTES:2].count(0), data[1:_SAMPLE_BYTES:2].count(0)
-        if len(data) % 2 == 0:
-            yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
+        yield from ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
         return  # no single-byte or East Asian encoding has NULs
     if b"\x1b$" in data[:_SAMPLE_BYTES]:  # ISO-2022 writes East Asian text in ASCII bytes, which are valid UTF-8 too
         yield _detected(data) or "iso2022_jp"

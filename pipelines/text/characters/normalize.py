@@ -10,7 +10,9 @@ The rules:
   U+2064, U+FEFF), all bidi controls (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+206F: they only affect display,
   because text is stored in reading order), interlinear annotation and object replacement (U+FFF9 to U+FFFC), tag
   characters, private-use characters and noncharacters.
-- Kept: ZWJ and ZWNJ (Indic scripts, Persian, emoji), variation selectors, the tags that make a black flag that of England or
+- Kept: ZWJ and ZWNJ beside a letter or sign that they affect (Arabic, Indic and other scripts, emoji), one in a row; a
+  variation selector that does not follow another one (elsewhere both can only hide something, e.g. a mark of the page's
+  reader); the tags that make a black flag that of England or
   another region, U+FFFD (it is counted: `garbled_share`).
 - Spaces depend on what the text is (`Whitespace`):
   - "prose": every Unicode space becomes " "; a run of spaces and tabs becomes one " "; a single tab stays (it separates
@@ -50,6 +52,7 @@ Whitespace = Literal["prose", "keep", "code"]
 
 _STAND_INS = code_spaces.SPACE + code_spaces.TAB + code_spaces.NEWLINE
 _BETWEEN_STAND_INS = re.compile(f"({code_spaces.STAND_INS.pattern})")
+_BLANK_CHARACTERS = 32
 _ROUNDS_LIMIT = 8  # for mojibake of mojibake of …; real text takes two
 
 # Every character that NFC may change, alone or beside another: all marks, and the other characters for which Unicode's
@@ -100,6 +103,11 @@ def _repeated_steps(texts: pa.Array, repair: bool, whitespace: Whitespace) -> It
         repaired = _where(texts, pc.not_equal(texts, repaired), repair_encoding) if repair else texts
         if repaired is texts:
             return
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing is left of a text after normalisation; a text of more than a few characters is not examined."""
+    return len(text) <= _BLANK_CHARACTERS and not normalize(pa.array([text], pa.string()))[0].as_py()
 
 
 def suspicious(texts: pa.Array) -> pa.Array:

@@ -27,6 +27,7 @@ MAX_ATTRIBUTES = 10_000  # per tag
 
 _META_BYTES = 4096  # a page must declare its encoding in the first 1,024 bytes; many declare it later
 _META_CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]{0,256}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_:.\-]{2,40})""", re.I)
+_UTF_16 = re.compile(r"\s*(?:utf-?16|utf-?32|ucs-?[24]|unicode\b|iso-10646)", re.I)
 _TITLE = re.compile(r"<title\b[^>]*>(.{0,2000}?)</title", re.I | re.S)
 # Resiliparse takes a bulleted list less than four elements below the body for a menu, so flat pages would lose all of their
 # lists. With the body three deeper, a footer that a script follows stays; the stage `lines` cuts it off.
@@ -89,11 +90,16 @@ def decode_html(data: bytes, http_charset: str | None = None) -> str | None:
     if len(data) > MAX_BYTES:
         raise ExtractionError(f"{len(data):,} bytes of HTML, more than {MAX_BYTES:,}")
     declared = http_charset
+    if declared is not None and _UTF_16.match(declared):
+        declared = None  # which of the two it is, the NULs of the markup say; a page without NULs is not in UTF-16
     if declared is None and (match := _META_CHARSET.search(data[:_META_BYTES])):
         declared = match[1].decode("ascii")
-        if declared.lower().startswith(("utf-16", "utf16")):
+        if _UTF_16.match(declared):
             declared = None  # if "charset" can be read in the bytes, they are not UTF-16
     decoded = decode(data, declared)
+    is_markup = decoded is not None and (decoded.encoding[:6] != "utf-16" or "<" in decoded.text)
+    if not is_markup and b"\0" in data and b"<\0" not in data and b"\0<" not in data:
+        decoded = decode(data.replace(b"\0", b""), declared)  # browsers pass over NULs, e.g. those that fill up a block of a disk
     return decoded.text if decoded else None
 
 

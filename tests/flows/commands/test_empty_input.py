@@ -172,7 +172,7 @@ def test_the_gates_pass_what_is_empty_and_may_be(tmp_path: Path) -> None:
         (
             {"records": ["document"], "common_crawl": ["skip", "drop", "skip"]},
             "",
-            "source common_crawl: none of its 3 units below {folder}/common_crawl has a document: 1 dropped (empty),"
+            "source common_crawl: none of its 3 units below {folder}/common_crawl has a document: 1 dropped (no_main_text),"
             " 2 skipped (http_status); correct its files or settings, leave the source out, or let it be empty: [expectations]"
             " min_documents_per_source = 0, min_tokens_per_source = 0, dropped_share_limit = 1",
         ),

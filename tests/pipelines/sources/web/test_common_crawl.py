@@ -205,7 +205,102 @@ def test_every_record_that_is_no_document_is_counted(tmp_path: Path) -> None:
     read = Read(tmp_path, "a.warc", data)
     assert read.texts == ["plain  text\nof two lines", text_of(6), text_of(10)]
     assert read.skipped == {"record_type": 3, "http_status": 2, "content_type": 2, "revisit": 1}
-    assert read.reasons == ["empty", "undecodable"]
+    assert read.reasons == ["no_main_text", "undecodable"]
+
+
+FILES = {
+    "a PDF file": b"\r\n%PDF-1.7 <html>",
+    "a PNG image": b"\x89PNG\r\n\x1a\n\0\0",
+    "a JPEG image": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "a WebP image": b"RIFF\x10\0\0\0WEBPVP8 ",
+    "a ZIP file (or an office document)": b"PK\x03\x04\x14\0<p>",
+    "an MP4 file": b"\0\0\0\x20ftypisom",
+    "a program": b"MZ\x90\0\x03",
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+@pytest.mark.parametrize("says", ["text/html", "text/plain"])
+def test_a_file_that_calls_itself_text_is_a_drop_that_says_what_it_is(tmp_path: Path, what: str, says: str) -> None:
+    read = Read(tmp_path, "a.warc", GOOD[0] + response(1, FILES[what], Content_Type=says) + GOOD[2])
+    assert (read.texts, read.reasons) == ([text_of(0), text_of(2)], ["not_text"])
+    assert read.drops[0]["detail"] == f"a.warc#{len(GOOD[0])}: says {says} and is {what}"
+
+
+WITHOUT_TYPE = {
+    b"<!doctype html><p>%s</p>": True,
+    b" \n<!-- by hand --><title>x</title><p>%s</p>": True,
+    b"\xef\xbb\xbf<P>%s</P>": True,
+    b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x" "y"><html xmlns="http://www.w3.org/1999/xhtml"><p>%s</p></html>': True,
+    b"%s": False,  # a text, perhaps, or code, or data
+    b"<pre-history>%s</pre-history>": False,
+    b"<p>\0\1\2%s</p>": False,
+    b"%%PDF-1.4 <p>%s</p>": False,
+    b"": False,
+}
+
+
+@pytest.mark.parametrize("markup", WITHOUT_TYPE)
+@pytest.mark.parametrize("says", ["", "application/octet-stream", "unk"])
+def test_a_page_without_a_type_is_known_by_its_first_bytes(tmp_path: Path, markup: bytes, says: str) -> None:
+    text = text_of(1).encode()
+    read = Read(tmp_path, "a.warc", response(1, markup % text if b"%s" in markup else markup, Content_Type=says))
+    wanted = ([text_of(1)], {}) if WITHOUT_TYPE[markup] else ([], {"content_type": 1})
+    assert (read.texts, read.skipped, read.drops) == (*wanted, [])
+
+
+@pytest.mark.parametrize("says", ["application/xml", "text/xml; charset=utf-8", "", "text/html"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_xml_is_a_page_if_its_root_is_html(tmp_path: Path, says: str, encoding: str) -> None:
+    page = f'<?xml version="1.0"?><!-- <rss> --><?x y?>\n<h:html xmlns:h="x"><body><p>{text_of(1)}</p></body></h:html>'
+    feed = f'<?xml version="1.0"?>\n<!-- <html> --><rss version="2.0"><channel><title>{text_of(2)}</title></channel></rss>'
+    bodies = [page.replace("h:", "").encode(encoding), feed.encode(encoding)]
+    read = Read(tmp_path, "a.warc", b"".join(response(n, body, Content_Type=says) for n, body in enumerate(bodies)))
+    assert (read.texts, read.skipped, read.drops) == ([text_of(1)], {"xml": 1}, [])
+
+
+def test_other_xml_is_skipped_unless_it_is_declared_as_a_page(tmp_path: Path) -> None:
+    data = b"<note><to>%s</to></note>" % text_of(1).encode()
+    declared = ["application/xml", "text/xml", "text/html", "application/rss+xml"]
+    read = Read(tmp_path, "a.warc", b"".join(response(n, data, Content_Type=says) for n, says in enumerate(declared)))
+    assert (read.texts, read.skipped) == ([text_of(1)], {"xml": 2, "content_type": 1})
+
+
+def test_a_page_without_main_text_says_how_much_text_is_visible(tmp_path: Path) -> None:
+    menu = "".join(f'<li><a href="/{n}">Item {n}</a></li>' for n in range(30))
+    pages = [f"<nav><ul>{menu}</ul></nav>", "<p>\u200b\u2066</p>", ""]
+    read = Read(tmp_path, "a.warc", b"".join(response(n, f"<html><body>{page}".encode()) for n, page in enumerate(pages)))
+    assert (read.texts, read.reasons) == ([], ["no_main_text"] * 3)
+    visible = [row["detail"].split(": ")[1] for row in read.drops]
+    assert visible[2] == "0 characters of visible text"
+    assert int(visible[0].split()[0]) > 200
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "utf-16-le", "utf-16-be", "utf-8"])
+@pytest.mark.parametrize("declared", ["utf-7", "utf-16", "utf-16le", "utf-16be", "UTF-8"])
+def test_what_is_declared_as_utf_7_or_utf_16_is_read_as_what_it_is(tmp_path: Path, encoding: str, declared: str) -> None:
+    text = "Die Mühle am Bach stand dort, und das Rad drehte sich + weiter. a+b C++."
+    body = f"<html><body><main><p>{text}</p></main></body></html>".encode(encoding)
+    read = Read(tmp_path, "a.warc", response(1, body, Content_Type=f"text/html; charset={declared}"))
+    as_ascii = text.encode("utf-7").decode()  # browsers know no UTF-7: undeclared, it is read as ASCII
+    assert read.texts == [as_ascii if encoding == "utf-7" != declared else text]
+
+
+def test_nuls_and_broken_bytes_lose_no_page(tmp_path: Path) -> None:
+    page = "<html><body><main><p>Die Mühle am Bach stand dort.</p></main></body></html>"
+    bodies = [
+        page.encode() + b"\0" * 500,  # a block of a disk
+        page.encode().replace(b" ", b" \0"),
+        page.encode("utf-16-be")[:-1],
+        b"\xff\xfe"
+        + page.replace("</p>", "X</p>" + "<p>y</p>" * 9)
+        .encode("utf-16-le")
+        .replace(b"X\0", b"\x00\xd8"),  # half of a surrogate pair
+        page.encode().replace(b".</p>", b".\xed\xa0\x80</p>" + "<p>Das Rad für Öl.</p>".encode() * 50),
+    ]
+    read = Read(tmp_path, "a.warc", b"".join(response(n, body) for n, body in enumerate(bodies)))
+    assert read.drops == []
+    assert {text.replace("\ufffd", "").split("\n")[0] for text in read.texts} == {"Die Mühle am Bach stand dort."}
 
 
 def test_wet(tmp_path: Path) -> None:
@@ -365,7 +460,7 @@ def test_damage_at_random_never_stops_the_reader(tmp_path: Path) -> None:
         ("malformed/post-test.warc.gz", 0, [], {"content_type": 3, "record_type": 3}),
         ("other/clueweb-quirk.warc.gz", 29, [], {"record_type": 1}),
         ("other/iana.warc.gz", 16, [], {"record_type": 172, "content_type": 28, "revisit": 123, "http_status": 4}),
-        ("common-crawl/CC-MAIN-2020-34-16-pages.warc.gz", 15, ["empty"], {"record_type": 34}),
+        ("common-crawl/CC-MAIN-2020-34-16-pages.warc.gz", 15, ["no_main_text"], {"record_type": 34}),
         ("common-crawl/whirlwind.warc.wet.gz", 1, [], {"record_type": 1}),
     ],
 )

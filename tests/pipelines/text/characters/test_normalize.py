@@ -20,7 +20,8 @@ def tagged(letters: str) -> str:
 _CHARACTER = st.characters(blacklist_categories=["Cs"])
 _MOJIBAKE = st.text(_CHARACTER, max_size=4).map(lambda text: text.encode().decode("latin-1"))
 _TRICKY = st.text(st.sampled_from("ÃÂâ€™©\xa0\x85\u200b\u0301\n\t  \r\ufeffŒœà²¢аγ\u2028éaB\u200d\ue000🏴\U000e0061\U000e007f"))
-TEXTS = st.lists(st.one_of(st.text(_CHARACTER), _MOJIBAKE, _TRICKY), max_size=8).map("".join)
+_HIDING = st.text(st.sampled_from("aب❤ \u200c\u200d\u200b\ufe0f\U000e0100\u2066"), min_size=3, max_size=12)
+TEXTS = st.lists(st.one_of(st.text(_CHARACTER), _MOJIBAKE, _TRICKY, _HIDING), max_size=8).map("".join)
 ALL_CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 
 
@@ -38,6 +39,15 @@ def normalized(text: str) -> str:
         ("क्\u200dष ক্\u200cষ ක්\u200dෂ", "क्\u200dष ক্\u200cষ ක්\u200dෂ"),  # joiners of Devanagari, Bengali and Sinhala
         ("❤\ufe0f ☎\ufe0e 1\ufe0f\u20e3 葛\U000e0100 ᠠ\u180b", "❤\ufe0f ☎\ufe0e 1\ufe0f\u20e3 葛\U000e0100 ᠠ\u180b"),  # selectors
         ("👍🏽 🏳\ufe0f\u200d🌈 🇩🇪", "👍🏽 🏳\ufe0f\u200d🌈 🇩🇪"),
+        (
+            "F\u200cr\u200de\u200d\u200ce \u200d1\u200c2 水\u200d車",
+            "Free 12 水車",
+        ),  # joiners that join nothing hide a word or mark it
+        (
+            "PDF\u200cها می\u200c\u200c\u200dشود क\u200d!",
+            "PDF\u200cها می\u200cشود क\u200d!",
+        ),  # a letter on one side; a row is one
+        ("A\ufe0f\ufe0e\U000e0101\ufe0f B\U000e0100\u200d\ufe0f", "A\ufe0f B\U000e0100"),  # selectors after a selector carry data
         (f"x {tagged('gbeng')}\u200b!", f"x {tagged('gbeng')}!"),  # the flags of England, Texas and a part of France
         (f"{tagged('ustx')}{tagged('fr20r')}", f"{tagged('ustx')}{tagged('fr20r')}"),
         (f"a{tagged('gbeng')[1:]} {tagged('gbeng')[:-1]} 🏴", "a 🏴 🏴"),  # tags alone, and some that are not ended
