@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pipelines.contract.gate_settings import GateLimits
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT
+from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT, SITE_TYPES
 
 VERSION = 4  # of all suites and their tables; with a new number every dataset is checked again
 
@@ -123,6 +123,13 @@ def _documents(limits: GateLimits) -> list[Expectation]:
         _mostly(
             sample, "date", "^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?", "a date is ISO 8601, except where the source has a bad one"
         ),
+        _mostly(
+            sample,
+            "retrieved",
+            "^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?",
+            "the time of a crawl is ISO 8601, except where it is bad",
+        ),
+        _in_set(sample, "site_type", list(SITE_TYPES), "the list of types is closed"),
         _pattern(sample, "language", "^[a-z]{2,3}(?:-[a-z]{2,})?$", "a language is one of lid.176's codes"),
         _forbidden(sample, "text", "[\\x00-\\x08\\x0b-\\x1f\\x7f]", "control characters are removed"),
         _pattern(sample, "text", "\\S", "a text is not only white space"),

@@ -63,6 +63,12 @@ class SourceSection(Section):
     """A truncated file stops the build (much may be missing), or is counted as a drop like any other broken record."""
     namespaces: tuple[int, ...] = (0,)
     """wikipedia: the namespaces whose pages are documents."""
+    respect: tuple[Literal["noindex", "noai", "tdm"], ...] = ()
+    """common_crawl: pages that say one of these are dropped (`opted_out_noindex`, …). noindex: search engines should not show the
+    page. noai: it is not for the training of models (robots directives noai and noimageai). tdm: text and data mining is reserved
+    (tdm-reservation). All are in the column `opt_outs` whether they are respected or not; a .wet file has none of them."""
+    images: bool = False
+    """common_crawl: whether the column `images` has a page's images: address, alternative text and caption."""
     encoding: str | None = None
     """books: the encoding of the files; by default, it is detected file by file."""
     text_field: str = "text"

@@ -103,9 +103,10 @@ def _facts(explanation: Explanation) -> Iterator[tuple[str, str]]:
 def _origin(document: Document) -> Iterator[tuple[str, str]]:
     columns = document.columns
     yield "source", visible(f"{columns['source']} ({columns['snapshot']})")
-    for name in ("origin", "url", "title", "date"):
-        if columns[name]:
-            yield name, visible(columns[name], 500)
+    for name in ("origin", "url", "canonical_url", "title", "author", "date", "retrieved", "license", "opt_outs"):
+        value = columns.get(name)  # an earlier corpus lacks some of them
+        if value:
+            yield name.removesuffix("_url").replace("_", " "), visible(value if isinstance(value, str) else ", ".join(value), 500)
 
 
 def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,9 @@ class DropReason(StrEnum):
     NOT_TEXT = "not_text"  # a file of another type that calls itself text: a PDF, an image, an archive
     NO_MAIN_TEXT = "no_main_text"  # a web page in which the extractor finds no text worth keeping
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record
+    OPTED_OUT_NOINDEX = "opted_out_noindex"  # the page says noindex, and sources.respect has it; so below
+    OPTED_OUT_NOAI = "opted_out_noai"
+    OPTED_OUT_TDM = "opted_out_tdm"
     BOILERPLATE_ONLY = "boilerplate_only"  # a disambiguation page, a list of links: no prose
     # exclude
     EXCLUDED = "excluded"  # named in the config's [exclude]: a takedown

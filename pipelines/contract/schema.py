@@ -14,6 +14,21 @@ MAX_CHARACTERS_PER_DOCUMENT = 2**20  # a longer text is cut into pieces
 UNKNOWN_LANGUAGE = "und"  # ISO 639-2 for undetermined: the name of a null language in tables and files
 TARGET_BYTES_PER_BATCH = 16 * 2**20  # of text, in one Batch and so in one Parquet row group
 
+IMAGE = pa.struct(
+    [
+        pa.field("url", pa.string(), nullable=False),  # absolute
+        pa.field("alt", pa.string()),
+        pa.field("caption", pa.string()),
+    ]
+)
+# What a page can say that it is, from its og:type and schema.org types.
+SITE_TYPES = (
+    *("article", "news", "blog", "forum", "question", "product", "recipe", "review", "documentation", "listing"),
+    *("video", "audio", "image", "book", "course", "dataset", "software", "event", "job", "place", "organization", "person"),
+    "page",  # og:type website, schema.org's WebPage: nothing in particular
+)
+OPT_OUTS = ("noindex", "noai", "noimageai", "tdm")  # text/extraction/pages/opt_outs.py has what each means
+
 _DOCUMENT_FIELDS = [
     pa.field("id", pa.binary(16), nullable=False),  # blake2b of source, NUL, key (and piece number)
     pa.field("work", pa.binary(16), nullable=False),  # the id without the piece number: all pieces of one book share it
@@ -22,8 +37,15 @@ _DOCUMENT_FIELDS = [
     pa.field("origin", pa.string(), nullable=False),  # file (relative to the source's root), "#", offset or record id
     pa.field("url", pa.string()),
     pa.field("title", pa.string()),
-    pa.field("date", pa.string()),  # ISO 8601, as far as it is known
-    pa.field("license", pa.string()),
+    pa.field("author", pa.string()),  # several are divided by "; "
+    pa.field("date", pa.string()),  # of the document, as it says itself: ISO 8601, as far as it is known
+    pa.field("retrieved", pa.string()),  # when a crawler fetched it: ISO 8601
+    pa.field("license", pa.string()),  # the source's, else what the document says: an SPDX identifier where there is one
+    pa.field("canonical_url", pa.string()),  # the address that the page says is its own
+    pa.field("declared_language", pa.string()),  # as the page says, BCP 47; `language` is what was identified
+    pa.field("site_type", pa.string()),  # what the page says that it is: a SITE_TYPES
+    pa.field("opt_outs", pa.list_(pa.field("item", pa.string(), nullable=False))),  # of OPT_OUTS; null where none
+    pa.field("images", pa.list_(pa.field("item", IMAGE, nullable=False))),  # null unless sources.images
     pa.field("text", pa.string(), nullable=False),  # NFC, lines end in "\n", never empty
     pa.field("language", pa.string()),  # ISO 639 code of lid.176; null before it is judged
     pa.field("language_score", pa.float32()),  # 0..1

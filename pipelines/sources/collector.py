@@ -26,7 +26,15 @@ class Record:
     text: str
     url: str | None = None
     title: str | None = None
-    date: str | None = None  # ISO 8601
+    date: str | None = None  # of the document: ISO 8601
+    retrieved: str | None = None  # ISO 8601
+    author: str | None = None
+    license: str | None = None  # counts if the source has none
+    canonical_url: str | None = None
+    declared_language: str | None = None
+    site_type: str | None = None
+    opt_outs: tuple[str, ...] = ()
+    images: list[dict[str, str | None]] | None = None  # schema.IMAGE
 
 
 @dataclass(slots=True)
@@ -100,8 +108,15 @@ class Collector:
                 "origin": [storable(record.origin) for record in records],
                 "url": [storable(record.url) for record in records],
                 "title": [storable(record.title) for record in records],
+                "author": [storable(record.author) for record in records],
                 "date": [record.date for record in records],
-                "license": [section.license] * rows,
+                "retrieved": [record.retrieved for record in records],
+                "license": [section.license or storable(record.license) for record in records],
+                "canonical_url": [storable(record.canonical_url) for record in records],
+                "declared_language": [storable(record.declared_language) for record in records],
+                "site_type": [record.site_type for record in records],
+                "opt_outs": [record.opt_outs or None for record in records],
+                "images": [record.images for record in records],
                 "text": [storable(record.text) for record in records],
             }
         )

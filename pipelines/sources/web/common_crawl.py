@@ -29,9 +29,10 @@ from pipelines.text.characters import normalize
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html
 from pipelines.text.extraction.html import ExtractionError
+from pipelines.text.extraction.pages import opt_outs
 from pipelines.units.descriptor import Unit
 
-VERSION = 9
+VERSION = 10
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
@@ -48,6 +49,7 @@ NAMES = Names(
 _HTML = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
 _XML = frozenset({"application/xml", "text/xml"})
 _PLAIN = "text/plain"
+_RESPECTED = {"noindex": ("noindex",), "noai": ("noai", "noimageai"), "tdm": ("tdm",)}
 _UNINFORMATIVE = frozenset(  # headers that do not identify the content
     {"", "application/octet-stream", "binary/octet-stream", "application/unknown", "unknown/unknown", "*/*", "unk", "no-type"}
 )
@@ -122,7 +124,7 @@ def _record(unit: Unit, whole: WholeRecord) -> Record:
         origin=place,
         text="",
         url=whole.headers.get("warc-target-uri", "").strip("<> ") or None,
-        date=_iso(whole.headers.get("warc-date")),
+        retrieved=_iso(whole.headers.get("warc-date")),
     )
 
 
@@ -141,6 +143,7 @@ def _take_response(collector: Collector, unit: Unit, whole: WholeRecord) -> None
         elif not whole.is_kept:
             collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {whole.length:,} bytes")
         else:
+            record.opt_outs = opt_outs.in_order(opt_outs.of_headers(head.about))
             body = http_message.body(whole.block, head, html.MAX_BYTES)
             _take_body(collector, record, body, media_type, head.charset)
     except MessageError as error:
@@ -165,10 +168,12 @@ def _take_body(collector: Collector, record: Record, body: bytes, media_type: st
     elif (file := sniffing.file_type(body)) is not None:
         collector.drop(record, DropReason.NOT_TEXT, f"{record.origin}: says {media_type} and is {file}")
         return
-    if media_type == _PLAIN:
-        _take_text(collector, record, body, charset, len(body))
-    elif media_type in _HTML and sniffing.xml_root(body) in _NO_PAGES:
+    if media_type in _HTML and sniffing.xml_root(body) in _NO_PAGES:
         collector.skip(SkipReason.XML)
+    elif _is_opted_out(collector, record):
+        return
+    elif media_type == _PLAIN:
+        _take_text(collector, record, body, charset, len(body))
     else:
         _take_page(collector, record, body, charset)
 
@@ -178,6 +183,16 @@ def _why_no_page(body: bytes, media_type: str) -> SkipReason | None:
     if media_type in _XML or sniffing.is_declared_xml(body):
         return None if sniffing.xml_root(body) == "html" else SkipReason.XML
     return None if sniffing.is_html(body) and not sniffing.is_binary(body) else SkipReason.CONTENT_TYPE
+
+
+def _is_opted_out(collector: Collector, record: Record) -> bool:
+    """Drop the record if it says what `sources.respect` respects; return whether it does."""
+    for respected in collector.section.respect:
+        said = [name for name in record.opt_outs if name in _RESPECTED[respected]]
+        if said:
+            collector.drop(record, DropReason(f"opted_out_{respected}"), f"the page says {' and '.join(said)}")
+            return True
+    return False
 
 
 def _media_type(head: Head, whole: WholeRecord) -> str:

@@ -7,8 +7,8 @@ already removed. FastWARC's parser silently accepts a truncated or wrongly chunk
 import io
 import re
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from fastwarc.stream_io import BrotliReader, ZstdReader
 
@@ -17,6 +17,8 @@ _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _MAX_HEAD_BYTES = 2**18
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
+# Fields about the page itself. Last-Modified is none: servers give the time at which they made the page from a template.
+_ABOUT = frozenset({"x-robots-tag", "tdm-reservation", "link", "content-language"})
 
 
 class MessageError(ValueError):
@@ -33,6 +35,8 @@ class Head:
     transfer_encodings: tuple[str, ...]
     content_encodings: tuple[str, ...]
     bytes: int  # of the head; the body begins after it
+    # What the fields below say, by name: a name may occur several times.
+    about: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 def parse_head(block: bytes) -> Head:
@@ -43,10 +47,14 @@ def parse_head(block: bytes) -> Head:
     end = _HEAD_END.search(block, 0, _MAX_HEAD_BYTES)
     lines = block[: end.start() if end else min(len(block), _MAX_HEAD_BYTES)].decode("latin-1").splitlines()[1:]
     fields: dict[str, str] = {}
+    about: dict[str, tuple[str, ...]] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         if colon:
-            fields.setdefault(name.strip().lower(), value.strip())
+            name, value = name.strip().lower(), value.strip()
+            fields.setdefault(name, value)
+            if name in _ABOUT:
+                about[name] = (*about.get(name, ()), value)
     content_type = fields.get("content-type", "")
     charset = _CHARSET.search(content_type)
     return Head(
@@ -56,6 +64,7 @@ def parse_head(block: bytes) -> Head:
         transfer_encodings=_names(fields.get("transfer-encoding", "")),
         content_encodings=_names(fields.get("content-encoding", "")),
         bytes=end.end() if end else len(block),
+        about=about,
     )
 
 

@@ -61,7 +61,8 @@ source      crawl (2026-40)
 origin      pages.warc#2320
 url         https://bread.example/rye
 title       Rye bread for patient people
-date        2026-10-01T06:04:00Z
+retrieved   2026-10-01T06:04:00Z
+license     CC0-1.0
 language    en, score 0.977
 rule        no rule would drop it
 text        1,061 characters
@@ -73,7 +74,8 @@ survivor    in the corpus: corpus/…/documents/pages.warc, row 2
   origin    pages.warc#7602
   url       https://copy.example/rye
   title     Rye bread for patient people
-  date      2026-10-01T06:07:00Z
+  retrieved 2026-10-01T06:07:00Z
+  license   CC0-1.0
 differences 210 words equal, 2 only here [-like this-], 2 only in the survivor {{+like this+}}
 
 … 50 words equal …

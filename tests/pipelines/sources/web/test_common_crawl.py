@@ -55,9 +55,9 @@ def members(records: Iterable[bytes]) -> list[bytes]:
 class Read:
     """A file as the source reads it."""
 
-    def __init__(self, folder: Path, name: str, data: bytes) -> None:
+    def __init__(self, folder: Path, name: str, data: bytes, **settings: Any) -> None:
         (folder / name).write_bytes(data)
-        section = SourceSection(name="crawl", kind="common_crawl", root=str(folder), paths=(name,), snapshot="x")
+        section = SourceSection(name="crawl", kind="common_crawl", root=str(folder), paths=(name,), snapshot="x", **settings)
         (unit,) = common_crawl.units(section)
         self.batches = list(common_crawl.read(section, unit))
         ledger = add(batch.ledger for batch in self.batches)
@@ -86,7 +86,8 @@ def test_documents_know_where_they_are(tmp_path: Path, name: str) -> None:
     offsets = [sum(map(len, parts[:n])) for n in range(4)]
     assert [row["origin"] for row in read.documents] == [f"{name}#{offset}" for offset in offsets]
     first = read.documents[1]
-    assert (first["url"], first["title"], first["date"]) == ("http://example.com/1", "Mill 1", "2024-05-18T01:58:10Z")
+    assert (first["url"], first["title"], first["retrieved"]) == ("http://example.com/1", "Mill 1", "2024-05-18T01:58:10Z")
+    assert first["date"] is None
     assert read.bytes_read == sum(map(len, parts))
 
 
@@ -166,7 +167,7 @@ def test_arc_files_are_read_as_responses(tmp_path: Path, version: int, name: str
     place = sum(map(len, parts[: 3 if version == 1 else 2]))
     assert read.documents[1]["origin"] == f"{name}#{place}"
     assert read.documents[1]["url"].endswith("://example.com/with space")
-    assert read.documents[1]["date"] == "1996-11-04T14:21:03Z"
+    assert read.documents[1]["retrieved"] == "1996-11-04T14:21:03Z"
     assert read.skipped == ({"record_type": 2, "http_status": 1} if version == 1 else {"record_type": 1})
     assert read.bytes_read == sum(map(len, packed))
 
@@ -486,3 +487,40 @@ def test_a_record_that_comes_twice_is_one_document(tmp_path: Path) -> None:
         "repeated_key",
         "an earlier record of this unit has the key urn:uuid:1",
     )
+
+
+# --- what a page says against its use -------------------------------------------------------------------------------------
+
+OPTED_OUT = [
+    response(0, X_Robots_Tag="noindex, nofollow"),
+    response(1, X_Robots_Tag="otherbot: noindex\r\nX-Robots-Tag: noai\r\nx-robots-tag: googlebot: noindex"),
+    response(2, TDM_Reservation="1"),
+    response(3, TDM_Reservation="0", X_Robots_Tag="otherbot: noindex"),
+    response(4, X_Robots_Tag="noimageai"),
+    response(5, b"The mill.", Content_Type="text/plain", X_Robots_Tag="noai"),
+]
+
+
+def test_opt_outs_are_a_column(tmp_path: Path) -> None:
+    read = Read(tmp_path, "a.warc", b"".join(OPTED_OUT))
+    assert read.drops == []
+    assert [row["opt_outs"] for row in read.documents] == [
+        ["noindex"],
+        ["noindex", "noai"],
+        ["tdm"],
+        None,
+        ["noimageai"],
+        ["noai"],
+    ]
+
+
+def test_respected_opt_outs_are_drops_with_their_reason(tmp_path: Path) -> None:
+    read = Read(tmp_path, "a.warc", b"".join(OPTED_OUT), respect=("tdm", "noai"))
+    assert [row["opt_outs"] for row in read.documents] == [["noindex"], None]
+    assert [(row["reason"], row["detail"]) for row in read.drops] == [
+        ("opted_out_noai", "the page says noai"),
+        ("opted_out_tdm", "the page says tdm"),
+        ("opted_out_noai", "the page says noimageai"),
+        ("opted_out_noai", "the page says noai"),
+    ]
+    assert Read(tmp_path, "a.warc", b"".join(OPTED_OUT), respect=("noindex",)).reasons == ["opted_out_noindex"] * 2
