@@ -52,10 +52,13 @@ _ORDINARY = (
     " msqrt mroot msubsup munder mover munderover mtable mtr mtd semantics annotation annotation-xml meter nobr output picture"
     " progress q rb rp rt rtc ruby s samp small span strike strong sub sup time tt u var slot button"
 )
+# Added later, after the others: the numbers of those are in compiled kernels and in models.
+_LATER = "mlabeledtr mfenced menclose mmultiscripts mprescripts none mstyle mpadded mphantom merror mspace maction mjx-container"
 
 TEXT, OTHER = 0, 1  # a text node; an element with an unknown name
 
-NAMES: tuple[str, ...] = ("#text", "#other", *sorted({name for text in (*_KINDS.values(), _ORDINARY) for name in text.split()}))
+_SORTED = sorted({name for text in (*_KINDS.values(), _ORDINARY) for name in text.split()})
+NAMES: tuple[str, ...] = ("#text", "#other", *_SORTED, *_LATER.split())
 IDS = {name: number for number, name in enumerate(NAMES)}
 ATTRIBUTES: tuple[str, ...] = tuple(
     [
@@ -111,6 +114,11 @@ ATTRIBUTES: tuple[str, ...] = tuple(
         "open",
         "width",
         "height",
+        "data-line-number",
+        "close",
+        "separators",
+        "notation",
+        "linethickness",
     ]
 )
 ATTRIBUTE_IDS = {name: number for number, name in enumerate(ATTRIBUTES)}
