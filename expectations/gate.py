@@ -50,7 +50,13 @@ class GateError(UserError):
         super().__init__(f"gate {dataset} ({uri}): {len(failures)} of {expectations} expectations failed:{lines}\n  see {docs}")
 
 
-def check(dataset_uri: str, out: str, limits: GateLimits = DEFAULTS, extra: Sequence[OwnExpectation] = ()) -> GateResult:
+def check(
+    dataset_uri: str,
+    out: str,
+    limits: GateLimits = DEFAULTS,
+    extra: Sequence[OwnExpectation] = (),
+    earlier: Mapping[str, Any] | None = None,
+) -> GateResult:
     """Check a finished dataset. A pass is remembered below `out`, and the next check of the same dataset returns at once.
 
     Args:
@@ -58,6 +64,7 @@ def check(dataset_uri: str, out: str, limits: GateLimits = DEFAULTS, extra: Sequ
         out: The build's output folder; verdict and pages go into its `gates/`.
         limits: The limits of the suites.
         extra: The user's own expectations, of any dataset; those that name this one are checked.
+        earlier: What the release before kept of its web pages, by source (`web_pages` of its report).
 
     Raises:
         GateError: An expectation failed; the message names dataset, table, column, expectation, observed value and page.
@@ -66,9 +73,9 @@ def check(dataset_uri: str, out: str, limits: GateLimits = DEFAULTS, extra: Sequ
     made = manifest.read(dataset_uri)
 
     def tables() -> Tables:
-        from expectations import profile
+        from expectations import extraction, profile
 
-        return profile.dataset_tables(dataset_uri, made, limits.sample_rows)
+        return {**profile.dataset_tables(dataset_uri, made, limits.sample_rows), **extraction.tables(made, limits, earlier or {})}
 
     own = own_expectations(made.dataset, extra)
     gate = _Gate(

@@ -105,17 +105,21 @@ def _sums(report: Mapping[str, Any], datasets: Mapping[str, Manifest]) -> list[d
 def _counts(ledger: Ledger) -> Counter[str]:
     """Return every count of a ledger by its name, e.g. "read documents_in" and "skipped redirect"."""
     lines = {stage: line.model_dump(mode="json") for stage, line in ledger.lines.items()}
-    return _flat(lines, ledger.skipped, ledger.bytes_read)
+    return _flat(lines, ledger.skipped, ledger.bytes_read, ledger.pages)
 
 
 def _reported(report: Mapping[str, Any], source: str, stages: list[str]) -> Counter[str]:
     """Return the same counts of a source in the report, for these stages."""
     lines = {line["stage"]: line for line in report["funnel"].get(source, []) if line["stage"] in stages}
-    return _flat(lines, report["skipped"].get(source, {}), report["bytes_read"].get(source, 0))
+    pages = {name: count for name, count in report.get("web_pages", {}).get(source, {}).items() if name != "snapshot"}
+    return _flat(lines, report["skipped"].get(source, {}), report["bytes_read"].get(source, 0), pages)
 
 
-def _flat(lines: Mapping[str, Mapping[str, Any]], skipped: Mapping[str, int], bytes_read: int) -> Counter[str]:
+def _flat(
+    lines: Mapping[str, Mapping[str, Any]], skipped: Mapping[str, int], bytes_read: int, pages: Mapping[str, int]
+) -> Counter[str]:
     counts = Counter({"bytes_read": bytes_read, **{f"skipped {reason}": count for reason, count in skipped.items()}})
+    counts.update({f"web pages: {name}": count for name, count in pages.items()})
     for stage, line in lines.items():
         for name, value in line.items():
             if isinstance(value, int):

@@ -11,11 +11,12 @@ from pipelines.contract.gate_settings import GateLimits
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MAX_CHARACTERS_PER_DOCUMENT, SITE_TYPES
 
-VERSION = 4  # of all suites and their tables; with a new number every dataset is checked again
+VERSION = 5  # of all suites and their tables; with a new number every dataset is checked again
 
 REPORT = "report"  # the closing report is checked like a dataset of this name
 TOKEN_COUNTS = ("rows", "tokens", "utf8_bytes")  # what a tokens manifest counts for each split, source and language
 
+_KEPT_SHARE = ("kept_share", "kept_share_by_source", "kept_share_change_limit")
 _REASONS = [reason.value for reason in DropReason]
 
 
@@ -23,9 +24,10 @@ def relevant_limits(dataset: str, limits: GateLimits) -> dict[str, Any]:
     """Return the limits that apply to this dataset; a change of the others leaves its verdict valid."""
     tokens = ["bytes_per_token_min", "bytes_per_token_max"]
     if dataset == REPORT:
-        names = [name for name in GateLimits.model_fields if name not in ("sample_rows", *tokens)]
+        names = [name for name in GateLimits.model_fields if name not in ("sample_rows", *tokens, *_KEPT_SHARE)]
     else:
         names = ["sample_rows", *(tokens if dataset.startswith("tokens/") else [])]
+        names += _KEPT_SHARE if dataset.startswith("documents/") else []
     values = {name: getattr(limits, name) for name in sorted(names)}
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 
@@ -207,6 +209,23 @@ def _counts(limits: GateLimits) -> list[Expectation]:
     return [_equal("facts", "rows", "rows_said", "the facts of the manifest state the rows of each table")]
 
 
+def _web_pages(limits: GateLimits) -> list[Expectation]:
+    table = "web_pages"
+    return [
+        _at_most(
+            table, "kept_share_least", "kept_share", "no less of the visible text is kept than expectations.kept_share says"
+        ),
+        _at_most(table, "kept_share", "kept_share_most", "no more of the visible text is kept than expectations.kept_share says"),
+        _at_most(
+            table,
+            "kept_share_change",
+            "kept_share_change_limit",
+            "about as much is kept as of the snapshot before: other pages, or another extractor, may need a look, or a new"
+            " expectations.kept_share_change_limit",
+        ),
+    ]
+
+
 def _index(limits: GateLimits) -> list[Expectation]:
     table, sample = "index", "index_sample"
     return [
@@ -253,6 +272,7 @@ def for_tables(tables: Mapping[str, Any], limits: GateLimits) -> list[Expectatio
         "substrings": _runs,
         "facts": _counts,
         "ledger": _ledger,
+        "web_pages": _web_pages,
     }
     chosen: list[Expectation] = []
     for table in tables:
@@ -263,7 +283,7 @@ def for_tables(tables: Mapping[str, Any], limits: GateLimits) -> list[Expectatio
     return [entry for entry in chosen if entry.table in tables]
 
 
-_WITHOUT_PARTS = ("reasons", "sources", "ledger", "shards")
+_WITHOUT_PARTS = ("reasons", "sources", "ledger", "shards", "web_pages")
 # Tables that a dataset lacks if it has no such row: an expectation on one holds then.
 TABLES = frozenset(
     [

@@ -45,7 +45,7 @@ def guard(context: Context, uri: str) -> GateResult:
     """Let the gate check a dataset. Raises GateError if an expectation fails."""
     limits = context.config.expectations
     context.on_event("gate_started", {"uri": uri})
-    result = gate.check(uri, context.out, limits, limits.extra)
+    result = gate.check(uri, context.out, limits, limits.extra, release.earlier_web_pages(context.out))
     context.on_event("gate_passed", {"dataset": result.dataset, "expectations": result.expectations, "cached": result.cached})
     return result
 

@@ -381,6 +381,14 @@ class CorpusConfig(Section):
             raise ValueError(f"tokens.vocabularies names {unknown[0]!r}, but the vocabularies are {names}")
         return self
 
+    @model_validator(mode="after")
+    def _limits_name_sources(self) -> Self:
+        names = [source.name for source in self.sources]
+        unknown = sorted(set(self.expectations.kept_share_by_source) - set(names))
+        if unknown:
+            raise ValueError(f"expectations.kept_share_by_source names {unknown[0]!r}, but the sources are {names}")
+        return self
+
     def recorded(self) -> dict[str, Any]:
         """Return the resolved config as a manifest records it: without the paths of the machine that built it."""
         return self.model_dump(mode="json", exclude=MACHINE)

@@ -19,6 +19,7 @@ from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import MARK, RELEASE
+from pipelines.contract.reasons import PageCount
 from pipelines.units.context import Context, Dataset
 
 REPORT = "report.json"
@@ -83,6 +84,7 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "funnel": {source: _funnel(ledger) for source, ledger in ledgers.items()},
         "skipped": {source: dict(ledger.skipped) for source, ledger in ledgers.items()},
         "bytes_read": {source: ledger.bytes_read for source, ledger in ledgers.items()},
+        "web_pages": _web_pages(built, ledgers),
         "exclude": built["corpus"].manifest.facts.get("exclude", {}),
         "clusters": built["clusters"].manifest.facts,
         "repeats": built["repeats"].manifest.facts if "repeats" in built else {"enabled": False},
@@ -102,6 +104,30 @@ def _ledgers(built: Mapping[str, Dataset]) -> dict[str, Ledger]:
 
 def _funnel(ledger: Ledger) -> list[dict[str, Any]]:
     return [{"stage": stage, **line.model_dump(mode="json")} for stage, line in ledger.lines.items()]
+
+
+def _web_pages(built: Mapping[str, Dataset], ledgers: Mapping[str, Ledger]) -> dict[str, Any]:
+    """Return, of each source with web pages, its snapshot and how much of what they show was kept."""
+    return {
+        source: {
+            "snapshot": built[f"documents/{source}"].manifest.made_from["source"]["snapshot"],
+            **{count.value: ledger.pages[count] for count in PageCount},
+        }
+        for source, ledger in ledgers.items()
+        if ledger.pages[PageCount.PAGES]
+    }
+
+
+def earlier_web_pages(out: str) -> dict[str, Any]:
+    """Return the same of the release that was published before in the output folder; empty if there is none."""
+    uri = files.join(out, REPORT)
+    if not files.exists(uri):
+        return {}
+    try:
+        report = json.loads(files.read_text(uri))
+    except ValueError as error:
+        raise OutputError(f"{uri}: is damaged ({error}); remove it, and the next build writes it again") from None
+    return report.get("web_pages", {})
 
 
 def _facts(built: Mapping[str, Dataset], prefix: str) -> dict[str, Any]:

@@ -97,6 +97,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
     tables = [
         _funnel_table(report),
         Text("\n".join(f"takedown: {visible(line)}" for line in figures.takedown(report))),
+        _web_pages_table(report),
         _removed_table(report),
         _clusters_notes(report),
         _largest_table(report),
@@ -126,6 +127,20 @@ def _funnel_table(report: Mapping[str, Any]) -> Table:
 
 def _number(count: int) -> str:
     return f"{count:,}" if count else "·"
+
+
+def _web_pages_table(report: Mapping[str, Any]) -> Table | str:
+    """Return how much of what the web pages of each source show was kept."""
+    rows = figures.web_pages(report)
+    if not rows:
+        return ""
+    table = Table(title="web pages (characters without white space)", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("source", "pages", "visible text", "kept", "share", "fallbacks", "without main text"):
+        table.add_column(name, justify="left" if name == "source" else "right")
+    for row in rows:
+        shown = (f"{row.pages:,}", f"{row.visible_characters:,}", f"{row.kept_characters:,}", f"{row.kept_share:.1%}")
+        table.add_row(row.source, *shown, _number(row.fallbacks), _number(row.without_main_text))
+    return table
 
 
 def _removed_table(report: Mapping[str, Any]) -> Table | str:

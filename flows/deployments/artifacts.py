@@ -17,10 +17,24 @@ def funnel(report: Mapping[str, Any], uri: str) -> str:
     """Return the closing report (pipelines.release.closing_report) as markdown: the funnel, removed copies, tokens by source."""
     lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
     lines += [line for entry in figures.takedown(report) for line in ("", f"Takedown: {_cell(entry)}")]
+    lines += _web_pages(report)
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():
         lines += ["", f"## Tokens of the vocabulary {name}", "", *_tokens(facts["tokens"])]
     return "\n".join(lines) + "\n"
+
+
+def _web_pages(report: Mapping[str, Any]) -> list[str]:
+    """Return what was kept of the pages of each source."""
+    rows = figures.web_pages(report)
+    if not rows:
+        return []
+    lines = ["", "## Web pages", "", "| source | pages | visible text | kept | share | fallbacks | without main text |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    for row in rows:
+        counts = f"{row.pages:,} | {row.visible_characters:,} | {row.kept_characters:,} | {row.kept_share:.1%}"
+        lines.append(f"| {_cell(row.source)} | {counts} | {row.fallbacks:,} | {row.without_main_text:,} |")
+    return lines
 
 
 def _deduplication(report: Mapping[str, Any]) -> list[str]:

@@ -175,6 +175,29 @@ def funnel(report: Report) -> list[tuple[str, str, list[int]]]:
     return rows
 
 
+class WebPages(NamedTuple):
+    """What was kept of the pages of a source; characters without white space."""
+
+    source: str
+    pages: int
+    visible_characters: int
+    kept_characters: int
+    fallbacks: int
+    without_main_text: int
+
+    @property
+    def kept_share(self) -> float:
+        """Share of the visible characters that was kept."""
+        return self.kept_characters / self.visible_characters if self.visible_characters else 0.0
+
+
+def web_pages(report: Report) -> list[WebPages]:
+    """Return a row for every source with web pages, and one for all together if there are several."""
+    by_source: Mapping[str, Mapping[str, int]] = report.get("web_pages", {})
+    rows = [WebPages(name, *(counts[field] for field in WebPages._fields[1:])) for name, counts in by_source.items()]
+    return [*rows, WebPages("all", *map(sum, zip(*(row[1:] for row in rows), strict=True)))] if len(rows) > 1 else rows
+
+
 def cuts(report: Report) -> list[tuple[str, str, list[int]]]:
     """Return stage, change and the characters that it removed from kept documents, by source, without rows of zeros."""
     lines: Mapping[str, Sequence[Mapping[str, Any]]] = report["funnel"]

@@ -14,6 +14,10 @@ _FUNNEL_NOTE = (
     "Documents by stage and reason. Dropped documents are in the corpus' table of drops;"
     " <code>corpusmill explain</code> shows any of them."
 )
+_WEB_PAGES_NOTE = (
+    "What the pages show and what the extractor kept of it, in characters without white space. A fallback is a page for which the"
+    " extractor took its second way."
+)
 _STYLE = """
 main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
@@ -33,6 +37,7 @@ def report_page(report: Report) -> str:
     parts = [
         f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
         section("The funnel", _funnel(report), _FUNNEL_NOTE),
+        section("Web pages", _web_pages(report), _WEB_PAGES_NOTE),
         section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
         section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
         section("Deduplication", _deduplication(report)),
@@ -62,6 +67,23 @@ def _funnel(report: Report) -> str:
     names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, what, *map(_number, counts), f"{sum(counts):,}"] for stage, what, counts in rows]
     return table(names, cells, numbers=range(2, len(names)), totals=2)
+
+
+def _web_pages(report: Report) -> str:
+    names = ["source", "pages", "visible text", "kept", "share", "fallbacks", "without main text"]
+    cells = [
+        [
+            text(row.source),
+            f"{row.pages:,}",
+            f"{row.visible_characters:,}",
+            f"{row.kept_characters:,}",
+            f"{row.kept_share:.1%}",
+            _number(row.fallbacks),
+            _number(row.without_main_text),
+        ]
+        for row in figures.web_pages(report)
+    ]
+    return table(names, cells, numbers=range(1, len(names))) if cells else ""
 
 
 def _cuts(report: Report) -> str:

@@ -5,7 +5,8 @@ Two conservation laws hold for every line, and a dataset whose lines break one i
     documents_in  + documents_split  = documents_out  + sum(documents_dropped)
     characters_in + sum(characters_added) = characters_out + sum(characters_dropped) + sum(characters_removed)
 
-and between the lines: what leaves a stage enters the next. A character is a Unicode code point of `text`.
+and between the lines: what leaves a stage enters the next. A character is a Unicode code point of `text`. Of web pages, whose
+text is a part of what they show, a ledger also counts the whole: no more is kept than is visible.
 """
 
 from collections import Counter
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from pipelines.contract.reasons import PageCount
 
 
 def _counter(value: object) -> object:
@@ -96,6 +99,7 @@ class Ledger(BaseModel):
     lines: dict[str, Line] = Field(default_factory=dict)  # by stage
     skipped: Counts = Field(default_factory=Counter)  # records that are not documents, by SkipReason
     bytes_read: int = 0  # of the input, as stored (compressed)
+    pages: Counts = Field(default_factory=Counter)  # what the reader saw of web pages, by PageCount
 
     def record(self, stage: str, line: Line) -> "Ledger":
         """Return this ledger with one more step; a second step of the same stage continues its line."""
@@ -106,6 +110,7 @@ class Ledger(BaseModel):
 
     def check(self) -> None:
         """Raise ConservationError unless every line holds and each stage's input is the output of the stage before it."""
+        self._check_pages()
         before: tuple[str, Line] | None = None
         for stage, line in self.lines.items():
             line.check(stage)
@@ -115,6 +120,16 @@ class Ledger(BaseModel):
                     f" {stage} took {line.documents_in:,} and {line.characters_in:,}"
                 )
             before = (stage, line)
+
+    def _check_pages(self) -> None:
+        pages = self.pages
+        for part, whole in (
+            (PageCount.KEPT_CHARACTERS, PageCount.VISIBLE_CHARACTERS),
+            (PageCount.FALLBACKS, PageCount.PAGES),
+            (PageCount.WITHOUT_MAIN_TEXT, PageCount.PAGES),
+        ):
+            if pages[part] > pages[whole]:
+                raise ConservationError(f"web pages: {pages[part]:,} {part}, more than {pages[whole]:,} {whole}")
 
     @property
     def documents_out(self) -> int:
@@ -136,10 +151,12 @@ def add(ledgers: Iterable[Ledger]) -> Ledger:
     """Sum ledgers of different documents, stage by stage, in the order in which stages first appear."""
     lines: dict[str, Line] = {}
     skipped: Counter[str] = Counter()
+    pages: Counter[str] = Counter()
     bytes_read = 0
     for ledger in ledgers:
         for stage, line in ledger.lines.items():
             lines[stage] = lines[stage].beside(line) if stage in lines else line
         skipped.update(ledger.skipped)
+        pages.update(ledger.pages)
         bytes_read += ledger.bytes_read
-    return Ledger(lines=lines, skipped=skipped, bytes_read=bytes_read)
+    return Ledger(lines=lines, skipped=skipped, bytes_read=bytes_read, pages=pages)

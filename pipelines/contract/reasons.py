@@ -73,6 +73,16 @@ class SkipReason(StrEnum):
     EMPTY_FILE = "empty_file"  # a file of no byte
 
 
+class PageCount(StrEnum):
+    """What is counted of web pages when their text is extracted. Characters are those that are not white space."""
+
+    PAGES = "pages"
+    VISIBLE_CHARACTERS = "visible_characters"  # of the text that a browser would show
+    KEPT_CHARACTERS = "kept_characters"  # of them, those in the extracted text
+    FALLBACKS = "fallbacks"  # pages for which the extractor's second way was taken
+    WITHOUT_MAIN_TEXT = "without_main_text"
+
+
 class Change(StrEnum):
     """Why characters were added to or removed from a document that stays."""
 

@@ -135,7 +135,7 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
         kept = batch.documents.slice(0, remaining)
         drops = batch.drops[0].slice(0, remaining - kept.num_rows) if batch.drops else None
         remaining -= kept.num_rows + (drops.num_rows if drops is not None else 0)
-        counts = Ledger(skipped=batch.ledger.skipped, bytes_read=batch.ledger.bytes_read)
+        counts = batch.ledger.model_copy(update={"lines": {}})
         yield born(READ, kept, counts, drops)
         if remaining == 0:
             return

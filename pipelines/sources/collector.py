@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipelines.config import SourceSection
 from pipelines.contract.batch import Batch, as_drops, born, documents_from
 from pipelines.contract.ledger import Ledger
-from pipelines.contract.reasons import DropReason, SkipReason
+from pipelines.contract.reasons import DropReason, PageCount, SkipReason
 from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
 from pipelines.text.characters.code_spaces import restored
 
@@ -47,6 +47,7 @@ class Collector:
     _kept: list[Record] = field(default_factory=list)
     _dropped: list[tuple[Record, DropReason, str]] = field(default_factory=list)
     _skipped: Counter[str] = field(default_factory=Counter)
+    _pages: Counter[str] = field(default_factory=Counter)
     _bytes_read: int = 0
     _text_bytes: int = 0
 
@@ -72,6 +73,17 @@ class Collector:
         """Count records that are not documents."""
         self._skipped[reason] += count
 
+    def page(self, *, visible_characters: int, kept_characters: int, is_fallback: bool = False) -> None:
+        """Count a web page: how much text it shows, and how much of that the extractor kept (characters without white space).
+
+        Marks that the extractor adds (bullets, bars of tables) do not count as kept: no more is kept than is visible.
+        """
+        self._pages[PageCount.PAGES] += 1
+        self._pages[PageCount.VISIBLE_CHARACTERS] += visible_characters
+        self._pages[PageCount.KEPT_CHARACTERS] += min(kept_characters, visible_characters)
+        self._pages[PageCount.FALLBACKS] += is_fallback
+        self._pages[PageCount.WITHOUT_MAIN_TEXT] += kept_characters == 0
+
     def read(self, stored_bytes: int) -> None:
         """Count bytes of the stored input."""
         self._bytes_read += stored_bytes
@@ -83,7 +95,7 @@ class Collector:
 
     def rest(self) -> Batch:
         """Return everything since the last batch. A reader yields it last even if it is empty, because it holds counts."""
-        ledger = Ledger(skipped=self._skipped, bytes_read=self._bytes_read)
+        ledger = Ledger(skipped=self._skipped, bytes_read=self._bytes_read, pages=self._pages)
         dropped = [record for record, _, _ in self._dropped]
         drops = as_drops(
             self._documents(dropped),
@@ -92,7 +104,7 @@ class Collector:
             pa.array([detail or None for _, _, detail in self._dropped], pa.string()),
         )
         batch = born(READ, self._documents(self._kept), ledger, drops)
-        self._kept, self._dropped, self._skipped = [], [], Counter()
+        self._kept, self._dropped, self._skipped, self._pages = [], [], Counter(), Counter()
         self._bytes_read = self._text_bytes = 0
         return batch
 

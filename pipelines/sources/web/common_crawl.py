@@ -27,7 +27,7 @@ from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters import normalize
 from pipelines.text.characters.encodings import decode
-from pipelines.text.extraction import html
+from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.text.extraction.pages import opt_outs
 from pipelines.units.descriptor import Unit
@@ -218,9 +218,10 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
     record.text, record.title = page.text, page.title
-    if normalize.is_blank(page.text):
-        visible = len(html.all_text(markup).text)
-        collector.drop(record, DropReason.NO_MAIN_TEXT, f"{record.origin}: {visible:,} characters of visible text")
+    seen, is_blank = visible.visible_characters(markup), normalize.is_blank(page.text)
+    collector.page(visible_characters=seen, kept_characters=0 if is_blank else visible.characters(page.text))
+    if is_blank:
+        collector.drop(record, DropReason.NO_MAIN_TEXT, f"{record.origin}: {seen:,} characters of visible text")
     else:
         collector.keep(record)
 

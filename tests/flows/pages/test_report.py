@@ -109,6 +109,24 @@ def test_the_tables_and_the_artifact_say_the_same(report) -> None:
     assert "| 0.9 to 0.95 | 1 |" in markdown and "| 2 | 3 |" in markdown
 
 
+def test_what_was_kept_of_the_web_pages_is_shown_everywhere(report) -> None:
+    counts = {"pages": 300, "visible_characters": 20_000, "kept_characters": 9_050, "fallbacks": 4, "without_main_text": 12}
+    report["web_pages"] = {
+        "crawl": {"snapshot": "x", **counts},
+        "news": {"snapshot": "y", **dict.fromkeys(counts, 0), "pages": 1},
+    }
+    wanted = ["crawl", "300", "20,000", "9,050", "45.2%", "4", "12"]
+    nothing = ["news", "1", "0", "0", "0.0%"]
+    lines = [re.split(r" {2,}", line.strip()) for line in told(report).splitlines()]
+    assert wanted in lines and [*nothing, "·", "·"] in lines and ["all", "301", *wanted[2:]] in lines
+    page = Tables(report_page(report)).rows
+    assert wanted in page and [*nothing, "·", "·"] in page and ["all", "301", *wanted[2:]] in page
+    markdown = artifacts.funnel(report, "x")
+    assert f"| {' | '.join(wanted)} |" in markdown and f"| {' | '.join([*nothing, '0', '0'])} |" in markdown
+    report["web_pages"] = {}
+    assert "without main text" not in told(report) + report_page(report) + artifacts.funnel(report, "x")
+
+
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=y> \x1b[2J \u202eevil & | `[a](http://b)`\n\n# top"
 
 

@@ -41,6 +41,21 @@ def test_one_document_or_character_too_few_is_noticed(line: Line, field: str) ->
         Ledger(lines={"quality": broken}).check()
 
 
+def test_counts_of_pages_are_added_and_no_part_is_more_than_the_whole() -> None:
+    pages = {"pages": 2, "visible_characters": 9, "kept_characters": 9, "without_main_text": 1}
+    total = add([Ledger(pages=pages), Ledger(), Ledger(pages=pages)])
+    total.check()
+    assert total.pages == {"pages": 4, "visible_characters": 18, "kept_characters": 18, "without_main_text": 2}
+    assert Ledger.model_validate_json(Ledger().model_dump_json()).pages == {}
+    for part, more, whole in (
+        ("kept_characters", 10, "9 visible_characters"),
+        ("fallbacks", 3, "2 pages"),
+        ("without_main_text", 3, "2 pages"),
+    ):
+        with pytest.raises(ConservationError, match=f"web pages: {more} {part}, more than {whole}"):
+            Ledger(pages={**pages, part: more}).check()
+
+
 def test_a_stage_must_take_what_the_one_before_handed_on() -> None:
     line = Line(documents_in=2, documents_out=2)
     lost = Line(documents_in=1, documents_out=1)
@@ -80,7 +95,7 @@ def numbers_of(line: Line) -> list[int]:
 def test_a_new_line_and_a_new_ledger_count_nothing() -> None:
     assert numbers_of(Line()) == [0] * 9
     Line().check("read")
-    assert Ledger().model_dump() == {"lines": {}, "skipped": {}, "bytes_read": 0}
+    assert Ledger().model_dump() == {"lines": {}, "skipped": {}, "bytes_read": 0, "pages": {}}
     assert (Ledger().documents_out, Ledger().characters_out, Ledger().documents_dropped) == (0, 0, 0)
     assert add([]) == Ledger()
 

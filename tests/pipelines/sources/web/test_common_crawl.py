@@ -62,6 +62,7 @@ class Read:
         self.batches = list(common_crawl.read(section, unit))
         ledger = add(batch.ledger for batch in self.batches)
         ledger.check()
+        self.pages = Counter(ledger.pages)
         self.skipped, self.bytes_read = Counter(ledger.skipped), ledger.bytes_read
         self.documents: list[dict[str, Any]] = [row for batch in self.batches for row in batch.documents.to_pylist()]
         self.drops: list[dict[str, Any]] = [row for b in self.batches for rows in b.drops for row in rows.to_pylist()]
@@ -274,7 +275,19 @@ def test_a_page_without_main_text_says_how_much_text_is_visible(tmp_path: Path) 
     assert (read.texts, read.reasons) == ([], ["no_main_text"] * 3)
     visible = [row["detail"].split(": ")[1] for row in read.drops]
     assert visible[2] == "0 characters of visible text"
-    assert int(visible[0].split()[0]) > 200
+    assert visible[0] == f"{len(''.join(f'Item{n}' for n in range(30)))} characters of visible text"
+
+
+def test_what_pages_show_and_what_is_kept_is_counted(tmp_path: Path) -> None:
+    text = "The mill number one stood by the brook; its wheel turned day and night, and the miller slept."
+    page = f"<title>No</title><nav><a href=/>Menu of five</a></nav><main><p>{text}</p></main><script>var x</script>"
+    bodies = [page, "<body><nav><a>Men&uuml;</a></nav>", "<p>"]
+    data = b"".join(response(n, body.encode()) for n, body in enumerate(bodies))
+    read = Read(tmp_path, "a.warc", data + response(9, b"plain text", Content_Type="text/plain"))
+    kept = len(text.replace(" ", ""))
+    assert read.texts == [text, "plain text"]
+    wanted = {"pages": 3, "visible_characters": kept + len("Menuoffive") + len("Menü"), "kept_characters": kept}
+    assert read.pages == wanted | {"without_main_text": 2, "fallbacks": 0}
 
 
 @pytest.mark.parametrize("encoding", ["utf-7", "utf-16-le", "utf-16-be", "utf-8"])
