@@ -6,6 +6,8 @@ PAGES holds {"url", "markup"} a line, TEXTS gets {"url", "text"}. The last line 
 user CPU time for the whole, and pages on which it failed (their text is empty). A peer that is not installed: exit status 3.
 """
 
+# pyright: reportMissingImports=false
+
 import importlib.metadata
 import json
 import logging

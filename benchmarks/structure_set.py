@@ -108,7 +108,7 @@ def labelled(group: Json, page: bytes, katex: Path | None) -> tuple[Json, bytes]
         markup = written_anew(way, formulas, katex)
         if markup is None:
             return None
-        page = MARK.sub(lambda mark: markup[int(mark[1])], lxml.html.tostring(root, encoding="unicode")).encode()
+        page = MARK.sub(lambda mark: markup[int(mark[1])], str(lxml.html.tostring(root, encoding="unicode"))).encode()
         page = b"<!DOCTYPE html>\n" + page
     tables = [table_of(element) for element in root.xpath(group["tables"])] if "tables" in group else []
     restored = [

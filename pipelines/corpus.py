@@ -35,11 +35,12 @@ class Step:
 def plan(context: Context) -> list[Step]:
     """Return the steps in an order in which they can run.
 
-    Raise UserError if the config names a language that the model does not know, a list of [exclude] cannot be read, or an
-    earlier corpus cannot be joined: now, not after hours of reading.
+    Raise UserError if the config names a language that the model does not know or an extractor that is not installed, a list of
+    [exclude] cannot be read, or an earlier corpus cannot be joined: now, not after hours of reading.
     """
     config = context.config
     documents.check_languages(config)
+    documents.check_extractors(config)
     takedown.collect(config.exclude)
     blocklists.collect(config.exclude)
     build = _Builders(context, earlier(context))

@@ -29,6 +29,7 @@ from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
 from pipelines.stages import blocklists, exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
 from pipelines.stages.base import Model, Stages
+from pipelines.text.extraction import extractors
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
@@ -84,6 +85,16 @@ def check_languages(config: CorpusConfig) -> None:
         language.check_codes(config, None)
     elif language.names_codes(config):
         language.check_codes(config, LanguageModel(_verified_model(config.language)).labels())
+
+
+def check_extractors(config: CorpusConfig) -> None:
+    """Raise UserError if a source names an extractor that is not installed, now and not with its first page."""
+    for source in config.sources:
+        _extractor_versions(source)
+
+
+def _extractor_versions(source: SourceSection) -> dict[str, str]:
+    return extractors.versions(source.extractor) if source.kind == "common_crawl" else {}
 
 
 def _warn_of_passed_over(context: Context, source: SourceSection) -> None:
@@ -219,6 +230,7 @@ def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
         "models": job.stages.models(),
         "versions": {
             source.kind: KINDS[source.kind].version,
+            **_extractor_versions(source),
             **job.stages.versions(),
             "unicode": unicodedata.unidata_version,  # `normalize` composes characters by Python's tables
         },

@@ -4,6 +4,7 @@ import pytest
 
 from pipelines.config import CorpusConfig
 from pipelines.corpus import plan
+from pipelines.text.extraction.extractors import EXTRACTORS, Extractor, MissingExtractorError
 from pipelines.units.context import Context
 
 DATA: dict[str, Any] = {
@@ -38,3 +39,11 @@ def test_every_step_names_what_it_needs_and_which_datasets_are_handed_over() -> 
         "index": ("documents/s", "corpus"),
     }
     assert [step.name for step in steps if step.gated] == ["documents/s", "corpus", "tokens/gpt", "tokens/bert"]
+
+
+def test_a_build_with_an_extractor_that_is_not_installed_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXTRACTORS, "trafilatura", Extractor(("no-such-package",), EXTRACTORS["trafilatura"].opened))
+    sources = [{**DATA["sources"][0], "kind": "common_crawl", "extractor": "trafilatura"}]
+    with pytest.raises(MissingExtractorError, match="needs the package no-such-package"):
+        plan(Context(CorpusConfig.model_validate({**DATA, "sources": sources}), "out"))
+    plan(Context(CorpusConfig.model_validate({**DATA, "sources": [{**sources[0], "kind": "books"}]}), "out"))

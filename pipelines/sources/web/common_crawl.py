@@ -28,6 +28,7 @@ from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters import normalize
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html, visible
+from pipelines.text.extraction.extractors import EXTRACTORS, Extract
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.text.extraction.pages import opt_outs
 from pipelines.units.descriptor import Unit
@@ -67,12 +68,13 @@ def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
     Raise SourceError if a file holds no WARC or ARC record.
     """
     collector = Collector(section)
-    for file in listing.members(unit):
-        yield from _read(file, collector)
+    with EXTRACTORS[section.extractor].opened() as extract:
+        for file in listing.members(unit):
+            yield from _read(file, collector, extract)
     yield collector.rest()
 
 
-def _read(unit: Unit, collector: Collector) -> Iterator[Batch]:
+def _read(unit: Unit, collector: Collector, extract: Extract) -> Iterator[Batch]:
     """Yield the full batches of one file."""
     counted = 0
     any_record, is_cut, first_problem = False, False, "holds no record"
@@ -85,7 +87,7 @@ def _read(unit: Unit, collector: Collector) -> Iterator[Batch]:
                 _drop_broken(collector, unit, item)
             else:
                 any_record = True
-                _take(collector, unit, item)
+                _take(collector, unit, item, extract)
             if opened.are_stored and item.offset is not None and item.offset > counted:
                 collector.read(item.offset - counted)
                 counted = item.offset
@@ -107,12 +109,12 @@ def _drop_broken(collector: Collector, unit: Unit, broken: Broken) -> None:
     collector.drop(record, reason, f"{place}: {broken.detail}")
 
 
-def _take(collector: Collector, unit: Unit, whole: WholeRecord) -> None:
+def _take(collector: Collector, unit: Unit, whole: WholeRecord, extract: Extract) -> None:
     """Keep, drop or skip one whole record."""
     if whole.kind == WarcRecordType.conversion:
         _take_text(collector, _record(unit, whole), whole.block, "utf-8", whole.length)
     elif whole.kind == WarcRecordType.response:
-        _take_response(collector, unit, whole)
+        _take_response(collector, unit, whole, extract)
     else:
         collector.skip(SkipReason.REVISIT if whole.kind == WarcRecordType.revisit else SkipReason.RECORD_TYPE)
 
@@ -128,7 +130,7 @@ def _record(unit: Unit, whole: WholeRecord) -> Record:
     )
 
 
-def _take_response(collector: Collector, unit: Unit, whole: WholeRecord) -> None:
+def _take_response(collector: Collector, unit: Unit, whole: WholeRecord, extract: Extract) -> None:
     record = _record(unit, whole)
     if "msgtype=request" in whole.headers.get("content-type", "") or record.url is None or record.url.startswith("dns:"):
         collector.skip(SkipReason.RECORD_TYPE)
@@ -145,7 +147,7 @@ def _take_response(collector: Collector, unit: Unit, whole: WholeRecord) -> None
         else:
             record.opt_outs = opt_outs.in_order(opt_outs.of_headers(head.about))
             body = http_message.body(whole.block, head, html.MAX_BYTES)
-            _take_body(collector, record, body, media_type, head.charset)
+            _take_body(collector, record, body, media_type, head.charset, extract)
     except MessageError as error:
         collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
 
@@ -158,7 +160,7 @@ def _is_text(media_type: str) -> bool:
     return media_type in _HTML or media_type == _PLAIN
 
 
-def _take_body(collector: Collector, record: Record, body: bytes, media_type: str, charset: str | None) -> None:
+def _take_body(collector: Collector, record: Record, body: bytes, media_type: str, charset: str | None, extract: Extract) -> None:
     """Keep, drop or skip a body by its type and by what its first bytes say."""
     if not _is_text(media_type):
         skipped = _why_no_page(body, media_type)
@@ -175,7 +177,7 @@ def _take_body(collector: Collector, record: Record, body: bytes, media_type: st
     elif media_type == _PLAIN:
         _take_text(collector, record, body, charset, len(body))
     else:
-        _take_page(collector, record, body, charset)
+        _take_page(collector, record, body, charset, extract)
 
 
 def _why_no_page(body: bytes, media_type: str) -> SkipReason | None:
@@ -207,13 +209,13 @@ def _may_be_text(media_type: str) -> bool:
     return media_type.startswith("text/") or media_type.endswith(("xml", "json", "javascript"))
 
 
-def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None) -> None:
+def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None, extract: Extract) -> None:
     try:
         markup = html.decode_html(body, charset)
         if markup is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
-        page = html.main_text(markup)
+        page = extract(markup)
     except ExtractionError as error:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return

@@ -92,6 +92,20 @@ def test_documents_know_where_they_are(tmp_path: Path, name: str) -> None:
     assert read.bytes_read == sum(map(len, parts))
 
 
+def test_a_page_that_trafilatura_cannot_take_is_a_drop_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trafilatura.py").write_text(
+        "import os\ndef extract(markup):\n    if 'number 1' in markup: os._exit(9)\n    return 'Text of ' + markup[19:25]\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    read = Read(tmp_path, "a.warc", b"".join(GOOD), extractor="trafilatura")
+    assert [(row["title"], row["text"]) for row in read.documents] == [(f"Mill {n}", f"Text of Mill {n}") for n in (0, 2, 3)]
+    assert [(row["reason"], row["detail"]) for row in read.drops] == [
+        ("extraction_failed", f"a.warc#{len(GOOD[0])}: trafilatura: its process ended with exit status 9")
+    ]
+
+
 PACKS: dict[str, Callable[[bytes], bytes]] = {"BZ2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress, "gz": bytes}
 
 
