@@ -22,6 +22,7 @@ HEADING = 256
 CELL = 512
 ROW = 1024
 ROW_GROUP = 2048
+HEAD_CONTENT = 4096  # may stand in <head>; anything else ends it
 
 _KINDS = {
     VOID: "area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr",
@@ -46,6 +47,7 @@ _KINDS = {
     CELL: "td th",
     ROW: "tr",
     ROW_GROUP: "tbody thead tfoot",
+    HEAD_CONTENT: "html head base basefont bgsound link meta title noscript noframes style script template",
 }
 _ORDINARY = (
     "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math mi mn mo ms mtext mrow msup msub mfrac"

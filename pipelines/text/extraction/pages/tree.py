@@ -24,6 +24,7 @@ from pipelines.text.extraction.pages.tags import (
     ATTRIBUTE_IDS,
     CELL,
     CLOSES_P,
+    HEAD_CONTENT,
     HEADING,
     IDS,
     OTHER,
@@ -269,6 +270,9 @@ def _reaches(stack_tag: Any, depth: int, kinds: Any, tag: int, barrier: int) -> 
 @jit_internal
 def _kept_by_start_tag(tag: int, kind: int, stack_tag: Any, depth: int, kinds: Any, opened: Any) -> int:
     """Return how many open elements stay open when this start tag comes: the others' end tags were left out."""
+    if opened[HEAD] and not kind & HEAD_CONTENT:
+        level = _reaches(stack_tag, depth, kinds, HEAD, 0)
+        depth = level if level >= 0 else depth
     if kind & CLOSES_P and opened[P]:
         level = _reaches(stack_tag, depth, kinds, P, SCOPE)
         if level >= 0 and not (opened[BUTTON] and _reaches(stack_tag, depth, kinds, BUTTON, SCOPE) > level):

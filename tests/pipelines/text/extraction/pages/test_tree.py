@@ -61,6 +61,8 @@ def shown(tree: Tree) -> str:
         ("<ruby>a<rt>b<rt>c</ruby>", "ruby(art(b)rt(c))"),
         ("<body>a</body>b</html>c<body>d", "body(abcd)"),
         ("&lt;&amp;lt;&notit;&not;&copy2;&#8217;&#x41;&#146;&#0;&#xD800;&bogus;&", "<&lt;¬it;¬©2;’A’��&bogus;&"),
+        ("<html><head><title>a</title><meta><body><p>b", "html(head(title(a)meta())body(p(b)))"),
+        ("<head><link><div>a</div></head>b", "head(link())div(a)b"),
         ("a\r\nb\rc\0d", "a\nb\ncd"),
     ],
 )
