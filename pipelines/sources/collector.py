@@ -1,7 +1,7 @@
 """Gather a reader's records, one by one, into Batches of about 16 MiB of text."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -34,7 +34,10 @@ class Record:
     declared_language: str | None = None
     site_type: str | None = None
     opt_outs: tuple[str, ...] = ()
-    images: list[dict[str, str | None]] | None = None  # schema.IMAGE
+    images: Sequence[Mapping[str, object]] | None = None  # schema.IMAGE
+    headers: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict[str, tuple[str, ...]]
+    )  # http_message.Head.about: no column
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError, full_uri
 from pipelines.sources.names import Names
-from pipelines.sources.web import archive, http_message, sniffing
+from pipelines.sources.web import archive, http_message, says, sniffing
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters import normalize
@@ -31,9 +31,10 @@ from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS, Extract
 from pipelines.text.extraction.html import ExtractionError
 from pipelines.text.extraction.pages import opt_outs
+from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
-VERSION = 10
+VERSION = 11
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
@@ -145,7 +146,7 @@ def _take_response(collector: Collector, unit: Unit, whole: WholeRecord, extract
         elif not whole.is_kept:
             collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: a record of {whole.length:,} bytes")
         else:
-            record.opt_outs = opt_outs.in_order(opt_outs.of_headers(head.about))
+            record.headers = head.about
             body = http_message.body(whole.block, head, html.MAX_BYTES)
             take_body(collector, record, body, media_type, head.charset, extract)
     except MessageError as error:
@@ -172,10 +173,10 @@ def take_body(collector: Collector, record: Record, body: bytes, media_type: str
         return
     if media_type in _HTML and sniffing.xml_root(body) in _NO_PAGES:
         collector.skip(SkipReason.XML)
-    elif _is_opted_out(collector, record):
-        return
     elif media_type == _PLAIN:
-        _take_text(collector, record, body, charset, len(body))
+        record.opt_outs = opt_outs.in_order(opt_outs.of_headers(record.headers))
+        if not _is_opted_out(collector, record):
+            _take_text(collector, record, body, charset, len(body))
     else:
         _take_page(collector, record, body, charset, extract)
 
@@ -215,12 +216,15 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
         if markup is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
+        says.describe(record, parse(markup.encode("utf-8", "replace")), with_images=collector.section.images)
+        if _is_opted_out(collector, record):
+            return
         page = extract(markup)
     except ExtractionError as error:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
     collector.watch(record, markup, page.text)
-    record.text, record.title = page.text, page.title
+    record.text, record.title = page.text, record.title or page.title
     seen, is_blank = visible.visible_characters(markup), normalize.is_blank(page.text)
     collector.page(visible_characters=seen, kept_characters=0 if is_blank else visible.characters(page.text))
     if is_blank:

@@ -551,3 +551,28 @@ def test_respected_opt_outs_are_drops_with_their_reason(tmp_path: Path) -> None:
         ("opted_out_noai", "the page says noai"),
     ]
     assert Read(tmp_path, "a.warc", b"".join(OPTED_OUT), respect=("noindex",)).reasons == ["opted_out_noindex"] * 2
+
+
+def test_what_a_page_says_of_itself_is_in_its_columns(tmp_path: Path) -> None:
+    page = b"""<html lang=en><title>The mill | Brook</title><meta name=author content="Ann Mill">
+<meta name=date content=2024-05-03>
+<link rel=canonical href=/mill><link rel=license href=https://creativecommons.org/licenses/by/4.0/>
+<meta property=og:type content=article><body><main><p>The mill number 0 stood by the brook.</p><img src=/m.png alt=Mill></main>"""
+    row = Read(tmp_path, "a.warc", response(0, page)).documents[0]
+    assert {name: row[name] for name in ("title", "author", "date", "retrieved", "license", "canonical_url")} == {
+        "title": "The mill | Brook",
+        "author": "Ann Mill",
+        "date": "2024-05-03",
+        "retrieved": "2024-05-18T01:58:10Z",
+        "license": "CC-BY-4.0",
+        "canonical_url": "http://example.com/mill",
+    }
+    assert (row["declared_language"], row["site_type"], row["opt_outs"], row["images"]) == ("en", "article", None, None)
+    own = Read(tmp_path, "a.warc", response(0, page), license="CC0-1.0", images=True).documents[0]
+    assert (own["license"], own["images"]) == ("CC0-1.0", [{"url": "http://example.com/m.png", "alt": "Mill", "caption": None}])
+
+
+def test_a_page_opts_out_in_its_metas(tmp_path: Path) -> None:
+    page = b'<meta name="robots" content="noai"><body><main><p>The mill stood by the brook.</p></main>'
+    read = Read(tmp_path, "a.warc", response(0, page), respect=("noai",))
+    assert [(row["reason"], row["opt_outs"]) for row in read.drops] == [("opted_out_noai", ["noai"])]

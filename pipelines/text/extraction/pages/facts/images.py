@@ -1,0 +1,73 @@
+"""A page's images: address, alternative text and caption."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+from urllib.parse import urljoin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.text.extraction.pages.facts.found import Found
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
+
+MAX_IMAGES = 200  # of a page
+MAX_CHARACTERS = 2000  # of an address
+
+_IMG, _FIGURE, _CAPTION = IDS["img"], IDS["figure"], IDS["figcaption"]
+_SRC, _LATER, _SET, _ALT, _WIDTH, _HEIGHT = (
+    ATTRIBUTE_IDS[name] for name in ("src", "data-src", "srcset", "alt", "width", "height")
+)
+_LEVELS = 6  # from an image up to its figure
+
+
+class Image(TypedDict):
+    """An image of a page."""
+
+    url: str  # absolute
+    alt: str | None
+    caption: str | None
+
+
+def images(found: Found, url: str | None, kept: NDArray[np.bool_] | None = None) -> list[Image]:
+    """Return the images in order, each address once; of the `kept` nodes alone, if they are given.
+
+    Not those that stand in the address itself (data:), nor of one or two pixels.
+    """
+    seen: dict[str, Image] = {}
+    for node in np.flatnonzero(found.tree.tag == _IMG).tolist():
+        if len(seen) == MAX_IMAGES:
+            break
+        if kept is not None and not kept[node]:
+            continue
+        address = next(_addresses(found, node, url), None)
+        if address is not None and address not in seen and not _is_tiny(found, node):
+            seen[address] = Image(url=address, alt=found.attribute(node, _ALT) or None, caption=_caption(found, node))
+    return list(seen.values())
+
+
+def _addresses(found: Found, node: int, url: str | None) -> Iterator[str]:
+    """Yield the absolute addresses of an image; one that scripts put in later before the one that stands for it."""
+    candidates = (found.attribute(node, _LATER), found.attribute(node, _SRC), found.attribute(node, _SET).split(" ")[0])
+    for candidate in candidates:
+        try:
+            absolute = urljoin(url or "", candidate) if candidate else ""
+        except ValueError:
+            continue
+        if absolute.startswith(("http://", "https://")) and len(absolute) <= MAX_CHARACTERS:
+            yield absolute
+
+
+def _is_tiny(found: Found, node: int) -> bool:
+    return any(found.attribute(node, side).removesuffix("px") in ("0", "1", "2") for side in (_WIDTH, _HEIGHT))
+
+
+def _caption(found: Found, node: int) -> str | None:
+    tree, at = found.tree, node
+    for _ in range(_LEVELS):
+        at = int(tree.parent[at])
+        if at < 0:
+            return None
+        if tree.tag[at] == _FIGURE:
+            captions = np.flatnonzero(tree.tag[at : tree.end[at]] == _CAPTION)
+            return found.text(at + int(captions[0])) or None if len(captions) else None
+    return None

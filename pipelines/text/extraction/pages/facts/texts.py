@@ -1,0 +1,91 @@
+"""The texts in a part of a page: what a browser shows of an element, or of what stands before and after one."""
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.text.extraction.pages.tags import HIDDEN, IDS, NAMES, TEXT, names
+from pipelines.text.extraction.pages.tree import Tree
+from pipelines.text.kernels import jit
+
+MAX_NODES = 600  # of a part that are looked at
+MAX_PIECE_BYTES = 500  # of a text
+
+_SHOWN, _GAP, _HIDDEN_KIND = 0, 1, 2
+_BREAKS = "br p div li ul ol tr td th h1 h2 h3 h4 dt dd section header footer article figure figcaption table"
+
+
+def inner_text(tree: Tree, node: int, limit: int = 1000) -> str:
+    """Return about the first `limit` bytes of what a browser shows of a node, on one line."""
+    first, last = node + 1, int(tree.end[node])
+    if last == first + 1 and tree.tag[first] == TEXT:  # the usual heading
+        return _line(tree, int(tree.start[first]), min(int(tree.stop[first]), int(tree.start[first]) + limit))
+    parts: list[str] = []
+    for start, stop in _places(tree.tag, tree.end, tree.start, tree.stop, tree.text, _kinds(), first, last, 100, True).tolist():
+        raw = tree.text[start : min(stop, start + limit)].tobytes()
+        parts.append(raw.decode("utf-8", "ignore") if stop else " ")
+        limit -= len(raw)
+        if limit <= 0:
+            break
+    return " ".join("".join(parts).split())
+
+
+def pieces(tree: Tree, first: int, last: int, limit: int) -> list[str]:
+    """Return the first `limit` texts from node `first` to before `last` that are not only white space, each on one line."""
+    places = _places(tree.tag, tree.end, tree.start, tree.stop, tree.text, _kinds(), first, last, limit, False)
+    return [_line(tree, start, min(stop, start + MAX_PIECE_BYTES)) for start, stop in places.tolist()]
+
+
+def pieces_before(tree: Tree, node: int, limit: int) -> list[str]:
+    """Return the last texts before a node, the nearest first."""
+    found: list[str] = []
+    kinds = _kinds()
+    for at in range(node - 1, max(-1, node - 1 - MAX_NODES // 4), -1):
+        if tree.tag[at] == TEXT and (tree.parent[at] < 0 or kinds[tree.tag[tree.parent[at]]] != _HIDDEN_KIND):
+            found += pieces(tree, at, at + 1, 1)
+            if len(found) == limit:
+                break
+    return found
+
+
+def _line(tree: Tree, start: int, stop: int) -> str:
+    return " ".join(tree.text[start:stop].tobytes().decode("utf-8", "ignore").split())
+
+
+@functools.cache
+def _kinds() -> NDArray[np.uint8]:
+    """Return what each element does to the texts in it."""
+    kinds = np.zeros(len(NAMES), np.uint8)
+    kinds[[IDS[name] for name in _BREAKS.split()]] = _GAP
+    kinds[(names().kinds & HIDDEN) != 0] = _HIDDEN_KIND
+    return kinds
+
+
+@jit
+def _places(
+    tag: Any, end: Any, start: Any, stop: Any, text: Any, kinds: Any, first: int, last: int, limit: int, is_whole: bool
+) -> Any:
+    """Return start and stop of the shown texts; (0, 0) is a gap between them, with `is_whole`, which keeps white space, too."""
+    places = np.empty((limit, 2), np.int64)
+    count, node = 0, first
+    last = min(last, first + MAX_NODES)
+    while node < last and count < limit:
+        kind = kinds[tag[node]]
+        if tag[node] == TEXT:
+            begin, behind = start[node], stop[node]
+            if not is_whole:
+                while begin < behind and (text[begin] == 32 or 9 <= text[begin] <= 13):
+                    begin += 1
+            if begin < behind:
+                places[count, 0], places[count, 1] = begin, behind
+                count += 1
+        elif kind == _HIDDEN_KIND:
+            node = end[node]
+            continue
+        elif kind == _GAP and is_whole:
+            places[count, 0], places[count, 1] = 0, 0
+            count += 1
+        node += 1
+    return places[:count]
