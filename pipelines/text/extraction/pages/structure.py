@@ -1,19 +1,31 @@
-"""Kept nodes to text: headings, paragraphs, lists, quotes, verse, each on lines of their own."""
+"""Kept nodes to text: headings, paragraphs, lists, quotes, verse, code, tables of data and formulas.
+
+In both formats code stands between ``` fences with every space, and a table of data is rows of cells with a rule under the
+first: that is how readers of either, people, parsers and models, know them. `fences=False` leaves these marks out.
+A list's mark is "- " (as in Markdown; the quality rules count it as a bullet).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.text.extraction.pages.marks import FENCES, INLINE_MARKS
+from pipelines.text.extraction.pages.roles import assign_roles, class_table
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.writing import write_text
 
+_NO_FORMULAS = np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.uint8)
 
-def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False) -> str:
+
+def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences: bool = True) -> str:
     r"""Return the text of the kept text nodes (`kept` has an entry a node): lines end in "\n", a blank line parts paragraphs.
+
+    The white space of code and of indents is written as stand-ins (`characters.code_spaces`).
 
     >>> from pipelines.text.extraction.pages.tree import parse
     >>> tree = parse(b"<h1>Mills</h1><p>Some <b>o</b>ld <i>mills</i>:<ul><li>of wood<li>of stone</ul>")
     >>> write(tree, tree.tag == 0)
     'Mills\n\nSome old mills:\n\n- of wood\n- of stone'
     """
-    data = write_text(tree, kept)
-    return data.tobytes().decode("utf-8", "replace")
+    roles = assign_roles(tree, *class_table())
+    flags = (FENCES if fences or markdown else 0) | (INLINE_MARKS if markdown else 0)
+    return write_text(tree, kept, roles, *_NO_FORMULAS, flags).tobytes().decode("utf-8", "replace")

@@ -1,0 +1,339 @@
+"""The writer's state, and its small kernels: white space, breaks, marks of lists and quotes, attributes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
+from pipelines.text.kernels import jit_internal
+
+_LI = IDS["li"]
+_TYPE = ATTRIBUTE_IDS["type"]
+
+# What is written beside the text, as bits.
+FENCES = 1  # ``` around code, tables with a rule under their first row
+INLINE_MARKS = 2  # the rest of Markdown: #, >, **bold**, `code`
+
+SOFT_LINE = 100  # bytes: after a longer line, a division ends a paragraph, not only a line
+MOST_QUOTES = 6
+
+# Places in the state.
+SIZE, PENDING, SPACE, LINE_START, SOFT, MARKER, NUMBER, STYLE, INDENT, LISTS, LEFT, FLAGS, QUOTES, LAST_QUOTES = range(14)
+ITEM_INDENT, HEADING_LEVEL, IN_HEADING, TRIM, IN_BOLD, IN_EM = range(14, 20)
+COLUMNS, CELL, COLUMN, NEXT_COLUMN, WRITTEN, ROWS, EQUATIONS_END = range(20, 27)  # of tables
+CODE_END, CODE_START, CODE_PENDING, CODE_MODE, CODE_SCANNED, FENCE, BEFORE_CODE, BREAK_BEFORE_CODE, CODE_NEWLINES = range(27, 36)
+STATES = 36
+
+BULLET, ORDINAL, DEFINITION = 1, 2, 3  # marks of lists
+
+
+class Writer(NamedTuple):
+    """The text so far, the state, and what is known of the open lists (by their depth) and of the table's columns."""
+
+    out: NDArray[np.uint8]
+    state: NDArray[np.int64]
+    number: NDArray[np.int64]  # of the next item
+    step: NDArray[np.int64]
+    style: NDArray[np.int64]  # 0 for bullets
+    width: NDArray[np.int64]  # columns by which the list is indented beyond the one around it
+    spans: NDArray[np.int64]  # by column: rows below that a cell reaches down to
+
+
+@jit_internal
+def blank_width(text: Any, at: int) -> int:
+    """Return the width of the white space or invisible character at `at`, or 0; -3 for an invisible one of three bytes."""
+    byte = text[at]
+    if byte <= 32:
+        return 1
+    if byte < 0xC2 or at + 1 >= text.size:
+        return 0
+    second = text[at + 1]
+    if byte == 0xC2:
+        return 2 if second == 0xA0 else 0  # no-break space
+    if at + 2 >= text.size:
+        return 0
+    third = text[at + 2]
+    if byte == 0xE2:
+        if second == 0x80 and (third <= 0x8A or third == 0xAF or third == 0xA8 or third == 0xA9):
+            return 3  # spaces of Unicode, its separators of lines
+        if second == 0x81 and third == 0x9F:
+            return 3
+        return -3 if second == 0x80 and third == 0x8B else 0
+    if byte == 0xE3:
+        return 3 if second == 0x80 and third == 0x80 else 0
+    if byte == 0xEF:
+        if second == 0xBB and third == 0xBF:
+            return -3
+        if second == 0xB7 and 0xAD <= third <= 0xAF:
+            return -3  # the stand-ins of characters.code_spaces
+    return 0
+
+
+@jit_internal
+def is_blank(text: Any, at: int, stop: int) -> bool:
+    """Return whether there is nothing but white space and invisible characters."""
+    while at < stop:
+        width = blank_width(text, at)
+        if width == 0:
+            return False
+        at += abs(width)
+    return True
+
+
+@jit_internal
+def _digits(out: Any, size: int, number: int) -> int:
+    if number < 0:
+        out[size] = 45
+        size, number = size + 1, -number
+    width, rest = 1, number
+    while rest >= 10:
+        width, rest = width + 1, rest // 10
+    for place in range(size + width - 1, size - 1, -1):
+        out[place] = 48 + number % 10
+        number //= 10
+    return size + width
+
+
+_ROMAN = tuple((value, ord(a), ord(b)) for value, a, b in (
+    (1000, "m", "\0"), (900, "c", "m"), (500, "d", "\0"), (400, "c", "d"), (100, "c", "\0"), (90, "x", "c"), (50, "l", "\0"),
+    (40, "x", "l"), (10, "x", "\0"), (9, "i", "x"), (5, "v", "\0"), (4, "i", "v"), (1, "i", "\0")))  # fmt: skip
+
+
+@jit_internal
+def write_ordinal(out: Any, size: int, number: int, style: int) -> int:
+    """Write a number in the style of its list (the value of `type`), then ". ": at most 20 bytes."""
+    case = style & 32
+    if (style | 32) == 97 and 0 < number <= 26 * 26:
+        if number > 26:
+            out[size] = 64 + case + (number - 1) // 26
+            size += 1
+        out[size] = 65 + case + (number - 1) % 26
+        size += 1
+    elif (style | 32) == 105 and 0 < number < 2000:
+        for value, first, second in _ROMAN:
+            while number >= value:
+                out[size] = first - 32 + case
+                size += 1
+                if second:
+                    out[size] = second - 32 + case
+                    size += 1
+                number -= value
+    else:
+        size = _digits(out, size, number)
+    out[size], out[size + 1] = 46, 32
+    return size + 2
+
+
+@jit_internal
+def find_attribute(tree: Any, node: int, name: int) -> int:
+    """Return the place of an element's attribute in the tree's columns, or -1."""
+    for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
+        if tree.attribute[i] == name:
+            return i
+    return -1
+
+
+@jit_internal
+def integer(tree: Any, node: int, name: int, otherwise: int) -> int:
+    """Return the whole number in an attribute, at most a thousand million either way."""
+    i = find_attribute(tree, node, name)
+    if i < 0:
+        return otherwise
+    at, stop = tree.value_start[i], tree.value_stop[i]
+    while at < stop and tree.markup[at] <= 32:
+        at += 1
+    is_negative = at < stop and tree.markup[at] == 45
+    if at < stop and (is_negative or tree.markup[at] == 43):
+        at += 1
+    value, begin = 0, at
+    while at < stop and 48 <= tree.markup[at] <= 57:
+        value = min(value * 10 + int(tree.markup[at]) - 48, 1_000_000_000)
+        at += 1
+    if at == begin:
+        return otherwise
+    return -value if is_negative else value
+
+
+@jit_internal
+def list_style(tree: Any, node: int) -> int:
+    """Return the kind of numbers of an <ol>: "1", "a", "A", "i" or "I"."""
+    i = find_attribute(tree, node, _TYPE)
+    if i < 0 or tree.value_stop[i] - tree.value_start[i] != 1:
+        return 49
+    return int(tree.markup[tree.value_start[i]])
+
+
+@jit_internal
+def count_items(tree: Any, node: int) -> int:
+    """Return the number of <li> that are children of a list."""
+    items, child = 0, node + 1
+    while child < tree.end[node]:
+        items += tree.tag[child] == _LI
+        child = tree.end[child]
+    return items
+
+
+@jit_internal
+def end_line(s: Any, level: int) -> None:
+    """End the line (1) or paragraph (2); an item whose mark has not been written yet has no line to end, a cell is one line."""
+    if s[CELL] or s[IN_HEADING]:
+        s[SPACE] = 1
+    elif s[MARKER] == 0:
+        s[PENDING] = max(s[PENDING], level)
+        s[SPACE] = 0
+
+
+@jit_internal
+def put_blanks(out: Any, size: int, count: int) -> int:
+    """Write spaces that normalisation keeps (`characters.code_spaces`)."""
+    for _ in range(count):
+        out[size], out[size + 1], out[size + 2] = 0xEF, 0xB7, 0xAD
+        size += 3
+    return size
+
+
+@jit_internal
+def line_prefix(out: Any, s: Any, size: int) -> int:
+    """Write what Markdown has before each line of a quote or of an item after its first; return the new size."""
+    indent = s[ITEM_INDENT] if s[MARKER] == 0 and s[LISTS] else 0
+    if s[LEFT] < 2 * MOST_QUOTES + 3 * indent:
+        return size
+    before = size
+    for _ in range(min(s[QUOTES], MOST_QUOTES)):
+        out[size], out[size + 1] = 62, 32
+        size += 2
+    size = put_blanks(out, size, indent)
+    s[LEFT] -= size - before
+    return size
+
+
+@jit_internal
+def _write_breaks(out: Any, s: Any, size: int) -> int:
+    level = s[PENDING]
+    if s[SOFT] and size - s[LINE_START] > SOFT_LINE:
+        level = 2
+    out[size] = 10
+    size += 1
+    if level == 2:
+        quotes = min(s[QUOTES], s[LAST_QUOTES], MOST_QUOTES)
+        if s[FLAGS] & INLINE_MARKS and s[LEFT] > 2 * quotes:
+            for i in range(quotes):
+                if i:
+                    out[size] = 32
+                    size += 1
+                out[size] = 62
+                size += 1
+            s[LEFT] -= 2 * quotes
+        out[size] = 10
+        size += 1
+    return size
+
+
+@jit_internal
+def _write_cells(out: Any, s: Any, size: int) -> int:
+    """Write the bars between the last written cell and the current one."""
+    column, written = s[COLUMN], s[WRITTEN]
+    bars = column + 1 - written
+    if s[LEFT] < 2 * bars + 2:
+        if written:
+            out[size] = 32
+            size += 1
+        s[WRITTEN] = column + 1
+        return size
+    s[LEFT] -= 2 * bars + 1
+    if not s[FLAGS] & FENCES:  # "a | b": no bar before the first cell
+        bars -= written == 0
+    is_first = written == 0
+    for _ in range(bars):
+        if not is_first:
+            out[size] = 32
+            size += 1
+        out[size] = 124
+        size += 1
+        is_first = False
+    if not is_first:
+        out[size] = 32
+        size += 1
+    s[WRITTEN] = column + 1
+    return size
+
+
+@jit_internal
+def _write_mark(out: Any, s: Any, size: int) -> int:
+    """Write the mark of an item, indented by those of the lists around it."""
+    if s[LEFT] < 3 * s[INDENT] + 20:
+        return size
+    before = size
+    size = put_blanks(out, size, s[INDENT])
+    if s[MARKER] != ORDINAL:
+        out[size], out[size + 1] = 45 if s[MARKER] == BULLET else 58, 32
+        size += 2
+    else:
+        size = write_ordinal(out, size, s[NUMBER], s[STYLE])
+    s[LEFT] -= size - before
+    return size
+
+
+@jit_internal
+def begin(w: Any) -> None:
+    """Write the breaks, marks, bars and the space that are pending; text follows."""
+    out, s = w.out, w.state
+    size = s[SIZE]
+    is_new = s[PENDING] > 0 or size == 0
+    if s[PENDING] and size:
+        size = _write_breaks(out, s, size)
+    if is_new:
+        s[LINE_START] = size
+        if s[FLAGS] & INLINE_MARKS:
+            size = line_prefix(out, s, size)
+    if s[MARKER]:
+        size = _write_mark(out, s, size)
+        s[MARKER] = 0
+        s[SPACE] = 0
+    if s[CELL] and s[WRITTEN] <= s[COLUMN]:
+        size = _write_cells(out, s, size)
+    elif s[SPACE] and not is_new:
+        out[size] = 32
+        size += 1
+    if s[HEADING_LEVEL]:
+        for _ in range(s[HEADING_LEVEL]):
+            out[size] = 35
+            size += 1
+        out[size] = 32
+        size += 1
+        s[HEADING_LEVEL] = 0
+    s[SIZE], s[PENDING], s[SPACE], s[SOFT], s[LAST_QUOTES] = size, 0, 0, 0, s[QUOTES]
+
+
+@jit_internal
+def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
+    """Write text with each run of white space as one space."""
+    out, s = w.out, w.state
+    bar = 124 if s[CELL] and s[FLAGS] & FENCES else 0
+    while at < stop:
+        width = blank_width(text, at)
+        if width:
+            size = s[SIZE]
+            if width == 2 and s[SPACE] == 0 and size > 1 and out[size - 2] == 0xC3 and 0x82 <= out[size - 1] <= 0x83:
+                out[size], out[size + 1] = 0xC2, 0xA0  # "Â\xa0" and "Ã\xa0" are mojibake, which only `normalize` can repair
+                s[SIZE] = size + 2
+            elif width > 0 and s[PENDING] == 0 and s[TRIM] == 0:
+                s[SPACE] = 1
+            at += abs(width)
+            continue
+        if s[PENDING] or s[SPACE] or s[MARKER] or s[CELL] or s[HEADING_LEVEL]:
+            begin(w)
+        s[TRIM] = 0
+        size = s[SIZE]
+        while True:
+            if text[at] == bar and s[LEFT] > 0:
+                out[size] = 92
+                size += 1
+                s[LEFT] -= 1
+            out[size] = text[at]
+            size += 1
+            at += 1
+            if at >= stop or text[at] <= 32 or (text[at] >= 0xC2 and blank_width(text, at)):
+                break
+        s[SIZE] = size
