@@ -71,7 +71,7 @@ def about(
 
 def images_of(tree: Tree, url: str | None = None, kept: NDArray[np.bool_] | None = None) -> list[Image]:
     """Return a page's images: all, or those of the `kept` nodes."""
-    return images(Found(tree, tree.markup.tobytes()), _address(url), kept)
+    return images(Found(tree, tree.markup.data), _address(url), kept)
 
 
 def _address(url: str | None) -> str | None:

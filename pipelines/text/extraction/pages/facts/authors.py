@@ -16,6 +16,7 @@ _LABELS = frozenset(
     {"written by", "author", "posted by", "by", "verfasst von", "écrit par", "escrito por", "scritto da", "автор"}
 )
 _PIECES = 12  # of a byline
+_BYLINE = 150  # characters of a text that may begin one
 _NOT_ITS = re.compile(r"comment|reply|related|review|testimonial|sidebar|widget|copyright", re.I)
 _USER = re.compile(r".*\d{2}.*|[a-z0-9_.-]+", re.S)  # looks like the name of an account
 
@@ -51,7 +52,8 @@ def _told(found: Found, described: Sequence[Object], by_id: Mapping[str, Object]
         for field in ("author", "creator"):
             yield _all_people(linked_data.texts(value.get(field), by_id=dict(by_id)))
     for name in _METAS:
-        yield _all_people(text for text in found.meta(name) if "://" not in text)
+        if name in found.metas:
+            yield _all_people(text for text in found.meta(name) if "://" not in text)
     yield _labelled(found)
 
 
@@ -82,9 +84,8 @@ def _labelled(found: Found) -> list[str]:
 def _near_heading(found: Found) -> list[str]:
     """Return the names in a text that begins with "By" soon after the heading."""
     for heading in found.headings[:2]:
-        pieces, _ = found.around(heading.node)
+        pieces = found.after(heading.node)
         for at, piece in enumerate(pieces):
-            is_led, _ = names.led(piece.strip())
-            if is_led and (people := list(names.of_pieces(pieces[at : at + _PIECES]))):
+            if len(piece) <= _BYLINE and names.led(piece)[0] and (people := list(names.of_pieces(pieces[at : at + _PIECES]))):
                 return people
     return []

@@ -119,15 +119,13 @@ def _times(found: Found) -> Iterator[str]:
 def _near_heading(found: Found, month_first: bool) -> Iterator[tuple[date, bool]]:
     """Yield the dates in the short texts around the heading, those after it first, and whether they are of a change."""
     for heading in found.headings[:1]:
-        after, before = found.around(heading.node)
-        for pieces in (after[:_AFTER], before):
+        for pieces in (found.after(heading.node)[:_AFTER], found.before(heading.node)):
             for at, piece in enumerate(pieces):
                 if len(piece) <= _SHOWN:
                     joined = " ".join(pieces[at : at + 3]) if piece.isascii() and len(piece) < 12 else piece
-                    label = pieces[at - 1] if at and not any(map(str.isdigit, pieces[at - 1])) else ""
-                    is_change = _IS_CHANGE.search(f"{label[:_SHOWN]} {piece}") is not None
                     for day in calendar.dates(joined[:_SHOWN], month_first=month_first):
-                        yield day, is_change
+                        label = pieces[at - 1] if at and not any(map(str.isdigit, pieces[at - 1])) else ""
+                        yield day, _IS_CHANGE.search(f"{label[:_SHOWN]} {piece}") is not None
 
 
 def _marked(found: Found, month_first: bool) -> Iterator[tuple[date, bool]]:
@@ -137,6 +135,5 @@ def _marked(found: Found, month_first: bool) -> Iterator[tuple[date, bool]]:
             continue
         for text in _of_node(node, found):
             if len(text) <= _SHOWN:
-                is_change = _IS_CHANGE.search(text) is not None
                 for day in calendar.dates(text, month_first=month_first):
-                    yield day, is_change
+                    yield day, _IS_CHANGE.search(text) is not None

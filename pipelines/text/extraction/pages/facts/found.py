@@ -3,9 +3,8 @@
 A kernel passes over the tree once and returns the few nodes that matter; Python then reads their attributes.
 """
 
-import functools
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,7 +36,7 @@ _META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _SVG = (
 _NAME, _PROPERTY, _ITEMPROP, _CONTENT, _HTTP_EQUIV, _REL, _HREF, _TYPE = (
     ATTRIBUTE_IDS[name] for name in ("name", "property", "itemprop", "content", "http-equiv", "rel", "href", "type")
 )
-_CLASS, _ID, _LANG, _XML_LANG = (ATTRIBUTE_IDS[name] for name in ("class", "id", "lang", "xml:lang"))
+_CLASS, _ID = ATTRIBUTE_IDS["class"], ATTRIBUTE_IDS["id"]
 _WORDS = (
     *((word, AUTHOR) for word in ("author", "byline", "by-line", "writer", "username", "poster")),
     *((word, DATE) for word in ("date", "publish", "posted", "timestamp", "time-stamp", "pubtime")),
@@ -83,16 +82,18 @@ class Words(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A node that matters, and its attributes (by number in tags.ATTRIBUTES)."""
+    """A node that matters."""
 
     node: int
     tag: int
     reasons: int
-    values: Mapping[int, str]
+    attributes: Sequence[tuple[int, int, int]]  # number in tags.ATTRIBUTES, start and stop of the value
+    markup: memoryview
 
     def get(self, attribute: str) -> str:
         """Return an attribute's value, or an empty string."""
-        return self.values.get(ATTRIBUTE_IDS[attribute], "")
+        wanted = ATTRIBUTE_IDS[attribute]
+        return next((_value(self.markup, start, stop) for name, start, stop in self.attributes if name == wanted), "")
 
 
 @dataclass(slots=True)
@@ -100,7 +101,7 @@ class Found:
     """Where a page speaks of itself."""
 
     tree: Tree
-    markup: bytes
+    markup: memoryview
     metas: dict[str, list[Place]] = field(default_factory=dict[str, list[Place]])  # by name in lower case
     links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])  # rel in lower case, and href
     titles: list[Node] = field(default_factory=list[Node])
@@ -110,7 +111,7 @@ class Found:
     types: list[str] = field(default_factory=list[str])  # of <html> and <body>: itemtype
     language: str = ""
     marked: list[Node] = field(default_factory=list[Node])  # by a class, an itemprop or a rel
-    known: dict[int, tuple[list[str], list[str]]] = field(default_factory=dict[int, tuple[list[str], list[str]]])  # of `around`
+    known: dict[int, list[str]] = field(default_factory=dict[int, list[str]])  # what `after` returned
 
     def meta(self, *wanted: str) -> Iterator[str]:
         """Yield the contents of metas with these names that are not empty, by name and then in order."""
@@ -140,20 +141,23 @@ class Found:
         """Return the first `limit` texts in a node that are not only white space, each on one line."""
         return texts.pieces(self.tree, node + 1, int(self.tree.end[node]), limit)
 
-    def around(self, node: int) -> tuple[list[str], list[str]]:
-        """Return the first AFTER texts after a node, and the last BEFORE texts before it, the nearest first."""
+    def after(self, node: int) -> list[str]:
+        """Return the first AFTER texts after a node."""
         if node not in self.known:
-            after = texts.pieces(self.tree, int(self.tree.end[node]), len(self.tree.tag), AFTER)
-            self.known[node] = after, texts.pieces_before(self.tree, node, BEFORE)
+            self.known[node] = texts.pieces(self.tree, int(self.tree.end[node]), len(self.tree.tag), AFTER)
         return self.known[node]
+
+    def before(self, node: int) -> list[str]:
+        """Return the last BEFORE texts before a node, the nearest first."""
+        return texts.pieces_before(self.tree, node, BEFORE)
 
 
 def find(tree: Tree) -> Found:
     """Return the places where a page speaks of itself."""
     nodes, reasons, firsts, attributes, starts, stops = _scan(
-        tree.tag, tree.first_attribute, tree.attribute, tree.value_start, tree.value_stop, tree.markup, _tables()
+        tree.tag, tree.first_attribute, tree.attribute, tree.value_start, tree.value_stop, tree.markup
     )
-    markup = tree.markup.tobytes()
+    markup = tree.markup.data
     found = Found(tree, markup)
     rows = list(zip(attributes.tolist(), starts.tolist(), stops.tolist(), strict=True))
     tags = tree.tag[nodes].tolist()
@@ -163,24 +167,23 @@ def find(tree: Tree) -> Found:
         if tag == _META:
             _add_meta(found.metas, places, markup)
         else:
-            _add(found, Node(node, tag, reason, {name: _value(markup, start, stop) for name, start, stop in places}))
+            _add(found, Node(node, tag, reason, places, markup))
     return found
 
 
-def _add_meta(metas: dict[str, list[Place]], places: Sequence[tuple[int, int, int]], markup: bytes) -> None:
+def _add_meta(metas: dict[str, list[Place]], places: Sequence[tuple[int, int, int]], markup: memoryview) -> None:
     content = (0, 0)
     for name, start, stop in places:
         if name == _CONTENT:
             content = (start, stop)
     for name, start, stop in places:
         if name != _CONTENT and stop - start < 100:
-            key = markup[start:stop].decode("latin-1").strip().lower()
+            key = str(markup[start:stop], "latin-1").strip().lower()
             metas.setdefault(f"itemprop:{key}" if name == _ITEMPROP else key, []).append(content)
 
 
-def _value(markup: bytes, start: int, stop: int) -> str:
-    raw = markup[start : min(stop, start + MAX_VALUE_BYTES)]
-    text = raw.decode("utf-8", "ignore")
+def _value(markup: memoryview, start: int, stop: int) -> str:
+    text = str(markup[start : min(stop, start + MAX_VALUE_BYTES)], "utf-8", "ignore")
     if "&" in text:
         text = html.unescape(text)
     return text.strip() if text.isprintable() and "  " not in text else " ".join(text.split())
@@ -188,20 +191,21 @@ def _value(markup: bytes, start: int, stop: int) -> str:
 
 def _add(found: Found, node: Node) -> None:
     """Put a node where it belongs."""
-    tag, values = node.tag, node.values
+    tag = node.tag
     if tag == _LINK:
-        if _REL in values and _HREF in values:
-            found.links.append((values[_REL].lower(), values[_HREF]))
+        found.links.append((node.get("rel").lower(), node.get("href")))
         return
     if tag == _SCRIPT:
-        found.scripts.append(found.markup[found.tree.start[node.node] : found.tree.stop[node.node]])
+        found.scripts.append(bytes(found.markup[found.tree.start[node.node] : found.tree.stop[node.node]]))
         return
     if tag in (_HTML, _BODY):
         if tag == _HTML:
-            found.language = values.get(_LANG) or values.get(_XML_LANG) or ""
+            found.language = node.get("lang") or node.get("xml:lang")
         found.types.append(node.get("itemtype"))
-    elif tag == _TITLE and found.tree.tag[found.tree.parent[node.node]] != _SVG:  # there, it is that of the drawing
-        found.titles.append(node)
+    elif tag == _TITLE:
+        parent = int(found.tree.parent[node.node])
+        if parent < 0 or found.tree.tag[parent] != _SVG:  # there, it is that of the drawing
+            found.titles.append(node)
     elif tag == _H1:
         found.headings.append(node)
     elif tag == _TIME:
@@ -213,15 +217,6 @@ def _add(found: Found, node: Node) -> None:
 # The kernel
 
 
-@functools.cache
-def _tables() -> tuple[NDArray[np.bool_], NDArray[np.bool_], Words, Words, Words, Words, Words]:
-    named = np.zeros(len(NAMES), np.bool_)
-    named[[_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY]] = True
-    read = np.zeros(256, np.bool_)
-    read[[ATTRIBUTE_IDS[name] for name in _READ]] = True
-    return named, read, _words(_WORDS), _words(_TELLING), _words(_RELATIONS), _words(_LINKED), _words(_COMMONS)
-
-
 def _words(reasons: Sequence[tuple[str, int]]) -> Words:
     pairs = np.zeros(1024, np.bool_)
     for word, _ in reasons:
@@ -229,6 +224,18 @@ def _words(reasons: Sequence[tuple[str, int]]) -> Words:
     letters = np.frombuffer("".join(word for word, _ in reasons).encode(), np.uint8)
     ends = np.cumsum([len(word) for word, _ in reasons])
     return Words(letters, ends, np.array([reason for _, reason in reasons], np.uint8), pairs)
+
+
+def _flags(size: int, places: Iterable[int]) -> NDArray[np.bool_]:
+    flags = np.zeros(size, np.bool_)
+    flags[list(places)] = True
+    return flags
+
+
+# Constants of the kernel: passing them with each call would take longer than many pages do.
+_IS_NAMED = _flags(len(NAMES), (_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY))
+_IS_READ = _flags(256, (ATTRIBUTE_IDS[name] for name in _READ))
+_NAMING, _SAYING, _RELATING, _LINKING, _COMMONS_LINK = map(_words, (_WORDS, _TELLING, _RELATIONS, _LINKED, _COMMONS))
 
 
 @jit_internal
@@ -255,9 +262,8 @@ def _reasons(data: Any, start: int, stop: int, words: Words) -> int:
 
 
 @jit
-def _scan(tag: Any, first: Any, attribute: Any, start: Any, stop: Any, data: Any, tables: Any) -> Any:
+def _scan(tag: Any, first: Any, attribute: Any, start: Any, stop: Any, data: Any) -> Any:
     """Return the nodes that matter, their reasons and the first of their attributes, and all these attributes."""
-    named, read, words, telling, relations, linked, commons = tables
     counts = np.zeros(8, np.int64)  # nodes taken so far: by reason
     nodes, reasons = np.empty(tag.size, np.int32), np.empty(tag.size, np.uint8)
     many = 0
@@ -265,24 +271,24 @@ def _scan(tag: Any, first: Any, attribute: Any, start: Any, stop: Any, data: Any
         begin, end = first[node], first[node + 1]
         bits = 0
         kind = tag[node]
-        if named[kind]:
+        if _IS_NAMED[kind]:
             bits = NAMED
             if kind in (_LINK, _SCRIPT):
                 bits = 0
                 for i in range(begin, end):
                     if attribute[i] == (_REL if kind == _LINK else _TYPE):
                         bits = min(
-                            1, _reasons(data, start[i], min(stop[i], start[i] + 200), relations if kind == _LINK else linked)
+                            1, _reasons(data, start[i], min(stop[i], start[i] + 200), _RELATING if kind == _LINK else _LINKING)
                         )
         if kind != _META and kind != _LINK and kind != _SCRIPT:
             for i in range(begin, end):
                 name = attribute[i]
                 if name in (_CLASS, _ID):
-                    bits |= _reasons(data, start[i], min(stop[i], start[i] + MAX_VALUE_BYTES), words)
+                    bits |= _reasons(data, start[i], min(stop[i], start[i] + MAX_VALUE_BYTES), _NAMING)
                 elif name == _HREF:
-                    bits |= _reasons(data, start[i] + 6, min(stop[i], start[i] + 16), commons)
+                    bits |= _reasons(data, start[i] + 6, min(stop[i], start[i] + 16), _COMMONS_LINK)
                 elif name in (_ITEMPROP, _REL):
-                    bits |= _reasons(data, start[i], min(stop[i], start[i] + MAX_VALUE_BYTES), telling)
+                    bits |= _reasons(data, start[i], min(stop[i], start[i] + MAX_VALUE_BYTES), _SAYING)
         taken = 0
         for bit in range(7):
             if bits >> bit & 1 and counts[bit] < (MAX_NAMED if bit == 0 else MAX_NODES):
@@ -296,7 +302,7 @@ def _scan(tag: Any, first: Any, attribute: Any, start: Any, stop: Any, data: Any
     place = 0
     for i in range(many):
         for row in range(first[nodes[i]], first[nodes[i] + 1]):
-            if read[attribute[row]]:
+            if _IS_READ[attribute[row]]:
                 rows[place] = row
                 place += 1
         firsts[i + 1] = place

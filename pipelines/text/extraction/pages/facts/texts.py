@@ -11,6 +11,7 @@ from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.kernels import jit
 
 MAX_NODES = 600  # of a part that are looked at
+MAX_NODES_BEFORE = 150
 MAX_PIECE_BYTES = 500  # of a text
 
 _SHOWN, _GAP, _HIDDEN_KIND = 0, 1, 2
@@ -40,14 +41,8 @@ def pieces(tree: Tree, first: int, last: int, limit: int) -> list[str]:
 
 def pieces_before(tree: Tree, node: int, limit: int) -> list[str]:
     """Return the last texts before a node, the nearest first."""
-    found: list[str] = []
-    kinds = _kinds()
-    for at in range(node - 1, max(-1, node - 1 - MAX_NODES // 4), -1):
-        if tree.tag[at] == TEXT and (tree.parent[at] < 0 or kinds[tree.tag[tree.parent[at]]] != _HIDDEN_KIND):
-            found += pieces(tree, at, at + 1, 1)
-            if len(found) == limit:
-                break
-    return found
+    places = _places_before(tree.tag, tree.parent, tree.start, tree.stop, tree.text, _kinds(), node, limit)
+    return [_line(tree, start, min(stop, start + MAX_PIECE_BYTES)) for start, stop in places.tolist()]
 
 
 def _line(tree: Tree, start: int, stop: int) -> str:
@@ -88,4 +83,23 @@ def _places(
             places[count, 0], places[count, 1] = 0, 0
             count += 1
         node += 1
+    return places[:count]
+
+
+@jit
+def _places_before(tag: Any, parent: Any, start: Any, stop: Any, text: Any, kinds: Any, node: int, limit: int) -> Any:
+    """Return start and stop of the shown texts before a node, the nearest first."""
+    places = np.empty((limit, 2), np.int64)
+    count = 0
+    for at in range(node - 1, max(-1, node - 1 - MAX_NODES_BEFORE), -1):
+        if tag[at] != TEXT or (parent[at] >= 0 and kinds[tag[parent[at]]] == _HIDDEN_KIND):
+            continue
+        begin, behind = start[at], stop[at]
+        while begin < behind and (text[begin] == 32 or 9 <= text[begin] <= 13):
+            begin += 1
+        if begin < behind:
+            places[count, 0], places[count, 1] = begin, behind
+            count += 1
+            if count == limit:
+                break
     return places[:count]
