@@ -28,6 +28,7 @@ NAME = "extract"  # of the source, in ids
 STDIN = "-"
 # Columns of a document that mean nothing without a build, or that nothing has filled yet.
 _OF_A_BUILD = frozenset({"id", "work", "source", "snapshot", "rule", "rule_value", "quality_score"})
+_BYTES_PER_BATCH = 2**20  # of web pages' text: small, so that lines come soon
 _FIRST = ("url", "title", "author", "date", "language", "language_score")
 _LAST = ("text", "stage", "reason", "detail")
 
@@ -42,11 +43,12 @@ class MissingFileError(UserError):
 class _Watching(Collector):
     """A collector that shows each web page to a function."""
 
-    on_page: OnPage = field(default=lambda _record, _markup, _text: None)
+    on_page: OnPage | None = None
 
     def watch(self, record: Record, markup: str, text: str) -> None:
         """Show a page."""
-        self.on_page(record, markup, text)
+        if self.on_page is not None:
+            self.on_page(record, markup, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ class Extraction:
 
     def _batches(self, section: SourceSection, file: File) -> Iterator[Batch]:
         kind = any_file.KINDS[file.kind]
-        if kind.watched is not None and self.on_page is not None:
-            return kind.watched(section, file.unit, _Watching(section, on_page=self.on_page))
-        return kind.reader(section, file.unit)
+        if kind.watched is None:
+            return kind.reader(section, file.unit)
+        return kind.watched(section, file.unit, _Watching(section, _BYTES_PER_BATCH, on_page=self.on_page))
 
     def _section(self, kind: str, unit: Unit) -> SourceSection:
         data: dict[str, Any] = {"name": NAME, "kind": kind, "root": unit.root, "paths": [unit.uri], "snapshot": ""}
