@@ -133,7 +133,7 @@ class _Progress:
         if now - self._last > _SECONDS_BETWEEN_LINES:
             self._last = now
             share = ledger.bytes_read / max(1, self._file.unit.bytes)
-            print(f"{self._file.name}: {self._documents:,} documents, {min(share, 1):.0%} of the file", file=sys.stderr)
+            print(f"{self._file.name}: {_documents(self._documents)}, {min(share, 1):.0%} of the file", file=sys.stderr)
 
 
 def _counts(ledger: "Ledger") -> str:
@@ -142,11 +142,15 @@ def _counts(ledger: "Ledger") -> str:
     for line in ledger.lines.values():
         for reason, count in line.documents_dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
-    parts = [f"{ledger.documents_out:,} document{'' if ledger.documents_out == 1 else 's'}, {ledger.characters_out:,} characters"]
+    parts = [f"{_documents(ledger.documents_out)}, {ledger.characters_out:,} characters"]
     for what, counts in (("dropped", dropped), ("skipped", ledger.skipped)):
         if counts:
             parts.append(f"{what}: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())))
     return "; ".join(parts)
+
+
+def _documents(count: int) -> str:
+    return f"{count:,} document{'' if count == 1 else 's'}"
 
 
 class _Pages:

@@ -48,6 +48,19 @@ def test_a_saved_page_is_a_line(extract: Extract, tmp_path: Path) -> None:
     assert err == f"{path}: page: 1 document, {len(TEXT)} characters\n"
 
 
+def test_what_a_page_says_of_itself_is_in_its_line(extract: Extract, tmp_path: Path) -> None:
+    said = (
+        '<link rel="canonical" href="https://mill.example/wheel"><meta name="author" content="Ada Fenwick">'
+        '<meta property="article:published_time" content="2021-03-04T05:06:07Z"><meta name="robots" content="noai">'
+    )
+    (tmp_path / "saved.html").write_text(PAGE.replace("<head>", f"<head>{said}"))
+    _, (row,), _ = extract(tmp_path / "saved.html")
+    assert (row["url"], row["author"], row["date"][:10]) == ("https://mill.example/wheel", "Ada Fenwick", "2021-03-04")
+    assert (row["opt_outs"], row["text"]) == (["noai"], TEXT)
+    _, (row,), _ = extract(tmp_path / "saved.html", "--set", 'respect=["noai"]')
+    assert (row["reason"], row["text"]) == ("opted_out_noai", None)
+
+
 def test_every_kind_is_read_as_a_build_reads_it(tiny: Any, extract: Extract) -> None:
     """Every text of the build's documents datasets, before any filter, is a line with the same facts."""
     names = ["id", "url", "origin", "title", "date", "language", "text"]
