@@ -36,8 +36,10 @@ _CLASS, _DATA_LANG, _DATA_LANGUAGE = (ATTRIBUTE_IDS[name] for name in ("class", 
 _STEPS = 16  # nodes that are searched for the end of a paragraph
 _LONGEST_NAME = 20  # bytes of a language's
 _LEVELS = 6  # elements around code that may name its language
-_PROSE_BYTES, _LETTERS_PER_SIGN = 200, 40  # <pre> with more letters is prose: a letter, a poem
-_SIGNS = tuple(ord(sign) for sign in "{};=<>()[]_/\\|#$*+@&")
+# <pre> that is longer, has few signs or digits and no columns is prose: a letter, a poem.
+_PROSE_BYTES, _LETTERS_PER_SIGN, _SIGNS_PER_COLUMN = 200, 25, 4
+_IS_SIGN = np.zeros(256, np.int64)
+_IS_SIGN[np.frombuffer(b"{};=<>()[]_/\\|#$*+@&0123456789", np.uint8)] = 1
 
 
 @jit_internal
@@ -165,16 +167,19 @@ def _find_language(tree: Any, node: int) -> tuple[int, int]:
 @jit_internal
 def _fence_length(tree: Any, node: int, kept: Any, is_marked: bool) -> int:
     """Return the number of backticks that parts the code from the text; 0 for what is written without any: prose."""
-    longest, signs, size = 2, 0, 0
+    longest, signs, size, run, blanks = 2, 0, 0, 0, 3
     for i in range(node + 1, tree.end[node]):
         if tree.tag[i] == TEXT and kept[i]:
-            run = 0
             for at in range(tree.start[i], tree.stop[i]):
                 byte = tree.text[at]
                 run = run + 1 if byte == 96 else 0
                 longest = max(longest, run)
-                for sign in _SIGNS:
-                    signs += byte == sign
+                if byte == 32:
+                    blanks += 1
+                    signs += _SIGNS_PER_COLUMN if blanks == 3 else 0
+                else:
+                    blanks = 3 if byte == 10 else 0  # blanks at the start of a line are no gap between columns
+                signs += _IS_SIGN[byte]
             size += tree.stop[i] - tree.start[i]
     return 0 if not is_marked and size > _PROSE_BYTES and size > signs * _LETTERS_PER_SIGN else longest + 1
 

@@ -31,7 +31,7 @@ _CLASSES = {
     FRAGMENT: "fragment",  # of Doxygen: code if its first element is a line
     CODE_LINE: "line crayon-line ltx_listingline CodeMirror-line token-line view-line code-line",
     CODE_CELL: "hljs-ln-code blob-code blob-code-inner",
-    FORMULA: "katex katex-display katex-mathml mwe-math-element mjx-chtml mwe-math-fallback-image-inline"
+    FORMULA: "katex katex-display katex-mathml katex-error mwe-math-element mjx-chtml mwe-math-fallback-image-inline"
     " mwe-math-fallback-image-display latex tex math-tex ztext-math equation math formulaInl formulaDsp latexcenter",
     COPY: "MathJax MathJax_Display MathJax_SVG MathJax_SVG_Display MathJax_CHTML MathJax_Preview MJXc-display",
     EQUATIONS: "ltx_eqn_table ltx_equation ltx_equationgroup",
@@ -157,7 +157,7 @@ def _is_near_kept(tree: Any, kept: Any, at: int, step: int) -> int:
 
 @jit
 def kept_formulas(tree: Any, kept: Any, roles: Any) -> Any:
-    """Return the outermost nodes that may be formulas and belong to the kept text: int32[formulas].
+    """Return the nodes that may be formulas and belong to the kept text, in their order: int32[formulas].
 
     A formula is kept if any of its text is, or its own entry is set (an image has no text), or the text beside it is kept.
     """
@@ -182,5 +182,5 @@ def kept_formulas(tree: Any, kept: Any, roles: Any) -> Any:
         if is_kept:
             found[count] = node
             count += 1
-        after, was_kept, node = end, is_kept, end
+        after, was_kept, node = end, is_kept, node + 1
     return found[:count].copy()

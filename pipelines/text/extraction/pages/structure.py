@@ -8,8 +8,9 @@ A list's mark is "- " (as in Markdown; the quality rules count it as a bullet).
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.text.extraction.pages.formulas import formulas
 from pipelines.text.extraction.pages.marks import FENCES, INLINE_MARKS
-from pipelines.text.extraction.pages.roles import assign_roles, class_table
+from pipelines.text.extraction.pages.roles import COPY, FORMULA, assign_roles, class_table
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.writing import write_text
 
@@ -28,4 +29,6 @@ def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences
     """
     roles = assign_roles(tree, *class_table())
     flags = (FENCES if fences or markdown else 0) | (INLINE_MARKS if markdown else 0)
-    return write_text(tree, kept, roles, *_NO_FORMULAS, flags).tobytes().decode("utf-8", "replace")
+    has_formulas = roles.size and np.isin(roles, (FORMULA, COPY)).any()
+    found = formulas(tree, kept, roles) if has_formulas else _NO_FORMULAS
+    return write_text(tree, kept, roles, *found, flags).tobytes().decode("utf-8", "replace")

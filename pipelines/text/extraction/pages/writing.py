@@ -386,12 +386,12 @@ def _is_left_out(tree: Any, node: int, role: int, s: Any) -> bool:
 
 
 @jit_internal
-def _is_quoted_listing(tree: Any, node: int) -> bool:
-    """Return whether a <blockquote> only indents code or a table, as pages of old do."""
+def _is_quoted_table(tree: Any, node: int) -> bool:
+    """Return whether a <blockquote> begins with a table, which it only indents."""
     at = node + 1
     while at < tree.end[node] and tree.tag[at] == TEXT and is_blank(tree.text, tree.start[at], tree.stop[at]):
         at += 1
-    return at < tree.end[node] and _ACTION[tree.tag[at]] in (PRE, TABLE)
+    return at < tree.end[node] and _ACTION[tree.tag[at]] == TABLE
 
 
 @jit_internal
@@ -426,7 +426,7 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
         has_code = has_code or action in (PRE, TICKED)
         has_table = has_table or action == TABLE
     columns = data_tables(tree, kept, texts, roles) if has_table else np.zeros(0, np.int32)
-    pres = _count_tag(tree, _PRE) if roles.size else np.zeros(0, np.int32)
+    pres = _count_tag(tree, _PRE) if roles.size or flags & INLINE_MARKS else np.zeros(0, np.int32)
     w = _writer(tree, kept, has_code, formula_data.size, flags)
     s = w.state
     stack, actions, sizes = (
@@ -586,7 +586,7 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
                 s[LEFT] -= 8
         elif action == QUOTE:
             end_line(s, 2)
-            if _is_quoted_listing(tree, node):
+            if s[FLAGS] & INLINE_MARKS and (pres[end] > pres[node] or _is_quoted_table(tree, node)):
                 action = PARAGRAPH
             else:
                 s[QUOTES] += 1

@@ -104,5 +104,12 @@ def test_code_without_fences() -> None:
 
 def test_code_of_markdown_stands_in_its_item_and_quote() -> None:
     assert text("<ul><li>a<pre>b\n\n c\n</pre>d</ul>", markdown=True) == "- a\n\n  ```\n  b\n  \n   c\n  ```\n\n  d"
-    assert text("<blockquote>a<pre>b\n\n</pre></blockquote>c", markdown=True) == "> a\n>\n> ```\n> b\n> ```\n\nc"
-    assert text("<blockquote><pre>b</pre></blockquote>", markdown=True) == "```\nb\n```"
+
+
+def test_a_quote_with_code_only_indents_it() -> None:
+    assert text("<blockquote>a<pre>b\n\n</pre></blockquote>c", markdown=True) == "a\n\n```\nb\n```\n\nc"
+
+
+def test_a_listing_with_columns_is_no_prose() -> None:
+    listing = "".join(f"address{name}     opcode comment\n" for name in "abcdefghij")
+    assert text(f"<pre>{listing}</pre>") == f"```\n{listing}```"
