@@ -128,6 +128,14 @@ bench-gpu: $(READY)  ## tokens/s and MFU of a family on a GPU (FAMILY=bert|gpt|b
 bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, rensa and datasketch (OPTIONS="--documents 3400 --large 0")
 	$(BIN)/python benchmarks/dedup.py $(OPTIONS)
 
+.PHONY: bench-extract
+bench-extract: $(READY) .venv-bench/.ready  ## main text of web pages beside Resiliparse, trafilatura and magic-html (OPTIONS="--structure FOLDER --soak 1000000")
+	$(BIN)/python benchmarks/extract.py $(OPTIONS)
+
+.PHONY: structure-set
+structure-set: $(READY)  ## build/structure-set: pages with code, tables and formulas, from Debian's documentation packages
+	$(BIN)/python benchmarks/structure_set.py build/structure-set $(OPTIONS)
+
 .PHONY: clean
 clean:  ## remove what was built (the cache of downloads stays)
 	rm -rf build .venv .venv-bench .prefect .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*

@@ -1,0 +1,233 @@
+"""Main text of web pages beside Resiliparse, trafilatura and magic-html: scores by type and language, speed, memory.
+
+    make bench-extract
+    make bench-extract OPTIONS="--pages a.warc.gz --truth a.jsonl --ours predictions.jsonl --structure build/structure-set"
+
+A set is a WARC file of pages and a truth file: {"url", "text"} a line, with "type" or "language". By default the two labelled
+sets of ../shared/data/extraction. All extractors get the same decoded markup; the peers run with their defaults in their own
+environment. Figures of ours are cross-validated only if --ours names predictions that are (`corpusmill train-extractor
+--predictions`); else ours is what a build with this checkout writes, and the lines say "as shipped". Times are user CPU, one
+process, no threads.
+
+Goals stand in the RESULT lines: sets with types are judged by words, others by 4-token runs (extract_scores.py).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import extract_ours
+import structure
+from build import read_pages
+from extract_scores import PageScore, SetScore, page_score, set_score
+
+from pipelines.config import SourceSection
+from pipelines.text.extraction import html
+
+ROOT = Path(__file__).resolve().parents[1]
+SETS = ROOT.parent / "shared" / "data" / "extraction"
+DEFAULTS = (("pages.warc.gz", "truth.jsonl"), ("wcxb-dev.warc.gz", "wcxb-dev.truth.jsonl"))
+PEERS = ("resiliparse", "trafilatura", "magic-html")
+ALL = "ALL"
+WORD_GOALS = {ALL: 0.87, "article": 0.945, "documentation": 0.94, "forum": 0.78}
+RUN_GOALS = {ALL: 0.925}
+LANGUAGE_GOAL, LOST_GOAL, SPEED_GOAL = 0.88, 0.02, 300
+RIGHT, WRONG = 0.8, 0.5  # word F1 of a page that an extractor gets right, and that it loses
+Json = dict[str, Any]
+Texts = dict[str, str]  # by URL
+
+
+def main() -> None:
+    options = arguments()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    speeds: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    predicted = {row["url"]: row["text"] for path in options.ours for row in read_jsonl(path)}
+    for pages, truth in options.sets:
+        texts = all_texts(pages, options, speeds)
+        if predicted:
+            texts["ours"] = predicted
+        report_set(pages.name.split(".")[0], list(read_jsonl(truth)), texts, is_cross_validated=bool(predicted))
+    if options.sets:
+        report_speed(speeds, options)
+    if options.structure:
+        report_structure(options)
+    if options.soak:
+        report_soak(options)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=Path, action="append", default=[], help="a WARC file; again for another set")
+    parser.add_argument("--truth", type=Path, action="append", default=[], help="its truth file, in the same order")
+    parser.add_argument("--ours", type=Path, action="append", default=[], help="cross-validated predictions of ours")
+    parser.add_argument("--extractor", default=SourceSection.model_fields["extractor"].default, help="ours as shipped")
+    parser.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS)
+    parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-bench" / "bin" / "python")
+    parser.add_argument("--reuse", action="store_true", help="take the peers' texts and times of an earlier run in the folder")
+    parser.add_argument("--structure", type=Path, help="a folder made by benchmarks/structure_set.py: code, tables, formulas")
+    parser.add_argument("--soak", type=int, default=0, metavar="RECORDS", help="read so many damaged pages and watch the memory")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-extract")
+    options = parser.parse_args()
+    if len(options.pages) != len(options.truth):
+        parser.error(f"{len(options.pages)} --pages and {len(options.truth)} --truth: name one of each for every set")
+    options.sets = list(zip(options.pages, options.truth, strict=True))
+    if not options.sets and not options.structure:
+        options.sets = [(SETS / pages, SETS / truth) for pages, truth in DEFAULTS]
+    if options.peers and not options.peers_python.exists():
+        sys.exit(f"{options.peers_python} is not there; run `make bench-extract`, or name an environment with --peers-python")
+    for path in (path for pair in options.sets for path in pair):
+        if not path.exists():
+            sys.exit(f"{path} is not there; name a labelled set with --pages and --truth")
+    return options
+
+
+def all_texts(pages: Path, options: argparse.Namespace, speeds: dict[str, list[tuple[int, float]]]) -> dict[str, Texts]:
+    """Return the texts of ours and of the peers, and note pages and seconds of each."""
+    markup = options.folder / f"{pages.name.split('.')[0]}.jsonl"
+    count = 0
+    with markup.open("w", encoding="utf-8") as stream:
+        for url, body, charset in extract_ours.responses(pages):
+            stream.write(json.dumps({"url": url, "markup": html.decode_html(body, charset) or ""}) + "\n")
+            count += 1
+    extract_ours.whole(pages, options.extractor)  # compiles what is compiled
+    ours = extract_ours.whole(pages, options.extractor)
+    speeds["ours"].append((count, ours.seconds))
+    texts = {"ours": ours.texts}
+    for peer in options.peers:
+        if (found := peer_texts(peer, markup, options)) is not None:
+            texts[peer], seconds = found
+            speeds[peer].append((count, seconds))
+    return texts
+
+
+def peer_texts(peer: str, markup: Path, options: argparse.Namespace) -> tuple[Texts, float] | None:
+    """Run a peer in its environment; None, with a line, if it is not installed there."""
+    out = options.folder / f"{markup.stem}.{peer}.jsonl"
+    said_path = out.with_suffix(".json")
+    if options.reuse and out.exists() and said_path.exists():
+        return {row["url"]: row["text"] for row in read_jsonl(out)}, json.loads(said_path.read_text())["seconds"]
+    command = [str(options.peers_python), str(ROOT / "benchmarks" / "extract_peers.py"), peer, str(markup), str(out)]
+    single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+    done = subprocess.run(command, env=os.environ | single, capture_output=True, text=True, check=False)
+    if done.returncode == 3:
+        print(f"left out: {peer}: {done.stdout.strip()}")
+        return None
+    if done.returncode:
+        sys.exit(f"{peer} failed:\n{done.stderr[-3000:]}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    said_path.write_text(json.dumps(said))
+    print(f"{peer} {said['version']}: {markup.stem}: {said['seconds']:.1f} s, failed on {said['failed']} pages")
+    return {row["url"]: row["text"] for row in read_jsonl(out)}, said["seconds"]
+
+
+def report_set(name: str, truth: list[Json], texts: dict[str, Texts], *, is_cross_validated: bool) -> None:
+    scores = {
+        who: {row["url"]: page_score(row["text"], found.get(row["url"], "")) for row in truth} for who, found in texts.items()
+    }
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in truth:
+        for group in (row.get("type") or row.get("language") or "", ALL):
+            groups[group].append(row["url"])
+    names = sorted(groups, key=lambda group: (group == ALL, group))
+    figures = {who: {group: set_score([pages[url] for url in groups[group]]) for group in names} for who, pages in scores.items()}
+    has_types = any("type" in row for row in truth)
+    print(f"\n{name}: {len(truth):,} pages; ours {'cross-validated' if is_cross_validated else 'as shipped'}")
+    print_table("words: mean F1", names, figures, "word_f1")
+    print_table("runs of 4 tokens: F1", names, figures, "run_f1")
+    print_table("share of pages lost", names, figures, "lost")
+    lost_to_all = only_ours_loses(scores)
+    print(f"pages that all peers get right (words, F1 ≥ {RIGHT}) and ours loses (< {WRONG}): {len(lost_to_all)}")
+    for url in lost_to_all:
+        print(f"    {url}")
+    print_results(name, figures["ours"], has_types=has_types, lost_to_all=len(lost_to_all))
+
+
+def only_ours_loses(scores: dict[str, dict[str, PageScore]]) -> list[str]:
+    """Return the pages that every peer gets right and ours loses."""
+    peers = [pages for who, pages in scores.items() if who != "ours"]
+    ours = scores["ours"]
+    return [url for url in ours if peers and ours[url].word_f1 < WRONG and all(pages[url].word_f1 >= RIGHT for pages in peers)]
+
+
+def print_table(title: str, groups: list[str], figures: dict[str, dict[str, SetScore]], field: str) -> None:
+    print(f"{title:<22}{'pages':>7}" + "".join(f"{who:>13}" for who in figures))
+    for group in groups:
+        row = "".join(f"{getattr(of[group], field):>13.3f}" for of in figures.values())
+        print(f"{group:<22}{figures['ours'][group].pages:>7,}{row}")
+
+
+def print_results(name: str, figures: dict[str, SetScore], *, has_types: bool, lost_to_all: int) -> None:
+    kind, goals, field = ("words", WORD_GOALS, "word_f1") if has_types else ("runs", RUN_GOALS, "run_f1")
+    for group, score in figures.items():
+        goal = goals.get(group) if has_types or group == ALL else LANGUAGE_GOAL
+        result(f"extract_{name}_{kind}_{group.lower()}", getattr(score, field), "F1", f">={goal}" if goal else "-")
+    result(f"extract_{name}_lost", figures[ALL].lost, "share", f"<={LOST_GOAL}" if has_types else "-")
+    result(f"extract_{name}_only_ours_loses", lost_to_all, "pages", "0")
+
+
+def report_speed(speeds: dict[str, list[tuple[int, float]]], options: argparse.Namespace) -> None:
+    print(f"\nuser CPU on one core; ours is the whole from WARC bytes to normalised text ({options.extractor})")
+    for who, measured in speeds.items():
+        pages, seconds = (sum(column) for column in zip(*measured, strict=True))
+        print(f"{who:<22}{pages / seconds:>9,.0f} pages/s{seconds / pages * 1000:>9.2f} ms a page")
+    pages, seconds = (sum(column) for column in zip(*speeds["ours"], strict=True))
+    sums: dict[str, float] = defaultdict(float)
+    for path, _ in options.sets:
+        for part, taken in extract_ours.parts(path, options.extractor).items():
+            sums[part] += taken
+    for part, taken in sums.items():
+        print(f"  {part:<20}{taken / pages * 1000:>17.2f} ms a page")
+    total = sum(sums.values()) / pages * 1000
+    print(f"  {'sum of the parts':<20}{total:>17.2f} ms a page, beside the whole {seconds / pages * 1000:.2f}")
+    result("extract_pages_per_second", pages / seconds, "pages/s", f">={SPEED_GOAL}")
+
+
+def report_structure(options: argparse.Namespace) -> None:
+    """Print edit similarities of code, tables and formulas; ours as shipped, trafilatura also as Markdown."""
+    options.peers = [
+        peer for given in options.peers for peer in ([given, "trafilatura-markdown"] if given == "trafilatura" else [given])
+    ]
+    truth = list(read_jsonl(options.structure / "truth.jsonl"))
+    texts = all_texts(options.structure / "pages.warc.gz", options, defaultdict(list))
+    print(
+        f"\n{len(truth)} pages with code, tables, formulas; mean edit similarity (pages that have any, or whose text claims any)"
+    )
+    for who, found in texts.items():
+        values: dict[str, list[float]] = defaultdict(list)
+        for row in truth:
+            got = structure.of_text(found.get(row["url"], ""))
+            for kind, value in structure.similarities(structure.of_truth(row), got).items():
+                values[kind].append(value)
+        means = {kind: sum(values[kind]) / len(values[kind]) for kind in structure.KINDS}
+        print(f"{who:<22}" + "".join(f"{kind:>12}{mean:>7.3f} ({len(values[kind])})" for kind, mean in means.items()))
+        if who == "ours":
+            for kind, goal in (("code", ">=0.6"), ("tables", ">=0.4"), ("formulas", "-")):
+                result(f"extract_structure_{kind}", means[kind], "similarity", goal)
+
+
+def report_soak(options: argparse.Namespace) -> None:
+    """Print the resident memory by records read; flat if it does not grow after the first tenth."""
+    pages = options.sets[0][0] if options.sets else options.structure / "pages.warc.gz"
+    measured = extract_ours.soak(list(read_pages(pages)), options.soak, options.folder, options.extractor)
+    print(f"\nsoak: {options.soak:,} damaged pages")
+    for records, megabytes in measured[:: max(1, len(measured) // 10)] + measured[-1:]:
+        print(f"{records:>12,} records{megabytes:>9.1f} MB resident")
+    result("extract_soak_growth", measured[-1][1] - measured[len(measured) // 10][1], "MB", "<50")
+
+
+def read_jsonl(path: Path) -> list[Json]:
+    with path.open(encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def result(name: str, value: float, unit: str, goal: str) -> None:
+    print(f"RESULT\t{name}\t{value:.3f}\t{unit}\t{goal}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Our own extraction, from the bytes of a WARC file to normalised text: texts, user CPU time, its parts, and a soak."""
+
+import os
+import random
+import resource
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from build import warc_record
+from fastwarc.warc import WarcRecordType
+
+from pipelines.config import LinesSection, NormalizeSection, SourceSection
+from pipelines.contract import files
+from pipelines.contract.batch import Batch
+from pipelines.sources.web import archive, common_crawl, http_message
+from pipelines.sources.web.warc import WholeRecord
+from pipelines.stages import lines, normalize
+from pipelines.stages.base import Stages
+from pipelines.text.extraction import html
+from pipelines.text.extraction.extractors import EXTRACTORS
+from pipelines.units.descriptor import Unit
+
+Value = TypeVar("Value")
+KIND = "common_crawl"
+RECORDS_PER_FILE = 1000  # of a soak
+SOAK_BYTES = 24_000  # pages of a soak are no larger: what may leak, leaks by the record
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a read of one file gave, in user CPU seconds."""
+
+    texts: dict[str, str]  # by URL
+    seconds: float
+
+
+def whole(pages: Path, extractor: str) -> Whole:
+    """Read a WARC file as a build does: records, decoding, extraction, normalisation, lines."""
+    texts, seconds = timed(lambda: {url: text for batch in batches(pages, extractor) for url, text in rows(batch)})
+    return Whole(texts, seconds)
+
+
+def parts(pages: Path, extractor: str) -> dict[str, float]:
+    """Return user CPU seconds of each part, one after the other on all pages."""
+    seconds: dict[str, float] = {}
+    bodies, seconds["records"] = timed(lambda: list(responses(pages)))
+    markup, seconds["decode"] = timed(lambda: [html.decode_html(body, charset) or "" for _, body, charset in bodies])
+    with EXTRACTORS[extractor].opened() as extract:
+        extract(markup[0])
+        _, seconds["extract"] = timed(lambda: [extract(page) for page in markup])
+    read = list(common_crawl.read(*section_and_unit(pages, extractor)))
+    normalized, seconds["normalize"] = timed(lambda: list(map(stages("normalize"), read)))
+    _, seconds["lines"] = timed(lambda: list(map(stages("lines"), normalized)))
+    return seconds
+
+
+def responses(pages: Path) -> Iterator[tuple[str, bytes, str | None]]:
+    """Yield URL, body and declared charset of every response of a WARC file."""
+    with files.reading(str(pages)) as stored, archive.opened(stored, pages.stat().st_size) as opened:
+        for item in opened.records():
+            if isinstance(item, WholeRecord) and item.kind == WarcRecordType.response:
+                head = http_message.parse_head(item.block)
+                body = http_message.body(item.block, head, html.MAX_BYTES)
+                yield item.headers["warc-target-uri"].strip("<> "), body, head.charset
+
+
+def batches(pages: Path, extractor: str) -> Iterator[Batch]:
+    """Yield the documents of a WARC file, normalised and without the lines around their running text."""
+    yield from map(stages("normalize", "lines"), common_crawl.read(*section_and_unit(pages, extractor)))
+
+
+def section_and_unit(pages: Path, extractor: str) -> tuple[SourceSection, Unit]:
+    """Return a source of one file, and its unit."""
+    source = {"name": "bench", "kind": KIND, "root": str(pages.parent), "paths": (pages.name,), "snapshot": "x"}
+    section = SourceSection.model_validate({**source, "extractor": extractor})
+    (unit,) = common_crawl.units(section)
+    return section, unit
+
+
+def stages(*names: str) -> Callable[[Batch], Batch]:
+    chosen = {"normalize": normalize.stage(NormalizeSection(), KIND), "lines": lines.stage(LinesSection())}
+    return Stages(tuple(chosen[name] for name in names)).open()("", "")
+
+
+def rows(batch: Batch) -> Iterable[tuple[str, str]]:
+    return zip(batch.documents["url"].to_pylist(), batch.documents["text"].to_pylist(), strict=True)
+
+
+def timed(function: Callable[[], Value]) -> tuple[Value, float]:
+    """Return what a function returns, and the user CPU seconds that it took with the processes that it started and awaited."""
+    start = os.times()
+    value = function()
+    end = os.times()
+    return value, end.user - start.user + end.children_user - start.children_user
+
+
+def soak(pages: list[tuple[str, bytes]], records: int, folder: Path, extractor: str) -> list[tuple[int, float]]:
+    """Read so many records of damaged small pages; return the resident memory in MB by records read.
+
+    Each record is a page with a few of its parts cut out, doubled or overwritten with random bytes.
+    """
+    small = sorted(pages, key=lambda page: len(page[1]))
+    small = [page for page in small if len(page[1]) <= SOAK_BYTES] or small[:20]
+    generator = random.Random(0)
+    path, measured, done = folder / "soak.warc", list[tuple[int, float]](), 0
+    while done < records:
+        count = min(RECORDS_PER_FILE, records - done)
+        with path.open("wb") as target:
+            for number in range(done, done + count):
+                url, body = generator.choice(small)
+                target.write(warc_record(f"{number:012}", url, damaged(body, generator)))
+        for _ in batches(path, extractor):
+            pass
+        done += count
+        measured.append((done, resident_mb()))
+    path.unlink()
+    return measured
+
+
+def damaged(page: bytes, generator: random.Random) -> bytes:
+    """Return a page with one to five of its parts cut out, doubled or overwritten."""
+    for _ in range(generator.randint(1, 5)):
+        start = generator.randrange(len(page) + 1)
+        part = page[start : start + generator.randint(1, 400)]
+        instead = generator.choice((b"", part + part, generator.randbytes(len(part))))
+        page = page[:start] + instead + page[start + len(part) :]
+    return page
+
+
+def resident_mb() -> float:
+    """Return the resident memory of this process in MB; where /proc is missing, the highest so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return pages * resource.getpagesize() / 1e6
