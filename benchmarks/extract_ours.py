@@ -14,12 +14,14 @@ from fastwarc.warc import WarcRecordType
 from pipelines.config import LinesSection, NormalizeSection, SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
-from pipelines.sources.web import archive, common_crawl, http_message
+from pipelines.sources.collector import Record
+from pipelines.sources.web import archive, common_crawl, http_message, says
 from pipelines.sources.web.warc import WholeRecord
 from pipelines.stages import lines, normalize
 from pipelines.stages.base import Stages
-from pipelines.text.extraction import html
+from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS
+from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
 Value = TypeVar("Value")
@@ -47,6 +49,11 @@ def parts(pages: Path, extractor: str) -> dict[str, float]:
     seconds: dict[str, float] = {}
     bodies, seconds["records"] = timed(lambda: list(responses(pages)))
     markup, seconds["decode"] = timed(lambda: [html.decode_html(body, charset) or "" for _, body, charset in bodies])
+    trees, seconds["tree"] = timed(lambda: [parse(page.encode("utf-8", "replace")) for page in markup])
+    records = [Record(key=url, origin=url, text="", url=url) for url, _, _ in bodies]
+    about = zip(records, trees, strict=True)
+    _, seconds["about"] = timed(lambda: [says.describe(record, tree, with_images=False) for record, tree in about])
+    _, seconds["visible"] = timed(lambda: [visible.visible_characters(page) for page in markup])
     with EXTRACTORS[extractor].opened() as extract:
         extract(markup[0])
         _, seconds["extract"] = timed(lambda: [extract(page) for page in markup])

@@ -1,5 +1,6 @@
 """Each benchmark runs at a tiny size to its RESULT lines; its figures mean nothing here."""
 
+import gzip
 import json
 import os
 import re
@@ -87,7 +88,8 @@ def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFa
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py"}
+    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py", "extract_scores.py"}
+    helpers |= {"structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
     here = Path(__file__).read_text()
     assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
 
@@ -160,6 +162,41 @@ def test_build(tmp_path: Path, language_model: str) -> None:
     small = sets(f"language.model={language_model}", "vocabularies.0.size=400", "vocabularies.0.threads=1", "quality.rules=[]")
     found = results(tmp_path, "build.py", "--megabytes", 0.02, "--pages", pages, "--folder", tmp_path / "out", *small)
     assert found == {"build_html_mb_per_second", "documents_html_mb_per_second", "build_share_outside_text"}
+
+
+PAGE = "<html><body><nav>Menu</nav><main><p>{text}</p><pre>if a:\n    b</pre></main></body></html>"
+
+
+def test_extract(tmp_path: Path) -> None:
+    """Resiliparse stands for the peers: it is installed here."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from build import warc_record
+
+    sys.path.pop(0)
+    prose = "The old bridge over the river was closed on Monday for repairs that take a year. " * 3
+    folder = tmp_path / "structure"
+    folder.mkdir()
+    pages = b"".join(
+        warc_record(f"{n:012}", f"https://e.org/{n}", PAGE.format(text=prose + f"Mill {n}.").encode()) for n in range(3)
+    )
+    (folder / "pages.warc.gz").write_bytes(gzip.compress(pages))
+    truths = {"a": {"type": "article"}, "b": {"language": "English"}}
+    for name, kind in truths.items():
+        (tmp_path / f"{name}.warc").write_bytes(pages)
+        rows = [{"url": f"https://e.org/{n}", "text": prose + f"Mill {n}.", **kind} for n in range(3)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [{"url": f"https://e.org/{n}", "code": ["if a:\n    b"], "tables": [[["x"]]], "formulas": ["x"]} for n in range(3)]
+    (folder / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = [word for name in truths for word in ("--pages", tmp_path / f"{name}.warc", "--truth", tmp_path / f"{name}.jsonl")]
+    peers = ("--peers", "resiliparse", "--peers-python", sys.executable)
+    found = results(tmp_path, "extract.py", *sets, *peers, "--structure", folder, "--soak", 20, "--folder", tmp_path / "out")
+    assert found == {
+        *(f"extract_a_{figure}" for figure in ("words_article", "words_all", "lost", "only_ours_loses")),
+        *(f"extract_b_{figure}" for figure in ("runs_english", "runs_all", "lost", "only_ours_loses")),
+        *(f"extract_structure_{kind}" for kind in ("code", "tables", "formulas")),
+        "extract_pages_per_second",
+        "extract_soak_growth",
+    }
 
 
 def test_ablations(four_families: Path) -> None:
