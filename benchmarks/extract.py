@@ -1,7 +1,9 @@
 """Main text of web pages beside Resiliparse, trafilatura and magic-html: scores by type and language, speed, memory.
 
     make bench-extract
-    make bench-extract OPTIONS="--pages a.warc.gz --truth a.jsonl --ours predictions.jsonl --structure build/structure-set"
+    make bench-extract OPTIONS="--pages a.warc.gz --truth a.jsonl --ours predictions.jsonl"
+    make bench-extract OPTIONS="--structure build/structure-set"     # after make structure-set
+    make bench-extract OPTIONS="--soak 1000000"                      # memory over a million damaged pages
 
 A set is a WARC file of pages and a truth file: {"url", "text"} a line, with "type" or "language". By default the two labelled
 sets of ../shared/data/extraction. All extractors get the same decoded markup; the peers run with their defaults in their own
@@ -76,7 +78,7 @@ def arguments() -> argparse.Namespace:
     if len(options.pages) != len(options.truth):
         parser.error(f"{len(options.pages)} --pages and {len(options.truth)} --truth: name one of each for every set")
     options.sets = list(zip(options.pages, options.truth, strict=True))
-    if not options.sets and not options.structure:
+    if not options.sets and not options.structure and not options.soak:
         options.sets = [(SETS / pages, SETS / truth) for pages, truth in DEFAULTS]
     if options.peers and not options.peers_python.exists():
         sys.exit(f"{options.peers_python} is not there; run `make bench-extract`, or name an environment with --peers-python")
@@ -141,10 +143,11 @@ def report_set(name: str, truth: list[Json], texts: dict[str, Texts], *, is_cros
     print_table("runs of 4 tokens: F1", names, figures, "run_f1")
     print_table("share of pages lost", names, figures, "lost")
     lost_to_all = only_ours_loses(scores)
+    has_peers = len(scores) > 1
     print(f"pages that all peers get right (words, F1 ≥ {RIGHT}) and ours loses (< {WRONG}): {len(lost_to_all)}")
     for url in lost_to_all:
         print(f"    {url}")
-    print_results(name, figures["ours"], has_types=has_types, lost_to_all=len(lost_to_all))
+    print_results(name, figures["ours"], has_types=has_types, lost_to_all=len(lost_to_all) if has_peers else None)
 
 
 def only_ours_loses(scores: dict[str, dict[str, PageScore]]) -> list[str]:
@@ -161,13 +164,14 @@ def print_table(title: str, groups: list[str], figures: dict[str, dict[str, SetS
         print(f"{group:<22}{figures['ours'][group].pages:>7,}{row}")
 
 
-def print_results(name: str, figures: dict[str, SetScore], *, has_types: bool, lost_to_all: int) -> None:
+def print_results(name: str, figures: dict[str, SetScore], *, has_types: bool, lost_to_all: int | None) -> None:
     kind, goals, field = ("words", WORD_GOALS, "word_f1") if has_types else ("runs", RUN_GOALS, "run_f1")
     for group, score in figures.items():
         goal = goals.get(group) if has_types or group == ALL else LANGUAGE_GOAL
         result(f"extract_{name}_{kind}_{group.lower()}", getattr(score, field), "F1", f">={goal}" if goal else "-")
     result(f"extract_{name}_lost", figures[ALL].lost, "share", f"<={LOST_GOAL}" if has_types else "-")
-    result(f"extract_{name}_only_ours_loses", lost_to_all, "pages", "0")
+    if lost_to_all is not None:
+        result(f"extract_{name}_only_ours_loses", lost_to_all, "pages", "0")
 
 
 def report_speed(speeds: dict[str, list[tuple[int, float]]], options: argparse.Namespace) -> None:
@@ -212,7 +216,7 @@ def report_structure(options: argparse.Namespace) -> None:
 
 def report_soak(options: argparse.Namespace) -> None:
     """Print the resident memory by records read; flat if it does not grow after the first tenth."""
-    pages = options.sets[0][0] if options.sets else options.structure / "pages.warc.gz"
+    pages = options.sets[0][0] if options.sets else SETS / DEFAULTS[0][0]
     measured = extract_ours.soak(list(read_pages(pages)), options.soak, options.folder, options.extractor)
     print(f"\nsoak: {options.soak:,} damaged pages")
     for records, megabytes in measured[:: max(1, len(measured) // 10)] + measured[-1:]:
