@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.mathml import to_latex
 from pipelines.text.extraction.pages.roles import COPY, FORMULA, kept_formulas
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, NAMES, TEXT, names
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, IDS, NAMES, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree, parse
 
 _KINDS = names().kinds
+_MATH, _IMG = IDS["math"], IDS["img"]
+_WRAPPED_NODES = 1000  # of a renderer's element, that are searched for its formula
 _DELIMITERS = (("\\(", "\\)"), ("\\[", "\\]"), ("$$", "$$"), ("$", "$"))
 _STYLE = re.compile(r"\{\\(?:displaystyle|textstyle|scriptstyle)\b\s*(.*)\}\Z", re.S)
 _LEADING_STYLE = re.compile(r"\A(?:\\(?:displaystyle|textstyle)\b\s*)+")
@@ -109,12 +111,13 @@ def _wrapped(tree: Tree, node: int, is_display: bool) -> tuple[str, bool] | None
         if len(inner.tag) and NAMES[inner.tag[0]] == "math":
             latex, is_block = _math(inner, 0)
             return latex, is_display or is_block
-    for i in range(node + 1, int(tree.end[node])):
-        name = NAMES[tree.tag[i]]
-        if name == "math":
+    stop = min(int(tree.end[node]), node + _WRAPPED_NODES)
+    tags = tree.tag[node + 1 : stop]
+    for i in (np.flatnonzero((tags == _MATH) | (tags == _IMG)) + node + 1).tolist():
+        if tree.tag[i] == _MATH:
             latex, is_block = _math(tree, i)
             return latex, is_display or is_block
-        if name == "img" and (found := _image(tree, i, (_attribute(tree, i, "class") or "").split())):
+        if found := _image(tree, i, (_attribute(tree, i, "class") or "").split()):
             return found
     return _plain(tree, node, is_display)
 

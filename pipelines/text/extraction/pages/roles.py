@@ -109,10 +109,10 @@ def _is_math_script(markup: Any, at: int, stop: int) -> bool:
 
 @jit
 def assign_roles(tree: Any, keys: Any, values: Any) -> Any:
-    """Return uint8[nodes] of roles; an empty array if no node has one."""
+    """Return uint8[nodes] of roles (an empty array if no node has one), and whether any may be a formula."""
     nodes = tree.tag.size
     roles = np.zeros(nodes, np.uint8)
-    has_any = False
+    has_any, has_formula = False, False
     for node in range(nodes):
         tag = tree.tag[node]
         if tag == TEXT:
@@ -140,7 +140,8 @@ def assign_roles(tree: Any, keys: Any, values: Any) -> Any:
         if role:
             roles[node] = role
             has_any = True
-    return roles if has_any else roles[:0]
+            has_formula = has_formula or role in (FORMULA, COPY)
+    return roles if has_any else roles[:0], has_formula
 
 
 @jit_internal

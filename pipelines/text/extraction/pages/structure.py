@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.formulas import formulas
 from pipelines.text.extraction.pages.marks import FENCES, INLINE_MARKS
-from pipelines.text.extraction.pages.roles import COPY, FORMULA, assign_roles, class_table
+from pipelines.text.extraction.pages.roles import assign_roles, class_table
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.writing import write_text
 
@@ -27,8 +27,7 @@ def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences
     >>> write(tree, tree.tag == 0)
     'Mills\n\nSome old mills:\n\n- of wood\n- of stone'
     """
-    roles = assign_roles(tree, *class_table())
+    roles, has_formula = assign_roles(tree, *class_table())
     flags = (FENCES if fences or markdown else 0) | (INLINE_MARKS if markdown else 0)
-    has_formulas = roles.size and np.isin(roles, (FORMULA, COPY)).any()
-    found = formulas(tree, kept, roles) if has_formulas else _NO_FORMULAS
+    found = formulas(tree, kept, roles) if has_formula else _NO_FORMULAS
     return write_text(tree, kept, roles, *found, flags).tobytes().decode("utf-8", "replace")

@@ -1,11 +1,14 @@
 """Kept nodes to text: exact results on small pages."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.text.characters.normalize import normalize
 from pipelines.text.extraction.pages.structure import write
-from pipelines.text.extraction.pages.tags import TEXT
+from pipelines.text.extraction.pages.tags import NAMES, TEXT
 from pipelines.text.extraction.pages.tree import parse
 
 
@@ -81,3 +84,63 @@ def test_only_kept_text_is_text() -> None:
 def test_marks_are_bounded() -> None:
     markup = "<ol start=1000000000>" * 300 + "<li>a" * 100_000
     assert len(text(markup)) < 6 * len(markup)
+
+
+@pytest.mark.parametrize(
+    ("markup", "wanted"),
+    [
+        ("<h1>A</h1><p>b <b>c</b>, <strong> d </strong>e <i>f</i>g<p>h", "# A\n\nb **c**, **d** e fg\n\nh"),
+        ("<h3>A <b>b</b><br>c</h3>", "### A b c"),
+        ("Call <code>a</code> or <code>b`</code>.", "Call `a` or b`."),
+        ("<blockquote>a<p>b<blockquote>c</blockquote></blockquote>d", "> a\n>\n> b\n>\n> > c\n\nd"),
+        ("<ul><li>a<p>b<ol><li>c</ol><li>d</ul>", "- a\n\n  b\n\n  1. c\n- d"),
+        ("<dl><dt>a<dd>b<dd>c</dl>", "a\n: b\n: c"),
+        ("<b><p>a</p></b>b", "a\n\nb"),
+        ("<table><tr><th>a<th><b>b</b><tr><td>c<td><code>d</code></table>", "| a | **b** |\n| --- | --- |\n| c | `d` |"),
+    ],
+)
+def test_markdown(markup: str, wanted: str) -> None:
+    assert text(markup, markdown=True) == wanted
+
+
+@pytest.mark.parametrize(
+    ("markup", "wanted"),
+    [
+        ("<h2>Build<a class=headerlink href='#b'>¶</a></h2>", "Build"),
+        ("<h2><a class=anchor>Build it</a></h2>", "Build it"),
+        ("<h2>Build<span class=mw-editsection>[edit]</span></h2>", "Build"),
+        ("<ol class=commentlist><li>Ann: yes<li>Bob: no</ol>", "Ann: yes\nBob: no"),
+        ("<ul><li><span class=ltx_tag_item>•</span><p>a</ul><ol><li><span class=ltx_tag_item>(i)</span> a</ol>", "- a\n\n(i) a"),
+    ],
+)
+def test_signs_of_links_and_items_are_left_out(markup: str, wanted: str) -> None:
+    assert text(markup) == wanted
+
+
+_ATTRIBUTES = [
+    "",
+    " colspan=99",
+    " rowspan=0",
+    " start=-9",
+    " reversed",
+    " class=katex",
+    " class=gutter",
+    " class=crayon-syntax",
+    " class=line",
+]
+_TEXTS = ["a", " b c ", "\n", " ", "1", "```", "x|y", "*", "\u00a0", "\u3000", "\ufdee", "漢字", "long text " * 15, "<br>"]
+_OFTEN = ["li", "td", "tr", "table", "ul", "ol", "pre", "code", "b", "blockquote", "div", "p", "math", "q", "dd"]
+_NAMES = st.sampled_from(_OFTEN) | st.sampled_from([name for name in NAMES if name[0] != "#"])
+_OPENING = st.builds("<{}{}>".format, _NAMES, st.sampled_from(_ATTRIBUTES))
+_MARKUP = st.lists(_OPENING | st.builds("</{}>".format, _NAMES) | st.sampled_from(_TEXTS), max_size=80).map("".join)
+
+
+@given(_MARKUP, st.integers(0, 2**80), st.booleans(), st.booleans())
+def test_any_tree_has_a_tidy_text_of_linear_size(markup: str, chosen: int, markdown: bool, fences: bool) -> None:
+    tree = parse(markup.encode())
+    kept = (tree.tag == TEXT) & np.array([chosen >> number % 80 & 1 for number in range(len(tree.tag))], np.bool_)
+    result = write(tree, kept, markdown=markdown, fences=fences)
+    assert len(result.encode()) <= 3 * len(markup.encode()) + 30 * len(tree.tag) + 4096
+    assert result == result.strip(" \n")
+    assert "\n\n\n" not in result
+    assert all(line == line.strip(" ") for line in result.split("\n") if not line.startswith((">", "```")))
