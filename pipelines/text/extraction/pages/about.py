@@ -57,10 +57,12 @@ def about(
     kind = kinds.site_type(found, described)
     language = _language(found, said)
     is_written = kind not in _NOT_WRITTEN and not _is_home(url)
+    title = titles.title(found, described, names, url)
+    found.heading = title.node if title else None
     return About(
-        title=titles.title(found, described, names, url),
+        title=title.text if title else None,
         author=authors.author(found, described, linked_data.by_id(objects), names, is_written=is_written),
-        date=dates.published(found, described, url, retrieved, month_first=dates.is_month_first(language or "")),
+        date=dates.published(found, described, url, retrieved, month_first=dates.is_month_first(language or "", url)),
         language=language,
         canonical_url=_canonical(found, said, url),
         license=licenses.license_of(found, described, url) or _linked(said, "license", url),

@@ -83,8 +83,8 @@ def _labelled(found: Found) -> list[str]:
 
 def _near_heading(found: Found) -> list[str]:
     """Return the names in a text that begins with "By" soon after the heading."""
-    for heading in found.headings[:2]:
-        pieces = found.after(heading.node)
+    for heading in found.places_of_title()[:2]:
+        pieces = found.after(heading)
         for at, piece in enumerate(pieces):
             if len(piece) <= _BYLINE and names.led(piece)[0] and (people := list(names.of_pieces(pieces[at : at + _PIECES]))):
                 return people

@@ -50,7 +50,7 @@ _DAY_MONTH = re.compile(
 )
 _MONTH_DAY = re.compile(rf"(?<!{_LETTERS})({_LETTERS}{{3,12}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?(?:,\s*|\s+)({_YEAR})(?!\d)")
 _YEAR_MONTH_DAY = re.compile(rf"(?<!\d)({_YEAR})\.?\s+({_LETTERS}{{3,12}})\.?\s+(\d{{1,2}})(?!\d)")
-_NUMBERS = re.compile(rf"(?<![\d/.-])(\d{{1,2}})([/.-])(\d{{1,2}})\2({_YEAR}|\d\d)(?![\d/-]|\.\d)")
+_NUMBERS = re.compile(rf"(?<![\d/.-])(\d{{1,2}})([/.-])(\d{{1,2}})\2({_YEAR}|\d\d)(?!\d|\2|\.\d)")
 _DIGIT = re.compile(r"\d")
 
 
@@ -75,6 +75,8 @@ def dates(text: str, *, month_first: bool = False) -> Iterator[date]:
         year += 0 if year > 99 else 2000 if year < 70 else 1900
         is_month_first = second > 12 or (month_first and match[2] == "/" and first <= 12)
         yield from _day(year, first, second) if is_month_first else _day(year, second, first)
+        if first != second and first <= 12 and second <= 12 and match[2] == "/":  # the other reading: for dates to come
+            yield from _day(year, second, first) if is_month_first else _day(year, first, second)
 
 
 def written(text: str, *, month_first: bool = False) -> Iterator[date]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import chain
+from urllib.parse import urlsplit
 
 from pipelines.text.extraction.pages.facts import calendar, linked_data
 from pipelines.text.extraction.pages.facts.found import DATE, SAYS_DATE, Found, Node
@@ -37,6 +38,7 @@ _METAS = (
     *("originalpublicationdate", "cxenseparse:recs:publishtime", "displaydate", "date_published", "created", "date.created"),
     *("release_date", "og:release_date", "video:release_date", "itemprop:uploaddate", "itemprop:date"),
 )
+_FIELDS = ("datePublished", "dateCreated", "uploadDate", "datePosted")
 _IN_PATH = re.compile(r"[/_-]((?:19|20)\d\d)[/_-]?([01]\d)[/_-]?([0-3]\d)(?=[/_.-]|$|\D)")
 _IN_PATH_NAMED = re.compile(r"/((?:19|20)\d\d)/([a-z]{3,9})/(\d{1,2})(?=/)", re.I)
 _IS_CHANGE = re.compile(
@@ -46,6 +48,7 @@ _NOT_ITS = re.compile(
     r"comment|reply|related|sidebar|widget|footer|copyright|recent|popular|trending|event|datepicker|update|mandate|candidate",
     re.I,
 )
+_DAY_FIRST = (".uk", ".ie", ".au", ".nz", ".za", ".in", ".my", ".sg", ".hk", ".ke", ".ng", ".pk", ".eu")
 _AFTER, _SHOWN = 14, 120  # texts after the heading, characters of a text
 
 
@@ -61,8 +64,11 @@ def published(
     return None
 
 
-def is_month_first(language: str) -> bool:
-    """Return whether pages in a declared language write the month before the day: English, but not that of Britain and others."""
+def is_month_first(language: str, url: str | None) -> bool:
+    """Return whether a page writes the month before the day: pages in English do, but not those of Britain and others."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    if host.endswith(_DAY_FIRST):
+        return False
     parts = language.lower().replace("_", "-").split("-")
     return parts[0] == "en" and (len(parts) == 1 or parts[-1] in ("us", "ph", "en"))
 
@@ -75,8 +81,10 @@ def _candidates(
     def told(texts: Iterable[str]) -> Iterator[tuple[date, bool]]:
         return ((day, True) for text in texts for day in calendar.written(text, month_first=month_first))
 
-    yield told(_fields(described, ("datePublished", "dateCreated", "uploadDate", "datePosted")))
+    articles = [value for value in described if linked_data.is_article(value)]
+    yield told(_fields(articles, _FIELDS))
     yield told(found.meta(*_METAS))
+    yield told(_fields(described, _FIELDS))
     yield told(chain.from_iterable(_of_node(node, found) for node in found.of(SAYS_DATE)))
     yield ((day, True) for day in _of_address(url or ""))
     near = list(_near_heading(found, month_first))
@@ -118,8 +126,8 @@ def _times(found: Found) -> Iterator[str]:
 
 def _near_heading(found: Found, month_first: bool) -> Iterator[tuple[date, bool]]:
     """Yield the dates in the short texts around the heading, those after it first, and whether they are of a change."""
-    for heading in found.headings[:1]:
-        for pieces in (found.after(heading.node)[:_AFTER], found.before(heading.node)):
+    for heading in found.places_of_title()[:1]:
+        for pieces in (found.after(heading)[:_AFTER], found.before(heading)):
             for at, piece in enumerate(pieces):
                 if len(piece) <= _SHOWN:
                     joined = " ".join(pieces[at : at + 3]) if piece.isascii() and len(piece) < 12 else piece

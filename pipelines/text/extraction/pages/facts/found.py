@@ -111,6 +111,7 @@ class Found:
     types: list[str] = field(default_factory=list[str])  # of <html> and <body>: itemtype
     language: str = ""
     marked: list[Node] = field(default_factory=list[Node])  # by a class, an itemprop or a rel
+    heading: int | None = None  # the node that shows the title
     known: dict[int, list[str]] = field(default_factory=dict[int, list[str]])  # what `after` returned
 
     def meta(self, *wanted: str) -> Iterator[str]:
@@ -140,6 +141,11 @@ class Found:
     def pieces(self, node: int, limit: int) -> list[str]:
         """Return the first `limit` texts in a node that are not only white space, each on one line."""
         return texts.pieces(self.tree, node + 1, int(self.tree.end[node]), limit)
+
+    def places_of_title(self) -> list[int]:
+        """Return the node that shows the title, then the headings."""
+        headings = [node.node for node in self.headings]
+        return headings if self.heading is None else [self.heading, *(node for node in headings if node != self.heading)]
 
     def after(self, node: int) -> list[str]:
         """Return the first AFTER texts after a node."""

@@ -89,6 +89,11 @@ def main(found: Iterable[Object]) -> list[Object]:
     return [value for _, value in sorted(ranked, key=lambda pair: pair[0])]
 
 
+def is_article(value: Object) -> bool:
+    """Return whether an object is a text that the page consists of."""
+    return _rank(value) == 0
+
+
 def _rank(value: Object) -> int | None:
     for name in types(value):
         for rank, (_, endings) in enumerate(_RANKS):

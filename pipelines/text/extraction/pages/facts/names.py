@@ -11,14 +11,14 @@ MAX_NAMES = 20
 _LEAD = re.compile(
     r"(?:(?:this\s+)?(?:article|story|text|words|photos?|photography|interview|review|recipe|news|post|thread)?\s*(?:was|is)?\s*"
     r"(?:posted|published|written|authored|created|submitted|contributed|compiled|edited|reported|started|asked|op|recommended"
-    r"|selected|insights|text|words|story|article|interview|review|photos?|post)\s+(?:by|from)\b"
+    r"|selected|insights|analysis|opinion|commentary|text|words|story|article|interview|review|photos?|post)\s+(?:by|from)\b"
     r"|by\b|from\s+the\s+desk\s+of\b|(?:about\s+the\s+)?authors?\b|author\(s\)|contributors?\b|writer\b|thread\s+starter\b"
     r"|von\b|autor(?:in|es|a)?\b|redaktion\b|par\b|auteur(?:e|s)?\b|por\b|di\b|door\b|af\b|av\b|från\b|автор(?:ы)?\b|текст\b"
-    r"|作者|記者|记者|文|著者|執筆者|ライター|글|기자)\s*[:：\-–—|/]?\s*",
+    r"|(?:作者|記者|记者|文|图文|著者|執筆者|ライター|글|기자)(?=[\s:：/]))\s*[:：\-–—|/]?\s*",
     re.I,
 )
 _END = re.compile(
-    r"\s[|•·–—/]\s.*|\s-\s.*|[|•·©\[(*†‡].*|\s+on\s+(?=\w+\s+\d).*"
+    r"[／〉].*|\s[|•·–—/]\s.*|\s-\s.*|[|•·©\[(*†‡].*|\s+on\s+(?=\w+\s+\d).*"
     r"|\s*\b(?:published|updated|posted|last|modified|reviewed|edited|says|in\s+[A-Z])\b.*"
     r"|[,\s]+(?:\d|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,).*",
     re.I | re.S,
@@ -31,9 +31,11 @@ _PARTICLES = "de da di do dos das del della la le les van von der den ter ten bi
 _NOBODY = (
     "admin administrator author authors editor editors guest anonymous unknown user username webmaster none null undefined staff"
     " home login log share menu comments comment reply follow advertisement contributor more read subscribe default root test"
-    " sun mon tue wed thu fri sat name email members member spotlight reviewer customer owner the a an my our new date op"
+    " sun mon tue wed thu fri sat sunday monday tuesday wednesday thursday friday"
+    " saturday name email members member spotlight reviewer customer owner the a an my our new date op"
     " published updated posted category categories tags article news blog written by profile website january february march april"
-    " may june july august september october november december"
+    " may june july august september october november december google google+"
+    " facebook twitter youtube instagram linkedin wordpress"
 )
 _NOBODIES = (
     "sign in",
@@ -57,11 +59,12 @@ _JOB = re.compile(
     re.I,
 )
 _INVERTED = re.compile(r"([A-Z][\w'’-]+), ((?:[A-Z][\w'’-]*\.?)(?: [A-Z]\.?)*)")  # "Mill, Ann B."
+_REPORTER = re.compile(r"(?:記者|记者)\s*([\u4e00-\u9fff]{2,4})(?=[／╱/\s\])】）、，。]|$)")  # "【聯合報╱記者張嘉芳】"
 _LETTER = re.compile(r"[^\W\d_]")
 _ADDRESS = re.compile(
     r"https?:|www\.|/|\.(?:html?|php)\b|@|[<>{}\[\]=\"#©]|\\|^(?:follow|about|more|view|see|meet|contact|show|top)\s", re.I
 )
-_SENTENCE = re.compile(r"\w{5,}[.!?]\s|。|[!?:…]$")
+_SENTENCE = re.compile(r"\w{5,}[.!?]\s|[。？！“”《》]|[!?:…]$|[\u3040-\u30ff\u4e00-\u9fff]{13}")
 
 
 def led(text: str) -> tuple[bool, str]:
@@ -88,6 +91,9 @@ def people(text: str) -> list[str]:
     ['Ann Mill', 'Bo Brook']
     """
     text = " ".join(led(text.strip())[1].split())
+    reporter = _REPORTER.search(text)
+    if reporter:
+        return [reporter[1]]
     inverted = _INVERTED.fullmatch(text)
     if inverted:
         return [f"{inverted[2]} {inverted[1]}"]

@@ -45,6 +45,13 @@ def pieces_before(tree: Tree, node: int, limit: int) -> list[str]:
     return [_line(tree, start, min(stop, start + MAX_PIECE_BYTES)) for start, stop in places.tolist()]
 
 
+def node_of(tree: Tree, wanted: str) -> int | None:
+    """Return the first shown text that is `wanted`, but for white space around it."""
+    letters = np.frombuffer(wanted.encode("utf-8", "ignore"), np.uint8)
+    node = _text_node(tree.tag, tree.parent, tree.start, tree.stop, tree.text, _kinds(), letters)
+    return node if node >= 0 else None
+
+
 def _line(tree: Tree, start: int, stop: int) -> str:
     return " ".join(tree.text[start:stop].tobytes().decode("utf-8", "ignore").split())
 
@@ -103,3 +110,26 @@ def _places_before(tag: Any, parent: Any, start: Any, stop: Any, text: Any, kind
             if count == limit:
                 break
     return places[:count]
+
+
+@jit
+def _text_node(tag: Any, parent: Any, start: Any, stop: Any, text: Any, kinds: Any, letters: Any) -> int:
+    """Return the first shown text that is these bytes, or -1."""
+    for node in range(tag.size):
+        if tag[node] != TEXT or stop[node] - start[node] < letters.size:
+            continue
+        if parent[node] >= 0 and kinds[tag[parent[node]]] == _HIDDEN_KIND:
+            continue
+        begin, behind = start[node], stop[node]
+        while begin < behind and text[begin] <= 32:
+            begin += 1
+        while begin < behind and text[behind - 1] <= 32:
+            behind -= 1
+        same = behind - begin == letters.size
+        for i in range(letters.size):
+            if not same:
+                break
+            same = text[begin + i] == letters[i]
+        if same:
+            return node
+    return -1

@@ -7,9 +7,11 @@ may be the site's logo, a section or a slogan. A heading counts if it is a part 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pipelines.text.extraction.pages.facts import linked_data
+from pipelines.text.extraction.pages.facts import linked_data, texts
 from pipelines.text.extraction.pages.facts.found import Found
 from pipelines.text.extraction.pages.facts.linked_data import Object
 
@@ -18,28 +20,65 @@ _HEADINGS = 8  # read of a page
 _ARTICLES = ("Article", "Posting", "Report", "Review", "Recipe")
 _LEAST_SHARE = 0.15  # the same in an article, where the heading is the headline
 _SAME_SHARE = 0.6  # of the words of a heading and a title that both have
+_LEAST_TITLE = 12  # bytes of a title before a bar, or of a part that is one
+_SHOWN_SHARE = 0.5  # of a title: the least part
+_DIVIDERS = 5  # of a title that are looked at
 _SITE_WORDS = 4  # a last part of at most so many words is a site's name, where nothing says what the site is called
 
-_DIVIDER = re.compile(r"\s+[|\-–—·•»«:›/⋆~]{1,2}\s+|\s*[|»·•]\s*|\s+::\s+|:\s+(?=[^:]*$)")
+_HAN = r"\u3040-\u30ff\u4e00-\u9fff"  # Chinese and Japanese, which divide without spaces
+_DIVIDER = re.compile(
+    r"\s+[|\-–—·•»«:›/⋆~]{1,2}\s+|\s*[|·•〉]\s*|\s+::\s+|:\s+(?=[^:]*$)"
+    rf"|\s*｜\s*|(?<=[{_HAN}])[_\-－—]+(?=[{_HAN}])"
+)
+_BAR = re.compile("[|»«｜_]")  # what stands after one is the site or a part of it
+_HAN_NAME = re.compile(rf"[{_HAN}]{{2,6}}")
 _SIGNS = re.compile(r"[\W_]+")
 _PILCROW = re.compile(r"\s*[¶#§]$")  # a link to the heading itself
 
 
-def title(found: Found, described: Sequence[Object], names: Sequence[str], url: str | None) -> str | None:
+class Title(NamedTuple):
+    """A title, and the node that shows it, if one does."""
+
+    text: str
+    node: int | None
+
+
+def title(found: Found, described: Sequence[Object], names: Sequence[str], url: str | None) -> Title | None:
     """Return the title; `described` are the objects that describe the page, `names` what its site is called."""
     written = [text for node in found.titles[:1] if (text := found.text(node.node))]
     social = list(found.meta("og:title", "twitter:title"))[:2]
     headlines = [text for value in described[:2] for text in linked_data.texts(value.get("headline"))][:2]
     site = _site(names, url)
-    headings = [_PILCROW.sub("", found.text(node.node)) for node in found.headings[:_HEADINGS]]
-    headings = [text for text in headings if _key(text) and not _names_site(text, site)]
-    chosen = _agreeing(headings, [*written, *social, *headlines], _LEAST_SHARE if is_article(found, described) else _SAME_SHARE)
+    headings = [(_PILCROW.sub("", found.text(node.node)), node.node) for node in found.headings[:_HEADINGS]]
+    headings = [Title(text, node) for text, node in headings if _key(text) and not _names_site(text, site)]
+    least = _LEAST_SHARE if is_article(found, described) else _SAME_SHARE
+    chosen = _agreeing(headings, [*written, *social, *headlines], least)
     if chosen is None:
-        others = [*social[:1], *written, *headlines[:1], *social[1:]]
-        chosen = next((other for other in others if _key(other)), headings[0] if headings else None)
+        others = [other for other in (*social[:1], *written, *headlines[:1], *social[1:]) if _key(other)]
+        chosen = _shown(found, others, site) or (Title(others[0], None) if others else next(iter(headings), None))
     if chosen is None:
         return None
-    return without_site(chosen, site)[:MAX_CHARACTERS].strip() or None
+    text = without_site(chosen.text, site, is_home=is_home(url))[:MAX_CHARACTERS].strip()
+    return Title(text, chosen.node) if text else None
+
+
+def _shown(found: Found, titles: Sequence[str], site: frozenset[str]) -> Title | None:
+    """Return the part of a title, between its dividers, that the page shows as a text of its own: one at its beginning first."""
+    for text in titles[:2]:
+        dividers = list(_DIVIDER.finditer(text))[:_DIVIDERS]
+        ends, starts = [*(match.start() for match in dividers), len(text)], [0, *(match.end() for match in dividers)]
+        for start, end in sorted(product(starts, ends), key=lambda part: (part[0] > 0, part[0] - part[1])):
+            part = text[start:end].strip()
+            if len(part.encode()) < _LEAST_TITLE or len(part) < _SHOWN_SHARE * len(text) or _names_site(part, site):
+                continue
+            if (node := texts.node_of(found.tree, part)) is not None:
+                return Title(part, node)
+    return None
+
+
+def is_home(url: str | None) -> bool:
+    """Return whether an address is that of a site's first page."""
+    return url is not None and not urlsplit(url).path.strip("/")
 
 
 def is_article(found: Found, described: Sequence[Object]) -> bool:
@@ -47,12 +86,12 @@ def is_article(found: Found, described: Sequence[Object]) -> bool:
     return "article" in found.meta("og:type") or any(name.endswith(_ARTICLES) for v in described for name in linked_data.types(v))
 
 
-def _agreeing(headings: Sequence[str], titles: Sequence[str], least: float) -> str | None:
+def _agreeing(headings: Sequence[Title], titles: Sequence[str], least: float) -> Title | None:
     """Return the heading that agrees best with the titles, or None if it agrees less than `least`."""
     best, best_score = None, 0.0
     keys = [_key(title) for title in titles]
     for heading in headings:
-        key = _key(heading)
+        key = _key(heading.text)
         if not key:
             continue
         score = max((_agreement(key, title) for title in keys), default=0.0)
@@ -73,16 +112,24 @@ def _agreement(heading: str, title: str) -> float:
     return len(first & second) / min(len(first), len(second))
 
 
-def without_site(title: str, site: frozenset[str]) -> str:
-    """Return a title without the name of its site at its end.
+def without_site(title: str, site: frozenset[str], *, is_home: bool = False) -> str:
+    """Return a title without the name of its site at its end, nor at its beginning unless it is the site's first page.
 
     >>> without_site("The mill - Brook News", frozenset({"brook news"}))
     'The mill'
     """
     for divider in reversed(list(_DIVIDER.finditer(title))):
-        if not _key(title[: divider.start()]) or not _names_site(title[divider.end() :], site):
+        if _BAR.search(divider[0]) and len(title[: divider.start()].encode()) >= _LEAST_TITLE:
+            title = title[: divider.start()]
+    for divider in reversed(list(_DIVIDER.finditer(title))):
+        before, last = title[: divider.start()], title[divider.end() :]
+        is_short = len(before.encode()) >= _LEAST_TITLE and _HAN_NAME.fullmatch(last.strip())
+        if not _key(before) or not (is_short or _names_site(last, site)):
             break
-        title = title[: divider.start()]
+        title = before
+    divider = None if is_home else _DIVIDER.search(title)
+    if divider and _key(title[: divider.start()]).replace(" ", "") in site and " " in _key(title[divider.end() :]):
+        return title[divider.end() :]
     return title
 
 

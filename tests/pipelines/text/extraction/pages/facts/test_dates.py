@@ -26,9 +26,10 @@ from pipelines.text.extraction.pages.tree import parse
         ("2024年5月3日", ["2024-05-03"]),
         ("2024년 5월 3일", ["2024-05-03"]),
         ("03.05.2024", ["2024-05-03"]),
-        ("03/05/2024", ["2024-05-03"]),
+        ("03/05/2024", ["2024-05-03", "2024-03-05"]),
+        ("07/11/11-09:42", ["2011-11-07", "2011-07-11"]),
         ("05/13/2024", ["2024-05-13"]),
-        ("7/9/05", ["2005-09-07"]),
+        ("7/9/05", ["2005-09-07", "2005-07-09"]),
         ("30 February 2024", []),
         ("2024-13-01", []),
         ("1.2.3.4", []),
@@ -42,7 +43,7 @@ def test_days(text: str, days: list[str]) -> None:
 
 
 def test_the_month_is_first_in_the_us() -> None:
-    assert [day.isoformat() for day in calendar.dates("03/05/2024", month_first=True)] == ["2024-03-05"]
+    assert [day.isoformat() for day in calendar.dates("03/05/2024", month_first=True)] == ["2024-03-05", "2024-05-03"]
     assert [day.isoformat() for day in calendar.dates("03.05.2024", month_first=True)] == ["2024-05-03"]
     assert [day.isoformat() for day in calendar.written("20240503")] == ["2024-05-03"]
 
@@ -69,6 +70,20 @@ def test_a_date_of_publication_counts_before_that_of_a_change() -> None:
     assert date(near) == "2024-05-03"
     assert date("<h1>The mill</h1><p>Updated 20 May 2024</p>") == "2024-05-20"
     assert date('<meta property="article:modified_time" content="2024-05-20">') is None
+
+
+def test_a_doubtful_date_is_read_as_the_language_and_the_country_do() -> None:
+    page = '<html lang="en"><h1>The mill</h1><p>11/01/2024</p>'
+    assert date(page, "https://a.example/x", "2024-12-01") == "2024-11-01"
+    assert date(page, "https://a.example/x", "2024-03-01") == "2024-01-11"  # the other day is still to come
+    assert date(page, "https://a.co.uk/x", "2024-12-01") == "2024-01-11"
+    assert date(page.replace("en", "de"), "https://a.example/x", "2024-12-01") == "2024-01-11"
+
+
+def test_the_date_of_a_film_in_an_article_is_not_that_of_the_article() -> None:
+    film = '<script type="application/ld+json">{"@type": "VideoObject", "uploadDate": "2024-01-01"}</script>'
+    assert date(film + '<meta name="date" content="2024-05-03">') == "2024-05-03"
+    assert date(film) == "2024-01-01"
 
 
 def test_no_date_is_after_the_crawl_or_unset() -> None:

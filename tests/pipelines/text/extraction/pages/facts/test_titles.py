@@ -24,6 +24,10 @@ ARTICLE = '<meta property="og:type" content="article">'
         ("<title> \n </title><h1> </h1>", None),
         ("<svg><title>Icon</title></svg><title>The mill</title>", "The mill"),
         ("<title>磨坊 | 小溪新闻</title><h1>磨坊</h1>", "磨坊"),
+        ("<title>溪边的磨坊_社会_小溪网</title>", "溪边的磨坊"),
+        ("<title>溪边的磨坊 - 社會 - 小溪網</title>", "溪边的磨坊"),
+        ("<title>News: The mill by the brook - Local</title><h2>The mill by the brook</h2>", "The mill by the brook"),
+        ("<title>Brook - The mill turns</title>", "The mill turns"),
     ],
 )
 def test_titles(markup: str, title: str | None) -> None:
