@@ -132,6 +132,10 @@ bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, ren
 bench-extract: $(READY) .venv-bench/.ready  ## main text of web pages beside Resiliparse, trafilatura and magic-html (OPTIONS="--structure FOLDER --soak 1000000")
 	$(BIN)/python benchmarks/extract.py $(OPTIONS)
 
+.PHONY: bench-about
+bench-about: $(READY) .venv-bench/.ready  ## titles, authors and dates of web pages beside trafilatura
+	$(BIN)/python benchmarks/about.py $(OPTIONS)
+
 .PHONY: structure-set
 structure-set: $(READY)  ## build/structure-set: pages with code, tables and formulas, from Debian's documentation packages
 	$(BIN)/python benchmarks/structure_set.py build/structure-set $(OPTIONS)

@@ -167,6 +167,21 @@ def test_build(tmp_path: Path, language_model: str) -> None:
 PAGE = "<html><body><nav>Menu</nav><main><p>{text}</p><pre>if a:\n    b</pre></main></body></html>"
 
 
+def test_about(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from build import warc_record
+
+    sys.path.pop(0)
+    page = b'<meta name="author" content="Ann Mill"><meta name="date" content="2024-05-03"><title>The mill</title>'
+    urls = [f"https://{letter}.example/x" for letter in "abcdefgh"]
+    (tmp_path / "a.warc").write_bytes(b"".join(warc_record(f"{n:012}", url, page) for n, url in enumerate(urls)))
+    rows = [{"url": url, "title": "The mill", "author": "Ann Mill", "date": "2024-05-03"} for url in urls]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ("--pages", tmp_path / "a.warc", "--truth", tmp_path / "a.jsonl", "--peers-python", tmp_path / "none")
+    figures = {f"about_{half}_{field}_ours" for half in ("seen", "unseen") for field in ("title", "author", "date")}
+    assert results(tmp_path, "about.py", *data) == {"about_ms_a_page", *figures}
+
+
 def test_extract(tmp_path: Path) -> None:
     """Resiliparse stands for the peers: it is installed here."""
     sys.path.insert(0, str(ROOT / "benchmarks"))

@@ -34,7 +34,7 @@ from pipelines.text.extraction.pages import opt_outs
 from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
-VERSION = 11
+VERSION = 12
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
