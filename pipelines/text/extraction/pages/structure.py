@@ -8,11 +8,11 @@ A list's mark is "- " (as in Markdown; the quality rules count it as a bullet).
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.formulas import formulas
-from pipelines.text.extraction.pages.marks import FENCES, INLINE_MARKS
-from pipelines.text.extraction.pages.roles import assign_roles, class_table
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.extraction.pages.writing import write_text
+from pipelines.text.extraction.pages.writing.formulas import formulas
+from pipelines.text.extraction.pages.writing.marks import FENCES, INLINE_MARKS
+from pipelines.text.extraction.pages.writing.roles import assign_roles, class_table
+from pipelines.text.extraction.pages.writing.walk import write_text
 
 _NO_FORMULAS = np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.uint8)
 

@@ -291,6 +291,8 @@ def begin(w: Any) -> None:
         size = _write_mark(out, s, size)
         s[MARKER] = 0
         s[SPACE] = 0
+    if is_new:
+        s[WRITTEN] = 0
     if s[CELL] and s[WRITTEN] <= s[COLUMN]:
         size = _write_cells(out, s, size)
     elif s[SPACE] and not is_new:
@@ -337,3 +339,18 @@ def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
             if at >= stop or text[at] <= 32 or (text[at] >= 0xC2 and blank_width(text, at)):
                 break
         s[SIZE] = size
+
+
+@jit_internal
+def put(w: Any, first: int, second: int, third: int) -> None:
+    """Write a character of three bytes, or of fewer (0 for none)."""
+    size = w.state[SIZE]
+    w.out[size] = first
+    size += 1
+    if second:
+        w.out[size] = second
+        size += 1
+    if third:
+        w.out[size] = third
+        size += 1
+    w.state[SIZE] = size

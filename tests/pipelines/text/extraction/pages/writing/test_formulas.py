@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipelines.text.extraction.pages.mathml import MAX_DEPTH
 from pipelines.text.extraction.pages.structure import write
 from pipelines.text.extraction.pages.tags import TEXT
 from pipelines.text.extraction.pages.tree import parse
+from pipelines.text.extraction.pages.writing.mathml import MAX_DEPTH
 
 
 def text(markup: str) -> str:

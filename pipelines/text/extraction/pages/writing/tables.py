@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.text.extraction.pages.marks import find_attribute, integer
-from pipelines.text.extraction.pages.roles import EQUATIONS
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, CELL, HEADING, IDS, ROW, ROW_GROUP, TEXT, names
 from pipelines.text.extraction.pages.tree import MAX_DEPTH
+from pipelines.text.extraction.pages.writing.marks import find_attribute, integer
+from pipelines.text.extraction.pages.writing.roles import EQUATIONS
 from pipelines.text.kernels import jit_internal
 
 MEAN_BYTES, LONGEST_BYTES = 160, 1200  # of a cell's text

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.text.extraction.pages.marks import (
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, IDS, TEXT, names
+from pipelines.text.extraction.pages.writing.marks import (
     BEFORE_CODE,
     BREAK_BEFORE_CODE,
     CODE_NEWLINES,
@@ -27,7 +28,6 @@ from pipelines.text.extraction.pages.marks import (
     blank_width,
     line_prefix,
 )
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, IDS, TEXT, names
 from pipelines.text.kernels import jit_internal
 
 _KINDS = names().kinds

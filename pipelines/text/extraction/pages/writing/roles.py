@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.marks import is_blank
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT, name_hash
+from pipelines.text.extraction.pages.writing.marks import is_blank
 from pipelines.text.kernels import jit, jit_internal
 
 # A role, and the classes that give it.

@@ -13,10 +13,10 @@ from urllib.parse import unquote, unquote_plus
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.mathml import to_latex
-from pipelines.text.extraction.pages.roles import COPY, FORMULA, kept_formulas
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, IDS, NAMES, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree, parse
+from pipelines.text.extraction.pages.writing.mathml import to_latex
+from pipelines.text.extraction.pages.writing.roles import COPY, FORMULA, kept_formulas
 
 _KINDS = names().kinds
 _MATH, _IMG = IDS["math"], IDS["img"]
