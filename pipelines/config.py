@@ -63,9 +63,10 @@ class SourceSection(Section):
     """A truncated file stops the build (much may be missing), or is counted as a drop like any other broken record."""
     namespaces: tuple[int, ...] = (0,)
     """wikipedia: the namespaces whose pages are documents."""
-    extractor: Literal["resiliparse", "trafilatura"] = "resiliparse"
-    """common_crawl: what takes the main text out of web pages. trafilatura is of the extra `bench`, ten times as slow, and runs
-    in a process of its own: a page that takes more than 2 GiB or 60 s of CPU time is dropped (`extraction_failed`)."""
+    extractor: Literal["corpusmill", "resiliparse", "trafilatura"] = "corpusmill"
+    """common_crawl: what takes the main text out of web pages. corpusmill is the program's own page model. trafilatura is of the
+    extra `bench`, much slower, and runs in a process of its own: a page that takes more than 2 GiB or 60 s of CPU time is dropped
+    (`extraction_failed`)."""
     respect: tuple[Literal["noindex", "noai", "tdm"], ...] = ()
     """common_crawl: pages that say one of these are dropped (`opted_out_noindex`, …). noindex: search engines should not show the
     page. noai: it is not for the training of models (robots directives noai and noimageai). tdm: text and data mining is reserved

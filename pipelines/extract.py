@@ -22,6 +22,7 @@ from pipelines.sources import any_file
 from pipelines.sources.collector import Collector, Record
 from pipelines.stages import judge, lines, normalize
 from pipelines.stages.base import BatchFunction, Model, Stages
+from pipelines.text.extraction.html import Page
 from pipelines.units.descriptor import Unit
 
 NAME = "extract"  # of the source, in ids
@@ -32,7 +33,7 @@ _BYTES_PER_BATCH = 2**20  # of web pages' text: small, so that lines come soon
 _FIRST = ("url", "title", "author", "date", "language", "language_score")
 _LAST = ("text", "stage", "reason", "detail")
 
-OnPage = Callable[[Record, str, str], None]  # a page, its markup and its main text
+OnPage = Callable[[Record, str, Page], None]  # a page's record, its markup and what was extracted
 
 
 class MissingFileError(UserError):
@@ -45,10 +46,10 @@ class _Watching(Collector):
 
     on_page: OnPage | None = None
 
-    def watch(self, record: Record, markup: str, text: str) -> None:
+    def watch(self, record: Record, markup: str, page: Page) -> None:
         """Show a page."""
         if self.on_page is not None:
-            self.on_page(record, markup, text)
+            self.on_page(record, markup, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Extraction:
         """
         kind, remaining = any_file.KINDS[file.kind], self.limit
         section = self._section(kind.source, file.unit)
-        run = self._run(kind.source)
+        run = self._run(kind.source, section)
         for batch in self._batches(section, file):
             done = run(batch)
             self.ledgers[file.name] = add([self.ledgers.get(file.name, Ledger()), done.ledger])
@@ -100,13 +101,13 @@ class Extraction:
             override(data, setting)
         return validated(SourceSection, data, "--set")
 
-    def _run(self, kind: str) -> BatchFunction:
+    def _run(self, kind: str, section: SourceSection) -> BatchFunction:
         """Return the stages between the reader and the first filter, with the settings that a config has by default."""
         if kind not in self._stages:
             cut = LinesSection()
             stages = (
                 normalize.stage(NormalizeSection(), kind),
-                lines.stage(cut, runs=cut.enabled and kind == "common_crawl"),
+                lines.stage(cut, runs=cut.enabled and kind == "common_crawl", only_wet=section.extractor == "corpusmill"),
                 judge.stage(LanguageSection(), QualitySection(), self.model, apply_rules=False),
             )
             self._stages[kind] = Stages(stages).open()(NAME, NAME)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipelines.sources.collector import Record
     from pipelines.stages.base import Model
     from pipelines.text.extraction.explained import Explained
+    from pipelines.text.extraction.html import Page
 
 _KINDS = ("page", "common_crawl", "wikipedia", "books", "records")
 _SECONDS_BETWEEN_LINES = 10
@@ -162,11 +163,11 @@ class _Pages:
         self._waiting: dict[str, Explained] = {}  # by their places in the current file: pages whose fate is not known yet
         self._others = 0
 
-    def show(self, record: "Record", markup: str, text: str) -> None:
+    def show(self, record: "Record", markup: str, page: "Page") -> None:
         """Explain a web page; its page is written when its fate is known."""
         from pipelines.text.extraction.explained import explained
 
-        self._waiting[record.origin.rpartition("#")[2]] = explained(markup, text)
+        self._waiting[record.origin.rpartition("#")[2]] = explained(markup, page)
 
     def fate(self, row: dict[str, Any]) -> None:
         """Note what became of a document, and write its page."""

@@ -170,7 +170,11 @@ def stages(
             exclude.stage(config.exclude, lists),
             blocklists.stage(config.exclude, blocked),
             normalize.stage(config.normalize, source.kind),
-            lines.stage(config.lines, runs=config.lines.enabled and source.kind == "common_crawl"),
+            lines.stage(
+                config.lines,
+                runs=config.lines.enabled and source.kind == "common_crawl",
+                only_wet=source.extractor == "corpusmill",
+            ),
             split.stage(),
             exclude.pieces(config.exclude, lists),
             judge.stage(

@@ -12,6 +12,7 @@ from pipelines.contract.ledger import Ledger
 from pipelines.contract.reasons import DropReason, PageCount, SkipReason
 from pipelines.contract.schema import TARGET_BYTES_PER_BATCH, document_id
 from pipelines.text.characters.code_spaces import restored
+from pipelines.text.extraction.html import Page
 
 READ = "read"  # the reader's name as a stage
 ROWS_PER_BATCH = 50_000  # a batch of short texts is full at this many rows
@@ -87,8 +88,8 @@ class Collector:
         self._pages[PageCount.FALLBACKS] += is_fallback
         self._pages[PageCount.WITHOUT_MAIN_TEXT] += kept_characters == 0
 
-    def watch(self, record: Record, markup: str, text: str) -> None:
-        """Do nothing: a collector that shows pages to a person overrides it. It is called with each page and its main text."""
+    def watch(self, record: Record, markup: str, page: Page) -> None:
+        """Do nothing: a collector that shows pages to a person overrides it. It is called with each page that was extracted."""
 
     def read(self, stored_bytes: int) -> None:
         """Count bytes of the stored input."""

@@ -26,6 +26,7 @@ from pipelines.sources.web import archive, http_message, says, sniffing
 from pipelines.sources.web.http_message import Head, MessageError
 from pipelines.sources.web.warc import Broken, WholeRecord
 from pipelines.text.characters import normalize
+from pipelines.text.characters.code_spaces import without_stand_ins
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS, Extract
@@ -216,17 +217,24 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
         if markup is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
-        says.describe(record, parse(markup.encode("utf-8", "replace")), with_images=collector.section.images)
+        markup = without_stand_ins(markup)
+        tree = parse(markup.encode("utf-8", "replace"))
+        says.describe(record, tree, with_images=collector.section.images)
         if _is_opted_out(collector, record):
             return
-        page = extract(markup)
+        page = extract(markup, tree)
     except ExtractionError as error:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
-    collector.watch(record, markup, page.text)
+    collector.watch(record, markup, page)
     record.text, record.title = page.text, record.title or page.title
-    seen, is_blank = visible.visible_characters(markup), normalize.is_blank(page.text)
-    collector.page(visible_characters=seen, kept_characters=0 if is_blank else visible.characters(page.text))
+    seen = page.judged.visible_characters if page.judged else visible.visible_characters(markup)
+    is_blank = normalize.is_blank(page.text)
+    collector.page(
+        visible_characters=seen,
+        kept_characters=0 if is_blank else visible.characters(page.text),
+        is_fallback=page.judged is not None and page.judged.verdict.is_fallback,
+    )
     if is_blank:
         collector.drop(record, DropReason.NO_MAIN_TEXT, f"{record.origin}: {seen:,} characters of visible text")
     else:

@@ -8,6 +8,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipelines.text.extraction import html, visible
+from pipelines.text.extraction.pages.blocks import texts
+from pipelines.text.extraction.pages.extract import Judged
+from pipelines.text.extraction.pages.tags import NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,25 @@ class Explained:
         return sum(visible.characters(block.text) for block in self.blocks if block.kept)
 
 
-def explained(markup: str, text: str) -> Explained:
-    """Return the lines of a page that was extracted; those of its main text are kept.
+def explained(markup: str, page: html.Page) -> Explained:
+    """Return the blocks of a page that was extracted, or its lines if the extractor does not judge blocks.
 
     Limits: a line that occurs more often on the page than in the main text is shown as kept where it occurs first.
     """
+    return _by_lines(markup, page.text) if page.judged is None else _by_blocks(page.judged)
+
+
+def _by_blocks(judged: Judged) -> Explained:
+    tree, found, verdict = judged.tree, judged.blocks, judged.verdict
+    rows = zip(texts(tree, found), found.container.tolist(), verdict.probability.tolist(), verdict.kept.tolist(), strict=True)
+    blocks = (
+        Block(" ".join(text.split()), NAMES[tree.tag[element]] if element >= 0 else "", probability, kept, "")
+        for text, element, probability, kept in rows
+    )
+    return Explained(tuple(blocks), verdict.is_fallback)
+
+
+def _by_lines(markup: str, text: str) -> Explained:
     kept = Counter(line.strip("\u2022 ") for line in text.split("\n"))
     blocks = []
     for line in filter(None, html.all_text(markup).text.split("\n")):

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pipelines.contract.errors import UserError
 from pipelines.text.extraction import html, isolated
 from pipelines.text.extraction.html import Page
+from pipelines.text.extraction.pages import forest
+from pipelines.text.extraction.pages.extract import judged
+from pipelines.text.extraction.pages.tree import Tree
 
-Extract = Callable[[str], Page]
-"""The main text of decoded markup; raises ExtractionError for a page that it refuses."""
+Extract = Callable[[str, Tree], Page]
+"""The main text of decoded markup and its tree; raises ExtractionError for a page that it refuses."""
 
 
 class MissingExtractorError(UserError):
@@ -21,27 +24,42 @@ class MissingExtractorError(UserError):
 class Extractor:
     """One extractor."""
 
-    packages: tuple[str, ...]  # whose versions its results depend on
+    packages: tuple[str, ...]  # whose versions its results depend on, beside those of the program
     opened: Callable[[], AbstractContextManager[Extract]]  # for the pages of a unit
     install: str = ""  # the words for pip if a package is missing
 
 
 @contextmanager
+def _corpusmill() -> Generator[Extract]:
+    model = forest.default()
+
+    def extract(_markup: str, tree: Tree) -> Page:
+        found = judged(tree, model)
+        return Page(found.text(), None, found)
+
+    yield extract
+
+
+@contextmanager
 def _resiliparse() -> Generator[Extract]:
-    yield html.main_text
+    def extract(markup: str, _tree: Tree) -> Page:
+        return html.main_text(markup)
+
+    yield extract
 
 
 @contextmanager
 def _trafilatura() -> Generator[Extract]:
     with isolated.Worker() as worker:
 
-        def extract(markup: str) -> Page:
+        def extract(markup: str, _tree: Tree) -> Page:
             return Page(html.tidy(worker.extract(markup)), html.page_title(markup))
 
         yield extract
 
 
 EXTRACTORS = {
+    "corpusmill": Extractor((), _corpusmill),
     "resiliparse": Extractor(("resiliparse",), _resiliparse),
     "trafilatura": Extractor(
         ("trafilatura", "justext", "lxml", "lxml_html_clean"), _trafilatura, '"trafilatura>=2.3,<3" lxml_html_clean'
@@ -50,11 +68,13 @@ EXTRACTORS = {
 
 
 def versions(name: str) -> dict[str, str]:
-    """Return the versions of an extractor's packages.
+    """Return the versions of what an extractor's results depend on.
 
-    Raise MissingExtractorError if one is not installed.
+    Raise MissingExtractorError if a package is not installed, ModelError if the page model cannot be used.
     """
     extractor = EXTRACTORS[name]
+    if name == "corpusmill":
+        return {"page model": forest.default().digest}
     try:
         return {package: importlib.metadata.version(package) for package in extractor.packages}
     except importlib.metadata.PackageNotFoundError as error:

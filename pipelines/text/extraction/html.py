@@ -18,6 +18,7 @@ from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html_code, html_glyphs, html_names
+from pipelines.text.extraction.pages.extract import Judged
 
 MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
@@ -53,6 +54,7 @@ class Page:
 
     text: str
     title: str | None
+    judged: Judged | None = None  # by the page model, if that is the extractor
 
 
 def main_text(html: str) -> Page:

@@ -6,6 +6,7 @@ from pipelines.config import SourceSection
 from pipelines.text.extraction import extractors
 from pipelines.text.extraction.extractors import EXTRACTORS, MissingExtractorError
 from pipelines.text.extraction.html import Page, main_text
+from pipelines.text.extraction.pages.tree import parse
 
 PAGE = "<title>T</title><nav>Menu</nav><main><p>One.</p><p>Two.</p></main>"
 
@@ -16,14 +17,25 @@ def test_every_name_of_the_config_has_an_extractor() -> None:
 
 def test_resiliparse_is_main_text() -> None:
     with EXTRACTORS["resiliparse"].opened() as extract:
-        assert extract(PAGE) == main_text(PAGE) == Page("One.\n\nTwo.", "T")
+        assert extract(PAGE, parse(PAGE.encode())) == main_text(PAGE) == Page("One.\n\nTwo.", "T")
+
+
+def test_corpusmill_is_the_page_model() -> None:
+    prose = "The mill stood by the brook, and its wheel turned day and night while the miller slept. " * 3
+    page = f"<title>T</title><nav><a href=/>Menu</a></nav><main><p>{prose}</p></main>"
+    with EXTRACTORS["corpusmill"].opened() as extract:
+        found = extract(page, parse(page.encode()))
+    assert (found.text, found.title) == (prose.strip(), None)
+    assert found.judged is not None
+    assert found.judged.visible_characters == found.judged.kept_characters + len("Menu")
+    assert list(extractors.versions("corpusmill")) == ["page model"]
 
 
 def test_trafilatura_has_the_title_of_the_page_and_tidy_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trafilatura.py").write_text("def extract(markup): return ' One.  1\\n\\n\\n\\nTwo. '")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with EXTRACTORS["trafilatura"].opened() as extract:
-        assert extract(PAGE) == Page("One. 1\n\nTwo.", "T")
+        assert extract(PAGE, parse(PAGE.encode())) == Page("One. 1\n\nTwo.", "T")
 
 
 def test_an_extractor_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,5 +48,5 @@ def test_an_extractor_that_is_not_installed_says_what_to_install(monkeypatch: py
         extractors.versions("trafilatura")
     assert str(error.value) == (
         'sources.extractor = "trafilatura" needs the package corpusmill-no-such-package, which is not installed: pip install'
-        ' "no-such>=2" other (of the extra bench), or name another extractor: resiliparse, trafilatura'
+        ' "no-such>=2" other (of the extra bench), or name another extractor: corpusmill, resiliparse, trafilatura'
     )

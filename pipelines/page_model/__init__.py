@@ -1,0 +1,1 @@
+"""Train the model of web pages: labels from texts that people made, boosted trees, cross-validation by site."""

@@ -1,0 +1,149 @@
+"""What a page says of its elements: inherited kinds, words of class and id, and paths that repeat."""
+
+from typing import Any
+
+import numpy as np
+
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
+from pipelines.text.kernels import jit_internal
+
+# Bits that an element hands down to what it contains.
+ARTICLE, MAIN, NAV, HEADER, FOOTER, ASIDE, FORM, FIGURE = (1 << i for i in range(8))
+TABLE, LIST, QUOTE, PRE, BUTTON, LABEL, CONCEALED, NOSCRIPT = (1 << i for i in range(8, 16))
+DETAILS, SECTION, ADDRESS, ORDERED, PARAGRAPH, DEFINITION, HEADLINE = (1 << i for i in range(16, 23))
+
+CLASS, ID, ROLE, STYLE, HIDDEN_ATTRIBUTE, ARIA_HIDDEN, ITEMPROP = (
+    ATTRIBUTE_IDS[name] for name in ("class", "id", "role", "style", "hidden", "aria-hidden", "itemprop")
+)
+_BITS = np.zeros(256, np.int64)
+for _name, _bit in {
+    "article": ARTICLE,
+    "main": MAIN,
+    "nav": NAV,
+    "menu": NAV,
+    "header": HEADER,
+    "footer": FOOTER,
+    "aside": ASIDE,
+    "form": FORM,
+    "figure": FIGURE,
+    "table": TABLE,
+    "ul": LIST,
+    "ol": LIST | ORDERED,
+    "blockquote": QUOTE,
+    "q": QUOTE,
+    "pre": PRE,
+    "xmp": PRE,
+    "listing": PRE,
+    "code": PRE,
+    "button": BUTTON,
+    "label": LABEL,
+    "legend": LABEL,
+    "noscript": NOSCRIPT,
+    "details": DETAILS,
+    "section": SECTION,
+    "address": ADDRESS,
+    "p": PARAGRAPH,
+    "dl": DEFINITION,
+}.items():
+    _BITS[IDS[_name]] |= _bit
+for _level in range(1, 7):
+    _BITS[IDS[f"h{_level}"]] |= HEADLINE
+BITS = _BITS
+_ROLE_PREFIX, _ITEMPROP_PREFIX, _WHOLE_PREFIX = np.uint64(0x526F6C65), np.uint64(0x50726F70), np.uint64(0x57686F6C)
+_PRIME, _OFFSET = np.uint64(0x100000001B3), np.uint64(0xCBF29CE484222325)
+_NONE = np.frombuffer(b"display:none", np.uint8)
+
+
+@jit_internal
+def odds_of(keys: Any, odds: Any, key: Any) -> float:
+    """Return the log odds of a token, 0 if it is not known; `keys` is a hash table (open addressing, 0 is free)."""
+    mask = np.uint64(keys.size - 1)
+    slot = key & mask
+    while keys[slot] != 0:
+        if keys[slot] == key:
+            return odds[slot]
+        slot = (slot + np.uint64(1)) & mask
+    return np.float32(0)
+
+
+@jit_internal
+def name_tokens(markup: Any, start: int, stop: int, prefix: Any, out: Any, size: int) -> int:
+    """Append the hashes of the words of a class or id, and of each name as a whole; return the new size.
+
+    Words end at case changes and at all that is no letter: "hide-postDate2" has hide, post, date.
+    """
+    word, length, whole, whole_length = _OFFSET ^ prefix, 0, _OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
+    was_lower = False
+    for at in range(start, stop + 1):
+        byte = markup[at] if at < stop else np.uint8(32)
+        is_upper = 65 <= byte <= 90
+        is_letter = is_upper or 97 <= byte <= 122 or byte >= 128
+        if (not is_letter or (is_upper and was_lower)) and length:
+            if length > 1 and size < out.size:
+                out[size] = word
+                size += 1
+            word, length = _OFFSET ^ prefix, 0
+        if is_letter:
+            word = (word ^ np.uint64(byte | 32 if is_upper else byte)) * _PRIME
+            length += 1
+        was_lower = is_letter and not is_upper
+        if byte == 32 or 9 <= byte <= 13:
+            if whole_length > 1 and size < out.size:
+                out[size] = whole
+                size += 1
+            whole, whole_length = _OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
+        elif not 48 <= byte <= 57:
+            whole = (whole ^ np.uint64(byte | 32 if is_upper else byte)) * _PRIME
+            whole_length += 1
+    return size
+
+
+@jit_internal
+def element_tokens(tree: Any, node: int, out: Any) -> int:
+    """Write the token hashes of an element's class, id, role and itemprop; return their number."""
+    size = 0
+    for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
+        name = tree.attribute[i]
+        if name in (CLASS, ID):
+            size = name_tokens(tree.markup, tree.value_start[i], tree.value_stop[i], np.uint64(0), out, size)
+        elif name == ROLE:
+            size = name_tokens(tree.markup, tree.value_start[i], tree.value_stop[i], _ROLE_PREFIX, out, size)
+        elif name == ITEMPROP:
+            size = name_tokens(tree.markup, tree.value_start[i], tree.value_stop[i], _ITEMPROP_PREFIX, out, size)
+    return size
+
+
+@jit_internal
+def class_hash(tree: Any, node: int) -> Any:
+    """Return a hash of the class, without digits, so that "item-1" and "item-2" are alike."""
+    value = _OFFSET
+    for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
+        if tree.attribute[i] == CLASS:
+            for at in range(tree.value_start[i], min(tree.value_stop[i], tree.value_start[i] + 200)):
+                if not 48 <= tree.markup[at] <= 57:
+                    value = (value ^ np.uint64(tree.markup[at])) * _PRIME
+    return value
+
+
+@jit_internal
+def is_concealed(tree: Any, node: int) -> bool:
+    """Return whether an element's own attributes hide it."""
+    for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
+        name = tree.attribute[i]
+        if name == HIDDEN_ATTRIBUTE:
+            return True
+        start, stop = tree.value_start[i], tree.value_stop[i]
+        if name == ARIA_HIDDEN and stop - start == 4 and tree.markup[start] | 32 == 116:
+            return True
+        if name == STYLE:
+            matched, at = 0, start
+            while at < stop and matched < _NONE.size:
+                byte = tree.markup[at]
+                if byte != 32:
+                    matched = (
+                        matched + 1 if (byte | 32 if 65 <= byte <= 90 else byte) == _NONE[matched] else int(byte == _NONE[0])
+                    )
+                at += 1
+            if matched == _NONE.size:
+                return True
+    return False

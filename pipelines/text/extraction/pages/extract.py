@@ -1,0 +1,73 @@
+"""A page's tree to its main text: blocks, features, scores, verdict, text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.text.extraction.pages import structure
+from pipelines.text.extraction.pages.blocks import SPACELESS_WIDTH, WIDTH, Blocks, blocks
+from pipelines.text.extraction.pages.features import features
+from pipelines.text.extraction.pages.forest import PageModel, scores
+from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
+from pipelines.text.extraction.pages.tree import Tree
+from pipelines.text.extraction.pages.verdict import Verdict, judge
+from pipelines.text.kernels import jit
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A page that was read and judged, before its text is written."""
+
+    tree: Tree
+    blocks: Blocks
+    verdict: Verdict
+
+    @property
+    def visible_characters(self) -> int:
+        """The characters that a browser shows, without white space."""
+        return int(self._characters().sum())
+
+    @property
+    def kept_characters(self) -> int:
+        """The characters of the kept blocks, without white space."""
+        return int(self._characters()[self.verdict.kept].sum())
+
+    def _characters(self) -> NDArray[np.int32]:
+        counts = self.blocks.counts
+        return counts[:, WIDTH] - counts[:, SPACELESS_WIDTH] // 2
+
+    def text(self, *, markdown: bool = False) -> str:
+        """Return the text of the kept blocks."""
+        return structure.write(self.tree, kept_nodes(self.tree, self.blocks, self.verdict.kept), markdown=markdown)
+
+
+def judged(tree: Tree, model: PageModel) -> Judged:
+    """Judge the blocks of a page."""
+    found = blocks(tree)
+    matrix, places = features(tree, found, model.lexicon)
+    return Judged(tree, found, judge(found.counts, scores(model.forest, matrix), places))
+
+
+def kept_nodes(tree: Tree, blocks: Blocks, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which nodes are text of kept blocks: a flag a node."""
+    nodes: Any = _kept_nodes(tree, blocks, kept, names().kinds)
+    return nodes
+
+
+@jit
+def _kept_nodes(tree: Any, blocks: Any, kept: Any, kinds: Any) -> Any:
+    out = np.zeros(tree.tag.size, np.bool_)
+    for row in range(kept.size):
+        if not kept[row]:
+            continue
+        node = blocks.first[row]
+        while node < blocks.after[row]:
+            if tree.tag[node] == TEXT:
+                out[node] = True
+            elif kinds[tree.tag[node]] & HIDDEN:
+                node = tree.end[node]
+                continue
+            node += 1
+    return out
