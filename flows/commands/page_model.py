@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from flows.commands.arguments import Commands, positive
@@ -35,13 +36,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    try:
-        import lightgbm  # noqa: F401  # before the pages are read
-    except ImportError:
+    if find_spec("lightgbm") is None or find_spec("rapidfuzz") is None:  # before the pages are read
         raise MissingTrainerError(
             "train-extractor needs the package lightgbm, which is not installed: pip install 'lightgbm>=4.6,<5'"
             " 'rapidfuzz>=3.13,<4' (of the extra bench)"
-        ) from None
+        )
     import numpy as np
 
     from pipelines.page_model.train import Pages, train

@@ -103,7 +103,8 @@ def _table(keys: NDArray[np.uint64], odds: NDArray[np.float32]) -> tuple[NDArray
 
 def lexicon(counts: tuple[Counts, Counts, Counts], is_used: NDArray[np.bool_]) -> Lexicon:
     """Return the log odds of names, words and whole texts over the sites that are used."""
-    return Lexicon(*(array for count in counts for array in count.odds(is_used)))
+    (name_keys, name_odds), (word_keys, word_odds), (text_keys, text_odds) = (count.odds(is_used) for count in counts)
+    return Lexicon(name_keys, name_odds, word_keys, word_odds, text_keys, text_odds)
 
 
 @jit

@@ -63,7 +63,7 @@ def odds_of(keys: Any, odds: Any, key: Any) -> float:
         if keys[slot] == key:
             return odds[slot]
         slot = (slot + np.uint64(1)) & mask
-    return np.float32(0)
+    return np.float32(0)  # pyright: ignore[reportReturnType]
 
 
 @jit_internal

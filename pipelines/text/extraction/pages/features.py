@@ -427,7 +427,7 @@ def _shared(tokens: Any, start: int, stop: int, title: Any, title_size: int) -> 
 
 
 @jit_internal
-def _word_odds(blocks: Any, row: int, lexicon: Any) -> tuple[float, float, float]:
+def _word_odds(blocks: Any, row: int, lexicon: Any) -> Any:
     total, least, most, known = np.float32(0), np.float32(0), np.float32(0), 0
     for i in range(blocks.first_token[row], blocks.first_token[row + 1]):
         odds = odds_of(lexicon.word_keys, lexicon.word_odds, blocks.tokens[i])
