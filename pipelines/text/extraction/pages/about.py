@@ -128,7 +128,8 @@ def _linked(headers: Mapping[str, Sequence[str]], relation: str, url: str | None
 def _absolute(address: str, url: str | None) -> str | None:
     """Return an address that begins with http or https, or None if it has none."""
     try:
-        absolute = urljoin(url or "", address.strip())
+        address = address.strip()
+        absolute = address if address.startswith(("https://", "http://")) else urljoin(url or "", address)
         host = urlsplit(absolute).hostname
     except ValueError:
         return None

@@ -6,7 +6,7 @@ elements that the page does not have (no <tbody>), and puts text in tables where
 bytes of the page: the stack of open elements has at most MAX_DEPTH, as in browsers, and an element below it has no children.
 
     >>> tree = parse(b"<p>One<p>Two &amp; <b>three</b>")
-    >>> [NAMES[tag] for tag in tree.tag], tree.parent.tolist(), tree.end.tolist()
+    >>> [tags.NAMES[tag] for tag in tree.tag], tree.parent.tolist(), tree.end.tolist()
     (['p', '#text', 'p', '#text', 'b', '#text'], [-1, 0, -1, 2, 2, 4], [2, 2, 6, 4, 6, 6])
     >>> tree.text.tobytes()
     b'OneTwo & three'

@@ -289,7 +289,7 @@ def _scan(tag: Any, first: Any, attribute: Any, start: Any, stop: Any, data: Any
         if kind != _META and kind != _LINK and kind != _SCRIPT:
             for i in range(begin, end):
                 name = attribute[i]
-                if name in (_CLASS, _ID):
+                if name == _CLASS:
                     bits |= _reasons(data, start[i], min(stop[i], start[i] + MAX_VALUE_BYTES), _NAMING)
                 elif name == _HREF:
                     bits |= _reasons(data, start[i] + 6, min(stop[i], start[i] + 16), _COMMONS_LINK)

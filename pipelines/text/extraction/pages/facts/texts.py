@@ -12,7 +12,8 @@ from pipelines.text.kernels import jit
 
 MAX_NODES = 600  # of a part that are looked at
 MAX_NODES_BEFORE = 150
-MAX_PIECE_BYTES = 500  # of a text
+MAX_PIECE_BYTES = 400  # of a text; a longer one, which is a paragraph, is LONG
+LONG = "…"
 
 _SHOWN, _GAP, _HIDDEN_KIND = 0, 1, 2
 _BREAKS = "br p div li ul ol tr td th h1 h2 h3 h4 dt dd section header footer article figure figcaption table"
@@ -36,13 +37,13 @@ def inner_text(tree: Tree, node: int, limit: int = 1000) -> str:
 def pieces(tree: Tree, first: int, last: int, limit: int) -> list[str]:
     """Return the first `limit` texts from node `first` to before `last` that are not only white space, each on one line."""
     places = _places(tree.tag, tree.end, tree.start, tree.stop, tree.text, _kinds(), first, last, limit, False)
-    return [_line(tree, start, min(stop, start + MAX_PIECE_BYTES)) for start, stop in places.tolist()]
+    return [_piece(tree, start, stop) for start, stop in places.tolist()]
 
 
 def pieces_before(tree: Tree, node: int, limit: int) -> list[str]:
     """Return the last texts before a node, the nearest first."""
     places = _places_before(tree.tag, tree.parent, tree.start, tree.stop, tree.text, _kinds(), node, limit)
-    return [_line(tree, start, min(stop, start + MAX_PIECE_BYTES)) for start, stop in places.tolist()]
+    return [_piece(tree, start, stop) for start, stop in places.tolist()]
 
 
 def node_of(tree: Tree, wanted: str) -> int | None:
@@ -50,6 +51,10 @@ def node_of(tree: Tree, wanted: str) -> int | None:
     letters = np.frombuffer(wanted.encode("utf-8", "ignore"), np.uint8)
     node = _text_node(tree.tag, tree.parent, tree.start, tree.stop, tree.text, _kinds(), letters)
     return node if node >= 0 else None
+
+
+def _piece(tree: Tree, start: int, stop: int) -> str:
+    return _line(tree, start, stop) if stop - start <= MAX_PIECE_BYTES else LONG
 
 
 def _line(tree: Tree, start: int, stop: int) -> str:

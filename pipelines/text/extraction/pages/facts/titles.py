@@ -4,6 +4,7 @@
 may be the site's logo, a section or a slogan. A heading counts if it is a part of the other titles, or resembles one.
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -145,13 +146,14 @@ def _site(names: Iterable[str], url: str | None) -> frozenset[str]:
     """Return what a site may be called, as `_key`s: its names, and its host with and without its last labels."""
     known = {_key(name) for name in names}
     host = (urlsplit(url).hostname or "") if url else ""
-    labels = host.removeprefix("www.").split(".")
+    labels = host.removeprefix("www.").replace("-", "").split(".")
     for first in range(len(labels) - 1):
         known.add(" ".join(labels[first:]))
-        known |= {_key(" ".join(labels[first:last])).replace(" ", "") for last in range(first + 1, len(labels) + 1)}
+        known |= {"".join(labels[first:last]) for last in range(first + 1, len(labels) + 1)}
     return frozenset(known - {""})
 
 
+@functools.lru_cache(maxsize=256)
 def _key(text: str) -> str:
     """Return the words of a text, as titles are compared."""
     folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
