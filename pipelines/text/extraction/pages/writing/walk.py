@@ -25,6 +25,7 @@ from pipelines.text.extraction.pages.writing.actions import (
     LINE,
     LINES,
     LIST,
+    PARAGRAPH,
     PRE,
     SKIPPED,
     TABLE,
@@ -186,20 +187,14 @@ def _write_formula(f: Any, number: int, w: Any) -> None:
 
 
 @jit_internal
-def _text(f: Any, node: int, w: Any) -> None:
-    tree, s = f.tree, w.state
+def _code_text(tree: Any, node: int, is_kept: bool, w: Any) -> None:
+    """Write a text within code; blank ones are kept with their code."""
+    s = w.state
     at, stop = tree.start[node], tree.stop[node]
-    if node < s[CODE_END]:
-        if is_blank(tree.text, at, stop):
-            is_line_end = _is_line_end(tree, node) or (s[CODE_MODE] == LINES and _has_newline(tree.text, at, stop))
-            if not is_line_end:
-                write_code(tree.text, at, stop, s[CODE_MODE] == BREAKS, w)
-        elif f.kept[node]:
-            write_code(tree.text, at, stop, s[CODE_MODE] == BREAKS, w)
-    elif f.kept[node]:
-        write_prose(tree.text, at, stop, w)
-    elif s[PENDING] == 0 and s[MARKER] == 0 and s[TRIM] == 0:
-        s[SPACE] = 1
+    if is_blank(tree.text, at, stop):
+        is_kept = not (_is_line_end(tree, node) or (s[CODE_MODE] == LINES and _has_newline(tree.text, at, stop)))
+    if is_kept:
+        write_code(tree.text, at, stop, s[CODE_MODE] == BREAKS, w)
 
 
 @jit_internal
@@ -208,11 +203,8 @@ def _element(f: Any, node: int, w: Any) -> tuple[int, int]:
     tree, s = f.tree, w.state
     tag, end = tree.tag[node], tree.end[node]
     action = int(ACTION[tag])
-    if f.roles.size == 0:
-        if action == INLINE:
-            return INLINE, node + 1
-        role = known.NONE
-    else:
+    role = known.NONE
+    if f.roles.size:
         role = int(f.roles[node])
         if f.formulas.size and f.formulas[node] and node >= s[CODE_END]:
             if f.formulas[node] > 0:
@@ -227,7 +219,7 @@ def _element(f: Any, node: int, w: Any) -> tuple[int, int]:
         action = action if is_empty or s[CELL] else PRE
     if action == INLINE:
         return INLINE, node + 1
-    if tag == _BR or (is_empty and action == LINE and end == node + 2 and tree.tag[node + 1] == _BR):
+    if tag == _BR:
         end_line(s, 1 if s[PENDING] == 0 else 2)
         s[SOFT] = 0
         return INLINE, end
@@ -250,6 +242,14 @@ def _facts(tree: Any, kept: Any, roles: Any, formulas: Any, ends: Any, data: Any
     return Facts(tree, kept, roles, formulas, ends, data, texts, rich, columns, pres)
 
 
+@jit_internal
+def _end_block(s: Any, level: int) -> None:
+    """Do what both ends of a division or paragraph do: LINE and PARAGRAPH are the levels of their breaks."""
+    end_line(s, level)
+    if level == LINE:
+        s[SOFT] = 1
+
+
 @jit
 def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: Any, formula_data: Any, flags: int) -> Any:
     """Return the kept text as bytes in UTF-8.
@@ -262,20 +262,42 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
     w = _writer(f, flags)
     stack, sizes = np.empty(MAX_DEPTH + 1, np.int64), np.empty(MAX_DEPTH + 1, np.int64)
     actions = np.empty(MAX_DEPTH + 1, np.int64)
+    s, texts, has_roles = w.state, f.texts, roles.size > 0
     depth, node = 0, 0
     while True:
         while depth and (node >= nodes or tree.end[stack[depth - 1]] <= node):
             depth -= 1
-            close(f, stack[depth], actions[depth], sizes[depth], w)
+            if actions[depth] <= PARAGRAPH and s[EQUATIONS_END] == 0:
+                _end_block(s, actions[depth])
+            else:
+                close(f, stack[depth], actions[depth], sizes[depth], w)
         if node >= nodes:
             break
-        if tree.tag[node] == TEXT:
-            _text(f, node, w)
+        tag, in_code = tree.tag[node], node < s[CODE_END]
+        if tag == TEXT:
+            if in_code:
+                _code_text(tree, node, kept[node], w)
+            elif kept[node]:
+                write_prose(tree.text, tree.start[node], tree.stop[node], w)
+            elif s[PENDING] == 0 and s[MARKER] == 0 and s[TRIM] == 0:
+                s[SPACE] = 1
             node += 1
             continue
-        action, after = _element(f, node, w)
+        # Most elements need no more than this; each call for the others counts references to all the arrays.
+        action, after = np.int64(ACTION[tag]), np.int64(node + 1)
+        if in_code or action > PARAGRAPH or (has_roles and roles[node] != known.NONE):
+            action, after = _element(f, node, w)
+        elif action != INLINE:
+            end = tree.end[node]
+            if texts[end] > texts[node]:
+                _end_block(s, action)
+            elif action == LINE and end == node + 2 and tree.tag[node + 1] == _BR:
+                action = np.int64(INLINE)  # an empty line: the <br> counts
+            else:
+                _end_block(s, action)
+                action, after = np.int64(INLINE), np.int64(end)
         if action != INLINE:
-            stack[depth], actions[depth], sizes[depth] = node, action, w.state[SIZE]
+            stack[depth], actions[depth], sizes[depth] = node, action, s[SIZE]
             depth += 1
         node = after
     return w.out[: w.state[SIZE]].copy()
