@@ -3,10 +3,12 @@
 import os
 import random
 import resource
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from build import warc_record
 from fastwarc.warc import WarcRecordType
@@ -19,9 +21,15 @@ from pipelines.sources.web import archive, common_crawl, http_message, says
 from pipelines.sources.web.warc import WholeRecord
 from pipelines.stages import lines, normalize
 from pipelines.stages.base import Stages
+from pipelines.text.characters.code_spaces import without_stand_ins
 from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS
-from pipelines.text.extraction.pages.tree import parse
+from pipelines.text.extraction.pages import forest, structure
+from pipelines.text.extraction.pages.blocks import blocks
+from pipelines.text.extraction.pages.extract import kept_nodes
+from pipelines.text.extraction.pages.features import features
+from pipelines.text.extraction.pages.tree import Tree, parse
+from pipelines.text.extraction.pages.verdict import judge
 from pipelines.units.descriptor import Unit
 
 Value = TypeVar("Value")
@@ -45,22 +53,49 @@ def whole(pages: Path, extractor: str) -> Whole:
 
 
 def parts(pages: Path, extractor: str) -> dict[str, float]:
-    """Return user CPU seconds of each part, one after the other on all pages."""
-    seconds: dict[str, float] = {}
-    bodies, seconds["records"] = timed(lambda: list(responses(pages)))
-    markup, seconds["decode"] = timed(lambda: [html.decode_html(body, charset) or "" for _, body, charset in bodies])
-    trees, seconds["tree"] = timed(lambda: [parse(page.encode("utf-8", "replace")) for page in markup])
-    records = [Record(key=url, origin=url, text="", url=url) for url, _, _ in bodies]
-    about = zip(records, trees, strict=True)
-    _, seconds["about"] = timed(lambda: [says.describe(record, tree, with_images=False) for record, tree in about])
-    _, seconds["visible"] = timed(lambda: [visible.visible_characters(page) for page in markup])
+    """Return CPU seconds of each part, page by page; `whole` has run before, so that everything is compiled."""
+    watch = Stopwatch()
     with EXTRACTORS[extractor].opened() as extract:
-        extract(markup[0])
-        _, seconds["extract"] = timed(lambda: [extract(page) for page in markup])
+        bodies = responses(pages)
+        while (response := watch("records", lambda: next(bodies, None))) is not None:
+            url, body, charset = response
+            markup = without_stand_ins(watch("decode", html.decode_html, body, charset) or "")
+            tree = watch("tree", parse, markup.encode("utf-8", "replace"))
+            record = Record(key=url, origin=url, text="", url=url)
+            watch("about", lambda record=record, tree=tree: says.describe(record, tree, with_images=False))
+            if extractor == "corpusmill":
+                kernels(watch, tree)
+            else:
+                watch("visible", visible.visible_characters, markup)
+                watch("extract", extract, markup, tree)
     read = list(common_crawl.read(*section_and_unit(pages, extractor)))
-    normalized, seconds["normalize"] = timed(lambda: list(map(stages("normalize"), read)))
-    _, seconds["lines"] = timed(lambda: list(map(stages("lines"), normalized)))
-    return seconds
+    normalized = watch("normalize", lambda: list(map(stages(extractor, "normalize"), read)))
+    watch("lines", lambda: list(map(stages(extractor, "lines"), normalized)))
+    return watch.seconds
+
+
+def kernels(watch: "Stopwatch", tree: Tree) -> None:
+    """Run the kernels of the page model on a page, one by one."""
+    model = forest.default()
+    found = watch("blocks", blocks, tree)
+    matrix, places = watch("features", features, tree, found, model.lexicon)
+    probabilities = watch("scores", forest.scores, model.forest, matrix)
+    verdict = watch("verdict", judge, found.counts, probabilities, places)
+    watch("text", lambda: structure.write(tree, kept_nodes(tree, found, verdict.kept)))
+
+
+class Stopwatch:
+    """Sums the CPU time of calls by the name of their part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def __call__(self, part: str, function: Callable[..., Value], *arguments: Any) -> Value:
+        """Call the function and add its time."""
+        start = time.process_time()
+        value = function(*arguments)
+        self.seconds[part] += time.process_time() - start
+        return value
 
 
 def responses(pages: Path) -> Iterator[tuple[str, bytes, str | None]]:
@@ -75,7 +110,7 @@ def responses(pages: Path) -> Iterator[tuple[str, bytes, str | None]]:
 
 def batches(pages: Path, extractor: str) -> Iterator[Batch]:
     """Yield the documents of a WARC file, normalised and without the lines around their running text."""
-    yield from map(stages("normalize", "lines"), common_crawl.read(*section_and_unit(pages, extractor)))
+    yield from map(stages(extractor, "normalize", "lines"), common_crawl.read(*section_and_unit(pages, extractor)))
 
 
 def section_and_unit(pages: Path, extractor: str) -> tuple[SourceSection, Unit]:
@@ -86,8 +121,12 @@ def section_and_unit(pages: Path, extractor: str) -> tuple[SourceSection, Unit]:
     return section, unit
 
 
-def stages(*names: str) -> Callable[[Batch], Batch]:
-    chosen = {"normalize": normalize.stage(NormalizeSection(), KIND), "lines": lines.stage(LinesSection())}
+def stages(extractor: str, *names: str) -> Callable[[Batch], Batch]:
+    """Return stages of a build, one after the other."""
+    chosen = {
+        "normalize": normalize.stage(NormalizeSection(), KIND),
+        "lines": lines.stage(LinesSection(), only_wet=extractor == "corpusmill"),
+    }
     return Stages(tuple(chosen[name] for name in names)).open()("", "")
 
 

@@ -88,7 +88,7 @@ def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFa
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py", "extract_scores.py"}
+    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py"}
     helpers |= {"structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
     here = Path(__file__).read_text()
     assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
@@ -203,8 +203,17 @@ def test_extract(tmp_path: Path) -> None:
     rows = [{"url": f"https://e.org/{n}", "code": ["if a:\n    b"], "tables": [[["x"]]], "formulas": ["x"]} for n in range(3)]
     (folder / "truth.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sets = [word for name in truths for word in ("--pages", tmp_path / f"{name}.warc", "--truth", tmp_path / f"{name}.jsonl")]
-    peers = ("--peers", "resiliparse", "--peers-python", sys.executable)
-    found = results(tmp_path, "extract.py", *sets, *peers, "--structure", folder, "--soak", 20, "--folder", tmp_path / "out")
+    options = (
+        "--peers",
+        "resiliparse",
+        "--peers-python",
+        sys.executable,
+        "--extractor",
+        "resiliparse",
+        "--folder",
+        tmp_path / "out",
+    )
+    found = results(tmp_path, "extract.py", *sets, *options, "--structure", folder, "--soak", 20)
     assert found == {
         *(f"extract_a_{figure}" for figure in ("words_article", "words_all", "lost", "only_ours_loses")),
         *(f"extract_b_{figure}" for figure in ("runs_english", "runs_all", "lost", "only_ours_loses")),
