@@ -67,6 +67,10 @@ class SourceSection(Section):
     """common_crawl: what takes the main text out of web pages. corpusmill is the program's own page model. trafilatura is of the
     extra `bench`, much slower, and runs in a process of its own: a page that takes more than 2 GiB or 60 s of CPU time is dropped
     (`extraction_failed`)."""
+    format: Literal["text", "markdown"] = "text"
+    """common_crawl: how a page's structure is written. Both keep code between ``` fences with every space, tables of data as rows
+    of "| cells |", formulas as $LaTeX$, lists with "- " and "1. ". markdown: headings with #, quotes with >, **bold**, *emphasis*
+    and `code`, too; only extractor = "corpusmill" writes it."""
     respect: tuple[Literal["noindex", "noai", "tdm"], ...] = ()
     """common_crawl: pages that say one of these are dropped (`opted_out_noindex`, …). noindex: search engines should not show the
     page. noai: it is not for the training of models (robots directives noai and noimageai). tdm: text and data mining is reserved
@@ -86,6 +90,12 @@ class SourceSection(Section):
     language: str | None = None
     """The language that the source declares, by lid.176's code if it has one. For reports only: the language of each document
     is identified."""
+
+    @model_validator(mode="after")
+    def _markdown_needs_structure(self) -> Self:
+        if self.format == "markdown" and self.extractor != "corpusmill":
+            raise ValueError(f'format = "markdown" needs extractor = "corpusmill": {self.extractor} keeps no structure')
+        return self
 
 
 class ExcludeSection(Section):

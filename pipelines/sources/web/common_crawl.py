@@ -70,7 +70,7 @@ def read(section: SourceSection, unit: Unit, collector: Collector | None = None)
     Raise SourceError if a file holds no WARC or ARC record.
     """
     collector = collector or Collector(section)
-    with EXTRACTORS[section.extractor].opened() as extract:
+    with EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown") as extract:
         for file in listing.members(unit):
             yield from _read(file, collector, extract)
     yield collector.rest()

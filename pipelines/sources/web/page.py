@@ -26,7 +26,7 @@ def read(section: SourceSection, unit: Unit, collector: Collector | None = None)
                 content += piece
                 if len(content) > html.MAX_BYTES:  # which is refused; a small file may hold any number of bytes
                     break
-        with EXTRACTORS[section.extractor].opened() as extract:
+        with EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown") as extract:
             common_crawl.take_body(collector, record, bytes(content[: html.MAX_BYTES + 1]), "text/html", None, extract)
     except BrokenStreamError as error:
         reason = DropReason.CUT_OFF if error.is_cut_off else DropReason.UNREADABLE

@@ -25,23 +25,23 @@ class Extractor:
     """One extractor."""
 
     packages: tuple[str, ...]  # whose versions its results depend on, beside those of the program
-    opened: Callable[[], AbstractContextManager[Extract]]  # for the pages of a unit
+    opened: Callable[..., AbstractContextManager[Extract]]  # for the pages of a unit; markdown=True: they become Markdown
     install: str = ""  # the words for pip if a package is missing
 
 
 @contextmanager
-def _corpusmill() -> Generator[Extract]:
+def _corpusmill(*, markdown: bool = False) -> Generator[Extract]:
     model = forest.default()
 
     def extract(_markup: str, tree: Tree) -> Page:
         found = judged(tree, model)
-        return Page(found.text(), None, found)
+        return Page(found.text(markdown=markdown), None, found)
 
     yield extract
 
 
 @contextmanager
-def _resiliparse() -> Generator[Extract]:
+def _resiliparse(*, markdown: bool = False) -> Generator[Extract]:
     def extract(markup: str, _tree: Tree) -> Page:
         return html.main_text(markup)
 
@@ -49,7 +49,7 @@ def _resiliparse() -> Generator[Extract]:
 
 
 @contextmanager
-def _trafilatura() -> Generator[Extract]:
+def _trafilatura(*, markdown: bool = False) -> Generator[Extract]:
     with isolated.Worker() as worker:
 
         def extract(markup: str, _tree: Tree) -> Page:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import SourceSection
+from pipelines.text.characters.code_spaces import restored
 from pipelines.text.extraction import extractors
 from pipelines.text.extraction.extractors import EXTRACTORS, MissingExtractorError
 from pipelines.text.extraction.html import Page, main_text
@@ -29,6 +30,22 @@ def test_corpusmill_is_the_page_model() -> None:
     assert found.judged is not None
     assert found.judged.visible_characters == found.judged.kept_characters + len("Menu")
     assert list(extractors.versions("corpusmill")) == ["page model"]
+
+
+def test_markdown_is_written_on_request() -> None:
+    prose = "<p>The <b>mill</b> stood by the brook, and its wheel turned day and night while the miller slept.</p>" * 3
+    page = f"<main>{prose}<pre>turn()\n  wheel()</pre></main>"
+    with EXTRACTORS["corpusmill"].opened(markdown=True) as extract:
+        text = extract(page, parse(page.encode())).text
+    assert "The **mill** stood" in text
+    assert restored(text).endswith("```\nturn()\n  wheel()\n```")
+
+
+def test_markdown_of_another_extractor_is_refused() -> None:
+    data = {"name": "a", "kind": "common_crawl", "root": ".", "snapshot": "1", "format": "markdown"}
+    assert SourceSection.model_validate(data).format == "markdown"
+    with pytest.raises(ValueError, match=r'format = "markdown" needs extractor = "corpusmill": resiliparse keeps no structure'):
+        SourceSection.model_validate({**data, "extractor": "resiliparse"})
 
 
 def test_trafilatura_has_the_title_of_the_page_and_tidy_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
