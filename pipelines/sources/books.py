@@ -17,16 +17,17 @@ from pipelines.sources import listing
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import SourceError
 from pipelines.sources.names import Names
-from pipelines.text.characters.code_spaces import restored
+from pipelines.text.characters.code_spaces import restored, without_stand_ins
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg
-from pipelines.text.extraction.html import ExtractionError, all_text, decode_html
+from pipelines.text.extraction.html import ExtractionError, decode_html, page_title
+from pipelines.text.extraction.pages.structure import whole_text
 from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.extraction.wrapping import unwrap
 from pipelines.units.descriptor import Unit
 
-VERSION = 6
+VERSION = 7
 TARGET_BYTES_PER_UNIT = 64 * 10**6  # as stored
 MAX_BYTES_PER_FILE = 2**28  # uncompressed; the longest novels have 10 MB
 
@@ -125,13 +126,13 @@ def _html(data: bytes, section: SourceSection) -> tuple[str, str | None]:
         markup = decode_html(data, section.encoding)
         if markup is None:
             raise _Drop(DropReason.UNDECODABLE, "text in no known encoding; set sources.encoding if it is known")
-        page = all_text(markup)
     except ExtractionError as error:
         raise _Drop(DropReason.EXTRACTION_FAILED, str(error)) from None
-    plain = restored(page.text)  # a mark of Project Gutenberg may be in <pre>
+    text = whole_text(without_stand_ins(markup))
+    plain = restored(text)  # a mark of Project Gutenberg may be in <pre>
     book = strip_gutenberg(plain)
     start = plain.find(book.text)
-    return page.text[start : start + len(book.text)], book.title or page.title or _first_line(book.text)
+    return text[start : start + len(book.text)], book.title or page_title(markup) or _first_line(book.text)
 
 
 def _tei(data: bytes, section: SourceSection) -> tuple[str, str | None]:

@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_counted(tmp_path: Path) -> None:
         "broken.xml": "unreadable",
         "cut.txt.gz": "cut_off",
         "fake.txt.gz": "unreadable",
-        "deep.html": "extraction_failed",
+        "deep.html": "empty",
     }
     assert drops["cut.txt.gz"]["detail"] == "cut.txt.gz: the gzip stream is cut off"
     assert skipped == {"file_type": 1}

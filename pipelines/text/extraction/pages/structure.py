@@ -5,14 +5,18 @@ first: that is how readers of either, people, parsers and models, know them. `fe
 A list's mark is "- " (as in Markdown; the quality rules count it as a bullet).
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tree import Tree
+from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
+from pipelines.text.extraction.pages.tree import Tree, parse
 from pipelines.text.extraction.pages.writing.formulas import formulas
 from pipelines.text.extraction.pages.writing.marks import FENCES, INLINE_MARKS
 from pipelines.text.extraction.pages.writing.roles import assign_roles, class_table
 from pipelines.text.extraction.pages.writing.walk import write_text
+from pipelines.text.kernels import jit
 
 _NO_FORMULAS = np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.uint8)
 
@@ -31,3 +35,25 @@ def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences
     flags = (FENCES if fences or markdown else 0) | (INLINE_MARKS if markdown else 0)
     found = formulas(tree, kept, roles) if has_formula else _NO_FORMULAS
     return write_text(tree, kept, roles, *found, flags).tobytes().decode("utf-8", "replace")
+
+
+def whole_text(markup: str) -> str:
+    r"""Return all text of a page that a browser shows, for books, which have no boilerplate: without fences.
+
+    >>> whole_text("<title>T</title><h1>Mills</h1><p>Of wood.<br>Of stone.<script>x</script>")
+    'Mills\n\nOf wood.\nOf stone.'
+    """
+    tree = parse(markup.encode("utf-8", "replace"))
+    shown: Any = _shown(tree, names().kinds)
+    return write(tree, shown, fences=False)
+
+
+@jit
+def _shown(tree: Any, kinds: Any) -> Any:
+    """Return which nodes are text outside of what browsers hide: a flag a node."""
+    out = np.zeros(tree.tag.size, np.bool_)
+    node = 0
+    while node < tree.tag.size:
+        out[node] = tree.tag[node] == TEXT
+        node = tree.end[node] if kinds[tree.tag[node]] & HIDDEN else node + 1
+    return out
