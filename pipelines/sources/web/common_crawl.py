@@ -4,7 +4,8 @@ A file is a unit. A response with HTTP status 200 and HTML or plain text is a do
 file. All other records are only counted. A broken record is a drop that names its place.
 
 The Content-Type says what a response is, but its first bytes are heard, too (`sniffing`): a PDF that calls itself text/html is
-a drop (NOT_TEXT); a page without a type is a page; XML is a page if its root element is html, else it is skipped (XML).
+a drop (NOT_TEXT); a page without a type is a page; XML is a page if its root element is html, else it is skipped (XML). What
+is served as XML or XHTML is read as XML: `<div/>` is empty and CDATA sections are text, which in text/html they are not.
 """
 
 import re
@@ -35,7 +36,7 @@ from pipelines.text.extraction.pages import opt_outs
 from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
-VERSION = 12
+VERSION = 13
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
@@ -49,7 +50,8 @@ NAMES = Names(
     ),
 )
 
-_HTML = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+_XHTML = frozenset({"application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+_HTML = frozenset({"text/html"}) | _XHTML
 _XML = frozenset({"application/xml", "text/xml"})
 _PLAIN = "text/plain"
 _RESPECTED = {"noindex": ("noindex",), "noai": ("noai", "noimageai"), "tdm": ("tdm",)}
@@ -179,7 +181,7 @@ def take_body(collector: Collector, record: Record, body: bytes, media_type: str
         if not _is_opted_out(collector, record):
             _take_text(collector, record, body, charset, len(body))
     else:
-        _take_page(collector, record, body, charset, extract)
+        _take_page(collector, record, body, charset, extract, is_xml=media_type in _XHTML | _XML)
 
 
 def _why_no_page(body: bytes, media_type: str) -> SkipReason | None:
@@ -211,14 +213,14 @@ def _may_be_text(media_type: str) -> bool:
     return media_type.startswith("text/") or media_type.endswith(("xml", "json", "javascript"))
 
 
-def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None, extract: Extract) -> None:
+def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None, extract: Extract, *, is_xml: bool) -> None:
     try:
         markup = html.decode_html(body, charset)
         if markup is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
         markup = without_stand_ins(markup)
-        tree = parse(markup.encode("utf-8", "replace"))
+        tree = parse(markup.encode("utf-8", "replace"), is_xml=is_xml)
         says.describe(record, tree, with_images=collector.section.images)
         if _is_opted_out(collector, record):
             return

@@ -6,7 +6,7 @@ from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.storage.compressed import BrokenStreamError, pieces
+from pipelines.contract.storage.compressed import BrokenStreamError, pieces, uncompressed
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import full_uri
 from pipelines.sources.web import common_crawl
@@ -27,9 +27,15 @@ def read(section: SourceSection, unit: Unit, collector: Collector | None = None)
                 if len(content) > html.MAX_BYTES:  # which is refused; a small file may hold any number of bytes
                     break
         with EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown") as extract:
-            common_crawl.take_body(collector, record, bytes(content[: html.MAX_BYTES + 1]), "text/html", None, extract)
+            body = bytes(content[: html.MAX_BYTES + 1])
+            common_crawl.take_body(collector, record, body, _media_type(unit.uri), None, extract)
     except BrokenStreamError as error:
         reason = DropReason.CUT_OFF if error.is_cut_off else DropReason.UNREADABLE
         collector.drop(record, reason, f"{record.origin}: {error}")
     collector.read(unit.bytes)
     yield collector.rest()
+
+
+def _media_type(uri: str) -> str:
+    is_xhtml = uncompressed(uri).endswith((".xhtml", ".xht", ".xml"))
+    return "application/xhtml+xml" if is_xhtml else "text/html"

@@ -42,6 +42,7 @@ from pipelines.text.kernels import jit, jit_internal, load64, lowest_bit
 
 MAX_DEPTH = 512
 _PADDING = 8  # bytes after the page, which loads of eight bytes may read
+_REFERENCE_GROWS = 5  # a reference of so many bytes (&nGt; and &nLt;) is one byte longer as text; no other grows
 
 A, P, LI, DD, DT, TABLE = (IDS[name] for name in ("a", "p", "li", "dd", "dt", "table"))
 OL, UL, OPTION, BUTTON, BODY, HTML = (IDS[name] for name in ("ol", "ul", "option", "button", "body", "html"))
@@ -340,7 +341,7 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
     link_of, first_of = np.empty(most, np.int32), np.empty(most + 1, np.int32)
     attribute = np.empty(most, np.uint8)
     value_start, value_stop = np.empty(most, np.int32), np.empty(most, np.int32)
-    text = np.empty(size + 4, np.uint8)
+    text = np.empty(size + size // _REFERENCE_GROWS + 4, np.uint8)
     stack, stack_tag = np.empty(MAX_DEPTH, np.int32), np.empty(MAX_DEPTH, np.uint8)
     stack_name = np.empty(MAX_DEPTH, np.uint64)
     opened = np.zeros(256, np.int32)  # open elements by tag

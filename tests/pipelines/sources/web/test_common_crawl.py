@@ -275,6 +275,14 @@ def test_xml_is_a_page_if_its_root_is_html(tmp_path: Path, says: str, encoding: 
     assert (read.texts, read.skipped, read.drops) == ([text_of(1)], {"xml": 1}, [])
 
 
+def test_what_is_served_as_xml_is_read_as_xml(tmp_path: Path) -> None:
+    """An element is empty if it says so, and character data is text; in text/html neither is."""
+    page = f"<html xmlns='http://www.w3.org/1999/xhtml'><title/><body><p><![CDATA[{text_of(1)}]]></p></body></html>".encode()
+    declared = ["application/xhtml+xml", "text/xml", "application/vnd.wap.xhtml+xml", "text/html"]
+    read = Read(tmp_path, "a.warc", b"".join(response(n, page, Content_Type=says) for n, says in enumerate(declared)))
+    assert (read.texts, read.reasons) == ([text_of(1)] * 3, ["no_main_text"])
+
+
 def test_other_xml_is_skipped_unless_it_is_declared_as_a_page(tmp_path: Path) -> None:
     data = b"<note><to>%s</to></note>" % text_of(1).encode()
     declared = ["application/xml", "text/xml", "text/html", "application/rss+xml"]

@@ -1,5 +1,8 @@
 """The tree of a page: what belongs where, as browsers see it."""
 
+from html import unescape
+from html.entities import html5
+
 import pytest
 
 from pipelines.text.extraction.pages.tags import ATTRIBUTES, NAMES, TEXT
@@ -74,6 +77,14 @@ def test_xml_has_empty_elements_and_character_data() -> None:
     markup = b"<div/><p><![CDATA[a<b>&amp;]]></p>"
     assert shown(parse(markup, is_xml=True)) == "div()p(a<b>&amp;)"
     assert shown(parse(markup)) == "div(p(&]]>))"
+
+
+@pytest.mark.parametrize("reference", ["&nGt;", "&nLt;"])
+def test_references_that_are_longer_as_text_have_room(reference: str) -> None:
+    """They take five bytes, and their two characters six: they are the only ones that grow."""
+    assert parse(reference.encode() * 100_000).text.tobytes().decode() == unescape(reference) * 100_000
+    grown = [name for name, text in html5.items() if len(text.encode()) > len(name) + 1]
+    assert sorted(grown) == ["nGt;", "nLt;"]
 
 
 def test_attributes_are_spans_of_the_markup() -> None:
