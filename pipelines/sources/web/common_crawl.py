@@ -36,7 +36,7 @@ from pipelines.text.extraction.pages import opt_outs
 from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
-VERSION = 13
+VERSION = 14
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipelines.text.extraction.pages.facts import linked_data, names
-from pipelines.text.extraction.pages.facts.found import AUTHOR, SAYS_AUTHOR, Found
+from pipelines.text.extraction.pages.facts.found import AUTHOR, SAYS_AUTHOR, Found, Node
 from pipelines.text.extraction.pages.facts.linked_data import Object
 
 _METAS = (
@@ -16,13 +16,19 @@ _LABELS = frozenset(
     {"written by", "author", "posted by", "by", "verfasst von", "écrit par", "escrito por", "scritto da", "автор"}
 )
 _PIECES = 12  # of a byline
+_NEAR = 100  # nodes from the title to an element that is named for an author
 _BYLINE = 150  # characters of a text that may begin one
 _NOT_ITS = re.compile(r"comment|reply|related|review|testimonial|sidebar|widget|copyright", re.I)
 _USER = re.compile(r".*\d{2}.*|[a-z0-9_.-]+", re.S)  # looks like the name of an account
 
 
 def author(
-    found: Found, described: Sequence[Object], by_id: Mapping[str, Object], site: Iterable[str], *, is_written: bool
+    found: Found,
+    described: Sequence[Object],
+    by_id: Mapping[str, Object],
+    site: Iterable[str],
+    *,
+    is_written: bool,
 ) -> str | None:
     """Return the authors, divided by "; ".
 
@@ -38,7 +44,10 @@ def author(
         weak = weak or people
     if not is_written:
         return _joined(weak) if weak and not all(name.casefold() in sites for name in weak) else None
-    return _joined(_near_heading(found) or weak or next((people for people in _shown(found) if people), []))
+    people = _near_heading(found)
+    if not people and weak:
+        people = next((some for some in _shown(found, _NEAR) if some and all(" " in name for name in some)), weak)
+    return _joined(people or next((some for some in _shown(found, None) if some), []))
 
 
 def _joined(people: Sequence[str]) -> str | None:
@@ -57,13 +66,18 @@ def _told(found: Found, described: Sequence[Object], by_id: Mapping[str, Object]
     yield _labelled(found)
 
 
-def _shown(found: Found) -> Iterator[list[str]]:
-    """Yield the names in each element that is named for an author."""
-    for node in found.of(SAYS_AUTHOR):
-        yield list(names.of_pieces(found.pieces(node.node, _PIECES)))
+def _shown(found: Found, within: int | None) -> Iterator[list[str]]:
+    """Yield the names in each element that is named for an author, at most `within` nodes from the title if it is given."""
+    title = next(iter(found.places_of_title()), None)
+
+    def is_near(node: Node) -> bool:
+        return within is None or title is None or abs(node.node - title) <= within
+
+    for node in filter(is_near, found.of(SAYS_AUTHOR)):
+        yield names.people(found.property(node.node, "name")) or list(names.of_pieces(found.pieces(node.node, _PIECES)))
     for text in found.meta("itemprop:author"):
         yield names.people(text)
-    for node in found.of(AUTHOR):
+    for node in filter(is_near, found.of(AUTHOR)):
         if not _NOT_ITS.search(node.get("class")):
             yield list(names.of_pieces(found.pieces(node.node, _PIECES)))
 

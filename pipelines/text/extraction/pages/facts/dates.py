@@ -7,11 +7,11 @@ counts only where people read it at the heading and nothing else is said.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
-from itertools import chain
+from itertools import chain, islice
 from urllib.parse import urlsplit
 
 from pipelines.text.extraction.pages.facts import calendar, linked_data
-from pipelines.text.extraction.pages.facts.found import DATE, SAYS_DATE, Found, Node
+from pipelines.text.extraction.pages.facts.found import AUTHOR, DATE, SAYS_DATE, Found, Node
 from pipelines.text.extraction.pages.facts.linked_data import Object
 
 EARLIEST = date(1800, 1, 1)  # of those written for machines; archives have old newspapers
@@ -49,6 +49,7 @@ _NOT_ITS = re.compile(
     re.I,
 )
 _DAY_FIRST = (".uk", ".ie", ".au", ".nz", ".za", ".in", ".my", ".sg", ".hk", ".ke", ".ng", ".pk", ".eu")
+_BYLINES = 4  # elements, and texts of each
 _AFTER, _SHOWN = 14, 120  # texts after the heading, characters of a text
 
 
@@ -91,6 +92,7 @@ def _candidates(
     yield ((day, False) for day, is_change in near if not is_change)
     yield told(_times(found))
     yield ((day, False) for day, is_change in _marked(found, month_first) if not is_change)
+    yield ((day, False) for day in _in_bylines(found, month_first))
     yield ((day, False) for day, _ in near)
 
 
@@ -134,6 +136,14 @@ def _near_heading(found: Found, month_first: bool) -> Iterator[tuple[date, bool]
                     for day in calendar.dates(joined[:_SHOWN], month_first=month_first):
                         label = pieces[at - 1] if at and not any(map(str.isdigit, pieces[at - 1])) else ""
                         yield day, _IS_CHANGE.search(f"{label[:_SHOWN]} {piece}") is not None
+
+
+def _in_bylines(found: Found, month_first: bool) -> Iterator[date]:
+    """Yield the dates in the first elements that are named for an author."""
+    for node in islice(found.of(AUTHOR), _BYLINES):
+        for piece in found.pieces(node.node, _BYLINES):
+            if len(piece) <= _SHOWN:
+                yield from calendar.dates(piece, month_first=month_first)
 
 
 def _marked(found: Found, month_first: bool) -> Iterator[tuple[date, bool]]:

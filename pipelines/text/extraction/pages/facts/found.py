@@ -27,6 +27,7 @@ COMMONS = 64  # a link to Creative Commons
 
 MAX_NODES = 64  # of one reason other than NAMED
 MAX_NAMED = 500
+_PROPERTIES = 10  # nodes of an element where its properties are looked for
 AFTER, BEFORE = 30, 8  # texts around a heading
 MAX_VALUE_BYTES = 4000  # of an attribute that is read
 
@@ -38,7 +39,7 @@ _NAME, _PROPERTY, _ITEMPROP, _CONTENT, _HTTP_EQUIV, _REL, _HREF, _TYPE = (
 )
 _CLASS, _ID = ATTRIBUTE_IDS["class"], ATTRIBUTE_IDS["id"]
 _WORDS = (
-    *((word, AUTHOR) for word in ("author", "byline", "by-line", "writer", "username", "poster")),
+    *((word, AUTHOR) for word in ("author", "byline", "by-line", "writer", "username", "user-name", "poster")),
     *((word, DATE) for word in ("date", "publish", "posted", "timestamp", "time-stamp", "pubtime")),
 )
 _TELLING = (
@@ -146,6 +147,13 @@ class Found:
         """Return the node that shows the title, then the headings."""
         headings = [node.node for node in self.headings]
         return headings if self.heading is None else [self.heading, *(node for node in headings if node != self.heading)]
+
+    def property(self, node: int, name: str) -> str:
+        """Return the content of the first `<meta itemprop=…>` of this name in a node, near its beginning."""
+        for inner in range(node + 1, min(int(self.tree.end[node]), node + _PROPERTIES)):
+            if self.tree.tag[inner] == _META and self.attribute(inner, _ITEMPROP) == name:
+                return self.attribute(inner, _CONTENT)
+        return ""
 
     def after(self, node: int) -> list[str]:
         """Return the first AFTER texts after a node."""

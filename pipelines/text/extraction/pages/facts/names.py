@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from pipelines.text.extraction.pages.facts import calendar
+
 MAX_CHARACTERS = 100  # of one name
 MAX_WORDS = 6
 MAX_NAMES = 20
@@ -29,13 +31,13 @@ _CREDENTIALS = re.compile(
 )
 _PARTICLES = "de da di do dos das del della la le les van von der den ter ten bin ibn al el y e af zu zur und the of for"
 _NOBODY = (
-    "admin administrator author authors editor editors guest anonymous unknown user username webmaster none null undefined staff"
-    " home login log share menu comments comment reply follow advertisement contributor more read subscribe default root test"
-    " sun mon tue wed thu fri sat sunday monday tuesday wednesday thursday friday"
-    " saturday name email members member spotlight reviewer customer owner the a an my our new date op"
-    " published updated posted category categories tags article news blog written by profile website january february march april"
-    " may june july august september october november december google google+"
-    " facebook twitter youtube instagram linkedin wordpress"
+    "account admin administrator author authors editor editors guest anonymous unknown user username webmaster none null"
+    " undefined staff home login log share menu comments comment reply follow advertisement contributor more read subscribe"
+    " default root test sun mon tue wed thu fri sat sunday monday tuesday wednesday thursday friday saturday name email members"
+    " member spotlight reviewer customer owner the a an my our new date op published updated posted category categories"
+    " tags article news blog written by profile website january february march april jan feb mar apr jun jul aug sep sept"
+    " oct nov dec may june july august september october november december google google+ has is was of and or in on at to"
+    " from with facebook twitter youtube instagram linkedin wordpress"
 )
 _NOBODIES = (
     "sign in",
@@ -60,6 +62,7 @@ _JOB = re.compile(
 )
 _INVERTED = re.compile(r"([A-Z][\w'’-]+), ((?:[A-Z][\w'’-]*\.?)(?: [A-Z]\.?)*)")  # "Mill, Ann B."
 _REPORTER = re.compile(r"(?:記者|记者)\s*([\u4e00-\u9fff]{2,4})(?=[／╱/\s\])】）、，。]|$)")  # "【聯合報╱記者張嘉芳】"
+_COPYRIGHT = re.compile(r"^\s*©|©\s*\d{4}")
 _LETTER = re.compile(r"[^\W\d_]")
 _ADDRESS = re.compile(
     r"https?:|www\.|/|\.(?:html?|php)\b|@|[<>{}\[\]=\"#©]|\\|^(?:follow|about|more|view|see|meet|contact|show|top)\s", re.I
@@ -91,6 +94,8 @@ def people(text: str) -> list[str]:
     ['Ann Mill', 'Bo Brook']
     """
     text = " ".join(led(text.strip())[1].split())
+    if _COPYRIGHT.search(text):
+        return []
     reporter = _REPORTER.search(text)
     if reporter:
         return [reporter[1]]
@@ -118,7 +123,7 @@ def is_name(name: str) -> bool:
     words = name.split()
     if not 1 <= len(words) <= MAX_WORDS or len(name) > MAX_CHARACTERS or not _LETTER.search(name):
         return False
-    if name.lower() in _NOBODY_SET or _ADDRESS.search(name) or _SENTENCE.search(name):
+    if name.lower().rstrip(".") in _NOBODY_SET or _ADDRESS.search(name) or _SENTENCE.search(name):
         return False
     return len(words) == 1 or all(_begins_like_one(word) for word in words)
 
@@ -145,8 +150,10 @@ def of_pieces(pieces: Iterable[str]) -> Iterator[str]:
             text = led(text)[1].strip()
         if not text.strip(" ,;:-–—|/·•&"):
             continue
-        if text.lower() in ("and", "und", "et", "&") or (is_first and len(text) == 1 and text.isascii()):
-            continue  # the letter stands for a picture of the author
+        if text.lower() in ("and", "und", "et", "&") or (is_first and len(text) <= 2 and text.isascii() and text.isupper()):
+            continue  # the letters stand for a picture of the author
+        if is_first and len(text) < MAX_CHARACTERS and any(calendar.dates(text)):
+            continue
         found = people(text)
         if not found:
             return

@@ -70,3 +70,17 @@ def test_authors_of_linked_data_are_those_of_the_page() -> None:
     assert author(review) is None
     broken = '{"@type": "Article", "author": {"@type": "Person", "name": "Ann Mill"}, ,}'
     assert author(f'<script type="application/ld+json">{broken}</script>') == "Ann Mill"
+
+
+def test_what_stands_before_a_name_is_passed_over() -> None:
+    assert author('<div class="byline"><span>Dec 17, 2025</span><b>Ann Mill</b></div>') == "Ann Mill"
+    assert author('<div class="author"><i>AM</i><b>Ann Mill</b></div>') == "Ann Mill"
+    assert author('<span itemprop="author"><meta itemprop="name" content="Ann Mill"></span>') == "Ann Mill"
+    assert author('<p class="author">The Mill Society © 2025') is None
+    assert author('<p class="author">By Ann Mill</p>' + "<p>x" * 200) == "Ann Mill"
+
+
+def test_a_byline_near_the_title_counts_before_the_name_of_the_site() -> None:
+    site = '<meta property="og:site_name" content="Brook"><meta name="author" content="Brook"><h1>The mill</h1>'
+    assert author(site + '<div class="post-author">Ann Mill</div>') == "Ann Mill"
+    assert author(site + "<p>x" * 200 + '<div class="post-author">Ann Mill</div>') == "Brook"
