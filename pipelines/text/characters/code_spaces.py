@@ -34,7 +34,9 @@ def protected(code: str) -> str:
 
 def without_stand_ins(text: str) -> str:
     """Return an input's text without the characters that are used as stand-ins here."""
-    return text if text.isascii() else STAND_INS.sub("", text)
+    if text.isascii() or not any(stand_in in text for stand_in in (SPACE, TAB, NEWLINE)):  # a search is faster
+        return text
+    return STAND_INS.sub("", text)
 
 
 def restored(text: str) -> str:

@@ -4,6 +4,7 @@ The kinds follow the HTML standard (sections 13.2.4.2 "special", 13.2.5 and 13.2
 (section 15.3): an element that begins a new line.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -157,6 +158,7 @@ def _hashed(ids: dict[str, int], slots: int) -> tuple[NDArray[np.uint64], NDArra
     return keys, values
 
 
+@functools.cache
 def names() -> Names:
     """Return the tables of all known names."""
     kinds = np.zeros(len(NAMES), np.uint16)
