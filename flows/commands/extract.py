@@ -186,7 +186,7 @@ class _Pages:
             kept_characters=blocks.kept_characters,
         )
         self._shown.append(shown)
-        (self._folder / shown.file).write_text(page(shown, blocks), encoding="utf-8")
+        (self._folder / shown.file).write_text(page(shown, blocks, row["text"] or ""), encoding="utf-8")
 
     def next_file(self) -> None:
         """Forget the places of this file: pages after the limit are not shown."""

@@ -24,7 +24,9 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-spa
 .kept{border-color:var(--kept);background:#1a7f3712} .left{border-color:var(--left)} .left .text{color:#888}
 .verdict{font-size:12px;white-space:nowrap;overflow:hidden} .kept b{color:var(--kept)} .left b{color:var(--left)}
 .bar{display:block;height:4px;background:var(--line)} .bar i{display:block;height:4px;background:currentColor}
-.text{white-space:pre-wrap;overflow-wrap:anywhere} .why{color:#777;display:block;white-space:normal}
+.text{white-space:pre-wrap;overflow-wrap:anywhere} .why{color:#777;display:block;font-size:12px}
+.why{white-space:nowrap;overflow:hidden;text-overflow:ellipsis} .why:hover{white-space:normal}
+pre.whole{white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);padding:.6rem} summary{cursor:pointer}
 #only:checked~main .left{display:none} label{cursor:pointer}
 """
 
@@ -41,16 +43,28 @@ class Shown:
     kept_characters: int
 
 
-def page(shown: Shown, explained: Explained) -> str:
-    """Return the page of one web page as HTML."""
+def page(shown: Shown, explained: Explained, text: str) -> str:
+    """Return the page of one web page as HTML; `text` is what was made of its kept blocks."""
     blocks = "".join(map(_block, explained.blocks)) or "<p>This page shows no text.</p>"
     facts = [visible(shown.url, _SHOWN_ADDRESS), f"{shown.fate}: {_summary(shown, explained)}"]
     body = (
         f"<h1>{_text(shown.title or shown.url)}</h1>{''.join(f'<p class=fact>{escape(fact)}</p>' for fact in facts)}"
         '<p><a href="index.html">all pages</a></p><input type="checkbox" id="only"><label for="only"> only what was kept</label>'
-        f"<main>{blocks}</main>"
+        f"<main>{blocks}</main>{_whole(text)}"
     )
     return _document(shown.title or shown.url, body)
+
+
+def _whole(text: str) -> str:
+    """Return the text as the corpus would have it, folded."""
+    if not text:
+        return ""
+    return f'<details><summary>the text as it is written</summary><pre class=whole dir="auto">{_lines(text)}</pre></details>'
+
+
+def _lines(text: str) -> str:
+    """Return a text of several lines, escaped: `visible` alone makes one line of it."""
+    return "\n".join(escape(visible(line.replace("\t", "    "))) for line in text.split("\n"))
 
 
 def index(pages: Sequence[Shown], others: int = 0) -> str:
@@ -80,17 +94,18 @@ def _block(block: Block) -> str:
         share = min(1.0, max(0.0, block.probability))
         probability = f' {block.probability:.2f}<span class=bar><i style="width:{100 * share:.0f}%"></i></span>'
     what, tag = ("kept", "left")[not block.kept], f" &lt;{escape(visible(block.tag, 20))}&gt;" if block.tag else ""
-    why = f"<span class=why>{escape(visible(block.why, 200))}</span>" if block.why else ""
-    # `visible` makes one line of a text, so it is asked line by line.
-    text = "\n".join(escape(visible(line)) for line in block.text.split("\n"))
+    facts = [visible(fact, 400) for fact in (block.why, block.path) if fact]
+    why = f"<span class=why>{escape(' · '.join(facts))}</span>" if facts else ""
     return (
         f'<div class="block {what}"><div class=verdict><b>{what}</b>{tag}{probability}</div>'
-        f'<div class=text dir="auto">{text}{why}</div></div>'
+        f'<div class=text dir="auto">{_lines(block.text)}{why}</div></div>'
     )
 
 
 def _summary(shown: Shown, explained: Explained) -> str:
-    fallback = "; the extractor's second way was taken" if explained.is_fallback else ""
+    fallback = "; the model keeps next to nothing here, and a rule decided" if explained.is_fallback else ""
+    if explained.least_probability is not None:
+        fallback = f"; blocks from {explained.least_probability:.2f} on are kept"
     return (
         f"{shown.kept_characters:,} of {shown.visible_characters:,} visible characters ({_share(shown)}),"
         f" {sum(block.kept for block in explained.blocks):,} of {len(explained.blocks):,} blocks{fallback}"

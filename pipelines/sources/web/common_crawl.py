@@ -219,7 +219,7 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
         if markup is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
-        markup = without_stand_ins(markup)
+        markup = without_stand_ins(sniffing.without_subset(markup) if is_xml else markup)
         tree = parse(markup.encode("utf-8", "replace"), is_xml=is_xml)
         says.describe(record, tree, with_images=collector.section.images)
         if _is_opted_out(collector, record):

@@ -58,6 +58,7 @@ _HTML = re.compile(rf"(?:<!doctype\s+html|<(?:{_ELEMENTS}))[\s/>]|<!--".encode()
 _BLANKS: Any = re.compile(rb"[\t\n\f\r ]*")  # it matches anywhere
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _DOCTYPE = re.compile(rb"<!doctype\b[^>\[]*(?:\[.*?\]\s*)?>", re.I | re.S)
+_SUBSET = re.compile(r"(<!doctype\b[^>\[]*)\[.*?\]\s*>", re.I | re.S)
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 
 
@@ -101,6 +102,15 @@ def xml_root(body: bytes) -> str | None:
             at = match.end()
     root = _ROOT.match(head, at)
     return root[1].decode("ascii", "replace").lower() if root else None
+
+
+def without_subset(markup: str) -> str:
+    """Return XML without the declarations inside its DOCTYPE, which end elsewhere than HTML's tokenizer thinks.
+
+    >>> without_subset('<?xml version="1.0"?><!DOCTYPE html [<!ENTITY a ">">]><html>')
+    '<?xml version="1.0"?><!DOCTYPE html ><html>'
+    """
+    return _SUBSET.sub(r"\1>", markup[:_COMMENT_BYTES], count=1) + markup[_COMMENT_BYTES:]
 
 
 def _head(body: bytes, limit: int = _HEAD_BYTES) -> bytes:

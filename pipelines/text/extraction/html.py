@@ -60,8 +60,8 @@ class Page:
 def main_text(html: str) -> Page:
     r"""Return the main content of a page, without navigation, comments, post metadata and image descriptions.
 
-    >>> main_text("<title>T</title><nav>Menu</nav><main><p>One.</p><p>Two.</p></main>")
-    Page(text='One.\n\nTwo.', title='T')
+    >>> main_text("<title>T</title><nav>Menu</nav><main><p>One.</p><p>Two.</p></main>").text
+    'One.\n\nTwo.'
     """
     _check(html)
     markup = _BODY.sub(_IN_THREE_DIVS, html_glyphs.guarded(html_code.marked(html)), count=1)

@@ -209,6 +209,8 @@ def pages(extract: Extract, tmp_path: Path) -> Path:
 def test_pages_show_what_was_kept_and_what_was_left_in_order(pages: Path) -> None:
     assert sorted(path.name for path in pages.iterdir()) == ["000001.html", "000002.html", "index.html"]
     page = (pages / "000001.html").read_text()
+    assert "body &gt; main &gt; p</span>" in page and "17 words · " in page and "1 word, 100% of it links · " in page
+    assert f'<pre class=whole dir="auto">{TEXT}</pre>' in page
     left, kept = page.index('<div class="block left">'), page.index('<div class="block kept">')
     assert left < page.index(">Menu<") < kept < page.index(TEXT)
     assert f"kept: {len(TEXT.replace(' ', ''))} of {len(TEXT.replace(' ', '')) + 4} visible characters" in page

@@ -283,6 +283,17 @@ def test_what_is_served_as_xml_is_read_as_xml(tmp_path: Path) -> None:
     assert (read.texts, read.reasons) == ([text_of(1)] * 3, ["no_main_text"])
 
 
+@pytest.mark.parametrize("says", ["application/xhtml+xml", "application/xml"])
+def test_xhtml_has_cdata_empty_elements_and_declarations(tmp_path: Path, says: str) -> None:
+    page = (
+        '<?xml version="1.0"?><!DOCTYPE html [<!ENTITY mill "a > b"> <!ELEMENT p ANY>\n]>\n<html xmlns="x">'
+        "<head><title>M</title><script/></head>"
+        f"<body><div/><p><![CDATA[If a < b & c, <mill> says:]]> {text_of(1)}</p></body></html>"
+    )
+    read = Read(tmp_path, "a.warc", response(1, page.encode(), Content_Type=says))
+    assert read.texts == [f"If a < b & c, <mill> says: {text_of(1)}"]
+
+
 def test_other_xml_is_skipped_unless_it_is_declared_as_a_page(tmp_path: Path) -> None:
     data = b"<note><to>%s</to></note>" % text_of(1).encode()
     declared = ["application/xml", "text/xml", "text/html", "application/rss+xml"]
