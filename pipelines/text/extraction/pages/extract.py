@@ -40,7 +40,9 @@ class Judged:
 
     def text(self, *, markdown: bool = False) -> str:
         """Return the text of the kept blocks."""
-        return structure.write(self.tree, kept_nodes(self.tree, self.blocks, self.verdict.kept), markdown=markdown)
+        return structure.write(
+            self.tree, kept_nodes(self.tree, self.blocks, self.verdict.kept), markdown=markdown, whole_units=True
+        )
 
 
 def judged(tree: Tree, model: PageModel) -> Judged:

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
+from pipelines.text.extraction.pages.tags import names
 from pipelines.text.extraction.pages.tree import Tree, parse
 from pipelines.text.extraction.pages.writing.formulas import formulas
 from pipelines.text.extraction.pages.writing.marks import FENCES, INLINE_MARKS
 from pipelines.text.extraction.pages.writing.roles import assign_roles, class_table
+from pipelines.text.extraction.pages.writing.units import completed, shown_nodes
 from pipelines.text.extraction.pages.writing.walk import write_text
-from pipelines.text.kernels import jit
 
 _NO_FORMULAS = np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.uint8)
 
 
-def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences: bool = True) -> str:
+def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences: bool = True, whole_units: bool = False) -> str:
     r"""Return the text of the kept text nodes (`kept` has an entry a node): lines end in "\n", a blank line parts paragraphs.
 
+    With `whole_units`, code and tables that are kept in part, or left out of what is kept around them, are kept whole.
     The white space of code and of indents is written as stand-ins (`characters.code_spaces`).
 
     >>> from pipelines.text.extraction.pages.tree import parse
@@ -33,6 +34,7 @@ def write(tree: Tree, kept: NDArray[np.bool_], *, markdown: bool = False, fences
     """
     roles, has_formula = assign_roles(tree, *class_table())
     flags = (FENCES if fences or markdown else 0) | (INLINE_MARKS if markdown else 0)
+    kept = completed(tree, kept, roles) if whole_units else kept
     found = formulas(tree, kept, roles) if has_formula else _NO_FORMULAS
     return write_text(tree, kept, roles, *found, flags).tobytes().decode("utf-8", "replace")
 
@@ -44,16 +46,5 @@ def whole_text(markup: str) -> str:
     'Mills\n\nOf wood.\nOf stone.'
     """
     tree = parse(markup.encode("utf-8", "replace"))
-    shown: Any = _shown(tree, names().kinds)
+    shown: Any = shown_nodes(tree, names().kinds)
     return write(tree, shown, fences=False)
-
-
-@jit
-def _shown(tree: Any, kinds: Any) -> Any:
-    """Return which nodes are text outside of what browsers hide: a flag a node."""
-    out = np.zeros(tree.tag.size, np.bool_)
-    node = 0
-    while node < tree.tag.size:
-        out[node] = tree.tag[node] == TEXT
-        node = tree.end[node] if kinds[tree.tag[node]] & HIDDEN else node + 1
-    return out

@@ -174,10 +174,10 @@ def _fence_length(tree: Any, node: int, kept: Any, is_marked: bool) -> int:
                 byte = tree.text[at]
                 run = run + 1 if byte == 96 else 0
                 longest = max(longest, run)
-                if byte == 32:
+                if byte == 32 or (byte == 0xA0 and at > tree.start[i] and tree.text[at - 1] == 0xC2):
                     blanks += 1
                     signs += _SIGNS_PER_COLUMN if blanks == 3 else 0
-                else:
+                elif byte != 0xC2:
                     blanks = 3 if byte == 10 else 0  # blanks at the start of a line are no gap between columns
                 signs += _IS_SIGN[byte]
             size += tree.stop[i] - tree.start[i]

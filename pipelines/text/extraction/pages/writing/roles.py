@@ -24,7 +24,8 @@ _CLASSES = {
     " line_numbers lnt ln rouge-gutter blob-num js-line-number hljs-ln-numbers hljs-ln-n crayon-nums crayon-num"
     " react-syntax-highlighter-line-number CodeMirror-linenumber CodeMirror-gutter-wrapper ltx_tag_listingline"
     " pre-numbering code-line-number",
-    TOOL: "toolbar crayon-toolbar crayon-plain-wrap ltx_listing_data hljs-button copy-code-btn code-copy-btn bar tools dp-about",
+    TOOL: "toolbar crayon-toolbar crayon-plain-wrap ltx_listing_data hljs-button copy-code-btn code-copy-btn"
+    " bar tools dp-about ttc",
     CODE: "syntaxhighlighter crayon-syntax dp-highlighter dp-j dp-c dp-cpp dp-xml dp-sql dp-py dp-css ltx_listing cnblogs_code"
     " js-file-line-container view-lines",
     EDITOR: "CodeMirror-code",
