@@ -76,7 +76,7 @@ class SourceSection(Section):
     page. noai: it is not for the training of models (robots directives noai and noimageai). tdm: text and data mining is reserved
     (tdm-reservation). All are in the column `opt_outs` whether they are respected or not; a .wet file has none of them."""
     images: bool = False
-    """common_crawl: whether the column `images` has a page's images: address, alternative text and caption."""
+    """common_crawl: whether the column `images` has the images of a page's main part: address, alternative text and caption."""
     encoding: str | None = None
     """books: the encoding of the files; by default, it is detected file by file."""
     text_field: str = "text"

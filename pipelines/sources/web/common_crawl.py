@@ -36,7 +36,7 @@ from pipelines.text.extraction.pages import opt_outs
 from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 
-VERSION = 14
+VERSION = 15
 
 NAMES = Names(
     reads=re.compile(r"\.(?:warc|wet|arc)$"),
@@ -221,13 +221,15 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
             return
         markup = without_stand_ins(sniffing.without_subset(markup) if is_xml else markup)
         tree = parse(markup.encode("utf-8", "replace"), is_xml=is_xml)
-        says.describe(record, tree, with_images=collector.section.images)
+        says.describe(record, tree)
         if _is_opted_out(collector, record):
             return
         page = extract(markup, tree)
     except ExtractionError as error:
         collector.drop(record, DropReason.EXTRACTION_FAILED, f"{record.origin}: {error}")
         return
+    if collector.section.images:
+        says.illustrate(record, tree, page)
     collector.watch(record, markup, page)
     record.text, record.title = page.text, record.title or page.title
     seen = page.judged.visible_characters if page.judged else visible.visible_characters(markup)

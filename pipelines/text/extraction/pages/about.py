@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages import opt_outs
 from pipelines.text.extraction.pages.facts import authors, dates, kinds, licenses, linked_data, titles
 from pipelines.text.extraction.pages.facts.found import Found, find
 from pipelines.text.extraction.pages.facts.images import Image, images
 from pipelines.text.extraction.pages.facts.linked_data import Object
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
 from pipelines.text.extraction.pages.tree import Tree
 
 _MAX_ADDRESS = 2000  # characters
@@ -64,16 +64,19 @@ def about(
         author=authors.author(found, described, linked_data.by_id(objects), names, is_written=is_written),
         date=dates.published(found, described, url, retrieved, month_first=dates.is_month_first(language or "", url)),
         language=language,
-        canonical_url=_canonical(found, said, url),
-        license=licenses.license_of(found, described, url) or _linked(said, "license", url),
+        canonical_url=_canonical(found, said, _base(found, url)),
+        license=licenses.license_of(found, described, _base(found, url)) or _linked(said, "license", url),
         site_type=kind,
         opt_outs=opt_outs.in_order(_opt_outs(found, said)),
     )
 
 
-def images_of(tree: Tree, url: str | None = None, kept: NDArray[np.bool_] | None = None) -> list[Image]:
-    """Return a page's images: all, or those of the `kept` nodes."""
-    return images(Found(tree, tree.markup.data), _address(url), kept)
+def images_of(tree: Tree, url: str | None = None, within: tuple[int, int] | None = None) -> list[Image]:
+    """Return a page's images: all, or those of the nodes from the first to before the last of `within`."""
+    found = Found(tree, tree.markup.data)
+    for node in np.flatnonzero(tree.tag == IDS["base"])[:1].tolist():
+        found.base = found.attribute(node, ATTRIBUTE_IDS["href"])
+    return images(found, _base(found, _address(url)), within)
 
 
 def _address(url: str | None) -> str | None:
@@ -82,6 +85,11 @@ def _address(url: str | None) -> str | None:
         return url if url is None or urlsplit(url).hostname is not None else None
     except ValueError:
         return None
+
+
+def _base(found: Found, url: str | None) -> str | None:
+    """Return the address from which the page's relative ones start: that of its `<base>`, else its own."""
+    return _absolute(found.base, url) or url if found.base else url
 
 
 def _is_home(url: str | None) -> bool:

@@ -591,6 +591,15 @@ def test_what_a_page_says_of_itself_is_in_its_columns(tmp_path: Path) -> None:
     assert (own["license"], own["images"]) == ("CC0-1.0", [{"url": "http://example.com/m.png", "alt": "Mill", "caption": None}])
 
 
+def test_images_are_those_of_the_main_part(tmp_path: Path) -> None:
+    prose = "<p>The old mill stood by the brook for a hundred years, and nobody in the village knew who had built it.</p>" * 2
+    links = "".join(f"<li><a href=/{n}>Link {n}</a></li>" for n in range(9))
+    page = f"""<title>The mill</title><body><nav><img src=/logo.png><ul>{links}</ul></nav><main><h1>The mill</h1><img src=/1.png>
+{prose}<img src=/2.png>{prose}</main><footer><ul>{links}</ul><img src=/badge.png></footer>"""
+    row = Read(tmp_path, "a.warc", response(0, page.encode()), images=True).documents[0]
+    assert [image["url"] for image in row["images"]] == ["http://example.com/1.png", "http://example.com/2.png"]
+
+
 def test_a_page_opts_out_in_its_metas(tmp_path: Path) -> None:
     page = b'<meta name="robots" content="noai"><body><main><p>The mill stood by the brook.</p></main>'
     read = Read(tmp_path, "a.warc", response(0, page), respect=("noai",))

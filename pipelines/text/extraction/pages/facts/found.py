@@ -31,8 +31,8 @@ _PROPERTIES = 10  # nodes of an element where its properties are looked for
 AFTER, BEFORE = 30, 8  # texts around a heading
 MAX_VALUE_BYTES = 4000  # of an attribute that is read
 
-_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _SVG = (
-    IDS[name] for name in ("meta", "link", "title", "h1", "time", "html", "script", "body", "svg")
+_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _SVG, _BASE = (
+    IDS[name] for name in ("meta", "link", "title", "h1", "time", "html", "script", "body", "svg", "base")
 )
 _NAME, _PROPERTY, _ITEMPROP, _CONTENT, _HTTP_EQUIV, _REL, _HREF, _TYPE = (
     ATTRIBUTE_IDS[name] for name in ("name", "property", "itemprop", "content", "http-equiv", "rel", "href", "type")
@@ -111,6 +111,7 @@ class Found:
     scripts: list[bytes] = field(default_factory=list[bytes])  # linked data
     types: list[str] = field(default_factory=list[str])  # of <html> and <body>: itemtype
     language: str = ""
+    base: str = ""  # of <base>: href
     marked: list[Node] = field(default_factory=list[Node])  # by a class, an itemprop or a rel
     heading: int | None = None  # the node that shows the title
     known: dict[int, list[str]] = field(default_factory=dict[int, list[str]])  # what `after` returned
@@ -216,6 +217,8 @@ def _add(found: Found, node: Node) -> None:
         if tag == _HTML:
             found.language = node.get("lang") or node.get("xml:lang")
         found.types.append(node.get("itemtype"))
+    elif tag == _BASE:
+        found.base = found.base or node.get("href")
     elif tag == _TITLE:
         parent = int(found.tree.parent[node.node])
         if parent < 0 or found.tree.tag[parent] != _SVG:  # there, it is that of the drawing
@@ -247,7 +250,7 @@ def _flags(size: int, places: Iterable[int]) -> NDArray[np.bool_]:
 
 
 # Constants of the kernel: passing them with each call would take longer than many pages do.
-_IS_NAMED = _flags(len(NAMES), (_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY))
+_IS_NAMED = _flags(len(NAMES), (_META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _BASE))
 _IS_READ = _flags(256, (ATTRIBUTE_IDS[name] for name in _READ))
 _NAMING, _SAYING, _RELATING, _LINKING, _COMMONS_LINK = map(_words, (_WORDS, _TELLING, _RELATIONS, _LINKED, _COMMONS))
 

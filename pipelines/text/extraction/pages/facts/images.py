@@ -5,7 +5,6 @@ from typing import TypedDict
 from urllib.parse import urljoin
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.facts.found import Found
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
@@ -28,8 +27,8 @@ class Image(TypedDict):
     caption: str | None
 
 
-def images(found: Found, url: str | None, kept: NDArray[np.bool_] | None = None) -> list[Image]:
-    """Return the images in order, each address once; of the `kept` nodes alone, if they are given.
+def images(found: Found, url: str | None, within: tuple[int, int] | None = None) -> list[Image]:
+    """Return the images in order, each address once; of the nodes from the first to before the last of `within`, if given.
 
     Not those that stand in the address itself (data:), nor of one or two pixels.
     """
@@ -37,7 +36,7 @@ def images(found: Found, url: str | None, kept: NDArray[np.bool_] | None = None)
     for node in np.flatnonzero(found.tree.tag == _IMG).tolist():
         if len(seen) == MAX_IMAGES:
             break
-        if kept is not None and not kept[node]:
+        if within is not None and not within[0] <= node < within[1]:
             continue
         address = next(_addresses(found, node, url), None)
         if address is not None and address not in seen and not _is_tiny(found, node):

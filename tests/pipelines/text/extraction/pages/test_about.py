@@ -145,6 +145,18 @@ def test_images_are_absolute_and_named_once() -> None:
     ]
 
 
+def test_images_may_be_those_of_a_part() -> None:
+    tree = parse(b"<img src=/logo.png><p>One<img src=/a.png><p>Two<img src=/b.png>")
+    assert [image["url"] for image in images_of(tree, "https://a.example", (1, 4))] == ["https://a.example/a.png"]
+
+
+def test_relative_addresses_start_at_the_base() -> None:
+    page = '<base href="/sub/"><base href="/no/"><link rel=canonical href=x><img src=y>'
+    assert said(page, "https://a.example/z").canonical_url == "https://a.example/sub/x"
+    assert images_of(parse(page.encode()), "https://a.example/z")[0]["url"] == "https://a.example/sub/y"
+    assert said('<base href="http://["><link rel=canonical href=x>', "https://a.example/z").canonical_url == "https://a.example/x"
+
+
 # --- what no page may do ----------------------------------------------------------------------------------------------
 
 BAD = {
