@@ -20,7 +20,7 @@ h1{font-size:1.3rem;margin:.2rem 0;overflow-wrap:anywhere} p.fact{margin:.1rem 0
 table{border-collapse:collapse;width:100%} td,th{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:left}
 td{vertical-align:top}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap} td.text{overflow-wrap:anywhere}
-.block{display:grid;grid-template-columns:9rem 1fr;gap:.8rem;border-left:5px solid;padding:.15rem .6rem;margin:2px 0}
+.block{display:grid;grid-template-columns:9rem minmax(0,1fr);gap:.8rem;border-left:5px solid;padding:.15rem .6rem;margin:2px 0}
 .kept{border-color:var(--kept);background:#1a7f3712} .left{border-color:var(--left)} .left .text{color:#888}
 .verdict{font-size:12px;white-space:nowrap;overflow:hidden} .kept b{color:var(--kept)} .left b{color:var(--left)}
 .bar{display:block;height:4px;background:var(--line)} .bar i{display:block;height:4px;background:currentColor}

@@ -201,13 +201,15 @@ def pages(extract: Extract, tmp_path: Path) -> Path:
         f"<html><head><title>&lt;/title&gt;{HOSTILE.replace('<', '&lt;')}</title></head><body><main>"
         f"<p>{HOSTILE.replace('<', '&lt;')} {TEXT}</p><p>שלום עולם</p></main></body></html>"
     )
+    deep = "".join(f'<div class="a-name-of-some-length-{n} another-name-of-some-length">' for n in range(9))
+    (tmp_path / "b2.html").write_text(f"<html><body><main>{deep}<p>{TEXT * 9}</p>{'x' * 999}</main></body></html>")
     (tmp_path / "c.txt").write_text("A book.")
-    extract(tmp_path / "a.html", tmp_path / "b.html", tmp_path / "c.txt", "--html", tmp_path / "pages")
+    extract(tmp_path / "a.html", tmp_path / "b.html", tmp_path / "b2.html", tmp_path / "c.txt", "--html", tmp_path / "pages")
     return tmp_path / "pages"
 
 
 def test_pages_show_what_was_kept_and_what_was_left_in_order(pages: Path) -> None:
-    assert sorted(path.name for path in pages.iterdir()) == ["000001.html", "000002.html", "index.html"]
+    assert sorted(path.name for path in pages.iterdir()) == ["000001.html", "000002.html", "000003.html", "index.html"]
     page = (pages / "000001.html").read_text()
     assert "body &gt; main &gt; p</span>" in page and "17 words · " in page and "1 word, 100% of it links · " in page
     assert f'<pre class=whole dir="auto">{TEXT}</pre>' in page
@@ -215,8 +217,8 @@ def test_pages_show_what_was_kept_and_what_was_left_in_order(pages: Path) -> Non
     assert left < page.index(">Menu<") < kept < page.index(TEXT)
     assert f"kept: {len(TEXT.replace(' ', ''))} of {len(TEXT.replace(' ', '')) + 4} visible characters" in page
     index = Elements((pages / "index.html").read_text())
-    assert {value for name, value in index.attributes if name == "href"} == {"000001.html", "000002.html"}
-    assert "The mill" in index.text and "2 web pages" in index.text and "1 other documents have no page here" in index.text
+    assert {value for name, value in index.attributes if name == "href"} == {f"00000{n}.html" for n in (1, 2, 3)}
+    assert "The mill" in index.text and "3 web pages" in index.text and "1 other documents have no page here" in index.text
 
 
 def test_what_strangers_wrote_stays_text(pages: Path) -> None:
@@ -235,8 +237,10 @@ def test_what_strangers_wrote_stays_text(pages: Path) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 def test_a_browser_runs_and_fetches_nothing(pages: Path) -> None:
     with chromium() as browser:
-        for name in ("index.html", "000002.html"):
+        browser.size(900, 700)
+        for name in ("index.html", "000002.html", "000003.html"):
             browser.open(pages / name)
+            assert browser.run("document.documentElement.scrollWidth") <= 900
             assert browser.run("document.title") != "ran"
             assert browser.run("document.scripts.length") == 0
             assert [url for url in browser.requests if not url.startswith("file:")] == []
