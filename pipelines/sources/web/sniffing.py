@@ -58,7 +58,7 @@ _HTML = re.compile(rf"(?:<!doctype\s+html|<(?:{_ELEMENTS}))[\s/>]|<!--".encode()
 _BLANKS: Any = re.compile(rb"[\t\n\f\r ]*")  # it matches anywhere
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _DOCTYPE = re.compile(rb"<!doctype\b[^>\[]*(?:\[.*?\]\s*)?>", re.I | re.S)
-_SUBSET = re.compile(r"(<!doctype\b[^>\[]*)\[.*?\]\s*>", re.I | re.S)
+_DOCTYPE_START, _BRACKET, _SUBSET_END = re.compile(r"<!doctype\b", re.I), re.compile(r"[>\[]"), re.compile(r"\]\s*>")
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]*)")
 
 
@@ -110,7 +110,10 @@ def without_subset(markup: str) -> str:
     >>> without_subset('<?xml version="1.0"?><!DOCTYPE html [<!ENTITY a ">">]><html>')
     '<?xml version="1.0"?><!DOCTYPE html ><html>'
     """
-    return _SUBSET.sub(r"\1>", markup[:_COMMENT_BYTES], count=1) + markup[_COMMENT_BYTES:]
+    doctype = _DOCTYPE_START.search(markup, 0, _COMMENT_BYTES)  # the first one only: to search on takes quadratic time
+    start = _BRACKET.search(markup, doctype.end(), _COMMENT_BYTES) if doctype else None
+    end = _SUBSET_END.search(markup, start.end(), _COMMENT_BYTES) if start and start[0] == "[" else None
+    return f"{markup[: start.start()]}>{markup[end.end() :]}" if start and end else markup
 
 
 def _head(body: bytes, limit: int = _HEAD_BYTES) -> bytes:
