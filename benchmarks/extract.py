@@ -211,7 +211,10 @@ def report_structure(options: argparse.Namespace) -> None:
         peer for given in options.peers for peer in ([given, "trafilatura-markdown"] if given == "trafilatura" else [given])
     ]
     truth = list(read_jsonl(options.structure / "truth.jsonl"))
-    texts = all_texts(options.structure / "pages.warc.gz", options, defaultdict(list))
+    pages = options.structure / "pages.warc.gz"
+    texts = all_texts(pages, options, defaultdict(list))
+    if options.extractor == "corpusmill":
+        texts["ours, Markdown"] = extract_ours.whole(pages, options.extractor, markdown=True).texts
     print(
         f"\n{len(truth)} pages with code, tables, formulas; mean edit similarity (pages that have any, or whose text claims any)"
     )

@@ -46,9 +46,11 @@ class Whole:
     seconds: float
 
 
-def whole(pages: Path, extractor: str) -> Whole:
+def whole(pages: Path, extractor: str, *, markdown: bool = False) -> Whole:
     """Read a WARC file as a build does: records, decoding, extraction, normalisation, lines."""
-    texts, seconds = timed(lambda: {url: text for batch in batches(pages, extractor) for url, text in rows(batch)})
+    texts, seconds = timed(
+        lambda: {url: text for batch in batches(pages, extractor, markdown=markdown) for url, text in rows(batch)}
+    )
     return Whole(texts, seconds)
 
 
@@ -108,15 +110,16 @@ def responses(pages: Path) -> Iterator[tuple[str, bytes, str | None]]:
                 yield item.headers["warc-target-uri"].strip("<> "), body, head.charset
 
 
-def batches(pages: Path, extractor: str) -> Iterator[Batch]:
+def batches(pages: Path, extractor: str, *, markdown: bool = False) -> Iterator[Batch]:
     """Yield the documents of a WARC file, normalised and without the lines around their running text."""
-    yield from map(stages(extractor, "normalize", "lines"), common_crawl.read(*section_and_unit(pages, extractor)))
+    read = common_crawl.read(*section_and_unit(pages, extractor, markdown=markdown))
+    yield from map(stages(extractor, "normalize", "lines"), read)
 
 
-def section_and_unit(pages: Path, extractor: str) -> tuple[SourceSection, Unit]:
+def section_and_unit(pages: Path, extractor: str, *, markdown: bool = False) -> tuple[SourceSection, Unit]:
     """Return a source of one file, and its unit."""
     source = {"name": "bench", "kind": KIND, "root": str(pages.parent), "paths": (pages.name,), "snapshot": "x"}
-    section = SourceSection.model_validate({**source, "extractor": extractor})
+    section = SourceSection.model_validate({**source, "extractor": extractor, "format": "markdown" if markdown else "text"})
     (unit,) = common_crawl.units(section)
     return section, unit
 
