@@ -17,6 +17,7 @@ from pipelines.contract.storage.cache import compiled_folder
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR
 
+_INTERNAL: Any = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INT64 = ir.IntType(64)
 
 _intrinsic: Any = intrinsic  # it removes the first parameter, which pyright does not know
@@ -29,8 +30,16 @@ def jit(function: Any) -> Any:
 
 def jit_internal(function: Any) -> Any:
     """Compile a kernel that only other kernels call, without wrappers for Python and C: this takes half the time."""
-    options: Any = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return numba.njit(**options)(function)
+    return numba.njit(**_INTERNAL)(function)
+
+
+def jit_borrowing(function: Any) -> Any:
+    """Compile a kernel that only other kernels call, and that neither makes nor returns arrays.
+
+    It counts no references to the arrays that it is given: with many of them, as those of a tree, that would take longer than
+    most calls do.
+    """
+    return numba.njit(**_INTERNAL, _nrt=False)(function)
 
 
 @_intrinsic

@@ -14,7 +14,7 @@ from pipelines.text.characters.code_points import CODE_POINTS, categories, decod
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, TERMINAL, UNPUNCTUATED, table
 from pipelines.text.extraction.pages.tags import BLOCK, HEADING, HIDDEN, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.kernels import jit, jit_internal
+from pipelines.text.kernels import jit, jit_borrowing
 
 TOKENS_PER_BLOCK = 24  # the first words of a block that the features look at
 _WORD_BYTES = 64  # a longer word is hashed by its beginning
@@ -89,7 +89,7 @@ def lower_case() -> NDArray[np.uint32]:
     return lower
 
 
-@jit_internal
+@jit_borrowing
 def is_blank(text: Any, start: int, stop: int) -> bool:
     """Return whether a text node has only white space (no-break spaces count)."""
     at = start
@@ -202,7 +202,7 @@ def _blocks(tree: Any, kinds: Any, characters: Any, lower: Any) -> Any:
     )
 
 
-@jit_internal
+@jit_borrowing
 def _end_word(state: Any, row: Any, text_hash: Any, index: int, tokens: Any, token_count: int, first_token: Any) -> int:
     """End the current word, if there is one: `state` holds its hash and its length."""
     if state[1]:
@@ -217,7 +217,7 @@ def _end_word(state: Any, row: Any, text_hash: Any, index: int, tokens: Any, tok
     return token_count
 
 
-@jit_internal
+@jit_borrowing
 def _count_text(
     text: Any,
     at: int,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 # Bits that an element hands down to what it contains.
 ARTICLE, MAIN, NAV, HEADER, FOOTER, ASIDE, FORM, FIGURE = (1 << i for i in range(8))
@@ -54,7 +54,7 @@ _PRIME, _OFFSET = np.uint64(0x100000001B3), np.uint64(0xCBF29CE484222325)
 _NONE = np.frombuffer(b"display:none", np.uint8)
 
 
-@jit_internal
+@jit_borrowing
 def odds_of(keys: Any, odds: Any, key: Any) -> float:
     """Return the log odds of a token, 0 if it is not known; `keys` is a hash table (open addressing, 0 is free)."""
     mask = np.uint64(keys.size - 1)
@@ -66,7 +66,7 @@ def odds_of(keys: Any, odds: Any, key: Any) -> float:
     return np.float32(0)  # pyright: ignore[reportReturnType]
 
 
-@jit_internal
+@jit_borrowing
 def name_tokens(markup: Any, start: int, stop: int, prefix: Any, out: Any, size: int) -> int:
     """Append the hashes of the words of a class or id, and of each name as a whole; return the new size.
 
@@ -98,7 +98,7 @@ def name_tokens(markup: Any, start: int, stop: int, prefix: Any, out: Any, size:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def element_tokens(tree: Any, node: int, out: Any) -> int:
     """Write the token hashes of an element's class, id, role and itemprop; return their number."""
     size = 0
@@ -113,7 +113,7 @@ def element_tokens(tree: Any, node: int, out: Any) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def class_hash(tree: Any, node: int) -> Any:
     """Return a hash of the class, without digits, so that "item-1" and "item-2" are alike."""
     value = _OFFSET
@@ -125,7 +125,7 @@ def class_hash(tree: Any, node: int) -> Any:
     return value
 
 
-@jit_internal
+@jit_borrowing
 def is_concealed(tree: Any, node: int) -> bool:
     """Return whether an element's own attributes hide it."""
     for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):

@@ -11,7 +11,7 @@ from pipelines.text.extraction.pages.blocks import Blocks
 from pipelines.text.extraction.pages.elements import class_hash, element_tokens, is_concealed, odds_of
 from pipelines.text.extraction.pages.tags import BLOCK, CELL, HEADING, HIDDEN, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.kernels import jit, jit_internal
+from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 
 PROSE_WIDTH = 60  # a block at least so wide, with few links, is prose
 _MOST_TOKENS = 64  # of an element's class and id
@@ -397,7 +397,7 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
 P, LI, DT, DD, PRE_TAG, DIV = (IDS[name] for name in ("p", "li", "dt", "dd", "pre", "div"))
 
 
-@jit_internal
+@jit_borrowing
 def _title_tokens(tree: Any, node: int, out: Any) -> int:
     """Write the hashes of the words of a text node in ASCII lower case, as `blocks` hashes words; return their number."""
     size, key, length = 0, np.uint64(0xCBF29CE484222325), 0
@@ -414,7 +414,7 @@ def _title_tokens(tree: Any, node: int, out: Any) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def _shared(tokens: Any, start: int, stop: int, title: Any, title_size: int) -> tuple[int, int]:
     """Return how many words of a block stand in the title, and how many words were compared."""
     shared = 0
@@ -426,7 +426,7 @@ def _shared(tokens: Any, start: int, stop: int, title: Any, title_size: int) -> 
     return shared, stop - start
 
 
-@jit_internal
+@jit_borrowing
 def _word_odds(blocks: Any, row: int, lexicon: Any) -> Any:
     total, least, most, known = np.float32(0), np.float32(0), np.float32(0), 0
     for i in range(blocks.first_token[row], blocks.first_token[row + 1]):
@@ -438,7 +438,7 @@ def _word_odds(blocks: Any, row: int, lexicon: Any) -> Any:
     return total / max(1, known), least, most
 
 
-@jit_internal
+@jit_borrowing
 def _narrowest(tree: Any, sums: Any, total: float) -> int:
     """Return the deepest element that holds three fifths of the prose."""
     best = 0
@@ -452,7 +452,7 @@ def _narrowest(tree: Any, sums: Any, total: float) -> int:
     return best
 
 
-@jit_internal
+@jit_borrowing
 def _inside(tree: Any, node: int, element: int) -> tuple[int, int]:
     """Return whether a node lies in an element, and how many levels above the element their common ancestor is."""
     steps = 0

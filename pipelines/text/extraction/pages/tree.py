@@ -38,7 +38,7 @@ from pipelines.text.extraction.pages.tags import (
     VOID,
     Names,
 )
-from pipelines.text.kernels import jit, jit_internal, load64, lowest_bit
+from pipelines.text.kernels import jit, jit_borrowing, jit_internal, load64, lowest_bit
 
 MAX_DEPTH = 512
 _PADDING = 8  # bytes after the page, which loads of eight bytes may read
@@ -90,12 +90,12 @@ def _tables() -> tuple[Names, References]:
     return tags.names(), references()
 
 
-@jit_internal
+@jit_borrowing
 def _is_space(byte: int) -> bool:
     return byte == 32 or (9 <= byte <= 13 and byte != 11)
 
 
-@jit_internal
+@jit_borrowing
 def _lookup(keys: Any, key: Any) -> int:
     """Return the slot of a key, or -1."""
     mask = np.uint64(keys.size - 1)
@@ -107,12 +107,12 @@ def _lookup(keys: Any, key: Any) -> int:
     return -1
 
 
-@jit_internal
+@jit_borrowing
 def _is_letter(byte: int) -> bool:
     return 97 <= (byte | 32) <= 122
 
 
-@jit_internal
+@jit_borrowing
 def _find_byte(data: Any, at: int, stop: int, byte: int) -> int:
     """Return the place of the next such byte before `stop`, or `stop`; 8 bytes after `stop` must be readable."""
     pattern = _ONES * np.uint64(byte)
@@ -125,7 +125,7 @@ def _find_byte(data: Any, at: int, stop: int, byte: int) -> int:
     return stop
 
 
-@jit_internal
+@jit_borrowing
 def _find_end_tag(data: Any, at: int, size: int, name: Any) -> int:
     """Return the place of the next "</name" (its FNV hash) before a space, "/" or ">"; -1 if there is none."""
     while True:
@@ -145,7 +145,7 @@ def _find_end_tag(data: Any, at: int, size: int, name: Any) -> int:
             at += 1
 
 
-@jit_internal
+@jit_borrowing
 def _put(out: Any, size: int, code: int) -> int:
     """Append a code point in UTF-8; return the new size."""
     if code < 0x80:
@@ -162,7 +162,7 @@ def _put(out: Any, size: int, code: int) -> int:
     return size + 4
 
 
-@jit_internal
+@jit_borrowing
 def _number(data: Any, at: int, stop: int, windows: Any) -> tuple[int, int]:
     """Read "&#…" at `at`; return the code point and the place after it, or (-1, at)."""
     place = at + 2
@@ -192,7 +192,7 @@ def _number(data: Any, at: int, stop: int, windows: Any) -> tuple[int, int]:
     return code, place
 
 
-@jit_internal
+@jit_borrowing
 def _named(data: Any, at: int, stop: int, named: Any) -> tuple[int, int]:
     """Read "&name" at `at`; return the slot of the longest known name and the place after it, or (-1, at)."""
     key, place, best, after = _FNV_OFFSET, at + 1, -1, at
@@ -212,7 +212,7 @@ def _named(data: Any, at: int, stop: int, named: Any) -> tuple[int, int]:
     return best, after
 
 
-@jit_internal
+@jit_borrowing
 def _decode(data: Any, at: int, stop: int, out: Any, size: int, named: Any) -> int:
     r"""Append data[at:stop] with references decoded, "\\r\\n" and "\\r" as "\\n" and without NUL; return the new size."""
     while at < stop:
@@ -254,7 +254,7 @@ def _grown(array: Any, size: int) -> Any:
     return larger
 
 
-@jit_internal
+@jit_borrowing
 def _reaches(stack_tag: Any, depth: int, kinds: Any, tag: int, barrier: int) -> int:
     """Return the level of the innermost open element `tag` within a barrier of kinds, or -1."""
     level = depth - 1
@@ -268,7 +268,7 @@ def _reaches(stack_tag: Any, depth: int, kinds: Any, tag: int, barrier: int) -> 
     return -1
 
 
-@jit_internal
+@jit_borrowing
 def _kept_by_start_tag(tag: int, kind: int, stack_tag: Any, depth: int, kinds: Any, opened: Any) -> int:
     """Return how many open elements stay open when this start tag comes: the others' end tags were left out."""
     if opened[HEAD] and not kind & HEAD_CONTENT:
@@ -311,7 +311,7 @@ def _kept_by_start_tag(tag: int, kind: int, stack_tag: Any, depth: int, kinds: A
     return depth
 
 
-@jit_internal
+@jit_borrowing
 def _kept_by_end_tag(name: Any, tag: int, kind: int, stack_name: Any, stack_tag: Any, depth: int, kinds: Any) -> int:
     """Return how many open elements stay open after this end tag; all of them if it ends none."""
     barrier = SCOPE if kind & SPECIAL else SPECIAL

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines.text.extraction.pages.facts import texts
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, NAMES
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.kernels import jit, jit_internal
+from pipelines.text.kernels import jit, jit_borrowing
 
 # Why a node matters: bits.
 NAMED = 1  # its element: meta, link, title, h1, time, html, a script of linked data
@@ -255,7 +255,7 @@ _IS_READ = _flags(256, (ATTRIBUTE_IDS[name] for name in _READ))
 _NAMING, _SAYING, _RELATING, _LINKING, _COMMONS_LINK = map(_words, (_WORDS, _TELLING, _RELATIONS, _LINKED, _COMMONS))
 
 
-@jit_internal
+@jit_borrowing
 def _reasons(data: Any, start: int, stop: int, words: Words) -> int:
     """Return the reasons of the words in a value, in any case of letters."""
     reasons = 0

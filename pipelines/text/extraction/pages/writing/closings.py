@@ -53,32 +53,32 @@ from pipelines.text.extraction.pages.writing.marks import (
 from pipelines.text.extraction.pages.writing.rows import (
     close_row,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _LI, _TR = IDS["li"], IDS["tr"]
 
 
-@jit_internal
+@jit_borrowing
 def _close_code_line(f: Any, node: int, size: int, w: Any) -> None:
     is_line = f.tree.tag[node] in (_LI, _TR) or (f.roles.size > 0 and f.roles[node] == known.CODE_LINE)
     end_code_line(w, is_line and w.state[SIZE] == size)
 
 
-@jit_internal
+@jit_borrowing
 def _close_paragraph(f: Any, node: int, w: Any) -> None:
     end_line(w.state, 2)
     if f.tree.end[node] == w.state[EQUATIONS_END]:
         w.state[EQUATIONS_END] = 0
 
 
-@jit_internal
+@jit_borrowing
 def _close_table(w: Any) -> None:
     close_row(w)
     w.state[COLUMNS] = 0
     end_line(w.state, 2)
 
 
-@jit_internal
+@jit_borrowing
 def _close_mark(action: int, w: Any) -> None:
     """End bold, emphasis or code within a line."""
     if action == STRONG:
@@ -94,7 +94,7 @@ def _close_mark(action: int, w: Any) -> None:
         w.state[SPACE] = 0
 
 
-@jit_internal
+@jit_borrowing
 def close(f: Any, node: int, action: int, size: int, w: Any) -> None:
     """Do what the end of an element does; `size` is that of the text at its start."""
     s = w.state

@@ -28,7 +28,7 @@ from pipelines.text.extraction.pages.writing.marks import (
     blank_width,
     line_prefix,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _KINDS = names().kinds
 _BR = IDS["br"]
@@ -42,12 +42,12 @@ _IS_SIGN = np.zeros(256, np.int64)
 _IS_SIGN[np.frombuffer(b"{};=<>()[]_/\\|#$*+@&0123456789", np.uint8)] = 1
 
 
-@jit_internal
+@jit_borrowing
 def _is_white(byte: int) -> bool:
     return byte == 32 or 9 <= byte <= 13
 
 
-@jit_internal
+@jit_borrowing
 def is_block_code(tree: Any, node: int) -> bool:
     """Return whether an element that browsers do not take for preformatted has several lines and ends its block."""
     end, lines, has_text = tree.end[node], False, False
@@ -66,7 +66,7 @@ def is_block_code(tree: Any, node: int) -> bool:
     return False
 
 
-@jit_internal
+@jit_borrowing
 def has_breaks(tree: Any, node: int) -> bool:
     """Return whether there is a <br> in an element."""
     i = node + 1
@@ -75,7 +75,7 @@ def has_breaks(tree: Any, node: int) -> bool:
     return i < tree.end[node]
 
 
-@jit_internal
+@jit_borrowing
 def _ends_block(tree: Any, node: int) -> bool:
     after, block = tree.end[node], tree.parent[node]
     while block >= 0 and not _KINDS[tree.tag[block]] & BLOCK:
@@ -92,7 +92,7 @@ def _ends_block(tree: Any, node: int) -> bool:
     return stop <= after + _STEPS
 
 
-@jit_internal
+@jit_borrowing
 def _is_name(byte: int) -> bool:
     return 97 <= byte | 32 <= 122 or 48 <= byte <= 57 or byte == 43 or byte == 45 or byte == 35 or byte == 95
 
@@ -105,7 +105,7 @@ _PREFIX_BYTES = np.frombuffer(b"".join(_PREFIXES), np.uint8)
 _PREFIX_ENDS = np.cumsum([len(prefix) for prefix in _PREFIXES])
 
 
-@jit_internal
+@jit_borrowing
 def _prefix(markup: Any, at: int, stop: int) -> int:
     """Return the length of what stands before a language's name in a class; 0 if it is no such class."""
     first = 0
@@ -120,7 +120,7 @@ def _prefix(markup: Any, at: int, stop: int) -> int:
     return 0
 
 
-@jit_internal
+@jit_borrowing
 def _language(tree: Any, node: int) -> tuple[int, int]:
     """Return where in the page the name of an element's language is; an empty range if there is none."""
     markup = tree.markup
@@ -146,7 +146,7 @@ def _language(tree: Any, node: int) -> tuple[int, int]:
     return 0, 0
 
 
-@jit_internal
+@jit_borrowing
 def _find_language(tree: Any, node: int) -> tuple[int, int]:
     """Return the language's name in the element, its first children or the elements around it (there not "lang-en")."""
     at, stop = _language(tree, node)
@@ -164,7 +164,7 @@ def _find_language(tree: Any, node: int) -> tuple[int, int]:
     return at, stop
 
 
-@jit_internal
+@jit_borrowing
 def _fence_length(tree: Any, node: int, kept: Any, is_marked: bool) -> int:
     """Return the number of backticks that parts the code from the text; 0 for what is written without any: prose."""
     longest, signs, size, run, blanks = 2, 0, 0, 0, 3
@@ -184,7 +184,7 @@ def _fence_length(tree: Any, node: int, kept: Any, is_marked: bool) -> int:
     return 0 if not is_marked and size > _PROSE_BYTES and size > signs * _LETTERS_PER_SIGN else longest + 1
 
 
-@jit_internal
+@jit_borrowing
 def open_code(tree: Any, node: int, kept: Any, is_marked: bool, w: Any) -> None:
     """Begin code: the breaks before it, and the fence with the language's name."""
     out, s = w.out, w.state
@@ -213,7 +213,7 @@ def open_code(tree: Any, node: int, kept: Any, is_marked: bool, w: Any) -> None:
     s[CODE_PENDING] = s[CODE_NEWLINES] = 0
 
 
-@jit_internal
+@jit_borrowing
 def _put_newlines(w: Any) -> None:
     """Write the line ends that are pending."""
     out, s = w.out, w.state
@@ -226,7 +226,7 @@ def _put_newlines(w: Any) -> None:
     s[SIZE], s[CODE_NEWLINES], s[CODE_PENDING] = size, 0, 0
 
 
-@jit_internal
+@jit_borrowing
 def end_code_line(w: Any, is_forced: bool) -> None:
     """End a line of code, if it has anything; with `is_forced`, an empty one, too."""
     s = w.state
@@ -238,7 +238,7 @@ def end_code_line(w: Any, is_forced: bool) -> None:
             s[CODE_PENDING] = 1
 
 
-@jit_internal
+@jit_borrowing
 def _write_white(text: Any, at: int, stop: int, w: Any) -> int:
     """Write one character of white space in code; return the place after it."""
     out, s = w.out, w.state
@@ -263,7 +263,7 @@ def _write_white(text: Any, at: int, stop: int, w: Any) -> int:
     return at + 2 if byte == 0xC2 else at + 1
 
 
-@jit_internal
+@jit_borrowing
 def _write_blank_run(text: Any, at: int, stop: int, w: Any) -> int:
     """Write a run of white space where lines are elements: as one space, and none at the ends of lines."""
     out, s = w.out, w.state
@@ -277,7 +277,7 @@ def _write_blank_run(text: Any, at: int, stop: int, w: Any) -> int:
     return at
 
 
-@jit_internal
+@jit_borrowing
 def write_code(text: Any, at: int, stop: int, is_blank_free: bool, w: Any) -> None:
     """Write text of code; with `is_blank_free` (lines are elements) line ends and the blanks around them do not count."""
     out, s = w.out, w.state
@@ -299,12 +299,12 @@ def write_code(text: Any, at: int, stop: int, is_blank_free: bool, w: Any) -> No
             at += 1
 
 
-@jit_internal
+@jit_borrowing
 def _ends_in_stand_in(out: Any, size: int) -> bool:
     return size > 2 and out[size - 2] == 0xB7 and out[size - 3] == 0xEF and 0xAD <= out[size - 1] <= 0xAF
 
 
-@jit_internal
+@jit_borrowing
 def _is_only_blanks(out: Any, start: int, size: int) -> bool:
     """Return whether nothing but spaces and tabs has been written since `start`; at most 300 bytes are read."""
     if (size - start) % 3 or size - start > 300:
@@ -315,7 +315,7 @@ def _is_only_blanks(out: Any, start: int, size: int) -> bool:
     return at == size
 
 
-@jit_internal
+@jit_borrowing
 def close_code(w: Any) -> None:
     """End code: white space at its end is left out, the fence closed; of code that has nothing, nothing stays."""
     out, s = w.out, w.state

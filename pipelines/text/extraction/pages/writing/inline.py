@@ -16,19 +16,19 @@ from pipelines.text.extraction.pages.writing.marks import (
     begin,
     put,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _INLINE_NODES = 64  # an element with more is not bold or code within a line
 _KINDS = names().kinds
 _BR = IDS["br"]
 
 
-@jit_internal
+@jit_borrowing
 def _is_letter(byte: int) -> bool:
     return byte >= 0x80 or 48 <= byte <= 57 or 97 <= byte | 32 <= 122
 
 
-@jit_internal
+@jit_borrowing
 def is_whole(tree: Any, node: int, w: Any) -> bool:
     """Return whether an element of a line has whole words, and no blocks, so that Markdown can mark it."""
     s, end = w.state, tree.end[node]
@@ -57,7 +57,7 @@ def is_whole(tree: Any, node: int, w: Any) -> bool:
     return True
 
 
-@jit_internal
+@jit_borrowing
 def _starts_blank(tree: Any, node: int) -> bool:
     for i in range(node + 1, tree.end[node]):
         if tree.tag[i] == TEXT:
@@ -65,7 +65,7 @@ def _starts_blank(tree: Any, node: int) -> bool:
     return False
 
 
-@jit_internal
+@jit_borrowing
 def open_mark(tree: Any, node: int, byte: int, count: int, w: Any) -> None:
     """Begin bold, emphasis or code within a line: `count` times a byte, after the space before it."""
     s = w.state

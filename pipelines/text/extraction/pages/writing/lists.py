@@ -23,7 +23,7 @@ from pipelines.text.extraction.pages.writing.marks import (
     integer,
     list_style,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 UNMARKED = -1  # the style of a list whose items are no lines
 _MAX_INDENT = 12  # columns
@@ -31,7 +31,7 @@ _OL = IDS["ol"]
 _START, _REVERSED, _VALUE = (ATTRIBUTE_IDS[name] for name in ("start", "reversed", "value"))
 
 
-@jit_internal
+@jit_borrowing
 def open_list(tree: Any, node: int, is_unmarked: bool, w: Any) -> None:
     """Begin a list; a list within another is indented by the mark of its item."""
     s = w.state
@@ -48,7 +48,7 @@ def open_list(tree: Any, node: int, is_unmarked: bool, w: Any) -> None:
         w.number[level] = integer(tree, node, _START, count_items(tree, node) if w.step[level] < 0 else 1)
 
 
-@jit_internal
+@jit_borrowing
 def close_list(w: Any) -> None:
     """End a list."""
     s = w.state
@@ -59,7 +59,7 @@ def close_list(w: Any) -> None:
     end_line(s, 1 if s[LISTS] else 2)
 
 
-@jit_internal
+@jit_borrowing
 def open_item(tree: Any, node: int, is_rich: bool, w: Any) -> None:
     """Begin an item: its mark is written when text follows. A rich item is no line of a list, and has none."""
     s = w.state
@@ -77,7 +77,7 @@ def open_item(tree: Any, node: int, is_rich: bool, w: Any) -> None:
         s[ITEM_INDENT] = min(s[INDENT] + (3 if style else 2), _MAX_INDENT + 4)
 
 
-@jit_internal
+@jit_borrowing
 def close_item(is_rich: bool, w: Any) -> None:
     """End an item: the next one follows on the next line, unless the items are rich."""
     s = w.state

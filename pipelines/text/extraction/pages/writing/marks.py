@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _LI = IDS["li"]
 _TYPE = ATTRIBUTE_IDS["type"]
@@ -40,7 +40,7 @@ class Writer(NamedTuple):
     spans: NDArray[np.int64]  # by column: rows below that a cell reaches down to
 
 
-@jit_internal
+@jit_borrowing
 def blank_width(text: Any, at: int) -> int:
     """Return the width of the white space or invisible character at `at`, or 0; -3 for an invisible one of three bytes."""
     byte = text[at]
@@ -70,7 +70,7 @@ def blank_width(text: Any, at: int) -> int:
     return 0
 
 
-@jit_internal
+@jit_borrowing
 def is_blank(text: Any, at: int, stop: int) -> bool:
     """Return whether there is nothing but white space and invisible characters."""
     while at < stop:
@@ -81,7 +81,7 @@ def is_blank(text: Any, at: int, stop: int) -> bool:
     return True
 
 
-@jit_internal
+@jit_borrowing
 def _digits(out: Any, size: int, number: int) -> int:
     if number < 0:
         out[size] = 45
@@ -100,7 +100,7 @@ _ROMAN = tuple((value, ord(a), ord(b)) for value, a, b in (
     (40, "x", "l"), (10, "x", "\0"), (9, "i", "x"), (5, "v", "\0"), (4, "i", "v"), (1, "i", "\0")))  # fmt: skip
 
 
-@jit_internal
+@jit_borrowing
 def write_ordinal(out: Any, size: int, number: int, style: int) -> int:
     """Write a number in the style of its list (the value of `type`), then ". ": at most 20 bytes."""
     case = style & 32
@@ -125,7 +125,7 @@ def write_ordinal(out: Any, size: int, number: int, style: int) -> int:
     return size + 2
 
 
-@jit_internal
+@jit_borrowing
 def find_attribute(tree: Any, node: int, name: int) -> int:
     """Return the place of an element's attribute in the tree's columns, or -1."""
     for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
@@ -134,7 +134,7 @@ def find_attribute(tree: Any, node: int, name: int) -> int:
     return -1
 
 
-@jit_internal
+@jit_borrowing
 def integer(tree: Any, node: int, name: int, otherwise: int) -> int:
     """Return the whole number in an attribute, at most a thousand million either way."""
     i = find_attribute(tree, node, name)
@@ -155,7 +155,7 @@ def integer(tree: Any, node: int, name: int, otherwise: int) -> int:
     return -value if is_negative else value
 
 
-@jit_internal
+@jit_borrowing
 def list_style(tree: Any, node: int) -> int:
     """Return the kind of numbers of an <ol>: "1", "a", "A", "i" or "I"."""
     i = find_attribute(tree, node, _TYPE)
@@ -164,7 +164,7 @@ def list_style(tree: Any, node: int) -> int:
     return int(tree.markup[tree.value_start[i]])
 
 
-@jit_internal
+@jit_borrowing
 def count_items(tree: Any, node: int) -> int:
     """Return the number of <li> that are children of a list."""
     items, child = 0, node + 1
@@ -174,7 +174,7 @@ def count_items(tree: Any, node: int) -> int:
     return items
 
 
-@jit_internal
+@jit_borrowing
 def end_line(s: Any, level: int) -> None:
     """End the line (1) or paragraph (2); an item whose mark has not been written yet has no line to end, a cell is one line."""
     if s[CELL] or s[IN_HEADING]:
@@ -184,7 +184,7 @@ def end_line(s: Any, level: int) -> None:
         s[SPACE] = 0
 
 
-@jit_internal
+@jit_borrowing
 def put_blanks(out: Any, size: int, count: int) -> int:
     """Write spaces that normalisation keeps (`characters.code_spaces`)."""
     for _ in range(count):
@@ -193,7 +193,7 @@ def put_blanks(out: Any, size: int, count: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def line_prefix(out: Any, s: Any, size: int) -> int:
     """Write what Markdown has before each line of a quote or of an item after its first; return the new size."""
     indent = s[ITEM_INDENT] if s[MARKER] == 0 and s[LISTS] else 0
@@ -208,7 +208,7 @@ def line_prefix(out: Any, s: Any, size: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def _write_breaks(out: Any, s: Any, size: int) -> int:
     level = s[PENDING]
     if s[SOFT] and size - s[LINE_START] > SOFT_LINE:
@@ -230,7 +230,7 @@ def _write_breaks(out: Any, s: Any, size: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def _write_cells(out: Any, s: Any, size: int) -> int:
     """Write the bars between the last written cell and the current one."""
     column, written = s[COLUMN], s[WRITTEN]
@@ -259,7 +259,7 @@ def _write_cells(out: Any, s: Any, size: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def _write_mark(out: Any, s: Any, size: int) -> int:
     """Write the mark of an item, indented by those of the lists around it."""
     if s[LEFT] < 3 * s[INDENT] + 20:
@@ -275,7 +275,7 @@ def _write_mark(out: Any, s: Any, size: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def begin(w: Any) -> None:
     """Write the breaks, marks, bars and the space that are pending; text follows."""
     out, s = w.out, w.state
@@ -308,7 +308,7 @@ def begin(w: Any) -> None:
     s[SIZE], s[PENDING], s[SPACE], s[SOFT], s[LAST_QUOTES] = size, 0, 0, 0, s[QUOTES]
 
 
-@jit_internal
+@jit_borrowing
 def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
     """Write text with each run of white space as one space."""
     out, s = w.out, w.state
@@ -341,7 +341,7 @@ def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
         s[SIZE] = size
 
 
-@jit_internal
+@jit_borrowing
 def put(w: Any, first: int, second: int, third: int) -> None:
     """Write a character of three bytes, or of fewer (0 for none)."""
     size = w.state[SIZE]

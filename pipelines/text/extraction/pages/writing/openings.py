@@ -83,13 +83,13 @@ from pipelines.text.extraction.pages.writing.rows import (
     open_cell,
     open_row,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _MARK_BYTES = 64  # of the budget, that must be left for a mark within a line
 _BR, _H1, _TT, _SPAN, _PRE = (IDS[name] for name in ("br", "h1", "tt", "span", "pre"))
 
 
-@jit_internal
+@jit_borrowing
 def _is_quoted_table(tree: Any, node: int) -> bool:
     """Return whether a <blockquote> begins with a table, which it only indents."""
     at = node + 1
@@ -98,7 +98,7 @@ def _is_quoted_table(tree: Any, node: int) -> bool:
     return at < tree.end[node] and ACTION[tree.tag[at]] == TABLE
 
 
-@jit_internal
+@jit_borrowing
 def open_in_code(f: Any, node: int, action: int, role: int, w: Any) -> tuple[int, int]:
     """Return what to remember of an element within code, and the next node."""
     end = f.tree.end[node]
@@ -114,7 +114,7 @@ def open_in_code(f: Any, node: int, action: int, role: int, w: Any) -> tuple[int
     return CODE_LINE, node + 1
 
 
-@jit_internal
+@jit_borrowing
 def open_empty(f: Any, node: int, action: int, w: Any) -> int:
     """Do what an element without kept text does; return the next node."""
     s = w.state
@@ -138,7 +138,7 @@ def open_empty(f: Any, node: int, action: int, w: Any) -> int:
     return f.tree.end[node]
 
 
-@jit_internal
+@jit_borrowing
 def _open_table(f: Any, node: int, role: int, w: Any) -> int:
     """Begin a table; return what to remember: one that lays out the page is a paragraph."""
     s = w.state
@@ -152,7 +152,7 @@ def _open_table(f: Any, node: int, role: int, w: Any) -> int:
     return PARAGRAPH
 
 
-@jit_internal
+@jit_borrowing
 def _open_row_or_cell(f: Any, node: int, action: int, w: Any) -> int:
     s = w.state
     if s[COLUMNS]:
@@ -169,7 +169,7 @@ def _open_row_or_cell(f: Any, node: int, action: int, w: Any) -> int:
     return LINE
 
 
-@jit_internal
+@jit_borrowing
 def _code_mode(f: Any, node: int, action: int, role: int, s: Any) -> int:
     """Return how the white space of an element counts: NO_BLOCK if it is code within a line."""
     if role in (known.CODE, known.EDITOR) and f.tree.tag[node] != _PRE:
@@ -184,7 +184,7 @@ def _code_mode(f: Any, node: int, action: int, role: int, s: Any) -> int:
     return NO_BLOCK
 
 
-@jit_internal
+@jit_borrowing
 def _open_code(f: Any, node: int, action: int, role: int, w: Any) -> int:
     """Begin code, as a block or within a line; return what to remember."""
     s, end = w.state, f.tree.end[node]
@@ -202,7 +202,7 @@ def _open_code(f: Any, node: int, action: int, role: int, w: Any) -> int:
     return INLINE
 
 
-@jit_internal
+@jit_borrowing
 def _open_emphasis(f: Any, node: int, action: int, w: Any) -> int:
     s = w.state
     flag = IN_BOLD if action == STRONG else IN_EM
@@ -213,7 +213,7 @@ def _open_emphasis(f: Any, node: int, action: int, w: Any) -> int:
     return action
 
 
-@jit_internal
+@jit_borrowing
 def _open_heading(tag: int, s: Any) -> None:
     end_line(s, 2)
     if s[FLAGS] & INLINE_MARKS and s[CELL] == 0 and s[IN_HEADING] == 0 and s[LEFT] > _MARK_BYTES:
@@ -221,7 +221,7 @@ def _open_heading(tag: int, s: Any) -> None:
         s[LEFT] -= 8
 
 
-@jit_internal
+@jit_borrowing
 def _open_quote(f: Any, node: int, s: Any) -> int:
     end_line(s, 2)
     if s[FLAGS] & INLINE_MARKS and (f.pres[f.tree.end[node]] > f.pres[node] or _is_quoted_table(f.tree, node)):
@@ -230,7 +230,7 @@ def _open_quote(f: Any, node: int, s: Any) -> int:
     return QUOTE
 
 
-@jit_internal
+@jit_borrowing
 def open_element(f: Any, node: int, action: int, role: int, w: Any) -> int:
     """Do what the start of an element does; return what its end is to do (INLINE: nothing)."""
     s = w.state

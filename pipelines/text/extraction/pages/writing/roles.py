@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT, name_hash
 from pipelines.text.extraction.pages.writing.marks import is_blank
-from pipelines.text.kernels import jit, jit_internal
+from pipelines.text.kernels import jit, jit_borrowing
 
 # A role, and the classes that give it.
 NONE, GUTTER, TOOL, CODE, EDITOR, CODE_LINE, CODE_CELL, FORMULA, COPY, EQUATIONS, COMMENTS, ITEM_TAG, ANCHOR, EDIT, FRAGMENT = (
@@ -65,7 +65,7 @@ def class_table() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
     return keys, values
 
 
-@jit_internal
+@jit_borrowing
 def _class_role(markup: Any, at: int, stop: int, keys: Any, values: Any) -> int:
     """Return the role of the first class name that has one."""
     mask = np.uint64(keys.size - 1)
@@ -84,7 +84,7 @@ def _class_role(markup: Any, at: int, stop: int, keys: Any, values: Any) -> int:
     return NONE
 
 
-@jit_internal
+@jit_borrowing
 def _may_be_formula(markup: Any, at: int, stop: int) -> bool:
     """Return whether an image's address has "tex" or "math" in it, or "chl="; of a long one the start is read."""
     stop = min(stop, at + 300)
@@ -100,7 +100,7 @@ def _may_be_formula(markup: Any, at: int, stop: int) -> bool:
     return False
 
 
-@jit_internal
+@jit_borrowing
 def _is_math_script(markup: Any, at: int, stop: int) -> bool:
     size, place = _MATH_TYPE.size, 0
     while place < size and at + place < stop and markup[at + place] == _MATH_TYPE[place]:
@@ -145,7 +145,7 @@ def assign_roles(tree: Any, keys: Any, values: Any) -> Any:
     return roles if has_any else roles[:0], has_formula
 
 
-@jit_internal
+@jit_borrowing
 def _is_near_kept(tree: Any, kept: Any, at: int, step: int) -> int:
     """Return 1 if the next text in a direction is kept, 0 if it is not, -1 if there is none within some steps."""
     for _ in range(_NEAR):

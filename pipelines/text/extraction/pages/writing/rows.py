@@ -21,12 +21,12 @@ from pipelines.text.extraction.pages.writing.marks import (
     integer,
     line_prefix,
 )
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing
 
 _COLSPAN, _ROWSPAN = ATTRIBUTE_IDS["colspan"], ATTRIBUTE_IDS["rowspan"]
 
 
-@jit_internal
+@jit_borrowing
 def open_row(w: Any) -> None:
     """Begin a row of a table of data."""
     s = w.state
@@ -35,7 +35,7 @@ def open_row(w: Any) -> None:
     s[NEXT_COLUMN] = s[WRITTEN] = s[SOFT] = 0
 
 
-@jit_internal
+@jit_borrowing
 def open_cell(tree: Any, node: int, w: Any) -> None:
     """Begin a cell: in the next column that no cell from above reaches down to."""
     s = w.state
@@ -51,7 +51,7 @@ def open_cell(tree: Any, node: int, w: Any) -> None:
     s[COLUMN], s[NEXT_COLUMN], s[CELL], s[SPACE] = column, column + colspan, 1, 0
 
 
-@jit_internal
+@jit_borrowing
 def close_row(w: Any) -> None:
     """End a row; the first one is followed by a rule."""
     out, s = w.out, w.state

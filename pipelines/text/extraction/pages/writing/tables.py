@@ -12,7 +12,7 @@ from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, CELL, HEADING, I
 from pipelines.text.extraction.pages.tree import MAX_DEPTH
 from pipelines.text.extraction.pages.writing.marks import find_attribute, integer
 from pipelines.text.extraction.pages.writing.roles import EQUATIONS
-from pipelines.text.kernels import jit_internal
+from pipelines.text.kernels import jit_borrowing, jit_internal
 
 MEAN_BYTES, LONGEST_BYTES = 160, 1200  # of a cell's text
 MEAN_BYTES_WITH_HEADER, LONGEST_BYTES_WITH_HEADER = 500, 6000
@@ -28,7 +28,7 @@ _NODE, _ROWS, _FULL_ROWS, _WIDEST, _FILLED, _BYTES, _LONGEST, _HEADERS, _BAD, _C
 )
 
 
-@jit_internal
+@jit_borrowing
 def _end_cell(t: Any) -> None:
     if t[_CELL_BYTES]:
         t[_FILLED] += 1
@@ -38,7 +38,7 @@ def _end_cell(t: Any) -> None:
     t[_CELL_BYTES] = 0
 
 
-@jit_internal
+@jit_borrowing
 def _end_row(t: Any) -> None:
     _end_cell(t)
     if t[_ROW_FILLED]:
@@ -48,7 +48,7 @@ def _end_row(t: Any) -> None:
     t[_COLUMNS] = t[_ROW_FILLED] = 0
 
 
-@jit_internal
+@jit_borrowing
 def _columns(t: Any) -> int:
     """Return the number of columns of a table of data, or 0."""
     is_column = t[_WIDEST] == 1 and t[_HEADS] and t[_HEADERS] > t[_HEADS] and t[_ROWS] > 2  # one column below a head
@@ -60,7 +60,7 @@ def _columns(t: Any) -> int:
     return 0 if t[_BYTES] > mean * t[_FILLED] or t[_LONGEST] > longest else min(t[_WIDEST], MOST_COLUMNS)
 
 
-@jit_internal
+@jit_borrowing
 def _is_presentation(tree: Any, node: int) -> bool:
     i = find_attribute(tree, node, _ROLE)
     if i < 0 or tree.value_stop[i] <= tree.value_start[i]:

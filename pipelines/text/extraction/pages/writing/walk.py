@@ -70,7 +70,7 @@ from pipelines.text.extraction.pages.writing.tables import (
     MOST_COLUMNS,
     data_tables,
 )
-from pipelines.text.kernels import jit, jit_internal
+from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 
 _BUDGET_PER_NODE, _BUDGET = 8, 4096  # bytes beside the page's own
 _ANCHOR_BYTES = 4  # of a sign that links to its heading
@@ -125,7 +125,7 @@ def _writer(f: Any, flags: int) -> Any:
     return Writer(np.empty(room, np.uint8), state, lists[0], lists[1], lists[2], lists[3], spans)
 
 
-@jit_internal
+@jit_borrowing
 def _is_numbers(tree: Any, node: int) -> bool:
     """Return whether an element has digits, and nothing but digits, white space, dots and colons."""
     has_digit = False
@@ -140,7 +140,7 @@ def _is_numbers(tree: Any, node: int) -> bool:
     return has_digit
 
 
-@jit_internal
+@jit_borrowing
 def _text_bytes(tree: Any, node: int, most: int) -> int:
     """Return how many bytes of text that is not blank an element has; one more than `most` if there are more."""
     size = 0
@@ -153,7 +153,7 @@ def _text_bytes(tree: Any, node: int, most: int) -> int:
     return size
 
 
-@jit_internal
+@jit_borrowing
 def _is_left_out(tree: Any, node: int, role: int, s: Any) -> bool:
     if role == known.GUTTER:
         return _is_numbers(tree, node)
@@ -168,7 +168,7 @@ def _is_left_out(tree: Any, node: int, role: int, s: Any) -> bool:
     return role == known.EDIT
 
 
-@jit_internal
+@jit_borrowing
 def _write_formula(f: Any, number: int, w: Any) -> None:
     s = w.state
     at, stop = f.ends[number - 1], f.ends[number]
@@ -186,7 +186,7 @@ def _write_formula(f: Any, number: int, w: Any) -> None:
         end_line(s, 1)
 
 
-@jit_internal
+@jit_borrowing
 def _code_text(tree: Any, node: int, is_kept: bool, w: Any) -> None:
     """Write a text within code; blank ones are kept with their code."""
     s = w.state
@@ -197,7 +197,7 @@ def _code_text(tree: Any, node: int, is_kept: bool, w: Any) -> None:
         write_code(tree.text, at, stop, s[CODE_MODE] == BREAKS, w)
 
 
-@jit_internal
+@jit_borrowing
 def _element(f: Any, node: int, w: Any) -> tuple[int, int]:
     """Begin an element; return what its end is to do, and the next node."""
     tree, s = f.tree, w.state
@@ -242,7 +242,7 @@ def _facts(tree: Any, kept: Any, roles: Any, formulas: Any, ends: Any, data: Any
     return Facts(tree, kept, roles, formulas, ends, data, texts, rich, columns, pres)
 
 
-@jit_internal
+@jit_borrowing
 def _end_block(s: Any, level: int) -> None:
     """Do what both ends of a division or paragraph do: LINE and PARAGRAPH are the levels of their breaks."""
     end_line(s, level)
@@ -303,7 +303,7 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
     return w.out[: w.state[SIZE]].copy()
 
 
-@jit_internal
+@jit_borrowing
 def _is_line_end(tree: Any, node: int) -> bool:
     """Return whether a blank text of code has a line end, and stands between elements that are lines of their own."""
     at, stop, after, parent = tree.start[node], tree.stop[node], node + 1, tree.parent[node]
@@ -321,7 +321,7 @@ def _is_line_end(tree: Any, node: int) -> bool:
     return node - 1 != parent
 
 
-@jit_internal
+@jit_borrowing
 def _has_newline(text: Any, at: int, stop: int) -> bool:
     while at < stop and text[at] != 10:
         at += 1
