@@ -1,3 +1,4 @@
+import time
 import unicodedata
 
 import pyarrow as pa
@@ -97,6 +98,14 @@ def test_no_character_that_composition_may_change_is_passed_over() -> None:
     }
     assert not {f"{ord(c):04X}" for c in passed} & second
     assert unicodedata.normalize("NFC", "".join(passed)) == "".join(passed)
+
+
+@pytest.mark.parametrize("hidden", ["\u200c", "\ufe0f\u200c", "\u200b\u200c\ufe0f", "\U000e0100"])
+def test_a_million_characters_that_hide_something_are_read_once(hidden: str) -> None:
+    normalized("x\u200c\ufe0f")  # compiled
+    start = time.process_time()
+    assert len(normalized(f"a{hidden * (10**6 // len(hidden))}b")) <= 3
+    assert time.process_time() - start < 5
 
 
 def test_clean_texts_are_not_copied() -> None:
