@@ -24,7 +24,7 @@ from pipelines.stages.base import Stages
 from pipelines.text.characters.code_spaces import without_stand_ins
 from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS
-from pipelines.text.extraction.pages import forest, structure
+from pipelines.text.extraction.pages import forest, masks, structure
 from pipelines.text.extraction.pages.blocks import blocks
 from pipelines.text.extraction.pages.extract import kept_nodes
 from pipelines.text.extraction.pages.features import features
@@ -81,7 +81,7 @@ def kernels(watch: "Stopwatch", tree: Tree) -> None:
     model = forest.default()
     found = watch("blocks", blocks, tree)
     matrix, places = watch("features", features, tree, found, model.lexicon)
-    probabilities = watch("scores", forest.scores, model.forest, matrix)
+    probabilities = watch("scores", masks.scores, model.masks, matrix)
     verdict = watch("verdict", judge, found.counts, probabilities, places)
     watch("text", lambda: structure.write(tree, kept_nodes(tree, found, verdict.kept)))
 

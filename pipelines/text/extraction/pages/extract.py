@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pipelines.text.extraction.pages import structure
 from pipelines.text.extraction.pages.blocks import SPACELESS_WIDTH, WIDTH, Blocks, blocks
 from pipelines.text.extraction.pages.features import features
-from pipelines.text.extraction.pages.forest import PageModel, scores
+from pipelines.text.extraction.pages.forest import PageModel
+from pipelines.text.extraction.pages.masks import scores
 from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.verdict import Verdict, judge
@@ -49,7 +50,7 @@ def judged(tree: Tree, model: PageModel) -> Judged:
     """Judge the blocks of a page."""
     found = blocks(tree)
     matrix, places = features(tree, found, model.lexicon)
-    return Judged(tree, found, judge(found.counts, scores(model.forest, matrix), places))
+    return Judged(tree, found, judge(found.counts, scores(model.masks, matrix), places))
 
 
 def kept_nodes(tree: Tree, blocks: Blocks, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""The model of web pages: gradient-boosted trees and a lexicon in one file, and the kernel that walks the trees.
+"""The model of web pages: gradient-boosted trees and a lexicon in one file.
 
 All numbers are float32 and summed in the order of the trees, so scores are equal to the last bit on every machine.
 
@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from pipelines.contract.errors import UserError
 from pipelines.text.extraction.pages.features import FEATURES, Lexicon
-from pipelines.text.kernels import jit
+from pipelines.text.extraction.pages.masks import Masks, masks
+from pipelines.text.extraction.pages.masks import scores as masked_scores
 
 _MAGIC = b"corpusmill page model 1\n"
 _DIGEST_BYTES = 32
@@ -49,28 +50,16 @@ class PageModel:
     lexicon: Lexicon
     card: dict[str, Any]
     digest: str = ""  # SHA-256 of the file, in hexadecimal
+    masks: Masks = field(init=False, repr=False, compare=False)  # the forest as it is walked
+
+    def __post_init__(self) -> None:
+        """Prepare the walk once for all pages."""
+        object.__setattr__(self, "masks", masks(self.forest))
 
 
 def scores(forest: Forest, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the log odds that each block is main text."""
-    return _scores(forest, matrix)
-
-
-@jit
-def _scores(forest: Any, matrix: Any) -> Any:
-    rows = matrix.shape[0]
-    out = np.zeros(rows, np.float32)
-    feature, threshold, left, right, leaf = forest.feature, forest.threshold, forest.left, forest.right, forest.leaf
-    for row in range(rows):
-        values = matrix[row]
-        total = np.float32(0)
-        for tree in range(forest.first.size):
-            node = forest.first[tree]
-            while node >= 0:
-                node = left[node] if values[feature[node]] <= threshold[node] else right[node]
-            total += leaf[~node]
-        out[row] = total
-    return out
+    return masked_scores(masks(forest), matrix)
 
 
 def save(model: PageModel, path: Path) -> None:
