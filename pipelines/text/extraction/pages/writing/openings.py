@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from pipelines.text.extraction.pages.tags import (
+    ATTRIBUTE_IDS,
     IDS,
     TEXT,
 )
@@ -52,7 +55,10 @@ from pipelines.text.extraction.pages.writing.marks import (
     CELL,
     CODE_END,
     CODE_MODE,
+    CODE_NEWLINES,
+    CODE_PENDING,
     CODE_SCANNED,
+    CODE_START,
     COLUMNS,
     DEFINITION,
     EQUATIONS_END,
@@ -75,6 +81,7 @@ from pipelines.text.extraction.pages.writing.marks import (
     WRITTEN,
     begin,
     end_line,
+    find_attribute,
     is_blank,
     put,
 )
@@ -86,6 +93,8 @@ from pipelines.text.extraction.pages.writing.rows import (
 from pipelines.text.kernels import jit_borrowing
 
 _MARK_BYTES = 64  # of the budget, that must be left for a mark within a line
+_STYLE = ATTRIBUTE_IDS["style"]
+_TEAL = np.frombuffer(b"#008080", np.uint8)
 _BR, _H1, _TT, _SPAN, _PRE = (IDS[name] for name in ("br", "h1", "tt", "span", "pre"))
 
 
@@ -99,13 +108,32 @@ def _is_quoted_table(tree: Any, node: int) -> bool:
 
 
 @jit_borrowing
+def _is_line_number(tree: Any, node: int, w: Any) -> bool:
+    """Return whether a <span> at the start of a line of code is its number, as cnblogs.com writes it: digits in teal."""
+    s = w.state
+    if tree.end[node] != node + 2 or not (s[SIZE] == s[CODE_START] or s[CODE_NEWLINES] or s[CODE_PENDING]):
+        return False
+    i = find_attribute(tree, node, _STYLE)
+    if i < 0:
+        return False
+    matched, at = 0, tree.value_start[i]
+    while at < tree.value_stop[i] and matched < _TEAL.size:
+        matched = matched + 1 if tree.markup[at] == _TEAL[matched] else 0
+        at += 1
+    for place in range(tree.start[node + 1], tree.stop[node + 1]):
+        if not (48 <= tree.text[place] <= 57 or tree.text[place] == 32):
+            return False
+    return matched == _TEAL.size
+
+
+@jit_borrowing
 def open_in_code(f: Any, node: int, action: int, role: int, w: Any) -> tuple[int, int]:
     """Return what to remember of an element within code, and the next node."""
     end = f.tree.end[node]
     if f.tree.tag[node] == _BR:
         end_code_line(w, True)
         return INLINE, end
-    if action in (SKIPPED, SPACED):
+    if action in (SKIPPED, SPACED) or (f.tree.tag[node] == _SPAN and _is_line_number(f.tree, node, w)):
         return INLINE, end
     is_inline = action in (INLINE, TICKED, STRONG, EMPHASIS, TABLE_CELL, QUOTED)
     if is_inline and not (role == known.CODE_LINE and f.tree.tag[node] != _SPAN):

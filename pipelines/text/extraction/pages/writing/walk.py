@@ -243,6 +243,21 @@ def _facts(tree: Any, kept: Any, roles: Any, formulas: Any, ends: Any, data: Any
 
 
 @jit_borrowing
+def _is_ascii_word(byte: int) -> bool:
+    return 48 <= byte <= 57 or 97 <= byte | 32 <= 122
+
+
+@jit_borrowing
+def _part_links(tree: Any, node: int, w: Any) -> None:
+    """Part a link from one that ends right before it: style sheets set menus and tags apart, not their markup."""
+    s = w.state
+    if node == 0 or tree.link[node - 1] < 0 or tree.end[tree.link[node - 1]] != node or s[PENDING] or s[SIZE] == 0:
+        return
+    if node + 1 < tree.end[node] and tree.tag[node + 1] == TEXT:
+        s[SPACE] = s[SPACE] or (_is_ascii_word(w.out[s[SIZE] - 1]) and _is_ascii_word(tree.text[tree.start[node + 1]]))
+
+
+@jit_borrowing
 def _end_block(s: Any, level: int) -> None:
     """Do what both ends of a division or paragraph do: LINE and PARAGRAPH are the levels of their breaks."""
     end_line(s, level)
@@ -285,6 +300,8 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
             continue
         # Most elements need no more than this; each call for the others counts references to all the arrays.
         action, after = np.int64(ACTION[tag]), np.int64(node + 1)
+        if tag == _A and not in_code:
+            _part_links(tree, node, w)
         if in_code or action > PARAGRAPH or (has_roles and roles[node] != known.NONE):
             action, after = _element(f, node, w)
         elif action != INLINE:

@@ -26,6 +26,7 @@ def text(markup: str, *, markdown: bool = False) -> str:
         (f"<div>{'long ' * 21}</div><div>b</div>", f"{('long ' * 21).strip()}\n\nb"),
         ("a<!-- -->b <b> c </b>d<button>e</button>f<wbr>g<img>h", "ab c d e fg h"),
         ("<q>a</q>, <q>b </q>.", "“a”, “b”."),
+        ("<a href=1>Home</a><a href=2>News</a>, <a href=3>O</a>f<a href=4>-</a><a href=5>x</a>", "Home News, Of-x"),
         ("<b>Hel</b>lo <a>東京</a>と<a>大阪</a>", "Hello 東京と大阪"),
         ("<ruby>漢<rp>(<rt>kan<rp>)</ruby>字", "漢字"),
         ("<figure><img alt='no'><figcaption>A mill</figcaption></figure>b<hr>c", "A mill\n\nb\n\nc"),

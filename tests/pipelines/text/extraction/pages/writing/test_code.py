@@ -71,6 +71,11 @@ LATEXML = (
         (GITHUB, "\nint  x;\n\n  y\n"),
         (CSDN, "\na {\n \n  1\n"),
         (LATEXML, "Python\ndef f\n  x\n"),
+        (
+            '<pre><span style="color: #008080;"> 1</span><i>a</i>\n<span style="color: #008080;"> 2</span>  b'
+            '<span style="color: #008080;">3</span></pre>',
+            "\na\n  b3\n",
+        ),
         ('<ol class="dp-j">\n<li><span>a&nbsp;&nbsp;b</span></li>\n<li><span>&nbsp;c</span></li></ol>', "\na  b\n c\n"),
         ('<pre class="java"><ol><li class="li1"><div>a</div></li><li class="li1"><div>  b</div></li></ol></pre>', "\na\n  b\n"),
         (
