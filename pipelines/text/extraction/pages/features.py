@@ -15,6 +15,7 @@ from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 
 PROSE_WIDTH = 60  # a block at least so wide, with few links, is prose
 _MOST_TOKENS = 64  # of an element's class and id
+_MOST_PROBES = 512  # of a hash table: a page may choose names and texts that collide; beyond this, they count as the same
 TITLE, H1 = IDS["title"], IDS["h1"]
 
 _OWN = (
@@ -189,8 +190,10 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
             continue
         key = path[node] | np.uint64(1)
         slot = (key ^ key >> np.uint64(32)) & mask
-        while keys[slot] != 0 and keys[slot] != key:
-            slot = (slot + np.uint64(1)) & mask
+        last = slot + np.uint64(_MOST_PROBES)
+        while keys[slot & mask] != 0 and keys[slot & mask] != key and slot < last:
+            slot += np.uint64(1)
+        slot &= mask
         if keys[slot] == 0:
             keys[slot], slot_group[slot] = key, groups
             groups += 1
@@ -474,8 +477,10 @@ def _repeats(hashes: Any) -> Any:
     for row in range(rows):
         key = hashes[row] | np.uint64(1)
         slot = (key ^ key >> np.uint64(32)) & mask
-        while keys[slot] != 0 and keys[slot] != key:
-            slot = (slot + np.uint64(1)) & mask
+        last = slot + np.uint64(_MOST_PROBES)
+        while keys[slot & mask] != 0 and keys[slot & mask] != key and slot < last:
+            slot += np.uint64(1)
+        slot &= mask
         keys[slot] = key
         times[slot] += 1
         slot_of[row] = slot

@@ -49,6 +49,7 @@ from pipelines.text.extraction.pages.writing.marks import (
     INLINE_MARKS,
     LEFT,
     MARKER,
+    NO_NUMBERS,
     PENDING,
     SIZE,
     SOFT,
@@ -126,8 +127,10 @@ def _writer(f: Any, flags: int) -> Any:
 
 
 @jit_borrowing
-def _is_numbers(tree: Any, node: int) -> bool:
+def _is_numbers(tree: Any, node: int, s: Any) -> bool:
     """Return whether an element has digits, and nothing but digits, white space, dots and colons."""
+    if node < s[NO_NUMBERS] <= tree.end[node]:  # so texts are read once however deep such elements are nested
+        return False
     has_digit = False
     for i in range(node, tree.end[node]):
         if tree.tag[i] == TEXT:
@@ -136,6 +139,7 @@ def _is_numbers(tree: Any, node: int) -> bool:
                 if 48 <= byte <= 57:
                     has_digit = True
                 elif byte > 32 and byte != 46 and byte != 58 and byte != 0xC2 and byte != 0xA0:
+                    s[NO_NUMBERS] = i + 1
                     return False
     return has_digit
 
@@ -156,13 +160,13 @@ def _text_bytes(tree: Any, node: int, most: int) -> int:
 @jit_borrowing
 def _is_left_out(tree: Any, node: int, role: int, s: Any) -> bool:
     if role == known.GUTTER:
-        return _is_numbers(tree, node)
+        return _is_numbers(tree, node, s)
     if role == known.TOOL:
         return s[CODE_END] > node
     if role == known.ANCHOR:
         return tree.tag[node] == _A and _text_bytes(tree, node, _ANCHOR_BYTES) <= _ANCHOR_BYTES
     if role == known.ITEM_TAG and s[MARKER]:
-        if _text_bytes(tree, node, 3) <= 3 and not _is_numbers(tree, node) and s[MARKER] == BULLET:
+        if _text_bytes(tree, node, 3) <= 3 and not _is_numbers(tree, node, s) and s[MARKER] == BULLET:
             return True
         s[MARKER] = 0
     return role == known.EDIT
