@@ -54,12 +54,11 @@ def main() -> None:
         options.ours = cross_validated(options)
     predicted = {row["url"]: row["text"] for path in options.ours for row in read_jsonl(path)}
     for pages, truth in options.sets:
-        texts = all_texts(pages, options, speeds)
+        name = pages.name.split(".")[0]
+        texts = all_texts(name, pages, options, speeds)
         if predicted:
             texts["ours"] = predicted
-        report_set(
-            pages.name.split(".")[0], list(read_jsonl(truth)), texts, is_fair=bool(predicted) or options.extractor != "corpusmill"
-        )
+        report_set(name, list(read_jsonl(truth)), texts, is_fair=bool(predicted) or options.extractor != "corpusmill")
     if options.sets:
         report_speed(speeds, options)
     if options.structure:
@@ -107,9 +106,11 @@ def cross_validated(options: argparse.Namespace) -> list[Path]:
     return [out]
 
 
-def all_texts(pages: Path, options: argparse.Namespace, speeds: dict[str, list[tuple[int, float]]]) -> dict[str, Texts]:
-    """Return the texts of ours and of the peers, and note pages and seconds of each."""
-    markup = options.folder / f"{pages.name.split('.')[0]}.jsonl"
+def all_texts(
+    name: str, pages: Path, options: argparse.Namespace, speeds: dict[str, list[tuple[int, float]]]
+) -> dict[str, Texts]:
+    """Return the texts of ours and of the peers, and note pages and seconds of each; `name` is that of the files in between."""
+    markup = options.folder / f"{name}.markup.jsonl"
     count = 0
     with markup.open("w", encoding="utf-8") as stream:
         for url, body, charset in extract_ours.responses(pages):
@@ -128,7 +129,8 @@ def all_texts(pages: Path, options: argparse.Namespace, speeds: dict[str, list[t
 
 def peer_texts(peer: str, markup: Path, options: argparse.Namespace) -> tuple[Texts, float] | None:
     """Run a peer in its environment; None, with a line, if it is not installed there."""
-    out = options.folder / f"{markup.stem}.{peer}.jsonl"
+    name = markup.name.split(".")[0]
+    out = options.folder / f"{name}.{peer}.jsonl"
     said_path = out.with_suffix(".json")
     if options.reuse and out.exists() and said_path.exists():
         return {row["url"]: row["text"] for row in read_jsonl(out)}, json.loads(said_path.read_text())["seconds"]
@@ -142,7 +144,7 @@ def peer_texts(peer: str, markup: Path, options: argparse.Namespace) -> tuple[Te
         sys.exit(f"{peer} failed:\n{done.stderr[-3000:]}")
     said = json.loads(done.stdout.splitlines()[-1])
     said_path.write_text(json.dumps(said))
-    print(f"{peer} {said['version']}: {markup.stem}: {said['seconds']:.1f} s, failed on {said['failed']} pages")
+    print(f"{peer} {said['version']}: {name}: {said['seconds']:.1f} s, failed on {said['failed']} pages")
     return {row["url"]: row["text"] for row in read_jsonl(out)}, said["seconds"]
 
 
@@ -212,7 +214,7 @@ def report_structure(options: argparse.Namespace) -> None:
     ]
     truth = list(read_jsonl(options.structure / "truth.jsonl"))
     pages = options.structure / "pages.warc.gz"
-    texts = all_texts(pages, options, defaultdict(list))
+    texts = all_texts("structure", pages, options, defaultdict(list))
     if options.extractor == "corpusmill":
         texts["ours, Markdown"] = extract_ours.whole(pages, options.extractor, markdown=True).texts
     print(

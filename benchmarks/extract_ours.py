@@ -64,7 +64,7 @@ def parts(pages: Path, extractor: str) -> dict[str, float]:
             markup = without_stand_ins(watch("decode", html.decode_html, body, charset) or "")
             tree = watch("tree", parse, markup.encode("utf-8", "replace"))
             record = Record(key=url, origin=url, text="", url=url)
-            watch("about", lambda record=record, tree=tree: says.describe(record, tree, with_images=False))
+            watch("about", says.describe, record, tree)
             if extractor == "corpusmill":
                 kernels(watch, tree)
             else:
