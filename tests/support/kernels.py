@@ -2,7 +2,8 @@
 
     python tests/support/kernels.py
 
-It builds the tests' tiny corpus with the stages that are off by default, and makes one batch with every objective.
+It reads hostile web pages, builds the tests' tiny corpus with the stages that are off by default, and makes one batch with
+every objective.
 """
 
 import json
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hostile
 import numpy as np
 import pyarrow as pa
 
@@ -21,6 +23,9 @@ from pipelines.contract import shards
 from pipelines.fetching.download import FetchError
 from pipelines.fetching.language_model import lid_model
 from pipelines.text.characters.normalize import normalize
+from pipelines.text.extraction.extractors import EXTRACTORS
+from pipelines.text.extraction.pages.about import about, images_of
+from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.context import Context
 from training.data.config import FeedConfig
 from training.data.draws import key
@@ -53,6 +58,7 @@ OBJECTIVES: list[dict[str, Any]] = [
 def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        web_pages()
         build(Path(folder))
         train(Path(folder))
     print(f"kernels are compiled ({time.monotonic() - began:.0f} s)")
@@ -66,6 +72,17 @@ def build(folder: Path) -> None:
         overrides = tuple(f"{name}={json.dumps(value)}" for name, value in (settings | variant).items())
         drive.build(Context(corpus_config.load(CORPUS, overrides), str(folder / "out")), gated=False)
     normalize(pa.array(UNTIDY))
+
+
+def web_pages() -> None:
+    """Read pages of every kind in both formats: they need kernels that the tiny corpus does not."""
+    for markdown in (False, True):
+        with EXTRACTORS["corpusmill"].opened(markdown=markdown) as extract:
+            for make in hostile.PAGES.values():
+                tree = parse(make(3000))
+                about(tree, "http://example.com/a/b", {}, "2024-05-18T01:58:10Z")
+                images_of(tree)
+                extract("", tree)
 
 
 def language() -> dict[str, Any]:

@@ -95,7 +95,7 @@ def load(path: Path) -> PageModel:
     header = json.loads(content[len(_MAGIC) : header_end])
     if header["features"] != list(FEATURES):
         raise ModelError(f"{path}: the model was trained for other features than this version's; {cure}")
-    body, arrays, place = zlib.decompress(content[header_end + 1 :]), {}, 0
+    body, arrays, place = bytearray(zlib.decompress(content[header_end + 1 :])), {}, 0  # a read-only array is another type
     for name, dtype, shape in header["arrays"]:
         array = np.frombuffer(body, dtype, int(np.prod(shape)), place).reshape(shape)
         arrays[name] = array

@@ -66,7 +66,8 @@ def formulas(
         texts.append((f"$${latex}$$" if is_display else f"${latex}$").encode("utf-8", "replace"))
         numbers[node] = len(texts)
     ends = np.cumsum([0, *map(len, texts)])
-    return numbers, ends.astype(np.int64), np.frombuffer(b"".join(texts), np.uint8)
+    # A read-only array would be another type: the writer would be compiled twice.
+    return numbers, ends.astype(np.int64), np.frombuffer(bytearray(b"".join(texts)), np.uint8)
 
 
 def _source(latex: str) -> str:
