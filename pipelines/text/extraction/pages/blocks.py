@@ -22,6 +22,7 @@ BR, B, STRONG = (IDS[name] for name in ("br", "b", "strong"))
 _UPPER = 1 << 14  # bits that the table of characters has free
 _MARK = 1 << 13
 _COMMA = 1 << 12
+_CASED = ("Lu", "Lt", "Nl", "So")  # the categories of all characters that have a lower case: letters, "Ⅳ" and "Ⓐ"
 _COMMAS = ",;:、，；：،؛·"
 
 # Columns of `counts`.
@@ -83,8 +84,8 @@ def characters() -> NDArray[np.uint16]:
 def lower_case() -> NDArray[np.uint32]:
     """Return the lower case of every code point, or itself if its lower case is several characters."""
     lower = np.arange(CODE_POINTS, dtype=np.uint32)
-    for code in range(CODE_POINTS):
-        if not 0xD800 <= code < 0xE000 and len(changed := chr(code).lower()) == 1:
+    for code in np.flatnonzero(np.isin(categories(), _CASED)).tolist():
+        if len(changed := chr(code).lower()) == 1:
             lower[code] = ord(changed)
     return lower
 
