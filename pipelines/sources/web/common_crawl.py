@@ -215,12 +215,15 @@ def _may_be_text(media_type: str) -> bool:
 
 def _take_page(collector: Collector, record: Record, body: bytes, charset: str | None, extract: Extract, *, is_xml: bool) -> None:
     try:
-        markup = html.decode_html(body, charset)
-        if markup is None:
+        read = html.utf8_html(body, charset)
+        if read is None:
             collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
             return
-        markup = without_stand_ins(sniffing.without_subset(markup) if is_xml else markup)
-        tree = parse(markup.encode("utf-8", "replace"), is_xml=is_xml)
+        markup, data = read
+        cleaned = without_stand_ins(sniffing.without_subset(markup) if is_xml else markup)
+        if cleaned is not markup:
+            markup, data = cleaned, cleaned.encode("utf-8", "replace")
+        tree = parse(data, is_xml=is_xml)
         says.describe(record, tree)
         if _is_opted_out(collector, record):
             return

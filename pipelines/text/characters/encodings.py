@@ -19,6 +19,7 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with that o
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (b"\x84\x31\x95\x33", "gb18030"),
 )
+_MARKS = tuple(mark for mark, _ in _BYTE_ORDER_MARKS)
 _SAMPLE_BYTES = 2**17  # seen by the detector
 _IMPLAUSIBLE = re.compile(  # controls except whitespace and escape, U+FFFD, private use, noncharacters
     r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffd-\uffff\U000f0000-\U0010ffff]"
@@ -56,8 +57,26 @@ def decode(data: bytes, declared: str | None = None) -> Decoded | None:
     for encoding in _candidates(data, declared):
         text = _strict(data, encoding)
         if text is not None and (_has_few_controls(data) if encoding == "utf-8" else _is_plausible(text)):
-            return Decoded(_lines(text), encoding)
+            return Decoded(lines(text), encoding)
     return _lenient(data, "utf-8") or _damaged(data, declared)
+
+
+def valid_utf8(data: bytes, declared: str | None = None) -> tuple[str, bytes] | None:
+    r"""Return a text in valid UTF-8 and its bytes, both with their line ends, if `decode` would read it as that; else None.
+
+    It saves copies of long texts whose reader knows "\r\n". A character that is cut off at the end is left out.
+
+    >>> valid_utf8("Größe\r\n".encode()), valid_utf8("Größe".encode("cp1252"))
+    (('Größe\r\n', b'Gr\xc3\xb6\xc3\x9fe\r\n'), None)
+    """
+    sample = data[:_SAMPLE_BYTES]
+    if python_encoding(declared) not in (None, "utf-8") or data.startswith(_MARKS) or b"\0" in sample or b"\x1b$" in sample:
+        return None
+    try:
+        text, used = codecs.utf_8_decode(data, "strict", False)
+    except UnicodeDecodeError:
+        return None
+    return (text, data[:used]) if (text or len(data) < 4) and _has_few_controls(data) else None
 
 
 def python_encoding(label: str | None) -> str | None:
@@ -150,7 +169,7 @@ def _lenient(data: bytes, encoding: str) -> Decoded | None:
     broken = text.count("\ufffd")
     if broken > max(1.0, limit * len(text)) or not _is_plausible(text):
         return None
-    return Decoded(_lines(text), encoding)
+    return Decoded(lines(text), encoding)
 
 
 def _damaged(data: bytes, declared: str | None) -> Decoded | None:
@@ -161,5 +180,6 @@ def _damaged(data: bytes, declared: str | None) -> Decoded | None:
     return None
 
 
-def _lines(text: str) -> str:
+def lines(text: str) -> str:
+    """Return a text with line feeds as line ends."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pipelines.contract.errors import UserError
+from pipelines.text.characters.encodings import lines
 from pipelines.text.extraction import html, isolated
 from pipelines.text.extraction.html import Page
 from pipelines.text.extraction.pages import forest
@@ -43,7 +44,7 @@ def _corpusmill(*, markdown: bool = False) -> Generator[Extract]:
 @contextmanager
 def _resiliparse(*, markdown: bool = False) -> Generator[Extract]:
     def extract(markup: str, _tree: Tree) -> Page:
-        return html.main_text(markup)
+        return html.main_text(lines(markup))
 
     yield extract
 
@@ -53,7 +54,7 @@ def _trafilatura(*, markdown: bool = False) -> Generator[Extract]:
     with isolated.Worker() as worker:
 
         def extract(markup: str, _tree: Tree) -> Page:
-            return Page(html.tidy(worker.extract(markup)), html.page_title(markup))
+            return Page(html.tidy(worker.extract(lines(markup))), html.page_title(markup))
 
         yield extract
 

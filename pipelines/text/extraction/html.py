@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLTree
 
-from pipelines.text.characters.encodings import decode
+from pipelines.text.characters.encodings import decode, valid_utf8
 from pipelines.text.extraction import html_code, html_glyphs, html_names
 from pipelines.text.extraction.pages.extract import Judged
 
@@ -91,6 +91,24 @@ def decode_html(data: bytes, http_charset: str | None = None) -> str | None:
     """
     if len(data) > MAX_BYTES:
         raise ExtractionError(f"{len(data):,} bytes of HTML, more than {MAX_BYTES:,}")
+    declared = _declared(data, http_charset)
+    decoded = decode(data, declared)
+    is_markup = decoded is not None and (decoded.encoding[:6] != "utf-16" or "<" in decoded.text)
+    if not is_markup and b"\0" in data and b"<\0" not in data and b"\0<" not in data:
+        decoded = decode(data.replace(b"\0", b""), declared)  # browsers pass over NULs, e.g. those that fill up a block of a disk
+    return decoded.text if decoded else None
+
+
+def utf8_html(data: bytes, http_charset: str | None = None) -> tuple[str, bytes] | None:
+    """Return a page as `decode_html` reads it, and in UTF-8; line ends are those of the page, if it is in UTF-8."""
+    if len(data) <= MAX_BYTES and (valid := valid_utf8(data, _declared(data, http_charset))) is not None:
+        return valid
+    markup = decode_html(data, http_charset)
+    return None if markup is None else (markup, markup.encode("utf-8", "replace"))
+
+
+def _declared(data: bytes, http_charset: str | None) -> str | None:
+    """Return the encoding that the server or the page declares."""
     declared = http_charset
     if declared is not None and _UTF_16.match(declared):
         declared = None  # which of the two it is, the NULs of the markup say; a page without NULs is not in UTF-16
@@ -98,11 +116,7 @@ def decode_html(data: bytes, http_charset: str | None = None) -> str | None:
         declared = match[1].decode("ascii")
         if _UTF_16.match(declared):
             declared = None  # if "charset" can be read in the bytes, they are not UTF-16
-    decoded = decode(data, declared)
-    is_markup = decoded is not None and (decoded.encoding[:6] != "utf-16" or "<" in decoded.text)
-    if not is_markup and b"\0" in data and b"<\0" not in data and b"\0<" not in data:
-        decoded = decode(data.replace(b"\0", b""), declared)  # browsers pass over NULs, e.g. those that fill up a block of a disk
-    return decoded.text if decoded else None
+    return declared
 
 
 def page_title(html: str) -> str | None:

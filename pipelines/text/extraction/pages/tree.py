@@ -247,6 +247,20 @@ def _decode(data: Any, at: int, stop: int, out: Any, size: int, named: Any) -> i
     return size
 
 
+@jit_borrowing
+def _copy(data: Any, at: int, stop: int, out: Any, size: int) -> int:
+    r"""Append data[at:stop] as it is, but for "\\r\\n" and "\\r", which are "\\n", and NUL; return the new size."""
+    while at < stop:
+        byte = data[at]
+        if byte == 13:
+            byte = np.uint8(0 if at + 1 < stop and data[at + 1] == 10 else 10)
+        if byte:
+            out[size] = byte
+            size += 1
+        at += 1
+    return size
+
+
 @jit_internal
 def _grown(array: Any, size: int) -> Any:
     larger = np.empty(2 * array.size + 16, array.dtype)
@@ -272,7 +286,7 @@ def _reaches(stack_tag: Any, depth: int, kinds: Any, tag: int, barrier: int) -> 
 def _kept_by_start_tag(tag: int, kind: int, stack_tag: Any, depth: int, kinds: Any, opened: Any) -> int:
     """Return how many open elements stay open when this start tag comes: the others' end tags were left out."""
     if opened[HEAD] and not kind & HEAD_CONTENT:
-        level = _reaches(stack_tag, depth, kinds, HEAD, 0)
+        level = _reaches(stack_tag, depth, kinds, HEAD, SCOPE)  # what is in a <template> there stays in it
         depth = level if level >= 0 else depth
     if kind & CLOSES_P and opened[P]:
         level = _reaches(stack_tag, depth, kinds, P, SCOPE)
@@ -348,7 +362,6 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
     unclosed = np.zeros(256, np.bool_)  # raw elements that have no end tag from here on
     kinds = names.kinds
     nodes, attributes, text_size, depth, link, foreign = 0, 0, 0, 0, -1, 0
-    has_comment_end = True
     at = 0
     while at < size:
         # Text up to the next tag.
@@ -378,7 +391,7 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
             break
         byte = data[at + 1]
         if byte == 33 or byte == 63:  # "<!" or "<?"
-            if at + 3 < size and data[at + 2] == 45 and data[at + 3] == 45 and has_comment_end:
+            if at + 3 < size and data[at + 2] == 45 and data[at + 3] == 45:
                 place = at + 4
                 if place < size and data[place] == 62:
                     at = place + 1
@@ -398,10 +411,8 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
                         closed = place + 1
                         break
                     place += 1
-                if closed >= 0:
-                    at = closed
-                    continue
-                has_comment_end = False
+                at = closed if closed >= 0 else size  # without an end, the rest of the page is a comment
+                continue
             if (is_xml or foreign) and at + 9 <= size:
                 is_cdata = True
                 for i in range(7):
@@ -414,10 +425,7 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
                     if place + 2 >= size:
                         place = size
                     before = text_size
-                    for i in range(begin, place):
-                        if data[i]:
-                            text[text_size] = data[i]
-                            text_size += 1
+                    text_size = _copy(data, begin, place, text, text_size)
                     if text_size > before:
                         tag_of[nodes], parent_of[nodes] = TEXT, stack[depth - 1] if depth else -1
                         start_of[nodes], stop_of[nodes], link_of[nodes] = before, text_size, link
@@ -552,10 +560,7 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
                     if kind & REFERENCES:
                         text_size = _decode(data, at, closed, text, text_size, named)
                     else:
-                        for i in range(at, closed):
-                            if data[i]:
-                                text[text_size] = data[i]
-                                text_size += 1
+                        text_size = _copy(data, at, closed, text, text_size)
                     if text_size > before:
                         tag_of[nodes], parent_of[nodes] = TEXT, node
                         start_of[nodes], stop_of[nodes], link_of[nodes] = before, text_size, link

@@ -8,9 +8,12 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 from fastwarc.warc import ArchiveIterator
+from hypothesis import given
+from hypothesis import strategies as st
 from places import SHARED
 
 from pipelines.text.characters.code_spaces import restored
+from pipelines.text.characters.encodings import lines
 from pipelines.text.characters.normalize import normalize
 from pipelines.text.extraction.html import (
     MAX_ATTRIBUTES,
@@ -23,6 +26,7 @@ from pipelines.text.extraction.html import (
     decode_html,
     main_text,
     tidy,
+    utf8_html,
 )
 from pipelines.text.extraction.main_lines import main_lines
 
@@ -207,3 +211,19 @@ def test_score_on_hand_made_truth(monkeypatch: pytest.MonkeyPatch) -> None:
 def f1(scores: list[tuple[float, float]]) -> float:
     precision, recall = (sum(column) / len(scores) for column in zip(*scores, strict=True))
     return 2 * precision * recall / (precision + recall)
+
+
+@given(
+    text=st.text(st.sampled_from("aé漢😀\r\n\0\x01<\x1b$\ufffe ")),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16", "gb18030", "iso2022_jp"]),
+    declared=st.sampled_from([None, "utf-8", "utf-16", "latin-1", "x-nonsense"]),
+    cut=st.integers(0, 3),
+)
+def test_pages_in_utf8_are_read_as_any_other(text: str, encoding: str, declared: str | None, cut: int) -> None:
+    data = text.encode(encoding, "ignore")
+    data = data[: len(data) - cut]
+    wanted, read = decode_html(data, declared), utf8_html(data, declared)
+    assert (wanted is None) == (read is None)
+    if read is not None:
+        assert lines(read[0]) == wanted
+        assert read[1] == read[0].encode()
