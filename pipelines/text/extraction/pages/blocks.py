@@ -121,7 +121,7 @@ def _blocks(tree: Any, kinds: Any, characters: Any, lower: Any) -> Any:
     tokens = np.empty(most * TOKENS_PER_BLOCK if most < 1000 else 1000 * TOKENS_PER_BLOCK, np.uint64)
     inside = np.full(nodes, -1, np.int32)  # of an element: the innermost block-level one, itself or an ancestor
     bold = np.zeros(nodes, np.bool_)
-    rows, token_count = 0, 0
+    rows, token_count = np.int64(0), np.int64(0)
     is_broken, breaks, link = True, 0, -1
     open_end = 0  # of the current block's container
     state = np.zeros(8, np.int64)  # of the current word: see _count_text

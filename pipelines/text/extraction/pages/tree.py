@@ -361,8 +361,9 @@ def _parse(data: Any, is_xml: bool, names: Any, named: Any) -> Any:
     opened = np.zeros(256, np.int32)  # open elements by tag
     unclosed = np.zeros(256, np.bool_)  # raw elements that have no end tag from here on
     kinds = names.kinds
-    nodes, attributes, text_size, depth, link, foreign = 0, 0, 0, 0, -1, 0
-    at = 0
+    zero = np.int64(0)  # for 0, all that it is passed to would be compiled once more
+    nodes, attributes, text_size, depth, link, foreign = 0, zero, zero, zero, -1, 0
+    at = zero
     while at < size:
         # Text up to the next tag.
         begin = at

@@ -282,7 +282,7 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
     stack, sizes = np.empty(MAX_DEPTH + 1, np.int64), np.empty(MAX_DEPTH + 1, np.int64)
     actions = np.empty(MAX_DEPTH + 1, np.int64)
     s, texts, has_roles = w.state, f.texts, roles.size > 0
-    depth, node = 0, 0
+    depth, node = 0, np.int64(0)  # for 0, all that it is passed to would be compiled once more
     while True:
         while depth and (node >= nodes or tree.end[stack[depth - 1]] <= node):
             depth -= 1
