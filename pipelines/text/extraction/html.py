@@ -18,7 +18,7 @@ from resiliparse.parse.html import HTMLTree
 
 from pipelines.text.characters.encodings import decode, valid_utf8
 from pipelines.text.extraction import html_code, html_glyphs, html_names
-from pipelines.text.extraction.pages.extract import Judged
+from pipelines.text.extraction.pages.extract import ExtractionError, Judged
 
 MAX_BYTES = 16 * 2**20  # per page; the largest of 3,270 crawled pages had 1 MiB
 # Resiliparse's time grows with the square of these: at the limit a page takes about 0.1, 0.7 and 0.2 s on one core.
@@ -39,10 +39,6 @@ _DIV, _ARTICLE, _OPTION = (int.from_bytes(name, "big") for name in (b"div", b"ar
 _BLANKS = re.compile(r"([ÂÃ]\xa0)|[^\S\n]{2,}|[^\S\n ]")
 _LINE_ENDS = re.compile(r" \n ?|\n ")
 _GAPS = re.compile(r"\n{3,}")
-
-
-class ExtractionError(ValueError):
-    """The page is refused; the message says which limit it exceeds."""
 
 
 @dataclass(frozen=True, slots=True)

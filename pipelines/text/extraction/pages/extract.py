@@ -16,6 +16,12 @@ from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.verdict import Verdict, judge
 from pipelines.text.kernels import jit
 
+MAX_BLOCKS = 250_000  # of a page: the features of each take 700 bytes; the largest of 1,435 labelled pages has 2,641
+
+
+class ExtractionError(ValueError):
+    """The page is refused; the message says which limit it exceeds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -47,8 +53,10 @@ class Judged:
 
 
 def judged(tree: Tree, model: PageModel) -> Judged:
-    """Judge the blocks of a page."""
+    """Judge the blocks of a page. Raise ExtractionError if it has more than MAX_BLOCKS."""
     found = blocks(tree)
+    if len(found.first) > MAX_BLOCKS:
+        raise ExtractionError(f"{len(found.first):,} blocks of text, more than {MAX_BLOCKS:,}")
     matrix, places = features(tree, found, model.lexicon)
     return Judged(tree, found, judge(found.counts, scores(model.masks, matrix), places))
 

@@ -15,6 +15,7 @@ from pipelines.sources.web import common_crawl
 from pipelines.text.characters.normalize import normalize
 from pipelines.text.extraction.extractors import EXTRACTORS, Extract
 from pipelines.text.extraction.html import MAX_BYTES
+from pipelines.text.extraction.pages.extract import MAX_BLOCKS
 
 SMALL = 2**16  # bytes
 TIMES = 4  # of the larger page
@@ -71,6 +72,15 @@ def test_a_page_that_is_too_large_is_a_drop_that_says_so(extract: Extract) -> No
     (drops,) = collector.rest().drops
     assert drops["reason"].to_pylist() == ["extraction_failed"]
     assert "bytes of HTML, more than 16,777,216" in drops["detail"][0].as_py()
+
+
+def test_a_page_with_too_many_blocks_is_a_drop_that_says_so(extract: Extract) -> None:
+    """Their features would take gigabytes."""
+    collector = Collector(SECTION)
+    common_crawl.take_body(collector, Record("1", "x#0", ""), b"<p>x" * (MAX_BLOCKS + 1), "text/html", None, extract)
+    (drops,) = collector.rest().drops
+    assert drops["reason"].to_pylist() == ["extraction_failed"]
+    assert drops["detail"].to_pylist() == ["x#0: 250,001 blocks of text, more than 250,000"]
 
 
 def test_every_hostile_page_of_an_archive_has_a_verdict(tmp_path: Path) -> None:
