@@ -1,6 +1,6 @@
 """Log odds of names (class, id, role, itemprop) and of words: how often main text is found with them, site by site.
 
-A site counts once for each token, so that a large site does not decide. Tokens of fewer than `MIN_SITES` sites are unknown.
+A site counts once for each token, so that a large site does not decide. Tokens of few sites (`MIN_SITES`) are unknown.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.kernels import jit
 
-MIN_SITES = 5
+MIN_SITES = 6, 8, 5  # of names, words and whole texts
 SHORT_WORDS = 12  # whole texts of more words are not counted
 _PRIOR_SITES = 4.0  # as many sites with the average share are added to each token
-_LEAST_ODDS = 0.1
+_LEAST_ODDS = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class Counts:
         times = np.bincount(row, minlength=len(pair))
         self.share = np.bincount(row, shares, len(pair)) / times
 
-    def odds(self, is_used: NDArray[np.bool_], min_sites: int = MIN_SITES) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    def odds(self, is_used: NDArray[np.bool_], min_sites: int) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
         """Return the hash table of log odds over the sites that are used."""
         used = is_used[self.site]
         token, share = self.token[used], self.share[used]
         sites = np.bincount(token, minlength=len(self.keys))
         kept = np.bincount(token, share, len(self.keys))
-        average = share.mean() if len(share) else 0.5
+        average = min(0.99, max(0.01, float(share.mean()))) if len(share) else 0.5
         odds = np.log((kept + _PRIOR_SITES * average) / (sites - kept + _PRIOR_SITES * (1 - average))) - np.log(
             average / (1 - average)
         )
@@ -103,7 +103,9 @@ def _table(keys: NDArray[np.uint64], odds: NDArray[np.float32]) -> tuple[NDArray
 
 def lexicon(counts: tuple[Counts, Counts, Counts], is_used: NDArray[np.bool_]) -> Lexicon:
     """Return the log odds of names, words and whole texts over the sites that are used."""
-    (name_keys, name_odds), (word_keys, word_odds), (text_keys, text_odds) = (count.odds(is_used) for count in counts)
+    (name_keys, name_odds), (word_keys, word_odds), (text_keys, text_odds) = (
+        count.odds(is_used, least) for count, least in zip(counts, MIN_SITES, strict=True)
+    )
     return Lexicon(name_keys, name_odds, word_keys, word_odds, text_keys, text_odds)
 
 

@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "num_leaves": 31,
     "learning_rate": 0.1,
     "min_data_in_leaf": 50,
+    "max_bin": 63,
     "lambda_l2": 1.0,
     "feature_fraction": 0.5,
     "bagging_fraction": 0.8,

@@ -9,6 +9,7 @@ from pipelines.text.extraction.pages import blocks as b
 from pipelines.text.extraction.pages import elements as e
 from pipelines.text.extraction.pages.blocks import Blocks
 from pipelines.text.extraction.pages.elements import class_hash, element_tokens, is_concealed, odds_of
+from pipelines.text.extraction.pages.page_head import SET_SIZE, add_words, read_canonical, read_meta, shared, types_of_data
 from pipelines.text.extraction.pages.tags import BLOCK, CELL, HEADING, HIDDEN, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.kernels import jit, jit_borrowing, jit_internal
@@ -16,11 +17,12 @@ from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 PROSE_WIDTH = 60  # a block at least so wide, with few links, is prose
 _MOST_TOKENS = 64  # of an element's class and id
 _MOST_PROBES = 512  # of a hash table: a page may choose names and texts that collide; beyond this, they count as the same
-TITLE, H1 = IDS["title"], IDS["h1"]
+TITLE, H1, SCRIPT, META, LINK = (IDS[name] for name in ("title", "h1", "script", "meta", "link"))
+IMG, TIME, BUTTON, INPUT, SELECT = (IDS[name] for name in ("img", "time", "button", "input", "select"))
 
 _OWN = (
     "width words word_length link_share links terminals commas digits capitals ends first bold breaks copyright separators prices"
-    " at question quotes nodes non_ascii spaceless widest_word same_text title_share title_cover"
+    " at question quotes nodes non_ascii spaceless widest_word same_text title_share title_cover described"
 )
 _ELEMENT = (
     "p li heading cell dt dd pre div other_container article main nav header footer aside form figure table list quote in_pre"
@@ -36,10 +38,13 @@ _LEVELS = "container parent grandparent great_grandparent"
 _BEST = "in_best best_up in_second second_up place_of_best from_best best_share"
 _REPEATED = "path_count path_width path_links path_share near_count near_width near_links near_prose outer_count outer_width"
 _REPEATED_2 = " outer_links outer_prose outer_share outer_index"
+_THINGS = "near_images near_times near_controls outer_images outer_times outer_controls parent_images"
+_THINGS_2 = " great_images page_images page_times"
 _NEIGHBOUR = "width links terminals same_path heading odds"
 _ODDS = "own_names names_sum names_least names_most parent_names words_mean words_least words_most text_odds"
 _PAGE = "page_width page_blocks page_links page_prose page_articles page_widest page_terminals page_odds page_prose_share"
-_PAGE_2 = " page_headings"
+_PAGE_2 = " page_headings address_depth address_hyphens address_digits address_length address_query"
+_TYPES = "says_article says_product says_forum says_list says_site"
 _WINDOW = "window_width window_links window_prose"
 
 FEATURES: tuple[str, ...] = tuple(
@@ -50,9 +55,11 @@ FEATURES: tuple[str, ...] = tuple(
         *[f"{level}_{name}" for level in _LEVELS.split() for name in _ANCESTOR.split()],
         *_BEST.split(),
         *(_REPEATED + _REPEATED_2).split(),
+        *(_THINGS + _THINGS_2).split(),
         *[f"{name}{place:+d}" for place in (-3, -2, -1, 1, 2, 3) for name in _NEIGHBOUR.split()],
         *_ODDS.split(),
         *(_PAGE + _PAGE_2).split(),
+        *_TYPES.split(),
         *_WINDOW.split(),
     ]
 )
@@ -81,12 +88,12 @@ class Places(NamedTuple):
 
 def features(tree: Tree, blocks: Blocks, lexicon: Lexicon) -> tuple[NDArray[np.float32], Places]:
     """Return the features of all blocks of a page, float32[blocks, FEATURES], and how they belong together."""
-    matrix, *places = _features(tree, blocks, lexicon, names().kinds, len(FEATURES))
+    matrix, *places = _features(tree, blocks, lexicon, names().kinds, b.characters(), b.lower_case(), len(FEATURES))
     return matrix, Places._make(places)
 
 
 @jit
-def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) -> Any:
+def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, characters: Any, lower: Any, columns: int) -> Any:
     rows, nodes = blocks.first.size, tree.tag.size
     out = np.zeros((rows, columns), np.float32)
     path_of, code_of, table_of = np.full(rows, -1, np.int32), np.full(rows, -1, np.int32), np.full(rows, -1, np.int32)
@@ -104,8 +111,11 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
     child, children = np.zeros(nodes, np.int32), np.zeros(nodes, np.int32)  # place among the element's siblings
     code, table = np.full(nodes, -1, np.int32), np.full(nodes, -1, np.int32)  # the innermost <pre> and <table>
     seen = np.empty(_MOST_TOKENS, np.uint64)
-    title_tokens = np.zeros(64, np.uint64)
+    title, description = np.zeros(SET_SIZE, np.uint64), np.zeros(SET_SIZE, np.uint64)
     title_size, articles = 0, 0
+    says = np.zeros(5, np.bool_)
+    address = np.zeros(5, np.int64)
+    things = np.zeros((nodes + 1, 3), np.int32)  # images, times and controls before each node
     node = 0
     while node < nodes:
         tag, parent = tree.tag[node], tree.parent[node]
@@ -141,11 +151,17 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
         list_depth[node] += (e.BITS[tag] & e.LIST) != 0
         table_depth[node] += (e.BITS[tag] & e.TABLE) != 0
         articles += (e.BITS[tag] & e.ARTICLE) != 0
+        if tag == META:
+            read_meta(tree, node, characters, lower, description, says)
+        elif tag == LINK and address[3] == 0:
+            read_canonical(tree, node, address)
         sum_odds[node] += own_odds[node]
         least_odds[node], most_odds[node] = min(least_odds[node], least), max(most_odds[node], most)
         if kinds[tag] & HIDDEN:
             if tag == TITLE and title_size == 0 and tree.end[node] > node + 1:
-                title_size = _title_tokens(tree, node + 1, title_tokens)
+                title_size = add_words(tree.text, tree.start[node + 1], tree.stop[node + 1], characters, lower, title)
+            elif tag == SCRIPT:
+                types_of_data(tree, node, says)
             node = tree.end[node]
             continue
         node += 1
@@ -158,6 +174,10 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
     for node in range(nodes):
         for i in range(5):
             sums[node + 1, i] = sums[node, i]
+        tag = tree.tag[node]
+        things[node + 1, 0] = things[node, 0] + (tag == IMG)
+        things[node + 1, 1] = things[node, 1] + (tag == TIME)
+        things[node + 1, 2] = things[node, 2] + (tag in (BUTTON, INPUT, SELECT))
         row_at[node] = row
         if row < rows and blocks.first[row] == node:
             width, link = counts[row, b.WIDTH], counts[row, b.LINK_WIDTH]
@@ -182,7 +202,7 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
         slots *= 2
     keys, group_of = np.zeros(slots, np.uint64), np.full(nodes, -1, np.int32)
     slot_group = np.zeros(slots, np.int32)
-    group_sums = np.zeros((nodes, 6), np.float32)  # elements, width, links, prose, blocks, -
+    group_sums = np.zeros((nodes, 8), np.float32)  # elements; width, links, blocks, prose in them; images, times, controls
     groups = 0
     mask = np.uint64(slots - 1)
     for node in range(nodes):
@@ -202,8 +222,9 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
         end = tree.end[node]
         group_sums[group, 0] += 1
         for i in range(4):
-            # width, links, blocks, prose
             group_sums[group, 1 + i] += sums[end, i] - sums[node, i]
+        for i in range(3):
+            group_sums[group, 5 + i] += things[end, i] - things[node, i]
     near, outer = np.full(nodes, -1, np.int32), np.full(nodes, -1, np.int32)
     seen_of_group = np.zeros(max(groups, 1), np.int32)
     place_in_group = np.zeros(nodes, np.int32)
@@ -276,9 +297,11 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
         f[15], f[16], f[17], f[18] = count[b.PRICE], count[b.AT], count[b.QUESTION], count[b.QUOTE]
         f[19], f[20], f[21] = count[b.NODES], count[b.NON_ASCII] / width, count[b.SPACELESS_WIDTH] / width
         f[22], f[23] = count[b.WIDEST_WORD], same[row]
-        shared, tokens = _shared(blocks.tokens, blocks.first_token[row], blocks.first_token[row + 1], title_tokens, title_size)
-        f[24], f[25] = shared / max(1, tokens), shared / max(1, title_size)
-        at = 26
+        begin, end = blocks.first_token[row], blocks.first_token[row + 1]
+        common = shared(blocks.tokens, begin, end, title)
+        f[24], f[25] = common / max(1, end - begin), common / max(1, title_size)
+        f[26] = shared(blocks.tokens, begin, end, description) / max(1, end - begin)
+        at = 27
         # Element.
         kind = kinds[tag]
         f[at], f[at + 1] = tag == P, tag == LI
@@ -354,6 +377,18 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
             f[at], f[at + 1], f[at + 2], f[at + 3] = group[0], w / group[0], group[2] / w, group[4] / w
             f[at + 4], f[at + 5] = w / total_width, place_in_group[ancestor] / group[0]
         at += 6
+        ancestor = near[container] if container >= 0 else -1
+        for i in range(3):
+            f[at + i] = group_sums[group_of[ancestor], 5 + i] / group_sums[group_of[ancestor], 0] if ancestor >= 0 else 0
+        ancestor = outer[container] if container >= 0 else -1
+        for i in range(3):
+            f[at + 3 + i] = group_sums[group_of[ancestor], 5 + i] / group_sums[group_of[ancestor], 0] if ancestor >= 0 else 0
+        ancestor = up[container] if container >= 0 else -1
+        f[at + 6] = things[tree.end[ancestor], 0] - things[ancestor, 0] if ancestor >= 0 else 0
+        ancestor = up[ancestor] if ancestor >= 0 else -1
+        f[at + 7] = things[tree.end[ancestor], 0] - things[ancestor, 0] if ancestor >= 0 else 0
+        f[at + 8], f[at + 9] = things[nodes, 0], things[nodes, 1]
+        at += 10
         # Neighbours.
         for step in range(6):
             other = row + (step - 3 if step < 3 else step - 2)
@@ -381,7 +416,10 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
         f[at + 3], f[at + 4], f[at + 5] = total_prose, min(articles, 20), widest
         f[at + 6], f[at + 7] = total_terminals * 50 / total_width, page_odds / total_width
         f[at + 8], f[at + 9] = total_prose / total_width, headings
-        at += 10
+        for i in range(5):
+            f[at + 10 + i] = address[i]
+            f[at + 15 + i] = says[i]
+        at += 20
         low, high = max(0, row - 5), min(rows, row + 6)
         w = max(np.float32(1), window[high, 0] - window[low, 0])
         f[at], f[at + 1], f[at + 2] = w, (window[high, 1] - window[low, 1]) / w, (window[high, 2] - window[low, 2]) / w
@@ -398,35 +436,6 @@ def _features(tree: Any, blocks: Any, lexicon: Any, kinds: Any, columns: int) ->
 
 
 P, LI, DT, DD, PRE_TAG, DIV = (IDS[name] for name in ("p", "li", "dt", "dd", "pre", "div"))
-
-
-@jit_borrowing
-def _title_tokens(tree: Any, node: int, out: Any) -> int:
-    """Write the hashes of the words of a text node in ASCII lower case, as `blocks` hashes words; return their number."""
-    size, key, length = 0, np.uint64(0xCBF29CE484222325), 0
-    for at in range(tree.start[node], tree.stop[node] + 1):
-        byte = tree.text[at] if at < tree.stop[node] else np.uint8(32)
-        if 65 <= byte <= 90 or 97 <= byte <= 122 or 48 <= byte <= 57:
-            key = (key ^ np.uint64(byte | 32 if byte >= 65 else byte)) * np.uint64(0x100000001B3)
-            length += 1
-        elif byte < 128:
-            if length > 1 and size < out.size:
-                out[size] = key
-                size += 1
-            key, length = np.uint64(0xCBF29CE484222325), 0
-    return size
-
-
-@jit_borrowing
-def _shared(tokens: Any, start: int, stop: int, title: Any, title_size: int) -> tuple[int, int]:
-    """Return how many words of a block stand in the title, and how many words were compared."""
-    shared = 0
-    for i in range(start, stop):
-        for j in range(title_size):
-            if tokens[i] == title[j]:
-                shared += 1
-                break
-    return shared, stop - start
 
 
 @jit_borrowing
