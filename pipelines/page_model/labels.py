@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz.distance import LCSseq
 
 RUN = 3
 _LONG = 8  # words; a shorter block's 3-grams may stand in the truth by chance
@@ -58,6 +57,8 @@ def _aligned(
     page: list[str], wanted: list[str], owner: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which words of the page and which of the truth are matched."""
+    from rapidfuzz.distance import LCSseq  # from the extra `bench`; nothing else needs it
+
     numbers: dict[str, int] = {}
     coded = [[numbers.setdefault(word, len(numbers)) for word in side] for side in (page, wanted)]
     matched, used = np.zeros(len(page), np.bool_), np.zeros(len(wanted), np.bool_)
