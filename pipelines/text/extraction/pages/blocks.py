@@ -61,6 +61,8 @@ def texts(tree: Tree, blocks: Blocks) -> list[str]:
         while node < after:
             if tags[node] == TEXT:
                 parts.append(text[starts[node] : stops[node]])
+            elif tags[node] == BR:
+                parts.append(b"\n")
             elif kinds[tags[node]] & HIDDEN:
                 node = ends[node]
                 continue
@@ -142,7 +144,7 @@ def _blocks(tree: Any, kinds: Any, characters: Any, lower: Any) -> Any:
                     is_broken = True
                 elif rows and not is_broken:
                     counts[rows - 1, BREAKS] += 1
-                    state[0] = 0
+                    token_count = _end_word(state, counts[rows - 1], text_hash, rows - 1, tokens, token_count, first_token)
             if kind & HIDDEN:
                 node = tree.end[node]
                 continue

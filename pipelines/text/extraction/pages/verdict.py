@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.blocks import WIDTH
+from pipelines.text.extraction.pages.blocks import LINK_WIDTH, WIDTH
 from pipelines.text.extraction.pages.features import Places
 from pipelines.text.kernels import jit
 
@@ -25,7 +25,7 @@ _STEPS = 32  # of the table of probabilities, for each unit of log odds
 # element that holds most of them are kept, too, if they are more than what the model keeps.
 FLOOR_PROSE, FLOOR_SHARE = 250, 0.1
 LEAST_PROBABILITY = 0.15  # no block is kept on a page whose best one is less probable
-SHORT_WIDTH, LEAST_OF_SHORT = 400, 0.3  # the same for a short page without prose: a menu, a form
+MENU_WIDTH, MENU_LINKS, LEAST_OF_MENU = 400, 0.8, 0.5  # the same for a page no wider than this, so much of it links: a menu
 
 
 class Verdict(NamedTuple):
@@ -40,7 +40,9 @@ class Verdict(NamedTuple):
 
 def judge(counts: NDArray[np.int32], scores: NDArray[np.float32], places: Places) -> Verdict:
     """Return the verdict on a page, from its blocks' counts, scores (log odds) and places."""
-    return Verdict._make(_judge(counts[:, WIDTH].astype(np.float32), scores, places, probabilities()))
+    is_menu = bool(counts[:, WIDTH].sum() < MENU_WIDTH and counts[:, LINK_WIDTH].sum() >= MENU_LINKS * counts[:, WIDTH].sum())
+    least = np.float32(LEAST_OF_MENU if is_menu else LEAST_PROBABILITY)
+    return Verdict._make(_judge(counts[:, WIDTH].astype(np.float32), scores, places, probabilities(), least))
 
 
 @functools.cache
@@ -51,7 +53,7 @@ def probabilities() -> NDArray[np.float32]:
 
 
 @jit
-def _judge(width: Any, scores: Any, places: Any, table: Any) -> Any:
+def _judge(width: Any, scores: Any, places: Any, table: Any, least: Any) -> Any:
     rows = width.size
     kept, probability = np.zeros(rows, np.bool_), np.zeros(rows, np.float32)
     score = np.empty(rows, np.float32)
@@ -68,7 +70,7 @@ def _judge(width: Any, scores: Any, places: Any, table: Any) -> Any:
         expected += probability[row] * width[row]
         best = max(best, probability[row])
     kept_width = np.float32(0)
-    if best >= (LEAST_OF_SHORT if prose == 0 and visible < SHORT_WIDTH else LEAST_PROBABILITY):
+    if best >= least:
         order = np.argsort(-probability, kind="mergesort")
         gained, taken, most, last = np.float32(0), np.float32(0), np.float32(-1), -1
         for i in range(rows):

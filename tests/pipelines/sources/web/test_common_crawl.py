@@ -314,7 +314,7 @@ def test_a_page_without_main_text_says_how_much_text_is_visible(tmp_path: Path) 
 def test_what_pages_show_and_what_is_kept_is_counted(tmp_path: Path) -> None:
     text = "The mill number one stood by the brook; its wheel turned day and night, and the miller slept."
     page = f"<title>No</title><nav><a href=/>Menu of five</a></nav><main><p>{text}</p></main><script>var x</script>"
-    bodies = [page, "<body><nav><a>Men&uuml;</a></nav>", "<p>"]
+    bodies = [page, "<body><nav><a href=/>Men&uuml;</a></nav>", "<p>"]
     data = b"".join(response(n, body.encode()) for n, body in enumerate(bodies))
     read = Read(tmp_path, "a.warc", data + response(9, b"plain text", Content_Type="text/plain"))
     kept = len(text.replace(" ", ""))

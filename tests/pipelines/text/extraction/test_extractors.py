@@ -34,11 +34,11 @@ def test_corpusmill_is_the_page_model() -> None:
 
 def test_markdown_is_written_on_request() -> None:
     prose = "<p>The <b>mill</b> stood by the brook, and its wheel turned day and night while the miller slept.</p>" * 3
-    page = f"<main>{prose}<pre>turn()\n  wheel()</pre></main>"
+    page = f"<main>{prose}<pre>turn()\n  wheel()</pre>{prose}</main>"
     with EXTRACTORS["corpusmill"].opened(markdown=True) as extract:
         text = extract(page, parse(page.encode())).text
     assert "The **mill** stood" in text
-    assert restored(text).endswith("```\nturn()\n  wheel()\n```")
+    assert "\n\n```\nturn()\n  wheel()\n```\n\n" in restored(text)
 
 
 def test_markdown_of_another_extractor_is_refused() -> None:

@@ -21,7 +21,7 @@ def test_elements_that_break_lines_divide_blocks() -> None:
 
 
 def test_one_break_is_a_line_and_two_are_a_new_block() -> None:
-    assert cut("a<br>b<br> <br>c") == ["ab", "c"]
+    assert cut("a<br>b<br> <br>c") == ["a b", "c"]
     assert counted("a<br>b<br> <br>c").counts[:, b.WORDS].tolist() == [2, 1]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.blocks import COLUMNS, WIDTH
+from pipelines.text.extraction.pages.blocks import COLUMNS, LINK_WIDTH, WIDTH
 from pipelines.text.extraction.pages.features import Places
 from pipelines.text.extraction.pages.verdict import Verdict, judge, probabilities
 
@@ -12,6 +12,7 @@ def judged(
     widths: list[int],
     scores: list[float],
     *,
+    links: list[int] | None = None,
     path: list[int] | None = None,
     code: list[int] | None = None,
     table: list[int] | None = None,
@@ -21,6 +22,7 @@ def judged(
     rows = len(widths)
     counts = np.zeros((rows, COLUMNS), np.int32)
     counts[:, WIDTH] = widths
+    counts[:, LINK_WIDTH] = links or 0
 
     def numbers(given: list[int] | None) -> NDArray[np.int32]:
         return np.array(given if given else [-1] * rows, np.int32)
@@ -87,7 +89,9 @@ def test_the_floor_keeps_the_prose_of_the_body() -> None:
 
 def test_nothing_is_kept_of_a_page_without_main_text() -> None:
     assert not judged([500] * 3, [-2.0] * 3).kept.any()
-    assert not judged([10, 20], [-1.0, -1.0]).kept.any(), "a menu"
-    assert judged([500, 20], [-1.0, -1.0]).kept.any()
+    assert judged([10, 20], [-0.5, -1.0]).kept.any()
+    assert not judged([10, 20], [-0.5, -1.0], links=[10, 15]).kept.any(), "a menu"
+    assert judged([10, 20], [0.5, -1.0], links=[10, 20]).kept.any()
+    assert judged([500, 20], [-0.5, -1.0], links=[500, 20]).kept.any()
     empty = judged([], [])
     assert (empty.kept.tolist(), empty.visible_width, empty.is_fallback) == ([], 0, False)
