@@ -74,7 +74,9 @@ def _by_blocks(judged: Judged) -> Explained:
             path=_path(tree, element, markup),
             probability=float(verdict.probability[row]),
             kept=bool(verdict.kept[row]),
-            why=_why(found.counts[row], bool(verdict.kept[row]), float(verdict.probability[row]), least),
+            why="an earlier block says the same"
+            if judged.doubled[row]
+            else _why(found.counts[row], bool(verdict.kept[row]), float(verdict.probability[row]), least),
         )
         for row, element in enumerate(found.container.tolist())
     ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages import structure
 from pipelines.text.extraction.pages.blocks import SPACELESS_WIDTH, WIDTH, Blocks, blocks
+from pipelines.text.extraction.pages.doubles import doubles
 from pipelines.text.extraction.pages.features import features
 from pipelines.text.extraction.pages.forest import PageModel
 from pipelines.text.extraction.pages.masks import scores
@@ -30,6 +31,7 @@ class Judged:
     tree: Tree
     blocks: Blocks
     verdict: Verdict
+    doubled: NDArray[np.bool_]  # by block: left out because an earlier kept block says the same
 
     @property
     def visible_characters(self) -> int:
@@ -58,7 +60,12 @@ def judged(tree: Tree, model: PageModel) -> Judged:
     if len(found.first) > MAX_BLOCKS:
         raise ExtractionError(f"{len(found.first):,} blocks of text, more than {MAX_BLOCKS:,}")
     matrix, places = features(tree, found, model.lexicon)
-    return Judged(tree, found, judge(found.counts, scores(model.masks, matrix), places))
+    verdict = judge(found.counts, scores(model.masks, matrix), places)
+    doubled = doubles(tree, found, places, verdict.kept)
+    if doubled.any():
+        kept = verdict.kept & ~doubled
+        verdict = verdict._replace(kept=kept, kept_width=int(found.counts[kept, WIDTH].sum()))
+    return Judged(tree, found, verdict, doubled)
 
 
 def kept_nodes(tree: Tree, blocks: Blocks, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
