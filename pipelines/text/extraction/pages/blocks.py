@@ -5,6 +5,7 @@ templates) belongs to no block.
 """
 
 import functools
+import unicodedata
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,13 +23,18 @@ BR, B, STRONG = (IDS[name] for name in ("br", "b", "strong"))
 _UPPER = 1 << 14  # bits that the table of characters has free
 _MARK = 1 << 13
 _COMMA = 1 << 12
+_WIDE = 1 << 15
+_VOWEL_SIGN = 1 << 5
 _CASED = ("Lu", "Lt", "Nl", "So")  # the categories of all characters that have a lower case: letters, "Ⅳ" and "Ⓐ"
+_HANGUL_SYLLABLES = (0xAC00, 0xD7A3)  # two or three letters each: a Korean text has half of an English one's characters
 _COMMAS = ",;:、，；：،؛·"
 
 # Columns of `counts`.
 WIDTH, WORDS, LETTERS, DIGITS, UPPER, TERMINALS, COMMAS, LINK_WIDTH, BOLD_WIDTH, LINKS, BREAKS, FIRST, ENDS = range(13)
-COPYRIGHT, SEPARATOR, PRICE, AT, QUESTION, QUOTE, NON_ASCII, SPACELESS_WIDTH, NODES, WIDEST_WORD = range(13, 23)
-COLUMNS = 23
+# WIDTH counts the characters that are not white space, those of scripts without spaces and of Hangul twice: WIDE of them.
+# The vowel signs of Hindi and its neighbours count, accents and the points of Hebrew and Arabic do not.
+COPYRIGHT, SEPARATOR, PRICE, AT, QUESTION, QUOTE, NON_ASCII, SPACELESS_WIDTH, NODES, WIDEST_WORD, WIDE = range(13, 24)
+COLUMNS = 24
 
 
 class Blocks(NamedTuple):
@@ -73,12 +79,15 @@ def texts(tree: Tree, blocks: Blocks) -> list[str]:
 
 @functools.cache
 def characters() -> NDArray[np.uint16]:
-    """Return the bits of every code point: those of characters.counts, and capitals, commas and combining marks."""
+    """Return the bits of every code point: those of characters.counts, and capitals, marks, commas and wide letters."""
     bits = table().copy()
     kinds = categories()
     bits[kinds == "Lu"] |= _UPPER
     bits[np.char.startswith(kinds, "M")] |= _MARK
     bits[[ord(c) for c in _COMMAS]] |= _COMMA
+    bits[[code for code in np.flatnonzero(bits & _MARK).tolist() if not unicodedata.combining(chr(code))]] |= _VOWEL_SIGN
+    bits[bits & SPACELESS != 0] |= _WIDE
+    bits[_HANGUL_SYLLABLES[0] : _HANGUL_SYLLABLES[1] + 1] |= _WIDE
     return bits
 
 
@@ -245,9 +254,12 @@ def _count_text(
             state[2] = 1
             continue
         if bits & _MARK and state[1]:
+            row[WIDTH] += (bits & _VOWEL_SIGN) != 0
             state[0] = np.int64((np.uint64(state[0]) ^ np.uint64(code)) * np.uint64(0x100000001B3))
             continue
-        row[WIDTH] += 2 if bits & SPACELESS else 1
+        is_wide = (bits & _WIDE) != 0
+        row[WIDTH] += 1 + is_wide
+        row[WIDE] += is_wide
         if code > 127:
             row[NON_ASCII] += 1
         if row[FIRST] == 0:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages import structure
-from pipelines.text.extraction.pages.blocks import SPACELESS_WIDTH, WIDTH, Blocks, blocks
+from pipelines.text.extraction.pages.blocks import WIDE, WIDTH, Blocks, blocks
 from pipelines.text.extraction.pages.doubles import doubles
 from pipelines.text.extraction.pages.features import features
 from pipelines.text.extraction.pages.forest import PageModel
@@ -45,7 +45,7 @@ class Judged:
 
     def _characters(self) -> NDArray[np.int32]:
         counts = self.blocks.counts
-        return counts[:, WIDTH] - counts[:, SPACELESS_WIDTH] // 2
+        return counts[:, WIDTH] - counts[:, WIDE]
 
     def text(self, *, markdown: bool = False) -> str:
         """Return the text of the kept blocks."""

@@ -33,7 +33,7 @@ class Verdict(NamedTuple):
 
     kept: NDArray[np.bool_]  # by block
     probability: NDArray[np.float32]  # by block, as it was compared
-    visible_width: int  # characters that are not white space (those of scripts without spaces count twice)
+    visible_width: int  # characters that are not white space (those of scripts without spaces and of Hangul count twice)
     kept_width: int
     is_fallback: bool  # read by rule because the model kept next to nothing
 

@@ -27,6 +27,9 @@ NO_NUMBERS = 36  # one more than a text that is none: no element around it has o
 STATES = 37
 
 BULLET, ORDINAL, DEFINITION = 1, 2, 3  # marks of lists
+# Values of SPACE: there is one whatever follows; blanks of the markup; blanks with a line end, which is no space between letters
+# of scripts written without spaces (CSS Text 3, section 4.1.3: segment break transformation rules).
+FIRM, BLANKS, LINE_END = 1, 2, 3
 
 
 class Writer(NamedTuple):
@@ -69,6 +72,26 @@ def blank_width(text: Any, at: int) -> int:
         if second == 0xB7 and 0xAD <= third <= 0xAF:
             return -3  # the stand-ins of characters.code_spaces
     return 0
+
+
+@jit_borrowing
+def _is_wide(text: Any, at: int, stop: int) -> bool:
+    """Return whether a character is wide and not Hangul: Han, kana, bopomofo, Yi, their marks and full-width forms."""
+    byte = int(text[at])
+    if byte == 0xF0:
+        return at + 1 < stop and text[at + 1] >= 0xA0
+    if byte < 0xE2 or byte > 0xEF or at + 2 >= stop:
+        return False
+    code = (byte & 15) << 12 | (int(text[at + 1]) & 63) << 6 | int(text[at + 2]) & 63
+    if code < 0xA4D0:
+        return code >= 0x2E80 and not 0x3130 <= code < 0x3190
+    return 0xF900 <= code < 0xFB00 or 0xFF01 <= code < 0xFFA0
+
+
+@jit_borrowing
+def _ends_wide(out: Any, size: int) -> bool:
+    """Return whether the last character that was written is wide and not Hangul."""
+    return (size > 2 and _is_wide(out, size - 3, size)) or (size > 3 and out[size - 4] == 0xF0 and _is_wide(out, size - 4, size))
 
 
 @jit_borrowing
@@ -314,6 +337,7 @@ def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
     """Write text with each run of white space as one space."""
     out, s = w.out, w.state
     bar = 124 if s[CELL] and s[FLAGS] & FENCES else 0
+    before = s[SIZE]
     while at < stop:
         width = blank_width(text, at)
         if width:
@@ -322,9 +346,14 @@ def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
                 out[size], out[size + 1] = 0xC2, 0xA0  # "Â\xa0" and "Ã\xa0" are mojibake, which only `normalize` can repair
                 s[SIZE] = size + 2
             elif width > 0 and s[PENDING] == 0 and s[TRIM] == 0:
-                s[SPACE] = 1
+                if width > 1:
+                    s[SPACE] = FIRM
+                elif s[SPACE] != FIRM:
+                    s[SPACE] = LINE_END if text[at] == 10 else max(s[SPACE], BLANKS)
             at += abs(width)
             continue
+        if s[SPACE] == LINE_END and _ends_wide(out, s[SIZE]) and _is_wide(text, at, stop):
+            s[SPACE] = 0
         if s[PENDING] or s[SPACE] or s[MARKER] or s[CELL] or s[HEADING_LEVEL]:
             begin(w)
         s[TRIM] = 0
@@ -340,6 +369,8 @@ def write_prose(text: Any, at: int, stop: int, w: Any) -> None:
             if at >= stop or text[at] <= 32 or (text[at] >= 0xC2 and blank_width(text, at)):
                 break
         s[SIZE] = size
+    if s[SPACE] == LINE_END and s[SIZE] == before:
+        s[SPACE] = FIRM  # nothing but blanks between two elements: tags, links of a menu
 
 
 @jit_borrowing
