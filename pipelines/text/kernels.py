@@ -39,7 +39,8 @@ def jit_borrowing(function: Any) -> Any:
     It counts no references to the arrays that it is given: with many of them, as those of a tree, that would take longer than
     most calls do.
     """
-    return numba.njit(**_INTERNAL, _nrt=False)(function)
+    options: Any = {**_INTERNAL, "_nrt": False}
+    return numba.njit(**options)(function)
 
 
 @_intrinsic
