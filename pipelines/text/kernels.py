@@ -9,13 +9,15 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import caching, cgutils, config
 from numba.extending import intrinsic
 
 from pipelines.contract.storage.cache import compiled_folder
+from pipelines.contract.storage.sources import stamp_with_imports
 
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR
+stamp_with_imports(caching._SourceFileBackedLocatorMixin)  # pyright: ignore[reportPrivateUsage]
 
 _INTERNAL: Any = {"cache": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _INT64 = ir.IntType(64)
