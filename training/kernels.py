@@ -7,7 +7,7 @@ import numba
 from numba.core import caching, config
 
 from pipelines.contract.storage.cache import compiled_folder
-from pipelines.contract.storage.sources import stamp_with_imports
+from pipelines.contract.storage.compiled import stamp_with_imports
 
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR

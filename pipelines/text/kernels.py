@@ -13,7 +13,7 @@ from numba.core import caching, cgutils, config
 from numba.extending import intrinsic
 
 from pipelines.contract.storage.cache import compiled_folder
-from pipelines.contract.storage.sources import stamp_with_imports
+from pipelines.contract.storage.compiled import stamp_with_imports
 
 _numba: Any = config  # whose settings pyright does not know
 _numba.CACHE_DIR = compiled_folder(Path(__file__).parent) or _numba.CACHE_DIR

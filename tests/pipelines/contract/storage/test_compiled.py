@@ -7,7 +7,7 @@ from pathlib import Path
 
 from places import ROOT
 
-from pipelines.contract.storage.sources import digest
+from pipelines.contract.storage.compiled import digest
 
 KERNEL = """
 from pipelines.text.kernels import jit
