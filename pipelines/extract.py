@@ -20,8 +20,10 @@ from pipelines.contract.ledger import Ledger, add
 from pipelines.contract.settings import override, validated
 from pipelines.sources import any_file
 from pipelines.sources.collector import Collector, Record
+from pipelines.sources.listing import full_uri
 from pipelines.stages import judge, lines, normalize
 from pipelines.stages.base import BatchFunction, Model, Stages
+from pipelines.text.extraction import extractors
 from pipelines.text.extraction.html import Page
 from pipelines.units.descriptor import Unit
 
@@ -75,10 +77,19 @@ class Extraction:
     def rows(self, file: File) -> Iterator[dict[str, Any]]:
         """Yield a row for each document of a file: the columns of the schema, or those of a drop.
 
-        Raise SourceError if the file is not of its kind, ConfigError if a setting is unknown.
+        Raise UserError if the file is not of its kind, ConfigError if a setting is unknown, MissingExtractorError or ModelError
+        if web pages cannot be extracted.
         """
+        try:
+            yield from self._rows(file)
+        except UserError as error:  # that knows the path of a link or of a copy of standard input
+            raise UserError(str(error).replace(full_uri(file.unit), file.name)) from None
+
+    def _rows(self, file: File) -> Iterator[dict[str, Any]]:
         kind, remaining = any_file.KINDS[file.kind], self.limit
         section = self._section(kind.source, file.unit)
+        if kind.source == "common_crawl":
+            extractors.versions(section.extractor)
         run = self._run(kind.source, section)
         for batch in self._batches(section, file):
             done = run(batch)
@@ -155,6 +166,8 @@ def _spooled(folder: str) -> str:
     import shutil
     import sys
 
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - the shell has closed it
+        raise MissingFileError("-: standard input is closed; name a file, or pipe one into the command")
     path = Path(tempfile.mkdtemp(dir=folder)) / "stdin"
     with path.open("wb") as stream:
         shutil.copyfileobj(sys.stdin.buffer, stream)

@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_LINES = 10
 
 
 class TakenError(UserError):
-    """A folder that is to be written holds something."""
+    """A folder that is to be written holds something, or a file that is to be written is a folder."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -117,7 +117,10 @@ def _output(path: str | None) -> Generator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with files.writing(files.plain(path)) as stream:
+    target = files.plain(path)
+    if files.is_local(target) and files.local_path(target).is_dir():  # before anything is read
+        raise TakenError(f"{path}: is a folder; name a file with --out")
+    with files.writing(target) as stream:
         yield stream  # pyright: ignore[reportReturnType]
 
 

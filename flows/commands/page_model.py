@@ -14,6 +14,10 @@ class MissingTrainerError(UserError):
     """LightGBM is not installed."""
 
 
+class TargetError(UserError):
+    """A file that cannot be written because its path is a folder."""
+
+
 def add_commands(commands: Commands) -> None:
     """Add `train-extractor`."""
     command = commands.add_parser(
@@ -41,6 +45,9 @@ def _train(arguments: argparse.Namespace) -> int:
             "train-extractor needs the package lightgbm, which is not installed: pip install 'lightgbm>=4.6,<5'"
             " 'rapidfuzz>=3.13,<4' (of the extra bench)"
         )
+    for path in (arguments.out, arguments.predictions):
+        if path is not None:
+            _prepare(path)
     import numpy as np
 
     from pipelines.page_model.train import Pages, train
@@ -49,7 +56,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from pipelines.text.extraction.pages import forest
 
     data = Pages(labelled_pages(arguments.truth, arguments.pages))
-    print(f"{len(data.pages):,} pages of {len(data.site_names):,} sites", file=sys.stderr)
+    print(f"pages: {len(data.pages):,}, sites: {len(data.site_names):,}", file=sys.stderr)
     settings = {"seed": arguments.seed, "threads": arguments.threads}
     report = validate(data, folds=arguments.folds, on_fold=lambda fold: print(f"fold {fold + 1}", file=sys.stderr), **settings)
     print(f"{'pages of':16} {'pages':>6} {'words F1':>9} {'lost':>6} {'runs F1':>8}")
@@ -63,3 +70,10 @@ def _train(arguments: argparse.Namespace) -> int:
         model = train(data, np.ones(len(data.pages), np.bool_), **settings)
         forest.save(with_card(model, data, report, folds=arguments.folds, seed=arguments.seed, names=names), arguments.out)
     return 0
+
+
+def _prepare(path: Path) -> None:
+    """Make the folder of a file that is written after a long time. Raise TargetError if the path is a folder."""
+    if path.is_dir():
+        raise TargetError(f"{path}: is a folder; name a file")
+    path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.errors import UserError
 from pipelines.page_model.labels import labels
 from pipelines.page_model.lexicon import Counts, counted_names, counted_texts, counted_words, lexicon
 from pipelines.text.extraction.pages.blocks import WIDTH, Blocks, blocks, texts
@@ -36,6 +37,10 @@ SETTINGS: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
+
+
+class TrainingError(UserError):
+    """Labelled pages of which no model can be made; the message says what is missing."""
 
 
 @dataclass(slots=True)
@@ -98,7 +103,10 @@ class Pages:
 
 
 def train(data: Pages, chosen: NDArray[np.bool_], *, seed: int = 1, threads: int = 1) -> PageModel:
-    """Return a model of the chosen pages (a flag a page), without a card."""
+    """Return a model of the chosen pages (a flag a page), without a card.
+
+    Raise TrainingError if they teach nothing.
+    """
     import lightgbm  # from the extra `bench`; nothing else needs it
 
     inner = data.groups(_INNER, "inner")
@@ -120,7 +128,10 @@ def train(data: Pages, chosen: NDArray[np.bool_], *, seed: int = 1, threads: int
 
 
 def _forest(trees: list[dict[str, Any]]) -> Forest:
-    """Return LightGBM's trees as columns; a float32 is below its threshold exactly if it is below ours."""
+    """Return LightGBM's trees as columns; a float32 is below its threshold exactly if it is below ours.
+
+    Raise TrainingError if a tree has no split.
+    """
     first: list[int] = []
     feature: list[int] = []
     threshold: list[float] = []
@@ -141,8 +152,11 @@ def _forest(trees: list[dict[str, Any]]) -> Forest:
 
     for tree in trees:
         first.append(len(feature))
-        root = add(tree["tree_structure"])
-        assert root == first[-1], "a tree of a single leaf"
+        if add(tree["tree_structure"]) != first[-1]:  # a single leaf
+            raise TrainingError(
+                "the labelled pages do not tell main text from the rest: they are too few, or no text is found in its page;"
+                " add pages to the truth, or correct their texts"
+            )
     exact = np.array(threshold)
     rounded = exact.astype(np.float32)
     rounded = np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)

@@ -30,11 +30,14 @@ def labelled_pages(truth: Sequence[Path], archives: Sequence[Path]) -> list[Labe
     """Return the pages of the archives that have a row in a truth file, in the order of their URLs.
 
     A row is {"url", "text"}, and may have "type" or "language", by which scores are reported. Raise TruthError if a row is not
-    one, a row has no page, or nothing is left.
+    one, two rows have a URL, a row has no page, an archive is broken, or nothing is left.
     """
     rows: dict[str, _Row] = {}
     for path in truth:
-        rows.update(_rows(path))
+        for url, row in _rows(path):
+            if url in rows:
+                raise TruthError(f"{row.place}: the URL of {rows[url].place} again; remove one of them")
+            rows[url] = row
     pages: dict[str, LabelledPage] = {}
     for path in archives:
         for url, markup in _markup(path):
@@ -43,7 +46,7 @@ def labelled_pages(truth: Sequence[Path], archives: Sequence[Path]) -> list[Labe
     missing = [row.place for url, row in rows.items() if url not in pages]
     if missing:
         raise TruthError(
-            f"{missing[0]}: no archive has a page with this URL ({len(missing):,} rows without one); name its WARC file"
+            f"{missing[0]}: no archive has a page with this URL (rows without one: {len(missing):,}); name its WARC file"
         )
     if not pages:
         raise TruthError(f"{', '.join(map(str, truth))}: no row; a row is a JSON object with url and text")
@@ -51,21 +54,30 @@ def labelled_pages(truth: Sequence[Path], archives: Sequence[Path]) -> list[Labe
 
 
 def _rows(path: Path) -> Iterator[tuple[str, _Row]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             place = f"{path}: line {number:,}"
             try:
-                row = json.loads(line)
-                yield row["url"], _Row(row["text"], row.get("type") or row.get("language") or "", place)
+                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                url, text = row["url"], row["text"]
+                kind = row.get("type") or row.get("language") or ""
             except (ValueError, KeyError, TypeError, AttributeError):
-                raise TruthError(f"{place}: not a JSON object with url and text") from None
+                raise TruthError(f"{place}: not a JSON object in UTF-8 with url and text") from None
+            if not (isinstance(url, str) and isinstance(text, str) and isinstance(kind, str)):
+                raise TruthError(f"{place}: url, text, type and language must be strings; correct or remove the row")
+            yield url, _Row(text, kind, place)
 
 
 def _markup(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield URL and markup (UTF-8) of every page of an archive."""
+    """Yield URL and markup (UTF-8) of every page of an archive. Raise TruthError at a record that is broken."""
     with files.reading(str(path)) as stored, archive.opened(stored, path.stat().st_size) as opened:
         for item in opened.records():
-            if isinstance(item, Broken) or item.kind != WarcRecordType.response:
+            if isinstance(item, Broken):
+                place = f"{path}: byte {item.offset or 0:,}" if opened.are_stored else str(path)
+                raise TruthError(f"{place}: not a whole record of a web archive ({item.detail}); fetch the file again")
+            if item.kind != WarcRecordType.response:
                 continue
             head = http_message.parse_head(item.block)
             text = html.decode_html(http_message.body(item.block, head, html.MAX_BYTES), head.charset)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.page_model import scores
-from pipelines.page_model.train import SETTINGS, TREES, Pages, train
+from pipelines.page_model.train import SETTINGS, TREES, Pages, TrainingError, train
 from pipelines.text.extraction.pages.extract import judged
 from pipelines.text.extraction.pages.features import FEATURES
 from pipelines.text.extraction.pages.forest import PageModel
@@ -24,10 +24,16 @@ class Validation:
 
 
 def validate(data: Pages, *, folds: int, seed: int, threads: int, on_fold: Callable[[int], None] = lambda _: None) -> Validation:
-    """Cross-validate by site."""
+    """Cross-validate by site. Raise TrainingError if all sites are in one fold, or the pages teach nothing."""
     fold_of = data.groups(folds)
+    used = np.unique(fold_of).tolist()
+    if len(used) < 2:
+        raise TrainingError(
+            f"--folds {folds}: all pages ({len(data.site_names):,} {'site' if len(data.site_names) == 1 else 'sites'}) are in"
+            " one fold, so that none is left to train on; name more folds (at least 2), or add pages of other sites"
+        )
     texts, fallbacks = [""] * len(data.pages), 0
-    for fold in range(folds):
+    for fold in used:
         model = train(data, fold_of != fold, seed=seed, threads=threads)
         for number in np.flatnonzero(fold_of == fold).tolist():
             page = judged(data.pages[number].tree, model)

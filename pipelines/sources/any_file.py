@@ -56,7 +56,8 @@ def kind_of(uri: str) -> str:
     """Return the kind of a file: a key of KINDS. Raise UnknownFileError if it is of none, OSError if it cannot be read."""
     head = _head(uri)
     if not head:
-        raise UnknownFileError(f"{uri}: is empty")
+        is_broken = files.size(uri) > 0
+        raise UnknownFileError(f"{uri}: {'cannot be decompressed; fetch it again' if is_broken else 'is empty'}")
     return _by_signature(head) or _by_name(uri, head) or _by_content(head) or _unknown(uri, head)
 
 

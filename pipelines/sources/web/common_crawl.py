@@ -217,7 +217,9 @@ def _take_page(collector: Collector, record: Record, body: bytes, charset: str |
     try:
         read = html.utf8_html(body, charset)
         if read is None:
-            collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
+            collector.drop(
+                record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset or 'none'})"
+            )
             return
         markup, data = read
         cleaned = without_stand_ins(sniffing.without_subset(markup) if is_xml else markup)
@@ -255,7 +257,9 @@ def _take_text(collector: Collector, record: Record, data: bytes, charset: str |
         record.text = decoded.text if not decoded.text.isspace() else ""
         collector.keep(record)
     else:
-        collector.drop(record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset})")
+        collector.drop(
+            record, DropReason.UNDECODABLE, f"{record.origin}: text in no known encoding (declared: {charset or 'none'})"
+        )
 
 
 def _iso(date: str | None) -> str | None:

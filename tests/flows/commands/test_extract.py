@@ -1,6 +1,7 @@
 """`corpusmill extract`: a line of JSON for every document of any file, a reason where there is no text, and pages to look at."""
 
 import gzip
+import importlib.metadata
 import io
 import json
 from collections.abc import Callable
@@ -157,6 +158,41 @@ def test_a_page_that_is_none_is_a_drop_or_counted(extract: Extract, tmp_path: Pa
         [("not_text", None), ("no_main_text", None), ("cut_off", None)],
     )
     assert "c.html: page: 0 documents, 0 characters; skipped: xml 1\n" in err
+
+
+def test_an_extractor_that_is_not_installed_is_no_bug(extract: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(_name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError("trafilatura")
+
+    (tmp_path / "mill.html").write_text(PAGE)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    code, rows, err = extract(tmp_path / "mill.html", "--set", "extractor=trafilatura")
+    assert (code, rows, err.count("\n")) == (1, [], 1)
+    assert err.startswith('corpusmill: sources.extractor = "trafilatura" needs the package trafilatura, which is not installed')
+
+
+def test_errors_name_the_file_that_was_given(extract: Extract, tmp_path: Path) -> None:
+    (tmp_path / "mill.html").write_text(PAGE)
+    code, rows, err = extract(tmp_path / "mill.html", "--kind", "common_crawl")
+    assert (code, rows) == (1, [])
+    assert err.startswith(f"corpusmill: {tmp_path}/mill.html: byte 0: not a WARC or ARC file")
+
+
+def test_standard_input_that_is_closed_is_no_bug(extract: Extract, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    expected = "corpusmill: -: standard input is closed; name a file, or pipe one into the command\n"
+    assert extract("-") == (1, [], expected)
+
+
+def test_a_folder_for_the_lines_is_refused_before_anything_is_read(extract: Extract, tmp_path: Path) -> None:
+    expected = f"corpusmill: {tmp_path}: is a folder; name a file with --out\n"
+    assert extract(tmp_path / "none.html", "--out", tmp_path) == (1, [], expected)
+
+
+def test_a_stream_of_which_nothing_can_be_decompressed_is_not_empty(extract: Extract, tmp_path: Path) -> None:
+    (tmp_path / "mill.html.gz").write_bytes(gzip.compress(PAGE.encode())[:12])
+    expected = f"corpusmill: {tmp_path}/mill.html.gz: cannot be decompressed; fetch it again\n"
+    assert extract(tmp_path / "mill.html.gz") == (1, [], expected)
 
 
 def test_the_lines_can_go_into_a_file(extract: Extract, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.page_model.train import LabelledPage, Pages, group_of, site, train
+from pipelines.page_model.train import LabelledPage, Pages, TrainingError, group_of, site, train
 from pipelines.page_model.validate import validate, with_card
 from pipelines.text.extraction.pages import forest
 from pipelines.text.extraction.pages.extract import judged
@@ -78,3 +78,21 @@ def test_sites_and_groups() -> None:
         "localhost",
     ]
     assert group_of("example.org", 5) == group_of("example.org", 5) < 5
+
+
+def test_folds_without_pages_are_passed_over(data: Pages) -> None:
+    few = Pages([page for page in data.pages if page.url.startswith(("https://site1.", "https://site2.", "https://site3."))])
+    folds: list[int] = []
+    validate(few, folds=50, seed=1, threads=1, on_fold=folds.append)
+    assert folds == sorted({group_of(name, 50) for name in few.site_names})
+
+
+def test_sites_of_one_fold_leave_nothing_to_train_on(data: Pages) -> None:
+    with pytest.raises(TrainingError, match=r"^--folds 1: all pages \(12 sites\) are in one fold"):
+        validate(data, folds=1, seed=1, threads=1)
+
+
+def test_pages_without_their_texts_teach_nothing() -> None:
+    pages = [LabelledPage(page.url, page.markup, "") for page in map(_page, range(12))]
+    with pytest.raises(TrainingError, match="do not tell main text from the rest"):
+        train(Pages(pages), np.ones(12, np.bool_))
