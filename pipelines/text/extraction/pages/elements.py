@@ -1,54 +1,54 @@
-"""What a page says of its elements: inherited kinds, words of class and id, and paths that repeat."""
+"""What a page says of its elements: kinds that they hand down, words of class and id, whether they are hidden."""
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, NAMES
 from pipelines.text.kernels import jit_borrowing
 
-# Bits that an element hands down to what it contains.
-ARTICLE, MAIN, NAV, HEADER, FOOTER, ASIDE, FORM, FIGURE = (1 << i for i in range(8))
-TABLE, LIST, QUOTE, PRE, BUTTON, LABEL, CONCEALED, NOSCRIPT = (1 << i for i in range(8, 16))
-DETAILS, SECTION, ADDRESS, ORDERED, PARAGRAPH, DEFINITION, HEADLINE = (1 << i for i in range(16, 23))
+# What an element hands down to all that it contains: names (of features, too) in the order of their bits, and elements.
+_INHERITED = {
+    "article": "article",
+    "main": "main",
+    "nav": "nav menu",
+    "header": "header",
+    "footer": "footer",
+    "aside": "aside",
+    "form": "form",
+    "figure": "figure",
+    "table": "table",
+    "list": "ul ol",
+    "quote": "blockquote q",
+    "in_pre": "pre xmp listing code",
+    "button": "button",
+    "label": "label legend",
+    "concealed": "",  # by its attributes: see is_concealed
+    "noscript": "noscript",
+    "details": "details",
+    "section": "section",
+    "address": "address",
+    "ordered": "ol",
+    "paragraph": "p",
+    "definition": "dl",
+}
+INHERITED = tuple(_INHERITED)
+ARTICLE, TABLE, LIST, CONCEALED = (1 << INHERITED.index(name) for name in ("article", "table", "list", "concealed"))
 
 CLASS, ID, ROLE, STYLE, HIDDEN_ATTRIBUTE, ARIA_HIDDEN, ITEMPROP = (
     ATTRIBUTE_IDS[name] for name in ("class", "id", "role", "style", "hidden", "aria-hidden", "itemprop")
 )
-_BITS = np.zeros(256, np.int64)
-for _name, _bit in {
-    "article": ARTICLE,
-    "main": MAIN,
-    "nav": NAV,
-    "menu": NAV,
-    "header": HEADER,
-    "footer": FOOTER,
-    "aside": ASIDE,
-    "form": FORM,
-    "figure": FIGURE,
-    "table": TABLE,
-    "ul": LIST,
-    "ol": LIST | ORDERED,
-    "blockquote": QUOTE,
-    "q": QUOTE,
-    "pre": PRE,
-    "xmp": PRE,
-    "listing": PRE,
-    "code": PRE,
-    "button": BUTTON,
-    "label": LABEL,
-    "legend": LABEL,
-    "noscript": NOSCRIPT,
-    "details": DETAILS,
-    "section": SECTION,
-    "address": ADDRESS,
-    "p": PARAGRAPH,
-    "dl": DEFINITION,
-}.items():
-    _BITS[IDS[_name]] |= _bit
-for _level in range(1, 7):
-    _BITS[IDS[f"h{_level}"]] |= HEADLINE
-BITS = _BITS
+
+
+def _bits() -> NDArray[np.int64]:
+    bits = np.zeros(len(NAMES), np.int64)
+    for bit, elements in enumerate(_INHERITED.values()):
+        bits[[IDS[name] for name in elements.split()]] |= 1 << bit
+    return bits
+
+
+BITS = _bits()  # of INHERITED, by tag
 _ROLE_PREFIX, _ITEMPROP_PREFIX, _WHOLE_PREFIX = np.uint64(0x526F6C65), np.uint64(0x50726F70), np.uint64(0x57686F6C)
 _PRIME, _OFFSET = np.uint64(0x100000001B3), np.uint64(0xCBF29CE484222325)
 _NONE = np.frombuffer(b"display:none", np.uint8)
@@ -132,6 +132,8 @@ def is_concealed(tree: Any, node: int) -> bool:
         name = tree.attribute[i]
         if name == HIDDEN_ATTRIBUTE:
             return True
+        if name not in (ARIA_HIDDEN, STYLE):
+            continue
         start, stop = tree.value_start[i], tree.value_stop[i]
         if name == ARIA_HIDDEN and stop - start == 4 and tree.markup[start] | 32 == 116:
             return True
