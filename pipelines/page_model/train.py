@@ -22,15 +22,15 @@ from pipelines.text.extraction.pages.forest import Forest, PageModel
 from pipelines.text.extraction.pages.tree import Tree, parse
 
 _INNER = 4
-TREES = 250
+TREES = 350
 SETTINGS: dict[str, Any] = {
     "objective": "cross_entropy",  # labels are shares of words
     "num_leaves": 31,
-    "learning_rate": 0.1,
+    "learning_rate": 0.07,
     "min_data_in_leaf": 50,
     "max_bin": 63,
     "lambda_l2": 1.0,
-    "feature_fraction": 0.5,
+    "feature_fraction": 0.4,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "deterministic": True,

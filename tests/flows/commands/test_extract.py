@@ -77,7 +77,7 @@ def test_every_kind_is_read_as_a_build_reads_it(tiny: Any, extract: Extract) -> 
     code, rows, err = extract(*paths)
     assert code == 0 and len(err.splitlines()) == len(paths)
     lines = {row["origin"].rpartition("/")[2]: row for row in rows if row["text"] is not None}
-    assert len(built) == 24
+    assert len(built) == 23
     for row in built:
         line = lines[row["origin"].rpartition("/")[2]]
         if "ferry.html" in row["origin"]:
@@ -89,12 +89,12 @@ def test_every_kind_is_read_as_a_build_reads_it(tiny: Any, extract: Extract) -> 
 def test_nothing_is_lost_in_silence(extract: Extract) -> None:
     code, rows, err = extract(TINY / "crawl" / "pages.warc")
     dropped = [row for row in rows if row["text"] is None]
-    assert [(row["reason"], row["stage"]) for row in dropped] == [("unreadable", "read")]
-    assert dropped[0]["detail"] and dropped[0]["origin"].endswith("pages.warc#14647")
+    assert [(row["reason"], row["stage"]) for row in dropped] == [("no_main_text", "read"), ("unreadable", "read")]
+    assert dropped[1]["detail"] and dropped[1]["origin"].endswith("pages.warc#14647")
     places = [int(row["origin"].rpartition("#")[2]) for row in rows]
     assert places == sorted(places) and len(places) == len(set(places))
-    kept = len(rows) - 1
-    assert f"common_crawl: {kept} documents, " in err and "; dropped: unreadable 1; skipped: " in err
+    kept = len(rows) - 2
+    assert f"common_crawl: {kept} documents, " in err and "; dropped: no_main_text 1, unreadable 1; skipped: " in err
     assert code == 0
 
 

@@ -21,11 +21,11 @@ FUNNEL = {  # by source: skipped at the reader; documents found; dropped by stag
         {"content_type": 1, "http_status": 1, "record_type": 3, "revisit": 1},
         18,
         {
-            "read": {"unreadable": 1},
+            "read": {"no_main_text": 1, "unreadable": 1},
             "exclude": {"excluded": 1},
             "deduplicate": {"exact_duplicate": 2, "near_duplicate": 1},
             "language": {"language_unwanted": 2},
-            "quality": {"c4_curly_bracket": 1, "c4_few_sentences": 2, "c4_lorem_ipsum": 1, "gopher_duplicate_lines": 1},
+            "quality": {"c4_curly_bracket": 1, "c4_few_sentences": 1, "c4_lorem_ipsum": 1, "gopher_duplicate_lines": 1},
         },
         6,
     ),
@@ -106,7 +106,7 @@ def test_every_drop_is_the_document_that_was_planted(tiny) -> None:
         "https://laden.example/": "language_unwanted",
         "https://he.example/": "language_unwanted",
         "https://code.example/circle": "c4_curly_bracket",
-        "https://links.example/map": "c4_few_sentences",
+        "https://links.example/map": "no_main_text",  # a list of links
         "https://allotment.example/none": "c4_few_sentences",
         "https://soon.example/": "c4_lorem_ipsum",
         "https://rowing.example/guests": "gopher_duplicate_lines",
