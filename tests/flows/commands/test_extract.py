@@ -81,7 +81,7 @@ def test_every_kind_is_read_as_a_build_reads_it(tiny: Any, extract: Extract) -> 
     for row in built:
         line = lines[row["origin"].rpartition("/")[2]]
         if "ferry.html" in row["origin"]:
-            line["text"] = line["text"] and f"{row['title']}\n\n{line['text']}"
+            line["text"] = f"{row['title']}\n\n{line['text'].removeprefix(row['title']).lstrip()}"
         assert {name: line[name] for name in names[3:]} == {name: row[name] for name in names[3:]}
         assert line["url"] == row["url"] or "ferry" in line["origin"]
 
