@@ -56,7 +56,7 @@ def test_a_near_duplicate_stands_beside_its_survivor(tiny, told) -> None:
 id          {RYE}
 dropped     at deduplicate: near_duplicate (a better document has nearly the same text)
 detail      of {RYE_SURVIVOR}, similarity 0.90
-part        corpus/…/drops/pages.warc, row 3
+part        corpus/…/drops/pages.warc, row 4
 source      crawl (2026-40)
 origin      pages.warc#2320
 url         https://bread.example/rye
