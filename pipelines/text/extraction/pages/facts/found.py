@@ -34,10 +34,9 @@ MAX_VALUE_BYTES = 4000  # of an attribute that is read
 _META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _SVG, _BASE = (
     IDS[name] for name in ("meta", "link", "title", "h1", "time", "html", "script", "body", "svg", "base")
 )
-_NAME, _PROPERTY, _ITEMPROP, _CONTENT, _HTTP_EQUIV, _REL, _HREF, _TYPE = (
-    ATTRIBUTE_IDS[name] for name in ("name", "property", "itemprop", "content", "http-equiv", "rel", "href", "type")
+_ITEMPROP, _CONTENT, _REL, _HREF, _TYPE, _CLASS = (
+    ATTRIBUTE_IDS[name] for name in ("itemprop", "content", "rel", "href", "type", "class")
 )
-_CLASS, _ID = ATTRIBUTE_IDS["class"], ATTRIBUTE_IDS["id"]
 _WORDS = (
     *((word, AUTHOR) for word in ("author", "byline", "by-line", "writer", "username", "user-name", "poster")),
     *((word, DATE) for word in ("date", "publish", "posted", "timestamp", "time-stamp", "pubtime")),
@@ -48,23 +47,9 @@ _TELLING = (
     ("license", LICENSE),
 )
 
-
 _READ = (
-    "name",
-    "property",
-    "itemprop",
-    "http-equiv",
-    "content",
-    "class",
-    "id",
-    "rel",
-    "href",
-    "itemtype",
-    "datetime",
-    "pubdate",
-    "lang",
-    "xml:lang",
-    "title",
+    *("name", "property", "itemprop", "http-equiv", "content", "class", "id", "rel", "href", "itemtype"),
+    *("datetime", "pubdate", "lang", "xml:lang", "title"),
 )
 _RELATIONS = tuple((word, NAMED) for word in ("canonical", "license", "author"))  # of a <link>
 _LINKED = (("ld+json", NAMED),)  # the type of a <script>

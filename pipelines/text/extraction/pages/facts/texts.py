@@ -1,4 +1,4 @@
-"""The texts in a part of a page: what a browser shows of an element, or of what stands before and after one."""
+"""The texts in a part of a page: what a browser shows of an element, or of what comes before and after one."""
 
 import functools
 from typing import Any
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.tags import HIDDEN, IDS, NAMES, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.kernels import jit
+from pipelines.text.kernels import jit, jit_borrowing
 
 MAX_NODES = 600  # of a part that are looked at
 MAX_NODES_BEFORE = 150
 MAX_PIECE_BYTES = 400  # of a text; a longer one, which is a paragraph, is LONG
 LONG = "…"
 
-_SHOWN, _GAP, _HIDDEN_KIND = 0, 1, 2
+_GAP, _HIDDEN_KIND = 1, 2  # what an element does to its texts; 0: nothing
 _BREAKS = "br p div li ul ol tr td th h1 h2 h3 h4 dt dd section header footer article figure figcaption table"
 
 
@@ -70,6 +70,14 @@ def _kinds() -> NDArray[np.uint8]:
     return kinds
 
 
+@jit_borrowing
+def _first_letter(text: Any, begin: int, after: int) -> int:
+    """Return the place of the first byte that is not white space, or `after`."""
+    while begin < after and (text[begin] == 32 or 9 <= text[begin] <= 13):
+        begin += 1
+    return begin
+
+
 @jit
 def _places(
     tag: Any, end: Any, start: Any, stop: Any, text: Any, kinds: Any, first: int, last: int, limit: int, is_whole: bool
@@ -81,12 +89,9 @@ def _places(
     while node < last and count < limit:
         kind = kinds[tag[node]]
         if tag[node] == TEXT:
-            begin, behind = start[node], stop[node]
-            if not is_whole:
-                while begin < behind and (text[begin] == 32 or 9 <= text[begin] <= 13):
-                    begin += 1
-            if begin < behind:
-                places[count, 0], places[count, 1] = begin, behind
+            begin = start[node] if is_whole else _first_letter(text, start[node], stop[node])
+            if begin < stop[node]:
+                places[count, 0], places[count, 1] = begin, stop[node]
                 count += 1
         elif kind == _HIDDEN_KIND:
             node = end[node]
@@ -106,11 +111,9 @@ def _places_before(tag: Any, parent: Any, start: Any, stop: Any, text: Any, kind
     for at in range(node - 1, max(-1, node - 1 - MAX_NODES_BEFORE), -1):
         if tag[at] != TEXT or (parent[at] >= 0 and kinds[tag[parent[at]]] == _HIDDEN_KIND):
             continue
-        begin, behind = start[at], stop[at]
-        while begin < behind and (text[begin] == 32 or 9 <= text[begin] <= 13):
-            begin += 1
-        if begin < behind:
-            places[count, 0], places[count, 1] = begin, behind
+        begin = _first_letter(text, start[at], stop[at])
+        if begin < stop[at]:
+            places[count, 0], places[count, 1] = begin, stop[at]
             count += 1
             if count == limit:
                 break
@@ -125,12 +128,12 @@ def _text_node(tag: Any, parent: Any, start: Any, stop: Any, text: Any, kinds: A
             continue
         if parent[node] >= 0 and kinds[tag[parent[node]]] == _HIDDEN_KIND:
             continue
-        begin, behind = start[node], stop[node]
-        while begin < behind and text[begin] <= 32:
+        begin, after = start[node], stop[node]
+        while begin < after and text[begin] <= 32:
             begin += 1
-        while begin < behind and text[behind - 1] <= 32:
-            behind -= 1
-        same = behind - begin == letters.size
+        while begin < after and text[after - 1] <= 32:
+            after -= 1
+        same = after - begin == letters.size
         for i in range(letters.size):
             if not same:
                 break
