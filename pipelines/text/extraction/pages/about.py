@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import numpy as np
 
 from pipelines.text.extraction.pages import opt_outs
-from pipelines.text.extraction.pages.facts import authors, dates, kinds, licenses, linked_data, titles
+from pipelines.text.extraction.pages.facts import addresses, authors, dates, kinds, licenses, linked_data, titles
 from pipelines.text.extraction.pages.facts.found import Found, find
 from pipelines.text.extraction.pages.facts.images import Image, images
 from pipelines.text.extraction.pages.facts.linked_data import Object
@@ -56,7 +56,7 @@ def about(
     names = list(_site_names(found, objects))
     kind = kinds.site_type(found, described)
     language = _language(found, said)
-    is_written = kind not in _NOT_WRITTEN and not _is_home(url)
+    is_written = kind not in _NOT_WRITTEN and not addresses.is_home(url)
     title = titles.title(found, described, names, url)
     found.heading = title.node if title else None
     return About(
@@ -90,10 +90,6 @@ def _address(url: str | None) -> str | None:
 def _base(found: Found, url: str | None) -> str | None:
     """Return the address from which the page's relative ones start: that of its `<base>`, else its own."""
     return _absolute(found.base, url) or url if found.base else url
-
-
-def _is_home(url: str | None) -> bool:
-    return url is not None and not urlsplit(url).path.strip("/")
 
 
 def _site_names(found: Found, objects: Sequence[Object]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def author(
     """
     sites = {name.casefold() for name in site}
     weak: list[str] = []
-    for people in _told(found, described, by_id):
+    for people in _for_machines(found, described, by_id):
         if people and not all(name.casefold() in sites or _USER.fullmatch(name) for name in people):
             return _joined(people)
         weak = weak or people
@@ -55,11 +55,11 @@ def _joined(people: Sequence[str]) -> str | None:
     return "; ".join(reversed(list(distinct.values()))) or None
 
 
-def _told(found: Found, described: Sequence[Object], by_id: Mapping[str, Object]) -> Iterator[list[str]]:
+def _for_machines(found: Found, described: Sequence[Object], by_id: Mapping[str, Object]) -> Iterator[list[str]]:
     """Yield the names at each place that is written for machines, the most reliable place first."""
     for value in described:
         for field in ("author", "creator"):
-            yield _all_people(linked_data.texts(value.get(field), by_id=dict(by_id)))
+            yield _all_people(linked_data.texts(value.get(field), by_id=by_id))
     for name in _METAS:
         if name in found.metas:
             yield _all_people(text for text in found.meta(name) if "://" not in text)

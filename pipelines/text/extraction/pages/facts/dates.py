@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import chain, islice
-from urllib.parse import urlsplit
 
-from pipelines.text.extraction.pages.facts import calendar, linked_data
+from pipelines.text.extraction.pages.facts import addresses, calendar, linked_data
 from pipelines.text.extraction.pages.facts.found import AUTHOR, DATE, SAYS_DATE, Found, Node
 from pipelines.text.extraction.pages.facts.linked_data import Object
 
@@ -59,16 +58,15 @@ def published(
     """Return the day of publication in ISO 8601; `retrieved` is the time of the crawl, which no date may exceed."""
     latest = next(calendar.written(retrieved or ""), _LATEST - timedelta(1)) + timedelta(1)
     for days in _candidates(found, described, url, month_first):
-        for day, is_told in days:
-            if (EARLIEST if is_told else EARLIEST_SHOWN) <= day <= latest and day not in _UNSET:
+        for day, is_for_machines in days:
+            if (EARLIEST if is_for_machines else EARLIEST_SHOWN) <= day <= latest and day not in _UNSET:
                 return day.isoformat()
     return None
 
 
 def is_month_first(language: str, url: str | None) -> bool:
     """Return whether a page writes the month before the day: pages in English do, but not those of Britain and others."""
-    host = (urlsplit(url).hostname or "") if url else ""
-    if host.endswith(_DAY_FIRST):
+    if addresses.host(url).endswith(_DAY_FIRST):
         return False
     parts = language.lower().replace("_", "-").split("-")
     return parts[0] == "en" and (len(parts) == 1 or parts[-1] in ("us", "ph", "en"))
@@ -79,18 +77,18 @@ def _candidates(
 ) -> Iterator[Iterable[tuple[date, bool]]]:
     """Yield the days at each place, the most reliable place first, and whether they are written for machines."""
 
-    def told(texts: Iterable[str]) -> Iterator[tuple[date, bool]]:
+    def for_machines(texts: Iterable[str]) -> Iterator[tuple[date, bool]]:
         return ((day, True) for text in texts for day in calendar.written(text, month_first=month_first))
 
     articles = [value for value in described if linked_data.is_article(value)]
-    yield told(_fields(articles, _FIELDS))
-    yield told(found.meta(*_METAS))
-    yield told(_fields(described, _FIELDS))
-    yield told(chain.from_iterable(_of_node(node, found) for node in found.of(SAYS_DATE)))
+    yield for_machines(_fields(articles, _FIELDS))
+    yield for_machines(found.meta(*_METAS))
+    yield for_machines(_fields(described, _FIELDS))
+    yield for_machines(chain.from_iterable(_of_node(node, found) for node in found.of(SAYS_DATE)))
     yield ((day, True) for day in _of_address(url or ""))
     near = list(_near_heading(found, month_first))
     yield ((day, False) for day, is_change in near if not is_change)
-    yield told(_times(found))
+    yield for_machines(_times(found))
     yield ((day, False) for day, is_change in _marked(found, month_first) if not is_change)
     yield ((day, False) for day in _in_bylines(found, month_first))
     yield ((day, False) for day, _ in near)

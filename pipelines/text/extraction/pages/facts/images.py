@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from typing import TypedDict
-from urllib.parse import urljoin
 
 import numpy as np
 
+from pipelines.text.extraction.pages.facts import addresses
 from pipelines.text.extraction.pages.facts.found import Found
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
 
@@ -30,7 +30,7 @@ class Image(TypedDict):
 def images(found: Found, url: str | None, within: tuple[int, int] | None = None) -> list[Image]:
     """Return the images in order, each address once; of the nodes from the first to before the last of `within`, if given.
 
-    Not those that stand in the address itself (data:), nor of one or two pixels.
+    Not those whose address is the image itself (data:), nor those of one or two pixels.
     """
     seen: dict[str, Image] = {}
     for node in np.flatnonzero(found.tree.tag == _IMG).tolist():
@@ -45,14 +45,13 @@ def images(found: Found, url: str | None, within: tuple[int, int] | None = None)
 
 
 def _addresses(found: Found, node: int, url: str | None) -> Iterator[str]:
-    """Yield the absolute addresses of an image; one that scripts put in later before the one that stands for it."""
-    candidates = (found.attribute(node, _LATER), found.attribute(node, _SRC), found.attribute(node, _SET).split(" ")[0])
-    for candidate in candidates:
-        try:
-            absolute = urljoin(url or "", candidate) if candidate else ""
-        except ValueError:
-            continue
-        if absolute.startswith(("http://", "https://")) and len(absolute) <= MAX_CHARACTERS:
+    """Yield the absolute addresses of an image; one that scripts put in later before its placeholder."""
+    for name in (_LATER, _SRC, _SET):
+        candidate = found.attribute(node, name)
+        if name == _SET:  # "a.jpg 480w, b.jpg 800w"
+            candidate = candidate.split(" ")[0]
+        absolute = addresses.absolute(candidate, url) if candidate else None
+        if absolute is not None and len(absolute) <= MAX_CHARACTERS:
             yield absolute
 
 

@@ -5,13 +5,13 @@ A link to Creative Commons elsewhere is often that of one picture; it counts if 
 
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import urljoin
 
+from pipelines.text.extraction.pages.facts import addresses
 from pipelines.text.extraction.pages.facts.found import COMMONS, LICENSE, Found
 from pipelines.text.extraction.pages.facts.linked_data import Object, texts
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
 
-MAX_CHARACTERS = 500
+MAX_CHARACTERS = 500  # of an address
 
 _CC = re.compile(
     r"creativecommons\.org/(?:licenses/(?P<terms>by(?:-nc)?(?:-nd|-sa)?|sa|nc|nd|nc-sa|nd-nc)/(?P<version>\d\.\d)"
@@ -45,11 +45,11 @@ _CLASS, _ID = ATTRIBUTE_IDS["class"], ATTRIBUTE_IDS["id"]
 
 def license_of(found: Found, described: Sequence[Object], url: str | None) -> str | None:
     """Return an SPDX identifier, or the address of another licence, or None."""
-    for address in _told(found, described):
+    for address in _in_markup(found, described):
         named = identifier(address)
         if named is not None:
             return named
-        if (absolute := _absolute(address, url)) is not None:
+        if (absolute := addresses.absolute(address, url)) is not None and len(absolute) <= MAX_CHARACTERS:
             return absolute
     for text in found.meta(*_METAS):
         if (named := identifier(text) or _in_words(text)) is not None:
@@ -82,7 +82,7 @@ def _in_words(text: str) -> str | None:
     return "CC0-1.0" if match[3] else f"CC-{match[1].upper().replace(' ', '-')}-{match[2]}"
 
 
-def _told(found: Found, described: Sequence[Object]) -> Iterator[str]:
+def _in_markup(found: Found, described: Sequence[Object]) -> Iterator[str]:
     """Yield the addresses that the page's markup calls its licence."""
     for relation, address in found.links:
         if "license" in relation.split():
@@ -92,14 +92,6 @@ def _told(found: Found, described: Sequence[Object]) -> Iterator[str]:
     for node in found.of(LICENSE):
         if node.tag == _A and "license" in node.get("rel").lower().split():
             yield node.get("href")
-
-
-def _absolute(address: str, url: str | None) -> str | None:
-    try:
-        absolute = urljoin(url or "", address.strip())
-    except ValueError:
-        return None
-    return absolute if absolute.startswith(("http://", "https://")) and len(absolute) <= MAX_CHARACTERS else None
 
 
 def _shown(found: Found) -> Iterator[str]:

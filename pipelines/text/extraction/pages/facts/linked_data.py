@@ -7,7 +7,7 @@ related articles have authors and dates of their own. Broken JSON is read for it
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_BYTES = 2**19  # of all scripts of a page
@@ -102,7 +102,7 @@ def _rank(value: Object) -> int | None:
     return None
 
 
-def texts(value: Any, names: Sequence[str] = ("name",), by_id: dict[str, Object] | None = None) -> Iterator[str]:
+def texts(value: Any, names: Sequence[str] = ("name",), by_id: Mapping[str, Object] | None = None) -> Iterator[str]:
     """Yield the strings in a value: itself, those of a list, and the `names` of objects ("@id" refers to one of `by_id`)."""
     values = value[:50] if isinstance(value, list) else [value]
     for item in values:

@@ -9,7 +9,7 @@ MAX_CHARACTERS = 100  # of one name
 MAX_WORDS = 6
 MAX_NAMES = 20
 
-# What stands before a name; the languages are those with most pages of news.
+# What comes before a name; the languages are those with most pages of news.
 _LEAD = re.compile(
     r"(?:(?:this\s+)?(?:article|story|text|words|photos?|photography|interview|review|recipe|news|post|thread)?\s*(?:was|is)?\s*"
     r"(?:posted|published|written|authored|created|submitted|contributed|compiled|edited|reported|started|asked|op|recommended"
@@ -71,7 +71,7 @@ _SENTENCE = re.compile(r"\w{5,}[.!?]\s|[。？！“”《》]|[!?:…]$|[\u3040
 
 
 def led(text: str) -> tuple[bool, str]:
-    """Return whether a text begins with what stands before a name ("By"), and the rest."""
+    """Return whether a text begins with what comes before a name ("By"), and the rest."""
     rest, any_lead = text, False
     for _ in range(3):
         match = _LEAD.match(rest)
@@ -88,7 +88,7 @@ def led(text: str) -> tuple[bool, str]:
 
 
 def people(text: str) -> list[str]:
-    """Return the names in a byline, without what stands before and after them; none if it is no list of names.
+    """Return the names in a byline, without what comes before and after them; none if it is no list of names.
 
     >>> people("By Ann Mill, PhD, and Bo Brook | 3 May 2024")
     ['Ann Mill', 'Bo Brook']
@@ -151,7 +151,7 @@ def of_pieces(pieces: Iterable[str]) -> Iterator[str]:
         if not text.strip(" ,;:-–—|/·•&"):
             continue
         if text.lower() in ("and", "und", "et", "&") or (is_first and len(text) <= 2 and text.isascii() and text.isupper()):
-            continue  # the letters stand for a picture of the author
+            continue  # the letters replace a picture of the author
         if is_first and len(text) < MAX_CHARACTERS and any(calendar.dates(text)):
             continue
         found = people(text)

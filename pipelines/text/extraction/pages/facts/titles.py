@@ -10,9 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from pipelines.text.extraction.pages.facts import linked_data, texts
+from pipelines.text.extraction.pages.facts import addresses, linked_data, texts
 from pipelines.text.extraction.pages.facts.found import Found
 from pipelines.text.extraction.pages.facts.linked_data import Object
 
@@ -31,7 +30,7 @@ _DIVIDER = re.compile(
     r"\s+[|\-–—·•»«:›/⋆~]{1,2}\s+|\s*[|·•〉]\s*|\s+::\s+|:\s+(?=[^:]*$)"
     rf"|\s*｜\s*|(?<=[{_HAN}])[_\-－—]+(?=[{_HAN}])"
 )
-_BAR = re.compile("[|»«｜_]")  # what stands after one is the site or a part of it
+_BAR = re.compile("[|»«｜_]")  # what follows one is the site or a part of it
 _HAN_NAME = re.compile(rf"[{_HAN}]{{2,6}}")
 _SIGNS = re.compile(r"[\W_]+")
 _PILCROW = re.compile(r"\s*[¶#§]$")  # a link to the heading itself
@@ -59,7 +58,7 @@ def title(found: Found, described: Sequence[Object], names: Sequence[str], url: 
         chosen = _shown(found, others, site) or (Title(others[0], None) if others else next(iter(headings), None))
     if chosen is None:
         return None
-    text = without_site(chosen.text, site, is_home=is_home(url))[:MAX_CHARACTERS].strip()
+    text = without_site(chosen.text, site, is_home=addresses.is_home(url))[:MAX_CHARACTERS].strip()
     return Title(text, chosen.node) if text else None
 
 
@@ -75,11 +74,6 @@ def _shown(found: Found, titles: Sequence[str], site: frozenset[str]) -> Title |
             if (node := texts.node_of(found.tree, part)) is not None:
                 return Title(part, node)
     return None
-
-
-def is_home(url: str | None) -> bool:
-    """Return whether an address is that of a site's first page."""
-    return url is not None and not urlsplit(url).path.strip("/")
 
 
 def is_article(found: Found, described: Sequence[Object]) -> bool:
@@ -145,8 +139,7 @@ def _names_site(part: str, site: frozenset[str]) -> bool:
 def _site(names: Iterable[str], url: str | None) -> frozenset[str]:
     """Return what a site may be called, as `_key`s: its names, and its host with and without its last labels."""
     known = {_key(name) for name in names}
-    host = (urlsplit(url).hostname or "") if url else ""
-    labels = host.removeprefix("www.").replace("-", "").split(".")
+    labels = addresses.host(url).removeprefix("www.").replace("-", "").split(".")
     for first in range(len(labels) - 1):
         known.add(" ".join(labels[first:]))
         known |= {"".join(labels[first:last]) for last in range(first + 1, len(labels) + 1)}
