@@ -206,3 +206,12 @@ def test_lines_are_cut_and_counted() -> None:
     untouched = lines.stage(LinesSection())(batch("short"))
     assert texts(untouched) == ["short"]
     assert untouched.ledger.lines["lines"].documents_in == 1  # the stage is in the ledger of every batch
+
+
+@pytest.mark.parametrize("origins", [["a.warc.gz#0", "b.warc.wet.gz#7"], ["a.warc.gz#0", "wet.warc#7"]])
+def test_only_lines_of_wet_files_are_cut_after_the_page_model(origins: list[str]) -> None:
+    prose = "The old bridge over the river was closed on Monday for repairs that take a year."
+    whole = f"Home\n{prose}\nShare"
+    result = lines.stage(LinesSection(), only_wet=True)(batch(whole, whole, origin=origins))
+    assert texts(result) == [whole, prose if ".wet" in origins[1] else whole]
+    assert result.ledger.lines["lines"].characters_removed["lines"] == (len("Home\n\nShare") if ".wet" in origins[1] else 0)
