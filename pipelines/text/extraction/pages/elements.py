@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.text.extraction.pages.scanning import lookup
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, NAMES
 from pipelines.text.kernels import jit_borrowing
 
@@ -57,13 +58,8 @@ _NONE = np.frombuffer(b"display:none", np.uint8)
 @jit_borrowing
 def odds_of(keys: Any, odds: Any, key: Any) -> float:
     """Return the log odds of a token, 0 if it is not known; `keys` is a hash table (open addressing, 0 is free)."""
-    mask = np.uint64(keys.size - 1)
-    slot = key & mask
-    while keys[slot] != 0:
-        if keys[slot] == key:
-            return odds[slot]
-        slot = (slot + np.uint64(1)) & mask
-    return np.float32(0)  # pyright: ignore[reportReturnType]
+    slot = lookup(keys, key)
+    return odds[slot] if slot >= 0 else np.float32(0)  # pyright: ignore[reportReturnType]
 
 
 @jit_borrowing

@@ -20,7 +20,7 @@ _ADDRESS = ("address_depth", "address_hyphens", "address_digits", "address_lengt
 _SAYS = ("says_article", "says_product", "says_forum", "says_list", "says_site")
 NAMES = (*_SUMS, *_MEANS, *_ADDRESS, *_SAYS)
 TITLE, SCRIPT, META, LINK = (IDS[name] for name in ("title", "script", "meta", "link"))
-_MOST_ARTICLES = 20  # that are told apart
+_MOST_ARTICLES = 20  # more count as so many
 
 
 class Head(NamedTuple):
