@@ -2,7 +2,7 @@
 
 A category is a folder with up to three files, plain or compressed (`domains.gz`; also bz2, xz, zst):
 
-    blacklists/adult/domains        host names; each stands for its subdomains, too
+    blacklists/adult/domains        host names; each also names its subdomains
     blacklists/adult/urls           host and beginning of a path, without a scheme: "example.org/~mill" also names
                                     "https://www.example.org/~mill/wheel?page=2", but not "example.org/~miller"
     blacklists/adult/expressions    regular expressions (RE2), searched in the address in lower case and without its scheme
@@ -12,10 +12,9 @@ for domains and addresses (`hash`, ascending, `name`, and the number of the `cat
 metadata.
 
 Limits: published lists have a few lines that are no names (of four million); they are passed over, but a file in which more than
-one line of twenty is none is refused. Of an address, the first 64 parts are compared.
+one line of twenty is none is refused. Only the first 64 parts of an address are compared.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,9 +121,9 @@ def _open(section: ExcludeSection, stored: Model | None) -> ForUnit:
 
 def _run(lists: BlockLists, batch: Batch) -> Batch:
     found = lists.find(batch.documents["url"])
-    details = [found.get(row) for row in range(batch.documents.num_rows)]
-    reasons = [DropReason.BLOCKED.value if detail is not None else None for detail in details]
-    return sift(batch, NAME, pa.array(reasons, pa.string()), pa.array(details, pa.string()))
+    details = pa.array([found.get(row) for row in range(batch.documents.num_rows)], pa.string())
+    reasons = pc.if_else(pc.is_valid(details), DropReason.BLOCKED.value, pa.scalar(None, pa.string()))
+    return sift(batch, NAME, reasons, details)
 
 
 # The lists
@@ -151,28 +150,27 @@ def collect(section: ExcludeSection) -> BlockLists:
 
 def store(section: ExcludeSection, folder: str) -> str:
     """Write the lists into a file of the folder, named by what determines them, unless it is there; return its URI."""
-    determined_by = json.dumps([VERSION, settings(section)], sort_keys=True)
-    uri = files.join(folder, f"blocked-{hashlib.sha256(determined_by.encode()).hexdigest()[:12]}.arrow")
-    if not files.exists(uri):
-        lists = collect(section)
-        told = {"categories": json.dumps(lists.categories), "expressions": json.dumps(lists.expressions)}
-        schema = _SCHEMA.with_metadata(told)
-        with files.writing(uri) as out, pa.ipc.new_file(pa.PythonFile(out, mode="w"), schema) as writer:
-            for listed in (lists.domains, lists.urls):
-                columns = [pa.array(listed.names.hashes), listed.names.names, pa.array(listed.categories)]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
-    return uri
+    return name_lists.store(folder, "blocked", [VERSION, settings(section)], lambda: _batches(collect(section)))
+
+
+def _batches(lists: BlockLists) -> list[pa.RecordBatch]:
+    metadata = {"categories": json.dumps(lists.categories), "expressions": json.dumps(lists.expressions)}
+    schema = _SCHEMA.with_metadata(metadata)
+    return [
+        pa.record_batch([pa.array(listed.names.hashes), listed.names.names, pa.array(listed.categories)], schema=schema)
+        for listed in (lists.domains, lists.urls)
+    ]
 
 
 def load(path: str) -> BlockLists:
     """Map the lists of a local file into memory."""
     reader = pa.ipc.open_file(pa.memory_map(path))
-    told = {key.decode(): json.loads(value) for key, value in reader.schema.metadata.items()}
+    metadata = {key.decode(): json.loads(value) for key, value in reader.schema.metadata.items()}
     domains, urls = (
         Listed(Names(batch["hash"].to_numpy(), batch["name"]), batch["category"].to_numpy())
         for batch in (reader.get_batch(0), reader.get_batch(1))
     )
-    return BlockLists(told["categories"], domains, urls, [(number, pattern) for number, pattern in told["expressions"]])
+    return BlockLists(metadata["categories"], domains, urls, [(number, pattern) for number, pattern in metadata["expressions"]])
 
 
 def _category(folder: str) -> str:

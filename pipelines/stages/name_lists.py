@@ -7,8 +7,10 @@ A file has one name a line, in UTF-8, plain or compressed (gzip, bzip2, xz, zstd
 the start of a line or after white space, with what follows it.
 """
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,7 +36,7 @@ _BOM = b"\xef\xbb\xbf"
 _HOST = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^:/?#\s]+)"
 _LABEL = r"(?:[a-z0-9_-]|[^\x00-\x7F\s])+"
 _HOST_NAME = rf"^(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])$"
-_USER = r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#@]*@"  # who asks for a page, not which
+_USER = r"^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#@]*@"  # who fetches a page, not which
 WITHOUT_SCHEME = r"^(?://)?([^\s/?#:@]+\.[^\s/?#:@]+(?::[0-9]+)?(?:[/?#].*)?)$"
 
 
@@ -172,6 +174,18 @@ def reading(setting: str, path: str, read: Callable[[str], _Value]) -> _Value:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise TakedownError(f"{setting}: {path}: {reason}; correct the path in the config") from None
+
+
+def store(folder: str, prefix: str, determined_by: object, batches: Callable[[], Sequence[pa.RecordBatch]]) -> str:
+    """Write lists into a file of the folder, named by what determines them, unless it is there; return its URI."""
+    digest = hashlib.sha256(json.dumps(determined_by, sort_keys=True).encode()).hexdigest()[:12]
+    uri = files.join(folder, f"{prefix}-{digest}.arrow")
+    if not files.exists(uri):
+        made = batches()
+        with files.writing(uri) as out, pa.ipc.new_file(pa.PythonFile(out, mode="w"), made[0].schema) as writer:
+            for batch in made:
+                writer.write_batch(batch)
+    return uri
 
 
 def named(lists: Iterable[pa.Array]) -> tuple[Names, NDArray[np.int64]]:

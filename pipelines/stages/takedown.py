@@ -7,8 +7,6 @@ Lists from files are written once, to be mapped into the memory of every worker:
 `pipelines/stages/name_lists.py` says what a file holds and how names are compared.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -133,15 +131,12 @@ def collect(section: ExcludeSection) -> Takedown:
 
 def store(section: ExcludeSection, folder: str) -> str:
     """Write the lists into a file of the folder, named by what determines them, unless it is there; return its URI."""
-    determined_by = json.dumps([VERSION, settings(section)], sort_keys=True)
-    uri = files.join(folder, f"takedown-{hashlib.sha256(determined_by.encode()).hexdigest()[:12]}.arrow")
-    if not files.exists(uri):
-        lists = collect(section)
-        with files.writing(uri) as out, pa.ipc.new_file(pa.PythonFile(out, mode="w"), _SCHEMA) as writer:
-            for kind in KINDS:
-                names = lists.by_kind[kind]
-                writer.write_batch(pa.record_batch([pa.array(names.hashes), names.names], schema=_SCHEMA))
-    return uri
+    return name_lists.store(folder, "takedown", [VERSION, settings(section)], lambda: _batches(collect(section)))
+
+
+def _batches(lists: Takedown) -> list[pa.RecordBatch]:
+    named = (lists.by_kind[kind] for kind in KINDS)
+    return [pa.record_batch([pa.array(names.hashes), names.names], schema=_SCHEMA) for names in named]
 
 
 def load(path: str) -> Takedown:
