@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.text.extraction.pages.blocks import WIDTH, WORDS, Blocks
 from pipelines.text.extraction.pages.elements import element_tokens
 from pipelines.text.extraction.pages.features import Lexicon
-from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, names
+from pipelines.text.extraction.pages.tags import HIDDEN, TEXT, hash_table, names
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.kernels import jit
 
@@ -25,7 +25,7 @@ _LEAST_ODDS = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How much of what stands with each token of a page is main text: tokens and shares (0 to 1)."""
+    """The tokens of a page, and which share of the text that is found with each is main text (0 to 1)."""
 
     tokens: NDArray[np.uint64]
     shares: NDArray[np.float64]
@@ -92,12 +92,9 @@ def _table(keys: NDArray[np.uint64], odds: NDArray[np.float32]) -> tuple[NDArray
     slots = 16
     while slots < 2 * len(keys):
         slots *= 2
-    table, values = np.zeros(slots, np.uint64), np.zeros(slots, np.float32)
-    for key, value in zip(keys.tolist(), odds.tolist(), strict=True):
-        slot = key & (slots - 1)
-        while table[slot]:
-            slot = (slot + 1) & (slots - 1)
-        table[slot], values[slot] = key, value
+    table, places = hash_table(keys.tolist(), slots)
+    values = np.zeros(slots, np.float32)
+    values[places] = odds
     return table, values
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.scanning import FNV_OFFSET, FNV_PRIME, is_letter, lookup
-from pipelines.text.extraction.pages.tags import name_hash
+from pipelines.text.extraction.pages.tags import hash_table, name_hash
 from pipelines.text.kernels import jit_borrowing
 
 _SLOTS = 8192
@@ -28,14 +28,10 @@ class References(NamedTuple):
 
 def references() -> References:
     """Return the table of all 2,231 names of the HTML standard (section 13.5)."""
-    keys = np.zeros(_SLOTS, np.uint64)
+    keys, places = hash_table(map(name_hash, html.entities.html5), _SLOTS)
     first, second = np.zeros(_SLOTS, np.uint32), np.zeros(_SLOTS, np.uint32)
-    for name, text in html.entities.html5.items():
-        key = name_hash(name)
-        slot = key % _SLOTS
-        while keys[slot]:
-            slot = (slot + 1) % _SLOTS
-        keys[slot], first[slot], second[slot] = key, ord(text[0]), ord(text[1]) if len(text) > 1 else 0
+    for slot, text in zip(places, html.entities.html5.values(), strict=True):
+        first[slot], second[slot] = ord(text[0]), ord(text[1]) if len(text) > 1 else 0
     windows = [ord(bytes([byte]).decode("cp1252", "replace")) for byte in _WINDOWS]
     windows = [code if code != 0xFFFD else byte for code, byte in zip(windows, _WINDOWS, strict=True)]
     return References(keys, first, second, np.array(windows, np.uint32))

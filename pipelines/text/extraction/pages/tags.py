@@ -5,6 +5,7 @@ The kinds follow the HTML standard (sections 13.2.4.2 "special", 13.2.5 and 13.2
 """
 
 import functools
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +139,7 @@ def name_hash(name: str | bytes) -> int:
 
 
 class Names(NamedTuple):
-    """Hash tables (open addressing, linear probing; a key of 0 is free) of element and attribute names, and kinds."""
+    """Hash tables of element and attribute names (see `hash_table`), and kinds."""
 
     tag_keys: NDArray[np.uint64]
     tag_ids: NDArray[np.uint8]
@@ -147,14 +148,23 @@ class Names(NamedTuple):
     attribute_ids: NDArray[np.uint8]
 
 
-def _hashed(ids: dict[str, int], slots: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.uint8)
-    for name, number in ids.items():
-        key = name_hash(name)
+def hash_table(keys: Iterable[int], slots: int) -> tuple[NDArray[np.uint64], list[int]]:
+    """Return a hash table (open addressing, linear probing; a key of 0 is free), and the slot of each key, for its value."""
+    table, places = np.zeros(slots, np.uint64), []
+    for key in keys:
         slot = key % slots
-        while keys[slot]:
+        while table[slot]:
             slot = (slot + 1) % slots
-        keys[slot], values[slot] = key, number
+        table[slot] = key
+        places.append(slot)
+    return table, places
+
+
+def name_table(numbers: Mapping[str, int], slots: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Return a hash table of names and, by slot, their numbers."""
+    keys, places = hash_table(map(name_hash, numbers), slots)
+    values = np.zeros(slots, np.uint8)
+    values[places] = list(numbers.values())
     return keys, values
 
 
@@ -165,4 +175,4 @@ def names() -> Names:
     for bit, text in _KINDS.items():
         for name in text.split():
             kinds[IDS[name]] |= bit
-    return Names(*_hashed({name: IDS[name] for name in NAMES[2:]}, 1024), kinds, *_hashed(ATTRIBUTE_IDS, 512))
+    return Names(*name_table({name: IDS[name] for name in NAMES[2:]}, 1024), kinds, *name_table(ATTRIBUTE_IDS, 512))

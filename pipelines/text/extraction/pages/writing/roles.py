@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT, name_hash
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT, name_table
 from pipelines.text.extraction.pages.writing.marks import is_blank
 from pipelines.text.kernels import jit, jit_borrowing
 
@@ -46,23 +46,15 @@ _NEAR = 64  # nodes that are searched for the text beside a formula
 _LONGEST = 40  # bytes of a class name
 _FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _CLASS, _SRC, _TYPE, _LINE_NUMBER = (ATTRIBUTE_IDS[name] for name in ("class", "src", "type", "data-line-number"))
-_DATA_TEX, _EEIMG = ATTRIBUTE_IDS["data-tex"], ATTRIBUTE_IDS["data-latex"]
+_DATA_TEX, _DATA_LATEX = ATTRIBUTE_IDS["data-tex"], ATTRIBUTE_IDS["data-latex"]
 _IMG, _SCRIPT, _MATH, _MJX = (IDS[name] for name in ("img", "script", "math", "mjx-container"))
 _MATH_TYPE = np.frombuffer(b"math/tex", np.uint8)
 
 
 @functools.cache
 def class_table() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
-    """Return a hash table of class names (open addressing; a key of 0 is free) and their roles."""
-    keys, values = np.zeros(_SLOTS, np.uint64), np.zeros(_SLOTS, np.uint8)
-    for role, names in _CLASSES.items():
-        for name in names.split():
-            key = name_hash(name)
-            slot = key % _SLOTS
-            while keys[slot]:
-                slot = (slot + 1) % _SLOTS
-            keys[slot], values[slot] = key, role
-    return keys, values
+    """Return a hash table of class names and, by slot, their roles."""
+    return name_table({name: role for role, names in _CLASSES.items() for name in names.split()}, _SLOTS)
 
 
 @jit_borrowing
@@ -134,7 +126,7 @@ def assign_roles(tree: Any, keys: Any, values: Any) -> Any:
             elif name == _LINE_NUMBER:
                 if role == NONE:
                     role = GUTTER
-            elif name in (_DATA_TEX, _EEIMG):
+            elif name in (_DATA_TEX, _DATA_LATEX):
                 role = FORMULA
         if role == CODE_LINE and node and roles[tree.parent[node]] == FRAGMENT:
             roles[tree.parent[node]] = CODE

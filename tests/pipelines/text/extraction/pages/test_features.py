@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.text.extraction.pages.blocks import blocks
 from pipelines.text.extraction.pages.features import FEATURES, Lexicon, Places, features
-from pipelines.text.extraction.pages.tags import name_hash
+from pipelines.text.extraction.pages.tags import hash_table, name_hash
 from pipelines.text.extraction.pages.tree import parse
 
 PROSE = "Fifteen letters, a full stop. " * 4  # a width of 100, 20 words, four commas and four full stops
@@ -22,12 +22,9 @@ WIDTH = 234  # of the page: 3 + 3 + 5 in the menu, 14 + 100 + 100 + 3 in the art
 
 def table(odds: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return a hash table of the lexicon."""
-    keys, values = np.zeros(64, np.uint64), np.zeros(64, np.float32)
-    for word, value in odds.items():
-        slot = name_hash(word) % 64
-        while keys[slot]:
-            slot = (slot + 1) % 64
-        keys[slot], values[slot] = name_hash(word), value
+    keys, places = hash_table(map(name_hash, odds), 64)
+    values = np.zeros(64, np.float32)
+    values[places] = list(odds.values())
     return keys, values
 
 
