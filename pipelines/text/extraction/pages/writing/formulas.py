@@ -13,9 +13,9 @@ from urllib.parse import unquote, unquote_plus
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, BLOCK, IDS, NAMES, TEXT, names
+from pipelines.text.extraction.pages.tags import BLOCK, IDS, NAMES, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree, parse
-from pipelines.text.extraction.pages.writing.mathml import to_latex
+from pipelines.text.extraction.pages.writing.mathml import attribute, inner_text, to_latex
 from pipelines.text.extraction.pages.writing.roles import COPY, FORMULA, kept_formulas
 
 _KINDS = names().kinds
@@ -29,9 +29,7 @@ _PARAMETER = re.compile(r"[?&](?:tex|latex|chl|math|from)=([^&]*)")
 _WHOLE_QUERY = re.compile(r"(?:codecogs\.com/[\w.]*|mimetex\.cgi|mathtex\.cgi)\?(.*)", re.S)
 _SETTINGS = re.compile(r"\A(?:\\(?:dpi\{\d*\}|inline|bg_\w+|fn_\w+|large|Large|small|tiny|huge|LARGE|normal)\s*(?:&space;)?)+")
 _KNOWN_IMAGE = re.compile(r"_images/math/|/math/render/|latex\.php|quicklatex|/mathjax/", re.I)
-_IMAGES = (
-    """mwe-math-fallback-image-inline mwe-math-fallback-image-display latex tex math equation formulaInl formulaDsp ee_img eq"""
-)
+_IMAGES = "mwe-math-fallback-image-inline mwe-math-fallback-image-display latex tex math equation formulaInl formulaDsp ee_img eq"
 _CLASSES_OF_IMAGES = frozenset(_IMAGES.split())
 _GENERIC = frozenset(("latex", "equation", "formula", "image", "img", "math", "tex", "[公式]", "公式", "[formula]", "loading..."))
 _ONE_FORMULA = """katex katex-display katex-mathml mwe-math-element mjx-chtml MathJax MathJax_Display MathJax_SVG
@@ -55,11 +53,11 @@ def formulas(
     for node in kept_formulas(tree, kept, roles).tolist():
         if node < after or numbers[node]:
             continue
-        found = _formula(tree, node)
-        if found is None:
+        formula = _formula(tree, node)
+        if formula is None:
             continue
         after = int(tree.end[node])
-        latex, is_display = _source(found[0]), found[1]
+        latex, is_display = _source(formula[0]), formula[1]
         if not latex:
             numbers[node] = -1
             continue
@@ -88,17 +86,17 @@ def _source(latex: str) -> str:
 
 def _formula(tree: Tree, node: int) -> tuple[str, bool] | None:
     """Return the LaTeX of a node and whether it is displayed; None if it is no formula."""
-    name, classes = NAMES[tree.tag[node]], (_attribute(tree, node, "class") or "").split()
+    name, classes = NAMES[tree.tag[node]], (attribute(tree, node, "class") or "").split()
     if name == "script":
         raw = tree.markup[tree.start[node] : tree.stop[node]].tobytes().decode("utf-8", "replace")
-        return _CDATA.sub("", raw), "display" in (_attribute(tree, node, "type") or "")
+        return _CDATA.sub("", raw), "display" in (attribute(tree, node, "type") or "")
     if name == "img":
         return _image(tree, node, classes)
     if name == "math":
         return _math(tree, node)
-    is_display = not _DISPLAYS.isdisjoint(classes) or _attribute(tree, node, "display") == "true"
+    is_display = not _DISPLAYS.isdisjoint(classes) or attribute(tree, node, "display") == "true"
     for source in _SOURCES:
-        if latex := _attribute(tree, node, source):
+        if latex := attribute(tree, node, source):
             return unescape(latex), is_display
     if name == "mjx-container" or not _WRAPPERS.isdisjoint(classes):
         return _wrapped(tree, node, is_display)
@@ -107,7 +105,7 @@ def _formula(tree: Tree, node: int) -> tuple[str, bool] | None:
 
 def _wrapped(tree: Tree, node: int, is_display: bool) -> tuple[str, bool] | None:
     """Return the formula of an element that a renderer made."""
-    if markup := _attribute(tree, node, "data-mathml"):
+    if markup := attribute(tree, node, "data-mathml"):
         inner = parse(unescape(markup).encode("utf-8", "replace"))
         if len(inner.tag) and NAMES[inner.tag[0]] == "math":
             latex, is_block = _math(inner, 0)
@@ -118,8 +116,8 @@ def _wrapped(tree: Tree, node: int, is_display: bool) -> tuple[str, bool] | None
         if tree.tag[i] == _MATH:
             latex, is_block = _math(tree, i)
             return latex, is_display or is_block
-        if found := _image(tree, i, (_attribute(tree, i, "class") or "").split()):
-            return found
+        if image := _image(tree, i, (attribute(tree, i, "class") or "").split()):
+            return image
     return _plain(tree, node, is_display)
 
 
@@ -127,27 +125,27 @@ def _plain(tree: Tree, node: int, is_display: bool) -> tuple[str, bool] | None:
     """Return LaTeX that is the only text of an element with a class of formulas, and has no delimiters yet."""
     if tree.end[node] != node + 2 or tree.tag[node + 1] != TEXT:
         return None
-    text = _text(tree, node).strip()
+    text = inner_text(tree, node).strip()
     is_delimited = any(text.startswith(opening) and text.endswith(closing) for opening, closing in _DELIMITERS)
     return None if is_delimited or "$" in text or not _HAS_TEX.search(text) else (text, is_display)
 
 
 def _math(tree: Tree, node: int) -> tuple[str, bool]:
     """Return the formula of <math>: its source, or a translation."""
-    is_display = _attribute(tree, node, "display") == "block"
-    alternative = unescape(_attribute(tree, node, "alttext") or "")
+    is_display = attribute(tree, node, "display") == "block"
+    alternative = unescape(attribute(tree, node, "alttext") or "")
     if alternative.strip():
         return alternative, is_display
     for i in range(node + 1, int(tree.end[node])):
-        if NAMES[tree.tag[i]] == "annotation" and "tex" in (_attribute(tree, i, "encoding") or "").lower():
-            return _text(tree, i), is_display
+        if NAMES[tree.tag[i]] == "annotation" and "tex" in (attribute(tree, i, "encoding") or "").lower():
+            return inner_text(tree, i), is_display
     return to_latex(tree, node), is_display
 
 
 def _image(tree: Tree, node: int, classes: list[str]) -> tuple[str, bool] | None:
     """Return the formula that an image shows."""
-    address = unescape(_attribute(tree, node, "src") or "")[:20_000]
-    alternative = unescape(_attribute(tree, node, "alt") or "").strip()
+    address = unescape(attribute(tree, node, "src") or "")[:20_000]
+    alternative = unescape(attribute(tree, node, "alt") or "").strip()
     is_known = not _CLASSES_OF_IMAGES.isdisjoint(classes)
     latex = ""
     if not address.startswith("data:"):
@@ -175,16 +173,3 @@ def _stands_alone(tree: Tree, node: int) -> bool:
         return False
     others = [i for i in range(parent + 1, int(tree.end[parent])) if i != node]
     return all(tree.tag[i] != TEXT or not tree.text[tree.start[i] : tree.stop[i]].tobytes().strip() for i in others)
-
-
-def _text(tree: Tree, node: int) -> str:
-    texts = (i for i in range(node, int(tree.end[node])) if tree.tag[i] == TEXT)
-    return b"".join(tree.text[tree.start[i] : tree.stop[i]].tobytes() for i in texts).decode("utf-8", "replace")
-
-
-def _attribute(tree: Tree, node: int, name: str) -> str | None:
-    number = ATTRIBUTE_IDS[name]
-    for i in range(int(tree.first_attribute[node]), int(tree.first_attribute[node + 1])):
-        if tree.attribute[i] == number:
-            return tree.markup[tree.value_start[i] : tree.value_stop[i]].tobytes().decode("utf-8", "replace")
-    return None

@@ -67,13 +67,18 @@ def _children(tree: Tree, node: int) -> Iterator[int]:
         child = int(tree.end[child])
 
 
-def _text(tree: Tree, node: int) -> str:
+def inner_text(tree: Tree, node: int) -> str:
+    """Return all text in an element, with its white space."""
     texts = (i for i in range(node, int(tree.end[node])) if tree.tag[i] == TEXT)
-    data = b"".join(tree.text[tree.start[i] : tree.stop[i]].tobytes() for i in texts)
-    return " ".join(data.decode("utf-8", "replace").split())
+    return b"".join(tree.text[tree.start[i] : tree.stop[i]].tobytes() for i in texts).decode("utf-8", "replace")
 
 
-def _attribute(tree: Tree, node: int, name: str) -> str | None:
+def _text(tree: Tree, node: int) -> str:
+    return " ".join(inner_text(tree, node).split())
+
+
+def attribute(tree: Tree, node: int, name: str) -> str | None:
+    """Return the value of an attribute as it is written, with its references; None if an element has none."""
     number = ATTRIBUTE_IDS[name]
     for i in range(int(tree.first_attribute[node]), int(tree.first_attribute[node + 1])):
         if tree.attribute[i] == number:
@@ -122,7 +127,7 @@ def _character(character: str) -> str:
 
 def _identifier(tree: Tree, node: int) -> str:
     text = _text(tree, node)
-    variant = _attribute(tree, node, "mathvariant")
+    variant = attribute(tree, node, "mathvariant")
     if text in _FUNCTIONS:
         return "\\" + text
     latex = joined([_character(character) for character in text])
@@ -177,7 +182,7 @@ def _parts(tree: Tree, node: int, depth: int) -> list[str]:
 
 
 def _limits(tree: Tree, node: int, depth: int) -> str:
-    """Write <munder>, <mover>, <munderover>: limits, accents, or what stands above and below."""
+    """Write <munder>, <mover>, <munderover>: limits, accents, or what is put above and below."""
     base, first, second = _parts(tree, node, depth)
     name = NAMES[tree.tag[node]]
     children = list(_children(tree, node))
@@ -195,13 +200,13 @@ def _limits(tree: Tree, node: int, depth: int) -> str:
 
 def _fraction(tree: Tree, node: int, depth: int) -> str:
     above, below, _ = _parts(tree, node, depth)
-    if (_attribute(tree, node, "linethickness") or "1").startswith("0"):
+    if (attribute(tree, node, "linethickness") or "1").startswith("0"):
         return f"{{{above} \\atop {below}}}"
     return f"\\frac{{{above}}}{{{below}}}"
 
 
 def _fenced(tree: Tree, node: int, depth: int) -> str:
-    opening, closing, marks = (_attribute(tree, node, name) for name in ("open", "close", "separators"))
+    opening, closing, marks = (attribute(tree, node, name) for name in ("open", "close", "separators"))
     separators = "".join((marks if marks is not None else ",").split())
     out: list[str] = []
     for number, child in enumerate(_children(tree, node)):
@@ -253,7 +258,7 @@ def _first(tree: Tree, node: int, depth: int) -> str:
 
 
 def _enclosed(tree: Tree, node: int, depth: int) -> str:
-    content, notation = _row(tree, node, depth), _attribute(tree, node, "notation") or ""
+    content, notation = _row(tree, node, depth), attribute(tree, node, "notation") or ""
     if "box" in notation:
         return f"\\boxed{{{content}}}"
     return f"\\cancel{{{content}}}" if "strike" in notation else f"\\sqrt{{{content}}}" if notation == "radical" else content
