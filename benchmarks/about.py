@@ -64,9 +64,9 @@ def main() -> None:
         print(f"\n{half} sites: {len(urls):,} pages        " + "  ".join(f"{field:>24}" for field in FIELDS))
         for who, found in said.items():
             figures = {field: score(truth, found, urls, field) for field in FIELDS}
-            print(f"{who:<28}" + "  ".join(f"{right:>5} right  F1 {f1:.3f}".rjust(24) for right, _, _, f1 in figures.values()))
-            for field, (_, _, _, f1) in figures.items():
-                peer = score(truth, said["trafilatura"], urls, field)[3] if "trafilatura" in said else 0
+            print(f"{who:<28}" + "  ".join(f"{right:>5} right  F1 {f1:.3f}".rjust(24) for right, f1 in figures.values()))
+            for field, (_, f1) in figures.items():
+                peer = score(truth, said["trafilatura"], urls, field)[1] if "trafilatura" in said else 0
                 print(f"RESULT\tabout_{half}_{field}_{who}\t{f1:.3f}\tF1\t{f'>{peer:.3f}' if who == 'ours' else '-'}")
 
 
@@ -89,13 +89,13 @@ def theirs(pages: dict[str, str], python: Path) -> Said:
     return {row["url"]: row for row in map(json.loads, done.stdout.strip().split("\n"))}
 
 
-def score(truth: dict[str, Any], said: Said, urls: list[str], field: str) -> tuple[int, int, int, float]:
-    """Return how many are right, labelled and said, and F1."""
+def score(truth: dict[str, Any], said: Said, urls: list[str], field: str) -> tuple[int, float]:
+    """Return how many are right, and F1."""
     same = SAME[field]
     labelled = sum(bool(truth[url].get(field)) for url in urls)
     given = sum(bool(said[url][field]) for url in urls)
     right = sum(bool(truth[url].get(field)) and same(truth[url][field]) == same(said[url][field] or "") for url in urls)
-    return right, labelled, given, 2 * right / max(1, labelled + given)
+    return right, 2 * right / max(1, labelled + given)
 
 
 def half_of(url: str) -> str:

@@ -11,7 +11,7 @@ environment. Ours is cross-validated by site: models are trained for it (`corpus
 predictions of an earlier training. With --shipped, or another --extractor, ours is what a build with this checkout writes; the
 shipped model has seen the default sets, so there are no RESULT lines then. Times are user CPU, one process, no threads.
 
-Goals stand in the RESULT lines: sets with types are judged by words, others by 4-token runs (pipelines/page_model/scores.py).
+The RESULT lines have the goals: sets with types are judged by words, others by 4-token runs (pipelines/page_model/scores.py).
 """
 
 import argparse

@@ -20,6 +20,11 @@ from pipelines import config
 from pipelines.units.context import Context
 from training.models import loss
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from build import warc_record
+
+sys.path.pop(0)
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries
 
 RESULT = re.compile(r"RESULT\t(\S+)\t([-+.e\d]+)\t([^\t]+)\t([^\t]+)")
@@ -92,9 +97,14 @@ def test_every_benchmark_is_run_here() -> None:
     helpers |= {"structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
     here = Path(__file__).read_text()
     assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
+    on_gpu = {path.stem for path in (ROOT / "benchmarks" / "gpu").glob("*.py")}
+    assert on_gpu == {*FAMILIES, "measure"}  # what all of them import
 
 
-@pytest.mark.parametrize("family", ["bert", "gpt", "bart", "t5"])
+FAMILIES = ("bert", "gpt", "bart", "t5")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_gpu(here: Here, family: str) -> None:
     targets = ("--targets", 6) if family in ("bart", "t5") else ()
     options = ("--device", "cpu", "--size", "demo", "--length", 16, "--rows", 2, "--steps", 1, "--mode", "none")
@@ -168,10 +178,6 @@ PAGE = "<html><body><nav>Menu</nav><main><p>{text}</p><pre>if a:\n    b</pre></m
 
 
 def test_about(tmp_path: Path) -> None:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from build import warc_record
-
-    sys.path.pop(0)
     page = b'<meta name="author" content="Ann Mill"><meta name="date" content="2024-05-03"><title>The mill</title>'
     urls = [f"https://{letter}.example/x" for letter in "abcdefgh"]
     (tmp_path / "a.warc").write_bytes(b"".join(warc_record(f"{n:012}", url, page) for n, url in enumerate(urls)))
@@ -183,11 +189,7 @@ def test_about(tmp_path: Path) -> None:
 
 
 def test_extract(tmp_path: Path) -> None:
-    """Resiliparse stands for the peers: it is installed here."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    from build import warc_record
-
-    sys.path.pop(0)
+    """Ours by another extractor, whose scores are fair, then by the shipped model; the only peer is Resiliparse, as installed."""
     prose = "The old bridge over the river was closed on Monday for repairs that take a year. " * 3
     folder = tmp_path / "structure"
     folder.mkdir()
@@ -221,6 +223,8 @@ def test_extract(tmp_path: Path) -> None:
         "extract_pages_per_second",
         "extract_soak_growth",
     }
+    shipped = ("--shipped", "--peers", "--folder", tmp_path / "shipped")
+    assert results(tmp_path, "extract.py", *sets, *shipped) == {"extract_pages_per_second"}
 
 
 def test_ablations(four_families: Path) -> None:

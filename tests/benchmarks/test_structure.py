@@ -1,5 +1,6 @@
 """Code, tables and formulas: what the scorer finds in a text, and what the labelled set takes from a page."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from places import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import structure
 import structure_set
+from build import read_pages
 
 sys.path.pop(0)
 
@@ -41,8 +43,8 @@ def test_a_kind_counts_if_either_side_has_it() -> None:
 def distance(first: str, second: str) -> int:
     if not first or not second:
         return len(first) + len(second)
-    same = first[-1] != second[-1]
-    return min(distance(first[:-1], second[:-1]) + same, distance(first[:-1], second) + 1, distance(first, second[:-1]) + 1)
+    differs = first[-1] != second[-1]
+    return min(distance(first[:-1], second[:-1]) + differs, distance(first[:-1], second) + 1, distance(first, second[:-1]) + 1)
 
 
 @given(st.text("ab\U0001f600", max_size=6), st.text("ab\U0001f600", max_size=6))
@@ -83,6 +85,26 @@ def test_formulas_are_written_anew_and_the_truth_stays(way: str, written: str) -
     assert written in page.decode()
     assert "\ue000" not in page.decode()
     assert lxml.html.document_fromstring(page).xpath("//table//td")
+
+
+def test_the_set_has_the_pages_of_a_group_with_their_truth(tmp_path: Path) -> None:
+    manual = tmp_path / "manual"
+    manual.mkdir()
+    filler = b"<p>" + b"words " * 600
+    (manual / "a.html").write_bytes(PAGE.replace(b"</table>", b"</table>" + filler))
+    (manual / "b.html").write_bytes(PAGE)  # too small
+    (manual / "c.html").write_bytes(b"<html><body>" + filler)  # has nothing that is wanted
+    rows = list(structure_set.pages_of({**GROUP, "name": "sphinx", "count": 5}, "handbook", manual, None))
+    structure_set.write(tmp_path / "set", rows)
+    (truth,) = map(json.loads, (tmp_path / "set" / "truth.jsonl").read_text().splitlines())
+    assert (truth["url"], truth["generator"], truth["code"]) == (
+        "https://handbook.example/sphinx/a.html",
+        "sphinx",
+        ["if a:\n    b"],
+    )
+    page = (manual / "a.html").read_bytes()
+    assert list(read_pages(tmp_path / "set" / "pages.warc.gz")) == [(truth["url"], page)]
+    assert (tmp_path / "set" / "pages" / "000-sphinx.html").read_bytes() == page
 
 
 def test_without_katex_its_pages_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
