@@ -1,4 +1,4 @@
-"""The table `web_pages` of a documents dataset: how much of what its pages show was kept, now and in the release before."""
+"""The table `web_pages` of a documents dataset: how much of its pages' visible text was kept, now and in the release before."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,11 +38,12 @@ def _row(
 ) -> dict[str, Any]:
     share, snapshot = kept_share(counts), made.made_from.get("source", {}).get("snapshot", "")
     least, most = limits.kept_share_by_source.get(source, limits.kept_share)
-    is_compared = before is not None and min(before[PageCount.PAGES], counts[PageCount.PAGES]) >= COMPARED_PAGES
-    share_before = kept_share(before) if before is not None and is_compared else share
-    compared = f" ({snapshot}; {share_before:.2f} in {before['snapshot']})" if before and is_compared else f" ({snapshot})"
+    if before is not None and min(before[PageCount.PAGES], counts[PageCount.PAGES]) < COMPARED_PAGES:
+        before = None
+    share_before = share if before is None else kept_share(before)
+    compared = "" if before is None else f"; {share_before:.2f} in {before['snapshot']}"
     return {
-        "where": f"{source}{compared}",
+        "where": f"{source} ({snapshot}{compared})",
         "source": source,
         **{count.value: counts[count] for count in PageCount},
         "kept_share": share,

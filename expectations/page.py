@@ -43,9 +43,14 @@ def overview(
 
 
 def document(title: str, body: str, style: str = "", meta: str = "") -> str:
-    """Return a whole page in the style that all pages share; `title`, `body` and `meta` (for its head) are escaped HTML."""
+    """Return a whole page in the style that most pages share; `title`, `body` and `meta` (for its head) are escaped HTML."""
+    return document_of_style(title, body, _STYLE + style, meta)
+
+
+def document_of_style(title: str, body: str, style: str, meta: str = "") -> str:
+    """Return a whole page in a style of its own; `title`, `body` and `meta` are escaped HTML."""
     width = '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    head = f'<meta charset="utf-8">{meta}{width}<title>{title}</title><style>{_STYLE}{style}</style>'
+    head = f'<meta charset="utf-8">{meta}{width}<title>{title}</title><style>{style}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 

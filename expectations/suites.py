@@ -16,6 +16,7 @@ VERSION = 5  # of all suites and their tables; with a new number every dataset i
 REPORT = "report"  # the closing report is checked like a dataset of this name
 TOKEN_COUNTS = ("rows", "tokens", "utf8_bytes")  # what a tokens manifest counts for each split, source and language
 
+_ISO_DATE = "^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?"
 _KEPT_SHARE = ("kept_share", "kept_share_by_source", "kept_share_change_limit")
 _REASONS = [reason.value for reason in DropReason]
 
@@ -122,15 +123,8 @@ def _documents(limits: GateLimits) -> list[Expectation]:
         _pattern(sample, "work", "^[0-9a-f]{32}$", "a work's id has 16 bytes"),
         _forbidden(sample, "origin", "^(?:/|[A-Za-z]:\\\\|[a-z0-9]+://)", "an origin is relative to its source's root"),
         _mostly(sample, "url", "^[A-Za-z][A-Za-z0-9+.-]*:", "a URL has a scheme, except where the crawl recorded a bad one"),
-        _mostly(
-            sample, "date", "^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?", "a date is ISO 8601, except where the source has a bad one"
-        ),
-        _mostly(
-            sample,
-            "retrieved",
-            "^[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?",
-            "the time of a crawl is ISO 8601, except where it is bad",
-        ),
+        _mostly(sample, "date", _ISO_DATE, "a date is ISO 8601, except where the source has a bad one"),
+        _mostly(sample, "retrieved", _ISO_DATE, "the time of a crawl is ISO 8601, except where it is bad"),
         _in_set(sample, "site_type", list(SITE_TYPES), "the list of types is closed"),
         _pattern(sample, "language", "^[a-z]{2,3}(?:-[a-z]{2,})?$", "a language is one of lid.176's codes"),
         _forbidden(sample, "text", "[\\x00-\\x08\\x0b-\\x1f\\x7f]", "control characters are removed"),

@@ -129,14 +129,21 @@ def _number(count: int) -> str:
     return f"{count:,}" if count else "·"
 
 
+def _table_of_sources(title: str, columns: Sequence[str]) -> Table:
+    """Return a table without rows yet; all columns but the first are numbers."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column(columns[0])
+    for name in columns[1:]:
+        table.add_column(name, justify="right")
+    return table
+
+
 def _web_pages_table(report: Mapping[str, Any]) -> Table | str:
     """Return how much of what the web pages of each source show was kept."""
     rows = figures.web_pages(report)
     if not rows:
         return ""
-    table = Table(title="web pages (characters without white space)", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("source", "pages", "visible text", "kept", "share", "fallbacks", "without main text"):
-        table.add_column(name, justify="left" if name == "source" else "right")
+    table = _table_of_sources("web pages (characters without white space)", figures.WEB_PAGES_COLUMNS)
     for row in rows:
         shown = (f"{row.pages:,}", f"{row.visible_characters:,}", f"{row.kept_characters:,}", f"{row.kept_share:.1%}")
         table.add_row(row.source, *shown, _number(row.fallbacks), _number(row.without_main_text))
@@ -148,9 +155,7 @@ def _removed_table(report: Mapping[str, Any]) -> Table | str:
     rows = figures.removed_by_source(report)
     if not rows:
         return "deduplication is off"
-    table = Table(title="deduplication (documents)", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("source", "compared", "exact", "near", "same URL", "removed", "share"):
-        table.add_column(name, justify="left" if name == "source" else "right")
+    table = _table_of_sources("deduplication (documents)", figures.REMOVED_COLUMNS)
     for row in rows:
         table.add_row(row.source, f"{row.documents:,}", *map(_number, row[2:]), f"{row.removed:,}", f"{row.share:.1%}")
     return table

@@ -1,7 +1,7 @@
 """Markdown artifacts: what a flow run shows in Prefect's pages."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.pages import figures
@@ -29,8 +29,7 @@ def _web_pages(report: Mapping[str, Any]) -> list[str]:
     rows = figures.web_pages(report)
     if not rows:
         return []
-    lines = ["", "## Web pages", "", "| source | pages | visible text | kept | share | fallbacks | without main text |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    lines = _heads("Web pages", figures.WEB_PAGES_COLUMNS)
     for row in rows:
         counts = f"{row.pages:,} | {row.visible_characters:,} | {row.kept_characters:,} | {row.kept_share:.1%}"
         lines.append(f"| {_cell(row.source)} | {counts} | {row.fallbacks:,} | {row.without_main_text:,} |")
@@ -42,8 +41,7 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
     rows = figures.removed_by_source(report)
     if not rows:
         return []
-    lines = ["", "## Deduplication", "", "| source | compared | exact | near | same URL | removed | share |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
+    lines = _heads("Deduplication", figures.REMOVED_COLUMNS)
     for row in rows:
         counts = " | ".join(f"{count:,}" for count in (*row[1:], row.removed))
         lines.append(f"| {_cell(row.source)} | {counts} | {row.share:.1%} |")
@@ -64,6 +62,11 @@ def _deduplication(report: Mapping[str, Any]) -> list[str]:
         shown = f"{figures.alike(entry)} | {_cell(figures.name_of(entry))} | {_cell(figures.begins(entry))}"
         lines.append(f"| {entry['members']:,} | {entry['removed']:,} | {shown} |")
     return lines
+
+
+def _heads(title: str, columns: Sequence[str]) -> list[str]:
+    """Return the heading and the first lines of a table with a row for each source; all columns but the first are numbers."""
+    return ["", f"## {title}", "", f"| {' | '.join(columns)} |", f"|---{'|---:' * (len(columns) - 1)}|"]
 
 
 def _cell(text: str) -> str:

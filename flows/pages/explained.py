@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from expectations.page import document_of_style
 from flows.pages.shown import visible
 from pipelines.text.extraction.explained import Block, Explained
 
@@ -52,7 +53,7 @@ def page(shown: Shown, explained: Explained, text: str) -> str:
         '<p><a href="index.html">all pages</a></p><input type="checkbox" id="only"><label for="only"> only what was kept</label>'
         f"<main>{blocks}</main>{_whole(text)}"
     )
-    return _document(shown.title or shown.url, body)
+    return document_of_style(_text(shown.title or shown.url), body, _STYLE, _SECURITY)
 
 
 def _whole(text: str) -> str:
@@ -78,7 +79,7 @@ def index(pages: Sequence[Shown], others: int = 0) -> str:
         else ""
     )
     body = f"<h1>{len(pages):,} web pages</h1>{note}<table><tr>{head}</tr>{rows}</table>"
-    return _document(f"{len(pages):,} web pages", body)
+    return document_of_style(f"{len(pages):,} web pages", body, _STYLE, _SECURITY)
 
 
 def _row(number: int, shown: Shown) -> str:
@@ -93,7 +94,7 @@ def _block(block: Block) -> str:
     if block.probability is not None:
         share = min(1.0, max(0.0, block.probability))
         probability = f' {block.probability:.2f}<span class=bar><i style="width:{100 * share:.0f}%"></i></span>'
-    what, tag = ("kept", "left")[not block.kept], f" &lt;{escape(visible(block.tag, 20))}&gt;" if block.tag else ""
+    what, tag = "kept" if block.kept else "left", f" &lt;{escape(visible(block.tag, 20))}&gt;" if block.tag else ""
     facts = [visible(fact, 400) for fact in (block.why, block.path) if fact]
     why = f"<span class=why>{escape(' · '.join(facts))}</span>" if facts else ""
     return (
@@ -103,12 +104,12 @@ def _block(block: Block) -> str:
 
 
 def _summary(shown: Shown, explained: Explained) -> str:
-    fallback = "; the model keeps next to nothing here, and a rule decided" if explained.is_fallback else ""
+    limit = "; the model keeps next to nothing here, and a rule decided" if explained.is_fallback else ""
     if explained.least_probability is not None:
-        fallback = f"; blocks from {explained.least_probability:.2f} on are kept"
+        limit = f"; blocks from {explained.least_probability:.2f} on are kept"
     return (
         f"{shown.kept_characters:,} of {shown.visible_characters:,} visible characters ({_share(shown)}),"
-        f" {sum(block.kept for block in explained.blocks):,} of {len(explained.blocks):,} blocks{fallback}"
+        f" {sum(block.kept for block in explained.blocks):,} of {len(explained.blocks):,} blocks{limit}"
     )
 
 
@@ -118,10 +119,3 @@ def _share(shown: Shown) -> str:
 
 def _text(text: str) -> str:
     return escape(visible(text, _SHOWN_ADDRESS))
-
-
-def _document(title: str, body: str) -> str:
-    """Return a whole page; `body` is HTML, the title a text."""
-    width = '<meta name="viewport" content="width=device-width,initial-scale=1">'
-    head = f'<meta charset="utf-8">{_SECURITY}{width}<title>{_text(title)}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 Report = Mapping[str, Any]
 
 SHOWN_UNMATCHED = 10  # names of [exclude]
+REMOVED_COLUMNS = ("source", "compared", "exact", "near", "same URL", "removed", "share")
+WEB_PAGES_COLUMNS = ("source", "pages", "visible text", "kept", "share", "fallbacks", "without main text")
 
 
 class Removed(NamedTuple):

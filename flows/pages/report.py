@@ -70,7 +70,7 @@ def _funnel(report: Report) -> str:
 
 
 def _web_pages(report: Report) -> str:
-    names = ["source", "pages", "visible text", "kept", "share", "fallbacks", "without main text"]
+    names = figures.WEB_PAGES_COLUMNS
     cells = [
         [
             text(row.source),
@@ -83,7 +83,7 @@ def _web_pages(report: Report) -> str:
         ]
         for row in figures.web_pages(report)
     ]
-    return table(names, cells, numbers=range(1, len(names))) if cells else ""
+    return table(names, cells, numbers=range(1, len(names)))
 
 
 def _cuts(report: Report) -> str:
