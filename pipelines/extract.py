@@ -115,10 +115,9 @@ class Extraction:
     def _run(self, kind: str, section: SourceSection) -> BatchFunction:
         """Return the stages between the reader and the first filter, with the settings that a config has by default."""
         if kind not in self._stages:
-            cut = LinesSection()
             stages = (
                 normalize.stage(NormalizeSection(), kind),
-                lines.stage(cut, runs=cut.enabled and kind == "common_crawl", only_wet=section.extractor == "corpusmill"),
+                lines.stage_of_source(LinesSection(), section),
                 judge.stage(LanguageSection(), QualitySection(), self.model, apply_rules=False),
             )
             self._stages[kind] = Stages(stages).open()(NAME, NAME)

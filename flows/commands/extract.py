@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.text.extraction.explained import Explained
     from pipelines.text.extraction.html import Page
 
-_KINDS = ("page", "common_crawl", "wikipedia", "books", "records")
+KINDS = ("page", "common_crawl", "wikipedia", "books", "records")  # of any_file, which takes a second to import
 _SECONDS_BETWEEN_LINES = 10
 
 
@@ -39,7 +39,7 @@ def add_commands(commands: Commands) -> None:
         " document that cannot be used has no text, but a reason. Files are read as a build reads them.",
     )
     extract.add_argument("file", nargs="+", help="a file or URI, plain or compressed, or - for standard input")
-    extract.add_argument("--kind", choices=_KINDS, help="what the files are; by default, their first bytes and names say it")
+    extract.add_argument("--kind", choices=KINDS, help="what the files are; by default, their first bytes and names say it")
     extract.add_argument("--out", metavar="FILE", help="where the lines go; by default, to standard output")
     extract.add_argument("--html", metavar="FOLDER", help="a new folder for pages that show what was kept of each web page")
     extract.add_argument("--limit", type=positive, metavar="N", help="the first N documents of each file")
@@ -99,13 +99,13 @@ def _model(path: str | None) -> "Model | None":
     from pipelines.fetching.language_model import lid_model, lid_model_if_there
     from pipelines.stages.base import Model
 
-    found = lid_model(path) if path else lid_model_if_there()
-    if found is None:
+    model = lid_model(path) if path else lid_model_if_there()
+    if model is None:
         print(
             "no language model here, so languages are null: a build fetches it, or name it with --language-model", file=sys.stderr
         )
         return None
-    return Model(str(found), files.sha256(str(found)))
+    return Model(str(model), files.sha256(str(model)))
 
 
 @contextmanager
@@ -142,12 +142,8 @@ class _Progress:
 
 def _counts(ledger: "Ledger") -> str:
     """Return what became of a file: documents, drops and skipped records."""
-    dropped: dict[str, int] = {}
-    for line in ledger.lines.values():
-        for reason, count in line.documents_dropped.items():
-            dropped[reason] = dropped.get(reason, 0) + count
     parts = [f"{_documents(ledger.documents_out)}, {ledger.characters_out:,} characters"]
-    for what, counts in (("dropped", dropped), ("skipped", ledger.skipped)):
+    for what, counts in (("dropped", ledger.dropped_by_reason), ("skipped", ledger.skipped)):
         if counts:
             parts.append(f"{what}: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items())))
     return "; ".join(parts)

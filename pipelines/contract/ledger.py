@@ -144,7 +144,12 @@ class Ledger(BaseModel):
     @property
     def documents_dropped(self) -> int:
         """The number of documents dropped by all stages."""
-        return sum(line.documents_dropped.total() for line in self.lines.values())
+        return self.dropped_by_reason.total()
+
+    @property
+    def dropped_by_reason(self) -> Counter[str]:
+        """Documents dropped by any stage, by reason."""
+        return sum((line.documents_dropped for line in self.lines.values()), Counter[str]())
 
 
 def add(ledgers: Iterable[Ledger]) -> Ledger:

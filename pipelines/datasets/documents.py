@@ -1,12 +1,11 @@
 """documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
-read → exclude → blocklists → normalize → lines (web pages only) → split → judge → signatures. Language and rules are judged
-here, while the text is in memory for the first time, so that deduplication can prefer a survivor that will pass. A key in several
-units is dropped in the later ones, which are read a second time for it.
+read → exclude → blocklists → normalize → lines (of WET files and of pages by other extractors) → split → judge → signatures.
+Language and rules are judged here, while the text is in memory for the first time, so that deduplication can prefer a survivor
+that will pass. A key in several units is dropped in the later ones, which are read a second time for it.
 """
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -170,11 +169,7 @@ def stages(
             exclude.stage(config.exclude, lists),
             blocklists.stage(config.exclude, blocked),
             normalize.stage(config.normalize, source.kind),
-            lines.stage(
-                config.lines,
-                runs=config.lines.enabled and source.kind == "common_crawl",
-                only_wet=source.extractor == "corpusmill",
-            ),
+            lines.stage_of_source(config.lines, source),
             split.stage(),
             exclude.pieces(config.exclude, lists),
             judge.stage(
@@ -287,8 +282,7 @@ def _check_not_empty(context: Context, source: SourceSection, documents: Manifes
 
 def _losses(ledger: Ledger) -> str:
     """Return what was dropped and skipped, by reason."""
-    dropped = sum((line.documents_dropped for line in ledger.lines.values()), Counter[str]())
-    by_reason = [("dropped", dropped), ("skipped", ledger.skipped)]
+    by_reason = [("dropped", ledger.dropped_by_reason), ("skipped", ledger.skipped)]
     counts = [f"{count:,} {what} ({reason})" for what, by in by_reason for reason, count in sorted(by.items()) if count]
     return ", ".join(counts) or "they hold no record"
 

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import LinesSection
+from pipelines.config import LinesSection, SourceSection
 from pipelines.contract.batch import Batch, rewrite
 from pipelines.contract.reasons import Change
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
@@ -27,6 +27,12 @@ def stage(section: LinesSection, *, runs: bool = True, only_wet: bool = False) -
     # fingerprints of sources without this stage.
     made_from = {**section.model_dump(mode="json"), "version": VERSION, **({"only_wet": True} if only_wet else {})}
     return Stage({}, partial(_open, section, only_wet), {NAME: made_from if runs else None}, runs=runs)
+
+
+def stage_of_source(section: LinesSection, source: SourceSection) -> Stage:
+    """Return the stage of a source's documents: it runs for web pages, of which it leaves alone what the page model wrote."""
+    runs = section.enabled and source.kind == "common_crawl"
+    return stage(section, runs=runs, only_wet=source.extractor == "corpusmill")
 
 
 def _open(section: LinesSection, only_wet: bool) -> ForUnit:

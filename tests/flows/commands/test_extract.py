@@ -14,7 +14,9 @@ import pytest
 from browser import CHROMIUM, chromium
 from places import FIXTURES
 
+from flows.commands import extract as command
 from flows.commands import main as cli
+from pipelines.sources import any_file
 
 TINY = FIXTURES / "tiny"
 TEXT = "The mill stood by the brook, and its wheel turned day and night while the miller slept."
@@ -84,6 +86,10 @@ def test_every_kind_is_read_as_a_build_reads_it(tiny: Any, extract: Extract) -> 
             line["text"] = f"{row['title']}\n\n{line['text'].removeprefix(row['title']).lstrip()}"
         assert {name: line[name] for name in names[3:]} == {name: row[name] for name in names[3:]}
         assert line["url"] == row["url"] or "ferry" in line["origin"]
+
+
+def test_every_kind_can_be_named() -> None:
+    assert tuple(any_file.KINDS) == command.KINDS
 
 
 def test_nothing_is_lost_in_silence(extract: Extract) -> None:
