@@ -102,9 +102,9 @@ class Extraction:
 
     def _batches(self, section: SourceSection, file: File) -> Iterator[Batch]:
         kind = any_file.KINDS[file.kind]
-        if kind.watched is None:
+        if kind.source != "common_crawl":
             return kind.reader(section, file.unit)
-        return kind.watched(section, file.unit, _Watching(section, _BYTES_PER_BATCH, on_page=self.on_page))
+        return kind.reader(section, file.unit, _Watching(section, _BYTES_PER_BATCH, on_page=self.on_page))
 
     def _section(self, kind: str, unit: Unit) -> SourceSection:
         data: dict[str, Any] = {"name": NAME, "kind": kind, "root": unit.root, "paths": [unit.uri], "snapshot": ""}

@@ -5,8 +5,8 @@ Two conservation laws hold for every line, and a dataset whose lines break one i
     documents_in  + documents_split  = documents_out  + sum(documents_dropped)
     characters_in + sum(characters_added) = characters_out + sum(characters_dropped) + sum(characters_removed)
 
-and between the lines: what leaves a stage enters the next. A character is a Unicode code point of `text`. Of web pages, whose
-text is a part of what they show, a ledger also counts the whole: no more is kept than is visible.
+and between the lines: what leaves a stage enters the next. A character is a Unicode code point of `text`. The text of a web page
+is a part of what the page shows; a ledger also counts the whole, and no more is kept than is visible.
 """
 
 from collections import Counter

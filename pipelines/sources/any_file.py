@@ -9,19 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from pipelines.config import SourceSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.errors import UserError
 from pipelines.contract.storage.compressed import BrokenStreamError, pieces, uncompressed
 from pipelines.sources import books, wikipedia
-from pipelines.sources.collector import Collector
 from pipelines.sources.names import Names
 from pipelines.sources.records import reader as records
 from pipelines.sources.web import arc, common_crawl, page, sniffing
-from pipelines.units.descriptor import Unit
 
-Reader = Callable[[SourceSection, Unit], Iterator[Batch]]
+Reader = Callable[..., Iterator[Batch]]  # of a section, a unit and, for web pages, a collector if there is one
 
 PAGE_NAMES = Names(reads=re.compile(r"\.(?:html?|xhtml|xht)$"), shown=".html, .htm and .xhtml")
 _HEAD_BYTES = 2**16
@@ -35,15 +32,14 @@ class FileKind:
     reader: Reader
     names: Names
     ending: str  # for a file whose name says nothing
-    watched: Callable[[SourceSection, Unit, Collector], Iterator[Batch]] | None = None  # a reader of web pages
 
 
 KINDS = {
-    "page": FileKind("common_crawl", page.read, PAGE_NAMES, ".html", page.read),
-    "common_crawl": FileKind("common_crawl", common_crawl.read, common_crawl.NAMES, ".warc", common_crawl.read),
-    "wikipedia": FileKind("wikipedia", wikipedia.read, wikipedia.NAMES, ".xml", None),
-    "books": FileKind("books", books.read, books.NAMES, ".txt", None),
-    "records": FileKind("records", records.read, records.NAMES, ".jsonl", None),
+    "page": FileKind("common_crawl", page.read, PAGE_NAMES, ".html"),
+    "common_crawl": FileKind("common_crawl", common_crawl.read, common_crawl.NAMES, ".warc"),
+    "wikipedia": FileKind("wikipedia", wikipedia.read, wikipedia.NAMES, ".xml"),
+    "books": FileKind("books", books.read, books.NAMES, ".txt"),
+    "records": FileKind("records", records.read, records.NAMES, ".jsonl"),
 }
 _ROOTS = {"mediawiki": "wikipedia", "tei": "books", "teicorpus": "books", "tei.2": "books", "html": "page"}
 

@@ -3,13 +3,14 @@
 A file is a unit. A response with HTTP status 200 and HTML or plain text is a document, and so is a conversion record of a WET
 file. All other records are only counted. A broken record is a drop that names its place.
 
-The Content-Type says what a response is, but its first bytes are heard, too (`sniffing`): a PDF that calls itself text/html is
-a drop (NOT_TEXT); a page without a type is a page; XML is a page if its root element is html, else it is skipped (XML). What
-is served as XML or XHTML is read as XML: `<div/>` is empty and CDATA sections are text, which in text/html they are not.
+The Content-Type says what a response is, but its first bytes count, too (`sniffing`): a PDF that calls itself text/html is a drop
+(NOT_TEXT); a page without a type is a page; XML is a page if its root element is html, else it is skipped (XML). What is served
+as XML or XHTML is read as XML: there, `<div/>` is empty and CDATA sections are text; in text/html they are not.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from fastwarc.warc import WarcRecordType
@@ -72,10 +73,15 @@ def read(section: SourceSection, unit: Unit, collector: Collector | None = None)
     Raise SourceError if a file holds no WARC or ARC record.
     """
     collector = collector or Collector(section)
-    with EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown") as extract:
+    with extractor(section) as extract:
         for file in listing.members(unit):
             yield from _read(file, collector, extract)
     yield collector.rest()
+
+
+def extractor(section: SourceSection) -> AbstractContextManager[Extract]:
+    """Return the extractor that the section names, as it writes a page's structure, for the pages of a unit."""
+    return EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown")
 
 
 def _read(unit: Unit, collector: Collector, extract: Extract) -> Iterator[Batch]:

@@ -11,7 +11,6 @@ from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import full_uri
 from pipelines.sources.web import common_crawl
 from pipelines.text.extraction import html
-from pipelines.text.extraction.extractors import EXTRACTORS
 from pipelines.units.descriptor import Unit
 
 
@@ -26,7 +25,7 @@ def read(section: SourceSection, unit: Unit, collector: Collector | None = None)
                 content += piece
                 if len(content) > html.MAX_BYTES:  # which is refused; a small file may hold any number of bytes
                     break
-        with EXTRACTORS[section.extractor].opened(markdown=section.format == "markdown") as extract:
+        with common_crawl.extractor(section) as extract:
             body = bytes(content[: html.MAX_BYTES + 1])
             common_crawl.take_body(collector, record, body, _media_type(unit.uri), None, extract)
     except BrokenStreamError as error:

@@ -1,4 +1,4 @@
-"""HTML to text with Resiliparse: the main content of a web page, or all text of a book's page.
+"""HTML to text with Resiliparse: the main content of a web page, or all of its text.
 
 The options were chosen by their F1 (of 4-token shingles) on 749 hand-labelled pages: all options on .831 (English .881),
 without comments .845 (.899), also without post metadata .849 (.905), with the body three elements deeper .855 (.907). List
@@ -74,7 +74,7 @@ def _main_content(markup: str) -> str:
 
 
 def all_text(html: str) -> Page:
-    """Return all text of the body, for books, which have no boilerplate."""
+    """Return all text of the body."""
     _check(html)
     text = extract_plain_text(html_code.marked(html), main_content=False, alt_texts=False, list_bullets=False)
     return Page(tidy(text), page_title(html))

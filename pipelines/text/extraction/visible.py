@@ -35,7 +35,7 @@ _LENGTHS = np.array([len(name) for name in _SILENT])
 
 @jit
 def _silent(data: Any, at: int, names: Any, lengths: Any) -> int:
-    """Return which of the names stands at a byte as a whole tag name; -1 if none."""
+    """Return which of the names is at a byte as a whole tag name; -1 if none."""
     for row in range(lengths.size):
         end = at + lengths[row]
         if end >= data.size or (97 <= (data[end] | 0x20) <= 122) or 48 <= data[end] <= 57:
@@ -71,7 +71,7 @@ def _count(data: Any, names: Any, lengths: Any) -> int:
                     at = end if at + 1 < end < data.size and data[end] == 59 else at
             at += 1
             continue
-        is_closing = at + 1 < data.size and data[at + 1] == 47
+        is_closing = data[at + 1] == 47
         if inside < 0 and at + 3 < data.size and data[at + 1] == 33 and data[at + 2] == 45 and data[at + 3] == 45:
             at += 4
             while at < data.size and not (data[at] == 62 and data[at - 1] == 45 and data[at - 2] == 45):

@@ -5,9 +5,9 @@
     noimageai     robots: noimageai (the same of images alone)
     tdm           tdm-reservation: 1 (TDM Reservation Protocol, W3C community group, 2024)
 
-Directives stand in `<meta name="robots">` and in headers X-Robots-Tag; those for one crawler count if it is Google's or Common
-Crawl's (`<meta name="googlebot">`, `X-Robots-Tag: CCBot: noai`). robots.txt and tdmrep.json are files of their own:
-what crawls obeys them.
+Directives are in `<meta name="robots">` and in headers X-Robots-Tag; those for one crawler count if it is Google's or Common
+Crawl's (`<meta name="googlebot">`, `X-Robots-Tag: CCBot: noai`). robots.txt and tdmrep.json are files of their
+own, for crawlers to obey.
 """
 
 import re
@@ -57,5 +57,5 @@ def of_headers(fields: Mapping[str, Sequence[str]]) -> set[str]:
 
 def in_order(found: Iterable[str]) -> tuple[str, ...]:
     """Return opt-outs in the order of OPT_OUTS."""
-    there = set(found)
-    return tuple(name for name in OPT_OUTS if name in there)
+    distinct = set(found)
+    return tuple(name for name in OPT_OUTS if name in distinct)
