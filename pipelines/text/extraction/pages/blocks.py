@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import CODE_POINTS, categories, decode
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, TERMINAL, UNPUNCTUATED, table
+from pipelines.text.extraction.pages.scanning import FNV_OFFSET, FNV_PRIME
 from pipelines.text.extraction.pages.tags import BLOCK, HEADING, HIDDEN, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
-from pipelines.text.kernels import jit, jit_borrowing
+from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 
 TOKENS_PER_BLOCK = 24  # the first words of a block that the features look at
 _WORD_BYTES = 64  # a longer word is hashed by its beginning
+PAIR_PRIME = np.uint64(0x9E3779B97F4A7C15)  # of pairs of letters in scripts without spaces
 BR, B, STRONG = (IDS[name] for name in ("br", "b", "strong"))
 _UPPER = 1 << 14  # bits that the table of characters has free
 _MARK = 1 << 13
@@ -120,193 +122,256 @@ def is_blank(text: Any, start: int, stop: int) -> bool:
     return True
 
 
+class _Columns(NamedTuple):
+    """The columns of Blocks while they are filled: as many entries as the page can need, but for the tokens."""
+
+    first: Any
+    after: Any
+    container: Any
+    counts: Any
+    text_hash: Any
+    first_token: Any
+
+
+# The current block and word, as places in an array.
+ROWS, TOKENS, OPEN_END, BROKEN, LINE_BREAKS, LINK, WORD_HASH, WORD_LENGTH, LETTER_BEFORE = range(9)
+
+
 @jit
 def _blocks(tree: Any, kinds: Any, characters: Any, lower: Any) -> Any:
     nodes = tree.tag.size
-    most = 0
-    for node in range(nodes):
-        most += tree.tag[node] == TEXT
-    first, after, container = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
-    counts = np.zeros((most, COLUMNS), np.int32)
-    text_hash, first_token = np.zeros(most, np.uint64), np.zeros(most + 1, np.int32)
-    tokens = np.empty(most * TOKENS_PER_BLOCK if most < 1000 else 1000 * TOKENS_PER_BLOCK, np.uint64)
+    most = np.int64((tree.tag == TEXT).sum())
+    columns = _empty(most)
+    tokens = np.empty(min(most, 1000) * TOKENS_PER_BLOCK, np.uint64)
     inside = np.full(nodes, -1, np.int32)  # of an element: the innermost block-level one, itself or an ancestor
     bold = np.zeros(nodes, np.bool_)
-    rows, token_count = np.int64(0), np.int64(0)
-    is_broken, breaks, link = True, 0, -1
-    open_end = 0  # of the current block's container
-    state = np.zeros(8, np.int64)  # of the current word: see _count_text
+    state = np.zeros(9, np.int64)
     node = 0
     while node < nodes:
-        tag, parent = tree.tag[node], tree.parent[node]
-        if node >= open_end:
-            is_broken = True
-        if tag != TEXT:
-            kind = kinds[tag]
-            inside[node] = node if kind & BLOCK else (inside[parent] if parent >= 0 else -1)
-            bold[node] = tag in (B, STRONG) or kind & HEADING != 0 or (parent >= 0 and bold[parent])
-            if kind & BLOCK:
-                is_broken = True
-            elif tag == BR:
-                breaks += 1
-                if breaks >= 2:
-                    is_broken = True
-                elif rows and not is_broken:
-                    counts[rows - 1, BREAKS] += 1
-                    token_count = _end_word(state, counts[rows - 1], text_hash, rows - 1, tokens, token_count, first_token)
-            if kind & HIDDEN:
-                node = tree.end[node]
-                continue
-        elif not is_blank(tree.text, tree.start[node], tree.stop[node]):
-            breaks = 0
-            if is_broken:
-                if rows:
-                    token_count = _end_word(state, counts[rows - 1], text_hash, rows - 1, tokens, token_count, first_token)
-                if token_count + TOKENS_PER_BLOCK > tokens.size:
-                    larger = np.empty(2 * tokens.size + TOKENS_PER_BLOCK, np.uint64)
-                    larger[:token_count] = tokens[:token_count]
-                    tokens = larger
-                first[rows], first_token[rows] = node, token_count
-                container[rows] = inside[parent] if parent >= 0 else -1
-                open_end = tree.end[container[rows]] if container[rows] >= 0 else nodes
-                text_hash[rows] = np.uint64(0xCBF29CE484222325)
-                state[:] = 0
-                is_broken, link = False, -1
-                rows += 1
-            after[rows - 1] = node + 1
-            row = counts[rows - 1]
-            row[NODES] += 1
-            before = row[WIDTH]
-            token_count = _count_text(
-                tree.text,
-                tree.start[node],
-                tree.stop[node],
-                characters,
-                lower,
-                row,
-                state,
-                text_hash,
-                rows - 1,
-                tokens,
-                token_count,
-                first_token,
-            )
-            if tree.link[node] >= 0:
-                row[LINK_WIDTH] += row[WIDTH] - before
-                row[LINKS] += tree.link[node] != link
-                link = tree.link[node]
-            if parent >= 0 and bold[parent]:
-                row[BOLD_WIDTH] += row[WIDTH] - before
-        elif rows:
-            token_count = _end_word(state, counts[rows - 1], text_hash, rows - 1, tokens, token_count, first_token)
+        if tree.tag[node] != TEXT:
+            _enter(tree, node, kinds, inside, bold, columns, tokens, state)
+            node = tree.end[node] if kinds[tree.tag[node]] & HIDDEN else node + 1
+            continue
+        if is_blank(tree.text, tree.start[node], tree.stop[node]):
+            _end_word(columns, tokens, state)
+        else:
+            if state[BROKEN] or node >= state[OPEN_END]:
+                _end_word(columns, tokens, state)
+                if state[TOKENS] + TOKENS_PER_BLOCK > tokens.size:
+                    tokens = _larger(tokens, state[TOKENS])
+                _begin_block(tree, node, inside, columns, state)
+            _add_node(tree, node, bold, characters, lower, columns, tokens, state)
         node += 1
-    if rows:
-        token_count = _end_word(state, counts[rows - 1], text_hash, rows - 1, tokens, token_count, first_token)
-    first_token[rows] = token_count
+    _end_word(columns, tokens, state)
+    rows = state[ROWS]
+    columns.first_token[rows] = state[TOKENS]
     return (
-        first[:rows].copy(),
-        after[:rows].copy(),
-        container[:rows].copy(),
-        counts[:rows].copy(),
-        text_hash[:rows].copy(),
-        first_token[: rows + 1].copy(),
-        tokens[:token_count].copy(),
+        columns.first[:rows].copy(),
+        columns.after[:rows].copy(),
+        columns.container[:rows].copy(),
+        columns.counts[:rows].copy(),
+        columns.text_hash[:rows].copy(),
+        columns.first_token[: rows + 1].copy(),
+        tokens[: state[TOKENS]].copy(),
     )
 
 
-@jit_borrowing
-def _end_word(state: Any, row: Any, text_hash: Any, index: int, tokens: Any, token_count: int, first_token: Any) -> int:
-    """End the current word, if there is one: `state` holds its hash and its length."""
-    if state[1]:
-        key = np.uint64(state[0])
-        row[WORDS] += 1
-        row[WIDEST_WORD] = max(row[WIDEST_WORD], state[1])
-        text_hash[index] = (text_hash[index] ^ key) * np.uint64(0x100000001B3)
-        if token_count - first_token[index] < TOKENS_PER_BLOCK:
-            tokens[token_count] = key
-            token_count += 1
-    state[0], state[1] = 0, 0
-    return token_count
+@jit_internal
+def _empty(most: int) -> Any:
+    return _Columns(
+        np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.empty(most, np.int32),
+        np.zeros((most, COLUMNS), np.int32),
+        np.zeros(most, np.uint64),
+        np.zeros(most + 1, np.int32),
+    )
+
+
+@jit_internal
+def _larger(tokens: Any, size: int) -> Any:
+    larger = np.empty(2 * tokens.size + TOKENS_PER_BLOCK, np.uint64)
+    larger[:size] = tokens[:size]
+    return larger
 
 
 @jit_borrowing
-def _count_text(
-    text: Any,
-    at: int,
-    stop: int,
-    characters: Any,
-    lower: Any,
-    row: Any,
-    state: Any,
-    text_hash: Any,
-    index: int,
-    tokens: Any,
-    token_count: int,
-    first_token: Any,
-) -> int:
-    """Count the characters of a text node; a word may go on from the node before."""
+def _enter(tree: Any, node: int, kinds: Any, inside: Any, bold: Any, columns: Any, tokens: Any, state: Any) -> None:
+    """Note what an element hands down to its texts, and whether it ends the block before it."""
+    tag, parent = tree.tag[node], tree.parent[node]
+    kind = kinds[tag]
+    inside[node] = node if kind & BLOCK else (inside[parent] if parent >= 0 else -1)
+    bold[node] = tag in (B, STRONG) or kind & HEADING != 0 or (parent >= 0 and bold[parent])
+    if kind & BLOCK or node >= state[OPEN_END]:
+        state[BROKEN] = 1
+    if tag == BR:
+        state[LINE_BREAKS] += 1
+        if state[LINE_BREAKS] >= 2:
+            state[BROKEN] = 1
+        elif state[ROWS] and not state[BROKEN]:
+            columns.counts[state[ROWS] - 1, BREAKS] += 1
+            _end_word(columns, tokens, state)
+
+
+@jit_borrowing
+def _begin_block(tree: Any, node: int, inside: Any, columns: Any, state: Any) -> None:
+    row, parent = state[ROWS], tree.parent[node]
+    container = inside[parent] if parent >= 0 else -1
+    columns.first[row], columns.first_token[row], columns.container[row] = node, state[TOKENS], container
+    columns.text_hash[row] = FNV_OFFSET
+    tokens = state[TOKENS]
+    state[:] = 0
+    state[ROWS], state[TOKENS], state[LINK] = row + 1, tokens, -1
+    state[OPEN_END] = tree.end[container] if container >= 0 else tree.tag.size
+
+
+@jit_borrowing
+def _add_node(tree: Any, node: int, bold: Any, characters: Any, lower: Any, columns: Any, tokens: Any, state: Any) -> None:
+    """Add a text node to the current block."""
+    row, parent, link = columns.counts[state[ROWS] - 1], tree.parent[node], tree.link[node]
+    columns.after[state[ROWS] - 1] = node + 1
+    state[LINE_BREAKS] = 0
+    row[NODES] += 1
+    before = row[WIDTH]
+    at, stop = tree.start[node], tree.stop[node]
+    while at < stop:
+        code, size = decode(tree.text, at)
+        bits = int(characters[code])
+        if bits & (LETTER | DIGIT) and not bits & SPACELESS:
+            at = _count_word(tree.text, at, stop, characters, lower, row, state)
+            continue
+        at += size
+        if bits & BLANK:
+            _end_word(columns, tokens, state)
+        elif bits & _MARK and state[WORD_LENGTH]:
+            row[WIDTH] += (bits & _VOWEL_SIGN) != 0
+            state[WORD_HASH] = np.int64((np.uint64(state[WORD_HASH]) ^ np.uint64(code)) * FNV_PRIME)
+        else:
+            _count_character(code, bits, row)
+            if bits & SPACELESS:
+                _count_spaceless(code, bits, row, columns, tokens, state)
+                continue
+            state[LETTER_BEFORE] = 0
+            if not (code == 39 or code == 0x2019):  # an apostrophe does not end a word
+                _end_word(columns, tokens, state)
+            _count_sign(code, bits, row)
+    if link >= 0:
+        row[LINK_WIDTH] += row[WIDTH] - before
+        row[LINKS] += link != state[LINK]
+        state[LINK] = link
+    if parent >= 0 and bold[parent]:
+        row[BOLD_WIDTH] += row[WIDTH] - before
+
+
+@jit_borrowing
+def _count_word(text: Any, at: int, stop: int, characters: Any, lower: Any, row: Any, state: Any) -> int:
+    """Count a run of letters and digits, which may go on from the node before; return the place after it.
+
+    The counts of the run are kept apart until it ends: nearly all characters of a page are in one.
+    """
+    key, length = np.uint64(state[WORD_HASH]) if state[WORD_LENGTH] else FNV_OFFSET, state[WORD_LENGTH]
+    width, wide, beyond, letters, digits, upper, first = 0, 0, 0, 0, 0, 0, 0
     while at < stop:
         code, size = decode(text, at)
-        at += size
         bits = int(characters[code])
-        if bits & BLANK:
-            token_count = _end_word(state, row, text_hash, index, tokens, token_count, first_token)
-            state[2] = 1
-            continue
-        if bits & _MARK and state[1]:
-            row[WIDTH] += (bits & _VOWEL_SIGN) != 0
-            state[0] = np.int64((np.uint64(state[0]) ^ np.uint64(code)) * np.uint64(0x100000001B3))
-            continue
-        is_wide = (bits & _WIDE) != 0
-        row[WIDTH] += 1 + is_wide
-        row[WIDE] += is_wide
-        if code > 127:
-            row[NON_ASCII] += 1
-        if row[FIRST] == 0:
-            row[FIRST] = 1 + (1 if bits & _UPPER else 2 if bits & LETTER else 3 if bits & DIGIT else 0)
-        if bits & SPACELESS:
-            token_count = _end_word(state, row, text_hash, index, tokens, token_count, first_token)
-            row[WORDS] += 1
-            row[LETTERS] += 2
-            row[SPACELESS_WIDTH] += 2
-            key = (np.uint64(state[3]) ^ np.uint64(code)) * np.uint64(0x9E3779B97F4A7C15)
-            text_hash[index] = (text_hash[index] ^ np.uint64(code)) * np.uint64(0x100000001B3)
-            if state[3] and token_count - first_token[index] < TOKENS_PER_BLOCK:
-                tokens[token_count] = key
-                token_count += 1
-            state[3] = code
-            row[ENDS] = 2 if bits & UNPUNCTUATED else 0
-            continue
-        state[3] = 0
-        if bits & (LETTER | DIGIT):
-            low = np.uint64(lower[code])
-            start = np.uint64(state[0]) if state[1] else np.uint64(0xCBF29CE484222325)
-            if state[1] < _WORD_BYTES:
-                state[0] = np.int64((start ^ low) * np.uint64(0x100000001B3))
-            state[1] += 1
-            row[LETTERS] += (bits & LETTER) != 0
-            row[DIGITS] += (bits & DIGIT) != 0
-            row[UPPER] += (bits & _UPPER) != 0
-            row[ENDS] = 0
-            continue
-        if not (code == 39 or code == 0x2019):  # an apostrophe does not end a word
-            token_count = _end_word(state, row, text_hash, index, tokens, token_count, first_token)
-        if bits & TERMINAL:
-            row[TERMINALS] += 1
-            row[ENDS] = 3 if code == 0x2026 else 1
-            row[QUESTION] += code == 63 or code == 0xFF1F
-        elif bits & _COMMA:
-            row[COMMAS] += 1
-            row[ENDS] = 4 if code == 58 or code == 0xFF1A else 0
-        elif code == 34 or 0x2018 <= code <= 0x201F or code == 0xAB or code == 0xBB:
-            row[QUOTE] += 1
-        elif code == 0xA9:
-            row[COPYRIGHT] += 1
-        elif code == 64:
-            row[AT] += 1
-        elif code == 36 or code == 0x20AC or code == 0xA3 or code == 0xA5:
-            row[PRICE] += 1
-        elif code == 124 or code == 0x203A or code == 0xB7 or code == 0x2022 or code == 47 or code == 62 or code == 0x2192:
-            row[SEPARATOR] += 1
-            row[ENDS] = 0
-    return token_count
+        if bits & _MARK and length:
+            width += (bits & _VOWEL_SIGN) != 0
+            key = (key ^ np.uint64(code)) * FNV_PRIME
+        elif bits & (LETTER | DIGIT) and not bits & SPACELESS:
+            first = first if first else bits
+            is_wide = (bits & _WIDE) != 0
+            width += 1 + is_wide
+            wide += is_wide
+            beyond += code > 127
+            letters += (bits & LETTER) != 0
+            digits += (bits & DIGIT) != 0
+            upper += (bits & _UPPER) != 0
+            if length < _WORD_BYTES:
+                key = (key ^ np.uint64(lower[code])) * FNV_PRIME
+            length += 1
+        else:
+            break
+        at += size
+    state[WORD_HASH], state[WORD_LENGTH], state[LETTER_BEFORE] = np.int64(key), length, 0
+    row[WIDTH] += width
+    row[WIDE] += wide
+    row[NON_ASCII] += beyond
+    row[LETTERS] += letters
+    row[DIGITS] += digits
+    row[UPPER] += upper
+    row[ENDS] = 0
+    _note_first(first, row)
+    return at
+
+
+@jit_borrowing
+def _count_character(code: int, bits: int, row: Any) -> None:
+    """Count what is counted of every character that is not white space."""
+    is_wide = (bits & _WIDE) != 0
+    row[WIDTH] += 1 + is_wide
+    row[WIDE] += is_wide
+    row[NON_ASCII] += code > 127
+    _note_first(bits, row)
+
+
+@jit_borrowing
+def _note_first(bits: int, row: Any) -> None:
+    if row[FIRST] == 0:
+        row[FIRST] = 1 + (1 if bits & _UPPER else 2 if bits & LETTER else 3 if bits & DIGIT else 0)
+
+
+@jit_borrowing
+def _end_word(columns: Any, tokens: Any, state: Any) -> None:
+    """End the current word, if there is one."""
+    if state[WORD_LENGTH]:
+        block, key = state[ROWS] - 1, np.uint64(state[WORD_HASH])
+        columns.counts[block, WORDS] += 1
+        columns.counts[block, WIDEST_WORD] = max(columns.counts[block, WIDEST_WORD], state[WORD_LENGTH])
+        columns.text_hash[block] = (columns.text_hash[block] ^ key) * FNV_PRIME
+        _add_token(key, columns, tokens, state)
+    state[WORD_HASH] = state[WORD_LENGTH] = 0
+
+
+@jit_borrowing
+def _add_token(key: Any, columns: Any, tokens: Any, state: Any) -> None:
+    if state[TOKENS] - columns.first_token[state[ROWS] - 1] < TOKENS_PER_BLOCK:
+        tokens[state[TOKENS]] = key
+        state[TOKENS] += 1
+
+
+@jit_borrowing
+def _count_spaceless(code: int, bits: int, row: Any, columns: Any, tokens: Any, state: Any) -> None:
+    """Count a letter of a script without spaces: a word, and a token with the letter before it."""
+    _end_word(columns, tokens, state)
+    row[WORDS] += 1
+    row[LETTERS] += 2
+    row[SPACELESS_WIDTH] += 2
+    block = state[ROWS] - 1
+    columns.text_hash[block] = (columns.text_hash[block] ^ np.uint64(code)) * FNV_PRIME
+    if state[LETTER_BEFORE]:
+        _add_token((np.uint64(state[LETTER_BEFORE]) ^ np.uint64(code)) * PAIR_PRIME, columns, tokens, state)
+    state[LETTER_BEFORE] = code
+    row[ENDS] = 2 if bits & UNPUNCTUATED else 0
+
+
+@jit_borrowing
+def _count_sign(code: int, bits: int, row: Any) -> None:
+    """Count a character that is neither a letter nor a digit nor white space."""
+    if bits & TERMINAL:
+        row[TERMINALS] += 1
+        row[ENDS] = 3 if code == 0x2026 else 1
+        row[QUESTION] += code == 63 or code == 0xFF1F
+    elif bits & _COMMA:
+        row[COMMAS] += 1
+        row[ENDS] = 4 if code == 58 or code == 0xFF1A else 0
+    elif code == 34 or 0x2018 <= code <= 0x201F or code == 0xAB or code == 0xBB:
+        row[QUOTE] += 1
+    elif code == 0xA9:
+        row[COPYRIGHT] += 1
+    elif code == 64:
+        row[AT] += 1
+    elif code == 36 or code == 0x20AC or code == 0xA3 or code == 0xA5:
+        row[PRICE] += 1
+    elif code == 124 or code == 0x203A or code == 0xB7 or code == 0x2022 or code == 47 or code == 62 or code == 0x2192:
+        row[SEPARATOR] += 1
+        row[ENDS] = 0
