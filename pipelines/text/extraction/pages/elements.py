@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.scanning import lookup
+from pipelines.text.extraction.pages.scanning import FNV_OFFSET, FNV_PRIME, lookup
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, NAMES
 from pipelines.text.kernels import jit_borrowing
 
@@ -51,7 +51,6 @@ def _bits() -> NDArray[np.int64]:
 
 BITS = _bits()  # of INHERITED, by tag
 _ROLE_PREFIX, _ITEMPROP_PREFIX, _WHOLE_PREFIX = np.uint64(0x526F6C65), np.uint64(0x50726F70), np.uint64(0x57686F6C)
-_PRIME, _OFFSET = np.uint64(0x100000001B3), np.uint64(0xCBF29CE484222325)
 _NONE = np.frombuffer(b"display:none", np.uint8)
 
 
@@ -68,7 +67,7 @@ def name_tokens(markup: Any, start: int, stop: int, prefix: Any, out: Any, size:
 
     Words end at case changes and at all that is no letter: "hide-postDate2" has hide, post, date.
     """
-    word, length, whole, whole_length = _OFFSET ^ prefix, 0, _OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
+    word, length, whole, whole_length = FNV_OFFSET ^ prefix, 0, FNV_OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
     was_lower = False
     for at in range(start, stop + 1):
         byte = markup[at] if at < stop else np.uint8(32)
@@ -78,18 +77,18 @@ def name_tokens(markup: Any, start: int, stop: int, prefix: Any, out: Any, size:
             if length > 1 and size < out.size:
                 out[size] = word
                 size += 1
-            word, length = _OFFSET ^ prefix, 0
+            word, length = FNV_OFFSET ^ prefix, 0
         if is_letter:
-            word = (word ^ np.uint64(byte | 32 if is_upper else byte)) * _PRIME
+            word = (word ^ np.uint64(byte | 32 if is_upper else byte)) * FNV_PRIME
             length += 1
         was_lower = is_letter and not is_upper
         if byte == 32 or 9 <= byte <= 13:
             if whole_length > 1 and size < out.size:
                 out[size] = whole
                 size += 1
-            whole, whole_length = _OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
+            whole, whole_length = FNV_OFFSET ^ prefix ^ _WHOLE_PREFIX, 0
         elif not 48 <= byte <= 57:
-            whole = (whole ^ np.uint64(byte | 32 if is_upper else byte)) * _PRIME
+            whole = (whole ^ np.uint64(byte | 32 if is_upper else byte)) * FNV_PRIME
             whole_length += 1
     return size
 
@@ -112,12 +111,12 @@ def element_tokens(tree: Any, node: int, out: Any) -> int:
 @jit_borrowing
 def class_hash(tree: Any, node: int) -> Any:
     """Return a hash of the class, without digits, so that "item-1" and "item-2" are alike."""
-    value = _OFFSET
+    value = FNV_OFFSET
     for i in range(tree.first_attribute[node], tree.first_attribute[node + 1]):
         if tree.attribute[i] == CLASS:
             for at in range(tree.value_start[i], min(tree.value_stop[i], tree.value_start[i] + 200)):
                 if not 48 <= tree.markup[at] <= 57:
-                    value = (value ^ np.uint64(tree.markup[at])) * _PRIME
+                    value = (value ^ np.uint64(tree.markup[at])) * FNV_PRIME
     return value
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import decode
 from pipelines.text.characters.counts import DIGIT, LETTER, SPACELESS
+from pipelines.text.extraction.pages.blocks import PAIR_PRIME
+from pipelines.text.extraction.pages.scanning import FNV_OFFSET, FNV_PRIME
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS
 from pipelines.text.kernels import jit_borrowing
 
@@ -33,25 +35,25 @@ _ITEM_LIST, _WEBSITE = map(_bytes, ("itemlist", "website"))
 @jit_borrowing
 def add_words(text: Any, at: int, stop: int, characters: Any, lower: Any, out: Any) -> int:
     """Add the words of a text, hashed as `blocks` hashes them, to a set of bits; return their number."""
-    key, length, before, words = np.uint64(0xCBF29CE484222325), 0, np.uint64(0), 0
+    key, length, before, words = FNV_OFFSET, 0, np.uint64(0), 0
     while at <= stop and words < _MOST_WORDS:
         code, size = decode(text, at) if at < stop else (32, 1)
         at += size
         bits = int(characters[code])
         if bits & SPACELESS:
             if before:
-                _add(out, (before ^ np.uint64(code)) * np.uint64(0x9E3779B97F4A7C15))
+                _add(out, (before ^ np.uint64(code)) * PAIR_PRIME)
                 words += 1
             before = np.uint64(code)
         elif bits & (LETTER | DIGIT):
-            key = (key ^ np.uint64(lower[code])) * np.uint64(0x100000001B3)
+            key = (key ^ np.uint64(lower[code])) * FNV_PRIME
             length += 1
             before = np.uint64(0)
         elif not (code == 39 or code == 0x2019):
             if length > 1:
                 _add(out, key)
                 words += 1
-            key, length, before = np.uint64(0xCBF29CE484222325), 0, np.uint64(0)
+            key, length, before = FNV_OFFSET, 0, np.uint64(0)
     return words
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.text.extraction.pages import tags
 from pipelines.text.kernels import jit_borrowing, load64, lowest_bit
 
-FNV_OFFSET, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+FNV_OFFSET, FNV_PRIME = np.uint64(tags.FNV_OFFSET), np.uint64(tags.FNV_PRIME)
 _ONES, _HIGH_BITS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _CDATA = np.frombuffer(b"<![CDATA[", np.uint8)
 

@@ -127,14 +127,14 @@ ATTRIBUTES: tuple[str, ...] = tuple(
 )
 ATTRIBUTE_IDS = {name: number for number, name in enumerate(ATTRIBUTES)}
 
-_FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+FNV_OFFSET, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
 def name_hash(name: str | bytes) -> int:
     """Return the 64-bit FNV-1a hash of a name, as the kernels compute it."""
-    value = _FNV_OFFSET
+    value = FNV_OFFSET
     for byte in name.encode() if isinstance(name, str) else name:
-        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ byte) * FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
     return value
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.columns.hashed import slot_of, slots_for
 from pipelines.text.extraction.pages.elements import class_hash
+from pipelines.text.extraction.pages.scanning import FNV_PRIME
 from pipelines.text.extraction.pages.tags import BLOCK, TEXT
 from pipelines.text.kernels import jit_borrowing, jit_internal
 
@@ -35,7 +36,7 @@ def paths(tree: Any, shown: Any) -> Any:
     for node in shown:
         out[node] = np.uint64(tree.tag[node]) * np.uint64(0x9E3779B97F4A7C15) ^ class_hash(tree, node)
         if tree.parent[node] >= 0:
-            out[node] ^= out[tree.parent[node]] * np.uint64(0x100000001B3)
+            out[node] ^= out[tree.parent[node]] * FNV_PRIME
     return out
 
 

@@ -69,10 +69,10 @@ def body_of(item: object) -> bytes:
     return http_message.body(item.block, http_message.parse_head(item.block), 2**24)
 
 
-def check(markup: bytes, *, is_xml: bool = False) -> None:
+def assert_laws_hold(markup: bytes, *, is_xml: bool = False) -> None:
     """Read a page as a build does, and see that the laws hold."""
     tree = parse(markup, is_xml=is_xml)
-    check_tree(tree, len(markup))
+    assert_tree_holds(tree, len(markup))
     found = blocks(tree)
     assert len(texts(tree, found)) == len(found.first)
     assert (found.counts[:, WIDTH] >= 0).all() and (found.first < found.after).all() and (np.diff(found.first) > 0).all()
@@ -83,10 +83,10 @@ def check(markup: bytes, *, is_xml: bool = False) -> None:
     assert 0 <= result.kept_characters <= result.visible_characters
     result.text()
     for markdown in (False, True):
-        check_text(tree, structure.write(tree, tree.tag == TEXT, markdown=markdown))
+        assert_text_is_of_the_page(tree, structure.write(tree, tree.tag == TEXT, markdown=markdown))
 
 
-def check_tree(tree: Tree, size: int) -> None:
+def assert_tree_holds(tree: Tree, size: int) -> None:
     """Nodes nest, in the order of the page; texts follow each other in the buffer; values are spans of the page."""
     nodes = np.arange(len(tree.tag))
     parents, ends = tree.parent, tree.end
@@ -114,7 +114,7 @@ def depth(tree: Tree) -> int:
     return int(levels.max())
 
 
-def check_text(tree: Tree, text: str) -> None:
+def assert_text_is_of_the_page(tree: Tree, text: str) -> None:
     """The text is what the page has: no word of it is new, and it is no longer than the writer has room for."""
     text.encode()
     assert "\x00" not in text
@@ -126,13 +126,13 @@ def check_text(tree: Tree, text: str) -> None:
 
 @given(soup=SOUP, is_xml=st.booleans())
 def test_tag_soup(soup: str, is_xml: bool) -> None:
-    check(soup.encode("utf-8", "replace"), is_xml=is_xml)
+    assert_laws_hold(soup.encode("utf-8", "replace"), is_xml=is_xml)
 
 
 @given(soup=SOUP, deep=st.sampled_from(["<div>", "<b>", "<table>", "<ul><li>", "<a href=x>"]), data=st.randoms())
 @few
 def test_tag_soup_under_a_full_stack(soup: str, deep: str, data: random.Random) -> None:
-    check((deep * data.choice([MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1]) + soup).encode("utf-8", "replace"))
+    assert_laws_hold((deep * data.choice([MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1]) + soup).encode("utf-8", "replace"))
 
 
 @given(seed=st.integers(0, 2**32))
@@ -140,7 +140,7 @@ def test_damaged_pages(seed: int) -> None:
     draw = random.Random(seed)
     markup = decode_html(damaged(draw))
     if markup is not None:
-        check(markup.encode("utf-8", "replace"))
+        assert_laws_hold(markup.encode("utf-8", "replace"))
 
 
 def damaged(draw: random.Random) -> bytes:
