@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from pipelines.text.extraction.pages.tags import (
-    IDS,
-)
+from pipelines.text.extraction.pages.tags import IDS
 from pipelines.text.extraction.pages.writing import roles as known
 from pipelines.text.extraction.pages.writing.actions import (
     CODE_BLOCK,
@@ -24,14 +22,8 @@ from pipelines.text.extraction.pages.writing.actions import (
     TABLE_ROW,
     TICKED,
 )
-from pipelines.text.extraction.pages.writing.code import (
-    close_code,
-    end_code_line,
-)
-from pipelines.text.extraction.pages.writing.lists import (
-    close_item,
-    close_list,
-)
+from pipelines.text.extraction.pages.writing.code import close_code, end_code_line
+from pipelines.text.extraction.pages.writing.lists import close_item, close_list
 from pipelines.text.extraction.pages.writing.marks import (
     CELL,
     CODE_END,
@@ -45,14 +37,12 @@ from pipelines.text.extraction.pages.writing.marks import (
     PENDING,
     QUOTES,
     SIZE,
-    SOFT,
     SPACE,
+    end_block,
     end_line,
     put,
 )
-from pipelines.text.extraction.pages.writing.rows import (
-    close_row,
-)
+from pipelines.text.extraction.pages.writing.rows import close_row
 from pipelines.text.kernels import jit_borrowing
 
 _LI, _TR = IDS["li"], IDS["tr"]
@@ -99,8 +89,7 @@ def close(f: Any, node: int, action: int, size: int, w: Any) -> None:
     """Do what the end of an element does; `size` is that of the text at its start."""
     s = w.state
     if action == LINE:
-        end_line(s, 1)
-        s[SOFT] = 1
+        end_block(s, 1)
     elif action == PARAGRAPH:
         _close_paragraph(f, node, w)
     elif action == ITEM:

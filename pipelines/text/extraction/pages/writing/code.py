@@ -1,7 +1,7 @@
 r"""Kernels that write code: every space, tab and line end of it as stand-ins (`characters.code_spaces`).
 
 Code is <pre>, what the roles call code, and an element <code>, <samp> or <kbd> that is a block of its own: it has several lines
-and stands alone in its paragraph or division. Lines are those of the text, and each <br>, <li>, row of a table or element with
+and is alone in its paragraph or division. Lines are those of the text, and each <br>, <li>, row of a table or element with
 a class of lines. Blank lines at the start and white space at the end are left out.
 """
 
@@ -19,7 +19,6 @@ from pipelines.text.extraction.pages.writing.marks import (
     FENCE,
     FENCES,
     FLAGS,
-    INLINE_MARKS,
     LEFT,
     MARKER,
     PENDING,
@@ -27,6 +26,7 @@ from pipelines.text.extraction.pages.writing.marks import (
     begin,
     blank_width,
     line_prefix,
+    put,
 )
 from pipelines.text.kernels import jit_borrowing
 
@@ -67,15 +67,6 @@ def is_block_code(tree: Any, node: int) -> bool:
 
 
 @jit_borrowing
-def has_breaks(tree: Any, node: int) -> bool:
-    """Return whether there is a <br> in an element."""
-    i = node + 1
-    while i < tree.end[node] and tree.tag[i] != _BR:
-        i += 1
-    return i < tree.end[node]
-
-
-@jit_borrowing
 def _ends_block(tree: Any, node: int) -> bool:
     after, block = tree.end[node], tree.parent[node]
     while block >= 0 and not _KINDS[tree.tag[block]] & BLOCK:
@@ -107,7 +98,7 @@ _PREFIX_ENDS = np.cumsum([len(prefix) for prefix in _PREFIXES])
 
 @jit_borrowing
 def _prefix(markup: Any, at: int, stop: int) -> int:
-    """Return the length of what stands before a language's name in a class; 0 if it is no such class."""
+    """Return the length of a class's prefix that is followed by a language's name; 0 if it has none."""
     first = 0
     for last in _PREFIX_ENDS:
         if stop - at > last - first:
@@ -207,8 +198,7 @@ def open_code(tree: Any, node: int, kept: Any, is_marked: bool, w: Any) -> None:
                 size += 1
             out[size] = 10
             size += 1
-            if s[FLAGS] & INLINE_MARKS:
-                size = line_prefix(out, s, size)
+            size = line_prefix(out, s, size)
     s[SIZE] = s[CODE_START] = size
     s[CODE_PENDING] = s[CODE_NEWLINES] = 0
 
@@ -221,8 +211,7 @@ def _put_newlines(w: Any) -> None:
     for _ in range(s[CODE_NEWLINES] + s[CODE_PENDING]):
         out[size], out[size + 1], out[size + 2] = 0xEF, 0xB7, 0xAF
         size += 3
-        if s[FLAGS] & INLINE_MARKS:
-            size = line_prefix(out, s, size)
+        size = line_prefix(out, s, size)
     s[SIZE], s[CODE_NEWLINES], s[CODE_PENDING] = size, 0, 0
 
 
@@ -258,22 +247,19 @@ def _write_white(text: Any, at: int, stop: int, w: Any) -> int:
         out[size] = 32
         s[SIZE] = size + 1
     else:
-        out[size], out[size + 1], out[size + 2] = 0xEF, 0xB7, 0xAE if byte == 9 else 0xAD
-        s[SIZE] = size + 3
+        put(w, 0xEF, 0xB7, 0xAE if byte == 9 else 0xAD)
     return at + 2 if byte == 0xC2 else at + 1
 
 
 @jit_borrowing
 def _write_blank_run(text: Any, at: int, stop: int, w: Any) -> int:
     """Write a run of white space where lines are elements: as one space, and none at the ends of lines."""
-    out, s = w.out, w.state
-    start, size = at, s[SIZE]
+    s, start = w.state, at
     while at < stop and _is_white(text[at]):
         at += 1
-    is_new = size == s[CODE_START] or s[CODE_PENDING] or s[CODE_NEWLINES]
+    is_new = s[SIZE] == s[CODE_START] or s[CODE_PENDING] or s[CODE_NEWLINES]
     if not (is_new or (at == stop and stop - start > 1)):
-        out[size], out[size + 1], out[size + 2] = 0xEF, 0xB7, 0xAD
-        s[SIZE] = size + 3
+        put(w, 0xEF, 0xB7, 0xAD)
     return at
 
 
@@ -327,8 +313,7 @@ def close_code(w: Any) -> None:
     if s[FENCE]:
         out[size] = 10
         size += 1
-        if s[FLAGS] & INLINE_MARKS:
-            size = line_prefix(out, s, size)
+        size = line_prefix(out, s, size)
         for _ in range(s[FENCE]):
             out[size] = 96
             size += 1

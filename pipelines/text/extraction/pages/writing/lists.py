@@ -17,18 +17,16 @@ from pipelines.text.extraction.pages.writing.marks import (
     SOFT,
     SPACE,
     STYLE,
-    count_items,
     end_line,
     find_attribute,
     integer,
-    list_style,
 )
 from pipelines.text.kernels import jit_borrowing
 
 UNMARKED = -1  # the style of a list whose items are no lines
 _MAX_INDENT = 12  # columns
-_OL = IDS["ol"]
-_START, _REVERSED, _VALUE = (ATTRIBUTE_IDS[name] for name in ("start", "reversed", "value"))
+_OL, _LI = IDS["ol"], IDS["li"]
+_START, _REVERSED, _VALUE, _TYPE = (ATTRIBUTE_IDS[name] for name in ("start", "reversed", "value", "type"))
 
 
 @jit_borrowing
@@ -43,9 +41,28 @@ def open_list(tree: Any, node: int, is_unmarked: bool, w: Any) -> None:
     s[LISTS], s[ITEM_INDENT] = level, s[INDENT]
     w.style[level] = UNMARKED if is_unmarked else 0
     if tree.tag[node] == _OL:
-        w.style[level] = UNMARKED if is_unmarked else list_style(tree, node)
+        w.style[level] = UNMARKED if is_unmarked else _list_style(tree, node)
         w.step[level] = -1 if find_attribute(tree, node, _REVERSED) >= 0 else 1
-        w.number[level] = integer(tree, node, _START, count_items(tree, node) if w.step[level] < 0 else 1)
+        w.number[level] = integer(tree, node, _START, _count_items(tree, node) if w.step[level] < 0 else 1)
+
+
+@jit_borrowing
+def _list_style(tree: Any, node: int) -> int:
+    """Return the kind of numbers of an <ol>: "1", "a", "A", "i" or "I"."""
+    i = find_attribute(tree, node, _TYPE)
+    if i < 0 or tree.value_stop[i] - tree.value_start[i] != 1:
+        return 49
+    return int(tree.markup[tree.value_start[i]])
+
+
+@jit_borrowing
+def _count_items(tree: Any, node: int) -> int:
+    """Return the number of <li> that are children of a list."""
+    items, child = 0, node + 1
+    while child < tree.end[node]:
+        items += tree.tag[child] == _LI
+        child = tree.end[child]
+    return items
 
 
 @jit_borrowing

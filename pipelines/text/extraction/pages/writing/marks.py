@@ -5,11 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS
 from pipelines.text.kernels import jit_borrowing
-
-_LI = IDS["li"]
-_TYPE = ATTRIBUTE_IDS["type"]
 
 # What is written beside the text, as bits.
 FENCES = 1  # ``` around code, tables with a rule under their first row
@@ -180,25 +176,6 @@ def integer(tree: Any, node: int, name: int, otherwise: int) -> int:
 
 
 @jit_borrowing
-def list_style(tree: Any, node: int) -> int:
-    """Return the kind of numbers of an <ol>: "1", "a", "A", "i" or "I"."""
-    i = find_attribute(tree, node, _TYPE)
-    if i < 0 or tree.value_stop[i] - tree.value_start[i] != 1:
-        return 49
-    return int(tree.markup[tree.value_start[i]])
-
-
-@jit_borrowing
-def count_items(tree: Any, node: int) -> int:
-    """Return the number of <li> that are children of a list."""
-    items, child = 0, node + 1
-    while child < tree.end[node]:
-        items += tree.tag[child] == _LI
-        child = tree.end[child]
-    return items
-
-
-@jit_borrowing
 def end_line(s: Any, level: int) -> None:
     """End the line (1) or paragraph (2); an item whose mark has not been written yet has no line to end, a cell is one line."""
     if s[CELL] or s[IN_HEADING]:
@@ -206,6 +183,14 @@ def end_line(s: Any, level: int) -> None:
     elif s[MARKER] == 0:
         s[PENDING] = max(s[PENDING], level)
         s[SPACE] = 0
+
+
+@jit_borrowing
+def end_block(s: Any, level: int) -> None:
+    """Do what both ends of a division (1) and of a paragraph (2) do."""
+    end_line(s, level)
+    if level == 1:
+        s[SOFT] = 1
 
 
 @jit_borrowing
@@ -221,7 +206,7 @@ def put_blanks(out: Any, size: int, count: int) -> int:
 def line_prefix(out: Any, s: Any, size: int) -> int:
     """Write what Markdown has before each line of a quote or of an item after its first; return the new size."""
     indent = s[ITEM_INDENT] if s[MARKER] == 0 and s[LISTS] else 0
-    if s[LEFT] < 2 * MOST_QUOTES + 3 * indent:
+    if not s[FLAGS] & INLINE_MARKS or s[LEFT] < 2 * MOST_QUOTES + 3 * indent:
         return size
     before = size
     for _ in range(min(s[QUOTES], MOST_QUOTES)):
@@ -309,8 +294,7 @@ def begin(w: Any) -> None:
         size = _write_breaks(out, s, size)
     if is_new:
         s[LINE_START] = size
-        if s[FLAGS] & INLINE_MARKS:
-            size = line_prefix(out, s, size)
+        size = line_prefix(out, s, size)
     if s[MARKER]:
         size = _write_mark(out, s, size)
         s[MARKER] = 0

@@ -4,11 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.text.extraction.pages.tags import (
-    ATTRIBUTE_IDS,
-    IDS,
-    TEXT,
-)
+from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT
 from pipelines.text.extraction.pages.writing import roles as known
 from pipelines.text.extraction.pages.writing.actions import (
     ACTION,
@@ -37,20 +33,10 @@ from pipelines.text.extraction.pages.writing.actions import (
     TICKED,
     WHOLE,
 )
-from pipelines.text.extraction.pages.writing.code import (
-    end_code_line,
-    has_breaks,
-    is_block_code,
-    open_code,
-)
-from pipelines.text.extraction.pages.writing.inline import (
-    is_whole,
-    open_mark,
-)
-from pipelines.text.extraction.pages.writing.lists import (
-    open_item,
-    open_list,
-)
+from pipelines.text.extraction.pages.writing.code import end_code_line, is_block_code, open_code
+from pipelines.text.extraction.pages.writing.counts import has_element
+from pipelines.text.extraction.pages.writing.inline import is_whole, open_mark
+from pipelines.text.extraction.pages.writing.lists import open_item, open_list
 from pipelines.text.extraction.pages.writing.marks import (
     CELL,
     CODE_END,
@@ -76,20 +62,16 @@ from pipelines.text.extraction.pages.writing.marks import (
     QUOTES,
     ROWS,
     SIZE,
-    SOFT,
     SPACE,
     WRITTEN,
     begin,
+    end_block,
     end_line,
     find_attribute,
     is_blank,
     put,
 )
-from pipelines.text.extraction.pages.writing.rows import (
-    close_row,
-    open_cell,
-    open_row,
-)
+from pipelines.text.extraction.pages.writing.rows import close_row, open_cell, open_row
 from pipelines.text.kernels import jit_borrowing
 
 _MARK_BYTES = 64  # of the budget, that must be left for a mark within a line
@@ -159,8 +141,7 @@ def open_empty(f: Any, node: int, action: int, w: Any) -> int:
     elif action == TABLE_ROW and s[COLUMNS]:
         close_row(w)
     elif action in (LINE, DETAIL, TABLE_ROW, TABLE_CELL):
-        end_line(s, 1)
-        s[SOFT] = 1
+        end_block(s, 1)
     else:
         end_line(s, 2)
     return f.tree.end[node]
@@ -192,8 +173,7 @@ def _open_row_or_cell(f: Any, node: int, action: int, w: Any) -> int:
     if action == TABLE_CELL and s[EQUATIONS_END]:
         s[SPACE] = s[PENDING] == 0
         return SPACED
-    end_line(s, 1)
-    s[SOFT] = 1
+    end_block(s, 1)
     return LINE
 
 
@@ -208,7 +188,7 @@ def _code_mode(f: Any, node: int, action: int, role: int, s: Any) -> int:
     if starts and s[IN_HEADING] == 0 and f.tree.tag[node] != _TT and node >= s[CODE_SCANNED]:
         s[CODE_SCANNED] = f.tree.end[node]
         if is_block_code(f.tree, node):
-            return BREAKS if has_breaks(f.tree, node) else WHOLE
+            return BREAKS if has_element(f.tree, node, _BR) else WHOLE
     return NO_BLOCK
 
 
@@ -262,11 +242,8 @@ def _open_quote(f: Any, node: int, s: Any) -> int:
 def open_element(f: Any, node: int, action: int, role: int, w: Any) -> int:
     """Do what the start of an element does; return what its end is to do (INLINE: nothing)."""
     s = w.state
-    if action == LINE:
-        end_line(s, 1)
-        s[SOFT] = 1
-    elif action == PARAGRAPH:
-        end_line(s, 2)
+    if action in (LINE, PARAGRAPH):
+        end_block(s, action)
     elif action == HEADING:
         _open_heading(f.tree.tag[node], s)
     elif action == QUOTE:

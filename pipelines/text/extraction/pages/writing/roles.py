@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.text.extraction.pages.scanning import FNV_OFFSET, FNV_PRIME, lookup
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, TEXT, name_table
 from pipelines.text.extraction.pages.writing.marks import is_blank
 from pipelines.text.kernels import jit, jit_borrowing
@@ -31,6 +32,7 @@ _CLASSES = {
     EDITOR: "CodeMirror-code",
     FRAGMENT: "fragment",  # of Doxygen: code if its first element is a line
     CODE_LINE: "line crayon-line ltx_listingline CodeMirror-line token-line view-line code-line",
+    # Nothing depends on this role but that code with it is no prose, and that no other class of the element gives one.
     CODE_CELL: "hljs-ln-code blob-code blob-code-inner",
     FORMULA: "katex katex-display katex-mathml katex-error mwe-math-element mjx-chtml mwe-math-fallback-image-inline"
     " mwe-math-fallback-image-display latex tex math-tex ztext-math equation math formulaInl formulaDsp latexcenter",
@@ -44,7 +46,6 @@ _CLASSES = {
 _SLOTS = 1024
 _NEAR = 64  # nodes that are searched for the text beside a formula
 _LONGEST = 40  # bytes of a class name
-_FNV_OFFSET, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _CLASS, _SRC, _TYPE, _LINE_NUMBER = (ATTRIBUTE_IDS[name] for name in ("class", "src", "type", "data-line-number"))
 _DATA_TEX, _DATA_LATEX = ATTRIBUTE_IDS["data-tex"], ATTRIBUTE_IDS["data-latex"]
 _IMG, _SCRIPT, _MATH, _MJX = (IDS[name] for name in ("img", "script", "math", "mjx-container"))
@@ -60,18 +61,15 @@ def class_table() -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
 @jit_borrowing
 def _class_role(markup: Any, at: int, stop: int, keys: Any, values: Any) -> int:
     """Return the role of the first class name that has one."""
-    mask = np.uint64(keys.size - 1)
     while at < stop:
-        key, begin = _FNV_OFFSET, at
+        key, begin = FNV_OFFSET, at
         while at < stop and markup[at] > 32:
-            key = (key ^ np.uint64(markup[at])) * _FNV_PRIME
+            key = (key ^ np.uint64(markup[at])) * FNV_PRIME
             at += 1
         if 0 < at - begin <= _LONGEST:
-            slot = key & mask
-            while keys[slot] != 0:
-                if keys[slot] == key:
-                    return int(values[slot])
-                slot = (slot + np.uint64(1)) & mask
+            slot = lookup(keys, key)
+            if slot >= 0:
+                return int(values[slot])
         at += 1
     return NONE
 
@@ -138,15 +136,15 @@ def assign_roles(tree: Any, keys: Any, values: Any) -> Any:
 
 
 @jit_borrowing
-def _is_near_kept(tree: Any, kept: Any, at: int, step: int) -> int:
-    """Return 1 if the next text in a direction is kept, 0 if it is not, -1 if there is none within some steps."""
+def _is_near_kept(tree: Any, kept: Any, at: int, step: int) -> bool:
+    """Return whether the next text in a direction, within some steps, is kept."""
     for _ in range(_NEAR):
         if at < 0 or at >= tree.tag.size:
             break
         if tree.tag[at] == TEXT and not is_blank(tree.text, tree.start[at], tree.stop[at]):
-            return int(kept[at])
+            return bool(kept[at])
         at += step
-    return -1
+    return False
 
 
 @jit
@@ -155,7 +153,7 @@ def kept_formulas(tree: Any, kept: Any, roles: Any) -> Any:
 
     A formula is kept if any of its text is, or its own entry is set (an image has no text), or the text beside it is kept.
     """
-    found = np.empty(min(np.sum((roles == FORMULA) | (roles == COPY)), tree.tag.size), np.int32)
+    chosen = np.empty(min(np.sum((roles == FORMULA) | (roles == COPY)), tree.tag.size), np.int32)
     count, after, was_kept, node = 0, -1, False, 0
     while node < roles.size:
         if roles[node] != FORMULA and roles[node] != COPY:
@@ -171,10 +169,10 @@ def kept_formulas(tree: Any, kept: Any, roles: Any) -> Any:
             before = node - 1
             while before >= after and tree.tag[before] == TEXT and is_blank(tree.text, tree.start[before], tree.stop[before]):
                 before -= 1
-            is_kept = was_kept if before < after else _is_near_kept(tree, kept, before, -1) == 1
-        is_kept = is_kept or _is_near_kept(tree, kept, end, 1) == 1
+            is_kept = was_kept if before < after else _is_near_kept(tree, kept, before, -1)
+        is_kept = is_kept or _is_near_kept(tree, kept, end, 1)
         if is_kept:
-            found[count] = node
+            chosen[count] = node
             count += 1
         after, was_kept, node = end, is_kept, node + 1
-    return found[:count].copy()
+    return chosen[:count].copy()

@@ -9,7 +9,6 @@ from pipelines.text.extraction.pages.writing.marks import (
     COLUMNS,
     FENCES,
     FLAGS,
-    INLINE_MARKS,
     LEFT,
     NEXT_COLUMN,
     ROWS,
@@ -67,8 +66,7 @@ def close_row(w: Any) -> None:
         if s[ROWS] == 0:
             out[size] = 10
             size += 1
-            if s[FLAGS] & INLINE_MARKS:
-                size = line_prefix(out, s, size)
+            size = line_prefix(out, s, size)
             out[size] = 124
             size += 1
             for _ in range(max(s[COLUMNS], s[WRITTEN])):

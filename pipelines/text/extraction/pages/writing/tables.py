@@ -22,10 +22,10 @@ MOST_COLUMNS = 256
 _KINDS = names().kinds
 _TABLE, _TH, _CAPTION, _THEAD, _PRE = (IDS[name] for name in ("table", "th", "caption", "thead", "pre"))
 _ROLE, _COLSPAN = ATTRIBUTE_IDS["role"], ATTRIBUTE_IDS["colspan"]
-# What is counted of an open table.
-_NODE, _ROWS, _FULL_ROWS, _WIDEST, _FILLED, _BYTES, _LONGEST, _HEADERS, _BAD, _COLUMNS, _ROW_FILLED, _CELL_BYTES, _HEADS = range(
-    13
-)
+# What is counted of an open table: places in its row of counts.
+_NODE, _ROWS, _FULL_ROWS, _WIDEST, _FILLED, _BYTES, _LONGEST, _HEADERS, _BAD, _COLUMNS, _ROW_FILLED, _CELL_BYTES = range(12)
+_HEADS = 12
+_PLACES = 13
 
 
 @jit_borrowing
@@ -70,11 +70,11 @@ def _is_presentation(tree: Any, node: int) -> bool:
 
 
 @jit_internal
-def data_tables(tree: Any, kept: Any, texts: Any, roles: Any) -> Any:
-    """Return int32[nodes]: of each <table> that holds data the number of its columns, else 0."""
+def data_tables(tree: Any, texts: Any, roles: Any) -> Any:
+    """Return the number of columns of each <table> that holds data, else 0: int32[nodes]; `texts` is that of `texts_before`."""
     nodes = tree.tag.size
     columns = np.zeros(nodes, np.int32)
-    tables, depth = np.zeros((MAX_DEPTH + 1, 13), np.int64), 0
+    tables, depth = np.zeros((MAX_DEPTH + 1, _PLACES), np.int64), 0
     after_caption = 0
     for node in range(nodes + 1):
         while depth and (node == nodes or tree.end[tables[depth - 1, _NODE]] <= node):
@@ -94,7 +94,7 @@ def data_tables(tree: Any, kept: Any, texts: Any, roles: Any) -> Any:
         elif depth:
             t, kind = tables[depth - 1], _KINDS[tag]
             if tag == TEXT:
-                if node >= after_caption and kept[node] and texts[node + 1] > texts[node]:
+                if node >= after_caption and texts[node + 1] > texts[node]:
                     t[_CELL_BYTES] += tree.stop[node] - tree.start[node]
             elif kind & CELL:
                 _end_cell(t)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.text.extraction.pages.tags import HIDDEN, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.writing import roles as known
-from pipelines.text.extraction.pages.writing.marks import is_blank
+from pipelines.text.extraction.pages.writing.counts import has_element, texts_before
 from pipelines.text.extraction.pages.writing.tables import data_tables
 from pipelines.text.kernels import jit, jit_internal
 
@@ -39,18 +39,7 @@ def shown_nodes(tree: Any, kinds: Any) -> Any:
 
 
 @jit_internal
-def _texts_before(tree: Any, shown: Any) -> Any:
-    texts = np.empty(tree.tag.size + 1, np.int32)
-    count = 0
-    for node in range(tree.tag.size):
-        texts[node] = count
-        count += shown[node] and not is_blank(tree.text, tree.start[node], tree.stop[node])
-    texts[tree.tag.size] = count
-    return texts
-
-
-@jit_internal
-def _is_kept_beside(tree: Any, shown: Any, texts: Any, kept: Any, at: int, step: int) -> bool:
+def _is_kept_beside(tree: Any, texts: Any, kept: Any, at: int, step: int) -> bool:
     """Return whether the next text in a direction is kept."""
     for _ in range(_NEAR):
         if at < 0 or at >= tree.tag.size:
@@ -62,18 +51,10 @@ def _is_kept_beside(tree: Any, shown: Any, texts: Any, kept: Any, at: int, step:
 
 
 @jit_internal
-def _has_header(tree: Any, node: int) -> bool:
-    child = node + 1
-    while child < tree.end[node] and tree.tag[child] != _TH:
-        child += 1
-    return child < tree.end[node]
-
-
-@jit_internal
 def _complete(tree: Any, shown: Any, texts: Any, kept: Any, node: int, is_code: bool) -> None:
     """Keep a unit whole, if it is to be kept."""
     end, total, size = tree.end[node], 0, 0
-    if not is_code and not _has_header(tree, node):
+    if not is_code and not has_element(tree, node, _TH):
         return
     for i in range(node, end):
         if texts[i + 1] > texts[i]:
@@ -81,7 +62,7 @@ def _complete(tree: Any, shown: Any, texts: Any, kept: Any, node: int, is_code: 
             size += tree.stop[i] - tree.start[i] if kept[i] else 0
     is_kept = size > 0 and 2 * size >= total
     if size == 0 and 0 < total <= MAX_BYTES:
-        is_kept = _is_kept_beside(tree, shown, texts, kept, node - 1, -1) and _is_kept_beside(tree, shown, texts, kept, end, 1)
+        is_kept = _is_kept_beside(tree, texts, kept, node - 1, -1) and _is_kept_beside(tree, texts, kept, end, 1)
     if is_kept:
         for i in range(node, end):
             kept[i] = kept[i] or shown[i]
@@ -97,8 +78,8 @@ def _completed(tree: Any, given: Any, roles: Any, kinds: Any) -> Any:
     if not (has_table or has_code):
         return given
     kept, shown = given.copy(), shown_nodes(tree, kinds)
-    texts = _texts_before(tree, shown)
-    columns = data_tables(tree, shown, texts, roles) if has_table else np.zeros(nodes, np.int32)
+    texts = texts_before(tree, shown)
+    columns = data_tables(tree, texts, roles) if has_table else np.zeros(nodes, np.int32)
     node = 0
     while node < nodes:
         is_code = tree.tag[node] == _PRE or (roles.size > 0 and roles[node] == known.CODE)

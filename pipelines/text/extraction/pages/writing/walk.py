@@ -9,12 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.text.extraction.pages.tags import (
-    BLOCK,
-    IDS,
-    TEXT,
-    names,
-)
+from pipelines.text.extraction.pages.tags import BLOCK, IDS, TEXT, names
 from pipelines.text.extraction.pages.tree import MAX_DEPTH
 from pipelines.text.extraction.pages.writing import roles as known
 from pipelines.text.extraction.pages.writing.actions import (
@@ -33,12 +28,9 @@ from pipelines.text.extraction.pages.writing.actions import (
     TICKED,
     Facts,
 )
-from pipelines.text.extraction.pages.writing.closings import (
-    close,
-)
-from pipelines.text.extraction.pages.writing.code import (
-    write_code,
-)
+from pipelines.text.extraction.pages.writing.closings import close
+from pipelines.text.extraction.pages.writing.code import write_code
+from pipelines.text.extraction.pages.writing.counts import flags_before, texts_before
 from pipelines.text.extraction.pages.writing.marks import (
     BULLET,
     CELL,
@@ -58,19 +50,13 @@ from pipelines.text.extraction.pages.writing.marks import (
     TRIM,
     Writer,
     begin,
+    end_block,
     end_line,
     is_blank,
     write_prose,
 )
-from pipelines.text.extraction.pages.writing.openings import (
-    open_element,
-    open_empty,
-    open_in_code,
-)
-from pipelines.text.extraction.pages.writing.tables import (
-    MOST_COLUMNS,
-    data_tables,
-)
+from pipelines.text.extraction.pages.writing.openings import open_element, open_empty, open_in_code
+from pipelines.text.extraction.pages.writing.tables import MOST_COLUMNS, data_tables
 from pipelines.text.kernels import jit, jit_borrowing, jit_internal
 
 _BUDGET_PER_NODE, _BUDGET = 8, 4096  # bytes beside the page's own
@@ -78,35 +64,6 @@ _ANCHOR_BYTES = 4  # of a sign that links to its heading
 
 _KINDS = names().kinds
 _BR, _A, _PRE = (IDS[name] for name in ("br", "a", "pre"))
-
-
-@jit_internal
-def _counts(tree: Any, kept: Any, formulas: Any) -> Any:
-    """Return how many kept texts (not blank) and formulas, and how many rich elements, are before each node."""
-    nodes = tree.tag.size
-    texts, rich = np.empty(nodes + 1, np.int32), np.empty(nodes + 1, np.int32)
-    count, riches = 0, 0
-    for node in range(nodes):
-        texts[node], rich[node] = count, riches
-        if kept[node]:
-            count += tree.tag[node] == TEXT and not is_blank(tree.text, tree.start[node], tree.stop[node])
-        riches += IS_RICH[tree.tag[node]]
-        if formulas.size and formulas[node] > 0:
-            count += 1
-    texts[nodes], rich[nodes] = count, riches
-    return texts, rich
-
-
-@jit_internal
-def _count_tag(tree: Any, tag: int) -> Any:
-    """Return how many elements of a name are before each node."""
-    before = np.empty(tree.tag.size + 1, np.int32)
-    count = 0
-    for node in range(tree.tag.size):
-        before[node] = count
-        count += tree.tag[node] == tag
-    before[tree.tag.size] = count
-    return before
 
 
 @jit_internal
@@ -236,13 +193,15 @@ def _element(f: Any, node: int, w: Any) -> tuple[int, int]:
 
 @jit_internal
 def _facts(tree: Any, kept: Any, roles: Any, formulas: Any, ends: Any, data: Any, flags: int) -> Any:
-    texts, rich = _counts(tree, kept, formulas)
+    texts, rich = texts_before(tree, kept), flags_before(IS_RICH[tree.tag])
+    if formulas.size:
+        texts += flags_before(formulas > 0)
     has_table = False
     for node in range(tree.tag.size):
         has_table = has_table or ACTION[tree.tag[node]] == TABLE
     none = np.zeros(0, np.int32)
-    columns = data_tables(tree, kept, texts, roles) if has_table else none
-    pres = _count_tag(tree, _PRE) if roles.size or flags & INLINE_MARKS else none
+    columns = data_tables(tree, texts, roles) if has_table else none
+    pres = flags_before(tree.tag == _PRE) if roles.size or flags & INLINE_MARKS else none
     return Facts(tree, kept, roles, formulas, ends, data, texts, rich, columns, pres)
 
 
@@ -259,14 +218,6 @@ def _part_links(tree: Any, node: int, w: Any) -> None:
         return
     if node + 1 < tree.end[node] and tree.tag[node + 1] == TEXT:
         s[SPACE] = s[SPACE] or (_is_ascii_word(w.out[s[SIZE] - 1]) and _is_ascii_word(tree.text[tree.start[node + 1]]))
-
-
-@jit_borrowing
-def _end_block(s: Any, level: int) -> None:
-    """Do what both ends of a division or paragraph do: LINE and PARAGRAPH are the levels of their breaks."""
-    end_line(s, level)
-    if level == LINE:
-        s[SOFT] = 1
 
 
 @jit
@@ -287,7 +238,7 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
         while depth and (node >= nodes or tree.end[stack[depth - 1]] <= node):
             depth -= 1
             if actions[depth] <= PARAGRAPH and s[EQUATIONS_END] == 0:
-                _end_block(s, actions[depth])
+                end_block(s, actions[depth])
             else:
                 close(f, stack[depth], actions[depth], sizes[depth], w)
         if node >= nodes:
@@ -311,11 +262,11 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
         elif action != INLINE:
             end = tree.end[node]
             if texts[end] > texts[node]:
-                _end_block(s, action)
+                end_block(s, action)
             elif action == LINE and end == node + 2 and tree.tag[node + 1] == _BR:
                 action = np.int64(INLINE)  # an empty line: the <br> counts
             else:
-                _end_block(s, action)
+                end_block(s, action)
                 action, after = np.int64(INLINE), np.int64(end)
         if action != INLINE:
             stack[depth], actions[depth], sizes[depth] = node, action, s[SIZE]
@@ -326,11 +277,9 @@ def write_text(tree: Any, kept: Any, roles: Any, formulas: Any, formula_ends: An
 
 @jit_borrowing
 def _is_line_end(tree: Any, node: int) -> bool:
-    """Return whether a blank text of code has a line end, and stands between elements that are lines of their own."""
-    at, stop, after, parent = tree.start[node], tree.stop[node], node + 1, tree.parent[node]
-    while at < stop and tree.text[at] != 10:
-        at += 1
-    if at == stop or parent < 0:
+    """Return whether a blank text of code has a line end, and is between elements that are lines of their own."""
+    after, parent = node + 1, tree.parent[node]
+    if parent < 0 or not _has_newline(tree.text, tree.start[node], tree.stop[node]):
         return False
     action = ACTION[tree.tag[parent]]
     if action in (LIST, TABLE, TABLE_ROW):
