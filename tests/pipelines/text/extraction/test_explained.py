@@ -1,4 +1,4 @@
-"""A page as a person looks at it: its blocks in order, where each stands, and what decided."""
+"""A page as a person looks at it: its blocks in order, where each is, and what decided."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def page(name: str, markup: str = MARKUP) -> tuple[html.Page, Explained]:
     return extracted, explained(markup, extracted)
 
 
-def test_blocks_stand_in_the_pages_order_with_their_places() -> None:
+def test_blocks_are_in_the_pages_order_with_their_places() -> None:
     _, shown = page("corpusmill")
     assert [(block.text, block.tag) for block in shown.blocks] == [
         ("Menu and", "div"),
@@ -56,9 +56,10 @@ def test_paths_end_at_a_few_steps() -> None:
 def test_what_is_shown_as_kept_is_in_the_text(name: str) -> None:
     extracted, shown = page(name)
     words = restored(extracted.text).split()
-    for block in shown.blocks:
-        if block.kept:
-            assert set(block.text.split()) <= set(words)
+    kept = [block for block in shown.blocks if block.kept]
+    assert TEXT in [block.text for block in kept]
+    for block in kept:
+        assert set(block.text.split()) <= set(words)
     assert all((block.probability is None) == (name != "corpusmill") for block in shown.blocks)
 
 

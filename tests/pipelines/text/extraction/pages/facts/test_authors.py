@@ -1,4 +1,4 @@
-"""Authors: the names, without what stands around them."""
+"""Authors: the names, without what is written around them."""
 
 import pytest
 
