@@ -28,7 +28,7 @@ setup: $(READY)  ## create .venv from requirements.lock, and compile the kernels
 
 .PHONY: lock
 lock:  ## write requirements.lock from pyproject.toml again (needs uv on the PATH)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra flows --extra train --extra dev \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra flows --extra train --extra serve --extra dev \
 		--no-annotate \
 		--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(CUDA_PACKAGES)) --upgrade -o requirements.lock
 

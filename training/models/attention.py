@@ -109,6 +109,18 @@ class KeysValues:
         self.key, self.value = key, value
         return key, value
 
+    def attend(
+        self, query: Tensor, *, sees: Sees | None = None, causal: bool = False, scale: float | None = None, dropout: float = 0.0
+    ) -> Tensor:
+        """Attend to all cached tokens: query (B, H, T, K) -> (B, H, T, K). The arguments are those of the function `attend`."""
+        assert self.key is not None and self.value is not None
+        return attend(query, self.key, self.value, sees=sees, causal=causal, scale=scale, dropout=dropout)
+
+    @property
+    def filled(self) -> bool:
+        """Whether a token is cached."""
+        return self.key is not None
+
 
 @dataclass(slots=True)
 class LayerCache:
@@ -168,11 +180,11 @@ class SelfAttention(nn.Module):
         query, key, value = _heads(self.query_key_value(x), self.heads, 3)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
-        if cache is not None:
-            key, value = cache.append(key, value)
+        if cache is None:
+            cache = KeysValues()
+        cache.append(key, value)
         dropout = self.dropout if self.training else 0.0
-        causal = self.causal and sees is None
-        mixed = attend(query, key, value, sees=sees, causal=causal, scale=self.scale, dropout=dropout)
+        mixed = cache.attend(query, sees=sees, causal=self.causal and sees is None, scale=self.scale, dropout=dropout)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -199,14 +211,12 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None) -> Tensor:
         """(B, T, D), memory (B, S, D) -> (B, T, D). With a cache, the memory is projected only the first time."""
         (query,) = _heads(self.query(x), self.heads, 1)
-        if cache is not None and cache.key is not None and cache.value is not None:
-            key, value = cache.key, cache.value
-        else:
-            key, value = _heads(self.key_value(memory), self.heads, 2)
-            if cache is not None:
-                cache.append(key, value)
+        if cache is None:
+            cache = KeysValues()
+        if not cache.filled:
+            cache.append(*_heads(self.key_value(memory), self.heads, 2))
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(query, key, value, sees=sees, causal=False, scale=self.scale, dropout=dropout)
+        mixed = cache.attend(query, sees=sees, scale=self.scale, dropout=dropout)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 

@@ -67,8 +67,10 @@ class Embeddings(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(shape.vocabulary, shape.width)
 
-    def forward(self, inputs: Tensor, positions: nn.Embedding, first: int) -> Tensor:
-        """(B, T) -> (B, T, D); the first token is at position `first`."""
+    def forward(self, inputs: Tensor, positions: nn.Embedding, first: int, places: Tensor | None = None) -> Tensor:
+        """(B, T) -> (B, T, D); the first token is at position `first`, unless `places` (B, T) gives each its own."""
+        if places is not None:
+            return self.tokens(inputs) + positions(OFFSET + places)
         last, most = first + inputs.shape[1], positions.num_embeddings - OFFSET
         assert last <= most, f"a row of {last} tokens is longer than the model's positions ({most})"
         return self.tokens(inputs) + positions.weight[OFFSET + first : OFFSET + last]
@@ -179,14 +181,16 @@ class BART(nn.Module):
         *,
         real: Tensor | None = None,
         decoder_real: Tensor | None = None,
+        positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
         """Token ids (B, T) and the memory (B, S, D) -> (B, T, D), what the head sees.
 
         real (B, S) bool: which tokens of the memory are not padding. decoder_real (B, T) bool: the same for the decoder's
         tokens, including those of the cache; padding after the last token needs no mask, as no token sees later ones.
+        positions (B, T) of the decoder's tokens: by default from 0, or from the cache's length on.
         """
-        x = self.embeddings(decoder_inputs, self.decoder.positions, cache.length if cache else 0)
+        x = self.embeddings(decoder_inputs, self.decoder.positions, cache.length if cache else 0, positions)
         sees = None if decoder_real is None else attention.sees_past(decoder_real, decoder_inputs.shape[1])
         return self.decoder(x, sees, memory, None if real is None else attention.sees_real(real), cache)
 

@@ -1,0 +1,1 @@
+"""Serving: models answer many clients at once, each as if it were alone."""
