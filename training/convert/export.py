@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
@@ -15,7 +15,8 @@ from training.checkpoints import trained
 from training.convert import huggingface
 from training.convert.formats.weight_files import SHARD_BYTES, read_json
 from training.models.bert import BERTShape
-from training.models.families import Shape, parameters
+from training.models.composed import ComposedShape
+from training.models.families import Shape, parameters, pieces_of
 
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
 
@@ -59,25 +60,24 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
     if is_taken(str(out)):
         raise ExportError(f"{out}: is not an empty folder; name another, or remove it")
     source = trained.load(path)
-    if source.family not in huggingface.FAMILIES:
-        raise ExportError(
-            f"{source.where}: {source.family} is not a published family, so Hugging Face cannot load it; "
-            f"{', '.join(huggingface.FAMILIES)} can be exported"
-        )
-    family = cast(Family, source.family)
+    shape, family = source.model.shape, pieces_of(source.model.shape)
+    try:
+        huggingface.names_of(source.family, shape)
+    except UserError as error:
+        raise ExportError(f"{source.where}: {error}") from error
     special_ids = specials(family, source.tokenizer.special_ids, source.where)
     with new_folder(str(out)) as temporary:
         write_tokenizer(source.tokenizer, str(temporary), family)
-        _fit_tokenizer(temporary, source.model.shape)
+        _fit_tokenizer(temporary, shape)
         if family == "gpt":
             _keep_first_space(temporary)
-        huggingface.write(temporary, source.model, family, special_ids, source.tokenizer.size, shard_bytes)
+        huggingface.write(temporary, source.model, source.family, special_ids, source.tokenizer.size, shard_bytes)
         architecture = read_json(temporary / huggingface.CONFIG)["architectures"][0]
         written = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
     return ExportReport(
         out=str(out),
         checkpoint=source.where,
-        family=family,
+        family=source.family,
         architecture=architecture,
         parameters=parameters(source.model),
         vocabulary=source.tokenizer.size,
@@ -88,7 +88,7 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
 def _fit_tokenizer(folder: Path, shape: Shape) -> None:
     """Name what the model reads, and its positions, to which `truncation=True` cuts texts (T5 has no limit)."""
     config = read_json(folder / _TOKENIZER_CONFIG)
-    if isinstance(shape, BERTShape) and shape.segments < 2:
+    if isinstance(shape, ComposedShape) or (isinstance(shape, BERTShape) and shape.segments < 2):
         config["model_input_names"] = [name for name in config["model_input_names"] if name != "token_type_ids"]
     if (length := getattr(shape, "length", None)) is not None:
         config["model_max_length"] = length

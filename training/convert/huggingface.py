@@ -17,12 +17,13 @@ from torch import Tensor
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.families import Specials
-from training.convert import bart, bert, distilbert, gpt, roberta, t5
+from training.convert import bart, bert, distilbert, gpt, modernbert, roberta, t5
 from training.convert.formats import weight_files
 from training.convert.formats.weight_files import SHARD_BYTES
 from training.convert.rules import Rule, WeightsError, to_ours, to_theirs
 from training.models import families
 from training.models.bert import BERTShape
+from training.models.composed import ComposedShape
 from training.models.families import Model, Shape
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
@@ -43,6 +44,7 @@ class Names(Protocol):
 
 
 BERTS: Mapping[str, Names] = {"bert": bert, "roberta": roberta, "distilbert": distilbert}  # by config.json's model_type
+_BY_TYPE: Mapping[str, Names] = {**BERTS, "modernbert": modernbert}  # models whose family alone does not tell their names
 FAMILIES: Mapping[str, Names] = {"bert": bert, "gpt": gpt, "bart": bart, "t5": t5}
 MODEL_TYPES: Mapping[
     str, tuple[str, str]
@@ -54,6 +56,7 @@ MODEL_TYPES: Mapping[
     "bart": ("bart", "model."),
     "t5": ("t5", ""),
     "mt5": ("t5", ""),  # T5 1.1 over another vocabulary
+    "modernbert": ("composed", "model."),
 }
 _OLD_ENDINGS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))  # in the first conversions
 _GENERATION = (
@@ -102,7 +105,7 @@ def read(folder: Path) -> tuple[str, Shape, dict[str, Tensor]]:
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise WeightsError(f"{path}: model_type is {kind!r}; models of {', '.join(MODEL_TYPES)} can be read")
     family, prefix = MODEL_TYPES[kind]
-    names = BERTS.get(kind) or _of_family(family)
+    names = _BY_TYPE.get(kind) or _of_family(family)
     shape = _shape(names, config, path)
     theirs, where = weight_files.read(folder)
     _refuse_more_layers(shape, len(theirs), path)
@@ -139,6 +142,9 @@ def shapes_of(shape: Shape) -> dict[str, torch.Size]:
 
 def names_of(family: str, shape: Shape) -> Names:
     """Return the module that maps a model of this shape; for a BERT by its numbers. Raises UserError if Hugging Face has none."""
+    if isinstance(shape, ComposedShape) and not shape.causal:
+        modernbert.refuse_other_blocks(shape)
+        return modernbert
     if not isinstance(shape, BERTShape):
         return _of_family(family)
     kind = "distilbert" if shape.segments == 0 else "roberta" if shape.first_position else "bert"
@@ -154,7 +160,9 @@ def names_of(family: str, shape: Shape) -> Names:
 
 def _of_family(family: str) -> Names:
     if family not in FAMILIES:
-        raise UserError(f"{family} is no model of Hugging Face's; it has {', '.join(FAMILIES)}")
+        raise UserError(
+            f"{family} is not a published family, so Hugging Face cannot load it; {', '.join(FAMILIES)} can be exported"
+        )
     return FAMILIES[family]
 
 

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -78,7 +77,7 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
         whose, family, shape, weights, model_tokenizer = (
             _hugging_face(path, tokenizer) if original is None else _read_original(original, path, tokenizer)
         )
-    special_ids = specials(family, model_tokenizer.special_ids, str(source))
+    special_ids = specials(families.pieces_of(shape), model_tokenizer.special_ids, str(source))
     if model_tokenizer.size > shape.vocabulary:
         raise ImportingError(
             f"{source}: the tokenizer has {model_tokenizer.size} pieces, the special ones of {family} included, and the model "
@@ -104,7 +103,7 @@ def import_model(source: str | Path, out: str | Path, tokenizer: str | None = No
     )
 
 
-_Read = tuple[str, Family, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and the content of its files
+_Read = tuple[str, str, Shape, dict[str, Tensor], Tokenizer]  # whose model it was, and the content of its files
 
 
 def _original(path: Path) -> str | None:
@@ -130,10 +129,9 @@ def _read_original(original: str, path: Path, tokenizer: str | None) -> _Read:
 
 def _hugging_face(path: Path, tokenizer: str | None) -> _Read:
     folder = path if path.is_dir() else path.parent
-    name, shape, weights = huggingface.read(folder)
-    family = cast(Family, name)
+    family, shape, weights = huggingface.read(folder)
     names = huggingface.names_of(family, shape)
-    spelling: Family = "bart" if names is roberta else family  # its pieces have BART's names
+    spelling: Family = "bart" if names is roberta else families.pieces_of(shape)  # RoBERTa's pieces have BART's names
     written = weight_files.read_json(folder / huggingface.CONFIG).get("architectures")
     whose = f"Hugging Face's {written[0] if isinstance(written, list) and written else names.ARCHITECTURE}"
     return whose, family, shape, weights, _tokenizer(tokenizer or str(folder), spelling, given=tokenizer is not None)

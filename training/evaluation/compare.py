@@ -31,8 +31,7 @@ from training.data.shards import TokenDataset, open_dataset, open_runs
 from training.generation.answers import Candidate, Request, fill_texts, generate_texts
 from training.generation.texts import speller
 from training.models.bart import BART
-from training.models.bert import BERT
-from training.models.families import Model, parameters
+from training.models.families import Masked, Model, parameters
 from training.models.t5 import T5
 from training.run.config import PretrainConfig, load
 from training.run.pretrain import VALIDATION, Report, pretrain
@@ -207,7 +206,7 @@ def _gap(source: str, sentence: str, tokenizer: Tokenizer) -> Gap | None:
 
 def answers(model: Model, tokenizer: Tokenizer, gaps: Sequence[Gap]) -> list[str]:
     """Return a model's greedy answer to each gap."""
-    if isinstance(model, BERT):
+    if isinstance(model, Masked):
         (mask,) = speller(model, tokenizer).masks
         texts = [gap.with_mask(mask) for gap in gaps]
         filled = fill_texts(model, tokenizer, texts, best=_GUESSES)

@@ -20,8 +20,7 @@ from torch import Tensor
 from training.generation.answers import evaluated
 from training.generation.steps import device_of, padded
 from training.models.bart import BART
-from training.models.bert import BERT
-from training.models.families import Model
+from training.models.families import Masked, Model
 from training.models.loss import LOGITS_PER_CHUNK
 from training.models.t5 import T5
 
@@ -92,7 +91,7 @@ def _hidden(model: Model, batch: Sequence[Question]) -> Tensor:
     """Return the input of the head: (B, T, D)."""
     positions = None if isinstance(model, T5) else model.shape.length
     ids, real = padded([question.inputs for question in batch], device_of(model), left=False, positions=positions)
-    if isinstance(model, BERT):
+    if isinstance(model, Masked):
         return model.hidden(ids, real=real)
     if isinstance(model, BART | T5):
         shown = [question.decoder_inputs for question in batch]

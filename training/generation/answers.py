@@ -1,7 +1,8 @@
 """Let a model complete prompts: `corpusmill generate RUN --prompt "Once upon a time"`.
 
-GPT continues a prompt. BERT fills its masks ("the [MASK] house"). BART and T5 restore a prompt with masks ("the <mask> house",
-"the <extra_id_0> house") and answer one without. Without --prompt, every line of the standard input is a prompt.
+GPT continues a prompt. BERT and other encoders fill its masks ("the [MASK] house"). BART and T5 restore a prompt with masks
+("the <mask> house", "the <extra_id_0> house") and answer one without. Without --prompt, every line of the standard input is a
+prompt.
 """
 
 import argparse
@@ -26,9 +27,8 @@ from training.generation.limits import Limits
 from training.generation.steps import Answer, Continuation, Steps
 from training.generation.texts import Speller, speller
 from training.models.bart import BART
-from training.models.bert import BERT
 from training.models.composed import Composed
-from training.models.families import Model
+from training.models.families import Masked, Model
 from training.models.gpt import GPT
 from training.models.t5 import T5
 
@@ -81,9 +81,9 @@ class Request:
 def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], request: Request) -> list[list[Text]]:
     """Return the answers to each prompt. GPT's begin with the prompt as it is; T5's to one with sentinels are it, restored.
 
-    Raises UserError for BERT, a prompt longer than the model's positions, or a tokenizer of another family.
+    Raises UserError for a model that fills masks, a prompt longer than the model's positions, or a tokenizer of another family.
     """
-    if isinstance(model, BERT):
+    if isinstance(model, Masked):
         raise UserError("BERT does not generate: it fills masks, see fill_texts")
     words = speller(model, tokenizer)
     rows = [row for prompt in prompts for row in [words.row(prompt)] * _copies(request)]
@@ -107,7 +107,7 @@ def generate_texts(model: Model, tokenizer: Tokenizer, prompts: Sequence[str], r
     return [[Text(_text(words, prompt, ids)) for ids in islice(answers, request.number)] for prompt in prompts]
 
 
-def fill_texts(model: BERT, tokenizer: Tokenizer, texts: Sequence[str], *, best: int = 5) -> list[Filled]:
+def fill_texts(model: Masked, tokenizer: Tokenizer, texts: Sequence[str], *, best: int = 5) -> list[Filled]:
     """Return the likeliest pieces for every [MASK] of each text; each mask is filled independently.
 
     Raises UserError for a text without a mask, or one longer than the model's positions.
@@ -147,7 +147,7 @@ def complete(
     A prompt without a mask gets one at its end if the family has masks. Raises UserError, as the functions above.
     """
     prompt = speller(model, tokenizer).with_mask(prompt)
-    if isinstance(model, BERT):
+    if isinstance(model, Masked):
         return fill_texts(model, tokenizer, [prompt], best=1)[0].text
     request = Request(tokens, how=Choice(temperature, top_k, top_p), seed=seed)
     return generate_texts(model, tokenizer, [prompt], request)[0][0].text
@@ -195,7 +195,7 @@ def run(arguments: argparse.Namespace) -> int:
     lines = iter(arguments.prompt) if arguments.prompt else (line.rstrip("\n") for line in sys.stdin)
     at_once = 1 if not arguments.prompt and sys.stdin.isatty() else PROMPTS_AT_ONCE
     while prompts := list(islice(lines, at_once)):
-        if isinstance(loaded.model, BERT):
+        if isinstance(loaded.model, Masked):
             best = 5 if arguments.number is None else arguments.number
             answers = fill_texts(loaded.model, loaded.tokenizer, prompts, best=best)
         else:
@@ -211,7 +211,7 @@ def _how(arguments: argparse.Namespace, model: Model) -> Choice | Beams:
     """Return the requested way to choose tokens. Raises UserError for options that exclude each other."""
     names = ("temperature", "top_k", "top_p", "beams", "length_penalty")
     given = [name for name in names if getattr(arguments, name) is not None]
-    if isinstance(model, BERT):
+    if isinstance(model, Masked):
         if given:
             raise UserError(f"{_option(given[0])}: BERT fills masks, without draws or a search; leave it out")
         return GREEDY

@@ -1,4 +1,4 @@
-"""Filling masks with BERT: the likeliest pieces for each.
+"""Filling masks with BERT or an encoder of blocks: the likeliest pieces for each.
 
 Shapes: B rows, S tokens of a row, M masks in all rows, D width, V vocabulary.
 """
@@ -10,7 +10,7 @@ import torch
 
 from pipelines.contract.errors import UserError
 from training.generation.steps import device_of, padded
-from training.models.bert import BERT
+from training.models.families import Masked
 
 
 class Guess(NamedTuple):
@@ -22,7 +22,7 @@ class Guess(NamedTuple):
 
 @torch.inference_mode()
 def fill(
-    model: BERT, rows: Sequence[Sequence[int]], mask: int, *, best: int = 5, vocabulary: int | None = None
+    model: Masked, rows: Sequence[Sequence[int]], mask: int, *, best: int = 5, vocabulary: int | None = None
 ) -> list[list[list[Guess]]]:
     """Return the likeliest ids for each mask of each row, the likeliest first. Masks are filled independently of each other.
 

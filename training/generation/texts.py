@@ -16,10 +16,7 @@ from dataclasses import dataclass
 from pipelines.contract.tokenizers.families import FAMILIES, Family, Specials, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
-from training.models.bart import BART
-from training.models.bert import BERT
-from training.models.families import Model
-from training.models.t5 import T5
+from training.models.families import Model, pieces_of
 
 _SPACE = (
     r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"  # the library tokenizers' \s: Unicode's White_Space
@@ -106,13 +103,7 @@ class Speller:
 
 def speller(model: Model, tokenizer: Tokenizer) -> Speller:
     """Return the speller of a model. Raises SpecialsError if the tokenizer lacks the special pieces of its family."""
-    family: Family = "gpt"  # and composed models
-    if isinstance(model, BERT):
-        family = "bert"
-    elif isinstance(model, BART):
-        family = "bart"
-    elif isinstance(model, T5):
-        family = "t5"
+    family = pieces_of(model.shape)
     return Speller(family, tokenizer, specials(family, tokenizer.special_ids, "the model"))
 
 

@@ -177,7 +177,7 @@ class SelfAttention(nn.Module):
         self, x: Tensor, sees: Sees | None = None, cache: KeysValues | None = None, rotation: Tensor | None = None
     ) -> Tensor:
         """(B, T, D) -> (B, T, D). With a cache, its tokens come before these. `rotation`: see positions.rotation."""
-        query, key, value = _heads(self.query_key_value(x), self.heads, 3)
+        query, key, value = split_heads(self.query_key_value(x), self.heads, 3)
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
         if cache is None:
@@ -210,17 +210,17 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, sees: Tensor | None = None, cache: KeysValues | None = None) -> Tensor:
         """(B, T, D), memory (B, S, D) -> (B, T, D). With a cache, the memory is projected only the first time."""
-        (query,) = _heads(self.query(x), self.heads, 1)
+        (query,) = split_heads(self.query(x), self.heads, 1)
         if cache is None:
             cache = KeysValues()
         if not cache.filled:
-            cache.append(*_heads(self.key_value(memory), self.heads, 2))
+            cache.append(*split_heads(self.key_value(memory), self.heads, 2))
         dropout = self.dropout if self.training else 0.0
         mixed = cache.attend(query, sees=sees, scale=self.scale, dropout=dropout)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
-def _heads(joined: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+def split_heads(joined: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
     """(B, T, parts * H * K) -> that many (B, H, T, K)."""
     return tuple(part.unflatten(2, (heads, -1)).transpose(1, 2) for part in joined.chunk(parts, dim=2))
 

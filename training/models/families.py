@@ -7,6 +7,7 @@ Code that trains or uses a model calls it in these ways:
     logits(hidden)        (…, D) -> (…, V)
     GPT       hidden(inputs, real=, positions=, documents=, cache=), forward(the same without cache) -> logits
     BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2) or None
+    Composed  as GPT, and ComposedEncoder hidden(inputs, real=, positions=, documents=), forward(the same) -> logits
     BART, T5  encode(inputs, real=) -> memory (B, S, D); decode(decoder_inputs, memory, real=, cache=) -> hidden (B, T, D),
               where `real` (B, S) is of the memory; forward(inputs, decoder_inputs, real=) -> logits
 """
@@ -20,10 +21,12 @@ import torch
 from torch import nn
 
 from pipelines.contract.errors import UserError
-from training.models import bart, bert, composed, gpt, t5
+from pipelines.contract.tokenizers.families import Family
+from training.models import bart, bert, composed, composed_encoder, gpt, t5
 
 Shape = gpt.GPTShape | bert.BERTShape | bart.BARTShape | t5.T5Shape | composed.ComposedShape
-Model = gpt.GPT | bert.BERT | bart.BART | t5.T5 | composed.Composed
+Masked = bert.BERT | composed_encoder.ComposedEncoder  # they fill masks
+Model = gpt.GPT | bart.BART | t5.T5 | composed.Composed | Masked
 SIZES: Mapping[str, Mapping[str, Shape]] = {
     "gpt": gpt.SIZES,
     "bert": bert.SIZES,
@@ -40,8 +43,9 @@ _MODELS: Mapping[type[Shape], Callable[[Any], Model]] = {
     bert.BERTShape: bert.BERT,
     bart.BARTShape: bart.BART,
     t5.T5Shape: t5.T5,
-    composed.ComposedShape: composed.Composed,
+    composed.ComposedShape: lambda shape: (composed.Composed if shape.causal else composed_encoder.ComposedEncoder)(shape),
 }
+_PIECES: Mapping[type[Shape], Family] = {bert.BERTShape: "bert", bart.BARTShape: "bart", t5.T5Shape: "t5"}
 
 
 def shape(family: str, size: str, numbers: Mapping[str, Any]) -> Shape:
@@ -97,6 +101,13 @@ def _check(name: str, value: object, like: object, kind: type, smallest: int) ->
         raise UserError(f"{name}: must be like {kind.__name__ if like is None else repr(like)}, not {value!r}")
     elif kind is int and not smallest <= int(str(value)) <= 2**24:
         raise UserError(f"{name}: must be from {smallest} to 2^24, not {value}")
+
+
+def pieces_of(shape: Shape) -> Family:
+    """Return the family whose special pieces a model of this shape reads: GPT's, or BERT's if it fills masks."""
+    if isinstance(shape, composed.ComposedShape) and not shape.causal:
+        return "bert"
+    return _PIECES.get(type(shape), "gpt")
 
 
 def build(shape: Shape) -> Model:

@@ -15,10 +15,11 @@ from pipelines.contract.settings import Section, read, validated
 from training.data.config import FeedConfig, MaskedLMSection, MayChange
 from training.models import families
 from training.models.bert import BERTShape
+from training.models.composed import ComposedShape
 from training.models.t5 import T5Shape
 
 OBJECTIVES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption", "composed": "causal_lm"}
-"""The objective of each family."""
+"""The objective of each family; a composed model that is not causal has BERT's."""
 
 
 class ModelSection(Section):
@@ -226,11 +227,17 @@ class PretrainConfig(FeedConfig):
                 "a micro-batch has a row"
             )
         self._refuse_missing_heads()
-        if self.objective.name != OBJECTIVES[self.model.family]:
-            raise ValueError(
-                f"objective.name is {self.objective.name!r}, but {self.model.family} learns by {OBJECTIVES[self.model.family]!r}"
-            )
+        self._refuse_other_objectives()
         return self
+
+    def _refuse_other_objectives(self) -> None:
+        """Raise ValueError for an objective that the model does not learn by."""
+        model, known = self.model.family, OBJECTIVES[self.model.family]
+        shape = self.model.shape(1, 1)
+        if isinstance(shape, ComposedShape) and not shape.causal:
+            model, known = "a composed model that is not causal", OBJECTIVES["bert"]
+        if self.objective.name != known:
+            raise ValueError(f"objective.name is {self.objective.name!r}, but {model} learns by {known!r}")
 
     def _refuse_missing_heads(self) -> None:
         """Raise ValueError for a model without what its objective trains."""
@@ -241,6 +248,8 @@ class PretrainConfig(FeedConfig):
                 f"objective.next_sentence needs a head for pairs and two segments, and the model has pooled = "
                 f"{str(shape.pooled).lower()} and segments = {shape.segments}; set it to false"
             )
+        if pairs and isinstance(shape, ComposedShape):
+            raise ValueError("objective.next_sentence needs a head for pairs, which a composed model lacks; set it to false")
         if isinstance(shape, T5Shape) and not shape.decoder_layers:
             raise ValueError("model.decoder_layers: a T5 encoder alone cannot be trained here; set at least 1")
 

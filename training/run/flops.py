@@ -3,7 +3,8 @@
 An example's forward and backward pass takes (PaLM, Chowdhery et al. 2022, arXiv 2204.02311, appendix B; a multiplication and an
 addition are two operations): 6 for each entry of a matrix and each token that passes through it, and 12 T S D for each
 attention of T queries to S keys, including keys that a mask hides. Norms, biases, softmax, activations, lookups, the optimiser
-and recomputation do not count. BERT's heads for sentence pairs are left out (under 0.01 %).
+and recomputation do not count. BERT's heads for sentence pairs are left out (under 0.01 %). Padding counts, also where a
+composed encoder skips it: its MFU is too high by the share of padding.
 
 Figures for GPT commonly follow other conventions: nanoGPT counts all weights except positions (norms and biases, too), llm.c
 all weights and half of the attention. Both are here by name; always name the convention beside an MFU.
@@ -51,6 +52,8 @@ def row(shape: Shape, objective: Objective, length: int) -> float:
             return bart(shape, length, length)
         case T5Shape(), SpanCorruption():
             return t5(shape, length, objective.target_length)
+        case ComposedShape(), MaskedLM():
+            return composed_encoder(shape, length, length * objective.share)
         case ComposedShape(), _:
             return _composed(shape, length)
         case _:
@@ -99,11 +102,23 @@ def _measured(dtype: torch.dtype) -> float:
 
 
 def _composed(shape: ComposedShape, length: int) -> float:
+    attention = shape.layers * _attention(length, length, shape.width)
+    return 6 * length * (_matrices_of_layers(shape) + shape.vocabulary * shape.width) + attention
+
+
+def composed_encoder(shape: ComposedShape, length: int, predictions: float) -> float:
+    """Return the operations of a row as `bert`; a token of a local layer has the keys of its window, if the row is longer."""
+    nearby = length if shape.window is None else min(length, shape.window + 1)
+    keys = sum(nearby if shape.is_local(layer) else length for layer in range(shape.layers))
+    layers = _matrices_of_layers(shape) * 6 * length + _attention(length, keys, shape.width)
+    return layers + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
+
+
+def _matrices_of_layers(shape: ComposedShape) -> int:
+    """Count the matrix entries of all layers."""
     with torch.device("meta"):
         model = build(shape)
-    matrices = sum(w.numel() for layer in layers(model) for w in layer.parameters() if w.ndim == 2)
-    attention = shape.layers * _attention(length, length, shape.width)
-    return 6 * length * (matrices + shape.vocabulary * shape.width) + attention
+    return sum(weight.numel() for layer in layers(model) for weight in layer.parameters() if weight.ndim == 2)
 
 
 def bert(shape: BERTShape, length: int, predictions: float) -> float:

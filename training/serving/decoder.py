@@ -15,9 +15,8 @@ from torch import Tensor
 from pipelines.contract.errors import UserError
 from training.models.attention import Cache
 from training.models.bart import BART
-from training.models.bert import BERT
 from training.models.composed import Composed
-from training.models.families import Model
+from training.models.families import Masked, Model
 from training.models.gpt import GPT
 from training.models.rows import RowMemory, RowsCache
 from training.models.t5 import T5
@@ -36,7 +35,7 @@ class Decoder:
 
         Raises UserError for a model that does not write.
         """
-        if isinstance(model, BERT) or (isinstance(model, T5) and model.decoder is None):
+        if isinstance(model, Masked) or (isinstance(model, T5) and model.decoder is None):
             raise UserError("the model is an encoder alone, which writes nothing: serve a GPT, BART or T5")
         self.model: Writer = model.eval()
         self.start, self.most_rows = start, most_rows

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.models.composed import Composed
+from training.models.composed_encoder import ComposedEncoder
 from training.models.families import Model
 from training.models.t5 import T5
 
@@ -54,7 +55,7 @@ class Head(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        untied = None if isinstance(model, Composed) else model.head
+        untied = None if isinstance(model, Composed | ComposedEncoder) else model.head
         weight = model.embeddings.tokens.weight if untied is None else untied.weight
         self.scale = model.shape.width**-0.5 if isinstance(model, T5) and untied is None else None
         self.product = PackedLinear(weight, None) if can_pack(model) else PlainLinear(weight)

@@ -70,7 +70,7 @@ ACTIVATIONS = {
     "relu": lambda x: x * (x > 0),
     "silu": lambda x: x / (1 + torch.exp(-x)),
 }  # fmt: skip
-GATES = {"geglu": "gelu_tanh", "swiglu": "silu", "reglu": "relu"}
+GATES = {"geglu": "gelu_tanh", "swiglu": "silu", "reglu": "relu", "geglu_erf": "gelu"}
 
 
 class Reference:
@@ -225,7 +225,7 @@ def llama(model: Composed) -> LlamaForCausalLM:
     made = LlamaConfig(
         vocab_size=s.vocabulary,
         hidden_size=s.width,
-        intermediate_size=s.inner,
+        intermediate_size=s.inner_width,
         num_hidden_layers=s.layers,
         num_attention_heads=s.heads,
         max_position_embeddings=s.length,
@@ -262,7 +262,7 @@ def test_a_mistake_is_far_beyond_the_tolerance(mutation: str, monkeypatch: pytes
     model = new(LLAMA) if mutation == "epsilon" else redrawn(LLAMA)  # an epsilon shows beside small weights
     theirs, inputs = llama(model), tokens(2, 12)
     if mutation == "frequencies":
-        monkeypatch.setattr("training.models.composed.rotation", lambda at, width: rotation(at, width, base=9_000.0))
+        monkeypatch.setattr("training.models.composed.rotation", lambda at, width, base: rotation(at, width, base=9_000.0))
     elif mutation == "pairs":
         monkeypatch.setattr(attentions, "rotate", neighbours)
     for module in model.modules():
@@ -371,14 +371,14 @@ def test_a_document_in_a_packed_row_is_as_it_is_alone(changed: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("width", [64, 128, 768, 1024])
-@pytest.mark.parametrize("gated", ["geglu", "swiglu", "reglu"])
+@pytest.mark.parametrize("gated", ["geglu", "swiglu", "reglu", "geglu_erf"])
 def test_a_gate_costs_no_weights(width: int, gated: str) -> None:
     shape = ComposedShape(layers=1, heads=4, width=width, vocabulary=8, feed_forward=gated, biases=False)
-    assert shape.inner % 8 == 0
+    assert shape.inner_width % 8 == 0
     with torch.device("meta"):
         plain = families.parameters(Composed(replace(shape, feed_forward="gelu")))
         assert families.parameters(Composed(shape)) == pytest.approx(plain, rel=0.02)
-    assert ComposedShape(layers=1, heads=4, width=768, feed_forward=gated).inner == 2048
+    assert ComposedShape(layers=1, heads=4, width=768, feed_forward=gated).inner_width == 2048
 
 
 def test_new_weights_are_drawn_as_gpt2s_whatever_is_changed() -> None:
@@ -422,11 +422,16 @@ def test_it_learns(changed: dict[str, Any]) -> None:
         ({"norm": "batch"}, "norm: must be one of layer, rms, not 'batch'"),
         ({"norm_place": "sandwich"}, "norm_place: must be one of pre, post"),
         ({"positions": "alibi"}, "positions: must be one of learned, sinusoidal, rotary, relative, none, not 'alibi'"),
-        ({"feed_forward": "glu"}, "feed_forward: must be one of gelu, gelu_tanh, relu, silu, geglu, swiglu, reglu, not 'glu'"),
+        (
+            {"feed_forward": "glu"},
+            "feed_forward: must be one of gelu, gelu_tanh, relu, silu, geglu, swiglu, reglu, geglu_erf, not 'glu'",
+        ),
         ({"biases": "no"}, "biases: must be like True, not 'no'"),
         ({"norm": 1}, "norm: must be like 'layer', not 1"),
         ({"layers": True}, "layers: must be like 4, not True"),
         ({"heads": 3}, "heads must divide width, and 3 does not divide 128"),
+        ({"window": 64}, r"window: is of an encoder \(causal = false\) and 2 or more, not 64; remove it"),
+        ({"window": 1, "causal": False}, "window: is of an encoder .* not 1"),
         ({"heads": 128, "positions": "rotary"}, "heads: rotary positions turn pairs of channels, and a head has 1"),
         ({"norms": "rms"}, "norms: composed has no such number, but layers, heads"),
         ({"CHOICES": {}}, "CHOICES: composed has no such number"),
@@ -467,4 +472,5 @@ def test_an_ablation_changes_one_thing() -> None:
         assert (other.data, other.rows, other.objective) == (base.data, base.rows, base.objective)
         seen |= changed
     everything = {f"model.{key}={choice}" for key, choices in ComposedShape.CHOICES.items() for choice in choices}
+    everything.remove("model.feed_forward=geglu_erf")  # of ModernBERT; beside geglu it shows nothing
     assert everything - seen == {f"model.{key}={getattr(SIZES['demo'], key)}" for key in ComposedShape.CHOICES}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.models import bart, bert, gpt, t5
+from training.models import bart, bert, composed, gpt, t5
 from training.run import flops
 
 
@@ -29,6 +29,15 @@ def test_t5_base_of_both_kinds() -> None:
 @pytest.mark.parametrize(("inputs", "of_example"), [(512, 466.5), (410, 428.1)])
 def test_bart_base(inputs: int, of_example: float) -> None:
     assert flops.bart(bart.SIZES["base"], inputs, 512) / 1e9 == pytest.approx(of_example, abs=0.05)
+
+
+def test_an_encoder_counts_the_keys_of_windows() -> None:
+    shape = composed.ComposedShape(
+        layers=4, heads=1, width=2, vocabulary=3, feed_forward="geglu", inner=5, causal=False, window=2, global_every=3
+    )
+    # layers 0 and 3 see 10 keys, the others 3; 16 + 30 numbers in a layer's matrices; the head has 4 + 6 and reads 3 tokens
+    assert flops.composed_encoder(shape, 10, 3) == 6 * 10 * 4 * 46 + 12 * 10 * (10 + 3 + 3 + 10) * 2 + 6 * 3 * 10
+    assert flops.composed_encoder(shape, 2, 0) == 6 * 2 * 4 * 46 + 12 * 2 * 4 * 2 * 2
 
 
 def test_of_a_model_that_can_be_counted_by_hand() -> None:

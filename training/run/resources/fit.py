@@ -64,7 +64,7 @@ def _smaller(config: PretrainConfig, planned: Plan) -> Sequence[str]:
     weights = {
         size: config.model.model_copy(update={"size": size}).parameters(planned.vocabulary, config.positions)
         for size in SIZES[family]
-        if size != "demo" and size.rpartition("-")[0] == kind
+        if not size.endswith("demo") and size.rpartition("-")[0] == kind
     }
     fixed = (planned.weights + planned.gradients + planned.optimizer) / planned.parameters
     most = min(planned.parameters - 1, (planned.machine - planned.process) / fixed)

@@ -1,5 +1,6 @@
 """The counted peak is that of the same step on real tensors, to the byte."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from training.data.rows.batch import IGNORE, Examples
 from training.models.bart import BARTShape
 from training.models.bert import BERTShape
+from training.models.composed import SIZES
 from training.models.families import Shape, layers, make, shape
 from training.models.gpt import GPTShape
 from training.models.recompute import recompute
@@ -28,6 +30,7 @@ SHAPES: dict[str, Shape] = {
     "bert": BERTShape(layers=2, heads=2, width=32, vocabulary=VOCABULARY, length=LENGTH, dropout=0.0),
     "bart": BARTShape(encoder_layers=1, decoder_layers=2, heads=2, width=32, vocabulary=VOCABULARY, length=LENGTH),
     "t5": T5Shape(encoder_layers=2, decoder_layers=1, heads=2, width=32, inner=64, head_width=16, vocabulary=VOCABULARY),
+    "modernbert": replace(SIZES["modernbert-demo"], layers=3, heads=2, width=32, inner=48, vocabulary=VOCABULARY, window=4),
 }
 
 
@@ -41,11 +44,13 @@ def examples(family: str) -> Examples:
     if family == "gpt":
         return made
     made["lengths"] = np.array([LENGTH, LENGTH - 3, *[LENGTH] * (ROWS - 2)])  # one row has padding
-    if family == "bert":
+    if family in ("bert", "modernbert"):
         places = np.sort(generator.integers(1, LENGTH - 3, (ROWS, 4)))
         made |= {"segments": ids(ROWS, LENGTH) % 2, "masked_positions": places, "next_sentence": ids(ROWS) % 2}
         made["targets"] = ids(ROWS, 4)
         made["targets"][1, 2:] = IGNORE
+        if family == "modernbert":
+            del made["next_sentence"]
         return made
     made["decoder_inputs"] = ids(ROWS, LENGTH)
     made["targets"][2, -5:] = IGNORE
