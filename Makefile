@@ -120,6 +120,10 @@ bench-kill: $(READY)  ## a run killed 20 times, some inside a save, against one 
 bench-learning: $(READY)  ## character-level Shakespeare with three seeds; the four families on the same bytes, with BLiMP
 	$(BIN)/python benchmarks/learning.py $(OPTIONS)
 
+.PHONY: bench-ancestors
+bench-ancestors: $(READY)  ## n-grams, word2vec, GloVe and ELMo beside GPT and BERT on the same text, in one table (after make demo)
+	$(BIN)/python benchmarks/ancestors.py $(OPTIONS)
+
 .PHONY: bench-gpu
 bench-gpu: $(READY)  ## tokens/s and MFU of a family on a GPU (FAMILY=bert|gpt|bart|t5, OPTIONS="--device cpu --size demo …" to try it)
 	$(BIN)/python benchmarks/gpu/$(FAMILY).py $(OPTIONS)

@@ -75,6 +75,20 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     _add_set(parser, "change a value of all configs")
 
 
+def add_ancestors(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.ancestors.history."""
+    parser.add_argument("data", help="folder of a build, or of a tokens dataset; its train split is what is learnt")
+    parser.add_argument("--out", required=True, help="folder for word vectors, ELMo's weights and the figures")
+    parser.add_argument("--name", help="the tokens dataset of a build that has several")
+    parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="a GPT and a BERT of the same data, for the table")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some of the ancestors, e.g. 5-gram glove elmo elmo-characters")
+    parser.add_argument("--bytes", type=int, help="UTF-8 bytes of training text; by default all of it")
+    parser.add_argument("--word-sets", metavar="DIR", help="folder of word pairs and analogies; by default fetched, once")
+    parser.add_argument("--sst2", metavar="DIR", help="folder of SST-2: train.tsv, dev.tsv, test.tsv, plain or .gz")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of ELMo and of the runs, 1 by default")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and orders, 1 by default")
+
+
 def add_harness(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.evaluation.harness."""
     parser.add_argument("folder", metavar="run", help=_MODEL)

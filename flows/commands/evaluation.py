@@ -1,18 +1,24 @@
-"""Commands that look at models and runs: `evaluate`, `judge`, `harness`, `runs`, `trace`."""
+"""Commands that look at models and runs: `evaluate`, `ancestors`, `judge`, `harness`, `runs`, `trace`."""
 
 import argparse
 
 from flows.commands.arguments import Commands, need_torch
-from training.arguments import add_evaluate, add_harness, add_judge, count
+from training.arguments import add_ancestors, add_evaluate, add_harness, add_judge, count
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `evaluate`, `judge`, `harness`, `runs` and `trace`."""
+    """Add `evaluate`, `ancestors`, `judge`, `harness`, `runs` and `trace`."""
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
     add_evaluate(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    ancestors = commands.add_parser(
+        "ancestors", help="train n-grams, word2vec, GloVe and ELMo on a corpus, and compare them with GPT and BERT in one table"
+    )
+    add_ancestors(ancestors)
+    ancestors.set_defaults(run=_ancestors)
 
     judge = commands.add_parser(
         "judge", help="compare two models of a family on the same held-out rows, e.g. before one replaces the other"
@@ -46,6 +52,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from training.evaluation.summary import run
 
     return run(arguments)
+
+
+def _ancestors(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from pathlib import Path
+
+    from pipelines.fetching.word_sets import word_sets
+    from training.ancestors.history import run
+
+    return run(arguments, Path(arguments.word_sets) if arguments.word_sets else word_sets())
 
 
 def _judge(arguments: argparse.Namespace) -> int:

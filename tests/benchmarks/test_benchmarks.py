@@ -238,6 +238,16 @@ def test_kill(four_families: Path) -> None:
     assert results(four_families, "kill.py", *options) == {"kills", "kills_inside_a_save", "equal_runs"}
 
 
+def test_ancestors(here: Here, four_families: Path, tmp_path: Path) -> None:
+    for name, line in (("wordsim353.tsv", "the\tand\t1\n"), ("simlex999.txt", "a b 2\n"), ("questions-words.txt", "a b c d\n")):
+        (tmp_path / name).write_text(line)
+    options = ("--data", four_families / "build" / "demo", "--bytes", 3000, "--threads", 1, "--sst2", tmp_path / "none")
+    fast = ("--word-sets", tmp_path, "--only", "random", "1-gram", "5-gram", *sets(*SMALL_MODEL, "train.eval_rows=4"))
+    found = here.results("ancestors.py", *options, *fast)
+    times = {f"ancestors_{name}_training" for name in ("random", "1-gram", "5-gram", "gpt", "bert")}
+    assert found == times | {f"ancestors_{name}_bits_per_byte" for name in ("1-gram", "5-gram", "gpt")}
+
+
 def test_learning(four_families: Path) -> None:
     changes = sets("train.threads=1", "train.eval_rows=4", "train.warmup_steps=0")
     options = ("--only", "families", "--data", four_families / "none", "--bytes", 2000, *changes)
