@@ -52,6 +52,7 @@ OBJECTIVES: list[dict[str, Any]] = [
     {"objective": {"name": "text_infilling"}},
     {"objective": {"name": "text_infilling", "spans_of": "tokens"}},
     {"objective": {"name": "span_corruption"}},
+    {"objective": {"name": "ul2"}},
 ]
 
 

@@ -76,7 +76,7 @@ class RowsSection(Section):
     length: int = Field(ge=8, le=2**20)
     """Tokens that the model sees at once, special ones included (with an encoder and a decoder: the encoder's)."""
     packing: Packing | None = None
-    """Default by objective: causal_lm and span_corruption concatenate, masked_lm pairs (document without next_sentence),
+    """Default by objective: causal_lm, span_corruption and ul2 concatenate, masked_lm pairs (document without next_sentence),
     text_infilling sentences."""
     document_boundaries: bool = False
     """Separate the documents of a packed row: attention stays within a document, positions restart from 0, and no document is
@@ -143,6 +143,48 @@ class SpanCorruptionSection(Section):
     """Temperature-scaled mixing: rates ** (1 / temperature) (T5, 3.5.2)."""
 
 
+class DenoiserSection(Section):
+    """A kind of span corruption in a mixture of them."""
+
+    mode: Literal["R", "S", "X"]
+    """Which piece announces it: regular, sequential, extreme."""
+    share: float = Field(gt=0, lt=1)
+    """Share of tokens that are predicted."""
+    mean_span: float | None = Field(default=None, ge=1, le=1000)
+    """Mean number of tokens in a span; without it, one span at the end of the row (prefix language modelling)."""
+    weight: float = Field(default=1.0, gt=0)
+    """How often it is drawn, relative to the others."""
+
+    @model_validator(mode="after")
+    def _spans_have_a_length(self) -> Self:
+        if (self.mode == "S") != (self.mean_span is None):
+            raise ValueError("mean_span is of the modes R and X; an S predicts one span, the end of the row")
+        return self
+
+
+def _denoiser(mode: Literal["R", "S", "X"], share: float, mean_span: float | None) -> DenoiserSection:
+    return DenoiserSection(mode=mode, share=share, mean_span=mean_span)
+
+
+class UL2Section(Section):
+    """Predict spans by a mixture of denoisers, each announced to the model (UL2, arXiv 2205.05131, 3.1)."""
+
+    name: Literal["ul2"]
+    denoisers: tuple[DenoiserSection, ...] = Field(
+        default=(
+            _denoiser("R", 0.15, 3),
+            _denoiser("R", 0.15, 8),
+            _denoiser("S", 0.25, None),
+            _denoiser("X", 0.5, 3),
+            _denoiser("X", 0.5, 8),
+            _denoiser("X", 0.15, 64),
+            _denoiser("X", 0.5, 64),
+        ),
+        min_length=1,
+    )
+    """The seven of the paper's table 1, in equal parts."""
+
+
 class TaskSection(Section):
     """Text-to-text examples of one task."""
 
@@ -154,7 +196,7 @@ class TaskSection(Section):
 
 
 ObjectiveSection = Annotated[
-    CausalLMSection | MaskedLMSection | TextInfillingSection | SpanCorruptionSection, Field(discriminator="name")
+    CausalLMSection | MaskedLMSection | TextInfillingSection | SpanCorruptionSection | UL2Section, Field(discriminator="name")
 ]
 
 

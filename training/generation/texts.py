@@ -4,6 +4,7 @@
     BERT  "the [MASK] house"                       each mask is one piece
     BART  "the <mask> by the river"                each mask is any number of words; the answer is the whole text
     T5    "the <extra_id_0> by <extra_id_1> river" likewise; the answer is "<extra_id_0> old house <extra_id_1> the"
+    UL2   "[NLU] the <extra_id_0> by the river"    a mode before it, if the vocabulary has these pieces; else <extra_id_99> …
 
 A mask spelled out in a text is a mask, as in Hugging Face, and takes white space around it along (contract/tokenizers/masks.py);
 other special pieces spelled out are text.
@@ -13,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.contract.tokenizers.families import FAMILIES, Family, Specials, specials
+from pipelines.contract.tokenizers.families import FAMILIES, MODES, Family, Specials, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
 from training.models.families import Model, pieces_of
@@ -38,9 +39,9 @@ class Speller:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text and its masks (GPT: and its ends of text), without begin and end."""
-        spelled = {FAMILIES["gpt"].end: self.specials.end} if self.family == "gpt" else self.masks
+        spelled = {FAMILIES["gpt"].end: self.specials.end} if self.family == "gpt" else {**self.masks, **self._modes}
         ids: list[int] = []
-        for part in re.split(self._cut(), text):
+        for part in re.split("|".join(filter(None, (self._cut(), *self._mode_cuts()))), text):
             ids += [spelled[part]] if part in spelled else self.tokenizer.encode(part) if part else []
         return ids
 
@@ -88,6 +89,16 @@ class Speller:
                 run += spans.get(i, [i])
         parts.append(self.tokenizer.decode(run))
         return " ".join(part for part in parts if part)
+
+    @property
+    def _modes(self) -> Mapping[str, int]:
+        """UL2's modes that the vocabulary has, and their ids."""
+        known = self.tokenizer.special_ids
+        return {name: known[name] for name in MODES if self.family == "t5" and name in known}
+
+    def _mode_cuts(self) -> list[str]:
+        """Return a pattern for each mode, with the white space around it: in training a mode is followed by a piece of text."""
+        return [f"{_SPACE}({re.escape(name)}){_SPACE}" for name in self._modes]
 
     def _cut(self) -> str:
         """Return a pattern for a mask with the white space that belongs to it; the mask alone is in a group."""

@@ -5,7 +5,7 @@ An objective is a frozen dataclass of numbers; called with a RowBatch of N rows 
     causal_lm        inputs, targets (N, T); with document boundaries also documents, positions (N, T)
     masked_lm        inputs, segments (N, T), lengths (N,), masked_positions, targets (N, P), next_sentence (N,)
     text_infilling   inputs (N, S), lengths (N,), decoder_inputs, targets (N, T)
-    span_corruption  the same, as has text_to_text
+    span_corruption  the same, as have ul2 and text_to_text
 
 Ids and positions are int64. `targets` are padded with IGNORE, ids with the family's pad. `lengths` counts the real tokens of
 `inputs`. `counts(examples)` returns by how many predictions each term of the loss is divided: {"tokens": …} and, with

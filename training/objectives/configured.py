@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers import pieces
-from pipelines.contract.tokenizers.families import Family, specials
+from pipelines.contract.tokenizers.families import Family, mode_ids, specials
 from training.data import config
 from training.data.config import FeedConfig, Packing
 from training.data.rows.layout import SEPARATED, Layout
 from training.data.shards import TokenDataset
-from training.objectives import causal_lm, masked_lm, span_corruption, text_infilling
+from training.objectives import causal_lm, masked_lm, span_corruption, text_infilling, ul2
 
 
 class Kind(NamedTuple):
@@ -27,9 +27,16 @@ KINDS: Mapping[str, Kind] = {
     "masked_lm": Kind("bert", masked_lm.VERSION, "pairs", predicts_all_text=False),
     "text_infilling": Kind("bart", text_infilling.VERSION, "sentences", predicts_all_text=False),
     "span_corruption": Kind("t5", span_corruption.VERSION, "concatenate", predicts_all_text=False),
+    "ul2": Kind("t5", ul2.VERSION, "concatenate", predicts_all_text=False),
 }
 
-Objective = causal_lm.CausalLM | masked_lm.MaskedLM | text_infilling.TextInfilling | span_corruption.SpanCorruption
+Objective = (
+    causal_lm.CausalLM
+    | masked_lm.MaskedLM
+    | text_infilling.TextInfilling
+    | span_corruption.SpanCorruption
+    | ul2.MixtureOfDenoisers
+)
 
 
 class ObjectiveError(UserError):
@@ -55,6 +62,10 @@ def objective(settings: FeedConfig, dataset: TokenDataset) -> Objective:
     if isinstance(chosen, config.TextInfillingSection):
         numbers = chosen.model_dump(exclude={"name"})
         return text_infilling.TextInfilling(length, special_ids, size, **_words(dataset), **numbers)
+    if isinstance(chosen, config.UL2Section):
+        denoisers = tuple(ul2.Denoiser(one.mode, one.share, one.mean_span, one.weight) for one in chosen.denoisers)
+        modes = mode_ids(dataset.tokenizer.special_ids)
+        return ul2.MixtureOfDenoisers(length, special_ids, {"R": modes[0], "S": modes[1], "X": modes[2]}, denoisers)
     return span_corruption.SpanCorruption(length, special_ids, chosen.share, chosen.mean_span, chosen.target_length or 0)
 
 

@@ -134,7 +134,7 @@ def noise_counts(row_tokens: int, share: float, mean_span: float) -> tuple[Count
 
 
 @numba.njit(nogil=True)
-def _span(key: Any, draw: Any, left: Any, ends: Any) -> Any:  # pragma: no cover (compiled)
+def next_span(key: Any, draw: Any, left: Any, ends: Any) -> Any:  # pragma: no cover (compiled)
     """Return the tokens of the next span, then the updated draw, `left` and `ends`.
 
     `left` tokens may still end a span, and `ends` of them do; after them comes the last span's end.
@@ -172,7 +172,7 @@ def _corrupt(  # pragma: no cover (compiled)
         text_draw, text_left, text_ends = noise - 1, count - noise - 1, spans - 1
         i = t = 0
         for number in range(spans):
-            size, text_draw, text_left, text_ends = _span(keys[n], text_draw, text_left, text_ends)
+            size, text_draw, text_left, text_ends = next_span(keys[n], text_draw, text_left, text_ends)
             for _ in range(size):
                 inputs[n, i] = ids[at]
                 i, at = i + 1, at + 1
@@ -181,7 +181,7 @@ def _corrupt(  # pragma: no cover (compiled)
             if noise:
                 inputs[n, i] = sentinels[number]
                 i += 1
-                size, noise_draw, noise_left, noise_ends = _span(keys[n], noise_draw, noise_left, noise_ends)
+                size, noise_draw, noise_left, noise_ends = next_span(keys[n], noise_draw, noise_left, noise_ends)
                 for _ in range(size):
                     targets[n, t] = ids[at]
                     t, at = t + 1, at + 1

@@ -18,8 +18,14 @@ from training.models.bert import BERTShape
 from training.models.composed import ComposedShape
 from training.models.t5 import T5Shape
 
-OBJECTIVES = {"gpt": "causal_lm", "bert": "masked_lm", "bart": "text_infilling", "t5": "span_corruption", "composed": "causal_lm"}
-"""The objective of each family; a composed model that is not causal has BERT's."""
+OBJECTIVES = {
+    "gpt": ("causal_lm",),
+    "bert": ("masked_lm",),
+    "bart": ("text_infilling",),
+    "t5": ("span_corruption", "ul2"),
+    "composed": ("causal_lm",),
+}
+"""The objectives of each family; a composed model that is not causal has BERT's."""
 
 
 class ModelSection(Section):
@@ -236,8 +242,8 @@ class PretrainConfig(FeedConfig):
         shape = self.model.shape(1, 1)
         if isinstance(shape, ComposedShape) and not shape.causal:
             model, known = "a composed model that is not causal", OBJECTIVES["bert"]
-        if self.objective.name != known:
-            raise ValueError(f"objective.name is {self.objective.name!r}, but {model} learns by {known!r}")
+        if self.objective.name not in known:
+            raise ValueError(f"objective.name is {self.objective.name!r}, but {model} learns by {' or '.join(map(repr, known))}")
 
     def _refuse_missing_heads(self) -> None:
         """Raise ValueError for a model without what its objective trains."""

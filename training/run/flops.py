@@ -24,6 +24,7 @@ from training.models.t5 import T5Shape
 from training.objectives.configured import Objective
 from training.objectives.masked_lm import MaskedLM
 from training.objectives.span_corruption import SpanCorruption
+from training.objectives.ul2 import MixtureOfDenoisers
 
 H100_BF16 = 989e12  # FLOP/s, dense, of an H100 SXM and an H200 (NVIDIA's data sheet, without sparsity)
 # By a part of the name: bfloat16 (V100: float16) and float32 without TF32, from NVIDIA's data sheets, without sparsity.
@@ -50,7 +51,7 @@ def row(shape: Shape, objective: Objective, length: int) -> float:
             return gpt(shape, length)
         case BARTShape(), _:
             return bart(shape, length, length)
-        case T5Shape(), SpanCorruption():
+        case T5Shape(), SpanCorruption() | MixtureOfDenoisers():
             return t5(shape, length, objective.target_length)
         case ComposedShape(), MaskedLM():
             return composed_encoder(shape, length, length * objective.share)

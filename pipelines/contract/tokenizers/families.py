@@ -15,6 +15,7 @@ from pipelines.contract.errors import UserError
 Family = Literal["bert", "gpt", "bart", "t5"]
 
 SENTINELS = 100  # of T5 (Raffel et al. 2020, arXiv 1910.10683, 3.1.4)
+MODES = ("[NLU]", "[S2S]", "[NLG]")  # UL2's names of its regular, sequential and extreme denoisers (arXiv 2205.05131, 3.1)
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's name
 
 
@@ -39,6 +40,12 @@ class FamilyPieces:
 def sentinel(number: int) -> str:
     """Return T5's name for a sentinel. Sentinels are used from 0 on; their ids descend."""
     return f"<extra_id_{number}>"
+
+
+def mode_ids(special_ids: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the ids of UL2's modes, in the order of MODES: the last three sentinels in a T5 vocabulary without these pieces."""
+    names = MODES if special_ids.keys() >= set(MODES) else tuple(sentinel(SENTINELS - 1 - n) for n in range(len(MODES)))
+    return tuple(special_ids[name] for name in names)
 
 
 FAMILIES: Mapping[Family, FamilyPieces] = {

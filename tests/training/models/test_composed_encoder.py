@@ -1,5 +1,6 @@
 """Encoders of blocks against Hugging Face's ModernBERT; padding, windows and packed documents change no result."""
 
+import doctest
 import math
 from dataclasses import replace
 from typing import Any
@@ -155,6 +156,10 @@ def test_a_local_layer_sees_half_of_its_window_on_each_side() -> None:
             (slope,) = torch.autograd.grad(attention(x, local)[0, at].sum(), x)
             seen = slope[0].abs().sum(-1).nonzero()[:, 0].tolist()
             assert seen == list(range(max(0, at - 4), min(length, at + 5)))
+
+
+def test_the_example_of_the_docstring() -> None:
+    assert doctest.testmod(nearby).failed == 0
 
 
 def examples(lengths: list[int], width: int) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from training.objectives.configured import KINDS, ObjectiveError, layout, object
 from training.objectives.masked_lm import MaskedLM
 from training.objectives.span_corruption import SpanCorruption
 from training.objectives.text_infilling import TextInfilling
+from training.objectives.ul2 import Denoiser, MixtureOfDenoisers
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,7 @@ def test_every_kind_has_its_family_and_its_rows() -> None:
         "masked_lm": ("bert", 1, "pairs"),
         "text_infilling": ("bart", 1, "sentences"),
         "span_corruption": ("t5", 1, "concatenate"),
+        "ul2": ("t5", 1, "concatenate"),
     }
 
 
@@ -91,7 +93,22 @@ def test_span_corruption(dataset: TokenDataset) -> None:
     assert found == SpanCorruption(32, specials, 0.15, 3.0, 0) and rows == Layout("document", found.row_tokens)
 
 
-@pytest.mark.parametrize("name", ["masked_lm", "text_infilling", "span_corruption"])
+def test_ul2(dataset: TokenDataset) -> None:
+    found, rows = made(dataset, "ul2")
+    assert isinstance(found, MixtureOfDenoisers)
+    assert [(one.mode, one.share, one.mean_span, one.weight) for one in found.denoisers] == [
+        ("R", 0.15, 3, 1), ("R", 0.15, 8, 1), ("S", 0.25, None, 1), ("X", 0.5, 3, 1), ("X", 0.5, 8, 1), ("X", 0.15, 64, 1),
+        ("X", 0.5, 64, 1),
+    ]  # fmt: skip
+    ids = dataset.tokenizer.special_ids
+    assert found.modes == {"R": ids["<extra_id_99>"], "S": ids["<extra_id_98>"], "X": ids["<extra_id_97>"]}
+    assert rows == Layout("concatenate", found.row_tokens)
+    only = {"mode": "S", "share": 0.5, "weight": 3}
+    found, rows = made(dataset, "ul2", {"packing": "document"}, denoisers=[only])
+    assert found.denoisers == (Denoiser("S", 0.5, None, 3),) and rows.packing == "document"
+
+
+@pytest.mark.parametrize("name", ["masked_lm", "text_infilling", "span_corruption", "ul2"])
 def test_boundaries_of_documents_belong_to_causal_lm(dataset: TokenDataset, name: str) -> None:
     with pytest.raises(ObjectiveError, match=rf"^rows\.document_boundaries: belongs to causal_lm, but the objective is {name}"):
         made(dataset, name, {"document_boundaries": True})

@@ -38,6 +38,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "masked_lm of whole words": {"objective": {"name": "masked_lm", "whole_words": True, "next_sentence": False}},
     "text_infilling": {"objective": {"name": "text_infilling", "random_share": 0.1}},
     "span_corruption": {"objective": {"name": "span_corruption"}},
+    "ul2": {"objective": {"name": "ul2"}},
     "stages": {
         "objective": {"name": "causal_lm"},
         "data": {"stages": [{"until_step": 2, "mixture": {"books": 1}}, {"mixture": {"books": 1, "wiki": 2}}]},
