@@ -38,6 +38,22 @@ def add_pretrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print memory, steps and epochs, and train nothing")
 
 
+def add_finetune(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.tasks.finetune."""
+    parser.add_argument("config", help="TOML file, e.g. configs/finetune/sst2_bert.toml")
+    _add_set(parser, "change a value of the config")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.tasks.predict."""
+    parser.add_argument("folder", metavar="run", help="folder of a fine-tuning, or of one of its checkpoints")
+    parser.add_argument("file", help="records with the task's fields: JSON Lines, CSV, TSV or Parquet, plain or compressed")
+    parser.add_argument("--out", help="JSON Lines file for the answers; by default the standard output")
+    parser.add_argument("--with-input", action="store_true", help="repeat the record's fields beside each answer")
+    _add_device(parser, "one per core")
+
+
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.generation.answers."""
     parser.add_argument("folder", metavar="run", help=_MODEL)

@@ -1,13 +1,13 @@
-"""Commands that train a model and use it: `pretrain`, `compare`, `generate`."""
+"""Commands that train a model and use it: `pretrain`, `compare`, `finetune`, `predict`, `generate`."""
 
 import argparse
 
 from flows.commands.arguments import Commands, need_torch
-from training.arguments import add_compare, add_generate, add_pretrain
+from training.arguments import add_compare, add_finetune, add_generate, add_predict, add_pretrain
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `pretrain`, `compare` and `generate`."""
+    """Add `pretrain`, `compare`, `finetune`, `predict` and `generate`."""
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     add_pretrain(pretrain)
     pretrain.set_defaults(run=_pretrain)
@@ -15,6 +15,14 @@ def add_commands(commands: Commands) -> None:
     compare = commands.add_parser("compare", help="pretrain several models on the same number of bytes and compare them")
     add_compare(compare)
     compare.set_defaults(run=_compare)
+
+    finetune = commands.add_parser("finetune", help="train a pretrained model on a task")
+    add_finetune(finetune)
+    finetune.set_defaults(run=_finetune)
+
+    predict = commands.add_parser("predict", help="answer the records of a file with a fine-tuned model")
+    add_predict(predict)
+    predict.set_defaults(run=_predict)
 
     generate = commands.add_parser("generate", help="let a model continue a text, fill its masks or restore it")
     add_generate(generate)
@@ -31,6 +39,20 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     need_torch()
     from training.evaluation.compare import run
+
+    return run(arguments)
+
+
+def _finetune(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.tasks.finetune import run
+
+    return run(arguments)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.tasks.predict import run
 
     return run(arguments)
 

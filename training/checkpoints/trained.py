@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.loading import Tokenizer
@@ -16,6 +16,8 @@ from training.checkpoints.remote import here
 from training.checkpoints.store import Checkpoint, CheckpointError, Content
 from training.models import families
 from training.models.families import Model
+
+TASK, BODY = "task", "body."  # of a fine-tuning: in the state; before the names of the body's weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +31,32 @@ class Trained:
 
 
 def load(path: str | Path) -> Trained:
-    """Load the model of a run's newest complete checkpoint, or of a checkpoint's folder.
+    """Load the model of a run's newest complete checkpoint, or of a checkpoint's folder; of a fine-tuning without its head.
 
     Raises CheckpointError, with the file and the fix, if there is none, it is incomplete, or its weights do not fit its model.
     """
     found = find(here(path))
     model = _model(found)
-    restore(model, found)
-    return Trained(model.eval(), found.fact("model")["family"], _tokenizer(found), str(found.path))
+    if TASK in found.state:
+        weights = merged_weights(found.load("model"))
+        model.load_state_dict({name.removeprefix(BODY): tensor for name, tensor in weights.items() if name.startswith(BODY)})
+    else:
+        restore(model, found)
+    return Trained(model.eval(), found.fact("model")["family"], tokenizer_of(found), str(found.path))
 
 
 def find(path: Path) -> Checkpoint:
-    """Find the checkpoint of a folder, or the newest complete one of a run. Raises CheckpointError if there is none."""
+    """Find the checkpoint of a folder, or the newest complete one of a run; of a fine-tuning the best, if it keeps it.
+
+    Raises CheckpointError if there is none.
+    """
     if (path / checkpoint.MANIFEST).exists():
         return checkpoint.read(path)
     found = checkpoint.newest(path / checkpoint.CHECKPOINTS, lambda text: print(text, file=sys.stderr))
     if found is None:
         raise CheckpointError(f"{path}: there is no complete checkpoint; name the run.out of a pretraining run, or a checkpoint")
+    if TASK in found.state and (name := path / checkpoint.CHECKPOINTS / checkpoint.BEST).exists():
+        return checkpoint.read(name.parent / name.read_text().strip())
     return found
 
 
@@ -78,12 +89,22 @@ def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
     return {tokenizer.file_name: tokenizer.model}
 
 
-def restore(model: Model, found: Checkpoint, device: str = "cpu") -> None:
+def restore(model: nn.Module, found: Checkpoint, device: str = "cpu") -> None:
     """Load the weights of a checkpoint into a model. Raises CheckpointError, as `weights_for`."""
     model.load_state_dict(weights_for(model, found, device))
 
 
-def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[str, Tensor]:
+def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with each adapter (training/tasks/adapters.py) added to the layer that it stands beside."""
+    out = dict(weights)
+    for name in [name for name in weights if name.endswith(".adapter_in")]:
+        layer = name.removesuffix("adapter_in")
+        lowered, raised, scale = (out.pop(f"{layer}adapter_{part}") for part in ("in", "out", "scale"))
+        out[f"{layer}weight"] = out[f"{layer}weight"] + raised @ lowered * scale
+    return out
+
+
+def weights_for(model: nn.Module, found: Checkpoint, device: str = "cpu") -> dict[str, Tensor]:
     """Return the weights of a checkpoint after checking that they fit this model (which may be sharded).
 
     Raises CheckpointError with the first weight that is missing, superfluous, or of another shape.
@@ -105,13 +126,13 @@ def weights_for(model: Model, found: Checkpoint, device: str = "cpu") -> dict[st
     return weights
 
 
-def first_weights(path: str | Path, model: Model, tokenizer: Tokenizer) -> dict[str, Tensor]:
+def first_weights(path: str | Path, model: nn.Module, tokenizer: Tokenizer) -> dict[str, Tensor]:
     """Return the initial weights of a new model: those of a run's newest checkpoint, or of a checkpoint (train.init_from).
 
     Raises CheckpointError if there is none, or if its tokenizer (its ids mean other pieces) or its shape differs.
     """
     found = find(here(path))
-    theirs = _tokenizer(found)
+    theirs = tokenizer_of(found)
     if theirs.sha256 != tokenizer.sha256:
         raise CheckpointError(
             f"{found.path}: was trained with another tokenizer ({theirs.size:,} pieces) than the data's ({tokenizer.size:,}); "
@@ -128,7 +149,8 @@ def _model(found: Checkpoint) -> Model:
         raise CheckpointError(f"{found.path}: does not describe its model ({error!r})") from error
 
 
-def _tokenizer(found: Checkpoint) -> Tokenizer:
+def tokenizer_of(found: Checkpoint) -> Tokenizer:
+    """Return the tokenizer of a checkpoint. Raises CheckpointError if it does not describe one."""
     facts = found.fact("tokenizer")
     try:
         name = loading.FILE_NAMES[facts["library"]]

@@ -23,12 +23,11 @@ from training.checkpoints import trained
 from training.checkpoints.remote import complete, folder_of, here, step_of
 from training.checkpoints.store import CHECKPOINTS, Checkpoint, CheckpointError
 from training.data.config import DataSection, may_change
-from training.run.config import PretrainConfig, TrainSection
+from training.run.config import PretrainConfig, RunConfig, TrainSection
 from training.run.optimizers import peak, share
 
 BRANCH = "branch.json"  # in the run's folder
 IMPORT = "is an import, with weights alone; start from it with train.init_from"
-COMPARED_SECTIONS = ("data", "rows", "objective", "model", "train")
 _ORDER = ("tokens dataset", "row index", "task index", "sampler version", "sources", "mixture", "planned steps", "seed")
 
 
@@ -104,7 +103,7 @@ def find(given: str) -> Checkpoint:
 def identity(found: Checkpoint) -> dict[str, Any]:
     """Return what identifies a checkpoint anywhere: its run's fingerprint, its step, and the sha256 of its manifest."""
     config = found.fact("config")
-    fixed = {section: config[section] for section in COMPARED_SECTIONS if section in config}
+    fixed = {section: config[section] for section in PretrainConfig.COMPARED if section in config}
     for section, kind in (("train", TrainSection), ("data", DataSection)):
         free = may_change(kind.model_construct())
         fixed[section] = {name: value for name, value in fixed[section].items() if name not in free}
@@ -161,11 +160,11 @@ def _of_phases(identity: dict[str, Any], name: str) -> list[Any]:
     return [value for key, value in identity.items() if key == name or key.startswith(f"{name} (phase ")]
 
 
-def changes(found: Checkpoint, config: PretrainConfig) -> dict[str, tuple[Any, Any]]:
+def changes(found: Checkpoint, config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ from those of a checkpoint and may change its losses: (then, now) by section.field."""
     here, then = config.model_dump(mode="json"), found.state.get("config", {})
     out: dict[str, tuple[Any, Any]] = {}
-    for section in COMPARED_SECTIONS:
+    for section in config.COMPARED:
         known = getattr(config, section)
         free = may_change(known)
         for name, value in here[section].items():

@@ -5,7 +5,7 @@ Paths are relative to the folder in which the command runs, not to the config fi
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
@@ -215,12 +215,22 @@ class SampleSection(Section):
     top_k: int | None = Field(default=50, ge=1)
 
 
-class PretrainConfig(FeedConfig):
-    """A whole run: the sections of its feed and its own."""
+class RunConfig(Section):
+    """What the trainer reads of a config, whatever is trained."""
 
-    model: ModelSection
+    COMPARED: ClassVar[tuple[str, ...]] = ("train",)
+    """The sections that a run may not change when it resumes, except for fields that are marked `MayChange`."""
+
     train: TrainSection
     run: RunSection
+
+
+class PretrainConfig(FeedConfig, RunConfig):
+    """A whole pretraining run: the sections of its feed and its own."""
+
+    COMPARED: ClassVar[tuple[str, ...]] = ("data", "rows", "objective", "model", "train")
+
+    model: ModelSection
     sample: SampleSection = SampleSection()
 
     @model_validator(mode="after")

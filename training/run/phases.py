@@ -45,6 +45,11 @@ class Course:
         """Steps of all phases."""
         return self.phases[-1].end_step
 
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a global batch of the last phase."""
+        return self.last.batch_rows
+
     def at(self, step: int) -> Phase:
         """Return the phase of a step (from 0)."""
         assert 0 <= step < self.steps

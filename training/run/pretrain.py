@@ -27,14 +27,15 @@ from training.run.device import Device, prepare
 from training.run.distributed.processes import World, join, lost
 from training.run.feed import open_feed
 from training.run.phases import open_course, with_steps
+from training.run.pretraining import Pretraining
 from training.run.progress import METRICS, REPORT, clock, read_metrics
 from training.run.resources.fit import what_fits
 from training.run.resources.footprint import empty_model
 from training.run.resources.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
 from training.run.resume import refuse_branch
-from training.run.state import Job, TrainingError
+from training.run.state import TrainingError
 from training.run.terms import words
-from training.run.trainer import sample, train
+from training.run.trainer import train
 from training.run.validation import micro_batch, terms_of, unigram_entropy, validation
 
 VALIDATION = "validation"
@@ -90,7 +91,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     branch = world.first(lambda: branches.begun(config))
     config = branches.placed(config, branch)
     job = replace(_prepared(config, device, world), branch=branch, command=command)
-    config, tokenizer = job.config, job.course.last.dataset.tokenizer
+    config, tokenizer = job.config, job.tokenizer
     shape = config.model.shape(tokenizer.size, config.positions)
     planned = plan(job, device, world.size)
     if not planned.fits:
@@ -112,7 +113,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     return _run(job, model, device, world)
 
 
-def _print_branch(job: Job, branch: Branch, model: Model) -> None:
+def _print_branch(job: Pretraining, branch: Branch, model: Model) -> None:
     """Check that the model can go on from the parent, and print what is not bit-equal."""
     found = branch.open()
     refuse_branch(found, job)
@@ -120,7 +121,7 @@ def _print_branch(job: Job, branch: Branch, model: Model) -> None:
     print("\n".join(branches.lines(branch, found, job.config, job.course.identity())))
 
 
-def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
+def _prepared(config: PretrainConfig, device: Device, world: World) -> Pretraining:
     """Return the job; the first process builds missing row indexes before the others open them."""
     if world.rank:
         world.barrier()
@@ -130,7 +131,7 @@ def _prepared(config: PretrainConfig, device: Device, world: World) -> Job:
     return job
 
 
-def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
+def _run(job: Pretraining, model: Model, device: Device, world: World) -> Report | None:
     settings = job.config.train
     if settings.activation_checkpointing:
         recompute(layers(model))
@@ -148,7 +149,7 @@ def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
         flops_per_row=flops.row(model.shape, feed.objective, feed.config.rows.length),
         peak=None if peak is None else peak * world.size,
     )
-    text = sample(job, learning.learner, world) if job.config.sample.tokens else ""
+    _, text = job.sample(learning.learner, world) or ("", "") if job.config.sample.tokens else ("", "")
     if world.rank:
         return None
     report = _report(job, text)
@@ -157,7 +158,7 @@ def _run(job: Job, model: Model, device: Device, world: World) -> Report | None:
     return report
 
 
-def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
+def prepare_job(config: PretrainConfig, device: Device, world: World) -> Pretraining:
     """Open the rows of both splits and assemble what the loop needs.
 
     Raises UserError, as `open_feed`, for data that cannot be trained on.
@@ -165,7 +166,7 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
     folder = config.data.rows or remote.folder_of(config.run.out) / "rows"
     config = with_steps(config, folder)
     held_out = open_feed(config, folder=folder, split=VALIDATION)
-    return Job(
+    return Pretraining(
         config=config,
         course=open_course(config, folder),
         validation=validation(held_out, VALIDATION, config.train.eval_rows, micro_batch(config, world.size)),
@@ -173,7 +174,7 @@ def prepare_job(config: PretrainConfig, device: Device, world: World) -> Job:
     )
 
 
-def _report(job: Job, text: str) -> Report:
+def _report(job: Pretraining, text: str) -> Report:
     metrics = read_metrics(job.out / METRICS)
     lines = [line for line in metrics if "validation_loss" in line]
     if not lines or lines[-1]["step"] != job.course.steps:

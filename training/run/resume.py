@@ -12,6 +12,7 @@ from training.checkpoints import trained
 from training.checkpoints.store import CHECKPOINTS, CheckpointError
 from training.run import branch as branches
 from training.run.branch import Branch
+from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.distributed.agreement import agreed, refuse_unequal
 from training.run.distributed.processes import World, load_model_state, load_optimizer_state
@@ -53,7 +54,7 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
 
 def _initial(job: Job, learning: Learning) -> dict[str, Any]:
     """Return the weights of train.init_from."""
-    begin, tokenizer = str(job.config.train.init_from), job.course.last.dataset.tokenizer
+    begin, tokenizer = str(job.config.train.init_from), job.tokenizer
     return trained.first_weights(begin, learning.learner.model, tokenizer)
 
 
@@ -73,6 +74,7 @@ def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, 
     refuse_branch(found, job)
     _take(found, learning, device)
     if world.rank == 0:
+        assert isinstance(job.config, PretrainConfig)
         for line in branches.lines(branch, found, job.config, job.course.identity()):
             say(line)
         branches.write(job.out, branch)
@@ -81,9 +83,10 @@ def _begin_branch(job: Job, branch: Branch, learning: Learning, device: Device, 
 
 def refuse_branch(found: checkpoint.Checkpoint, job: Job) -> None:
     """Raise CheckpointError if a run cannot go on from a checkpoint: another tokenizer, or no steps left."""
+    assert isinstance(job.config, PretrainConfig)
     if (reason := branches.refusal(found, job.config)) is not None:
         raise CheckpointError(f"{found.path}: {reason}")
-    tokenizer = job.course.last.dataset.tokenizer
+    tokenizer = job.tokenizer
     try:
         same = hashlib.sha256(found.content(tokenizer.file_name)).hexdigest() == tokenizer.sha256
     except CheckpointError:
@@ -111,7 +114,8 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
         raise CheckpointError(f"{found.path}: {branches.IMPORT}, and name another run.out")
     advice = "set it back, or name another folder in run.out"
     for name, (was, value) in branches.changes(found, job.config).items():
-        if (name.startswith("model.") and name != "model.dropout") or branches.refusal(found, job.config):
+        is_model = name.startswith("model.") and name != "model.dropout"
+        if is_model or not isinstance(job.config, PretrainConfig) or branches.refusal(found, job.config):
             raise CheckpointError(f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}")
         branch = f"{job.command} --branch-from {job.out}@{found.step} --set run.out={job.out}-branch"
         raise CheckpointError(

@@ -2,24 +2,30 @@
 
 import json
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
+from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import remote, trained
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CHECKPOINTS
+from training.data.rows.batch import Examples
+from training.models.families import Model
+from training.models.tuned import Tuned
 from training.run.branch import Branch
-from training.run.config import PretrainConfig
+from training.run.config import RunConfig
+from training.run.device import Device
 from training.run.distributed.processes import Learner, World, model_state, optimizer_state
 from training.run.distributed.watch import SAVING
-from training.run.phases import Course
 from training.run.spikes import Spikes
-from training.run.validation import Validation
+from training.run.validation import LOSS
 
 CONFIG = "config.json"  # in the run's folder: the resolved config
 
@@ -28,16 +34,85 @@ class TrainingError(UserError):
     """Training cannot start or continue; the message names the number to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Everything that defines a run."""
+class Batches(Protocol):
+    """Where the examples of a step come from."""
 
-    config: PretrainConfig
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a global batch."""
+        ...
+
+    def counts(self, examples: Examples) -> dict[str, int]:
+        """Return the number of predictions by which each term of the loss is divided."""
+        ...
+
+    def tokens(self, examples: Examples) -> int:
+        """Count the tokens that a model reads."""
+        ...
+
+
+class Course(Protocol):
+    """All steps of a run: the examples of step k are a function of (data, config, k) alone."""
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        ...
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows of a global batch, in the last phase."""
+        ...
+
+    def bytes(self, steps: int) -> int:
+        """Return the UTF-8 bytes of text that the first `steps` steps read."""
+        ...
+
+    def batches(
+        self, first_step: int, *, rank: int, world: int, workers: int, micro_batches: int
+    ) -> Generator[tuple[int, Batches, list[Examples]]]:
+        """Yield each step from `first_step` on, where its examples come from, and the micro-batches of this rank."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that decides the batches, as JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job(ABC):
+    """Everything that defines a run, whatever it trains: pretraining (pretraining.py), or a task (training/tasks/finetune.py)."""
+
+    config: RunConfig
     course: Course
-    validation: Validation
     circumstances: dict[str, Any]  # see training/run/circumstances.py; a difference on resume is a warning
     branch: Branch | None = None  # the run began with another's checkpoint
     command: str = "corpusmill pretrain CONFIG"  # for messages; without run.out
+
+    @property
+    @abstractmethod
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the model's ids."""
+
+    @abstractmethod
+    def described(self, model: Model | Tuned) -> dict[str, Any]:
+        """Return the description of the model, its tokenizer and its task for a checkpoint's state."""
+
+    @abstractmethod
+    def measure(self, learner: Learner, device: Device, world: World) -> dict[str, float]:
+        """Return figures on held-out data, LOSS among them. Every process has to call it; all get the same."""
+
+    def rank_of(self, measured: Mapping[str, float]) -> float:
+        """Return the number by which checkpoints are compared (train.keep_best): the lowest is the best."""
+        return measured[LOSS]
+
+    def is_done(self, learning: "Learning") -> bool:
+        """Return whether the run ends before its last step (early stopping): a function of the learning alone."""
+        return False
+
+    def sample(self, learner: Learner, world: World) -> tuple[str, str] | None:
+        """Return a prompt and what the model makes of it, None if it writes none. Every process has to call it."""
+        return None
 
     @property
     def first_step(self) -> int:
@@ -72,9 +147,8 @@ def save(job: Job, learning: Learning, world: World) -> None:
     }
     if world.rank == 0:
         world.note(f"{SAVING} step {learning.step}")
-        tokenizer = job.course.last.dataset.tokenizer
         state = {
-            **trained.described(learning.learner.model, job.config.model.family, tokenizer),
+            **job.described(learning.learner.model),
             "config": job.config.model_dump(mode="json"),
             "tokens": learning.tokens,
             "best_validation_loss": learning.best if math.isfinite(learning.best) else None,
@@ -84,7 +158,7 @@ def save(job: Job, learning: Learning, world: World) -> None:
             "circumstances": job.circumstances,
             **({"branch": {"parent": job.branch.parent, "offset_rows": job.branch.offset_rows}} if job.branch else {}),
         }
-        content = checkpoint.Content(tensors, state, trained.tokenizer_files(tokenizer))
+        content = checkpoint.Content(tensors, state, trained.tokenizer_files(job.tokenizer))
         folder, keep = job.out / CHECKPOINTS, job.config.train.keep
         checkpoint.save(folder, learning.step, content, keep, best_step=learning.best_step, seen=learning.seen)
         remote.push_later(job.config.run.out, learning.seen.say)

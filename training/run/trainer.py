@@ -17,20 +17,17 @@ import torch
 
 from training.data.draws import key
 from training.data.rows.batch import Examples
-from training.generation.answers import complete
 from training.models.families import Model
+from training.models.tuned import Tuned
 from training.run import optimizers as optim
 from training.run import terms
-from training.run import validation as evaluate
 from training.run.device import Device
 from training.run.distributed.processes import Learner, World, learner
-from training.run.feed import Feed
 from training.run.pace import Pace
 from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
 from training.run.resume import resume
 from training.run.spikes import Spikes, Verdict
-from training.run.state import Job, Learning, TrainingError, save, write_config
-from training.run.validation import LOSS
+from training.run.state import Batches, Job, Learning, TrainingError, save, write_config
 
 _READ = "tokens read"  # summed with the counts of the loss terms
 
@@ -45,7 +42,7 @@ class Update:
 
 
 def train(
-    job: Job, model: Model, device: Device, world: World, *, flops_per_row: float | None = None, peak: float | None = None
+    job: Job, model: Model | Tuned, device: Device, world: World, *, flops_per_row: float | None = None, peak: float | None = None
 ) -> Learning:
     """Train to the last step, from the newest complete checkpoint if there is one.
 
@@ -84,6 +81,8 @@ class _Loop:
         if step == self.job.first_step:
             self.record.write({"step": step, "tokens": tokens, "bytes": self.job.course.bytes(step), **self._measure()})
         settings, world = self.job.config.train, self.world
+        if self.job.is_done(self.learning):
+            return
         with closing(
             self.job.course.batches(
                 self.learning.step, rank=world.rank, world=world.size, workers=settings.workers, micro_batches=settings.accumulate
@@ -97,8 +96,10 @@ class _Loop:
                     self._finish(metrics, stopping=number is not None)
                 if number is not None and self.learning.step < settings.steps:
                     self._stop(number)
+                if self.job.is_done(self.learning):
+                    break
 
-    def _totals(self, done: Update, feed: Feed) -> dict[str, float]:
+    def _totals(self, done: Update, feed: Batches) -> dict[str, float]:
         """Return what has been read so far, and how fast."""
         speed = self.pace.step(done.tokens, feed.batch_rows)
         read = self.job.course.bytes(self.learning.step)
@@ -115,25 +116,26 @@ class _Loop:
         self.record.write(metrics)
         if self.world.rank == 0:
             self.progress.show(metrics, self.pace.left(self.learning.step))
-        if self._is_due(settings.save_every) or stopping or is_best:
+        if self._is_due(settings.save_every) or stopping or is_best or self.job.is_done(self.learning):
             self.record.sync()
             save(self.job, self.learning, self.world)
 
     def _evaluate(self, metrics: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         """Return the metrics with the validation's, and whether the checkpoint of this step is to be kept as the best."""
         measured = self._measure()
-        is_best = self.job.config.train.keep_best and measured[LOSS] < self.learning.best
-        self.learning.best = min(self.learning.best, measured[LOSS])
+        rank = self.job.rank_of(measured)
+        is_best = self.job.config.train.keep_best and rank < self.learning.best
+        self.learning.best = min(self.learning.best, rank)
         if is_best:
             self.learning.best_step = self.learning.step
         return metrics | measured, is_best
 
     def _measure(self) -> dict[str, float]:
-        return evaluate.measure(self.learning.learner, self.job.validation, self.device, self.world)
+        return self.job.measure(self.learning.learner, self.device, self.world)
 
     def _sample(self) -> None:
-        text = sample(self.job, self.learning.learner, self.world)
-        self.record.write_sample(self.learning.step, self.job.config.sample.prompt, text)
+        if (sample := self.job.sample(self.learning.learner, self.world)) is not None:
+            self.record.write_sample(self.learning.step, *sample)
 
     def _stop(self, number: int) -> None:
         """End the process; the exit code is the same in all of them, as a shell reports it: 143 for SIGTERM."""
@@ -146,20 +148,22 @@ class _Loop:
         return self.learning.step % every == 0 or self.learning.step == self.job.config.train.steps
 
 
-def start(job: Job, model: Model, device: Device, world: World) -> Learning:
+def start(job: Job, model: Model | Tuned, device: Device, world: World) -> Learning:
     """Return the state before the first step: the model, spread over the processes, and its optimisers."""
     settings = job.config.train
     if world.size > 1 and settings.strategy == "fsdp" and settings.optimizer == "adafactor":
         raise TrainingError('train.optimizer: torch\'s Adafactor does not support sharded weights; use train.strategy="ddp"')
+    if world.size > 1 and settings.strategy == "fsdp" and isinstance(model, Tuned):
+        raise TrainingError('train.strategy: fine-tuning does not shard weights; use "ddp"')
     spread = learner(model.to(device.name), world, device, settings.strategy)
-    optimizers = optim.optimizers(spread.model, settings, job.course.last.batch_rows)
+    optimizers = optim.optimizers(spread.model, settings, job.course.batch_rows)
     return Learning(spread, optimizers, Spikes(settings.spike_window, settings.skip_above, settings.max_skipped))
 
 
 def update(
     job: Job,
     learning: Learning,
-    feed: Feed,
+    feed: Batches,
     device: Device,
     world: World,
     step: int,
@@ -234,27 +238,6 @@ def _apply(optimizers: Sequence[torch.optim.Optimizer], verdict: Verdict) -> Non
         if verdict.reason is None:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-
-def sample(job: Job, learner: Learner, world: World) -> str:
-    """Return the model's completion of the config's prompt. Every process has to call it; the first gets the text."""
-    settings = job.config.sample
-    tokenizer = job.course.last.dataset.tokenizer
-    model = learner.whole()
-    if world.rank:
-        return ""
-    model.eval()
-    text = complete(
-        model,
-        tokenizer,
-        settings.prompt,
-        settings.tokens,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        seed=job.config.train.seed,
-    )
-    model.train()
-    return text
 
 
 def _seed_dropout(seed: int, step: int, micro_batch: int, rank: int) -> None:

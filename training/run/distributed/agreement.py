@@ -15,8 +15,7 @@ from pipelines.contract import manifest
 from training.checkpoints import store as checkpoint
 from training.checkpoints.store import Checkpoint, CheckpointError
 from training.data.config import may_change
-from training.run.branch import COMPARED_SECTIONS
-from training.run.config import PretrainConfig
+from training.run.config import RunConfig
 from training.run.distributed.processes import DistributedError, World
 
 
@@ -71,13 +70,13 @@ def agreed(world: World, find: Callable[[], Checkpoint | None], own: Path, say: 
     return Sent(Path(path), step, state, world, kept[0] if kept else None)
 
 
-def refuse_unequal(config: PretrainConfig, identity: dict[str, Any], world: World) -> None:
+def refuse_unequal(config: RunConfig, identity: dict[str, Any], world: World) -> None:
     """Raise DistributedError, naming process, host and field, if the processes' settings or data differ where it matters."""
     if world.size == 1:
         return
     content = config.model_dump(mode="json")
     mine = {f"data: {name}": value for name, value in identity.items()}
-    for section in COMPARED_SECTIONS:
+    for section in config.COMPARED:
         free = may_change(getattr(config, section))
         mine |= {f"{section}.{name}": value for name, value in content[section].items() if name not in free}
     digests = {name: manifest.fingerprint({"value": value}) for name, value in mine.items()}

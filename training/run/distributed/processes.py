@@ -27,8 +27,11 @@ from pipelines.contract.errors import UserError
 from training.models import families
 from training.models.bert import BERT
 from training.models.families import Model
+from training.models.tuned import Tuned
 from training.run.device import Device
 from training.run.distributed.watch import Watch
+
+Trainable = Model | Tuned
 
 _T = TypeVar("_T")
 _TIMEOUT = timedelta(minutes=30)  # the first process may build row indexes while the others wait
@@ -167,7 +170,7 @@ def _all_answer() -> bool:
 class Learner:
     """A model that this process trains alone."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Trainable) -> None:
         self.model = model
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -178,7 +181,7 @@ class Learner:
         """Return the context of a micro-batch: only the last one of a step exchanges gradients."""
         return nullcontext()
 
-    def whole(self) -> Model:
+    def whole(self) -> Trainable:
         """Return a model that this process can run on its own."""
         return self.model
 
@@ -186,7 +189,7 @@ class Learner:
 class _Losses(nn.Module):
     """The loss as a forward pass: DDP exchanges only the gradients of what it calls."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Trainable) -> None:
         super().__init__()
         self.model = model
 
@@ -197,14 +200,14 @@ class _Losses(nn.Module):
 class Replicated(Learner):
     """DDP: every process has a copy of the model."""
 
-    def __init__(self, model: Model, device: Device) -> None:
+    def __init__(self, model: Trainable, device: Device) -> None:
         super().__init__(model)
         self._together = DistributedDataParallel(
             _Losses(model),
             device_ids=[torch.cuda.current_device()] if device.name == "cuda" else None,
             forward_sync_buffers=False,
             gradient_as_bucket_view=True,
-            find_unused_parameters=isinstance(model, BERT),  # without pairs, their head has no gradient
+            find_unused_parameters=isinstance(model, BERT | Tuned),  # a head that the objective or the task does not use
         )
         self._together.register_comm_hook(None, _sum)
 
@@ -270,10 +273,11 @@ def _filled(outline: Any, made: Any, device: str) -> Any:
     return tensor
 
 
-def learner(model: Model, world: World, device: Device, strategy: Literal["ddp", "fsdp"]) -> Learner:
+def learner(model: Trainable, world: World, device: Device, strategy: Literal["ddp", "fsdp"]) -> Learner:
     """Wrap the model for this process to train; alone, it stays as it is."""
     if world.size == 1:
         return Learner(model)
+    assert not (strategy == "fsdp" and isinstance(model, Tuned)), "a tuned model is not sharded"
     return Sharded(model) if strategy == "fsdp" else Replicated(model, device)
 
 

@@ -10,15 +10,15 @@ from typing import Any
 from training.models.families import SIZES
 from training.run.config import PretrainConfig
 from training.run.device import Device
+from training.run.pretraining import Pretraining
 from training.run.resources.plan import Plan, bytes_for_people, plan
-from training.run.state import Job
 
 # Numbers of a model that go with any of its sizes; with others, no smaller size is tried.
 _OF_ANY_SIZE = {"dropout", "norm_epsilon", "tied", "activation", "segments", "pooled", "first_position"}
 _Changes = dict[str, Any]  # of the section train, and "size" of the model
 
 
-def what_fits(job: Job, device: Device, processes: int, planned: Plan) -> str:
+def what_fits(job: Pretraining, device: Device, processes: int, planned: Plan) -> str:
     """Return the change of settings after which a run fits, with the memory that it then needs, or that there is none."""
     assert planned.machine is not None
     most = job.config.data.batch_rows // processes
@@ -71,7 +71,7 @@ def _smaller(config: PretrainConfig, planned: Plan) -> Sequence[str]:
     return sorted((size for size in weights if weights[size] <= most), key=lambda size: -weights[size])
 
 
-def _fewest(job: Job, changes: _Changes, device: Device, processes: int, least: Plan) -> tuple[int, Plan]:
+def _fewest(job: Pretraining, changes: _Changes, device: Device, processes: int, least: Plan) -> tuple[int, Plan]:
     """Return the fewest micro-batches with which the changed run fits, among those that cut the step in halves, and its plan.
 
     `least` is the plan with one row in each.
@@ -91,7 +91,7 @@ def _fewest(job: Job, changes: _Changes, device: Device, processes: int, least: 
     return best
 
 
-def _planned(job: Job, changes: _Changes, device: Device, processes: int) -> Plan:
+def _planned(job: Pretraining, changes: _Changes, device: Device, processes: int) -> Plan:
     """Return the plan of the changed run."""
     settings = {name: value for name, value in changes.items() if name != "size"}
     model = job.config.model.model_copy(update={"size": changes["size"]}) if "size" in changes else job.config.model

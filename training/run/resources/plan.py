@@ -12,8 +12,9 @@ from training.run.config import PretrainConfig
 from training.run.device import Device
 from training.run.feed import Feed, SourceFigures
 from training.run.phases import Phase
+from training.run.pretraining import Pretraining
 from training.run.resources.footprint import Footprint, footprint
-from training.run.state import Job, TrainingError
+from training.run.state import TrainingError
 from training.run.validation import micro_batch
 
 # A process takes this beyond what it has when it begins to train: threads, kernels, batches made ahead, TensorBoard.
@@ -86,7 +87,7 @@ class Plan:
         return self.machine is None or self.memory <= self.machine
 
 
-def plan(job: Job, device: Device, processes: int = 1) -> Plan:
+def plan(job: Pretraining, device: Device, processes: int = 1) -> Plan:
     """Compute what the job needs; no model is made."""
     config, feed = job.config, job.course.last
     shape = config.model.shape(feed.dataset.tokenizer.size, config.positions)
@@ -115,7 +116,7 @@ def plan(job: Job, device: Device, processes: int = 1) -> Plan:
     )
 
 
-def _footprint(job: Job, feed: Feed, shape: Shape, device: Device, processes: int) -> Footprint:
+def _footprint(job: Pretraining, feed: Feed, shape: Shape, device: Device, processes: int) -> Footprint:
     """Trace a micro-batch of these rows, and the largest batch of the evaluation."""
     settings = job.config.train
     rows = -(-feed.batch_rows // (processes * settings.accumulate))

@@ -16,14 +16,15 @@ from training.run.config import load
 from training.run.device import Device
 from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job
+from training.run.pretraining import Pretraining
 from training.run.resources.fit import what_fits
 from training.run.resources.plan import Plan, bytes_for_people, does_not_fit, lines, plan, refuse_if_too_large
-from training.run.state import Job, TrainingError
+from training.run.state import TrainingError
 
 SHAPE = GPTShape(layers=2, heads=2, width=16, vocabulary=300, length=16)
 
 
-def job_of(config: Path, *overrides: str) -> Job:
+def job_of(config: Path, *overrides: str) -> Pretraining:
     chosen = load(config, overrides)
     return prepare_job(chosen, Device("cpu", chosen.train.dtype), World())
 

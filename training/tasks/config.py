@@ -1,0 +1,122 @@
+"""The configuration of a fine-tuning: a TOML file, typed.
+
+Paths are relative to the folder in which the command runs, not to the config file.
+"""
+
+import math
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipelines.contract.settings import Section, read, validated
+from training.data.config import MayChange
+from training.run.config import RunConfig, RunSection, TrainSection
+from training.tasks.kinds import TaskSection
+from training.tasks.task import Tuning
+
+
+class BodySection(Section):
+    """The model that is tuned."""
+
+    base: str
+    """A run of ours, an import or a checkpoint; its family and tokenizer are the task's."""
+    weights: Literal["pretrained", "new"] = "pretrained"
+    """new: the base's shape and tokenizer with new weights, to see what pretraining gave."""
+    tuning: Tuning = "full"
+    """full: all weights. head: the head alone, on a frozen body. lora: low-rank adapters and the head (arXiv 2106.09685)."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Replaces the body's dropout."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """The learning rate of each layer is this share of that of the layer above it (ELECTRA, arXiv 2003.10555, A)."""
+    lora_rank: int = Field(default=8, ge=1, le=1024)
+    lora_alpha: float = Field(default=16.0, gt=0)
+    """The adapters' product is multiplied by lora_alpha / lora_rank."""
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    lora_layers: tuple[str, ...] = ("query_key_value", "query", "key_value")
+    """Names of the linear layers that get an adapter."""
+
+
+class TuneSection(TrainSection):
+    """The training of a task. The defaults are those of BERT's fine-tuning (arXiv 1810.04805, A.3)."""
+
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
+    """Times that every record is read, instead of steps; 3 if neither is given."""
+    batch_rows: int = Field(default=32, ge=1, le=2**20)
+    """Rows per step, over all processes and micro-batches."""
+    warmup_share: float | None = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps that are warm-up, instead of warmup_steps."""
+    learning_rate: float = Field(default=5e-5, gt=0, le=10)
+    schedule: Literal["cosine", "linear", "inverse_sqrt", "wsd", "constant"] = "linear"
+    min_share: float = Field(default=0.0, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=100)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eval_every: MayChange[int | None] = Field(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Steps between evaluations; by default an epoch."""
+    save_every: MayChange[int | None] = Field(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Steps between checkpoints; by default as evaluations."""
+    keep_best: MayChange[bool] = True
+    """Keep the checkpoint with the best metric on the validation records; it is the model of the run."""
+    keep: MayChange[int] = Field(default=1, ge=1)
+    patience: MayChange[int | None] = Field(default=None, ge=1)
+    """End the training after this many evaluations without a better one (early stopping)."""
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.bytes is not None or self.phases or self.init_from or self.branch_from:
+            name = next(n for n in ("bytes", "phases", "init_from", "branch_from") if getattr(self, n))
+            raise ValueError(f"{name} is for pretraining; a fine-tuning has epochs or steps, and model.base")
+        if self.steps and self.epochs is not None:
+            raise ValueError("give either steps or epochs")
+        if self.warmup_steps and self.warmup_share:
+            raise ValueError("give either warmup_steps or warmup_share; set warmup_share = 0.0 to use warmup_steps")
+        if self.steps and self.warmup_steps >= self.steps:
+            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps})")
+        if self.patience is not None and not self.keep_best:
+            raise ValueError("patience needs keep_best = true")
+        if (self.batch_scaling == "none") != (self.base_batch_rows is None):
+            raise ValueError("batch_scaling and base_batch_rows go together; give both or neither")
+        return self
+
+    def planned(self, rows: int) -> "TuneSection":
+        """Return the section with steps, warm-up and evaluations as numbers of steps, for this many training rows."""
+        per_epoch = max(1, math.ceil(rows / self.batch_rows))
+        epochs = 3.0 if self.epochs is None else self.epochs
+        steps = self.steps or max(1, round(epochs * rows / self.batch_rows))
+        every = self.eval_every or min(steps, per_epoch)
+        return self.model_copy(
+            update={
+                "steps": steps,
+                "epochs": None,
+                "warmup_steps": min(steps - 1, round(steps * (self.warmup_share or 0)) or self.warmup_steps),
+                "warmup_share": 0.0,
+                "eval_every": every,
+                "save_every": self.save_every or every,
+            }
+        )
+
+
+class TunedRunSection(RunSection):
+    """The output of the run."""
+
+    seeds: int = Field(default=1, ge=1, le=100)
+    """Runs with this many seeds, from train.seed on, each in a folder of its own; the report has mean and deviation."""
+
+
+class FinetuneConfig(RunConfig):
+    """A whole fine-tuning."""
+
+    COMPARED: ClassVar[tuple[str, ...]] = ("task", "model", "train")
+
+    task: TaskSection
+    model: BodySection
+    train: TuneSection = TuneSection()
+    run: TunedRunSection
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig:
+    """Read a config; `overrides` are `section.key=value` with a TOML value.
+
+    Raises ConfigError with the file, the field and the fix.
+    """
+    return validated(FinetuneConfig, read(path, overrides), str(path))

@@ -1,0 +1,163 @@
+"""A tuned model, its task and its tokenizer: made from a base for training, or loaded from a run for use."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipelines.contract.tokenizers.loading import Tokenizer
+from training.checkpoints import trained
+from training.checkpoints.remote import here
+from training.checkpoints.store import CheckpointError
+from training.checkpoints.trained import TASK
+from training.generation.answers import evaluated
+from training.models import families
+from training.models.families import Model
+from training.models.tuned import Tuned
+from training.run.device import Device
+from training.tasks import adapters
+from training.tasks.config import BodySection, FinetuneConfig
+from training.tasks.errors import TaskError
+from training.tasks.kinds import kind_of
+from training.tasks.reading import reader
+from training.tasks.records import Records, records
+from training.tasks.rows import Numbers, Rows
+from training.tasks.task import Task
+
+_BATCH_TOKENS = 8192  # read at once by `outputs`, padding included
+
+
+@dataclass(frozen=True, slots=True)
+class TunedModel:
+    """A model and its task, ready to train or to use."""
+
+    model: Tuned
+    task: Task
+    family: str
+    tokenizer: Tokenizer
+    section: Any  # of the task
+    body: BodySection
+    where: str = ""  # the checkpoint's folder, for messages
+
+    def read(self, path: str, *, labelled: bool = True) -> Records:
+        """Return the records of a file. Raises TaskError, as `records`."""
+        return read(self.task, self.section, path, labelled=labelled)
+
+    def described(self) -> dict[str, Any]:
+        """Return the description for a checkpoint's state."""
+        return {
+            **trained.described(self.model.body, self.family, self.tokenizer),
+            TASK: {"section": self.section.model_dump(mode="json"), "learned": self.task.state(), "body": self.body.model_dump()},
+        }
+
+
+def read(task: type[Task] | Task, section: Any, path: str, *, labelled: bool = True) -> Records:
+    """Return the records of a file for a task; without `labelled` the labels may be missing."""
+    fields = {name: section.fields.get(name, name) for name in task.FIELDS if labelled or name not in task.LABELS}
+    return records(path, fields, task.OPTIONAL).first(section.limit)
+
+
+def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
+    """Return a model for a config, from its base, with a new head; and the training records.
+
+    Raises CheckpointError for a base that cannot be read, TaskError for records that the task cannot use.
+    """
+    base = trained.load(config.model.base)
+    if not config.task.train:
+        raise TaskError("task.train: is missing; name the file of the training records")
+    body = _body(base.model, config.model, seed)
+    words = reader(body, base.tokenizer, config.task.length)
+    kind = kind_of(config.task, words)
+    found = read(kind, config.task, config.task.train)
+    task = kind.begin(config.task, words, found)
+    return _tuned(body, task, base.family, base.tokenizer, config.task, config.model, seed), found
+
+
+def _body(base: Model, settings: BodySection, seed: int) -> Model:
+    shape = base.shape if settings.dropout is None else replace(base.shape, dropout=settings.dropout)
+    body = families.make(shape, seed)
+    if settings.weights == "pretrained":
+        body.load_state_dict(base.state_dict())
+    return body
+
+
+def _tuned(
+    body: Model, task: Task, family: str, tokenizer: Tokenizer, section: Any, settings: BodySection, seed: int
+) -> TunedModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if settings.tuning == "lora":
+            adapters.adapt(body, settings.lora_layers, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
+        elif settings.tuning == "head":
+            for weight in body.parameters():
+                weight.requires_grad_(False)
+        head = task.head(body)
+    if head is None and settings.tuning == "head":
+        raise TaskError('model.tuning: this task has no head; use "full" or "lora"')
+    return TunedModel(Tuned(body, head, task.losses), task, family, tokenizer, section, settings)
+
+
+def load(path: str | Path) -> TunedModel:
+    """Load the model of a fine-tuning: the best checkpoint of a run, its newest without one, or a checkpoint's folder.
+
+    Raises CheckpointError if it is none of these or was not fine-tuned.
+    """
+    found = trained.find(here(path))
+    if TASK not in found.state:
+        raise CheckpointError(f"{found.path}: was not fine-tuned, so it has no task; name the run.out of `corpusmill finetune`")
+    facts, described = found.fact(TASK), found.fact("model")
+    config = FinetuneConfig.model_validate({"task": facts["section"], "model": facts["body"], "run": {"out": str(path)}})
+    body = families.build(families.shape_of_dict(described["family"], described["shape"]))
+    tokenizer = trained.tokenizer_of(found)
+    words = reader(body, tokenizer, config.task.length)
+    task = kind_of(config.task, words).restore(config.task, words, facts["learned"])
+    tuned = _tuned(body, task, described["family"], tokenizer, config.task, config.model, 0)
+    tuned.model.load_state_dict(trained.weights_for(tuned.model, found))
+    tuned.model.eval()
+    return replace(tuned, where=str(found.path))
+
+
+def outputs(tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, int] = (0, 1)) -> dict[int, Any]:
+    """Return the output of each row by its number, in batches of rows of like length.
+
+    With `share` (rank, size), only every size-th batch is computed.
+    """
+    rank, size = share
+    model, found = tuned.model, dict[int, Any]()
+    with evaluated(model), torch.inference_mode(), device.autocast():
+        for numbers in list(batches(rows))[rank::size]:
+            made = tuned.task.outputs(model, device.tensors(rows.batch(numbers)))
+            found.update(zip(numbers.tolist(), made, strict=True))
+    return found
+
+
+def loss(tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, int] = (0, 1)) -> tuple[float, int]:
+    """Return the sum of the loss over labelled rows, and by how many predictions it is divided; with `share` as in `outputs`."""
+    rank, size = share
+    total, count = 0.0, 0
+    with evaluated(tuned.model), torch.no_grad(), device.autocast():
+        for numbers in list(batches(rows))[rank::size]:
+            examples = rows.batch(numbers)
+            counts = tuned.task.counts(examples)
+            sums = tuned.model.losses(device.tensors(examples))
+            total += sum(float(sums[term]) for term in counts)
+            count += sum(counts.values())
+    return total, count
+
+
+def batches(rows: Rows) -> Iterator[Numbers]:
+    """Yield the numbers of all rows in batches of like length, the longest first (so that too little memory shows at once)."""
+    order = np.argsort(-rows.lengths, kind="stable")
+    at = 0
+    while at < len(order):
+        count = max(1, _BATCH_TOKENS // max(1, int(rows.lengths[order[at]])))
+        yield order[at : at + count]
+        at += count
+
+
+def in_order(found: Mapping[int, Any]) -> Sequence[Any]:
+    """Return the outputs by row."""
+    return [found[number] for number in range(len(found))]
