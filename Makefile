@@ -104,6 +104,10 @@ bench-sampler: $(READY)  ## rows/s and memory of the order of 10^10 rows
 bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model of the same shape, losses in lockstep
 	$(BIN)/python benchmarks/models.py $(OPTIONS)
 
+.PHONY: bench-encoder
+bench-encoder: $(READY)  ## training steps of ModernBERT's shape beside Hugging Face's; what skipped padding and local attention save
+	$(BIN)/python benchmarks/encoder.py $(OPTIONS)
+
 .PHONY: bench-memory
 bench-memory: $(READY)  ## the memory that a plan names beside the measured peak: four families, three sizes, with and without recomputation
 	$(BIN)/python benchmarks/memory.py $(OPTIONS)

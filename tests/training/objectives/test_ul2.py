@@ -211,7 +211,7 @@ def many_sentinels(count: int) -> Specials:
 
 def sizes_of(targets: NDArray[np.int64], sentinels: tuple[int, ...]) -> list[int]:
     row = targets[targets != IGNORE][:-1]
-    return (np.diff([*np.flatnonzero(np.isin(row, sentinels)), len(row)]) - 1).tolist()
+    return (np.diff(np.append(np.flatnonzero(np.isin(row, sentinels)), len(row))) - 1).tolist()
 
 
 def test_too_many_spans_are_refused() -> None:
