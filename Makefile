@@ -72,9 +72,9 @@ format: $(READY)  ## rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.PHONY: serve
-serve: $(READY)  ## serve the Prefect deployments on this machine; then: prefect deployment run corpus-build/local --watch
-	$(BIN)/corpusmill serve
+.PHONY: deployments
+deployments: $(READY)  ## serve the Prefect deployments on this machine; then: prefect deployment run corpus-build/local --watch
+	$(BIN)/corpusmill deployments
 
 .PHONY: bench-build
 bench-build: $(READY)  ## documents/s and MB/s by dataset on 500 MB of HTML, and the share spent outside the text functions

@@ -20,8 +20,9 @@ EXTRAS = {
     "expectations": ("flows",),
     "flows": ("flows",),
     "training": ("train",),
-    "benchmarks": ("flows", "train", "dev", "bench"),
-    "tests": ("flows", "train", "dev", "bench"),
+    "training/serving": ("train", "serve"),
+    "benchmarks": ("flows", "train", "serve", "dev", "bench"),
+    "tests": ("flows", "train", "serve", "dev", "bench"),
 }
 # Files that others import by their name alone: scripts beside them.
 SCRIPTS = {path.stem for folder in ("benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")}

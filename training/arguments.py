@@ -21,6 +21,14 @@ def count(text: str) -> int:
     return value
 
 
+def positive(text: str) -> int:
+    """Parse a number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
 def text(word: str) -> str:
     """Parse a text, for argparse: bytes of the command line that are no UTF-8 become U+FFFD, as those of the standard input."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -70,6 +78,33 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", type=int, help="answers to each prompt, 1 by default; for BERT pieces for each mask, 5")
     parser.add_argument("--seed", type=int, default=1, help="seed of the draws, 1 by default")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each prompt")
+
+
+def add_serve(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.serving.server."""
+    parser.add_argument("folders", metavar="run", nargs="+", help=f"{_MODEL}; it is named by its folder, or as you say: NAME=RUN")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=count, default=8000, help="8000 by default; 0 takes a free one and prints it")
+    parser.add_argument("--api-key-file", metavar="FILE", help="file of keys, one a line; clients then need one of them")
+    parser.add_argument("--rows", type=positive, default=64, help="answers that a model writes at the same time, 64 by default")
+    parser.add_argument("--queue", type=positive, default=256, help="prompts that may wait for a row, 256 by default")
+    parser.add_argument("--max-tokens", type=positive, default=1024, help="maximum length of an answer, 1,024 by default")
+    parser.add_argument(
+        "--max-prompt", type=positive, default=4096, help="longest prompt in tokens for a model without positions (T5), 4,096"
+    )
+    parser.add_argument("--max-body", type=positive, default=1 << 20, help="largest request in bytes, 1,048,576 by default")
+    parser.add_argument("--threads", type=positive, help="CPU threads of a model; by default one per core")
+
+
+def add_chat(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.serving.terminal."""
+    parser.add_argument("folder", metavar="run", help=_MODEL)
+    parser.add_argument("--system", type=text, help="a text before the dialogue, which stays when old turns are cut")
+    parser.add_argument("--tokens", type=positive, default=256, help="maximum length of an answer, 256 by default")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0.8 by default; 0 takes the likeliest token")
+    parser.add_argument("--top-k", type=int, help="draw from the k likeliest tokens")
+    parser.add_argument("--top-p", type=float, help="draw from the likeliest tokens whose probabilities reach p together")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first answer's draws; the next has the next seed")
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:

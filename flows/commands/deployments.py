@@ -1,4 +1,4 @@
-"""`corpusmill serve`: serve the Prefect deployments."""
+"""`corpusmill deployments`: serve the Prefect deployments."""
 
 import argparse
 
@@ -6,9 +6,9 @@ from flows.commands.arguments import Commands, need
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `serve`."""
-    serve = commands.add_parser("serve", help="serve the Prefect deployments of prefect.yaml from this machine")
-    serve.set_defaults(run=_serve)
+    """Add `deployments`."""
+    deployments = commands.add_parser("deployments", help="serve the Prefect deployments of prefect.yaml from this machine")
+    deployments.set_defaults(run=_serve)
 
 
 def _serve(_arguments: argparse.Namespace) -> int:

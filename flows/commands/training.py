@@ -1,13 +1,21 @@
-"""Commands that train a model and use it: `pretrain`, `compare`, `finetune`, `predict`, `generate`."""
+"""Commands that train a model and use it: `pretrain`, `compare`, `finetune`, `predict`, `generate`, `serve`, `chat`."""
 
 import argparse
 
-from flows.commands.arguments import Commands, need_torch
-from training.arguments import add_compare, add_finetune, add_generate, add_predict, add_pretrain
+from flows.commands.arguments import Commands, need, need_torch
+from training.arguments import (
+    add_chat,
+    add_compare,
+    add_finetune,
+    add_generate,
+    add_predict,
+    add_pretrain,
+    add_serve,
+)
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `pretrain`, `compare`, `finetune`, `predict` and `generate`."""
+    """Add `pretrain`, `compare`, `finetune`, `predict`, `generate`, `serve` and `chat`."""
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     add_pretrain(pretrain)
     pretrain.set_defaults(run=_pretrain)
@@ -27,6 +35,14 @@ def add_commands(commands: Commands) -> None:
     generate = commands.add_parser("generate", help="let a model continue a text, fill its masks or restore it")
     add_generate(generate)
     generate.set_defaults(run=_generate)
+
+    serve = commands.add_parser("serve", help="answer over HTTP as OpenAI's API does, many clients at once")
+    add_serve(serve)
+    serve.set_defaults(run=_serve)
+
+    chat = commands.add_parser("chat", help="talk with a model in the terminal")
+    add_chat(chat)
+    chat.set_defaults(run=_chat)
 
 
 def _pretrain(arguments: argparse.Namespace) -> int:
@@ -60,5 +76,21 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _generate(arguments: argparse.Namespace) -> int:
     need_torch()
     from training.generation.answers import run
+
+    return run(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    need_torch()
+    for package in ("fastapi", "prometheus_client", "uvicorn"):
+        need(package, "serve", "serving needs FastAPI, uvicorn and prometheus-client")
+    from training.serving.server import run
+
+    return run(arguments)
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.serving.terminal import run
 
     return run(arguments)

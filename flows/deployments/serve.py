@@ -1,4 +1,4 @@
-"""`corpusmill serve`: serve the deployments of prefect.yaml from this machine; start a Prefect server if none is running.
+"""`corpusmill deployments`: serve the deployments of prefect.yaml from this machine; start a Prefect server if none is running.
 
 The address of the server comes from prefect.toml in the root of the repository, which `prefect` commands in that folder read
 as well, or from PREFECT_API_URL. A server that is started here runs offline and ends with this command.

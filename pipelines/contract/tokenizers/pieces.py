@@ -34,7 +34,7 @@ def piece_table(tokenizer: Tokenizer) -> pa.Table:
     `opens_word`.
     """
     names, kinds = tokenizer.piece_names(), tokenizer.piece_kinds()
-    texts = [_text_bytes(name, kind, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
+    texts = [text_bytes(name, kind, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
     first = [kind == "text" and starts_word(name, tokenizer.kind) for name, kind in zip(names, kinds, strict=True)]
     opens = [k == "special" or (k == "text" and _is_space(t)) for t, k in zip(texts, kinds, strict=True)]
     if tokenizer.unknown_id is not None:  # WordPiece: a whole word; otherwise a few letters of one
@@ -80,7 +80,7 @@ def starts_word(piece: str, kind: str) -> bool:
         return not piece.startswith(CONTINUED)
     text = piece
     if kind == "byte_bpe":
-        raw = _text_bytes(piece, "text", kind)
+        raw = text_bytes(piece, "text", kind)
         text = _first_character(raw)
     return text != "" and _begins_word(text[0])
 
@@ -105,7 +105,7 @@ def _is_space(text: bytes) -> bool:
     return text != b"" and text.decode(errors="replace").isspace()
 
 
-def _text_bytes(name: str, piece_kind: str, kind: str) -> bytes:
+def text_bytes(name: str, piece_kind: str, kind: str) -> bytes:
     """Return the text of a piece as bytes."""
     if piece_kind in ("special", "unused"):
         return b""
