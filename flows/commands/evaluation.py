@@ -56,12 +56,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _ancestors(arguments: argparse.Namespace) -> int:
     need_torch()
+    import sys
     from pathlib import Path
 
+    from pipelines.fetching.download import FetchError
     from pipelines.fetching.word_sets import word_sets
     from training.ancestors.history import run
 
-    return run(arguments, Path(arguments.word_sets) if arguments.word_sets else word_sets())
+    try:
+        sets = Path(arguments.word_sets) if arguments.word_sets else word_sets()
+    except FetchError as error:
+        print(f"similarity and analogies are left out (--word-sets names a folder of them): {error}", file=sys.stderr)
+        sets = None
+    return run(arguments, sets)
 
 
 def _judge(arguments: argparse.Namespace) -> int:

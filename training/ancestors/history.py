@@ -39,7 +39,8 @@ from training.ancestors.vectors import WordVectors
 from training.ancestors.word_sets import Pair, Question, Score
 from training.ancestors.words import AncestorError, Text, Words, read, words_of
 from training.checkpoints import trained
-from training.data.shards import open_dataset
+from training.checkpoints.remote import here
+from training.data.shards import TokenDataset, open_dataset
 from training.evaluation import summary
 from training.models.families import parameters
 from training.run.progress import METRICS, read_metrics
@@ -66,7 +67,8 @@ PAPERS: Mapping[str, str] = {
     "gpt": "Radford et al. 2019",
     "bert": "Devlin et al. 2019",
 }
-ANCESTORS = tuple(name for name in PAPERS if name not in ("gpt", "bert", "elmo-characters"))
+TRAINED = tuple(name for name in PAPERS if name not in ("gpt", "bert"))
+ANCESTORS = tuple(name for name in TRAINED if name != "elmo-characters")  # by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,16 @@ def history(
 
     Raises UserError (AncestorError, DatasetError, CheckpointError) that names the file and the fix.
     """
+    if unknown := set(only) - set(TRAINED):
+        raise AncestorError(f"{min(unknown)}: is no ancestor; name some of {', '.join(TRAINED)}")
+    for field_name, value in (("threads", threads), ("bytes", 1 if limit is None else limit)):
+        if value < 1:
+            raise AncestorError(f"{field_name}: must be 1 or more, not {value}")
     torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset(data, name)
+    for run in runs:
+        _check_run(run, dataset)
+    out.mkdir(parents=True, exist_ok=True)
     yardsticks = _yardsticks(sets, sst2)
     text = read(dataset, "train", limit)
     made_from = {"version": VERSION, "tokens": dataset.fingerprint, "limit": limit, "seed": seed, "threads": threads}
@@ -153,6 +162,14 @@ def history(
         rows.append(_kept(out, where.fact("model")["family"], facts, lambda run=run: _run_row(run, given, yardsticks)))
     files.write_text(str(out / TABLE), json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return rows
+
+
+def _check_run(run: Path, dataset: TokenDataset) -> None:
+    """Raise AncestorError unless a run can be compared, before anything is trained."""
+    model = trained.load(run)
+    states.contextual(model)
+    if model.tokenizer.sha256 != dataset.tokenizer.sha256:
+        raise AncestorError(f"{run}: has another tokenizer than the data; name a run that was trained on the same tokens dataset")
 
 
 def _yardsticks(sets: Path | None, sst2: Path | None) -> Yardsticks:
@@ -205,9 +222,7 @@ def _word_vectors(name: str, words: Words, seed: int) -> tuple[WordVectors, int]
     settings: dict[str, Any] = {"dimensions": DIMENSIONS, "epochs": EPOCHS}
     if name == "fasttext":
         return vectors.word2vec(words, "skipgram", subwords=True, **settings), EPOCHS
-    if name in ("skipgram", "cbow"):
-        return vectors.word2vec(words, "cbow" if name == "cbow" else "skipgram", **settings), EPOCHS
-    raise AncestorError(f"{name}: is no ancestor; name some of {', '.join(PAPERS)}")
+    return vectors.word2vec(words, "cbow" if name == "cbow" else "skipgram", **settings), EPOCHS
 
 
 def _ngram_row(name: str, data: Data) -> Row:
@@ -232,8 +247,6 @@ def _elmo_row(name: str, model: ELMo, seconds: float, data: Data, yardsticks: Ya
 def _run_row(run: Path, data: Data, yardsticks: Yardsticks) -> Row:
     """Measure a GPT or BERT of ours."""
     model = trained.load(run)
-    if model.tokenizer.sha256 != data.text.tokenizer.sha256:
-        raise AncestorError(f"{run}: has another tokenizer than the data; name a run that was trained on the same tokens dataset")
     encoder = states.contextual(model)
     held_out = summary.evaluate(run, rows=ALL_ROWS, device="cpu", threads=data.threads).validation
     assert held_out is not None, "a run has held-out text"
@@ -303,7 +316,7 @@ def run(arguments: argparse.Namespace, sets: Path | None) -> int:
         arguments.data,
         files.on_this_machine(arguments.out, "the ancestors"),
         name=arguments.name,
-        runs=[Path(run) for run in arguments.runs],
+        runs=[here(run) for run in arguments.runs],
         sets=sets,
         sst2=None if arguments.sst2 is None else Path(arguments.sst2),
         only=arguments.only or ANCESTORS,

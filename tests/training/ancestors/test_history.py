@@ -93,9 +93,11 @@ def test_the_table_has_a_line_for_each():
     assert coverage([]) == ""
 
 
-def test_wrong_names_and_data_are_refused(dataset_folder: Path, own_dataset: Path, tmp_path: Path, tiny_config: Path):
+def test_wrong_names_and_data_are_refused(dataset_folder: Path, tmp_path: Path):
     with pytest.raises(AncestorError, match="7gram: is no ancestor; name some of random, 1-gram"):
         history(str(dataset_folder), tmp_path, only=("7gram",))
+    with pytest.raises(AncestorError, match="bytes: must be 1 or more, not 0"):
+        history(str(dataset_folder), tmp_path, limit=0)
     with pytest.raises(AncestorError, match=r"sst2/train.tsv: there is no such file"):
         history(str(dataset_folder), tmp_path, sst2=tmp_path / "sst2", only=())
     assert parse(add_ancestors, ["data", "--out", "out"]).only is None
