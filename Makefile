@@ -108,6 +108,10 @@ bench-models: $(READY)  ## steps/s of every family beside Hugging Face's model o
 bench-encoder: $(READY)  ## training steps of ModernBERT's shape beside Hugging Face's; what skipped padding and local attention save
 	$(BIN)/python benchmarks/encoder.py $(OPTIONS)
 
+.PHONY: bench-serve
+bench-serve: $(READY)  ## tokens/s of the server at 1, 8 and 64 clients beside transformers' own generation, wrong answers, memory
+	$(BIN)/python benchmarks/serve.py $(OPTIONS)
+
 .PHONY: bench-memory
 bench-memory: $(READY)  ## the memory that a plan names beside the measured peak: four families, three sizes, with and without recomputation
 	$(BIN)/python benchmarks/memory.py $(OPTIONS)
