@@ -70,3 +70,16 @@ def write_config(folder: Path, base: Path, kind: str, train: Path, more: str = "
     path = folder / "finetune.toml"
     path.write_text(CONFIG.format(kind=kind, train=train, base=base, out=folder / "run", more=more), encoding="utf-8")
     return path
+
+
+def sentences(count: int, seed: int = 0) -> list[dict[str, list[str]]]:
+    """Words and labels: "the river" is a place, "people" is a group."""
+    draws = np.random.default_rng(seed)
+    plain = [word for word in WORDS if word not in ("river", "people", "the")]
+    out: list[dict[str, list[str]]] = []
+    for _ in range(count):
+        words = [(word, "O") for word in draws.choice(plain, int(draws.integers(1, 4)))]
+        at = int(draws.integers(0, len(words) + 1))
+        words[at:at] = [("the", "B-place"), ("river", "I-place")] if draws.random() < 0.5 else [("people", "B-group")]
+        out.append({"words": [str(word) for word, _ in words], "labels": [label for _, label in words]})
+    return out

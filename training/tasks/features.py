@@ -1,6 +1,6 @@
 """The vector of a row that each family offers to a head.
 
-BERT   tanh(pooler(first token)) (arXiv 1810.04805, 4.1); without a pooler the head has one (RoBERTa)
+BERT   tanh(pooler(first token)) (arXiv 1810.04805, 4.1); without a pooler the head has one (RoBERTa, ModernBERT)
 GPT    the last token, which has seen all others (Radford et al. 2018, 3.1)
 BART   the decoder's last token; encoder and decoder read the same row (arXiv 1910.13461, 3.1)
 """
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from training.models import attention
 from training.models.bart import BART
 from training.models.bert import BERT
+from training.models.composed_encoder import ComposedEncoder
 from training.models.families import Model
 from training.models.t5 import T5
 from training.tasks.errors import TaskError
@@ -41,8 +42,18 @@ class Head(nn.Module):
 
 def head(body: Model, classes: int) -> Head:
     """Return a new head for the vectors of a body."""
-    dense = isinstance(body, BART) or (isinstance(body, BERT) and body.pooler is None)
+    dense = isinstance(body, BART | ComposedEncoder) or (isinstance(body, BERT) and body.pooler is None)
     return Head(body.shape.width, classes, dense=dense, dropout=0.1, std=0.02)
+
+
+def token_head(body: Model, classes: int, *, vectors: int = 1) -> Head:
+    """Return a new head for the vector of each token, or for several beside each other.
+
+    Raises TaskError for a family whose tokens do not see both sides.
+    """
+    if not isinstance(body, BERT | ComposedEncoder):
+        raise TaskError("labels of words, relations and answers in a context need an encoder (BERT); name one in model.base")
+    return Head(vectors * body.shape.width, classes, dense=False, dropout=0.1, std=0.02)
 
 
 def tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
@@ -51,6 +62,8 @@ def tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     real = attention.real_tokens(lengths, inputs.shape[1])
     if isinstance(body, BERT):
         return body.hidden(inputs, examples.get("segments"), real)
+    if isinstance(body, ComposedEncoder):
+        return body.hidden(inputs, real=real)
     if isinstance(body, BART):
         shifted = torch.cat([inputs.gather(1, lengths[:, None] - 1), inputs[:, :-1]], dim=1)  # </s> first, as in training
         return body.decode(shifted, body.encode(inputs, real=real), real=real)
@@ -62,6 +75,8 @@ def tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
 def vectors(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     """Return the vector of each row: inputs (B, T) -> (B, D)."""
     hidden = tokens(body, examples)
+    if isinstance(body, ComposedEncoder):
+        return hidden[:, 0]
     if isinstance(body, BERT):
         first = hidden[:, 0]
         return first if body.pooler is None else body.pooler(first).tanh()

@@ -49,6 +49,11 @@ class Reader:
         """The tokenizer of the model."""
         return self.words.tokenizer
 
+    @property
+    def before(self) -> int:
+        """The number of special pieces before the text of a row."""
+        return len(self.row([])) - 1
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of texts without special pieces: the name of a special piece in them is text."""
         return self.tokenizer.encode_batch(texts)
@@ -57,18 +62,19 @@ class Reader:
         """Return rows of one text each, or of two."""
         a = self.encode(first)
         if second is None:
-            room = self.length - len(self._row([], None))
+            room = self.length - len(self.row([]))
             cropped = sum(len(ids) > room for ids in a)
-            inputs = ragged([self._row(ids[:room], None) for ids in a], self.words.specials.pad)
+            inputs = ragged([self.row(ids[:room]) for ids in a], self.words.specials.pad)
             return Read(inputs, ragged([[0] * n for n in inputs.lengths], 0) if self.segments else None, cropped)
-        room = self.length - len(self._row([], []))
+        room = self.length - len(self.row([], []))
         kept = [_longest_first(one, two, room) for one, two in zip(a, self.encode(second), strict=True)]
-        inputs = ragged([self._row(one, two) for one, two, _ in kept], self.words.specials.pad)
-        firsts = [len(self._row(one, None)) for one, _, _ in kept]
+        inputs = ragged([self.row(one, two) for one, two, _ in kept], self.words.specials.pad)
+        firsts = [len(self.row(one)) for one, _, _ in kept]
         segments = [[0] * n + [1] * (m - n) for n, m in zip(firsts, inputs.lengths.tolist(), strict=True)]
         return Read(inputs, ragged(segments, 0) if self.segments else None, sum(cut for _, _, cut in kept))
 
-    def _row(self, a: list[int], b: list[int] | None) -> list[int]:
+    def row(self, a: list[int], b: list[int] | None = None) -> list[int]:
+        """Return the row of the ids of one text, or of two, with the special pieces of the family."""
         begin = [] if self.words.specials.begin is None or self.family == "gpt" else [self.words.specials.begin]
         end = self.words.specials.end
         if b is None:

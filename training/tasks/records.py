@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from training.tasks.errors import TaskError
+from training.tasks.formats import Table
 
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -80,12 +81,14 @@ class Records:
         return replace(self, table=self.table.filter(pa.array(chosen)), numbers=self.numbers[chosen])
 
 
-def records(path: str | Path, fields: Mapping[str, str], optional: Sequence[str] = ()) -> Records:
+def records(path: str | Path, fields: Mapping[str, str], optional: Sequence[str] = (), given: Table | None = None) -> Records:
     """Read the fields of a file: `fields` maps the task's names to the file's; those in `optional` may be absent.
+
+    `given` is the file's content if it is not a table and has been read by formats.py.
 
     Raises TaskError, naming the file and the fix, if the file or a field is missing, or it cannot be read.
     """
-    table, first_line = _table(Path(path))
+    table, first_line, numbers = given or _table(Path(path))
     for name, theirs in fields.items():
         if theirs not in table.column_names and name not in optional:
             raise TaskError(
@@ -96,11 +99,16 @@ def records(path: str | Path, fields: Mapping[str, str], optional: Sequence[str]
     chosen = table.select(list(known.values())).rename_columns(list(known))
     if not chosen.num_rows:
         raise TaskError(f"{path}: has no records; name a file with at least one")
-    return Records(str(path), chosen, first_line, np.arange(chosen.num_rows))
+    return Records(str(path), chosen, first_line, numbers)
 
 
-def _table(path: Path) -> tuple[pa.Table, int | None]:
+def _table(path: Path) -> Table:
     """Return all columns of a file, and the line of its first record."""
+    columns, first_line = _columns(path)
+    return Table(columns, first_line, np.arange(columns.num_rows))
+
+
+def _columns(path: Path) -> tuple[pa.Table, int | None]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     compressed = _COMPRESSED.get(suffixes[-1]) if suffixes else None
     kind = suffixes[-2] if compressed and len(suffixes) > 1 else suffixes[-1] if suffixes else ""

@@ -18,7 +18,7 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters
+from training.tasks import adapters, formats
 from training.tasks.config import BodySection, FinetuneConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import kind_of
@@ -57,7 +57,7 @@ class TunedModel:
 def read(task: type[Task] | Task, section: Any, path: str, *, labelled: bool = True) -> Records:
     """Return the records of a file for a task; without `labelled` the labels may be missing."""
     fields = {name: section.fields.get(name, name) for name in task.FIELDS if labelled or name not in task.LABELS}
-    return records(path, fields, task.OPTIONAL).first(section.limit)
+    return records(path, fields, task.OPTIONAL, formats.read(section.kind, path)).first(section.limit)
 
 
 def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
