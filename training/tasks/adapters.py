@@ -20,9 +20,10 @@ class Adapted(nn.Linear):
     """A linear layer with an adapter; `weight` and `bias` keep their names and are frozen."""
 
     def __init__(self, layer: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
-        super().__init__(layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta")
+        has_bias = "bias" in dict(layer.named_parameters(recurse=False))
+        super().__init__(layer.in_features, layer.out_features, bias=has_bias, device="meta")
         self.weight = nn.Parameter(layer.weight.detach(), requires_grad=False)
-        if layer.bias is not None:
+        if has_bias:
             self.bias = nn.Parameter(layer.bias.detach(), requires_grad=False)
         self.adapter_in = nn.Parameter(torch.empty(rank, layer.in_features))
         self.adapter_out = nn.Parameter(torch.zeros(layer.out_features, rank))

@@ -110,8 +110,8 @@ class FinetuneConfig(RunConfig):
 
     task: TaskSection
     model: BodySection
-    train: TuneSection = TuneSection()
-    run: TunedRunSection
+    train: TuneSection = TuneSection()  # pyright: ignore[reportIncompatibleVariableOverride]
+    run: TunedRunSection  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig:

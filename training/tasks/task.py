@@ -29,7 +29,6 @@ from training.tasks.rows import Rows
 class TaskSettings(Section):
     """The settings that every task has."""
 
-    kind: str
     name: str = Field(default="", pattern=r"^[a-z0-9._-]*$")
     """For reports; by default the kind."""
     train: MayChange[str] = ""

@@ -243,6 +243,7 @@ class Sharded(Learner):
 
     def whole(self) -> Model:
         """Gather a copy from all processes; every process has to call it."""
+        assert not isinstance(self.model, Tuned)
         copy = families.build(self.model.shape)
         copy.load_state_dict(model_state(self))
         return copy
@@ -277,8 +278,10 @@ def learner(model: Trainable, world: World, device: Device, strategy: Literal["d
     """Wrap the model for this process to train; alone, it stays as it is."""
     if world.size == 1:
         return Learner(model)
-    assert not (strategy == "fsdp" and isinstance(model, Tuned)), "a tuned model is not sharded"
-    return Sharded(model) if strategy == "fsdp" else Replicated(model, device)
+    if strategy == "fsdp":
+        assert not isinstance(model, Tuned), "a tuned model is not sharded"
+        return Sharded(model)
+    return Replicated(model, device)
 
 
 def model_state(learner: Learner) -> dict[str, Tensor]:
