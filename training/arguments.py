@@ -62,6 +62,13 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     _add_device(parser, "one per core")
 
 
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.prompts.prompt."""
+    parser.add_argument("config", help="TOML file, e.g. configs/prompts/sst2_zero.toml")
+    _add_set(parser, "change a value of the config")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.generation.answers."""
     parser.add_argument("folder", metavar="run", help=_MODEL)

@@ -1,4 +1,4 @@
-"""Commands that train a model and use it: `pretrain`, `compare`, `finetune`, `predict`, `generate`, `serve`, `chat`."""
+"""Commands that train a model and use it: `pretrain`, `compare`, `finetune`, `predict`, `prompt`, `generate`, `serve`, `chat`."""
 
 import argparse
 
@@ -10,12 +10,13 @@ from training.arguments import (
     add_generate,
     add_predict,
     add_pretrain,
+    add_prompt,
     add_serve,
 )
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `pretrain`, `compare`, `finetune`, `predict`, `generate`, `serve` and `chat`."""
+    """Add `pretrain`, `compare`, `finetune`, `predict`, `prompt`, `generate`, `serve` and `chat`."""
     pretrain = commands.add_parser("pretrain", help="pretrain a model on token shards")
     add_pretrain(pretrain)
     pretrain.set_defaults(run=_pretrain)
@@ -31,6 +32,10 @@ def add_commands(commands: Commands) -> None:
     predict = commands.add_parser("predict", help="answer the records of a file with a fine-tuned model")
     add_predict(predict)
     predict.set_defaults(run=_predict)
+
+    prompt = commands.add_parser("prompt", help="classify the records of a file by prompts, without training")
+    add_prompt(prompt)
+    prompt.set_defaults(run=_prompt)
 
     generate = commands.add_parser("generate", help="let a model continue a text, fill its masks or restore it")
     add_generate(generate)
@@ -69,6 +74,13 @@ def _finetune(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     need_torch()
     from training.tasks.predict import run
+
+    return run(arguments)
+
+
+def _prompt(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from training.prompts.prompt import run
 
     return run(arguments)
 

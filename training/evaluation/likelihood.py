@@ -76,14 +76,16 @@ def _batches(questions: Sequence[Question], tokens: int) -> Iterator[list[int]]:
 
 
 def _answers(model: Model, batch: Sequence[Question], vocabulary: int) -> Iterator[Likelihood]:
-    hidden = _hidden(model, batch)
-    counts = [len(question.targets) for question in batch]
-    rows = torch.tensor([row for row, count in enumerate(counts) for _ in range(count)], dtype=torch.int64, device=hidden.device)
+    rows_of: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}  # several questions about a row: it is computed once
+    row_of = [rows_of.setdefault((tuple(one.inputs), tuple(one.decoder_inputs)), len(rows_of)) for one in batch]
+    hidden = _hidden(model, [Question(inputs, 0, (), shown) for inputs, shown in rows_of])
+    owners = torch.tensor([number for number, one in enumerate(batch) for _ in one.targets], dtype=torch.int64)
+    rows = torch.tensor([row_of[number] for number in owners.tolist()], dtype=torch.int64, device=hidden.device)
     places = torch.tensor([q.first + n for q in batch for n in range(len(q.targets))], dtype=torch.int64, device=hidden.device)
     targets = torch.tensor([target for question in batch for target in question.targets], dtype=torch.int64, device=hidden.device)
     log_probabilities, likeliest = _predictions(model, hidden[rows, places], targets, vocabulary)
-    sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, rows.cpu(), log_probabilities)
-    missed = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, rows.cpu(), (~likeliest).long())
+    sums = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, owners, log_probabilities)
+    missed = torch.zeros(len(batch), dtype=torch.int64).index_add_(0, owners, (~likeliest).long())
     return (Likelihood(total, misses == 0) for total, misses in zip(sums.tolist(), missed.tolist(), strict=True))
 
 
