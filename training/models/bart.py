@@ -205,11 +205,11 @@ class BART(nn.Module):
         memory = self.encode(inputs, real=real)
         return self.logits(self.decode(decoder_inputs, memory, real=real, decoder_real=decoder_real))
 
-    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, examples: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> dict[str, Tensor]:
         """Examples of `text_infilling` -> the sum of the loss over all targets, in nats."""
         inputs, decoder_inputs, targets, real = _without_common_padding(examples)
         hidden = self.decode(decoder_inputs, self.encode(inputs, real=real), real=real)
-        return {"tokens": cross_entropy(hidden, self._head_weight(), targets)}
+        return {"tokens": cross_entropy(hidden, self._head_weight(), targets, label_smoothing=label_smoothing)}
 
     def _head_weight(self) -> Tensor:
         return self.embeddings.tokens.weight if self.head is None else self.head.weight

@@ -290,10 +290,11 @@ class Composed(nn.Module):
         """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
         return self.logits(self.hidden(inputs, real=real, positions=positions, documents=documents))
 
-    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, examples: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> dict[str, Tensor]:
         """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
         hidden = self.hidden(examples["inputs"], positions=examples.get("positions"), documents=examples.get("documents"))
-        return {"tokens": cross_entropy(hidden, self.embeddings.tokens.weight, examples["targets"])}
+        weight = self.embeddings.tokens.weight
+        return {"tokens": cross_entropy(hidden, weight, examples["targets"], label_smoothing=label_smoothing)}
 
 
 def init(model: nn.Module, layers: int) -> None:

@@ -3,7 +3,8 @@
 Code that trains or uses a model calls it in these ways:
 
     losses(examples)      the objective's examples -> {term: sum of the loss over its predictions}, see training/objectives;
-                          for BERT also {"<term>_right": the number of its right predictions}
+                          for BERT also {"<term>_right": the number of its right predictions}; models that write take
+                          label_smoothing=
     logits(hidden)        (…, D) -> (…, V)
     GPT       hidden(inputs, real=, positions=, documents=, cache=), forward(the same without cache) -> logits
     BERT      hidden(inputs, segments=, real=), forward(…) -> logits of tokens (B, T, V) and of the pair (B, 2) or None

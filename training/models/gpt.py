@@ -143,10 +143,11 @@ class GPT(nn.Module):
         """Token ids (B, T), and as in `hidden` -> logits (B, T, V)."""
         return self.logits(self.hidden(inputs, real=real, positions=positions, documents=documents))
 
-    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, examples: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> dict[str, Tensor]:
         """Examples of `causal_lm` -> the sum of the loss over all targets, in nats."""
         hidden = self.hidden(examples["inputs"], positions=examples.get("positions"), documents=examples.get("documents"))
-        return {"tokens": cross_entropy(hidden, self._head_weight(), examples["targets"])}
+        loss = cross_entropy(hidden, self._head_weight(), examples["targets"], label_smoothing=label_smoothing)
+        return {"tokens": loss}
 
     def _head_weight(self) -> Tensor:
         return self.embeddings.tokens.weight if self.head is None else self.head.weight

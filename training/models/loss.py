@@ -16,9 +16,25 @@ RIGHT = "_right"  # follows the name of a term of the loss where the number of i
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}
 
 
-def cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return the loss of `cross_entropy_and_right` alone."""
-    return cross_entropy_and_right(hidden, weight, targets, bias)[0]
+def cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None, *, label_smoothing: float = 0.0
+) -> Tensor:
+    """Return the loss of `cross_entropy_and_right` alone; with smoothed labels that of torch's `cross_entropy`."""
+    loss = cross_entropy_and_right(hidden, weight, targets, bias)[0]
+    return loss + label_smoothing * _smoothing(hidden, weight, targets, bias) if label_smoothing else loss
+
+
+def _smoothing(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the sum over predictions of the target's logit minus the mean logit.
+
+    The loss with a share e of the probability spread over all V is (1 - e) (L - l[target]) + e (L - mean l), where L is the
+    logarithm of the sum of the exponentials of the logits l: the plain loss and e times this, which needs no logits.
+    """
+    predicted, at = targets != IGNORE, targets.clamp_min(0)
+    above = (hidden.float() * (weight[at] - weight.mean(0)).float()).sum(-1)
+    if bias is not None:
+        above = above + bias[at] - bias.mean()
+    return (above * predicted).sum()
 
 
 def cross_entropy_and_right(hidden: Tensor, weight: Tensor, targets: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -237,11 +237,11 @@ class T5(nn.Module):
         memory = self.encode(inputs, real=real)
         return self.logits(self.decode(decoder_inputs, memory, real=real, decoder_real=decoder_real))
 
-    def losses(self, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses(self, examples: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> dict[str, Tensor]:
         """Examples of `span_corruption` -> the sum of the loss over all targets, in nats."""
         real = _real_tokens(examples["lengths"], examples["inputs"].shape[1])
         hidden = self.decode(examples["decoder_inputs"], self.encode(examples["inputs"], real=real), real=real)
-        return {"tokens": cross_entropy(*self._head(hidden), examples["targets"])}
+        return {"tokens": cross_entropy(*self._head(hidden), examples["targets"], label_smoothing=label_smoothing)}
 
     def _head(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Return the input of the head (…, D) and its matrix (V, D)."""

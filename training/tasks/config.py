@@ -11,16 +11,27 @@ from pydantic import Field, model_validator
 
 from pipelines.contract.settings import Section, read, validated
 from training.data.config import MayChange
-from training.run.config import RunConfig, RunSection, TrainSection
+from training.run.config import ModelSection, RunConfig, RunSection, TrainSection
 from training.tasks.kinds import TaskSection
 from training.tasks.task import Tuning
+
+
+class NewModel(ModelSection):
+    """A model from scratch: a size of a family, the numbers that differ from it, and its vocabulary."""
+
+    family: Literal["gpt", "bert", "bart", "t5"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    vocabulary: int = Field(ge=300, le=2**20)
+    """Pieces that SentencePiece learns from the training records, bytes and special pieces included."""
+    pieces: Literal["bpe", "unigram"] = "bpe"
 
 
 class BodySection(Section):
     """The model that is tuned."""
 
-    base: str
+    base: str | None = None
     """A run of ours, an import or a checkpoint; its family and tokenizer are the task's."""
+    new: NewModel | None = None
+    """Instead of a base: a model from scratch, with a vocabulary from the training records."""
     weights: Literal["pretrained", "new"] = "pretrained"
     """new: the base's shape and tokenizer with new weights, to see what pretraining gave."""
     tuning: Tuning = "full"
@@ -35,6 +46,19 @@ class BodySection(Section):
     lora_dropout: float = Field(default=0.0, ge=0, lt=1)
     lora_layers: tuple[str, ...] = ("query_key_value", "query", "key_value")
     """Names of the linear layers that get an adapter."""
+
+    @property
+    def beginning(self) -> str:
+        """What the model begins from, for reports."""
+        return self.base or f"a new {self.new.family if self.new else 'model'}"
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if (self.base is None) == (self.new is None):
+            raise ValueError("give either base, a trained model, or [model.new], the numbers of a new one")
+        if self.new is not None and self.tuning != "full":
+            raise ValueError('tuning must be "full" for a new model: it has nothing to keep')
+        return self
 
 
 class TuneSection(TrainSection):

@@ -34,6 +34,7 @@ from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
 from training.tasks.records import Records
 from training.tasks.rows import Rows
+from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel
 
 _SPLIT_SEED = 20_261_130  # chooses the validation records among the training records: the same in every run
@@ -90,7 +91,9 @@ def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> di
         together.update(part)
     sums = world.sums({"loss": loss, "count": float(count)})
     mean = sums["loss"] / max(1.0, sums["count"])
-    return {"loss": mean, **tuned.task.figures(tuning.in_order(together), split.rows, split.records)}
+    found_by_row = tuning.in_order(together)
+    of_loss = tuned.task.figures_of_loss(mean) if isinstance(tuned.task, WritingTask) else {}
+    return {"loss": mean, **tuned.task.figures(found_by_row, split.rows, split.records), **of_loss}
 
 
 def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -181,7 +184,7 @@ def _report(job: Finetuning, best: TunedModel, learning: Learning, device: Devic
     report: dict[str, Any] = {
         "out": str(job.out),
         "task": config.task.name or config.task.kind,
-        "base": config.model.base,
+        "base": config.model.beginning,
         "metric": best.task.metric,
         "steps": learning.step,
         "best_step": learning.best_step,
@@ -189,6 +192,7 @@ def _report(job: Finetuning, best: TunedModel, learning: Learning, device: Devic
         "training_rows": len(job.course.rows),
         "cropped_rows": job.course.rows.cropped,
         "left_out": dict(job.course.rows.notes),
+        "signatures": best.task.signatures() if isinstance(best.task, WritingTask) else {},
         "first": {
             name: lines[0][f"validation_{name}"] for name in ("loss", best.task.metric) if f"validation_{name}" in lines[0]
         },
@@ -230,6 +234,8 @@ def _print(report: dict[str, Any], metric: str) -> None:
         if split in report:
             values = sorted(report[split].items(), key=lambda item: item[0] != metric)
             print(f"{split:<10} " + ", ".join(f"{name} {value:.4f}" for name, value in values))
+    for name, signature in report["signatures"].items():
+        print(f"           {name}: {signature}")
 
 
 def run(arguments: argparse.Namespace) -> int:

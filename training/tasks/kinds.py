@@ -5,26 +5,39 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from pipelines.contract.tokenizers.families import Family
 from training.tasks.classification import Classification, ClassificationSection
 from training.tasks.named_entities import NamedEntities, NamedEntitiesSection
-from training.tasks.reading import Reader
 from training.tasks.task import Task
 from training.tasks.text_labels import TextLabels
+from training.tasks.texts.dialogue import Dialogue, DialogueSection
+from training.tasks.texts.summarization import Summarization, SummarizationSection
+from training.tasks.texts.text_to_text import TextToText, TextToTextSection
+from training.tasks.texts.translation import Translation, TranslationSection
 
 TaskSection = Annotated[
-    ClassificationSection | NamedEntitiesSection,
+    ClassificationSection
+    | NamedEntitiesSection
+    | TextToTextSection
+    | SummarizationSection
+    | TranslationSection
+    | DialogueSection,
     Field(discriminator="kind"),
 ]
 
 KINDS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "named_entities": NamedEntities,
+    "text_to_text": TextToText,
+    "summarization": Summarization,
+    "translation": Translation,
+    "dialogue": Dialogue,
 }
 IN_WORDS: Mapping[str, type[Task]] = {  # for T5, which has no heads
     "classification": TextLabels,
 }
 
 
-def kind_of(section: Any, reader: Reader) -> type[Task]:
-    """Return the class of a task for a model."""
-    return IN_WORDS.get(section.kind, KINDS[section.kind]) if reader.family == "t5" else KINDS[section.kind]
+def kind_of(section: Any, family: Family) -> type[Task]:
+    """Return the class of a task for the models of a family."""
+    return IN_WORDS.get(section.kind, KINDS[section.kind]) if family == "t5" else KINDS[section.kind]

@@ -38,6 +38,7 @@ class Reader:
     length: int  # most tokens of a row, special ones included
     segments: bool  # the model tells a first from a second text
     doubled: bool  # two ends between texts, as RoBERTa and BART have
+    positions: int | None  # of the model, if it numbers its tokens
 
     @property
     def family(self) -> Family:
@@ -91,7 +92,7 @@ def reader(model: Model, tokenizer: Tokenizer, length: int | None) -> Reader:
     most = length or min(LONGEST, positions or LONGEST)
     kinds = getattr(model.shape, "segments", 0)
     doubled = words.family == "bart" or (words.family == "bert" and kinds < 2 and "</s>" in tokenizer.special_ids)
-    return Reader(words, most, segments=words.family == "bert" and kinds > 1, doubled=doubled)
+    return Reader(words, most, segments=words.family == "bert" and kinds > 1, doubled=doubled, positions=positions)
 
 
 def _longest_first(a: list[int], b: list[int], room: int) -> tuple[list[int], list[int], bool]:

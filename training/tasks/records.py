@@ -1,5 +1,7 @@
 """Read the examples of a task: JSON Lines, CSV, TSV or Parquet with named fields, plain or compressed (.gz, .zst).
 
+Or plain texts with a line for each record, one text for each field (`lines`).
+
     read = records("sst2/train.tsv.gz", {"text": "sentence", "label": "label"})
     read.texts("text")           # ["a charming film", …]
     read.place(3)                # "sst2/train.tsv.gz, line 5", for messages
@@ -100,6 +102,38 @@ def records(path: str | Path, fields: Mapping[str, str], optional: Sequence[str]
     if not chosen.num_rows:
         raise TaskError(f"{path}: has no records; name a file with at least one")
     return Records(str(path), chosen, first_line, numbers)
+
+
+def lines(paths: Mapping[str, str]) -> Records:
+    """Read records from a text for each field, plain or compressed: line n of each belongs to record n.
+
+    Raises TaskError, naming the files and the fix, if one is missing, is not UTF-8, or has another number of lines.
+    """
+    columns = {name: _lines(path) for name, path in paths.items()}
+    (first, path), *others = paths.items()
+    for name, other in others:
+        if len(columns[name]) != len(columns[first]):
+            raise TaskError(
+                f"{other}: has {len(columns[name]):,} lines, and {path} has {len(columns[first]):,}; line n of one must "
+                "belong to line n of the other"
+            )
+    if not columns[first]:
+        raise TaskError(f"{path}: has no lines; name a file with at least one")
+    return Records(path, pa.table(columns), 1, np.arange(len(columns[first])))
+
+
+def _lines(path: str) -> list[str]:
+    compressed = _COMPRESSED.get(Path(path).suffix.lower())
+    try:
+        with pa.input_stream(path, compression=compressed) as stream:
+            text = stream.read().decode("utf-8")
+    except FileNotFoundError:
+        raise TaskError(f"{path}: no such file; the paths of a config are relative to the folder of the command") from None
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path}: is not UTF-8 at byte {error.start:,}; convert it") from error
+    except (pa.ArrowException, OSError) as error:
+        raise TaskError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def _table(path: Path) -> Table:

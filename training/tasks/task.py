@@ -11,7 +11,7 @@ To add a task: write a file like classification.py, and add its class to KINDS i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,17 +25,20 @@ from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import Rows
 
+Files = str | Mapping[str, str]
+"""Where records are: a file, or a plain text for each field, e.g. { source = "train.en.gz", target = "train.de.gz" }."""
+
 
 class TaskSettings(Section):
-    """The settings that every task has."""
+    """The settings that every task has; each adds its `kind`."""
 
     name: str = Field(default="", pattern=r"^[a-z0-9._-]*$")
     """For reports; by default the kind."""
-    train: MayChange[str] = ""
-    """File of the training records: JSON Lines, CSV, TSV or Parquet."""
-    validation: MayChange[str | None] = None
+    train: MayChange[Files] = ""
+    """File of the training records: JSON Lines, CSV, TSV or Parquet; or for each field a text with a line for each record."""
+    validation: MayChange[Files | None] = None
     """Records that checkpoints are compared on; by default `validation_share` of the training records, chosen by hash."""
-    test: MayChange[str | None] = None
+    test: MayChange[Files | None] = None
     """Records that the finished model is measured on, once."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     limit: int | None = Field(default=None, ge=1)
@@ -103,6 +106,19 @@ class Task(Protocol):
 
     def answers(self, outputs: Sequence[Any], rows: Rows, records: Records) -> list[dict[str, Any]]:
         """Return the answer to each record, for people and programs."""
+        ...
+
+
+@runtime_checkable
+class WritingTask(Protocol):
+    """What a task whose answers are text has, too."""
+
+    def figures_of_loss(self, loss: float) -> dict[str, float]:
+        """Return the figures that follow from the mean loss per token (the perplexity)."""
+        ...
+
+    def signatures(self) -> dict[str, str]:
+        """Return how libraries compute the figures, by name."""
         ...
 
 

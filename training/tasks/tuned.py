@@ -18,14 +18,14 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters, formats
+from training.tasks import adapters, formats, vocabulary
 from training.tasks.config import BodySection, FinetuneConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import kind_of
-from training.tasks.reading import reader
-from training.tasks.records import Records, records
+from training.tasks.reading import LONGEST, reader
+from training.tasks.records import Records, lines, records
 from training.tasks.rows import Numbers, Rows
-from training.tasks.task import Task
+from training.tasks.task import Files, Task
 
 _BATCH_TOKENS = 8192  # read at once by `outputs`, padding included
 
@@ -42,8 +42,8 @@ class TunedModel:
     body: BodySection
     where: str = ""  # the checkpoint's folder, for messages
 
-    def read(self, path: str, *, labelled: bool = True) -> Records:
-        """Return the records of a file. Raises TaskError, as `records`."""
+    def read(self, path: Files, *, labelled: bool = True) -> Records:
+        """Return the records of a file, or of one for each field. Raises TaskError, as `read`."""
         return read(self.task, self.section, path, labelled=labelled)
 
     def described(self) -> dict[str, Any]:
@@ -54,26 +54,49 @@ class TunedModel:
         }
 
 
-def read(task: type[Task] | Task, section: Any, path: str, *, labelled: bool = True) -> Records:
-    """Return the records of a file for a task; without `labelled` the labels may be missing."""
+def read(task: type[Task] | Task, section: Any, path: Files, *, labelled: bool = True) -> Records:
+    """Return the records of a file, or of one for each field, for a task; without `labelled` the labels may be missing.
+
+    Raises TaskError, as `records` and `lines`, and if a field has no file.
+    """
     fields = {name: section.fields.get(name, name) for name in task.FIELDS if labelled or name not in task.LABELS}
-    return records(path, fields, task.OPTIONAL, formats.read(section.kind, path)).first(section.limit)
+    if isinstance(path, str):
+        return records(path, fields, task.OPTIONAL, formats.read(section.kind, path)).first(section.limit)
+    if wrong := {*path} - {*task.FIELDS}:
+        raise TaskError(f"task.train: {section.kind} has no field {min(wrong)!r}, but {', '.join(map(repr, task.FIELDS))}")
+    if missing := [name for name in fields if name not in path and name not in task.OPTIONAL]:
+        raise TaskError(f"{', '.join(path.values())}: are no file of the field {missing[0]!r}; name it, too")
+    return lines({name: path[name] for name in fields if name in path}).first(section.limit)
 
 
 def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
-    """Return a model for a config, from its base, with a new head; and the training records.
+    """Return a model for a config, from its base or new, with a new head; and the training records.
 
     Raises CheckpointError for a base that cannot be read, TaskError for records that the task cannot use.
     """
-    base = trained.load(config.model.base)
     if not config.task.train:
         raise TaskError("task.train: is missing; name the file of the training records")
-    body = _body(base.model, config.model, seed)
-    words = reader(body, base.tokenizer, config.task.length)
-    kind = kind_of(config.task, words)
-    found = read(kind, config.task, config.task.train)
-    task = kind.begin(config.task, words, found)
-    return _tuned(body, task, base.family, base.tokenizer, config.task, config.model, seed), found
+    section, settings = config.task, config.model
+    if settings.new is None:
+        base = trained.load(str(settings.base))
+        kind, family, tokenizer = kind_of(section, families.pieces_of(base.model.shape)), base.family, base.tokenizer
+        found = read(kind, section, section.train)
+        body = _body(base.model, settings, seed)
+    else:
+        kind, family = kind_of(section, settings.new.family), settings.new.family
+        found = read(kind, section, section.train)
+        tokenizer = vocabulary.learn(found, settings.new.family, settings.new.vocabulary, settings.new.pieces)
+        body = _new(settings, section, tokenizer, seed)
+    task = kind.begin(section, reader(body, tokenizer, section.length), found)
+    return _tuned(body, task, family, tokenizer, section, settings, seed), found
+
+
+def _new(settings: BodySection, section: Any, tokenizer: Tokenizer, seed: int) -> Model:
+    """Return a new model with positions for the longest rows of the task."""
+    assert settings.new is not None
+    positions = settings.new.length or max(section.length or LONGEST, getattr(section, "target_length", 0))
+    shape = settings.new.shape(tokenizer.size, positions)
+    return families.make(shape if settings.dropout is None else replace(shape, dropout=settings.dropout), seed)
 
 
 def _body(base: Model, settings: BodySection, seed: int) -> Model:
@@ -113,7 +136,7 @@ def load(path: str | Path) -> TunedModel:
     body = families.build(families.shape_of_dict(described["family"], described["shape"]))
     tokenizer = trained.tokenizer_of(found)
     words = reader(body, tokenizer, config.task.length)
-    task = kind_of(config.task, words).restore(config.task, words, facts["learned"])
+    task = kind_of(config.task, words.family).restore(config.task, words, facts["learned"])
     tuned = _tuned(body, task, described["family"], tokenizer, config.task, config.model, 0)
     tuned.model.load_state_dict(trained.weights_for(tuned.model, found))
     tuned.model.eval()
