@@ -71,7 +71,10 @@ def our_model(shape: GPTShape, folder: Path) -> GPT:
         sentence_iterator=iter([TEXT]), model_writer=file, model_type="bpe", vocab_size=300, control_symbols=[END_OF_TEXT],
         byte_fallback=True, bos_id=-1, eos_id=-1, minloglevel=2,
     )  # fmt: skip
-    trained.save(folder, model, "gpt", loading.from_bytes(file.getvalue(), "bpe"), {})
+    tokenizer = loading.from_bytes(file.getvalue(), "bpe")
+    with torch.no_grad():
+        model.embeddings.tokens.weight[tokenizer.special_ids[END_OF_TEXT]] = 0  # some other token's score is above 0
+    trained.save(folder, model, "gpt", tokenizer, {})
     return model
 
 
