@@ -7,7 +7,8 @@ from pydantic import Field
 
 from pipelines.contract.tokenizers.families import Family
 from training.tasks.classification import Classification, ClassificationSection
-from training.tasks.named_entities import NamedEntities, NamedEntitiesSection
+from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
+from training.tasks.encoders.relations import Relations, RelationsSection
 from training.tasks.task import Task
 from training.tasks.text_labels import TextLabels
 from training.tasks.texts.dialogue import Dialogue, DialogueSection
@@ -18,6 +19,7 @@ from training.tasks.texts.translation import Translation, TranslationSection
 TaskSection = Annotated[
     ClassificationSection
     | NamedEntitiesSection
+    | RelationsSection
     | TextToTextSection
     | SummarizationSection
     | TranslationSection
@@ -32,6 +34,7 @@ KINDS: Mapping[str, type[Task]] = {
     "summarization": Summarization,
     "translation": Translation,
     "dialogue": Dialogue,
+    "relations": Relations,
 }
 IN_WORDS: Mapping[str, type[Task]] = {  # for T5, which has no heads
     "classification": TextLabels,

@@ -13,15 +13,16 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.rows.batch import IGNORE
 from training.models.families import make
 from training.run.device import Device
-from training.tasks import named_entities, tuned
+from training.tasks import tuned
+from training.tasks.encoders import named_entities
+from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection, Window, may_follow, span_scores, windows
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
-from training.tasks.named_entities import NamedEntities, NamedEntitiesSection, Window, may_follow, span_scores, windows
 from training.tasks.predict import predict
 from training.tasks.reading import reader
 from training.tasks.records import Records
 
-WNUT = Path(__file__).parents[4] / "shared/data/downstream/wnut17"
+WNUT = Path(__file__).parents[5] / "shared/data/downstream/wnut17"
 SECTION = NamedEntitiesSection()
 
 
