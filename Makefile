@@ -128,6 +128,10 @@ bench-kill: $(READY)  ## a run killed 20 times, some inside a save, against one 
 bench-learning: $(READY)  ## character-level Shakespeare with three seeds; the four families on the same bytes, with BLiMP
 	$(BIN)/python benchmarks/learning.py $(OPTIONS)
 
+.PHONY: bench-tasks
+bench-tasks: $(READY)  ## fine-tuning on the tasks of ../shared/data/downstream (OPTIONS="--only multi30k", "--base t5=build/t5_demo")
+	$(BIN)/python benchmarks/tasks.py $(OPTIONS)
+
 .PHONY: bench-ancestors
 bench-ancestors: $(READY)  ## n-grams, word2vec, GloVe and ELMo beside GPT and BERT on the same text, in one table (after make demo)
 	$(BIN)/python benchmarks/ancestors.py $(OPTIONS)

@@ -132,6 +132,17 @@ def test_memory(tmp_path: Path) -> None:
     assert found == {"memory_gpt_small", "memory_gpt_small_recomputed", "memory_worst"}
 
 
+def test_tasks(here: Here, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "translation"
+    folder.mkdir(parents=True)
+    for name in ("train", "val", "test_2016_flickr"):
+        for language, text in (("en", "a dog runs\n"), ("de", "ein Hund läuft\n")):
+            (folder / f"{name}.{language}.gz").write_bytes(gzip.compress((text * 8).encode()))
+    tiny = ("train.epochs=1.0", "train.batch_rows=4", "model.new.vocabulary=300", "model.new.width=16", "task.beams=2")
+    found = here.results("tasks.py", "--data", tmp_path / "data", "--seeds", 2, "--threads", 1, *sets(*tiny))
+    assert found == {f"tasks_multi30k_{figure}" for figure in ("bleu", "chrf", "seconds")}, "others have no data or no base"
+
+
 def test_sampler(here: Here) -> None:
     found = here.results("sampler.py", "--rows", 1_000_000, "--batch-rows", 8, "--whole", 1000, "--peer", 1000)
     assert len(found) == 7 and "sampler_mixture_of_20_rows_per_s" in found

@@ -1,0 +1,134 @@
+"""Tasks fine-tuned as their configs say, on the data of ../shared/data/downstream.
+
+    make bench-tasks
+    make bench-tasks OPTIONS="--only multi30k --seeds 3"
+    make bench-tasks OPTIONS="--base t5=build/t5_demo --base gpt=build/gpt_demo --set train.epochs=2"
+
+A task whose config names a base needs one of its family: a run of `corpusmill pretrain` or an import, given by --base. It is left
+out without one. Figures are those of the test records, of the checkpoint with the best validation metric: with several seeds the
+mean. Runs lie in build/bench-tasks; a benchmark that was stopped resumes, and a finished one only prints its figures; remove the
+folder to start again.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from training.tasks.finetune import finetune
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs" / "finetune"
+DATA = ROOT.parent / "shared" / "data" / "downstream"
+
+
+class Bench(NamedTuple):
+    """A task of the benchmark."""
+
+    config: str  # in configs/finetune
+    base: str | None  # the family of the model that it starts from; None: a new one
+    folder: str  # of the data
+    train: Any  # files in the folder: one, or one for each field
+    validation: Any
+    test: Any
+    figures: Mapping[str, str]  # figures to print, and the goal of each ("-" for none)
+
+
+def _multi30k(name: str) -> dict[str, str]:
+    return {"source": f"{name}.en.gz", "target": f"{name}.de.gz"}
+
+
+ROUGE = ("rouge1", "rouge2", "rougeL")
+TASKS: Mapping[str, Bench] = {
+    "multi30k": Bench(
+        "multi30k_bart.toml",
+        None,
+        "translation",
+        _multi30k("train"),
+        _multi30k("val"),
+        _multi30k("test_2016_flickr"),
+        {"bleu": ">30", "chrf": "-"},
+    ),
+    "bbc": Bench(
+        "bbc_t5.toml",
+        "t5",
+        "summarization",
+        "bbc-train.jsonl.gz",
+        None,
+        "bbc-test.jsonl.gz",
+        {**{name: f">{{lead3_{name}}}" for name in ROUGE}, **{f"lead3_{name}": "-" for name in ROUGE}},
+    ),
+    "dailydialog": Bench(
+        "dialogue_gpt.toml",
+        "gpt",
+        "dialogue",
+        {"turns": "dialogues_validation.txt"},
+        None,
+        {"turns": "dialogues_test.txt"},
+        {"perplexity": "-", "f1": "-", "distinct_1": "-", "distinct_2": "-"},
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--base", action="append", default=[], metavar="FAMILY=RUN", help="what tasks of a family start from")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, default=Path("build") / "bench-tasks")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for the configs of all tasks")
+    given = parser.parse_args(arguments)
+    bases = dict(one.split("=", 1) for one in given.base)
+    for name in given.only:
+        bench = TASKS[name]
+        if not (given.data / bench.folder).is_dir():
+            print(f"{name} is left out: {given.data / bench.folder} is not there; --data names the folder")
+        elif bench.base is not None and bench.base not in bases:
+            print(f"{name} is left out: it starts from a trained {bench.base}; give --base {bench.base}=RUN")
+        else:
+            changes = (
+                *changed(bench, given.data / bench.folder, bases),
+                f"train.threads={given.threads}",
+                f"run.seeds={given.seeds}",
+                f"run.out={json.dumps(str(given.out / name))}",
+                *given.set,
+            )
+            print("\n".join(results(name, bench, finetune(CONFIGS / bench.config, changes))), flush=True)
+
+
+def changed(bench: Bench, folder: Path, bases: Mapping[str, str]) -> list[str]:
+    """Return the changes of a task's config: its files and its base."""
+    named = {"train": bench.train, "validation": bench.validation, "test": bench.test}
+    out = [f"task.{split}={_toml(folder, files)}" for split, files in named.items() if files is not None]
+    return out if bench.base is None else [*out, f"model.base={json.dumps(bases[bench.base])}"]
+
+
+def _toml(folder: Path, files: str | Mapping[str, str]) -> str:
+    """Return paths in a folder as a TOML value."""
+    if isinstance(files, str):
+        return json.dumps(str(folder / files))
+    return "{ " + ", ".join(f"{field} = {json.dumps(str(folder / file))}" for field, file in files.items()) + " }"
+
+
+def results(name: str, bench: Bench, report: Mapping[str, Any]) -> list[str]:
+    """Return a RESULT line for each figure, and for the seconds of a run."""
+    runs = report.get("runs", [report])
+    means = {figure: value["mean"] if isinstance(value, dict) else value for figure, value in report["test"].items()}
+    deviations = {figure: value["deviation"] for figure, value in report["test"].items() if isinstance(value, dict)}
+    lines = [f"{name} {figure}: {means[figure]:.4f} ± {value:.4f}" for figure, value in deviations.items()]
+    for figure, goal in bench.figures.items():
+        lines.append(f"RESULT\ttasks_{name}_{figure}\t{means[figure]:.4f}\t{figure}\t{goal.format(**means)}")
+    seconds = sum(run["seconds"] for run in runs) / len(runs)
+    return [*lines, f"RESULT\ttasks_{name}_seconds\t{seconds:.1f}\ts\t-"]
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(str(error))
