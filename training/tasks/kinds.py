@@ -8,6 +8,7 @@ from pydantic import Field
 from pipelines.contract.tokenizers.families import Family
 from training.tasks.classification import Classification, ClassificationSection
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
+from training.tasks.encoders.question_answering import QuestionAnswering, QuestionAnsweringSection
 from training.tasks.encoders.relations import Relations, RelationsSection
 from training.tasks.task import Task
 from training.tasks.text_labels import TextLabels
@@ -20,6 +21,7 @@ TaskSection = Annotated[
     ClassificationSection
     | NamedEntitiesSection
     | RelationsSection
+    | QuestionAnsweringSection
     | TextToTextSection
     | SummarizationSection
     | TranslationSection
@@ -35,6 +37,7 @@ KINDS: Mapping[str, type[Task]] = {
     "translation": Translation,
     "dialogue": Dialogue,
     "relations": Relations,
+    "question_answering": QuestionAnswering,
 }
 IN_WORDS: Mapping[str, type[Task]] = {  # for T5, which has no heads
     "classification": TextLabels,
