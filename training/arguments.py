@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 PAIRS = 50  # of each BLiMP set: the choice of pairs then moves the mean of 34 sets by about a point (its standard error)
+COMPRESSIONS = ("int8", "int8-weights", "int4-weights")
 NEWEST, BEST = "newest", "best"  # checkpoints of a run
 _CONFIG = "TOML file, e.g. configs/pretrain/gpt_demo.toml"
 _MODEL = "folder of a pretraining run, of an import, or of a checkpoint"
@@ -67,6 +68,22 @@ def add_prompt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="TOML file, e.g. configs/prompts/sst2_zero.toml")
     _add_set(parser, "change a value of the config")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def add_compress(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.compression.quantize."""
+    parser.add_argument("folder", metavar="run", help="folder of a pretraining, a fine-tuning, an import, or of a checkpoint")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=COMPRESSIONS,
+        help="int8: 8 bits, computed with whole numbers; int8-weights, int4-weights: stored so, computed with floats",
+    )
+    parser.add_argument("--out", required=True, help="a new or empty folder, for predict, generate and evaluate")
+    parser.add_argument("--records", help="a task's records to measure on; by default its test or validation records")
+    parser.add_argument("--rows", type=count, default=128, help="held-out rows of a pretraining, 128 by default")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    _add_device(parser, "one per core")
 
 
 def add_generate(parser: argparse.ArgumentParser) -> None:

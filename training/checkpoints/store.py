@@ -33,6 +33,8 @@ from pipelines.contract import files
 from pipelines.contract.errors import UserError
 
 FORMAT = 3
+COMPRESSED = 4  # of a compressed model (training/models/quantized.py): releases that do not know them refuse it
+_READS = (FORMAT, COMPRESSED)
 CHECKPOINTS = "checkpoints"  # in a run's folder
 LATEST, BEST = "LATEST", "BEST"
 MANIFEST = "manifest.json"
@@ -90,6 +92,7 @@ class Content:
     tensors: Mapping[str, Mapping[str, Any]]  # "model", "optimizer"
     state: Mapping[str, Any]  # JSON
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])  # other files, by name
+    format: int = FORMAT
 
 
 def say_on_stderr(text: str) -> None:
@@ -196,7 +199,7 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         listed = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if listed["format"] != FORMAT:
+        if listed["format"] not in _READS:
             raise _other_format(path, listed)
         for name, expected in listed["files"].items():
             _compare(path / name, expected)
@@ -229,7 +232,7 @@ def _write(temporary: Path, step: int, content: Content) -> None:
         with files.writing(str(temporary / name)) as stream:
             stream.write(small)
         listed[name] = {"bytes": stream.bytes_written, "sha256": stream.sha256}
-    manifest = {"format": FORMAT, "release": release(), "files": listed}
+    manifest = {"format": content.format, "release": release(), "files": listed}
     files.write_text(str(temporary / MANIFEST), json.dumps(manifest, indent=1) + "\n")
     files.flush_folder(temporary)
 
@@ -246,7 +249,7 @@ def _other_format(path: Path, listed: Mapping[str, Any]) -> FormatError:
     """Return the error of a checkpoint of another format, with the release that wrote it, from its manifest or its state."""
     return FormatError(
         f"{path}: has format {listed['format']}, written by {_writer(path)}; this release ({release()}) reads format "
-        f"{FORMAT}: use that release, or name another run.out"
+        f"{' and '.join(map(str, _READS))}: use that release, or name another run.out"
     )
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import store as checkpoint
 from training.checkpoints.remote import here
 from training.checkpoints.store import Checkpoint, CheckpointError, Content
-from training.models import families
+from training.models import families, quantized
 from training.models.families import Model
 
+COMPRESSED = "compressed"  # in the state: {"to", "arithmetic"} of a compressed model (training/models/quantized.py)
 TASK, BODY = "task", "body."  # of a fine-tuning: in the state; before the names of the body's weights
 
 
@@ -30,8 +32,10 @@ class Trained:
     where: str  # the checkpoint's folder, for messages
 
 
-def load(path: str | Path) -> Trained:
+def load(path: str | Path, *, compressed: bool = False) -> Trained:
     """Load the model of a run's newest complete checkpoint, or of a checkpoint's folder; of a fine-tuning without its head.
+
+    A compressed model has the floats that its weights stand for; with `compressed` it computes with them as they are stored.
 
     Raises CheckpointError, with the file and the fix, if there is none, it is incomplete, or its weights do not fit its model.
     """
@@ -39,8 +43,14 @@ def load(path: str | Path) -> Trained:
     model = _model(found)
     if TASK in found.state:
         weights = merged_weights(found.load("model"))
-        model.load_state_dict({name.removeprefix(BODY): tensor for name, tensor in weights.items() if name.startswith(BODY)})
+        weights = {name.removeprefix(BODY): tensor for name, tensor in weights.items() if name.startswith(BODY)}
+        if not compressed:
+            weights = quantized.floats(weights)
+        prepare(model, found, weights)
+        model.load_state_dict(weights)
     else:
+        if compressed:
+            prepare(model, found, found.load("model"))
         restore(model, found)
     return Trained(model.eval(), found.fact("model")["family"], tokenizer_of(found), str(found.path))
 
@@ -94,6 +104,21 @@ def restore(model: nn.Module, found: Checkpoint, device: str = "cpu") -> None:
     model.load_state_dict(weights_for(model, found, device))
 
 
+def prepare(model: nn.Module, found: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+    """Give a plain model the layers that compute with these weights of a compressed checkpoint; others stay as they are.
+
+    Raises CheckpointError if it was compressed in a way that this release does not know.
+    """
+    if not quantized.is_compressed(weights):
+        return
+    try:
+        quantized.prepare(model, weights, found.fact(COMPRESSED)["arithmetic"])
+    except (KeyError, TypeError, AttributeError, UserError) as error:
+        raise CheckpointError(
+            f"{found.path}: does not describe how it was compressed ({error}); use a newer release, or compress the run again"
+        ) from error
+
+
 def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights with each adapter (training/tasks/adapters.py) added to the layer that it stands beside."""
     out = dict(weights)
@@ -110,6 +135,8 @@ def weights_for(model: nn.Module, found: Checkpoint, device: str = "cpu") -> dic
     Raises CheckpointError with the first weight that is missing, superfluous, or of another shape.
     """
     weights, wanted = found.load("model", device), model.state_dict()
+    if not quantized.is_compressed(wanted):
+        weights = quantized.floats(weights)
     for name, tensor in wanted.items():
         if name not in weights:
             raise CheckpointError(f"{found.path}: has no weight {name}; it is another model's checkpoint")

@@ -35,7 +35,6 @@ from training.checkpoints.store import CHECKPOINTS, MANIFEST, Checkpoint
 from training.checkpoints.trained import Trained
 from training.evaluation import blimp as minimal_pairs
 from training.evaluation.blimp import BlimpReport
-from training.models.families import parameters
 from training.run.config import PretrainConfig
 from training.run.device import Device, prepare
 from training.run.distributed.processes import Learner, World
@@ -117,7 +116,7 @@ def evaluate(
     """
     folder = here(run)
     chosen = find(folder, checkpoint)
-    model = trained.load(chosen.path)
+    model = trained.load(chosen.path, compressed=True)
     config = _config(folder)
     settings = None if config is None else config.train
     where = prepare(device, "float32" if settings is None else settings.dtype, threads or (settings and settings.threads))
@@ -130,7 +129,7 @@ def evaluate(
         checkpoint=str(chosen.path),
         step=chosen.step,
         family=model.family,
-        parameters=parameters(model.model),
+        parameters=trained.parameters_described(chosen.fact("model")),
         vocabulary=model.tokenizer.size,
         tokens=config.data.tokens if config is not None and wants_text else None,
         sources=sources,

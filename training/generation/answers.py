@@ -190,7 +190,7 @@ def _text(words: Speller, prompt: str, ids: Sequence[int]) -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer the prompts of the command line (training.arguments.add_generate); return the exit code."""
-    loaded = trained.load(arguments.folder)
+    loaded = trained.load(arguments.folder, compressed=True)
     how = _how(arguments, loaded.model)
     lines = iter(arguments.prompt) if arguments.prompt else (line.rstrip("\n") for line in sys.stdin)
     at_once = 1 if not arguments.prompt and sys.stdin.isatty() else PROMPTS_AT_ONCE

@@ -154,6 +154,19 @@ def _prepared(config: FinetuneConfig, device: Device, world: World, command: str
     )
 
 
+def held_out(tuned: TunedModel, path: str | None = None) -> Split:
+    """Return labelled records that a tuned model has not learnt from: those of a file, or its test, or its validation records.
+
+    Raises TaskError if they cannot be read.
+    """
+    section = tuned.section
+    if named := path or section.test or section.validation:
+        records = tuned.read(named)
+    else:
+        records = _held_out(tuned.read(section.train), section.validation_share)[1]
+    return Split(records, tuned.task.rows(records))
+
+
 def _held_out(records: Records, share: float) -> tuple[Records, Records]:
     """Return the training records without those held out, and these: chosen by hash, the same in every run."""
     held = key(_SPLIT_SEED, np.arange(len(records))) < np.uint64(share * 2.0**64)

@@ -138,6 +138,7 @@ def load(path: str | Path) -> TunedModel:
     words = reader(body, tokenizer, config.task.length)
     task = kind_of(config.task, words.family).restore(config.task, words, facts["learned"])
     tuned = _tuned(body, task, described["family"], tokenizer, config.task, config.model, 0)
+    trained.prepare(tuned.model, found, found.load("model"))
     tuned.model.load_state_dict(trained.weights_for(tuned.model, found))
     tuned.model.eval()
     return replace(tuned, where=str(found.path))
