@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 RUN = 3
 _LONG = 8  # words; a shorter block's 3-grams may stand in the truth by chance
-_MOST_WORDS = 60_000  # of a page; the alignment takes memory of words × words / 8
+_MOST_WORDS = 60_000  # of a page that is aligned; the alignment takes memory of words × words / 8
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W{_SPACELESS}]+")
 
@@ -34,9 +34,11 @@ def labels(texts: Sequence[str], truth: str) -> NDArray[np.float32]:
         page += inside
         owner += [number] * len(inside)
     sizes = np.bincount(owner, minlength=len(texts)) if owner else np.zeros(len(texts), np.int64)
-    if not wanted or not page or len(page) > _MOST_WORDS:
+    if not wanted or not page:
         return np.zeros(len(texts), np.float32)
-    matched, used = _aligned(page, wanted, np.array(owner), sizes)
+    matched, used = np.zeros(len(page), np.bool_), np.zeros(len(wanted), np.bool_)
+    if len(page) <= _MOST_WORDS:  # otherwise, the 3-grams of long blocks decide
+        matched, used = _aligned(page, wanted, np.array(owner), sizes)
     shares = np.bincount(np.array(owner)[matched], minlength=len(texts)) / np.maximum(1, sizes)
     left = Counter(_grams([word for word, is_used in zip(wanted, used.tolist(), strict=True) if not is_used]))
     starts = np.concatenate([[0], np.cumsum(sizes)])

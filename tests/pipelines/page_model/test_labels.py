@@ -29,3 +29,8 @@ def test_a_long_block_in_another_order_counts_by_its_runs() -> None:
     first = "alpha beta gamma delta epsilon zeta eta theta iota kappa"
     second = "one two three four five six seven eight nine ten eleven twelve"
     assert labels([second, first], f"{first} {second}").tolist() == [1, 1]
+
+
+def test_the_blocks_of_a_page_too_long_to_align_count_by_their_runs() -> None:
+    story = "alpha beta gamma delta epsilon zeta eta theta iota kappa"
+    assert labels([story, "word " * 60_000], story).tolist() == [1, 0]

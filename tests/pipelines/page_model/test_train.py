@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.page_model.train import LabelledPage, Pages, TrainingError, group_of, site, train
 from pipelines.page_model.validate import validate, with_card
-from pipelines.text.extraction.pages import forest
+from pipelines.text.extraction.pages import forest, masks
 from pipelines.text.extraction.pages.extract import judged
 from pipelines.text.extraction.pages.features import features
 from pipelines.text.extraction.pages.tree import parse
@@ -58,7 +58,7 @@ def test_the_kernel_scores_as_lightgbm_does(data: Pages, monkeypatch: pytest.Mon
     page = data.pages[0]
     matrix = features(page.tree, page.blocks, model.lexicon)[0]
     expected = trained[0].predict(matrix, raw_score=True)
-    np.testing.assert_allclose(forest.scores(model.forest, matrix), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(masks.scores(model.masks, matrix), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_card_says_what_the_model_was_trained_on_and_how_well_it_does(data: Pages) -> None:

@@ -62,10 +62,7 @@ def judged(tree: Tree, model: PageModel) -> Judged:
     matrix, places = features(tree, found, model.lexicon)
     verdict = judge(found.counts, scores(model.masks, matrix), places)
     doubled = doubles(tree, found, places, verdict.kept)
-    if doubled.any():
-        kept = verdict.kept & ~doubled
-        verdict = verdict._replace(kept=kept, kept_width=int(found.counts[kept, WIDTH].sum()))
-    return Judged(tree, found, verdict, doubled)
+    return Judged(tree, found, verdict._replace(kept=verdict.kept & ~doubled), doubled)
 
 
 def kept_nodes(tree: Tree, blocks: Blocks, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from pipelines.contract.errors import UserError
 from pipelines.text.extraction.pages.features import FEATURES, Lexicon
 from pipelines.text.extraction.pages.masks import Masks, masks
-from pipelines.text.extraction.pages.masks import scores as masked_scores
 
 _MAGIC = b"corpusmill page model 1\n"
 _DIGEST_BYTES = 32
@@ -55,11 +54,6 @@ class PageModel:
     def __post_init__(self) -> None:
         """Prepare the walk once for all pages."""
         object.__setattr__(self, "masks", masks(self.forest))
-
-
-def scores(forest: Forest, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the log odds that each block is main text."""
-    return masked_scores(masks(forest), matrix)
 
 
 def save(model: PageModel, path: Path) -> None:

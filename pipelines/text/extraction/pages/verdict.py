@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.text.extraction.pages.blocks import LINK_WIDTH, WIDTH
 from pipelines.text.extraction.pages.features import Places
-from pipelines.text.kernels import jit
+from pipelines.text.kernels import jit, jit_internal
 
 # Settings chosen on cross-validated scores of the training sets (see the model's card); all are flat around these values.
 _SHARED = np.float32(0.4)  # of a block's score comes from the mean of its path
@@ -33,8 +33,6 @@ class Verdict(NamedTuple):
 
     kept: NDArray[np.bool_]  # by block
     probability: NDArray[np.float32]  # by block, as it was compared
-    visible_width: int  # characters that are not white space (those of scripts without spaces and of Hangul count twice)
-    kept_width: int
     is_fallback: bool  # read by rule because the model kept next to nothing
 
 
@@ -62,40 +60,53 @@ def _judge(width: Any, scores: Any, places: Any, table: Any, least: Any) -> Any:
     _share(score, width, places.path, _SHARED, np.float32(np.inf))
     _share(score, width, places.code, np.float32(1), np.float32(np.inf))
     _share(score, width, places.table, np.float32(1), _NARROW_CELL)
-    visible, prose, expected, best = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    best = np.float32(0)
     for row in range(rows):
         probability[row] = table[int((score[row] + _CLIP) * _STEPS + np.float32(0.5))]
-        visible += width[row]
-        prose += width[row] if places.prose[row] else np.float32(0)
-        expected += probability[row] * width[row]
         best = max(best, probability[row])
     kept_width = np.float32(0)
     if best >= least:
-        order = np.argsort(-probability, kind="mergesort")
-        gained, taken, most, last = np.float32(0), np.float32(0), np.float32(-1), -1
-        for i in range(rows):
-            row = order[i]
-            gained += probability[row] * width[row]
-            taken += width[row]
-            is_last = i + 1 == rows or probability[order[i + 1]] != probability[row]  # equal ones share a fate
-            if is_last and gained > most * (taken + expected):
-                most, last = gained / (taken + expected), i
-        for i in range(last + 1):
-            kept[order[i]] = True
-            kept_width += width[order[i]]
-    is_fallback = False
-    if prose >= FLOOR_PROSE and kept_width < np.float32(FLOOR_SHARE) * visible:
-        more = np.float32(0)
-        for row in range(rows):
-            if places.prose[row] and places.is_body[row] and not kept[row]:
-                more += width[row]
-        is_fallback = more > kept_width
-    if is_fallback:
-        for row in range(rows):
-            if places.prose[row] and places.is_body[row] and not kept[row]:
-                kept[row] = True
-                kept_width += width[row]
-    return kept, probability, int(visible), int(kept_width), is_fallback
+        kept_width = _keep_best(kept, probability, width)
+    return kept, probability, _keep_floor(kept, kept_width, width, places)
+
+
+@jit_internal
+def _keep_best(kept: Any, probability: Any, width: Any) -> Any:
+    """Keep as many of the best blocks as make the expected F1 greatest; return their width."""
+    rows = width.size
+    expected = np.float32(0)
+    for row in range(rows):
+        expected += probability[row] * width[row]
+    order = np.argsort(-probability, kind="mergesort")
+    gained, taken, most, last = np.float32(0), np.float32(0), np.float32(-1), -1
+    for i in range(rows):
+        row = order[i]
+        gained += probability[row] * width[row]
+        taken += width[row]
+        is_last = i + 1 == rows or probability[order[i + 1]] != probability[row]  # equal ones share a fate
+        if is_last and gained > most * (taken + expected):
+            most, last = gained / (taken + expected), i
+    kept_width = np.float32(0)
+    for i in range(last + 1):
+        kept[order[i]] = True
+        kept_width += width[order[i]]
+    return kept_width
+
+
+@jit_internal
+def _keep_floor(kept: Any, kept_width: Any, width: Any, places: Any) -> Any:
+    """Keep the wide paragraphs of the body, too, if the model keeps next to nothing of a page of prose; return whether it does."""
+    visible, prose, more = np.float32(0), np.float32(0), np.float32(0)
+    for row in range(width.size):
+        visible += width[row]
+        if places.prose[row]:
+            prose += width[row]
+            more += width[row] if places.is_body[row] and not kept[row] else np.float32(0)
+    if prose < FLOOR_PROSE or kept_width >= np.float32(FLOOR_SHARE) * visible or more <= kept_width:
+        return False
+    for row in range(width.size):
+        kept[row] |= places.prose[row] and places.is_body[row]
+    return True
 
 
 @jit

@@ -1,7 +1,4 @@
-"""What the page is as a whole, by its blocks, its address and what it says of itself.
-
-Limit: a <head> that the page writes counts as hidden, so what is in it is not read; <title>, <meta> and <link> elsewhere are.
-"""
+"""What the page is as a whole, by its blocks, its address and what it says of itself."""
 
 from typing import Any, NamedTuple
 

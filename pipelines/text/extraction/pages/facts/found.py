@@ -34,8 +34,8 @@ MAX_VALUE_BYTES = 4000  # of an attribute that is read
 _META, _LINK, _TITLE, _H1, _TIME, _HTML, _SCRIPT, _BODY, _SVG, _BASE = (
     IDS[name] for name in ("meta", "link", "title", "h1", "time", "html", "script", "body", "svg", "base")
 )
-_ITEMPROP, _CONTENT, _REL, _HREF, _TYPE, _CLASS = (
-    ATTRIBUTE_IDS[name] for name in ("itemprop", "content", "rel", "href", "type", "class")
+_ITEMPROP, _CONTENT, _REL, _HREF, _TYPE, _CLASS, _NAME, _PROPERTY, _HTTP_EQUIV = (
+    ATTRIBUTE_IDS[name] for name in ("itemprop", "content", "rel", "href", "type", "class", "name", "property", "http-equiv")
 )
 _WORDS = (
     *((word, AUTHOR) for word in ("author", "byline", "by-line", "writer", "username", "user-name", "poster")),
@@ -177,7 +177,7 @@ def _add_meta(metas: dict[str, list[Place]], places: Sequence[tuple[int, int, in
         if name == _CONTENT:
             content = (start, stop)
     for name, start, stop in places:
-        if name != _CONTENT and stop - start < 100:
+        if name in (_NAME, _PROPERTY, _HTTP_EQUIV, _ITEMPROP) and stop - start < 100:
             key = str(markup[start:stop], "latin-1").strip().lower()
             metas.setdefault(f"itemprop:{key}" if name == _ITEMPROP else key, []).append(content)
 

@@ -9,11 +9,11 @@ from pipelines.text.extraction.pages.tags import hash_table, name_hash
 from pipelines.text.extraction.pages.tree import parse
 
 PROSE = "Fifteen letters, a full stop. " * 4  # a width of 100, 20 words, four commas and four full stops
-PAGE = f"""<title>Old rivers of Europe</title>
+PAGE = f"""<html><head><title>Old rivers of Europe</title>
 <meta name="description" content="Rivers, long and wide">
 <meta property="og:type" content="article">
-<link rel="canonical" href="https://a.org/2020/old-rivers?page=2">
-<nav class="menu"><ul><li><a href="/1">One</a><li><a href="/2">Two</a><li><a href="/3">Three</a></ul></nav>
+<link rel="canonical" href="https://a.org/2020/old-rivers?page=2"></head>
+<body><nav class="menu"><ul><li><a href="/1">One</a><li><a href="/2">Two</a><li><a href="/3">Three</a></ul></nav>
 <article class="post"><h1>Rivers of Europe</h1><p>{PROSE}<p>{PROSE}<img src="a.png"><pre>x = 1</pre></article>
 <table><tr><td>One<td>11 %</table>"""
 NAV, NAV_3, HEADING, PROSE_1, PROSE_2, CODE, CELL, CELL_2 = 0, 2, 3, 4, 5, 6, 7, 8  # rows
@@ -78,7 +78,7 @@ VALUES: list[tuple[str, dict[int, float]]] = [
     ("definition", {NAV: 0, PROSE_1: 0}),
     ("list_depth", {NAV: 1, PROSE_1: 0}),
     ("table_depth", {CELL: 1, NAV: 0}),
-    ("depth", {NAV: 3, PROSE_1: 1}),  # nav ul li a; article p
+    ("depth", {NAV: 5, PROSE_1: 3}),  # html body nav ul li a; html body article p
     ("child", {NAV: 0, NAV_3: 2, CODE: 3}),
     ("children", {NAV: 3, CODE: 4, CELL: 2}),
     # place

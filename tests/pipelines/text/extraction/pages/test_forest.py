@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.text.extraction.pages import forest
 from pipelines.text.extraction.pages.features import FEATURES, Lexicon
-from pipelines.text.extraction.pages.forest import Forest, ModelError, PageModel, load, save, scores
+from pipelines.text.extraction.pages.forest import Forest, ModelError, PageModel, load, save
+from pipelines.text.extraction.pages.masks import scores
 
 KEYS, ODDS = np.array([0, 5], np.uint64), np.array([0, 1.5], np.float32)
 MODEL = PageModel(
@@ -27,7 +28,7 @@ MODEL = PageModel(
 
 def test_a_value_at_the_threshold_goes_left() -> None:
     rows = np.array([[1.0, 0.5], [1.5, 0.5], [4.0, 0.0], [0.0, 0.6]], np.float32)
-    assert scores(MODEL.forest, rows).tolist() == [-0.75, 1.25, 1.5, -0.875]
+    assert scores(MODEL.masks, rows).tolist() == [-0.75, 1.25, 1.5, -0.875]
 
 
 def test_a_model_is_read_as_it_was_written(tmp_path: Path) -> None:

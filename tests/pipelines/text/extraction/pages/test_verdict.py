@@ -55,7 +55,6 @@ def test_a_wide_block_counts_more() -> None:
 def test_blocks_of_equal_probability_share_their_fate() -> None:
     verdict = judged([100] * 5, [0.2] * 5)
     assert verdict.kept.all()
-    assert (verdict.visible_width, verdict.kept_width) == (500, 500)
 
 
 def test_a_code_listing_is_kept_whole_or_not_at_all() -> None:
@@ -83,7 +82,7 @@ def test_the_floor_keeps_the_prose_of_the_body() -> None:
     widths, scores = [50, 900, 100], [1.0, -4.0, -4.0]
     prose, body = [False, True, True], [False, True, False]
     floor = judged(widths, scores, prose=prose, body=body)
-    assert (floor.kept.tolist(), floor.is_fallback, floor.kept_width) == ([True, True, False], True, 950)
+    assert (floor.kept.tolist(), floor.is_fallback) == ([True, True, False], True)
     assert not judged(widths, [1.0, 1.0, -4.0], prose=prose, body=body).is_fallback
 
 
@@ -94,4 +93,4 @@ def test_nothing_is_kept_of_a_page_without_main_text() -> None:
     assert judged([10, 20], [0.5, -1.0], links=[10, 20]).kept.any()
     assert judged([500, 20], [-0.5, -1.0], links=[500, 20]).kept.any()
     empty = judged([], [])
-    assert (empty.kept.tolist(), empty.visible_width, empty.is_fallback) == ([], 0, False)
+    assert (empty.kept.tolist(), empty.is_fallback) == ([], False)
