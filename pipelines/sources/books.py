@@ -21,7 +21,8 @@ from pipelines.text.characters.code_spaces import restored, without_stand_ins
 from pipelines.text.characters.encodings import decode, python_encoding
 from pipelines.text.extraction.aozora import strip_aozora
 from pipelines.text.extraction.gutenberg import strip_gutenberg
-from pipelines.text.extraction.html import ExtractionError, decode_html, page_title
+from pipelines.text.extraction.html import decode_html, page_title
+from pipelines.text.extraction.pages.extract import ExtractionError
 from pipelines.text.extraction.pages.structure import whole_text
 from pipelines.text.extraction.tei import NotTeiError, TeiError, tei_text
 from pipelines.text.extraction.wrapping import unwrap

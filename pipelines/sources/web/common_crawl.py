@@ -32,8 +32,8 @@ from pipelines.text.characters.code_spaces import without_stand_ins
 from pipelines.text.characters.encodings import decode
 from pipelines.text.extraction import html, visible
 from pipelines.text.extraction.extractors import EXTRACTORS, Extract
-from pipelines.text.extraction.html import ExtractionError
 from pipelines.text.extraction.pages import opt_outs
+from pipelines.text.extraction.pages.extract import ExtractionError
 from pipelines.text.extraction.pages.tree import parse
 from pipelines.units.descriptor import Unit
 

@@ -17,6 +17,7 @@ from pipelines.text.extraction.pages.extract import Judged
 from pipelines.text.extraction.pages.tags import ATTRIBUTE_IDS, IDS, NAMES
 from pipelines.text.extraction.pages.tree import Tree
 from pipelines.text.extraction.pages.verdict import Verdict
+from pipelines.text.extraction.resiliparse.text import all_text
 
 _STEPS = 4  # of a path that are shown
 _NAMES_OF_A_STEP = 2  # classes, as many
@@ -130,7 +131,7 @@ def _names(tree: Tree, element: int, markup: bytes) -> str:
 def _by_lines(markup: str, text: str) -> Explained:
     kept = Counter(line.strip("\u2022 ") for line in text.split("\n"))
     blocks = []
-    for line in filter(None, html.all_text(markup).text.split("\n")):
+    for line in filter(None, all_text(markup).text.split("\n")):
         is_kept = kept[line.strip("\u2022 ")] > 0
         kept[line.strip("\u2022 ")] -= is_kept
         blocks.append(Block(restored(line), "", "", None, is_kept, ""))

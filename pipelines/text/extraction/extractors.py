@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from pipelines.contract.errors import UserError
 from pipelines.text.characters.encodings import lines
-from pipelines.text.extraction import html, isolated
+from pipelines.text.extraction import html
 from pipelines.text.extraction.html import Page
 from pipelines.text.extraction.pages import forest
 from pipelines.text.extraction.pages.extract import judged
 from pipelines.text.extraction.pages.tree import Tree
+from pipelines.text.extraction.resiliparse import text
+from pipelines.text.extraction.trafilatura import process
 
 Extract = Callable[[str, Tree], Page]
 """The main text of decoded markup and its tree; raises ExtractionError for a page that it refuses."""
@@ -44,14 +46,14 @@ def _corpusmill(*, markdown: bool = False) -> Generator[Extract]:
 @contextmanager
 def _resiliparse(*, markdown: bool = False) -> Generator[Extract]:
     def extract(markup: str, _tree: Tree) -> Page:
-        return html.main_text(lines(markup))
+        return text.main_text(lines(markup))
 
     yield extract
 
 
 @contextmanager
 def _trafilatura(*, markdown: bool = False) -> Generator[Extract]:
-    with isolated.Worker() as worker:
+    with process.Worker() as worker:
 
         def extract(markup: str, _tree: Tree) -> Page:
             return Page(html.tidy(worker.extract(lines(markup))), html.page_title(markup))

@@ -13,7 +13,7 @@ So each line gets points, and the run of lines with the most points is kept: the
   the first wide line, or after the last wide line with a terminal mark, are cut there.
 - A page without a wide line is unchanged. Lines in Thai or Lao, which have no terminal marks, count as if they had one.
 
-F1 on 749 hand-labelled pages (see pipelines.text.extraction.html) rose from .850 to .908 with a limit of 0.2 (English
+F1 on 749 hand-labelled pages (see pipelines.text.extraction.resiliparse.text) rose from .850 to .908 with a limit of 0.2 (English
 .905 to .927, Russian .672 to .770), to .900 with 0.1 and to .923 with 1.0, alike on both halves of their hosts. With 1.0, a
 tenth of a handbook's text is lost after its code listings; with 0.2, a third of that.
 

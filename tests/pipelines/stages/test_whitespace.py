@@ -8,7 +8,7 @@ from pipelines.contract.batch import born, documents_from
 from pipelines.contract.reasons import DropReason
 from pipelines.stages import normalize
 from pipelines.text.characters.code_spaces import protected
-from pipelines.text.extraction.html import main_text
+from pipelines.text.extraction.resiliparse.text import main_text
 from pipelines.text.extraction.wikitext.prose import plain_text
 
 PYTHON = 'def area(width):\n    """Return it."""\n\tif width < 0:\n        raise  ValueError\n\n\n    return 1\n'

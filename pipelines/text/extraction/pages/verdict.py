@@ -95,7 +95,7 @@ def _keep_best(kept: Any, probability: Any, width: Any) -> Any:
 
 @jit_internal
 def _keep_floor(kept: Any, kept_width: Any, width: Any, places: Any) -> Any:
-    """Keep the wide paragraphs of the body, too, if the model keeps next to nothing of a page of prose; return whether it does."""
+    """Keep the wide paragraphs of the body, too, if next to nothing of a page of prose is kept; return whether it does."""
     visible, prose, more = np.float32(0), np.float32(0), np.float32(0)
     for row in range(width.size):
         visible += width[row]

@@ -6,8 +6,9 @@ from pipelines.config import SourceSection
 from pipelines.text.characters.code_spaces import restored
 from pipelines.text.extraction import extractors
 from pipelines.text.extraction.extractors import EXTRACTORS, MissingExtractorError
-from pipelines.text.extraction.html import Page, main_text
+from pipelines.text.extraction.html import Page
 from pipelines.text.extraction.pages.tree import parse
+from pipelines.text.extraction.resiliparse.text import main_text
 
 PAGE = "<title>T</title><nav>Menu</nav><main><p>One.</p><p>Two.</p></main>"
 

@@ -15,20 +15,10 @@ from places import SHARED
 from pipelines.text.characters.code_spaces import restored
 from pipelines.text.characters.encodings import lines
 from pipelines.text.characters.normalize import normalize
-from pipelines.text.extraction.html import (
-    MAX_ATTRIBUTES,
-    MAX_BYTES,
-    MAX_NESTING,
-    MAX_OPTIONS,
-    ExtractionError,
-    Page,
-    all_text,
-    decode_html,
-    main_text,
-    tidy,
-    utf8_html,
-)
+from pipelines.text.extraction.html import MAX_BYTES, Page, decode_html, tidy, utf8_html
 from pipelines.text.extraction.main_lines import main_lines
+from pipelines.text.extraction.pages.extract import ExtractionError
+from pipelines.text.extraction.resiliparse.text import MAX_ATTRIBUTES, MAX_NESTING, MAX_OPTIONS, all_text, main_text
 
 DATA = SHARED
 TOOLS = DATA.parent / "tools"

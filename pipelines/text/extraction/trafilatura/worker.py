@@ -1,4 +1,4 @@
-"""The process in which trafilatura works: pages in, texts out, over pipes. `isolated` starts it and says what the limits do.
+"""The process in which trafilatura works: pages in, texts out, over pipes. `process` starts it and says what the limits do.
 
 A message is its length in 8 bytes and the bytes: to here a page in UTF-8, from here "+" and the text or "-" and what went
 wrong. The first message from here, before any page, says that trafilatura is loaded, or why not.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.text.extraction.html import ExtractionError
-from pipelines.text.extraction.isolated import Worker
+from pipelines.text.extraction.pages.extract import ExtractionError
+from pipelines.text.extraction.trafilatura.process import Worker
 
 STAND_IN = """
 import os, signal

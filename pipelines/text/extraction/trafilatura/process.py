@@ -15,9 +15,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from pipelines.text.extraction import trafilatura_worker
-from pipelines.text.extraction.html import ExtractionError
-from pipelines.text.extraction.trafilatura_worker import DONE, receive, send
+from pipelines.text.extraction.pages.extract import ExtractionError
+from pipelines.text.extraction.trafilatura import worker
+from pipelines.text.extraction.trafilatura.worker import DONE, receive, send
 
 MEMORY_BYTES = 2 * 2**30  # of address space; a page has 16 MiB at most
 CPU_SECONDS = 60.0
@@ -57,7 +57,7 @@ class Worker:
         return answer[1:].decode("utf-8", "surrogatepass")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", trafilatura_worker.__file__, *map(str, self._limits)]
+        command = [sys.executable, "-P", worker.__file__, *map(str, self._limits)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self._process = process
         assert process.stdout is not None
