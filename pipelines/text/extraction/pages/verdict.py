@@ -25,7 +25,7 @@ _STEPS = 32  # of the table of probabilities, for each unit of log odds
 # element that holds most of them are kept, too, if they are more than what the model keeps.
 FLOOR_PROSE, FLOOR_SHARE = 250, 0.1
 LEAST_PROBABILITY = 0.15  # no block is kept on a page whose best one is less probable
-MENU_WIDTH, MENU_LINKS, LEAST_OF_MENU = 400, 0.8, 0.5  # the same for a page no wider than this, so much of it links: a menu
+MENU_WIDTH, MENU_LINKS, LEAST_OF_MENU = 400, 0.8, 0.7  # the same for a page no wider than this, so much of it links: a menu
 
 
 class Verdict(NamedTuple):

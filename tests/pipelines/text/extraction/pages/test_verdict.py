@@ -90,7 +90,7 @@ def test_nothing_is_kept_of_a_page_without_main_text() -> None:
     assert not judged([500] * 3, [-2.0] * 3).kept.any()
     assert judged([10, 20], [-0.5, -1.0]).kept.any()
     assert not judged([10, 20], [-0.5, -1.0], links=[10, 15]).kept.any(), "a menu"
-    assert judged([10, 20], [0.5, -1.0], links=[10, 20]).kept.any()
+    assert judged([10, 20], [1.0, -1.0], links=[10, 20]).kept.any()
     assert judged([500, 20], [-0.5, -1.0], links=[500, 20]).kept.any()
     empty = judged([], [])
     assert (empty.kept.tolist(), empty.is_fallback) == ([], False)
