@@ -47,13 +47,15 @@ def head(body: Model, classes: int) -> Head:
 
 
 def token_head(body: Model, classes: int, *, vectors: int = 1) -> Head:
-    """Return a new head for the vector of each token, or for several beside each other.
-
-    Raises TaskError for a family whose tokens do not see both sides.
-    """
-    if not isinstance(body, BERT | ComposedEncoder):
-        raise TaskError("labels of words, relations and answers in a context need an encoder (BERT); name one in model.base")
+    """Return a new head for the vector of each token, or for several beside each other. Raises TaskError as `need_encoder`."""
+    need_encoder(body)
     return Head(vectors * body.shape.width, classes, dense=False, dropout=0.1, std=0.02)
+
+
+def need_encoder(body: Model) -> None:
+    """Raise TaskError for a family whose tokens do not see both sides."""
+    if not isinstance(body, BERT | ComposedEncoder):
+        raise TaskError("this task reads the vectors of tokens, which need an encoder (BERT); name one in model.base")
 
 
 def tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:

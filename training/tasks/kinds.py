@@ -10,6 +10,7 @@ from training.tasks.classification import Classification, ClassificationSection
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
 from training.tasks.encoders.question_answering import QuestionAnswering, QuestionAnsweringSection
 from training.tasks.encoders.relations import Relations, RelationsSection
+from training.tasks.encoders.similarity import Similarity, SimilaritySection
 from training.tasks.task import Task
 from training.tasks.text_labels import TextLabels
 from training.tasks.texts.dialogue import Dialogue, DialogueSection
@@ -22,6 +23,7 @@ TaskSection = Annotated[
     | NamedEntitiesSection
     | RelationsSection
     | QuestionAnsweringSection
+    | SimilaritySection
     | TextToTextSection
     | SummarizationSection
     | TranslationSection
@@ -38,6 +40,7 @@ KINDS: Mapping[str, type[Task]] = {
     "dialogue": Dialogue,
     "relations": Relations,
     "question_answering": QuestionAnswering,
+    "similarity": Similarity,
 }
 IN_WORDS: Mapping[str, type[Task]] = {  # for T5, which has no heads
     "classification": TextLabels,

@@ -285,7 +285,9 @@ def answers_of(records: Records) -> list[list[tuple[str, int | None]]]:
         if isinstance(value, dict):  # as in the datasets of Hugging Face
             value = [{"text": t, "answer_start": s} for t, s in zip(value["text"], value["answer_start"], strict=True)]
         listed = [] if value is None else [value] if isinstance(value, str) else value
-        pairs = [(one, None) if isinstance(one, str) else (one["text"], one.get("answer_start")) for one in listed]
+        pairs: list[tuple[str, int | None]] = [
+            (one, None) if isinstance(one, str) else (one["text"], one.get("answer_start")) for one in listed
+        ]
         if any(not text.strip() for text, _ in pairs):
             raise TaskError(f"{records.place(row)}: an answer is empty; a question without an answer has the answers []")
         found.append(pairs)
