@@ -64,9 +64,9 @@ TASKS: Mapping[str, Bench] = {
         "dialogue_gpt.toml",
         "gpt",
         "dialogue",
-        {"turns": "dialogues_validation.txt"},
+        "dialogues_validation.txt",
         None,
-        {"turns": "dialogues_test.txt"},
+        "dialogues_test.txt",
         {"perplexity": "-", "f1": "-", "distinct_1": "-", "distinct_2": "-"},
     ),
 }

@@ -57,7 +57,7 @@ def add_finetune(parser: argparse.ArgumentParser) -> None:
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.tasks.predict."""
     parser.add_argument("folder", metavar="run", help="folder of a fine-tuning, or of one of its checkpoints")
-    parser.add_argument("file", help="records with the task's fields: JSON Lines, CSV, TSV or Parquet, plain or compressed")
+    parser.add_argument("file", help="records with the task's fields: JSON Lines, CSV, TSV or Parquet, or a .txt of one field")
     parser.add_argument("--out", help="JSON Lines file for the answers; by default the standard output")
     parser.add_argument("--with-input", action="store_true", help="repeat the record's fields beside each answer")
     _add_device(parser, "one per core")

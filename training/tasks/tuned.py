@@ -57,15 +57,20 @@ class TunedModel:
 def read(task: type[Task] | Task, section: Any, path: Files, *, labelled: bool = True) -> Records:
     """Return the records of a file, or of one for each field, for a task; without `labelled` the labels may be missing.
 
+    A .txt has a line for each record, with its first field.
+
     Raises TaskError, as `records` and `lines`, and if a field has no file.
     """
     fields = {name: section.fields.get(name, name) for name in task.FIELDS if labelled or name not in task.LABELS}
     if isinstance(path, str):
-        return records(path, fields, task.OPTIONAL, formats.read(section.kind, path)).first(section.limit)
+        table = formats.read(section.kind, path)
+        if table is not None or ".txt" not in Path(path).suffixes[-2:]:
+            return records(path, fields, task.OPTIONAL, table).first(section.limit)
+        path = {task.FIELDS[0]: path}
     if wrong := {*path} - {*task.FIELDS}:
         raise TaskError(f"task.train: {section.kind} has no field {min(wrong)!r}, but {', '.join(map(repr, task.FIELDS))}")
     if missing := [name for name in fields if name not in path and name not in task.OPTIONAL]:
-        raise TaskError(f"{', '.join(path.values())}: are no file of the field {missing[0]!r}; name it, too")
+        raise TaskError(f"{next(iter(path.values()))}: no file of the field {missing[0]!r} is named beside it; name one")
     return lines({name: path[name] for name in fields if name in path}).first(section.limit)
 
 

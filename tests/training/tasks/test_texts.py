@@ -122,6 +122,8 @@ def test_each_family_learns_to_write_two_words_for_another(family: Family, tmp_p
     model = tuned.load(tmp_path / "run")
     found = predict(model, model.read(str(tmp_path / "test.jsonl"), labelled=False), CPU)
     assert found == [json.loads(line) for line in (tmp_path / "run/test.answers.jsonl").read_text().splitlines()]
+    (tmp_path / "test.txt").write_text("".join(row["inputs"] + "\n" for row in translated(32, seed=1)))
+    assert predict(model, model.read(str(tmp_path / "test.txt"), labelled=False), CPU) == found
     right = [one["answer"] == row["targets"] for one, row in zip(found, translated(32, seed=1), strict=True)]
     assert np.mean(right) == pytest.approx(report["test"]["exact_match"])
 
@@ -184,7 +186,7 @@ def test_texts_of_a_field_each(tmp_path: Path) -> None:
         finetune(parallel(tmp_path, "t5", targets=63))
     path = tmp_path / "new.toml"
     for names, message in (
-        ("source = 'a'", "are no file of the field 'target'"),
+        ("source = 'a'", "a: no file of the field 'target' is named beside it"),
         ("source = 'a', goal = 'b'", "translation has no field 'goal', but 'source', 'target'"),
         ("source = 'a', target = 'b'", "a: no such file"),
     ):
