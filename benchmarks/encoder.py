@@ -92,15 +92,18 @@ def main() -> None:
     """Print seconds and ratios, and a RESULT line for each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=4)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--layers", type=int, default=SHAPE.layers)
+    parser.add_argument("--width", type=int, default=SHAPE.width)
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    model = families.make(SHAPE, 1).train()
+    model = families.make(replace(SHAPE, layers=options.layers, width=options.width), 1).train()
     assert isinstance(model, ComposedEncoder)
-    for name, numbers in CASES.items():
-        given = examples(*numbers)
+    for name in options.only:
+        given = examples(*CASES[name])
         turns = sides(model, given)
         best, losses = dict.fromkeys(turns, float("inf")), dict.fromkeys(turns, 0.0)
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for side, loss in turns.items():
                 began = time.process_time()
                 value = loss()

@@ -259,6 +259,18 @@ def test_ancestors(here: Here, four_families: Path, tmp_path: Path) -> None:
     assert found == times | {f"ancestors_{name}_bits_per_byte" for name in ("1-gram", "5-gram", "gpt")}
 
 
+def test_encoder(here: Here) -> None:
+    found = here.results("encoder.py", "--rounds", 1, "--only", "ragged128", "--layers", 1, "--width", 32)
+    assert found == {"encoder_ragged128_saving", "encoder_ragged128_vs_transformers"}
+
+
+def test_serve(here: Here) -> None:
+    shape = ("--layers", 1, "--width", 16, "--heads", 2, "--vocabulary", 300, "--threads", 1)
+    found = here.results("serve.py", *shape, "--tokens", 4, "--clients", 1, 2, "--rounds", 1, "--single", 2, "--soak", 8)
+    names = {f"serve_{clients}_clients{of}" for clients in (1, 2) for of in ("", "_vs_generate", "_vs_padded_batch")}
+    assert found == names | {"serve_wrong_answers", "serve_soak_growth"}
+
+
 def test_learning(four_families: Path) -> None:
     changes = sets("train.threads=1", "train.eval_rows=4", "train.warmup_steps=0")
     options = ("--only", "families", "--data", four_families / "none", "--bytes", 2000, *changes)
