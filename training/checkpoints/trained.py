@@ -42,6 +42,11 @@ def load(path: str | Path, *, compressed: bool = False) -> Trained:
     found = find(here(path))
     model = _model(found)
     if TASK in found.state:
+        tuning = found.fact(TASK).get("body", {}).get("tuning")
+        if tuning in ("prompt", "prefix"):
+            raise CheckpointError(
+                f"{found.path}: its {tuning} is no part of the body; use it with `corpusmill predict`, or name its model.base"
+            )
         weights = merged_weights(found.load("model"))
         weights = {name.removeprefix(BODY): tensor for name, tensor in weights.items() if name.startswith(BODY)}
         if not compressed:

@@ -35,11 +35,15 @@ class BodySection(Section):
     weights: Literal["pretrained", "new"] = "pretrained"
     """new: the base's shape and tokenizer with new weights, to see what pretraining gave."""
     tuning: Tuning = "full"
-    """full: all weights. head: the head alone, on a frozen body. lora: low-rank adapters and the head (arXiv 2106.09685)."""
+    """full: all weights. head: the head alone, on a frozen body. lora: low-rank adapters and the head (arXiv 2106.09685).
+    prompt, prefix: vectors that a frozen body reads before the row (arXiv 2104.08691), or keys and values that every token sees
+    in each layer (arXiv 2101.00190), and the head. They want a higher rate than the body: 1e-3 to 0.3."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Replaces the body's dropout."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """The learning rate of each layer is this share of that of the layer above it (ELECTRA, arXiv 2003.10555, A)."""
+    soft_tokens: int = Field(default=20, ge=1, le=4096)
+    """Vectors of a prompt; keys and values of a prefix in each layer."""
     lora_rank: int = Field(default=8, ge=1, le=1024)
     lora_alpha: float = Field(default=16.0, gt=0)
     """The adapters' product is multiplied by lora_alpha / lora_rank."""

@@ -39,6 +39,7 @@ class Reader:
     segments: bool  # the model tells a first from a second text
     doubled: bool  # two ends between texts, as RoBERTa and BART have
     positions: int | None  # of the model, if it numbers its tokens
+    prompt: tuple[int, ...] = ()  # ids of a trained prompt, which every row has before its text (soft_prompts.py)
 
     @property
     def family(self) -> Family:
@@ -77,22 +78,30 @@ class Reader:
     def row(self, a: list[int], b: list[int] | None = None) -> list[int]:
         """Return the row of the ids of one text, or of two, with the special pieces of the family."""
         begin = [] if self.words.specials.begin is None or self.family == "gpt" else [self.words.specials.begin]
-        end = self.words.specials.end
+        begin, end = [*begin, *self.prompt], self.words.specials.end
         if b is None:
             return [*begin, *a, end]
         return [*begin, *a, end, *([end] if self.doubled else []), *b, end]
 
 
-def reader(model: Model, tokenizer: Tokenizer, length: int | None) -> Reader:
-    """Return the reader of a model. Raises TaskError for more tokens than the model has positions."""
+def reader(model: Model, tokenizer: Tokenizer, length: int | None, prompt: Sequence[int] = ()) -> Reader:
+    """Return the reader of a model; `length` does not count the prompt.
+
+    Raises TaskError for more tokens than the model has positions.
+    """
     words = speller(model, tokenizer)
     positions = getattr(model.shape, "length", None)
-    if length is not None and positions is not None and length > positions:
-        raise TaskError(f"task.length: {length:,} tokens are more than the model's {positions:,} positions; lower it")
-    most = length or min(LONGEST, positions or LONGEST)
+    if positions is not None and (length or 8) + len(prompt) > positions:
+        beside = f" and a prompt of {len(prompt):,}" if prompt else ""
+        raise TaskError(
+            f"task.length: {length or 8:,} tokens{beside} are more than the model's {positions:,} positions; lower it"
+        )
+    most = (length or LONGEST) + len(prompt)
+    most = most if positions is None else min(most, positions)
     kinds = getattr(model.shape, "segments", 0)
     doubled = words.family == "bart" or (words.family == "bert" and kinds < 2 and "</s>" in tokenizer.special_ids)
-    return Reader(words, most, segments=words.family == "bert" and kinds > 1, doubled=doubled, positions=positions)
+    segments = words.family == "bert" and kinds > 1
+    return Reader(words, most, segments=segments, doubled=doubled, positions=positions, prompt=tuple(prompt))
 
 
 def _longest_first(a: list[int], b: list[int], room: int) -> tuple[list[int], list[int], bool]:

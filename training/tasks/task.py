@@ -122,4 +122,4 @@ class WritingTask(Protocol):
         ...
 
 
-Tuning = Literal["full", "head", "lora"]
+Tuning = Literal["full", "head", "lora", "prompt", "prefix"]

@@ -18,7 +18,7 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters, formats, vocabulary
+from training.tasks import adapters, formats, soft_prompts, vocabulary
 from training.tasks.config import BodySection, FinetuneConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import kind_of
@@ -92,7 +92,7 @@ def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
         found = read(kind, section, section.train)
         tokenizer = vocabulary.learn(found, settings.new.family, settings.new.vocabulary, settings.new.pieces)
         body = _new(settings, section, tokenizer, seed)
-    task = kind.begin(section, reader(body, tokenizer, section.length), found)
+    task = kind.begin(section, reader(body, tokenizer, section.length, _prompt(body, settings)), found)
     return _tuned(body, task, family, tokenizer, section, settings, seed), found
 
 
@@ -112,6 +112,11 @@ def _body(base: Model, settings: BodySection, seed: int) -> Model:
     return body
 
 
+def _prompt(body: Model, settings: BodySection) -> list[int]:
+    """Return the ids that each row has before its text."""
+    return soft_prompts.prompt_ids(body, settings.soft_tokens) if settings.tuning == "prompt" else []
+
+
 def _tuned(
     body: Model, task: Task, family: str, tokenizer: Tokenizer, section: Any, settings: BodySection, seed: int
 ) -> TunedModel:
@@ -119,13 +124,23 @@ def _tuned(
         torch.manual_seed(seed)
         if settings.tuning == "lora":
             adapters.adapt(body, settings.lora_layers, settings.lora_rank, settings.lora_alpha, settings.lora_dropout)
+        elif settings.tuning in ("prompt", "prefix"):
+            add = soft_prompts.add_prompt if settings.tuning == "prompt" else soft_prompts.add_prefix
+            add(body, _pieces(tokenizer, settings.soft_tokens))
         elif settings.tuning == "head":
             for weight in body.parameters():
                 weight.requires_grad_(False)
         head = task.head(body)
     if head is None and settings.tuning == "head":
-        raise TaskError('model.tuning: this task has no head; use "full" or "lora"')
+        raise TaskError('model.tuning: this task has no head; use "full", "lora", "prompt" or "prefix"')
     return TunedModel(Tuned(body, head, task.losses), task, family, tokenizer, section, settings)
+
+
+def _pieces(tokenizer: Tokenizer, count: int) -> list[int]:
+    """Draw ids of the vocabulary, special pieces excepted, from torch's generator."""
+    special = set(tokenizer.special_ids.values())
+    ids = [number for number in range(tokenizer.size) if number not in special]
+    return [ids[number] for number in torch.randint(len(ids), (count,)).tolist()]
 
 
 def load(path: str | Path) -> TunedModel:
@@ -140,7 +155,7 @@ def load(path: str | Path) -> TunedModel:
     config = FinetuneConfig.model_validate({"task": facts["section"], "model": facts["body"], "run": {"out": str(path)}})
     body = families.build(families.shape_of_dict(described["family"], described["shape"]))
     tokenizer = trained.tokenizer_of(found)
-    words = reader(body, tokenizer, config.task.length)
+    words = reader(body, tokenizer, config.task.length, _prompt(body, config.model))
     task = kind_of(config.task, words.family).restore(config.task, words, facts["learned"])
     tuned = _tuned(body, task, described["family"], tokenizer, config.task, config.model, 0)
     trained.prepare(tuned.model, found, found.load("model"))

@@ -114,8 +114,8 @@ class TextToText:
     def framed(self, ids: list[int]) -> list[int]:
         """Return the row that the model reads before it writes."""
         if self.reader.family == "gpt":
-            return [*ids, *self.reader.tokenizer.encode(self.section.separator)]
-        return [*self._begin, *ids, self.reader.words.specials.end]
+            return [*self.reader.prompt, *ids, *self.reader.tokenizer.encode(self.section.separator)]
+        return [*self._begin, *self.reader.prompt, *ids, self.reader.words.specials.end]
 
     def pairs(self, records: Records, labelled: bool) -> Pairs:
         """Return the rows of records, one for each."""
