@@ -13,7 +13,7 @@ thus a function of the step alone.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,8 +106,13 @@ class Muon(_ByWeight, torch.optim.Muon):
         return orthogonal(change) if blocks == 1 else torch.cat([orthogonal(block) for block in change.chunk(blocks)])
 
 
-def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> list[torch.optim.Optimizer]:
-    """Return the optimisers: one, or two for muon. Each group's "peak" is its peak learning rate."""
+def optimizers(
+    model: nn.Module, settings: TrainSection, batch_rows: int, shares: Mapping[str, float] | None = None
+) -> list[torch.optim.Optimizer]:
+    """Return the optimisers: one, or two for muon. Each group's "peak" is its peak learning rate.
+
+    `shares` has the share of the rate that a weight gets, by name; 1 by default.
+    """
     rate, betas, epsilon = peak(settings, batch_rows), settings.betas, settings.epsilon
     made: list[torch.optim.Optimizer]
     match settings.optimizer:
@@ -125,9 +130,13 @@ def optimizers(model: nn.Module, settings: TrainSection, batch_rows: int) -> lis
             rest = [weight for weight in model.parameters() if id(weight) not in chosen]
             groups = [{"params": weights, "blocks": blocks} for blocks, weights in hidden.items()]
             made = [Muon(groups, rate, settings.weight_decay), _adamw(_groups(rest, settings.weight_decay), settings, rate)]
+    known = {id(weight): (shares or {}).get(name, 1.0) for name, weight in model.named_parameters()}
     for optimizer in made:
-        for group in optimizer.param_groups:
-            group["peak"] = rate
+        optimizer.param_groups[:] = [
+            {**group, "params": [w for w in group["params"] if known[id(w)] == share], "peak": rate * share}
+            for group in optimizer.param_groups
+            for share in sorted({known[id(weight)] for weight in group["params"]}, reverse=True)
+        ]
     return made
 
 

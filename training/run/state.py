@@ -106,6 +106,10 @@ class Job(ABC):
         """Return the number by which checkpoints are compared (train.keep_best): the lowest is the best."""
         return measured[LOSS]
 
+    def rate_shares(self, model: Model | Tuned) -> dict[str, float]:
+        """Return the share of the learning rate that weights get, by name, where it is not 1."""
+        return {}
+
     def is_done(self, learning: "Learning") -> bool:
         """Return whether the run ends before its last step (early stopping): a function of the learning alone."""
         return False

@@ -156,7 +156,7 @@ def start(job: Job, model: Model | Tuned, device: Device, world: World) -> Learn
     if world.size > 1 and settings.strategy == "fsdp" and isinstance(model, Tuned):
         raise TrainingError('train.strategy: fine-tuning does not shard weights; use "ddp"')
     spread = learner(model.to(device.name), world, device, settings.strategy)
-    optimizers = optim.optimizers(spread.model, settings, job.course.batch_rows)
+    optimizers = optim.optimizers(spread.model, settings, job.course.batch_rows, job.rate_shares(model))
     return Learning(spread, optimizers, Spikes(settings.spike_window, settings.skip_above, settings.max_skipped))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from pipelines.contract import files
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.data.draws import key
-from training.models.families import Model
+from training.models.families import Model, layers
 from training.models.tuned import Tuned
 from training.run.circumstances import circumstances
 from training.run.device import Device, prepare
@@ -74,12 +74,34 @@ class Finetuning(Job):
         """See Job: the task's metric."""
         return -float(measured[f"validation_{self.tuned.task.metric}"])
 
+    def rate_shares(self, model: Model | Tuned) -> dict[str, float]:
+        """Return what model.layer_decay makes of each weight's learning rate."""
+        assert isinstance(model, Tuned)
+        return layer_shares(model, self.config.model.layer_decay)
+
     def is_done(self, learning: Learning) -> bool:
         """Return whether the metric has not improved for train.patience evaluations."""
         patience, every = self.config.train.patience, self.config.train.eval_every
         if patience is None or every is None or learning.best_step is None:
             return False
         return learning.step - learning.best_step >= patience * every
+
+
+def layer_shares(model: Tuned, decay: float) -> dict[str, float]:
+    """Return each weight's share of the learning rate: decay ** (layers above it), the embeddings below all (ELECTRA, A).
+
+    The layers of an encoder lie below those of its decoder. What is above all layers (norms, the head) has 1.
+    """
+    if decay == 1:
+        return {}
+    stack = layers(model.body)
+    depth = {id(weight): number for number, layer in enumerate(stack, start=1) for weight in layer.parameters()}
+    below = ("embeddings", "positions", "relative_bias")
+    out: dict[str, float] = {}
+    for name, weight in model.named_parameters():
+        at = depth.get(id(weight), 0 if any(part in name for part in below) else len(stack) + 1)
+        out[name] = decay ** (len(stack) + 1 - at)
+    return out
 
 
 def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> dict[str, float]:

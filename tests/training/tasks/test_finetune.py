@@ -12,10 +12,12 @@ from tuning import labelled, write_config, write_records
 
 from training.checkpoints import trained
 from training.run.device import Device
+from training.run.optimizers import optimizers
 from training.run.progress import read_metrics
 from training.tasks import tuned
+from training.tasks.config import load
 from training.tasks.errors import TaskError
-from training.tasks.finetune import finetune
+from training.tasks.finetune import finetune, layer_shares
 from training.tasks.predict import predict
 
 CPU = Device("cpu", "float32")
@@ -137,3 +139,19 @@ def test_a_label_that_training_lacks_is_named_with_its_place(bases: Mapping[str,
     write_records(tmp_path / "other.jsonl", [{"text": "a", "label": "river"}, {"text": "b", "label": "lake"}])
     with pytest.raises(TaskError, match=r"other.jsonl, line 2: the label 'lake'.*'river', 'town'"):
         finetune(path)
+
+
+def test_lower_layers_learn_at_lower_rates(bases: Mapping[str, Path], tmp_path: Path) -> None:
+    tuned_model, _ = tuned.begin(load(config(tmp_path, bases["bert"])), 1)
+    shares = layer_shares(tuned_model.model, 0.5)
+    assert {round(shares[name], 6) for name in shares if "embeddings" in name} == {0.125}
+    assert shares["body.layers.0.attention.output.weight"] == 0.25 and shares["body.layers.1.attention.output.weight"] == 0.5
+    assert shares["head.output.weight"] == shares["body.pooler.weight"] == 1
+    section = load(tmp_path / "finetune.toml").train
+    (optimizer,) = optimizers(tuned_model.model, section, 8, shares)
+    peaks = {id(weight): group["peak"] for group in optimizer.param_groups for weight in group["params"]}
+    assert {name: peaks[id(weight)] for name, weight in tuned_model.model.named_parameters()} == pytest.approx(
+        {name: 5e-3 * share for name, share in shares.items()}
+    )
+    assert layer_shares(tuned_model.model, 1.0) == {}
+    finetune(tmp_path / "finetune.toml", ("model.layer_decay=0.5", "train.epochs=1", "train.learning_rate=1e-3"))
