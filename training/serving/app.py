@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from training.serving import chat, completions
+from training.serving import chat, completions, predicting
 from training.serving.errors import ApiError, broken
 from training.serving.guard import Guard, Keys
 from training.serving.served import Served
@@ -27,12 +27,12 @@ def about(served: Served) -> APIRouter:
     made = APIRouter()
 
     def described(name: str) -> dict[str, Any]:
-        model = served.model(name)
+        model = served.tasks.get(name) or served.model(name)
         return {"id": name, "object": "model", "created": model.created, "owned_by": "corpusmill"}
 
     @made.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [described(name) for name in served.models]}
+        return {"object": "list", "data": [described(name) for name in (*served.models, *served.tasks)]}
 
     @made.get("/v1/models/{name}")
     async def model(name: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def about(served: Served) -> APIRouter:
 
 
 # All endpoints of the server. Another one is a file with such a function, and a line here.
-ENDPOINTS: Sequence[Endpoint] = (about, completions.router, chat.router)
+ENDPOINTS: Sequence[Endpoint] = (about, completions.router, chat.router, predicting.router)
 
 
 def application(served: Served, keys: Keys | None) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 MOST_STOPS = 4  # as OpenAI's
 MOST_STOP_CHARACTERS = 256
 MOST_PROMPTS = 64  # of one request
+MOST_RECORDS = 256  # of one request to /predict
 MOST_LIKELIEST = 20  # alternatives of a token with their log-probabilities, as OpenAI's
 
 

@@ -1,7 +1,7 @@
 """The models of a server, ready to be asked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.pieces import text_bytes
 from training.checkpoints import trained
 from training.checkpoints.remote import here
-from training.checkpoints.trained import Trained
+from training.checkpoints.store import Checkpoint
+from training.checkpoints.trained import TASK, Trained
 from training.generation.texts import Speller, speller
 from training.serving.batch import Batch
 from training.serving.decoder import Decoder
@@ -19,6 +20,8 @@ from training.serving.engine import Engine
 from training.serving.errors import ApiError
 from training.serving.limits import ServerLimits
 from training.serving.metrics import Metrics
+from training.serving.predictions import Predictions
+from training.tasks import tuned as tuning
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,15 @@ class ServedModel:
         return [text_bytes(name, kind, self.tokenizer.kind) or name.encode() for name, kind in zip(names, kinds, strict=True)]
 
 
+@dataclass(frozen=True)
+class ServedTask:
+    """A fine-tuned model."""
+
+    where: str  # its checkpoint
+    created: int  # when that was written, in seconds since 1970
+    predictions: Predictions
+
+
 @dataclass
 class Served:
     """All that the endpoints know: what is served, within which limits, and whether the server is stopping."""
@@ -52,6 +64,7 @@ class Served:
     models: Mapping[str, ServedModel]
     limits: ServerLimits
     metrics: Metrics
+    tasks: Mapping[str, ServedTask] = field(default_factory=dict[str, ServedTask])
     stopping: bool = False
 
     @property
@@ -61,22 +74,33 @@ class Served:
 
     def model(self, name: str) -> ServedModel:
         """Return a model by its name. Raises ApiError (404) if there is none."""
+        if name in self.tasks:
+            raise ApiError(404, f"{name} answers records: ask /predict/{name}", param="model", code="model_not_found")
         if name not in self.models:
-            known = ", ".join(self.models)
+            known = ", ".join(self.models) or "no other that writes"
             raise ApiError(404, f"there is no model {name!r}, but {known}", param="model", code="model_not_found")
         return self.models[name]
+
+    def task(self, name: str) -> Predictions:
+        """Return a fine-tuned model by its name. Raises ApiError (404) if there is none."""
+        if name not in self.tasks:
+            known = ", ".join(self.tasks) or "no other"
+            raise ApiError(404, f"there is no fine-tuned model {name!r}, but {known}", param="model", code="model_not_found")
+        return self.tasks[name].predictions
 
     def stop(self) -> None:
         """Finish what was begun."""
         self.stopping = True
         for model in self.models.values():
             model.engine.stop()
+        for task in self.tasks.values():
+            task.predictions.stop()
 
 
 def load(runs: Sequence[str], limits: ServerLimits, metrics: Metrics) -> Served:
-    """Load runs, each `RUN` (named by its folder) or `NAME=RUN`.
+    """Load runs, each `RUN` (named by its folder) or `NAME=RUN`; those of a fine-tuning answer records.
 
-    Raises UserError for a model that does not write, two of one name, or none that can be read.
+    Raises UserError for a pretrained model that does not write, two of one name, or none that can be read.
     """
     paths: dict[str, str] = {}
     for run in runs:
@@ -85,7 +109,9 @@ def load(runs: Sequence[str], limits: ServerLimits, metrics: Metrics) -> Served:
         if name in paths:
             raise UserError(f"{run}: another run is named {name}, too; give it a name of its own: NAME={path}")
         paths[name] = path
-    return Served({name: _served(name, path, limits, metrics) for name, path in paths.items()}, limits, metrics)
+    found = {name: trained.find(here(path)) for name, path in paths.items()}
+    writers = {name: _served(name, run, limits, metrics) for name, run in found.items() if TASK not in run.state}
+    return Served(writers, limits, metrics, {name: _task(run, limits) for name, run in found.items() if TASK in run.state})
 
 
 def batch_of(loaded: Trained, rows: int) -> tuple[Batch, Speller]:
@@ -99,8 +125,12 @@ def batch_of(loaded: Trained, rows: int) -> tuple[Batch, Speller]:
     return Batch(decoder, loaded.tokenizer, words.specials.end, names), words
 
 
-def _served(name: str, path: str, limits: ServerLimits, metrics: Metrics) -> ServedModel:
-    found = trained.find(here(path))
+def _task(found: Checkpoint, limits: ServerLimits) -> ServedTask:
+    predictions = Predictions(tuning.load(found.path), limits.queue)
+    return ServedTask(str(found.path), int(found.path.stat().st_mtime), predictions)
+
+
+def _served(name: str, found: Checkpoint, limits: ServerLimits, metrics: Metrics) -> ServedModel:
     batch, words = batch_of(trained.load(found.path), limits.rows)
     engine = Engine(batch, limits.queue, lambda rows, seconds: metrics.stepped(name, rows, seconds))
     metrics.watch(name, lambda: len(batch.rows), lambda: len(batch.waiting))

@@ -56,8 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     served = load(arguments.folders, limits, Metrics())
     for name, model in served.models.items():
         print(f"{name}: {model.where}; batches of {', '.join(map(str, model.decoder.sizes))} rows agree bit by bit", flush=True)
+    for name, task in served.tasks.items():
+        print(f"{name}: {task.where}; answers records at /predict/{name}", flush=True)
     host, port = listening.getsockname()[:2]
-    print(f"corpusmill serves {', '.join(served.models)} at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    print(
+        f"corpusmill serves {', '.join((*served.models, *served.tasks))} at http://{f'[{host}]' if ':' in host else host}:{port}",
+        flush=True,
+    )
     config = uvicorn.Config(
         application(served, keys),
         http=connection(limits),
