@@ -75,7 +75,7 @@ def _is_model(folder: str) -> bool:
 def _export_model(arguments: argparse.Namespace) -> int:
     need_torch()
     from pipelines.exports.tokenizer import export_huggingface
-    from training.convert.export import export
+    from training.compression.hub import export
 
     if arguments.to not in ("hf", "huggingface"):
         raise ExportOptionsError(f"{arguments.folder}: is a model; export it --to hf ({arguments.to} is a format of tokens)")

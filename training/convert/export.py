@@ -14,6 +14,7 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.convert import huggingface
 from training.convert.formats.weight_files import SHARD_BYTES, read_json
+from training.convert.huggingface import TaskHead
 from training.models.bert import BERTShape
 from training.models.composed import ComposedShape
 from training.models.families import Shape, parameters, pieces_of
@@ -21,6 +22,7 @@ from training.models.families import Shape, parameters, pieces_of
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
 
 
+CARD = "README.md"  # what the hub shows of a model
 _TOKENIZER, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
@@ -46,7 +48,15 @@ class ExportReport:
         return sum(self.files.values())
 
 
-def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, shard_bytes: int = SHARD_BYTES) -> ExportReport:
+def export(
+    path: str | Path,
+    out: str | Path,
+    write_tokenizer: WriteTokenizer,
+    shard_bytes: int = SHARD_BYTES,
+    *,
+    head: TaskHead | None = None,
+    card: str | None = None,
+) -> ExportReport:
     """Write the model of a run's newest checkpoint, or of a checkpoint, and its tokenizer, for Hugging Face.
 
     Args:
@@ -54,6 +64,8 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         out: a folder, or one of an object store, that is empty or does not exist; it appears once everything is written.
         write_tokenizer: writes a tokenizer's files into a folder.
         shard_bytes: larger models are split into several files.
+        head: of a task, in the place of the heads of pretraining.
+        card: the text of README.md.
 
     Raises ValueError (CheckpointError, ExportError, SpecialsError, TokenizerError, WeightsError) that names the file and the fix.
     """
@@ -71,7 +83,9 @@ def export(path: str | Path, out: str | Path, write_tokenizer: WriteTokenizer, s
         _fit_tokenizer(temporary, shape)
         if family == "gpt":
             _keep_first_space(temporary)
-        huggingface.write(temporary, source.model, source.family, special_ids, source.tokenizer.size, shard_bytes)
+        huggingface.write(temporary, source.model, source.family, special_ids, source.tokenizer.size, shard_bytes, head)
+        if card is not None:
+            files.write_text(str(temporary / CARD), card)
         architecture = read_json(temporary / huggingface.CONFIG)["architectures"][0]
         written = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
     return ExportReport(

@@ -7,7 +7,7 @@ transformers is not imported.
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,16 @@ from training.models.composed import ComposedShape
 from training.models.families import Model, Shape
 
 CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHead:
+    """What a class of a task adds to a family's model, in Hugging Face's names."""
+
+    architecture: str
+    weights: Mapping[str, Tensor]
+    config: Mapping[str, Any]  # entries of config.json, the labels among them
+    left_out: tuple[str, ...]  # beginnings of names of the family's weights that this class lacks
 
 
 class Names(Protocol):
@@ -66,7 +76,13 @@ _GENERATING = ("gpt", "bart", "t5")
 
 
 def write(
-    folder: Path, model: Model, family: str, specials: Specials, tokenizer_size: int, shard_bytes: int = SHARD_BYTES
+    folder: Path,
+    model: Model,
+    family: str,
+    specials: Specials,
+    tokenizer_size: int,
+    shard_bytes: int = SHARD_BYTES,
+    head: TaskHead | None = None,
 ) -> None:
     """Write a model so that `AutoModel….from_pretrained(folder)` loads it; its tokenizer's files come from elsewhere.
 
@@ -85,9 +101,12 @@ def write(
     cropped = {name: weights[name][: shapes[name][0]] for name in shapes}
     assert all(tensor.shape == shapes[name] for name, tensor in cropped.items()), "the vocabulary is not the first dimension"
     folder.mkdir(parents=True, exist_ok=True)
-    weight_files.write(folder, to_theirs(rules, cropped), shard_bytes)
-    config = names.config(shape, specials)
-    if family in _GENERATING and getattr(shape, "decoder_layers", None) != 0:
+    theirs, config = to_theirs(rules, cropped), names.config(shape, specials)
+    if head is not None:
+        theirs = {name: tensor for name, tensor in theirs.items() if not name.startswith(head.left_out)} | dict(head.weights)
+        config |= {"architectures": [head.architecture], **head.config}
+    weight_files.write(folder, theirs, shard_bytes)
+    if head is None and family in _GENERATING and getattr(shape, "decoder_layers", None) != 0:
         generation = {name: config[name] for name in _GENERATION if config.get(name) is not None}
         _write_json(folder / GENERATION_CONFIG, generation)
     _write_json(folder / CONFIG, config)
