@@ -17,7 +17,7 @@ _FORMS = {  # of fields that may have several; pydantic's message would be about
     "prompt": f"a text, the ids of one, or a list of 1 to {MOST_PROMPTS} of either",
     "stop": f"a text of 1 to {MOST_STOP_CHARACTERS} characters, or a list of at most {MOST_STOPS}",
 }
-_Body = TypeVar("_Body", bound="Wanted")
+_Body = TypeVar("_Body", bound=BaseModel)
 _Stop = Annotated[str, Field(min_length=1, max_length=MOST_STOP_CHARACTERS)]
 _Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
