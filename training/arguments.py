@@ -172,6 +172,11 @@ def add_harness(parser: argparse.ArgumentParser) -> None:
     _add_checkpoint(parser)
     parser.add_argument("--limit", type=int, help="documents of each task")
     parser.add_argument("--shots", type=int, help="examples before each document; by default the task's own number")
+    parser.add_argument(
+        "--text-to-text",
+        action="store_true",
+        help="a BART or T5 answers the context, as after fine-tuning, instead of filling a gap",
+    )
     _add_device(parser, "one per core")
     parser.add_argument("--out", help="JSON file for the results")
 

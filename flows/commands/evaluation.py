@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
     add_judge(judge)
     judge.set_defaults(run=_judge)
 
-    harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a causal model")
+    harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a model")
     add_harness(harness)
     harness.set_defaults(run=_harness)
 

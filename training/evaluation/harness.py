@@ -1,4 +1,4 @@
-"""EleutherAI's lm-evaluation-harness (extra `bench`) over causal models: `corpusmill harness RUN`.
+"""EleutherAI's lm-evaluation-harness (extra `bench`) over models of every family: `corpusmill harness RUN`.
 
     corpusmill harness build/demo-gpt --tasks my_tasks/ --out r.json   # all tasks of a folder of YAML files
     corpusmill harness build/demo-gpt --tasks piqa lambada_openai   # by name; downloads data
@@ -23,6 +23,9 @@ The harness' requests (lm_eval/api/model.py of 0.4.13), and the answers:
                              so that the continuation fits, down to half of the positions; beyond that, the window slides
                              (training/generation/steps.py).
 
+The other families have no likelihood of a text from left to right; theirs are in conditional.py: pseudo-log-likelihoods for BERT,
+the decoder's for BART and T5. They do not generate here.
+
 Batches are made by tokens (training/evaluation/likelihood.py): the harness' batch sizes have no effect.
 """
 
@@ -42,6 +45,7 @@ from training.arguments import NEWEST
 from training.checkpoints import trained
 from training.checkpoints.remote import here
 from training.checkpoints.trained import Trained
+from training.evaluation import conditional
 from training.evaluation.likelihood import Likelihood, Question, likelihoods
 from training.evaluation.summary import find
 from training.generation.answers import GREEDY, PROMPTS_AT_ONCE, evaluated, steps_of
@@ -97,16 +101,21 @@ class Wanted:
     choice: Choice = GREEDY
 
 
-class Causal:
-    """A causal model, on its device, that answers the harness. Raises HarnessError for another family."""
+class Answerer:
+    """A model, on its device, that answers the harness."""
 
-    def __init__(self, model: Trained) -> None:
+    def __init__(self, model: Trained, *, text_to_text: bool = False) -> None:
+        """Take a model; `text_to_text`: a BART or T5 has learnt to answer a text, not to fill its gap (conditional.py).
+
+        Raises HarnessError for the latter with a model of another family.
+        """
         super().__init__()
-        if not isinstance(model.model, GPT | Composed):
-            raise HarnessError(f"{model.where}: is a {model.family}; the harness needs a causal model (gpt, composed)")
-        self.trained, self.model, self.tokenizer = model, model.model, model.tokenizer
-        self.end = speller(model.model, model.tokenizer).specials.end
-        self.positions = model.model.shape.length
+        self.words = speller(model.model, model.tokenizer)
+        if text_to_text and self.words.family not in ("bart", "t5"):
+            raise HarnessError(f"{model.where}: is a {model.family}; only a BART or T5 is asked text to text")
+        self.trained, self.model, self.tokenizer, self.text_to_text = model, model.model, model.tokenizer, text_to_text
+        self.end = self.words.specials.end
+        self.positions: int = getattr(model.model.shape, "length", conditional.LENGTH)
 
     def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
         """Map (context, continuation) to the log-probability in nats and whether greedy decoding gives the continuation."""
@@ -122,7 +131,12 @@ class Causal:
         return [likelihood.log_probability for likelihood in self._likelihoods(texts, [1] * len(texts))]
 
     def generate_until(self, requests: Sequence[Request]) -> list[str]:
-        """Map (context, settings) to the continuation without the stop string. Raises HarnessError for an unknown setting."""
+        """Map (context, settings) to the continuation without the stop string.
+
+        Raises HarnessError for an unknown setting, or a model that is not causal.
+        """
+        if requests and not isinstance(self.model, GPT | Composed):
+            raise HarnessError(f"{self.trained.where}: is a {self.trained.family}; generate_until needs a causal model")
         groups: dict[Wanted, list[int]] = {}
         for number, request in enumerate(requests):
             groups.setdefault(wanted(request.args[1]), []).append(number)
@@ -149,14 +163,19 @@ class Causal:
         return {**facts, "tokenizer_sha256": model.tokenizer.sha256}
 
     def _likelihoods(self, texts: Sequence[Sequence[int]], firsts: Sequence[int]) -> list[Likelihood]:
-        """Return the likelihood of each text's tokens after <|endoftext|>, from its `first` on."""
-        questions = [list(windows([self.end, *ids], first, self.positions)) for ids, first in zip(texts, firsts, strict=True)]
+        """Return the likelihood of each text's tokens from its `first` on, where 1 is the text's first token."""
+        questions = [list(self._windows(ids, first)) for ids, first in zip(texts, firsts, strict=True)]
         answers = iter(likelihoods(self.model, [window for of_text in questions for window in of_text], self.tokenizer.size))
         whole: list[Likelihood] = []
         for of_text in questions:
             parts = [next(answers) for _ in of_text]
             whole.append(Likelihood(sum(part.log_probability for part in parts), all(part.is_greedy for part in parts)))
         return whole
+
+    def _windows(self, ids: Sequence[int], first: int) -> Iterator[Question]:
+        if self.words.family == "gpt":
+            return windows([self.end, *ids], first, self.positions)
+        return conditional.questions(self.words, ids, first - 1, self.positions, text_to_text=self.text_to_text)
 
     def _generated(self, contexts: Sequence[Sequence[int]], how: Wanted, seeds: Sequence[int]) -> list[str]:
         seen = max(self.positions - how.tokens, (self.positions + 1) // 2)
@@ -230,15 +249,15 @@ def _cut(text: str, until: Sequence[str]) -> int | None:
 
 
 @cache
-def harness_class() -> type[Causal]:
+def harness_class() -> type[Answerer]:
     """Return the harness' model class, registered as "corpusmill". Raises HarnessError if the harness is not installed.
 
     Its arguments: `run`, a folder as in training.evaluation.summary or a Trained; `checkpoint` (newest, best, a name or a path);
-    `device` (cpu, cuda, auto) and `threads`, for a run that is loaded.
+    `device` (cpu, cuda, auto) and `threads`, for a run that is loaded; `text_to_text`, see Answerer.
     """
     base = _lm_eval("lm_eval.api.model").LM
 
-    class Corpusmill(Causal, base):
+    class Corpusmill(Answerer, base):
         def __init__(
             self,
             run: str | Path | Trained,
@@ -247,8 +266,10 @@ def harness_class() -> type[Causal]:
             threads: int | None = None,
             batch_size: object = None,
             max_batch_size: object = None,
+            text_to_text: bool = False,
         ) -> None:
-            super().__init__(run if isinstance(run, Trained) else _loaded(run, checkpoint, device, threads))
+            found = run if isinstance(run, Trained) else _loaded(run, checkpoint, device, threads)
+            super().__init__(found, text_to_text=text_to_text)
 
     return _lm_eval("lm_eval.api.registry").register_model(NAME)(Corpusmill)
 
@@ -275,7 +296,7 @@ def _lm_eval(module: str) -> Any:
 
 
 def evaluate(
-    model: Causal, tasks: Sequence[str], include: Sequence[str] = (), *, limit: int | None = None, shots: int | None = None
+    model: Answerer, tasks: Sequence[str], include: Sequence[str] = (), *, limit: int | None = None, shots: int | None = None
 ) -> dict[str, Any]:
     """Evaluate a model on tasks; return the harness' results.
 
@@ -322,7 +343,13 @@ def _tasks(tasks: Sequence[str], include: Sequence[str]) -> tuple[Any, list[str]
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate what the command line names (training.arguments.add_harness); return the exit code."""
-    model = cast(Any, harness_class())(arguments.folder, arguments.checkpoint, arguments.device, arguments.threads or None)
+    model = cast(Any, harness_class())(
+        arguments.folder,
+        arguments.checkpoint,
+        arguments.device,
+        arguments.threads or None,
+        text_to_text=arguments.text_to_text,
+    )
     tasks = [task for names in arguments.tasks for task in names.split(",")]
     results = evaluate(model, tasks, arguments.include_path, limit=arguments.limit, shots=arguments.shots)
     utils = _lm_eval("lm_eval.utils")

@@ -15,19 +15,22 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.arguments import add_harness, parse
 from training.checkpoints import trained
 from training.checkpoints.trained import Trained
-from training.evaluation import harness
+from training.evaluation import conditional, harness
 from training.evaluation.blimp import sentence_scores
-from training.evaluation.harness import Causal, HarnessError, Wanted, harness_class, wanted, windows
+from training.evaluation.harness import Answerer, HarnessError, Wanted, harness_class, wanted, windows
 from training.evaluation.likelihood import Question
 from training.generation.answers import GREEDY, generate_texts, steps_of
 from training.generation.answers import Request as Generate
 from training.generation.choose import Choice
 from training.generation.decode import decode
 from training.generation.limits import Limits
+from training.generation.texts import speller
+from training.models.bart import BARTShape
 from training.models.bert import BERTShape
 from training.models.composed import ComposedShape
 from training.models.families import Shape, make
 from training.models.gpt import GPTShape
+from training.models.t5 import T5Shape
 
 WITHOUT = "lm-eval is not installed (extra `bench`)"
 needs_harness = pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason=WITHOUT)
@@ -43,7 +46,7 @@ class Asked(NamedTuple):
 def pieces(tmp_path_factory: pytest.TempPathFactory, make_dataset: Callable[..., Path]) -> Tokenizer:
     texts = ["the old house stood near the river and the people of the town told many stories about it every evening"]
     folder = make_dataset(
-        tmp_path_factory.mktemp("both") / "tokens", {("train", "books", "en"): [texts]}, families=("gpt", "bert")
+        tmp_path_factory.mktemp("both") / "tokens", {("train", "books", "en"): [texts]}, families=("gpt", "bert", "bart", "t5")
     )
     return loading.load(str(folder), manifest.read(str(folder)))
 
@@ -82,7 +85,7 @@ def by_hand(found: Trained, tokens: Sequence[int], first: int) -> tuple[float, b
 def test_loglikelihoods_are_those_of_the_pieces_behind_the_context(gpt: Trained, pieces: Tokenizer) -> None:
     asked = [Asked((context, more)) for context in CONTEXTS for more in CONTINUATIONS]
     longest = max(len(pieces.encode(context + more)) for context in CONTEXTS for more in CONTINUATIONS)
-    found = Causal(trained_of(type(gpt.model.shape), pieces, longest))
+    found = Answerer(trained_of(type(gpt.model.shape), pieces, longest))
     for (total, greedy), request in zip(found.loglikelihood(asked), asked, strict=True):
         context, more = request.args
         bare = context.rstrip(" ")
@@ -94,7 +97,7 @@ def test_loglikelihoods_are_those_of_the_pieces_behind_the_context(gpt: Trained,
 
 
 def test_a_piece_on_the_border_counts_whole(pieces: Tokenizer) -> None:
-    found = Causal(trained_of(GPTShape, pieces))
+    found = Answerer(trained_of(GPTShape, pieces))
     whole = pieces.encode("the river")
     assert pieces.encode("the riv") != whole[: len(pieces.encode("the riv"))]
     shared = next(n for n, (one, other) in enumerate(zip(pieces.encode("the riv"), whole, strict=False)) if one != other)
@@ -104,15 +107,15 @@ def test_a_piece_on_the_border_counts_whole(pieces: Tokenizer) -> None:
 
 def test_a_sentence_alone_has_the_score_of_blimp(gpt: Trained) -> None:
     texts = ["the people told stories", "stories the people told", "the old house"]
-    found = Causal(gpt).loglikelihood([Asked(("", text)) for text in texts])
+    found = Answerer(gpt).loglikelihood([Asked(("", text)) for text in texts])
     assert [total for total, _ in found] == pytest.approx(sentence_scores(gpt, texts), abs=1e-5)
-    assert Causal(gpt).loglikelihood_rolling([Asked((text,)) for text in texts]) == pytest.approx(
+    assert Answerer(gpt).loglikelihood_rolling([Asked((text,)) for text in texts]) == pytest.approx(
         sentence_scores(gpt, texts), abs=1e-5
     )
 
 
 def test_what_the_model_would_say_is_greedy(gpt: Trained) -> None:
-    found = Causal(gpt)
+    found = Answerer(gpt)
     for n in range(2, 9):
         said = found.generate_until([Asked(("the old", {"max_gen_toks": n}))])[0]
         ids = gpt.tokenizer.encode("the old" + said)
@@ -146,22 +149,22 @@ def test_long_texts_are_read_in_windows(gpt: Trained) -> None:
         end = min(begin + positions, len(tokens) - 1)
         first = max(0, end - positions)
         total += by_hand(gpt, tokens[first : end + 1], begin - first + 1)[0]
-    assert Causal(gpt).loglikelihood_rolling([Asked((text,))]) == [pytest.approx(total, abs=1e-3)]
-    short, _ = Causal(gpt).loglikelihood([Asked((text.strip(), " every evening"))])[0]
+    assert Answerer(gpt).loglikelihood_rolling([Asked((text,))]) == [pytest.approx(total, abs=1e-3)]
+    short, _ = Answerer(gpt).loglikelihood([Asked((text.strip(), " every evening"))])[0]
     whole = [end_of(pieces), *pieces.encode(text.strip() + " every evening")]
     count = len(whole) - len(pieces.encode(text.strip())) - 1
     assert short == pytest.approx(by_hand(gpt, whole[-positions - 1 :], positions + 1 - count)[0], abs=1e-4)
 
 
 def test_nothing_asked_for_costs_nothing(gpt: Trained) -> None:
-    found = Causal(gpt)
+    found = Answerer(gpt)
     assert found.loglikelihood([Asked(("the old house", ""))]) == [(0.0, True)]
     assert found.loglikelihood_rolling([Asked(("",))]) == [0.0]
     assert (found.loglikelihood([]), found.loglikelihood_rolling([]), found.generate_until([])) == ([], [], [])
 
 
 def test_answers_are_in_the_order_of_the_questions_and_as_alone(gpt: Trained) -> None:
-    found = Causal(gpt)
+    found = Answerer(gpt)
     asked = [Asked((context, more)) for context in CONTEXTS for more in CONTINUATIONS]
     alone = [found.loglikelihood([request])[0][0] for request in asked]
     assert [total for total, _ in found.loglikelihood(asked)] == pytest.approx(alone, abs=1e-4)
@@ -170,7 +173,7 @@ def test_answers_are_in_the_order_of_the_questions_and_as_alone(gpt: Trained) ->
 
 
 def test_an_answer_ends_before_the_first_stop_string(gpt: Trained) -> None:
-    found = Causal(gpt)
+    found = Answerer(gpt)
     prompt = "the old"
     free = found.generate_until([Asked((prompt, {"max_gen_toks": 40}))])[0]
     texts = generate_texts(gpt.model, gpt.tokenizer, [f"<|endoftext|>{prompt}"], Generate(40))
@@ -184,7 +187,7 @@ def test_an_answer_ends_before_the_first_stop_string(gpt: Trained) -> None:
 
 def test_a_stop_string_ends_the_computation(pieces: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     gpt = trained_of(GPTShape, pieces)
-    found = Causal(gpt)
+    found = Answerer(gpt)
     free = found.generate_until([Asked(("the old", {"max_gen_toks": 40}))])[0]
     counted: list[int] = []
     logits = gpt.model.logits
@@ -194,7 +197,7 @@ def test_a_stop_string_ends_the_computation(pieces: Tokenizer, monkeypatch: pyte
 
 
 def test_an_answer_has_the_space_it_begins_with(pieces: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Causal(trained_of(GPTShape, pieces))
+    found = Answerer(trained_of(GPTShape, pieces))
     behind = pieces.encode("the old house")[len(pieces.encode("the old")) :]
     monkeypatch.setattr(harness, "decode", lambda *_, **__: [[*behind, found.end]])
     assert found.generate_until([Asked(("the old", {}))]) == [" house"]
@@ -218,13 +221,13 @@ def test_who_says_that_an_answer_is_done_is_told_whose_it_is(gpt: Trained) -> No
 
 def test_a_context_of_any_length_is_continued(gpt: Trained) -> None:
     long = "the people of the town told many stories " * 9
-    found = Causal(gpt)
+    found = Answerer(gpt)
     few, many = (found.generate_until([Asked((long, {"max_gen_toks": n}))])[0] for n in (6, 60))
     assert few and len(many) > len(few)
 
 
 def test_drawn_answers_differ_from_each_other_and_repeat(gpt: Trained) -> None:
-    found = Causal(gpt)
+    found = Answerer(gpt)
     asked = [Asked(("the old", {"do_sample": True, "max_gen_toks": 12}))] * 3
     said = found.generate_until(asked)
     assert len(set(said)) > 1 and found.generate_until(asked) == said
@@ -252,8 +255,62 @@ def test_settings_that_cannot_be_followed_are_named(pieces: Tokenizer) -> None:
         wanted({"max_gen_toks": 0})
     with pytest.raises(HarnessError, match="generation_kwargs: top_p: must be"):
         wanted({"temperature": 1, "top_p": 2.0})
-    with pytest.raises(HarnessError, match="a model in memory: is a bert; the harness needs a causal model"):
-        Causal(trained_of(BERTShape, pieces, family="bert"))
+    bert = trained_of(BERTShape, pieces, family="bert")
+    with pytest.raises(HarnessError, match="a model in memory: is a bert; generate_until needs a causal model"):
+        Answerer(bert).generate_until([Asked(("the old", {}))])
+    with pytest.raises(HarnessError, match="is a bert; only a BART or T5 is asked text to text"):
+        Answerer(bert, text_to_text=True)
+
+
+def other(family: str, pieces: Tokenizer) -> Trained:
+    """A model that is not causal, with 24 positions where it has any."""
+    shape: Any = {
+        "bert": BERTShape,
+        "bart": lambda layers, **more: BARTShape(encoder_layers=layers, decoder_layers=layers, **more),
+        "t5": lambda layers, length, **more: T5Shape(layers, layers, head_width=8, inner=32, **more),
+    }[family]
+    return trained_of(shape, pieces, family=family)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("family", ["bert", "bart", "t5", "bart-answers", "t5-answers"])
+def test_other_families_score_a_continuation_as_they_were_trained(family: str, pieces: Tokenizer) -> None:
+    family, _, answers = family.partition("-")
+    found = other(family, pieces)
+    words, model = speller(found.model, pieces), found.model.eval()
+    s: Any = words.specials
+    context, more = pieces.encode("the old house"), pieces.encode("the old house near")[len(pieces.encode("the old house")) :]
+    begin = [] if s.begin is None else [s.begin]
+    total, greedy = 0.0, True
+    for n, piece in enumerate(more):
+        if family == "bert":
+            row = [*begin, *context, *more[:n], s.mask, *more[n + 1 :], s.end]
+            logits = model(torch.tensor([row]))[0][0, len(begin) + len(context) + n]
+        else:
+            gap = [] if answers else [s.sentinels[0] if family == "t5" else s.mask]
+            start = [*begin] if answers else gap if family == "t5" else [*begin, *context]
+            row = [*begin, *context, *gap, s.end]
+            logits = model(torch.tensor([row]), torch.tensor([[s.decoder_start, *start, *more[:n]]]))[0, -1]
+        scores = logits[: pieces.size].double().log_softmax(-1)
+        total, greedy = total + float(scores[piece]), greedy and int(scores.argmax()) == piece
+    answered = Answerer(found, text_to_text=bool(answers)).loglikelihood([Asked(("the old house", " near"))])[0]
+    assert answered == (pytest.approx(total, abs=1e-4), greedy)
+
+
+@pytest.mark.parametrize("family", ["bert", "bart", "t5"])
+def test_long_texts_of_other_families_are_asked_in_windows(family: str, pieces: Tokenizer) -> None:
+    words = speller(other(family, pieces).model, pieces)
+    for count in (1, 20, 21, 22, 60):
+        for first in {0, count // 3, count - 1}:
+            ids = list(range(40, 40 + count))
+            found = list(conditional.questions(words, ids, first, 24))
+            assert [target for one in found for target in one.targets] == ids[first:]
+            assert all(one.tokens <= 24 for one in found)
+            assert family == "t5" or max(one.tokens for one in found) >= min(count, 21)
+    answerer = Answerer(other(family, pieces))
+    text = "the people of the town told many stories about it " * 4
+    total = answerer.loglikelihood_rolling([Asked((text,))])[0]
+    assert total == pytest.approx(answerer.loglikelihood([Asked(("", text))])[0][0], abs=1e-3) and total < 0
 
 
 def test_without_the_harness_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,7 +361,7 @@ def tasks(tmp_path: Path, pieces: Tokenizer) -> tuple[Path, list[dict[str, str]]
     """A folder of three tasks over a local file, what is in that, and a model that it was written for."""
     gpt = trained_of(GPTShape, pieces)
     begins = ["the old house", "the people of the town", "many stories"]
-    said = Causal(gpt).generate_until([Asked((begin, {"until": ["\n"], "max_gen_toks": 6})) for begin in begins])
+    said = Answerer(gpt).generate_until([Asked((begin, {"until": ["\n"], "max_gen_toks": 6})) for begin in begins])
     choices = ["stood near", "told"]
     docs = [
         {
@@ -328,14 +385,14 @@ def tasks(tmp_path: Path, pieces: Tokenizer) -> tuple[Path, list[dict[str, str]]
 @needs_harness
 @pytest.mark.filterwarnings("ignore")
 def test_the_harness_runs_local_tasks(
-    tasks: tuple[Path, list[dict[str, str]], Trained], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tasks: tuple[Path, list[dict[str, str]], Trained], pieces: Tokenizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     folder, docs, gpt = tasks
     model: Any = harness_class()
     results = harness.evaluate(model(gpt), [str(folder)])["results"]
-    direct = Causal(gpt)
+    direct = Answerer(gpt)
     likelier = [
         direct.loglikelihood([Asked((doc["begin"], " " + doc["one"]))])
         > direct.loglikelihood([Asked((doc["begin"], " " + doc["other"]))])
@@ -343,6 +400,10 @@ def test_the_harness_runs_local_tasks(
     ]
     assert results["ours_choice"]["acc,none"] == sum(likelier) / len(docs)
     assert 0 < sum(likelier) < len(docs)
+    for family in ("bert", "bart", "t5"):
+        results_of = harness.evaluate(model(other(family, pieces)), [str(folder / "choice.yaml"), str(folder / "rolling.yaml")])
+        assert set(results_of["results"]) == {"ours_choice", "ours_rolling"}
+        assert results_of["config"]["family"] == family
     nats = sum(direct.loglikelihood_rolling([Asked((doc["text"],)) for doc in docs]))
     size = sum(len(doc["text"].encode()) for doc in docs)
     assert results["ours_rolling"]["bits_per_byte,none"] == pytest.approx(-nats / math.log(2) / size)
