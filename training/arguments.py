@@ -86,6 +86,19 @@ def add_compress(parser: argparse.ArgumentParser) -> None:
     _add_device(parser, "one per core")
 
 
+def add_ask(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of flows.commands.asking."""
+    parser.add_argument("out", help="output folder of a build")
+    parser.add_argument("question", type=text)
+    parser.add_argument("--reader", required=True, metavar="RUN", help="a fine-tuning for question_answering")
+    parser.add_argument("--encoder", metavar="RUN", help="a fine-tuning for similarity, which finds passages beside BM25")
+    parser.add_argument("--passages", type=positive, default=10, help="passages that the reader reads, 10 by default")
+    parser.add_argument("--answers", type=positive, default=1, help="most answers to print, 1 by default")
+    parser.add_argument("--threshold", type=float, default=0.1, help="least probability of an answer, 0.1 by default")
+    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+    _add_device(parser, "one per core")
+
+
 def add_generate(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.generation.answers."""
     parser.add_argument("folder", metavar="run", help=_MODEL)
