@@ -194,6 +194,17 @@ def add_harness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", help="JSON file for the results")
 
 
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of training.looking.look."""
+    parser.add_argument(
+        "folder", metavar="run", help="folder of a pretraining or fine-tuning run, of an import, or of a checkpoint"
+    )
+    parser.add_argument("--text", type=text, required=True, help="a text to look at")
+    parser.add_argument("--second", type=text, help="its second text, for a model that was fine-tuned on pairs")
+    parser.add_argument("--records", help="labelled file for a classifier's calibration; by default its validation file")
+    parser.add_argument("--out", default="look.html", help="the page, look.html by default")
+
+
 def add_judge(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.evaluation.judge."""
     parser.add_argument("candidate", help="folder of a pretraining run")

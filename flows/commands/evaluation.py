@@ -1,13 +1,13 @@
-"""Commands that look at models and runs: `evaluate`, `ancestors`, `judge`, `harness`, `runs`, `trace`."""
+"""Commands that look at models and runs: `evaluate`, `ancestors`, `judge`, `harness`, `look`, `runs`, `trace`."""
 
 import argparse
 
 from flows.commands.arguments import Commands, need_torch
-from training.arguments import add_ancestors, add_evaluate, add_harness, add_judge, count
+from training.arguments import add_ancestors, add_evaluate, add_harness, add_judge, add_look, count
 
 
 def add_commands(commands: Commands) -> None:
-    """Add `evaluate`, `ancestors`, `judge`, `harness`, `runs` and `trace`."""
+    """Add `evaluate`, `ancestors`, `judge`, `harness`, `look`, `runs` and `trace`."""
     evaluate = commands.add_parser(
         "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
     )
@@ -29,6 +29,10 @@ def add_commands(commands: Commands) -> None:
     harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a model")
     add_harness(harness)
     harness.set_defaults(run=_harness)
+
+    look = commands.add_parser("look", help="write a page of what a model sees in a text: attention, attributions, calibration")
+    add_look(look)
+    look.set_defaults(run=_look)
 
     runs = commands.add_parser(
         "runs", help="write a page that compares pretraining runs: curves, numbers, samples, configs, data"
@@ -83,6 +87,18 @@ def _harness(arguments: argparse.Namespace) -> int:
     from training.evaluation.harness import run
 
     return run(arguments)
+
+
+def _look(arguments: argparse.Namespace) -> int:
+    need_torch()
+    from flows.pages.looked import look_page
+    from pipelines.contract import files
+    from training.looking.look import look
+
+    looked = look(arguments.folder, arguments.text, arguments.second, arguments.records)
+    files.write_text(arguments.out, look_page(looked))
+    print(arguments.out)
+    return 0
 
 
 def _runs(arguments: argparse.Namespace) -> int:
