@@ -42,6 +42,22 @@ def _multi30k(name: str) -> dict[str, str]:
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 TASKS: Mapping[str, Bench] = {
+    "sst2": Bench("sst2_bert.toml", "bert", "sst2", "train.tsv.gz", "dev.tsv", "test.tsv", {"accuracy": ">.90"}),
+    "wnut17": Bench(
+        "wnut17_bert.toml",
+        "bert",
+        "wnut17",
+        "wnut17train.conll",
+        "emerging.dev.conll",
+        "emerging.test.annotated",
+        {"f1": ">.42", "precision": "-", "recall": "-"},
+    ),
+    "semeval2010": Bench(
+        "semeval2010_bert.toml", "bert", "relations", "train.tsv", None, "test.tsv", {"macro_f1": ">.82", "accuracy": "-"}
+    ),
+    "squad": Bench(
+        "squad_bert.toml", "bert", "squad", "train.json.gz", None, "validation.json.gz", {"f1": ">.70", "exact_match": "-"}
+    ),
     "multi30k": Bench(
         "multi30k_bart.toml",
         None,
