@@ -283,7 +283,8 @@ def answers_of(records: Records) -> list[list[tuple[str, int | None]]]:
     found: list[list[tuple[str, int | None]]] = []
     for row, value in enumerate(records.values("answers")):
         if isinstance(value, dict):  # as in the datasets of Hugging Face
-            value = [{"text": t, "answer_start": s} for t, s in zip(value["text"], value["answer_start"], strict=True)]
+            fields: Any = value
+            value = [{"text": t, "answer_start": s} for t, s in zip(fields["text"], fields["answer_start"], strict=True)]
         listed = [] if value is None else [value] if isinstance(value, str) else value
         pairs: list[tuple[str, int | None]] = [
             (one, None) if isinstance(one, str) else (one["text"], one.get("answer_start")) for one in listed
