@@ -59,7 +59,7 @@ TASKS: Mapping[str, Bench] = {
         "squad_bert.toml", "bert", "squad", "train.json.gz", None, "validation.json.gz", {"f1": ">.70", "exact_match": "-"}
     ),
     "multi30k": Bench(
-        "multi30k_bart.toml",
+        "multi30k_t5.toml",
         None,
         "translation",
         _multi30k("train"),

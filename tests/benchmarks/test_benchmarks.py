@@ -138,7 +138,7 @@ def test_tasks(here: Here, tmp_path: Path) -> None:
     for name in ("train", "val", "test_2016_flickr"):
         for language, text in (("en", "a dog runs\n"), ("de", "ein Hund läuft\n")):
             (folder / f"{name}.{language}.gz").write_bytes(gzip.compress((text * 8).encode()))
-    tiny = ("train.epochs=1.0", "train.batch_rows=4", "model.new.vocabulary=300", "model.new.width=16", "task.beams=2")
+    tiny = ("train.epochs=1.0", "train.batch_rows=4", "model.new.vocabulary=390", "model.new.width=16", "task.beams=2")
     found = here.results("tasks.py", "--data", tmp_path / "data", "--seeds", 2, "--threads", 1, *sets(*tiny))
     assert found == {f"tasks_multi30k_{figure}" for figure in ("bleu", "chrf", "seconds")}, "others have no data or no base"
 
