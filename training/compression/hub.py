@@ -51,7 +51,7 @@ def head_of(tuned: TunedModel) -> TaskHead:
     kind, model = tuned.section.kind, tuned.model
     theirs = huggingface.names_of(tuned.family, model.body.shape) if tuned.family == "bert" else None
     name = next((name for name, module in huggingface.BERTS.items() if module is theirs), tuned.family)
-    make = _HEADS.get(kind)
+    make = None if tuned.body.tuning in ("prompt", "prefix") else _HEADS.get(kind)
     if name not in ("bert", "roberta") or make is None or model.head is None:
         raise ExportError(
             f"{tuned.where}: Hugging Face has no class for a {kind} by this {name}; export it --to onnx, or the body alone by "

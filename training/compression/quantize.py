@@ -68,7 +68,7 @@ def compress(run: str | Path, to: str, out: str | Path) -> Path:
 def _described(found: Checkpoint) -> dict[str, Any]:
     """Return what a state says of model, tokenizer and task; the body of a task is no longer adapted."""
     kept = {name: found.state[name] for name in ("model", "tokenizer", "origin", TASK) if name in found.state}
-    if TASK in kept:
+    if TASK in kept and kept[TASK]["body"]["tuning"] == "lora":
         kept[TASK] = {**kept[TASK], "body": {**kept[TASK]["body"], "tuning": "full"}}
     return kept
 

@@ -165,12 +165,15 @@ def changes(found: Checkpoint, config: RunConfig) -> dict[str, tuple[Any, Any]]:
     here, then = config.model_dump(mode="json"), found.state.get("config", {})
     out: dict[str, tuple[Any, Any]] = {}
     for section in config.COMPARED:
-        known = getattr(config, section)
+        known, before = getattr(config, section), then.get(section)
+        if known is None:  # a section that may be absent
+            out |= {} if before is None else {section: (before, None)}
+            continue
         free = may_change(known)
         for name, value in here[section].items():
             field = type(known).model_fields.get(name)
             default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
-            was = then.get(section, {}).get(name, default)  # a checkpoint of a release without the field
+            was = (before or {}).get(name, default)  # a checkpoint of a release without the field
             if name not in free and was != value:
                 out[f"{section}.{name}"] = (was, value)
     return out

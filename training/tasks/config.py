@@ -38,6 +38,8 @@ class BodySection(Section):
     """full: all weights. head: the head alone, on a frozen body. lora: low-rank adapters and the head (arXiv 2106.09685).
     prompt, prefix: vectors that a frozen body reads before the row (arXiv 2104.08691), or keys and values that every token sees
     in each layer (arXiv 2101.00190), and the head. They want a higher rate than the body: 1e-3 to 0.3."""
+    layers: int | None = Field(default=None, ge=1, le=1024)
+    """Only so many layers of each stack of the base, evenly spaced from the first to the last (training/tasks/distill.py)."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Replaces the body's dropout."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
@@ -131,13 +133,29 @@ class TunedRunSection(RunSection):
     """Runs with this many seeds, from train.seed on, each in a folder of its own; the report has mean and deviation."""
 
 
+class DistillSection(Section):
+    """What a student learns from, beside the labels (training/tasks/distill.py)."""
+
+    teacher: str
+    """A fine-tuning of the same task, with the same labels and tokenizer."""
+    temperature: float = Field(default=2.0, gt=0, le=100)
+    """Logits of both are divided by it (Hinton et al. 2015; 2 in DistilBERT's code)."""
+    labels_share: float = Field(default=0.5, ge=0, le=1000)
+    """Weight of the task's own loss,"""
+    logits_share: float = Field(default=0.5, ge=0, le=1000)
+    """of the divergence of the logits,"""
+    hidden_share: float = Field(default=0.5, ge=0, le=1000)
+    """and of the squared difference of hidden states."""
+
+
 class FinetuneConfig(RunConfig):
     """A whole fine-tuning."""
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("task", "model", "train")
+    COMPARED: ClassVar[tuple[str, ...]] = ("task", "model", "distill", "train")
 
     task: TaskSection
     model: BodySection
+    distill: DistillSection | None = None
     train: TuneSection = TuneSection()  # pyright: ignore[reportIncompatibleVariableOverride]
     run: TunedRunSection  # pyright: ignore[reportIncompatibleVariableOverride]
 

@@ -18,8 +18,8 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters, formats, soft_prompts, vocabulary
-from training.tasks.config import BodySection, FinetuneConfig
+from training.tasks import adapters, distill, formats, soft_prompts, vocabulary
+from training.tasks.config import BodySection, DistillSection, FinetuneConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import kind_of
 from training.tasks.reading import LONGEST, reader
@@ -93,7 +93,21 @@ def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
         tokenizer = vocabulary.learn(found, settings.new.family, settings.new.vocabulary, settings.new.pieces)
         body = _new(settings, section, tokenizer, seed)
     task = kind.begin(section, reader(body, tokenizer, section.length, _prompt(body, settings)), found)
-    return _tuned(body, task, family, tokenizer, section, settings, seed), found
+    tuned = _tuned(body, task, family, tokenizer, section, settings, seed)
+    return (tuned if config.distill is None else _student(tuned, config.distill)), found
+
+
+def _student(tuned: TunedModel, section: DistillSection) -> TunedModel:
+    """Return a model that learns from a teacher as well."""
+    teacher = load(section.teacher)
+    if teacher.task.state() != tuned.task.state():
+        raise TaskError(
+            f"distill.teacher: {teacher.where} was tuned for another task, or for other labels; use its training records"
+        )
+    distill.refuse(section, tuned.section.kind, tuned.model, teacher.model, (tuned.tokenizer, teacher.tokenizer))
+    distill.begin_as(tuned.model, teacher.model)
+    losses = distill.losses(section, tuned.task.losses, tuned.task.counts, teacher.model)
+    return replace(tuned, model=Tuned(tuned.model.body, tuned.model.head, losses))
 
 
 def _new(settings: BodySection, section: Any, tokenizer: Tokenizer, seed: int) -> Model:
@@ -105,6 +119,7 @@ def _new(settings: BodySection, section: Any, tokenizer: Tokenizer, seed: int) -
 
 
 def _body(base: Model, settings: BodySection, seed: int) -> Model:
+    base = base if settings.layers is None else distill.fewer_layers(base, settings.layers)
     shape = base.shape if settings.dropout is None else replace(base.shape, dropout=settings.dropout)
     body = families.make(shape, seed)
     if settings.weights == "pretrained":
