@@ -2,10 +2,10 @@
 
 import argparse
 
-from flows.commands.arguments import Commands, need_torch
+from flows.commands.arguments import Commands, need, need_torch
 from pipelines.contract.errors import UserError
 
-_FORMATS = ["hf", "huggingface", "megatron", "mds", "nanogpt", "tokenizer"]
+_FORMATS = ["hf", "huggingface", "megatron", "mds", "nanogpt", "onnx", "tokenizer"]
 
 
 class ExportOptionsError(UserError):
@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
         "--to",
         required=True,
         choices=_FORMATS,
-        help="hf (or huggingface): a model for AutoModel, tokens for `datasets`; megatron, mds, nanogpt: tokens; "
+        help="hf (or huggingface): a model for AutoModel, tokens for `datasets`; onnx: a model; megatron, mds, nanogpt: tokens; "
         "tokenizer: for AutoTokenizer",
     )
     export.add_argument("--out", required=True, help="a new or empty folder")
@@ -77,13 +77,28 @@ def _export_model(arguments: argparse.Namespace) -> int:
     from pipelines.exports.tokenizer import export_huggingface
     from training.compression.hub import export
 
-    if arguments.to not in ("hf", "huggingface"):
-        raise ExportOptionsError(f"{arguments.folder}: is a model; export it --to hf ({arguments.to} is a format of tokens)")
+    if arguments.to not in ("hf", "huggingface", "onnx"):
+        raise ExportOptionsError(
+            f"{arguments.folder}: is a model; export it --to hf or onnx ({arguments.to} is a format of tokens)"
+        )
     if arguments.name or arguments.split or arguments.family:
         raise ExportOptionsError(f"{arguments.folder}: is a model; leave out --name, --split and --family, which are for tokens")
+    if arguments.to == "onnx":
+        return _export_onnx(arguments)
     report = export(arguments.folder, arguments.out, export_huggingface)
     print(f"{report.checkpoint}: {report.family}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
     print(f"{report.out}: {report.architecture} in {len(report.files)} files, {report.bytes / 1e6:,.1f} MB")
+    return 0
+
+
+def _export_onnx(arguments: argparse.Namespace) -> int:
+    for package in ("onnxruntime", "onnxscript"):
+        need(package, "export", "ONNX needs onnxscript and onnxruntime")
+    from training.compression import onnx
+
+    written = onnx.export(arguments.folder, arguments.out)
+    size = sum(written.values()) / 1e6
+    print(f"{arguments.out}: {', '.join(written)}, {size:,.1f} MB; onnxruntime computes the same within {onnx.TOLERANCE}")
     return 0
 
 
