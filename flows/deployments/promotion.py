@@ -62,6 +62,7 @@ class Verdict(BaseModel):
     current_loss: float | None = None
     rows: int = 0
     new_tokens: int = 0  # in the train split
+    forgetting: dict[str, float | None] = {}  # candidate minus current loss by source of the current model's data
 
 
 _Record = TypeVar("_Record", StartingPoint, Verdict)
@@ -162,13 +163,21 @@ def begin(out: Path, start: str, corpora: list[str] | None, when: str | None, de
 
 
 def compare(
-    when: str, base: str, losses: dict[str, Any], tolerance: float, new_tokens: int, source_tolerance: float | None = None
+    when: str,
+    base: str,
+    losses: dict[str, Any],
+    tolerance: float,
+    new_tokens: int,
+    source_tolerance: float | None = None,
+    forgetting_limit: float | None = None,
 ) -> Verdict:
     """Return the verdict from the losses of training.evaluation.judge: promoted only if the loss is finite and not worse.
 
-    With `source_tolerance`, the loss on each source must not be worse either: new text must not cost what the model knew.
+    With `source_tolerance`, the loss on each source must not be worse either. With `forgetting_limit` it must not be worse by
+    more on any source that the current model was trained on, each with as many held-out rows as all sources have above.
     """
     mine, theirs = losses["candidate"], losses["current"]
+    forgetting: dict[str, list[float | None]] = losses.get("forgetting", {})
     promoted = _within(mine, theirs, tolerance)
     reason = f"its loss on {losses['rows']:,} held-out rows, {_against(mine, theirs, tolerance, promoted)}"
     if promoted and source_tolerance is not None:
@@ -176,6 +185,13 @@ def compare(
             if not _within(candidate, current, source_tolerance):
                 promoted = False
                 reason = f"its loss on held-out rows of {source}, {_against(candidate, current, source_tolerance, False)}"
+    if promoted and forgetting_limit is not None:
+        if not forgetting:
+            promoted, reason = False, "what it has forgotten could not be measured: " + "; ".join(losses.get("notes", ()))
+        for source, (candidate, current) in forgetting.items():
+            if not _within(candidate, current, forgetting_limit):
+                promoted = False
+                reason = f"it has forgotten {source}: its loss, {_against(candidate, current, forgetting_limit, False)}"
     return Verdict(
         when=when,
         promoted=promoted,
@@ -186,7 +202,13 @@ def compare(
         current_loss=theirs,
         rows=losses["rows"],
         new_tokens=new_tokens,
+        forgetting={source: _difference(*both) for source, both in forgetting.items()},
     )
+
+
+def _difference(mine: float | None, theirs: float | None) -> float | None:
+    """Return what a source has lost; None if a loss is not finite."""
+    return None if mine is None or theirs is None else mine - theirs
 
 
 def _within(mine: float | None, theirs: float | None, tolerance: float) -> bool:

@@ -3,7 +3,7 @@
     build      an incremental build: documents that earlier builds published are left out; the model's own tokenizer
     join       the tokens that the model was trained on and the new ones, as one dataset
     train      a new run that starts from the current model's newest checkpoint; `new_share` mixes old and new
-    judge      candidate and current model on the same held-out rows
+    judge      candidate and current model on the same held-out rows, old and new; what the candidate has forgotten of the old
     promote    only if the candidate is not worse; flows/deployments/promotion.py shows the files
 
 Only one retraining of a folder runs at a time; a second one fails at once. An interrupted or failed one resumes at its stage.
@@ -60,6 +60,7 @@ def retrain(
     new_share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     tolerance: Annotated[float, Field(ge=0)] = 0.0,
     source_tolerance: Annotated[float, Field(ge=0)] | None = None,
+    forgetting_limit: Annotated[float, Field(ge=0)] | None = 0.1,
     held_out_rows: Annotated[int, Field(gt=0)] = 4096,
     corpora: list[str] | None = None,
     workers: int | None = None,
@@ -78,6 +79,8 @@ def retrain(
         new_share: Share of the training rows that come from new documents; the others come from what the model has seen.
         tolerance: Loss (nats per target) by which the candidate may exceed the current model and still be promoted.
         source_tolerance: The same for each source, old or new; by default only the loss over all of them counts.
+        forgetting_limit: Loss by which the candidate may exceed the current model on any source that one was trained on: more is
+            forgotten. None only reports it.
         held_out_rows: Rows of both validation splits on which the models are judged; all rows if there are fewer.
         corpora: Output folders of the builds that `start` was trained on; by default the one that its data.tokens names.
         workers: Processes of the build; by default one per core.
@@ -103,7 +106,7 @@ def retrain(
                     raise
                 return _unchanged(this, "there is no new document")
         state = _candidate(this, pretrain_config, new_share, pretrain_overrides or [])
-        return state or _judged(this, tolerance, source_tolerance, held_out_rows)
+        return state or _judged(this, tolerance, source_tolerance, forgetting_limit, held_out_rows)
 
 
 def _build(this: Retrain, config: str, workers: int | None, overrides: list[str]) -> None:
@@ -134,7 +137,9 @@ def _candidate(this: Retrain, config: str, new_share: float, overrides: list[str
     return None if state.is_completed() else state
 
 
-def _judged(this: Retrain, tolerance: float, source_tolerance: float | None, rows: int) -> "State[Any]":
+def _judged(
+    this: Retrain, tolerance: float, source_tolerance: float | None, forgetting_limit: float | None, rows: int
+) -> "State[Any]":
     """Measure both models, and promote the better one."""
     names = [str(this.run), str(this.base), "--rows", str(rows), "--out", str(this.losses)]
     state = process("judge both", corpusmill("judge", *names))
@@ -142,7 +147,7 @@ def _judged(this: Retrain, tolerance: float, source_tolerance: float | None, row
         return state
     losses = json.loads(this.losses.read_text(encoding="utf-8"))
     new_tokens = sum(_tokens(_new(this, promotion.tokens_folder(this.base))).values())
-    verdict = promotion.compare(this.when, this.start.base, losses, tolerance, new_tokens, source_tolerance)
+    verdict = promotion.compare(this.when, this.start.base, losses, tolerance, new_tokens, source_tolerance, forgetting_limit)
     return _promoted(this, verdict, losses["sources"])
 
 
@@ -208,6 +213,9 @@ def as_markdown(verdict: Verdict, sources: Mapping[str, list[float | None]]) -> 
         rows = [*sources.items(), ("all", [verdict.candidate_loss, verdict.current_loss])]
         shown = [[name, *("not finite" if loss is None else f"{loss:.4f}" for loss in losses)] for name, losses in rows]
         lines += ["|---|---:|---:|", *(f"| {' | '.join(cells)} |" for cells in shown)]
+    if verdict.forgetting:
+        lost = [(name, "not finite" if loss is None else f"{loss:+.4f}") for name, loss in verdict.forgetting.items()]
+        lines += ["", "| forgetting | nats per target |", "|---|---:|", *(f"| {name} | {loss} |" for name, loss in lost)]
     return "\n".join(lines) + "\n"
 
 

@@ -61,14 +61,17 @@ def write_dataset(
     rows_per_batch: int = 3,
     families: Sequence[Family] = ("gpt",),
     sentence_tokens: int | None = None,
+    tokenizer: Path | None = None,
 ) -> Path:
     """A tokens dataset of these texts; every part has record batches of `rows_per_batch` documents.
 
-    The vocabulary has the special pieces of the families; a sentence starts every `sentence_tokens` tokens.
+    The vocabulary has the special pieces of the families; a sentence starts every `sentence_tokens` tokens. `tokenizer` is a
+    dataset whose tokenizer this one shares.
     """
     texts = [text for parts in documents.values() for part in parts for text in part]
     control = dict.fromkeys(p for name in families for p in (*FAMILIES[name].pieces, *FAMILIES[name].last) if p != "<unk>")
-    made = loading.from_bytes(train_tokenizer(texts, vocabulary + len(control) - 1, list(control)), "bpe")
+    model = (tokenizer / "tokenizer.model").read_bytes() if tokenizer else None
+    made = loading.from_bytes(model or train_tokenizer(texts, vocabulary + len(control) - 1, list(control)), "bpe")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(made.model)
     parts = [_file(folder, "tokenizer", "tokenizer", "tokenizer.model", rows=1)]
@@ -198,12 +201,23 @@ tokens = 8
 """
 
 
+def write_config(dataset: Path, folder: Path) -> Path:
+    """A config that trains in a second; its run lies in `folder / "run"`."""
+    path = folder / "tiny.toml"
+    path.write_text(TINY.format(tokens=dataset, out=folder / "run"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[[Path, Path], Path]:
+    """`write_config`, for runs that several tests share."""
+    return write_config
+
+
 @pytest.fixture
 def tiny_config(dataset_folder: Path, tmp_path: Path) -> Path:
     """A config that trains in a second; its run lies in `tmp_path / "run"`."""
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY.format(tokens=dataset_folder, out=tmp_path / "run"))
-    return path
+    return write_config(dataset_folder, tmp_path)
 
 
 Sentences = Sequence[Sequence[Sequence[int]]]  # runs -> documents -> lengths of their sentences

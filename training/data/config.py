@@ -52,6 +52,13 @@ class DataSection(Section):
     """Mixtures that follow one another during the training."""
     max_epochs: float | None = Field(default=None, gt=0)
     """Upper bound on the epochs of every source; draws beyond it go to the other sources (UniMax, arXiv 2304.09151)."""
+    replay: MayChange[str | None] = None  # the fingerprint of both datasets is compared instead
+    """An older tokens dataset (or its build) with the same tokenizer, whose text comes again: its sources are `…@replay`."""
+    replay_name: MayChange[str | None] = None
+    """Tokens dataset of that release; may be omitted if there is only one."""
+    replay_share: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the rows drawn from `replay`, by source in proportion to size; the others follow the settings above (Ibrahim et
+    al., arXiv 2403.08763, 4.2: 5 % for texts of the same kind, 25 to 50 % for others)."""
     rows: MayChange[str | None] = None
     """Folder of the row indexes; default: `rows` under run.out. Runs over the same data may share it."""
     verify: MayChange[Literal["once", "always", "never"]] = "once"
@@ -63,6 +70,8 @@ class DataSection(Section):
         configured = [name for name in ("mixture", "temperature", "stages") if getattr(self, name)]
         if len(configured) > 1:
             raise ValueError(f"{configured[0]} and {configured[1]} exclude each other; keep one")
+        if (self.replay is None) != (self.replay_share is None) or (self.replay is None and self.replay_name):
+            raise ValueError("replay (an older tokens dataset) and replay_share go together; give both or neither")
         steps = [stage.until_step for stage in self.stages]
         ends = [step for step in steps[:-1] if step is not None]
         if self.stages and (steps[-1] is not None or len(ends) < len(steps) - 1 or ends != sorted(set(ends))):

@@ -6,7 +6,7 @@ the mapped columns by their addresses, so one call reads from any number of runs
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -53,7 +53,7 @@ def run_table(dataset: TokenDataset, parts: list[PartOfStream], *, verify: bool,
     """
     lines: list[tuple[int, int, int]] = []
     for number, entry in enumerate(parts):
-        for run in _runs(dataset, entry.part, verify=verify):
+        for run in _runs(dataset, entry, verify=verify):
             if sentences:
                 check_sentences(run)
             lines.append(line_of(number, run))
@@ -167,12 +167,12 @@ def open_maps(dataset: TokenDataset, parts: list[PartOfStream], table: NDArray[A
     """
     if not np.array_equal(np.unique(table["part"]), np.flatnonzero([entry.part.rows > 0 for entry in parts])):
         raise DatasetError("the table of runs names other parts than the manifest")
-    maps = maps_of_table(parts, table, lambda entry: _runs(dataset, entry.part), separated=separated)
+    maps = maps_of_table(parts, table, lambda entry: _runs(dataset, entry), separated=separated)
     if len(parts) <= EAGER_PARTS:
         maps.need(np.arange(len(table)))
     else:
         for entry in parts:
-            shards.check_size(files.join(dataset.uri, entry.part.path), entry.part)
+            shards.check_size(files.join(dataset.home(entry.source).uri, entry.part.path), entry.part)
     return maps
 
 
@@ -207,9 +207,11 @@ def _cumulated(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def _runs(dataset: TokenDataset, part: Part, *, verify: bool = False) -> list[ShardRun]:
-    """Return the runs of a part that are not empty."""
-    return [run for run in shards.open_part(dataset.uri, dataset.manifest, part, verify=verify) if run.documents]
+def _runs(dataset: TokenDataset, entry: PartOfStream, *, verify: bool = False) -> list[ShardRun]:
+    """Return the runs of a part that are not empty, under the name that its source has in the dataset."""
+    home = dataset.home(entry.source)
+    runs = shards.open_part(home.uri, home.manifest, entry.part, verify=verify)
+    return [run if run.source == entry.source else replace(run, source=entry.source) for run in runs if run.documents]
 
 
 def _tokens(run: ShardRun) -> int:

@@ -4,11 +4,14 @@
     runs = open_runs(dataset, "train", "enwiki")       # record batches, in stream order
     runs[0].tokens[runs[0].offsets[7] : runs[0].offsets[8]]   # the ids of document 7, still on disk
     runs[0].document(7)                                # the id of document 7
+    open_dataset("build/new").replaying(dataset)       # both as one: the sources of the old one are "enwiki@replay", …
 
 `pipelines.contract.shards` maps and checks a shard, for the exports too.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipelines.contract import manifest, shards
 from pipelines.contract.manifest import DatasetError, Manifest, Part
@@ -19,36 +22,67 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 
 __all__ = ["END_OF_TEXT", "ShardError", "ShardRun", "TokenDataset", "open_dataset", "open_runs"]
 
+REPLAYED = "@replay"  # follows the names of the sources of a dataset that is replayed
+
 
 @dataclass(frozen=True, slots=True)
 class TokenDataset:
-    """A tokens dataset: its folder, manifest and tokenizer."""
+    """A tokens dataset: its folder, manifest and tokenizer; and an older one whose text comes again, if there is one.
+
+    The methods cover both, the fields and messages this one. No file of either is changed or copied.
+    """
 
     uri: str
     manifest: Manifest
     tokenizer: Tokenizer
+    replayed: "TokenDataset | None" = None
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of everything the dataset was made from."""
-        return self.manifest.fingerprint
+        own = self.manifest.fingerprint
+        return own if self.replayed is None else manifest.fingerprint({"tokens": own, "replayed": self.replayed.fingerprint})
+
+    def replaying(self, older: "TokenDataset") -> "TokenDataset":
+        """Return both datasets as one. Raises DatasetError if their tokenizers differ, or both are the same dataset."""
+        ours, theirs = self.tokenizer.sha256, older.tokenizer.sha256
+        if ours != theirs:
+            raise DatasetError(
+                f"{older.uri}: has another tokenizer ({theirs[:12]}) than {self.uri} ({ours[:12]}), so its ids mean other "
+                "pieces; build one of them with vocabularies.0.path = the tokenizer of the other"
+            )
+        if older.fingerprint == self.fingerprint:
+            raise DatasetError(f"{older.uri}: is the dataset that is trained on, not an older one; name another to replay")
+        return replace(self, replayed=older)
+
+    def home(self, source: str) -> "TokenDataset":
+        """Return the dataset whose folder has the shards of a source: this one, or the replayed one."""
+        return self.replayed if self.replayed is not None and source.endswith(REPLAYED) else self
 
     def splits(self) -> list[str]:
         """Return the names of the splits that hold documents, sorted."""
-        return shards.splits(self.manifest)
+        return sorted({*shards.splits(self.manifest), *(self.replayed.splits() if self.replayed else ())})
 
     def sources(self, split: str) -> list[str]:
-        """Return the names of the sources that have documents in the split, sorted."""
-        return shards.sources(self.manifest, split)
+        """Return the names of the sources that have documents in the split, sorted; those of the replayed dataset come last."""
+        again = self.replayed.sources(split) if self.replayed else []
+        return [*shards.sources(self.manifest, split), *(source + REPLAYED for source in again)]
 
     def parts(self, split: str, source: str) -> list[Part]:
         """Return the parts of one source's stream: languages by name, then parts by path."""
-        return shards.stream(self.manifest, split, source)
+        home = self.home(source)
+        return shards.stream(home.manifest, split, source if home is self else source.removesuffix(REPLAYED))
+
+    def counts(self, split: str) -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+        """Return the rows (documents), tokens and UTF-8 bytes of a split by source and language."""
+        again = self.replayed.counts(split) if self.replayed else {}
+        own = self.manifest.facts["tokens"].get(split, {})
+        return {**own, **{source + REPLAYED: languages for source, languages in again.items()}}
 
     def totals(self, split: str) -> dict[str, int]:
         """Return the rows (documents), tokens and UTF-8 bytes of a split."""
         total = {"rows": 0, "tokens": 0, "utf8_bytes": 0}
-        for languages in self.manifest.facts["tokens"].get(split, {}).values():
+        for languages in self.counts(split).values():
             for counts in languages.values():
                 total = {key: total[key] + int(counts[key]) for key in total}
         return total

@@ -12,6 +12,9 @@ Each process of `world` takes a slice of the global batch. Slices are contiguous
 need not divide `batch_rows`; the loss of a step is divided by the counts of all slices. Micro-batches divide a slice in the
 same way.
 
+With data.replay the sources of an older dataset follow those of data.tokens, in one row index and one order; the mixture gives
+them their share.
+
 Mixtures, tasks and the bound on epochs apply to the train split only; another split is read in one hashed order.
 """
 
@@ -28,15 +31,15 @@ from numpy.typing import NDArray
 from pipelines.contract import manifest
 from pipelines.contract.errors import UserError
 from training.data.ahead import in_order
-from training.data.config import FeedConfig
+from training.data.config import DataSection, FeedConfig
 from training.data.draws import Words, key
 from training.data.order import sampler as samplers
-from training.data.order.mixture import Stage, stages
+from training.data.order.mixture import Stage, replaying, stages
 from training.data.order.sampler import Sampler, Share, sampler
 from training.data.rows.batch import Examples
 from training.data.rows.index import RowIndex, open_rows
 from training.data.rows.layout import Figures, Stream
-from training.data.shards import TokenDataset, open_dataset
+from training.data.shards import REPLAYED, TokenDataset, open_dataset
 from training.objectives import text_to_text
 from training.objectives.configured import KINDS, Objective, layout, objective
 from training.objectives.supervised import Supervised, supervised
@@ -198,7 +201,7 @@ def open_feed(config: FeedConfig, *, folder: str | Path, split: str = TRAIN, ste
     file or field and the fix.
     """
     data, train = config.data, split == TRAIN
-    dataset = open_dataset(data.tokens, data.name)
+    dataset = open_data(data)
     chosen = objective(config, dataset)
     index = open_rows(dataset, split, folder, layout(config, chosen, dataset), seed=data.seed, verify=data.verify)
     if train and len(index) < data.batch_rows:
@@ -211,6 +214,12 @@ def open_feed(config: FeedConfig, *, folder: str | Path, split: str = TRAIN, ste
     mixture, bound = (_mixture(config, index, tasks), data.max_epochs) if train else (None, None)
     order = sampler(_streams(index, tasks), data.seed, mixture, max_epochs=bound, slots=slots)
     return Feed(config, dataset, index, chosen, order, tasks, steps)
+
+
+def open_data(data: DataSection) -> TokenDataset:
+    """Open the tokens dataset of a config, with the one that it replays, if any. Raises DatasetError, as `replaying`."""
+    dataset = open_dataset(data.tokens, data.name)
+    return dataset if data.replay is None else dataset.replaying(open_dataset(data.replay, data.replay_name))
 
 
 def shares(rows: int, parts: int) -> list[int]:
@@ -240,7 +249,11 @@ def _streams(index: RowIndex, tasks: Supervised | None) -> list[Stream]:
 def _mixture(config: FeedConfig, index: RowIndex, tasks: Supervised | None) -> tuple[Stage, ...]:
     """Return the stages of the config, with tasks mixed into each."""
     rows = {stream.source: stream.rows for stream in index.streams}
-    text = stages(config.data, rows)
+    share = config.data.replay_share
+    fresh = {source: count for source, count in rows.items() if share is None or not source.endswith(REPLAYED)}
+    text = stages(config.data, fresh)
+    if share is not None:
+        text = replaying(text, fresh, {source: count for source, count in rows.items() if source not in fresh}, share)
     return tasks.mixed(text, rows) if tasks else text
 
 

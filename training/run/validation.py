@@ -257,7 +257,7 @@ class _Bytes:
 def _bytes_per_token(dataset: TokenDataset, split: str) -> dict[str, float]:
     """Return for each source the UTF-8 bytes of the split over its tokens, with one end of text per document."""
     shares: dict[str, float] = {}
-    for source, languages in dataset.manifest.facts["tokens"].get(split, {}).items():
+    for source, languages in dataset.counts(split).items():
         sums = {name: sum(int(counts[name]) for counts in languages.values()) for name in ("rows", "tokens", "utf8_bytes")}
         shares[source] = sums["utf8_bytes"] / max(sums["tokens"] + sums["rows"], 1)
     return shares

@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import State
 from flows.commands import main as cli
 from flows.deployments import promotion
 from flows.deployments.promotion import RetrainError
-from flows.deployments.retrain import NOT_PROMOTED, as_toml, mixture, retrain, vocabulary_number
+from flows.deployments.retrain import NOT_PROMOTED, as_markdown, as_toml, mixture, retrain, vocabulary_number
 from flows.program import corpusmill
 from pipelines.contract import manifest
 from pipelines.contract.manifest import DatasetError
@@ -273,6 +273,21 @@ def test_no_source_may_become_worse_where_that_is_asked_for(allowed, promoted):
         assert found.reason == "its loss on held-out rows of old, 3.2500, is not within the current model's, 3.0000 + 0.2"
     unknown = losses | {"sources": {"old": [None, 3.0]}}
     assert promotion.compare("1", "base", unknown, 0.0, 7, allowed).promoted is (allowed is None)
+
+
+@pytest.mark.parametrize(("limit", "promoted"), [(None, True), (0.3, True), (0.2, False)])
+def test_what_the_model_knew_may_be_forgotten_up_to_a_limit(limit, promoted):
+    losses = {"candidate": 4.0, "current": 4.5, "rows": 9, "sources": {}, "forgetting": {"old": [3.25, 3.0], "new": [None, 5.5]}}
+    found = promotion.compare("1", "base", losses | {"forgetting": {"old": [3.25, 3.0]}}, 0.0, 7, None, limit)
+    assert (found.promoted, found.forgetting) == (promoted, {"old": 0.25})
+    if not promoted:
+        assert found.reason == "it has forgotten old: its loss, 3.2500, is not within the current model's, 3.0000 + 0.2"
+    broken = promotion.compare("1", "base", losses, 0.0, 7, None, limit)
+    assert (broken.promoted, broken.forgetting) == (limit is None, {"old": 0.25, "new": None})
+    assert "| old | +0.2500 |\n| new | not finite |" in as_markdown(broken, {})
+    nothing = promotion.compare("1", "base", losses | {"forgetting": {}, "notes": ["x: gone"]}, 0.0, 7, None, limit)
+    assert nothing.promoted is (limit is None)
+    assert limit is None or nothing.reason == "what it has forgotten could not be measured: x: gone"
 
 
 def run_in(folder: Path) -> Path:

@@ -25,7 +25,7 @@ def test_a_run_beside_itself_and_beside_where_it_began(run: Path, tiny_config: P
     last = lines[-1]["validation_loss"]
     same = judge(run, run)
     assert (same.rows, same.candidate, same.current) == (16, last, last)
-    assert same.sources == {"books": (last, last)}  # the only source of the split
+    assert same.sources == same.forgetting == {"books": (last, last)}  # the only source of the split
 
     further = (f'run.out="{tmp_path / "further"}"', f'train.init_from="{run}"', "sample.tokens=0")
     pretrain(tiny_config, further)
@@ -41,14 +41,22 @@ def test_the_command_line_writes_json_and_prints_a_table(run: Path, tmp_path: Pa
     judging.run(parse(add_judge, [str(run), str(run), "--rows", "8", "--out", str(tmp_path / "losses.json")]))
     losses = json.loads((tmp_path / "losses.json").read_text())
     assert losses["rows"] == 8 and losses["candidate"] == losses["current"]
-    lines = capsys.readouterr().out.splitlines()[-3:]
-    assert [line.split()[0] for line in lines] == ["held", "books", "all"]
+    lines = capsys.readouterr().out.splitlines()[-6:]
+    assert [line.split()[:1] for line in lines] == [["held"], ["books"], ["all"], [], ["forgetting"], ["books"]]
     assert lines[1].split()[1:] == lines[2].split()[1:] == [f"{losses['candidate']:.4f}"] * 2
+    assert lines[5].split()[1:] == [*lines[1].split()[1:], "+0.0000"]
 
 
 def test_a_loss_that_is_not_finite_is_null():
     found = Judgement(3, float("nan"), float("inf"), {"books": (float("nan"), 1.0)})
-    assert judging.as_json(found) == {"rows": 3, "candidate": None, "current": None, "sources": {"books": [None, 1.0]}}
+    assert judging.as_json(found) == {
+        "rows": 3,
+        "candidate": None,
+        "current": None,
+        "sources": {"books": [None, 1.0]},
+        "forgetting": {},
+        "notes": [],
+    }
 
 
 def test_what_is_no_run_and_another_tokenizer_are_refused(run: Path, make_dataset, tiny_config: Path, tmp_path: Path):

@@ -53,6 +53,30 @@ def stages(data: DataSection, rows: Mapping[str, int]) -> tuple[Stage, ...]:
     return chosen
 
 
+def replaying(stages: Sequence[Stage], rows: Mapping[str, int], again: Mapping[str, int], share: float) -> tuple[Stage, ...]:
+    """Return stages in each of which the sources `again` have a share of the slots, in proportion to their rows.
+
+    The others keep the rest, in proportion to the stage's weights, or to their `rows` where there is no stage. Raises
+    MixtureError if one of the groups has no rows.
+
+    >>> replaying((), {"wiki": 30, "books": 10}, {"wiki@replay": 5}, 0.5)[0].weights
+    {'wiki': 0.375, 'books': 0.125, 'wiki@replay': 0.5}
+    """
+    for name, group in (("data.tokens", rows), ("data.replay", again)):
+        if not any(group.values()):
+            raise MixtureError(f"{name}: has no rows of this length in its train split; name another dataset")
+    fresh = stages or (Stage("data.replay_share", None, {source: count for source, count in rows.items() if count}),)
+    old = {source: share * count / sum(again.values()) for source, count in again.items() if count}
+    return tuple(
+        Stage(
+            stage.field,
+            stage.until_slot,
+            {source: (1 - share) * weight / sum(stage.weights.values()) for source, weight in stage.weights.items()} | old,
+        )
+        for stage in fresh
+    )
+
+
 def check(stages: Sequence[Stage], rows: Mapping[str, int]) -> None:
     """Raise MixtureError if a stage names a source without rows, a weight is not above 0, or ends of stages do not increase."""
     available = sorted(source for source, count in rows.items() if count)
