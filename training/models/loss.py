@@ -3,7 +3,10 @@
 Shapes: N predictions, D width of the model, V vocabulary, C predictions in a chunk.
 """
 
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +17,29 @@ RIGHT = "_right"  # follows the name of a term of the loss where the number of i
 # Logits in memory at a time, by device. On the CPU 16 MiB in float32: less makes the products slow, more leaves the cache.
 # A GPU wants products of thousands of rows: 1 GiB in float32, and no more than some dozen chunks to launch or to compile.
 LOGITS_PER_CHUNK = {"cpu": 2**22, "cuda": 2**28}
+
+
+class Predicted(NamedTuple):
+    """What a model predicts tokens from: hidden (N, D), weight (V, D), targets (N,) with IGNORE, bias (V,)."""
+
+    hidden: Tensor
+    weight: Tensor
+    targets: Tensor
+    bias: Tensor | None
+
+
+_records: ContextVar[list[Predicted] | None] = ContextVar("predictions", default=None)
+
+
+@contextmanager
+def recorded() -> Generator[list[Predicted]]:
+    """Collect what the losses within the block are computed from, in order: the one way to it that all families share."""
+    found = list[Predicted]()
+    token = _records.set(found)
+    try:
+        yield found
+    finally:
+        _records.reset(token)
 
 
 def cross_entropy(
@@ -51,6 +77,8 @@ def cross_entropy_and_right(hidden: Tensor, weight: Tensor, targets: Tensor, bia
         predicted = targets != IGNORE
         if not predicted.all():
             hidden, targets = hidden[predicted], targets[predicted]
+    if (records := _records.get()) is not None:
+        records.append(Predicted(hidden, weight, targets, bias))
     loss, right = _ChunkedCrossEntropy.apply(hidden, weight, targets, bias, torch.is_grad_enabled())  # pyright: ignore
     assert isinstance(loss, Tensor) and isinstance(right, Tensor)
     return loss, right

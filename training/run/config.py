@@ -17,6 +17,7 @@ from training.models import families
 from training.models.bert import BERTShape
 from training.models.composed import ComposedShape
 from training.models.t5 import T5Shape
+from training.run.remember.section import RememberSection
 
 OBJECTIVES = {
     "gpt": ("causal_lm",),
@@ -228,9 +229,10 @@ class RunConfig(Section):
 class PretrainConfig(FeedConfig, RunConfig):
     """A whole pretraining run: the sections of its feed and its own."""
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("data", "rows", "objective", "model", "train")
+    COMPARED: ClassVar[tuple[str, ...]] = ("data", "rows", "objective", "model", "train", "remember")
 
     model: ModelSection
+    remember: RememberSection = RememberSection()
     sample: SampleSection = SampleSection()
 
     @model_validator(mode="after")
@@ -242,6 +244,8 @@ class PretrainConfig(FeedConfig, RunConfig):
                 f"train.accumulate ({self.train.accumulate}) must be at most data.batch_rows ({self.data.batch_rows}): "
                 "a micro-batch has a row"
             )
+        if self.remember.method is not None and self.train.init_from is None:
+            raise ValueError("remember.method needs an older model to remember; name its run in train.init_from")
         self._refuse_missing_heads()
         self._refuse_other_objectives()
         return self

@@ -27,7 +27,7 @@ def resume(job: Job, learning: Learning, device: Device, world: World, say: Call
     checkpoint if none can be read.
     """
     learning.seen.say = say
-    refuse_unequal(job.config, job.course.identity(), world)
+    refuse_unequal(job.config, job.identity(), world)
     folder = job.out / CHECKPOINTS
     newest = agreed(world, lambda: checkpoint.newest(folder, say, learning.seen), folder, say)
     if newest is None:
@@ -121,6 +121,6 @@ def refuse_other(found: checkpoint.Checkpoint, job: Job) -> None:
         raise CheckpointError(
             f"{found.path}: {name} was {was!r}, and is {value!r} here; {advice}, or go on from here in a branch: {branch}"
         )
-    for name, value in job.course.identity().items():
+    for name, value in job.identity().items():
         if (was := found.fact("identity").get(name)) != value:
             raise CheckpointError(f"{found.path}: was trained on another {name} ({was}, here {value}); {advice}")

@@ -24,6 +24,7 @@ from training.run.config import RunConfig
 from training.run.device import Device
 from training.run.distributed.processes import Learner, World, model_state, optimizer_state
 from training.run.distributed.watch import SAVING
+from training.run.remember.memory import Memory
 from training.run.spikes import Spikes
 from training.run.validation import LOSS
 
@@ -88,6 +89,7 @@ class Job(ABC):
     circumstances: dict[str, Any]  # see training/run/circumstances.py; a difference on resume is a warning
     branch: Branch | None = None  # the run began with another's checkpoint
     command: str = "corpusmill pretrain CONFIG"  # for messages; without run.out
+    memory: Memory | None = None  # of an older model ([remember])
 
     @property
     @abstractmethod
@@ -117,6 +119,10 @@ class Job(ABC):
     def sample(self, learner: Learner, world: World) -> tuple[str, str] | None:
         """Return a prompt and what the model makes of it, None if it writes none. Every process has to call it."""
         return None
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything but the config that decides the losses, as JSON: the course's, and that of the memory, if any."""
+        return self.course.identity() | ({"memory": self.memory.fingerprint} if self.memory else {})
 
     @property
     def first_step(self) -> int:
@@ -158,7 +164,7 @@ def save(job: Job, learning: Learning, world: World) -> None:
             "best_validation_loss": learning.best if math.isfinite(learning.best) else None,
             "best_step": learning.best_step,
             "spikes": learning.spikes.state(),
-            "identity": job.course.identity(),
+            "identity": job.identity(),
             "circumstances": job.circumstances,
             **({"branch": {"parent": job.branch.parent, "offset_rows": job.branch.offset_rows}} if job.branch else {}),
         }

@@ -6,7 +6,7 @@ with the same losses and weights, bit for bit, as an undisturbed one (same machi
 """
 
 import fcntl
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from training.run.device import Device
 from training.run.distributed.processes import Learner, World, learner
 from training.run.pace import Pace
 from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
+from training.run.remember.memory import REMEMBER
 from training.run.resume import resume
 from training.run.spikes import Spikes, Verdict
 from training.run.state import Batches, Job, Learning, TrainingError, save, write_config
@@ -155,7 +156,9 @@ def start(job: Job, model: Model | Tuned, device: Device, world: World) -> Learn
         raise TrainingError('train.optimizer: torch\'s Adafactor does not support sharded weights; use train.strategy="ddp"')
     if world.size > 1 and settings.strategy == "fsdp" and isinstance(model, Tuned):
         raise TrainingError('train.strategy: fine-tuning does not shard weights; use "ddp"')
-    spread = learner(model.to(device.name), world, device, settings.strategy)
+    if world.size > 1 and settings.strategy == "fsdp" and job.memory is not None:
+        raise TrainingError('train.strategy: what [remember] holds is not sharded; use "ddp"')
+    spread = learner(model.to(device.name), world, device, settings.strategy, job.memory)
     optimizers = optim.optimizers(spread.model, settings, job.course.batch_rows, job.rate_shares(model))
     return Learning(spread, optimizers, Spikes(settings.spike_window, settings.skip_above, settings.max_skipped))
 
@@ -182,6 +185,7 @@ def update(
     tokens = int(totals[_READ])
     with world.waiting(f"the gradients of step {step + 1}"):
         loss, sums = accumulate(learning.learner, device, batches, totals, list(counts), (settings.seed, step, world.rank))
+    penalty = job.memory.pull(learning.learner.model) if job.memory else None
     norm = float(optim.clip(learning.learner.model.parameters(), settings.clip))
     signals = {number.name: float(number == signal) for number in SIGNALS}
     summed = world.sums({"loss": float(loss), **signals, **sums})
@@ -190,6 +194,7 @@ def update(
         "step": step + 1,
         "loss": summed["loss"],
         **terms.figures(summed, {term: totals[term] for term in counts}),
+        **_remembered(penalty, summed, totals),
         "learning_rate": optim.set_learning_rates(learning.optimizers, optim.share(step, settings)),
         "gradient_norm": norm,
         "loss_z": verdict.loss_z,
@@ -213,7 +218,8 @@ def accumulate(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Add up the gradients of the micro-batches.
 
-    Return this process's part of the loss, a scalar, and what the model summed by term, if that is more than the loss.
+    Return this process's part of the loss, a scalar, and what the model summed by term, if that is more than the loss. What a
+    memory adds (training/run/remember) is in the gradients and the sums, not in the loss.
 
     Losses are divided by the counts of the whole step, so that micro-batches of any size add up to the same gradient. `names`
     are the terms; `draws` is the seed, the step and the rank, which decide dropout.
@@ -226,10 +232,18 @@ def accumulate(
             with device.autocast():
                 sums = learner.losses(device.tensors(batch))
             share = torch.stack([sums[term] / max(1, totals[term]) for term in names]).sum()
-            share.backward()
+            held = [sums[REMEMBER] / max(1, totals["tokens"])] if REMEMBER in sums else []
+            sum(held, share).backward()
         loss += share.detach()
         parts.append({name: value.detach() for name, value in sums.items()})
     return loss, terms.added(parts) if len(parts[0]) > 1 else {}
+
+
+def _remembered(penalty: float | None, sums: Mapping[str, float], totals: Mapping[str, float]) -> dict[str, float]:
+    """Return what the memory adds to the loss of a step: a penalty, or a term like the loss."""
+    if REMEMBER in sums:
+        return {"remember_loss": sums[REMEMBER] / max(1, totals["tokens"])}
+    return {} if penalty is None else {"remember_loss": penalty}
 
 
 def _apply(optimizers: Sequence[torch.optim.Optimizer], verdict: Verdict) -> None:

@@ -30,6 +30,7 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
 from training.run.distributed.watch import Watch
+from training.run.remember.memory import Memory
 
 Trainable = Model | Tuned
 
@@ -170,12 +171,15 @@ def _all_answer() -> bool:
 class Learner:
     """A model that this process trains alone."""
 
-    def __init__(self, model: Trainable) -> None:
+    def __init__(self, model: Trainable, memory: Memory | None = None) -> None:
         self.model = model
+        self._memory = memory
 
     def losses(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the sum of the loss over the examples of this process, by term."""
-        return self.model.losses(examples)
+        """Return the sum of the loss over the examples of this process, by term; in training with that of the memory."""
+        if self._memory is None or not torch.is_grad_enabled():
+            return self.model.losses(examples)
+        return self._memory.losses(self.model, examples)
 
     def accumulating(self, last: bool) -> AbstractContextManager[Any]:
         """Return the context of a micro-batch: only the last one of a step exchanges gradients."""
@@ -189,21 +193,22 @@ class Learner:
 class _Losses(nn.Module):
     """The loss as a forward pass: DDP exchanges only the gradients of what it calls."""
 
-    def __init__(self, model: Trainable) -> None:
+    def __init__(self, model: Trainable, memory: Memory | None) -> None:
         super().__init__()
         self.model = model
+        self._memory = memory
 
     def forward(self, examples: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.model.losses(examples)
+        return self.model.losses(examples) if self._memory is None else self._memory.losses(self.model, examples)
 
 
 class Replicated(Learner):
     """DDP: every process has a copy of the model."""
 
-    def __init__(self, model: Trainable, device: Device) -> None:
-        super().__init__(model)
+    def __init__(self, model: Trainable, device: Device, memory: Memory | None = None) -> None:
+        super().__init__(model, memory)
         self._together = DistributedDataParallel(
-            _Losses(model),
+            _Losses(model, memory),
             device_ids=[torch.cuda.current_device()] if device.name == "cuda" else None,
             forward_sync_buffers=False,
             gradient_as_bucket_view=True,
@@ -274,14 +279,16 @@ def _filled(outline: Any, made: Any, device: str) -> Any:
     return tensor
 
 
-def learner(model: Trainable, world: World, device: Device, strategy: Literal["ddp", "fsdp"]) -> Learner:
-    """Wrap the model for this process to train; alone, it stays as it is."""
+def learner(
+    model: Trainable, world: World, device: Device, strategy: Literal["ddp", "fsdp"], memory: Memory | None = None
+) -> Learner:
+    """Wrap the model for this process to train; alone, it stays as it is. `memory` may add to its losses."""
     if world.size == 1:
-        return Learner(model)
+        return Learner(model, memory)
     if strategy == "fsdp":
-        assert not isinstance(model, Tuned), "a tuned model is not sharded"
+        assert not isinstance(model, Tuned) and memory is None, "neither a tuned model nor a memory is sharded"
         return Sharded(model)
-    return Replicated(model, device)
+    return Replicated(model, device, memory)
 
 
 def model_state(learner: Learner) -> dict[str, Tensor]:

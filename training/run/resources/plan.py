@@ -21,6 +21,7 @@ from training.run.validation import micro_batch
 _GROWS = 40 * 10**6
 _CONTEXT = 500 * 10**6  # of a GPU, for CUDA's kernels and workspaces; not measured
 _BUCKET = 25 * 2**20  # DDP's, of gradients; gloo copies one while it sums
+_REMEMBERED = {None: 0, "distill": 1, "ewc": 2}  # the older model's weights, and the Fisher information of each
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -106,7 +107,7 @@ def plan(job: Pretraining, device: Device, processes: int = 1) -> Plan:
         documents=feed.dataset.totals("train")["rows"],
         phases=tuple(map(_phase, job.course.phases)),
         text=job.course.bytes(job.course.steps),
-        weights=largest.weights // shared,
+        weights=largest.weights * (1 + _REMEMBERED[config.remember.method]) // shared,
         gradients=largest.gradients // shared,
         optimizer=largest.optimizer // shared,
         activations=_beside(largest, config, processes, on_gpu=on_gpu),
