@@ -136,6 +136,10 @@ bench-tasks: $(READY)  ## fine-tuning on the tasks of ../shared/data/downstream 
 bench-ancestors: $(READY)  ## n-grams, word2vec, GloVe and ELMo beside GPT and BERT on the same text, in one table (after make demo)
 	$(BIN)/python benchmarks/ancestors.py $(OPTIONS)
 
+.PHONY: bench-lifelong
+bench-lifelong: $(READY)  ## three corpora one after the other: what a GPT forgets with nothing, replay, elastic weights and distillation
+	$(BIN)/python benchmarks/lifelong.py $(OPTIONS)
+
 .PHONY: bench-gpu
 bench-gpu: $(READY)  ## tokens/s and MFU of a family on a GPU (FAMILY=bert|gpt|bart|t5, OPTIONS="--device cpu --size demo …" to try it)
 	$(BIN)/python benchmarks/gpu/$(FAMILY).py $(OPTIONS)

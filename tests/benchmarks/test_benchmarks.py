@@ -276,3 +276,17 @@ def test_learning(four_families: Path) -> None:
     options = ("--only", "families", "--data", four_families / "none", "--bytes", 2000, *changes)
     found = results(four_families, "learning.py", *options)
     assert found == {f"families_{family}_loss" for family in ("gpt", "bert", "bart", "t5")}
+
+
+def test_lifelong(tmp_path: Path) -> None:
+    (tmp_path / "lm" / "blimp").mkdir(parents=True)
+    for name in ("wikitext-2-raw-valid", "tinyshakespeare"):
+        paragraphs = [f"the {name} of {n} stood near {n * n % 97} rivers and {n * 7 % 31} houses\n" * 30 for n in range(60)]
+        (tmp_path / "lm" / f"{name}.txt").write_text("\n".join(paragraphs))
+    pairs = [json.dumps({"sentence_good": f"all {n} of them were seen by the {n % 13} others ."}) for n in range(2000)]
+    (tmp_path / "lm" / "blimp" / "passive.jsonl").write_text("\n".join(pairs) + "\n")
+    changes = sets(*SMALL_MODEL, "train.threads=1", "train.eval_rows=4")
+    options = ("--data", tmp_path / "lm", "--bytes", 1000, "--rows", 4, "--pieces", 300, "--only", "nothing", "replay")
+    found = results(tmp_path, "lifelong.py", *options, *changes)
+    names = ("forgetting", "mean_loss", "new_loss")
+    assert found == {f"lifelong_{method}_{name}" for method in ("nothing", "replay") for name in names}
