@@ -29,7 +29,7 @@ from training.run.feed import open_feed
 from training.run.phases import open_course, with_steps
 from training.run.pretraining import Pretraining
 from training.run.progress import METRICS, REPORT, clock, read_metrics
-from training.run.remember.store import remembered
+from training.run.remembered import remembered
 from training.run.resources.fit import what_fits
 from training.run.resources.footprint import empty_model
 from training.run.resources.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large
