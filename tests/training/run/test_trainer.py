@@ -35,6 +35,7 @@ from training.run.feed import FeedError
 from training.run.pretrain import Report, pretrain
 from training.run.pretrain import run as run_command
 from training.run.progress import Metrics, read_metrics
+from training.run.remember.section import RememberSection
 from training.run.spikes import SpikeError
 from training.run.state import Job, Learning, TrainingError
 
@@ -232,11 +233,15 @@ def test_fields_that_may_change_on_resume_are_these() -> None:
     """A field that changes losses must not be one of them."""
     train = "accumulate activation_checkpointing compile device eval_every eval_rows keep keep_best log_every max_skipped "
     train += "branch_from peak_tflops sample_every save_every strategy tensorboard threads workers"
-    fields = {
-        section: may_change(kind.model_construct())
-        for section, kind in (("train", TrainSection), ("model", ModelSection), ("data", DataSection), ("rows", RowsSection))
+    kinds = (TrainSection, ModelSection, DataSection, RowsSection, RememberSection)
+    fields = {kind.__name__: may_change(kind.model_construct()) for kind in kinds}
+    assert fields == {
+        "TrainSection": set(train.split()),
+        "DataSection": {"tokens", "name", "replay", "replay_name", "rows", "verify"},
+        "RememberSection": {"tokens", "name"},
+        "ModelSection": set(),
+        "RowsSection": set(),
     }
-    assert fields == {"train": set(train.split()), "data": {"tokens", "name", "rows", "verify"}, "model": set(), "rows": set()}
 
 
 def test_samples_are_kept_as_it_goes(tiny_config: Path, tmp_path: Path) -> None:
