@@ -20,7 +20,7 @@ EXTRAS = {
     "expectations": ("flows",),
     "flows": ("flows",),
     "training": ("train",),
-    "training/convert": ("train", "export"),  # in functions only
+    "training/compression": ("train", "export"),
     "training/serving": ("train", "serve"),
     "benchmarks": ("flows", "train", "serve", "dev", "bench"),
     "tests": ("flows", "train", "serve", "dev", "bench"),
