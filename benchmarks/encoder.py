@@ -60,7 +60,8 @@ def examples(rows: int, longest: int, full: bool) -> dict[str, Tensor]:
 def peer(model: ComposedEncoder) -> ModernBertForMaskedLM:
     """Return Hugging Face's model with the weights of ours."""
     specials = Specials(pad=0, begin=1, end=2, mask=3, decoder_start=None, sentinels=())
-    theirs = ModernBertForMaskedLM(ModernBertConfig(**modernbert.config(model.shape, specials), attn_implementation="sdpa"))
+    settings = {**modernbert.config(model.shape, specials), "attn_implementation": "sdpa"}
+    theirs = ModernBertForMaskedLM(ModernBertConfig(**settings))
     theirs.load_state_dict(to_theirs(modernbert.rules(model.shape), model.state_dict()), strict=False)
     return theirs.train()
 
