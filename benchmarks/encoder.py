@@ -15,6 +15,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,7 @@ def examples(rows: int, longest: int, full: bool) -> dict[str, Tensor]:
 def peer(model: ComposedEncoder) -> ModernBertForMaskedLM:
     """Return Hugging Face's model with the weights of ours."""
     specials = Specials(pad=0, begin=1, end=2, mask=3, decoder_start=None, sentinels=())
-    settings = {**modernbert.config(model.shape, specials), "attn_implementation": "sdpa"}
+    settings: dict[str, Any] = {**modernbert.config(model.shape, specials), "attn_implementation": "sdpa"}
     theirs = ModernBertForMaskedLM(ModernBertConfig(**settings))
     theirs.load_state_dict(to_theirs(modernbert.rules(model.shape), model.state_dict()), strict=False)
     return theirs.train()
