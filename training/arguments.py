@@ -30,6 +30,14 @@ def positive(text: str) -> int:
     return value
 
 
+def share(text: str) -> float:
+    """Parse a number between 0 and 1, for argparse."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def text(word: str) -> str:
     """Parse a text, for argparse: bytes of the command line that are no UTF-8 become U+FFFD, as those of the standard input."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -73,13 +81,20 @@ def add_prompt(parser: argparse.ArgumentParser) -> None:
 def add_compress(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.compression.quantize."""
     parser.add_argument("folder", metavar="run", help="folder of a pretraining, a fine-tuning, an import, or of a checkpoint")
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument(
         "--to",
-        required=True,
         choices=COMPRESSIONS,
         help="int8: 8 bits, computed with whole numbers; int8-weights, int4-weights: stored so, computed with floats",
     )
+    way.add_argument(
+        "--prune-heads", type=share, metavar="SHARE", help="take out this share of the heads of attention, e.g. 0.3 (BERT, GPT)"
+    )
     parser.add_argument("--out", required=True, help="a new or empty folder, for predict, generate and evaluate")
+    parser.add_argument("--data", help="a task's records to judge heads on; by default its training records")
+    parser.add_argument(
+        "--judge-rows", type=positive, default=1024, help="records or rows of text to judge heads on, 1,024 by default"
+    )
     parser.add_argument("--records", help="a task's records to measure on; by default its test or validation records")
     parser.add_argument("--rows", type=count, default=128, help="held-out rows of a pretraining, 128 by default")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")

@@ -8,7 +8,9 @@ from training.arguments import add_compress
 
 def add_commands(commands: Commands) -> None:
     """Add `compress`."""
-    compress = commands.add_parser("compress", help="store a model's weights in 8 or 4 bits, and compare the two")
+    compress = commands.add_parser(
+        "compress", help="store a model's weights in 8 or 4 bits or take out heads, and compare the two"
+    )
     add_compress(compress)
     compress.set_defaults(run=_compress)
 

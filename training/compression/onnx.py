@@ -163,16 +163,16 @@ def _bert(body: BERT, head: nn.Module | None, kind: str) -> Graph:
 
 def _gpt(model: GPT) -> Graph:
     shape = model.shape
-    sizes = {0: _DYNAMIC, 2: _DYNAMIC}
+    dimensions = {0: _DYNAMIC, 2: _DYNAMIC}
 
     def arguments(batch: int, new: int, before: int) -> tuple[Any, ...]:
-        size = (batch, shape.heads, before, shape.width // shape.heads)
+        sizes = [(batch, heads, before, shape.head_width) for heads in shape.heads_by_layer]
         # keys and values must be different tensors: a trace takes one for both
-        return _rows(shape.vocabulary, batch, new)[0], [(torch.randn(size), torch.randn(size)) for _ in range(shape.layers)]
+        return _rows(shape.vocabulary, batch, new)[0], [(torch.randn(size), torch.randn(size)) for size in sizes]
 
     parts = [(f"key_{n}", f"value_{n}") for n in range(shape.layers)]
     flat = tuple(name for pair in parts for name in pair)
-    dynamic = (_BATCH_LENGTH, [(sizes, sizes)] * shape.layers)
+    dynamic = (_BATCH_LENGTH, [(dimensions, dimensions)] * shape.layers)
     outputs = ("logits", *(f"new_{name}" for name in flat))
     return Graph(_Continued(model), ("ids", *flat), outputs, dynamic, arguments(3, 4, 3), arguments(2, 1, 6))
 

@@ -18,6 +18,7 @@ from training.convert.huggingface import TaskHead
 from training.models.bert import BERTShape
 from training.models.composed import ComposedShape
 from training.models.families import Shape, parameters, pieces_of
+from training.models.heads import with_all_heads
 
 WriteTokenizer = Callable[[Tokenizer, str, Family], None]  # pipelines.exports.tokenizer.export_huggingface
 
@@ -72,7 +73,8 @@ def export(
     if is_taken(str(out)):
         raise ExportError(f"{out}: is not an empty folder; name another, or remove it")
     source = trained.load(path)
-    shape, family = source.model.shape, pieces_of(source.model.shape)
+    model = with_all_heads(source.model)
+    shape, family = model.shape, pieces_of(model.shape)
     try:
         huggingface.names_of(source.family, shape)
     except UserError as error:
@@ -83,7 +85,7 @@ def export(
         _fit_tokenizer(temporary, shape)
         if family == "gpt":
             _keep_first_space(temporary)
-        huggingface.write(temporary, source.model, source.family, special_ids, source.tokenizer.size, shard_bytes, head)
+        huggingface.write(temporary, model, source.family, special_ids, source.tokenizer.size, shard_bytes, head)
         if card is not None:
             files.write_text(str(temporary / CARD), card)
         architecture = read_json(temporary / huggingface.CONFIG)["architectures"][0]
@@ -93,7 +95,7 @@ def export(
         checkpoint=source.where,
         family=source.family,
         architecture=architecture,
-        parameters=parameters(source.model),
+        parameters=parameters(model),
         vocabulary=source.tokenizer.size,
         files=written,
     )

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
+from pipelines.contract.errors import UserError
+
 Sees = Tensor | BlockMask
 
 
@@ -218,6 +220,14 @@ class CrossAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         mixed = cache.attend(query, sees=sees, scale=self.scale, dropout=dropout)
         return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+def refuse_heads(width: int, heads: int, layers: int, left: tuple[int, ...] | None) -> None:
+    """Raise UserError if heads do not divide the width, or if those that pruning left in each layer do not fit."""
+    if width % heads:
+        raise UserError(f"heads must divide width, and {heads} does not divide {width}")
+    if left is not None and (len(left) != layers or not all(1 <= one <= heads for one in left)):
+        raise UserError(f"layer_heads must be {layers} numbers from 1 to {heads}, one for each layer, not {list(left)}")
 
 
 def split_heads(joined: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pipelines.contract.errors import UserError
 from training.models import attention
-from training.models.attention import SelfAttention
+from training.models.attention import SelfAttention, refuse_heads
 from training.models.blocks import ACTIVATIONS, FeedForward, inner_width, refuse_activation
 from training.models.loss import RIGHT, cross_entropy_and_right
 
@@ -44,11 +44,21 @@ class BERTShape:
         0  # row of the first position: fairseq counts from its padding id, 1, plus 1; rows before are never read
     )
     pooled: bool = True  # it has a head for pairs
+    layer_heads: tuple[int, ...] | None = None  # heads that pruning left in each layer; None: all
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        refuse_heads(self.width, self.heads, self.layers, self.layer_heads)
         refuse_activation(self.activation, GELUS)
+
+    @property
+    def heads_by_layer(self) -> tuple[int, ...]:
+        """Heads of each layer."""
+        return self.layer_heads or (self.heads,) * self.layers
+
+    @property
+    def head_width(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
 
     @property
     def inner_width(self) -> int:
@@ -92,9 +102,9 @@ class Embeddings(nn.Module):
 class Layer(nn.Module):
     """Attention and feed-forward, each added to what it read and then normalised (Post-LN)."""
 
-    def __init__(self, shape: BERTShape) -> None:
+    def __init__(self, shape: BERTShape, heads: int) -> None:
         super().__init__()
-        self.attention = SelfAttention(shape.width, shape.heads, causal=False, dropout=shape.dropout)
+        self.attention = SelfAttention(shape.width, heads, causal=False, dropout=shape.dropout, head_width=shape.head_width)
         self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.feed_forward = FeedForward(shape.width, shape.inner_width, shape.activation)
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
@@ -129,7 +139,7 @@ class BERT(nn.Module):
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
-        self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
+        self.layers = nn.ModuleList([Layer(shape, heads) for heads in shape.heads_by_layer])
         self.token_head = TokenHead(shape)
         self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         self.pooler = nn.Linear(shape.width, shape.width) if shape.pooled else None

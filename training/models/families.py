@@ -90,7 +90,10 @@ def shape_of_dict(family: str, numbers: Mapping[str, Any]) -> Shape:
     needed = {field.name for field in fields(known) if field.default is MISSING}
     if not needed <= set(numbers) <= set(asdict(known)):
         raise UserError(f"the numbers of a {family} are {', '.join(asdict(known))}, not {', '.join(numbers)}")
-    return type(known)(**numbers)
+    values: dict[str, Any] = dict(numbers)
+    if isinstance(left := values.get("layer_heads"), list):  # JSON has no tuples
+        values["layer_heads"] = tuple(cast(list[int], left))
+    return type(known)(**values)
 
 
 def _check(name: str, value: object, like: object, kind: type, smallest: int) -> None:

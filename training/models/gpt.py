@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.contract.errors import UserError
 from training.models import attention
-from training.models.attention import Cache, LayerCache, SelfAttention
+from training.models.attention import Cache, LayerCache, SelfAttention, refuse_heads
 from training.models.blocks import FeedForward, inner_width, refuse_activation
 from training.models.loss import cross_entropy
 
@@ -33,11 +32,21 @@ class GPTShape:
     activation: str = "gelu_tanh"
     norm_epsilon: float = NORM_EPSILON
     tied: bool = True  # the head is the token embedding
+    layer_heads: tuple[int, ...] | None = None  # heads that pruning left in each layer; None: all
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise UserError(f"heads must divide width, and {self.heads} does not divide {self.width}")
+        refuse_heads(self.width, self.heads, self.layers, self.layer_heads)
         refuse_activation(self.activation)
+
+    @property
+    def heads_by_layer(self) -> tuple[int, ...]:
+        """Heads of each layer."""
+        return self.layer_heads or (self.heads,) * self.layers
+
+    @property
+    def head_width(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
 
     @property
     def inner_width(self) -> int:
@@ -76,10 +85,10 @@ class Embeddings(nn.Module):
 class Layer(nn.Module):
     """Attention and feed-forward, each normalised before and added to the residual stream after (Pre-LN)."""
 
-    def __init__(self, shape: GPTShape) -> None:
+    def __init__(self, shape: GPTShape, heads: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
-        self.attention = SelfAttention(shape.width, shape.heads, causal=True, dropout=shape.dropout)
+        self.attention = SelfAttention(shape.width, heads, causal=True, dropout=shape.dropout, head_width=shape.head_width)
         self.feed_forward_norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.feed_forward = FeedForward(shape.width, shape.inner_width, shape.activation)
         self.dropout = nn.Dropout(shape.dropout)
@@ -97,7 +106,7 @@ class GPT(nn.Module):
         super().__init__()
         self.shape = shape
         self.embeddings = Embeddings(shape)
-        self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
+        self.layers = nn.ModuleList([Layer(shape, heads) for heads in shape.heads_by_layer])
         self.norm = nn.LayerNorm(shape.width, eps=shape.norm_epsilon)
         self.head = None if shape.tied else nn.Linear(shape.width, shape.vocabulary, bias=False)
         init(self)

@@ -4,6 +4,8 @@ A batch of such rows can change between any two steps: a row joins with what it 
 computes for a row, and the shapes it computes with, depend on that row only, so there is no padding and nothing to hide.
 Everything else in a layer works on each row by itself; training/serving/packed.py makes that hold bit by bit.
 
+Where pruning left fewer heads in some layers, a row has room for those of the layer that has most.
+
 Shapes: B rows, N layers, H heads, K width of a head, S tokens of a row, P its capacity.
 """
 
@@ -23,21 +25,24 @@ class RowMemory:
         """Take what a row has read alone (B = 1), with room for `capacity` tokens in all."""
         first = read.layers[0].own
         assert first.key is not None and first.key.shape[0] == 1, "one row that has read something"
-        _, heads, self.length, width = first.key.shape
+        _, _, self.length, width = first.key.shape
         assert self.length <= capacity
+        keys = [layer.own.key for layer in read.layers]
+        self.heads = [0 if key is None else key.shape[1] for key in keys]  # of each layer
+        heads = max(self.heads)
         self.own = first.key.new_empty(len(read.layers), 2, 1, heads, capacity, width)
         self.encoder: list[tuple[Tensor, Tensor]] = []  # keys and values by layer; none without an encoder
         for layer, store in zip(read.layers, self.own.unbind(0), strict=True):
             for kept, part in zip((layer.own.key, layer.own.value), store.unbind(0), strict=True):
                 assert kept is not None
-                part[:, :, : self.length] = kept
+                part[:, : kept.shape[1], : self.length] = kept
             if layer.memory.key is not None and layer.memory.value is not None:
                 self.encoder.append((layer.memory.key, layer.memory.value))
 
     def copy(self) -> "RowMemory":
         """Return a row that has read the same; what the encoder read is shared, as it never changes."""
         twin = object.__new__(RowMemory)
-        twin.length, twin.own, twin.encoder = self.length, self.own.clone(), self.encoder
+        twin.length, twin.heads, twin.own, twin.encoder = self.length, self.heads, self.own.clone(), self.encoder
         return twin
 
 
@@ -102,10 +107,10 @@ class RowsCache(Cache):
         seen = [row.own[:, :, :, :, : row.length + 1].unbind(0) for row in rows]
         self.layers = [
             LayerCache(
-                OwnTokens([one[layer] for one in places], [one[layer] for one in seen]),
+                OwnTokens(*(_with_heads([one[layer] for one in parts], heads) for parts in (places, seen))),
                 EncoderTokens([row.encoder[layer] for row in rows if row.encoder]),
             )
-            for layer in range(len(rows[0].own))
+            for layer, heads in enumerate(rows[0].heads)
         ]
 
     @property
@@ -117,6 +122,11 @@ class RowsCache(Cache):
         """Count the token that the step has added to each row."""
         for row in self.rows:
             row.length += 1
+
+
+def _with_heads(parts: list[Tensor], heads: int) -> list[Tensor]:
+    """Cut parts (2, 1, H, …) to the heads of a layer."""
+    return parts if parts[0].shape[2] == heads else [part[:, :, :heads] for part in parts]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | None) -> Tensor:

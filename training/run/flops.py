@@ -124,14 +124,12 @@ def _matrices_of_layers(shape: ComposedShape) -> int:
 
 def bert(shape: BERTShape, length: int, predictions: float) -> float:
     """Return the operations of a row with `predictions` masked tokens on average, the only ones that the head reads."""
-    layers = shape.layers * (_matrices(shape) * 6 * length + _attention(length, length, shape.width))
-    return layers + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
+    return _layers(shape, length) + 6 * predictions * (shape.width**2 + shape.vocabulary * shape.width)
 
 
 def gpt(shape: GPTShape, length: int) -> int:
     """Return the operations of a row: its matrices, including the head, and its attention."""
-    layers = shape.layers * (_matrices(shape) * 6 * length + _attention(length, length, shape.width))
-    return layers + 6 * length * shape.vocabulary * shape.width
+    return _layers(shape, length) + 6 * length * shape.vocabulary * shape.width
 
 
 def gpt_nanogpt(shape: GPTShape, length: int) -> int:
@@ -179,9 +177,11 @@ def _two_stacks(
     return layers[0] * encoder + layers[1] * decoder + 6 * targets * vocabulary * width
 
 
-def _matrices(shape: BERTShape | GPTShape) -> int:
-    """Count the matrix entries of a layer whose heads together have the model's width."""
-    return 4 * shape.width**2 + 2 * shape.width * shape.inner_width
+def _layers(shape: BERTShape | GPTShape, length: int) -> int:
+    """Count the operations of all layers: their matrices and their attention."""
+    feed_forward = 2 * shape.width * shape.inner_width
+    inside = [heads * shape.head_width for heads in shape.heads_by_layer]
+    return sum((4 * shape.width * one + feed_forward) * 6 * length + _attention(length, length, one) for one in inside)
 
 
 def _attention(queries: int, keys: int, width: int) -> int:

@@ -43,7 +43,7 @@ def fewer_layers(base: Model, layers: int) -> Model:
     numbers = {name: getattr(base.shape, name) for name in _LAYERS if getattr(base.shape, name, 0)}
     if layers > min(numbers.values()):
         raise TaskError(f"model.layers: {layers} are more than the base's {min(numbers.values())}; lower it")
-    shape: Shape = replace(base.shape, **dict.fromkeys(numbers, layers))
+    shape: Shape = replace(base.shape, **dict.fromkeys(numbers, layers), **_heads_of_layers(base.shape, layers))
     model, weights = families.build(shape), dict[str, Tensor]()
     theirs = base.state_dict()
     stacks = {name: len(stack) for name, stack in base.named_modules() if isinstance(stack, nn.ModuleList)}
@@ -51,6 +51,12 @@ def fewer_layers(base: Model, layers: int) -> Model:
         weights[name] = theirs[_source(name, stacks, layers)]
     model.load_state_dict(weights)
     return model
+
+
+def _heads_of_layers(shape: Shape, layers: int) -> dict[str, Any]:
+    """Return the heads that pruning left in the chosen layers, as a field of the shape."""
+    left = getattr(shape, "layer_heads", None)
+    return {} if left is None else {"layer_heads": tuple(left[number] for number in chosen(len(left), layers))}
 
 
 def _source(name: str, stacks: Mapping[str, int], layers: int) -> str:

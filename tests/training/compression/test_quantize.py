@@ -16,7 +16,8 @@ from training.checkpoints import store, trained
 from training.checkpoints.store import CheckpointError
 from training.compression import quantize
 from training.compression.measured import beside, table
-from training.compression.quantize import COMPRESSION, WAYS, CompressionError, compress
+from training.compression.quantize import COMPRESSION, WAYS, compress
+from training.compression.small import CompressionError
 from training.models import quantized
 from training.models.quantized import Int8Linear, StoredEmbedding, StoredLinear
 from training.run.device import Device
