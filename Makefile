@@ -152,6 +152,10 @@ bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, ren
 bench-extract: $(READY) .venv-bench/.ready  ## main text of web pages beside Resiliparse, trafilatura and magic-html (OPTIONS="--structure FOLDER --soak 1000000")
 	$(BIN)/python benchmarks/extract.py $(OPTIONS)
 
+.PHONY: bench-ingest
+bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside datatrove on the same 500 MB of HTML, two workers each
+	$(BIN)/python benchmarks/ingest.py $(OPTIONS)
+
 .PHONY: bench-about
 bench-about: $(READY) .venv-bench/.ready  ## titles, authors and dates of web pages beside trafilatura
 	$(BIN)/python benchmarks/about.py $(OPTIONS)

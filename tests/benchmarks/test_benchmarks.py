@@ -93,7 +93,7 @@ def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFa
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py"}
+    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py", "ingest_peer.py"}
     helpers |= {"structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
     here = Path(__file__).read_text()
     assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
@@ -172,16 +172,33 @@ def test_encode(tmp_path: Path) -> None:
     assert {f"encode_{kind}_0.4k_vs_sentencepiece" for kind in ("bpe", "unigram")} < found
 
 
-def test_build(tmp_path: Path, language_model: str) -> None:
+@pytest.fixture(scope="module")
+def article_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A WARC file of one page of prose."""
     article = "".join(f"<p>{line}</p>" for line in (FIXTURES / "tiny" / "books" / "orchard.txt").read_text().split("\n\n"))
     body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + f"<html><body><article>{article}".encode()
     head = "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://example.org/\r\nWARC-Record-ID: <urn:uuid:1>\r\n"
-    pages = tmp_path / "pages.warc"
+    pages = tmp_path_factory.mktemp("page") / "pages.warc"
     pages.write_bytes(
         f"{head}Content-Type: application/http\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n\r\n"
     )
+    return pages
+
+
+def of_an_article(page: Path, out: Path, language_model: str) -> tuple[object, ...]:
+    """Return options for a benchmark that builds a corpus of copies of one page."""
     small = sets(f"language.model={language_model}", "vocabularies.0.size=400", "vocabularies.0.threads=1", "quality.rules=[]")
-    found = results(tmp_path, "build.py", "--megabytes", 0.02, "--pages", pages, "--folder", tmp_path / "out", *small)
+    return ("--megabytes", 0.02, "--pages", page, "--folder", out, *small)
+
+
+def test_ingest(tmp_path: Path, language_model: str, article_page: Path) -> None:
+    """Its peer is left out: datatrove is installed in an environment of its own (`make bench-ingest`)."""
+    options = of_an_article(article_page, tmp_path / "out", language_model)
+    assert results(tmp_path, "ingest.py", "--no-peers", *options) == {"documents_html_mb_per_second"}
+
+
+def test_build(tmp_path: Path, language_model: str, article_page: Path) -> None:
+    found = results(tmp_path, "build.py", *of_an_article(article_page, tmp_path / "out", language_model))
     assert found == {"build_html_mb_per_second", "documents_html_mb_per_second", "build_share_outside_text"}
 
 
@@ -253,7 +270,8 @@ def test_ancestors(here: Here, four_families: Path, tmp_path: Path) -> None:
     for name, line in (("wordsim353.tsv", "the\tand\t1\n"), ("simlex999.txt", "a b 2\n"), ("questions-words.txt", "a b c d\n")):
         (tmp_path / name).write_text(line)
     options = ("--data", four_families / "build" / "demo", "--bytes", 3000, "--threads", 1, "--sst2", tmp_path / "none")
-    fast = ("--word-sets", tmp_path, "--only", "random", "1-gram", "5-gram", *sets(*SMALL_MODEL, "train.eval_rows=4"))
+    small = sets(*SMALL_MODEL, "train.eval_rows=4", "sample.tokens=0")
+    fast = ("--word-sets", tmp_path, "--only", "random", "1-gram", "5-gram", *small)
     found = here.results("ancestors.py", *options, *fast)
     times = {f"ancestors_{name}_training" for name in ("random", "1-gram", "5-gram", "gpt", "bert")}
     assert found == times | {f"ancestors_{name}_bits_per_byte" for name in ("1-gram", "5-gram", "gpt")}
@@ -286,7 +304,7 @@ def test_lifelong(tmp_path: Path) -> None:
     pairs = [json.dumps({"sentence_good": f"all {n} of them were seen by the {n % 13} others ."}) for n in range(2000)]
     (tmp_path / "lm" / "blimp" / "passive.jsonl").write_text("\n".join(pairs) + "\n")
     changes = sets(*SMALL_MODEL, "train.threads=1", "train.eval_rows=4")
-    options = ("--data", tmp_path / "lm", "--bytes", 1000, "--rows", 4, "--pieces", 300, "--only", "nothing", "replay")
+    options = ("--data", tmp_path / "lm", "--bytes", 1000, "--rows", 4, "--pieces", 400, "--only", "nothing", "replay")
     found = results(tmp_path, "lifelong.py", *options, *changes)
     names = ("forgetting", "mean_loss", "new_loss")
     assert found == {f"lifelong_{method}_{name}" for method in ("nothing", "replay") for name in names}

@@ -145,7 +145,7 @@ def history(
     out.mkdir(parents=True, exist_ok=True)
     yardsticks = _yardsticks(sets, sst2)
     text = read(dataset, "train", limit)
-    made_from = {"version": VERSION, "tokens": dataset.fingerprint, "limit": limit, "seed": seed, "threads": threads}
+    made_from = identity(dataset.fingerprint, limit, seed, threads)
     given = Data(text, read(dataset, "validation"), words_of(text.texts(), LEAST), made_from, threads)
     print(
         f"text     {text.utf8_bytes:,} bytes, {len(text.stream()):,} pieces, {len(given.words.ids):,} words, "
@@ -162,6 +162,11 @@ def history(
         rows.append(_kept(out, where.fact("model")["family"], facts, lambda run=run: _run_row(run, given, yardsticks)))
     files.write_text(str(out / TABLE), json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return rows
+
+
+def identity(tokens: str, limit: int | None, seed: int, threads: int) -> dict[str, Any]:
+    """Return everything that decides the text and what is trained on it; `tokens` is the fingerprint of the token shards."""
+    return {"version": VERSION, "tokens": tokens, "limit": limit, "seed": seed, "threads": threads}
 
 
 def _check_run(run: Path, dataset: TokenDataset) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pipelines.contract.tokenizers.families import FAMILIES, MODES, Family, Specials, specials
 from pipelines.contract.tokenizers.loading import Tokenizer
 from pipelines.contract.tokenizers.masks import mask_names, mask_spaces
-from training.models.families import Model, pieces_of
+from training.models.families import Model, Shape, pieces_of
 
 _SPACE = (
     r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*"  # the library tokenizers' \s: Unicode's White_Space
@@ -114,7 +114,12 @@ class Speller:
 
 def speller(model: Model, tokenizer: Tokenizer) -> Speller:
     """Return the speller of a model. Raises SpecialsError if the tokenizer lacks the special pieces of its family."""
-    family = pieces_of(model.shape)
+    return speller_of(model.shape, tokenizer)
+
+
+def speller_of(shape: Shape, tokenizer: Tokenizer) -> Speller:
+    """Return the speller of the models of a shape. Raises SpecialsError, as `speller`."""
+    family = pieces_of(shape)
     return Speller(family, tokenizer, specials(family, tokenizer.special_ids, "the model"))
 
 

@@ -14,10 +14,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipelines.contract import files
+from pipelines.contract.settings import ConfigError
+from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import remote
 from training.checkpoints.trained import first_weights, weights_for
-from training.models.families import Model, layers, make
+from training.generation.texts import speller_of
+from training.models.families import Model, Shape, layers, make
 from training.models.recompute import recompute
+from training.models.t5 import T5Shape
 from training.run import branch as branches
 from training.run import flops
 from training.run.branch import Branch
@@ -94,6 +98,7 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     job = replace(_prepared(config, device, world), branch=branch, command=command)
     config, tokenizer = job.config, job.tokenizer
     shape = config.model.shape(tokenizer.size, config.positions)
+    refuse_long_prompt(config, shape, tokenizer)
     planned = plan(job, device, world.size)
     if not planned.fits:
         planned = replace(planned, advice=what_fits(job, device, world.size, planned))
@@ -112,6 +117,19 @@ def _pretrain(config: PretrainConfig, device: Device, world: World, *, dry_run: 
     refuse_if_too_large(planned)
     model = make(shape, config.train.seed)
     return _run(job, model, device, world)
+
+
+def refuse_long_prompt(config: PretrainConfig, shape: Shape, tokenizer: Tokenizer) -> None:
+    """Raise ConfigError, before anything is trained, for a prompt of [sample] that the finished model could not read."""
+    if not config.sample.tokens or isinstance(shape, T5Shape):
+        return
+    words = speller_of(shape, tokenizer)
+    tokens = len(words.row(words.with_mask(config.sample.prompt)))
+    if tokens > shape.length:
+        raise ConfigError(
+            f"sample.prompt: has {tokens:,} tokens, and the model {shape.length:,} positions; give a shorter one, or set "
+            "sample.tokens = 0, which writes no sample"
+        )
 
 
 def _print_branch(job: Pretraining, branch: Branch, model: Model) -> None:

@@ -29,10 +29,13 @@ from pipelines.datasets import documents, joined_tokens, vocabulary
 from pipelines.exports import export
 from pipelines.stages.base import Model
 from pipelines.units.context import Context, Dataset
+from training.ancestors import history
 from training.data import tasks
 from training.data.rows import index
 from training.data.rows.layout import Layout
 from training.run.feed import Feed
+from training.search import passages
+from training.tasks.course import Epochs
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("pipelines", "training", "expectations", "flows")
@@ -40,6 +43,7 @@ SOURCES = ("wikipedia", "books", "common_crawl", "records")
 DOCUMENTS = {f"documents/{kind}" for kind in SOURCES}
 VOCABULARIES, TOKENS = {"vocabulary/trained", "vocabulary/existing"}, {"tokens/trained", "tokens/existing"}
 SIGNATURES = {*DOCUMENTS, "clusters", "index"}
+OBJECTIVES = {"causal_lm", "masked_lm", "text_infilling", "span_corruption", "ul2"}
 
 MOVES: dict[str, set[str]] = {
     # the readers
@@ -97,12 +101,16 @@ MOVES: dict[str, set[str]] = {
     "expectations.suites": {"gate"},
     "training.data.rows.index": {"row index"},
     "training.data.tasks": {"task index"},
-    "training.data.order.sampler": {"causal_lm", "masked_lm", "text_infilling", "span_corruption"},
+    "training.data.order.sampler": OBJECTIVES,
     "training.objectives.causal_lm": {"causal_lm"},
     "training.objectives.masked_lm": {"masked_lm"},
     "training.objectives.text_infilling": {"text_infilling"},
     "training.objectives.span_corruption": {"span_corruption"},
-    "training.objectives.text_to_text": {"causal_lm", "masked_lm", "text_infilling", "span_corruption"},
+    "training.objectives.ul2": {"ul2"},
+    "training.objectives.text_to_text": OBJECTIVES,
+    "training.tasks.course": {"task course"},
+    "training.ancestors.history": {"ancestors"},
+    "training.search.passages": {"passages"},
     # The demo's sample is no dataset: its folder has a note with the version (tests/pipelines/fetching/test_demo_sample.py).
     "pipelines.fetching.demo_sample": set(),
 }
@@ -243,6 +251,7 @@ def identities(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         dataset="tokens/t", fingerprint="0", made_from={}, parts=(), facts={"tokens": {}, "tokenizer": {"sha256": "0"}}
     )
     streams = SimpleNamespace(manifest=tokens, dtype=SimpleNamespace(name="<u2"))
+    course = SimpleNamespace(rows=SimpleNamespace(digest=lambda: "0"), steps=1, batch_rows=1, seed=1)
     report = SimpleNamespace(format="nanogpt", fingerprint="0", splits={}, files=())
     section = SimpleNamespace(name="t", path=str(inputs / "tasks.jsonl"), prefix="")
     judged = gate._Gate("corpus", "0", "out", "out/gates")
@@ -254,6 +263,7 @@ def identities(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             "row index": lambda: index.open_rows(dataset, "train", "out", Layout(tokens=8, packing="concatenate"), seed=1),
             "task index": lambda: tasks.open_tasks([section], tokenizer, "out"),
             "joined tokens": lambda: joined_tokens.join("out", "first", "second", "label"),
+            "passages": lambda: passages.index(Path("out"), "0", list),
             "gate": lambda: judged.pass_through(GateLimits(), [], dict, lambda _tables: []),
         }
         found: dict[str, Any] = {}
@@ -264,7 +274,9 @@ def identities(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return (
         found
         | {"export": export._provenance(streams, report)}
-        | {name: _feed(name) for name in MOVES["training.data.order.sampler"]}
+        | {"ancestors": history.identity("0", None, 1, 1)}
+        | {"task course": Epochs.identity(course)}
+        | {name: _feed(name) for name in OBJECTIVES}
     )
 
 

@@ -194,7 +194,10 @@ def assert_refused(folder: Path, message: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"model_type": "xlnet"}, r"model_type is 'xlnet'; models of bert, roberta, distilbert, gpt2, bart, t5, mt5 can be read"),
+        (
+            {"model_type": "xlnet"},
+            r"model_type is 'xlnet'; models of bert, roberta, distilbert, gpt2, bart, t5, mt5, modernbert can be read",
+        ),
         ({"model_type": None}, "model_type is None"),
         ({"model_type": ["gpt2"]}, r"model_type is \['gpt2'\]"),
         ({"n_head": 3}, r"config\.json: heads must divide width, and 3 does not divide 16"),

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -133,7 +134,7 @@ _denoisers = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@few
 @given(st.data())
 def test_exact_arrays(data: st.DataObject) -> None:
     chosen = data.draw(st.lists(_denoisers, min_size=1, max_size=4)) if data.draw(st.booleans()) else PAPER

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from training.run.config import load
+from training.run.config import ConfigError, load
 from training.run.device import Device
 from training.run.distributed.processes import World
-from training.run.pretrain import prepare_job
+from training.run.pretrain import prepare_job, pretrain
 
 
 class Several(World):
@@ -26,3 +26,12 @@ def test_evaluation_takes_no_more_rows_at_a_time_than_training(
     job = prepare_job(config, Device("cpu", "float32"), Several(size=processes))
     rows = [len(batch.examples["inputs"]) for batch in job.validation.batches]
     assert max(rows) == most and sum(rows) == 16
+
+
+def test_a_prompt_that_the_finished_model_could_not_read_is_refused_before_training(tiny_config: Path, tmp_path: Path) -> None:
+    prompt = "bridge " * 600
+    message = r"sample\.prompt: has [\d,]+ tokens, and the model 128 positions"
+    with pytest.raises(ConfigError, match=message):
+        pretrain(tiny_config, (f"sample.prompt={prompt!r}", "model.length=128", f"run.out={str(tmp_path / 'run')!r}"))
+    assert not list(tmp_path.rglob("*.ckpt")) and not (tmp_path / "run" / "metrics.jsonl").exists()
+    pretrain(tiny_config, (f"sample.prompt={prompt!r}", "model.length=128", "sample.tokens=0"), dry_run=True)
