@@ -38,6 +38,14 @@ def share(text: str) -> float:
     return value
 
 
+def probability(text: str) -> float:
+    """Parse a number from 0 to 1, both included, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
 def text(word: str) -> str:
     """Parse a text, for argparse: bytes of the command line that are no UTF-8 become U+FFFD, as those of the standard input."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -111,6 +119,23 @@ def add_ask(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--answers", type=positive, default=1, help="most answers to print, 1 by default")
     parser.add_argument("--threshold", type=float, default=0.1, help="least probability of an answer, 0.1 by default")
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+    _add_device(parser, "one per core")
+
+
+def add_graph(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of flows.commands.asking."""
+    parser.add_argument("build", help="output folder of a build")
+    parser.add_argument("--entities", required=True, metavar="RUN", help="a fine-tuning for named_entities")
+    parser.add_argument("--relations", required=True, metavar="RUN", help="a fine-tuning for relations")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder for the graph")
+    parser.add_argument(
+        "--least-confidence",
+        type=probability,
+        default=0.5,
+        help="of an entity, and of a sentence's triple, from 0 to 1; 0.5 by default",
+    )
+    parser.add_argument("--sentences", type=positive, default=3, help="sentences that a triple keeps, 3 by default; all count")
+    parser.add_argument("--limit", type=positive, help="documents to read, the first ones; by default all")
     _add_device(parser, "one per core")
 
 

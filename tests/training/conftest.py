@@ -10,13 +10,17 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 import torch
+from tuning import SHAPES
 
 from pipelines.contract import manifest, schema
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.shards import ShardRun
 from pipelines.contract.tokenizers import loading
 from pipelines.contract.tokenizers.families import END_OF_TEXT, FAMILIES, Family
+from training.checkpoints import trained
 from training.data.maps import RUN, Maps, PartOfStream, line_of, maps_of_table
+from training.data.shards import open_dataset
+from training.models.families import make
 
 Documents = Mapping[tuple[str, str, str], Sequence[Sequence[str]]]  # (split, source, language) -> parts -> texts
 
@@ -168,6 +172,16 @@ def documents() -> Documents:
 def make_dataset() -> Callable[..., Path]:
     """`write_dataset`, for tests with documents of their own."""
     return write_dataset
+
+
+@pytest.fixture(scope="session")
+def bert_base(documents: Documents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small BERT that has seen nothing, to fine-tune."""
+    folder = write_dataset(tmp_path_factory.mktemp("tokens_of_bert"), documents, families=["bert"])
+    tokenizer = open_dataset(str(folder)).tokenizer
+    base = tmp_path_factory.mktemp("base") / "bert"
+    trained.save(base, make(SHAPES["bert"](tokenizer.size), 1), "bert", tokenizer, {})
+    return base
 
 
 TINY = """

@@ -12,9 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.run.device import Device
-from training.search.passages import Index, SearchError, sentence_at
+from training.search.passages import Index
+from training.search.sentences import sentence_at
 from training.tasks.predict import predict
-from training.tasks.records import Records
+from training.tasks.records import of_columns
 from training.tasks.tuned import TunedModel
 
 _FUSION = 60
@@ -30,12 +31,6 @@ class Found:
     url: str | None
     before: str  # the sentence up to the answer
     after: str  # and from it on
-
-
-def need(tuned: TunedModel, kind: str, what: str) -> None:
-    """Raise SearchError for a model of another task."""
-    if tuned.section.kind != kind:
-        raise SearchError(f"{what}: {tuned.where} was tuned for {tuned.section.kind}; name a run for {kind}")
 
 
 def ranked(index: Index, question: str, count: int, encoder: TunedModel | None, device: Device) -> list[int]:
@@ -55,7 +50,7 @@ def ranked(index: Index, question: str, count: int, encoder: TunedModel | None, 
 
 def vectors(encoder: TunedModel, texts: list[str], device: Device) -> NDArray[np.float32]:
     """Return the vectors of texts: (N, D)."""
-    records = _records({"first": texts})
+    records = of_columns({"first": texts}, "the passages")
     return np.array([answer["vector"] for answer in predict(encoder, records, device)], np.float32)
 
 
@@ -75,7 +70,7 @@ def ask(
         return []
     read = index.passages.take(pa.array(numbers)).to_pylist()
     texts = [row["text"] for row in read]
-    answers = predict(reader, _records({"question": [question] * len(texts), "context": texts}), device)
+    answers = predict(reader, of_columns({"question": [question] * len(texts), "context": texts}, "the question"), device)
     found: list[Found] = []
     for row, answer in zip(read, answers, strict=True):
         if not answer["answer"] or answer["probability"] < threshold:
@@ -97,8 +92,3 @@ def _name(encoder: TunedModel) -> str:
 def _best(scores: NDArray[np.floating], count: int) -> NDArray[np.int64]:
     """Return the numbers of the highest scores, the highest first; of equal ones the first."""
     return np.argsort(-scores, kind="stable")[:count]
-
-
-def _records(columns: dict[str, list[str]]) -> Records:
-    table = pa.table(columns)
-    return Records("the question", table, None, np.arange(table.num_rows))

@@ -1,14 +1,14 @@
 """Passages of a corpus and their index: texts cut at the ends of sentences, found by BM25 (bm25s, arXiv 2407.03618).
 
-    <folder>/<fingerprint>/
+    <folder>/<corpus>-<fingerprint>/
         passages.arrow      title, url and text of each passage
         bm25/               the scores of each word in each passage
         vectors-<run>.npy   float32 (N, D): the passages' vectors by a sentence encoder, when one has asked for them
 
-The fingerprint is that of the corpus and of how it is cut. The index is mapped into memory, not read.
+The name has the fingerprints of the corpus, by which `corpusmill gc` knows whether it is still there, and of how it is cut.
+The index is mapped into memory, not read.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from pipelines.contract import manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.new_folder import new_folder
+from training.search.sentences import SENTENCE
 
 WORDS = 100  # of a passage, as in DPR (arXiv 2004.04906, 4.1)
 VERSION = 1  # of how passages are cut
 _SCHEMA = pa.schema([("title", pa.string()), ("url", pa.string()), ("text", pa.large_string())])
-_SENTENCE = re.compile(r"\S.*?(?:[.!?]['\"”’)]*(?=\s)|(?=\n)|\Z)", re.DOTALL)
 
 
 class SearchError(UserError):
@@ -67,7 +67,7 @@ def index(folder: Path, corpus: str, batches: Callable[[], Iterable[pa.RecordBat
     corpus without words.
     """
     parts = {"corpus": corpus, "version": VERSION, "words": WORDS, "bm25s": metadata.version("bm25s")}
-    own = folder / manifest.fingerprint(parts)[: manifest.FINGERPRINT_CHARACTERS]
+    own = folder / "-".join(one[: manifest.FINGERPRINT_CHARACTERS] for one in (corpus, manifest.fingerprint(parts)))
     if not own.exists():
         with new_folder(str(own)) as made:
             _make(made, batches())
@@ -83,7 +83,7 @@ def cut(text: str, words: int = WORDS) -> Iterator[str]:
     ['One two. Three four!', 'Five six seven.']
     """
     begin = end = count = 0
-    for sentence in _SENTENCE.finditer(text):
+    for sentence in SENTENCE.finditer(text):
         size = len(sentence.group().split())
         if count and count + size > words:
             yield text[begin:end]
@@ -93,16 +93,6 @@ def cut(text: str, words: int = WORDS) -> Iterator[str]:
         end, count = sentence.end(), count + size
     if count:
         yield text[begin:end]
-
-
-def sentence_at(text: str, begin: int, end: int) -> tuple[int, int]:
-    """Return where the sentences around a span of a text begin and end (characters).
-
-    >>> text = "One two. Three four! Five."; first, last = sentence_at(text, 9, 14); text[first:last]
-    'Three four!'
-    """
-    around = [one.span() for one in _SENTENCE.finditer(text) if one.end() > begin and one.start() < end]
-    return (around[0][0], around[-1][1]) if around else (begin, end)
 
 
 def _make(folder: Path, batches: Iterable[pa.RecordBatch]) -> None:

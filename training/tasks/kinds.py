@@ -42,6 +42,11 @@ KINDS: Mapping[str, type[Task]] = {
     "question_answering": QuestionAnswering,
     "similarity": Similarity,
 }
+EXAMPLES: Mapping[str, str] = {  # configs of configs/finetune, for messages
+    "named_entities": "wnut17_bert",
+    "relations": "semeval2010_bert",
+    "question_answering": "squad_bert",
+}
 IN_WORDS: Mapping[str, type[Task]] = {  # for T5, which has no heads
     "classification": TextLabels,
 }

@@ -104,6 +104,12 @@ def records(path: str | Path, fields: Mapping[str, str], optional: Sequence[str]
     return Records(str(path), chosen, first_line, numbers)
 
 
+def of_columns(columns: Mapping[str, Sequence[str]], name: str) -> Records:
+    """Return records that are in memory: the texts of each field; `name` stands for a file in messages."""
+    table = pa.table(dict(columns))
+    return Records(name, table, None, np.arange(table.num_rows))
+
+
 def lines(paths: Mapping[str, str]) -> Records:
     """Read records from a text for each field, plain or compressed: line n of each belongs to record n.
 

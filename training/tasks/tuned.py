@@ -21,7 +21,7 @@ from training.run.device import Device
 from training.tasks import adapters, distill, formats, soft_prompts, vocabulary
 from training.tasks.config import BodySection, DistillSection, FinetuneConfig
 from training.tasks.errors import TaskError
-from training.tasks.kinds import kind_of
+from training.tasks.kinds import EXAMPLES, kind_of
 from training.tasks.reading import LONGEST, reader
 from training.tasks.records import Records, lines, records
 from training.tasks.rows import Numbers, Rows
@@ -177,6 +177,20 @@ def load(path: str | Path) -> TunedModel:
     tuned.model.load_state_dict(trained.weights_for(tuned.model, found))
     tuned.model.eval()
     return replace(tuned, where=str(found.path))
+
+
+def load_for(path: str | Path, kind: str, option: str) -> TunedModel:
+    """Load the model of a fine-tuning for one kind of task, which `option` of a command names.
+
+    Raises TaskError for another kind, CheckpointError as `load`.
+    """
+    tuned = load(path)
+    if tuned.section.kind != kind:
+        example = f"configs/finetune/{EXAMPLES[kind]}.toml" if kind in EXAMPLES else f"CONFIG, with task.kind = {kind!r}"
+        raise TaskError(
+            f"{tuned.where}: is a {tuned.section.kind} run; {option} needs a run of kind {kind}: corpusmill finetune {example}"
+        )
+    return tuned
 
 
 def outputs(tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, int] = (0, 1)) -> dict[int, Any]:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.run.device import Device
-from training.search.asking import ask, need, ranked, vectors
-from training.search.passages import Index, SearchError, cut, index, sentence_at
+from training.search.asking import ask, ranked, vectors
+from training.search.passages import Index, SearchError, cut, index
+from training.search.sentences import sentence_at
 from training.tasks import tuned
+from training.tasks.errors import TaskError
 
 CPU = Device("cpu", "float32")
 ROWS = [
@@ -41,6 +43,7 @@ def test_an_index_is_made_once_for_a_corpus(made: Index) -> None:
     with pytest.raises(AssertionError):
         index(made.folder.parent, "another", none)
     assert [path.name for path in made.folder.parent.iterdir()] == [made.folder.name], "nothing is left of a failure"
+    assert made.folder.name.startswith("1a2b-"), "named by its corpus, for gc"
     with pytest.raises(SearchError, match="no words"):
         index(made.folder.parent, "empty", list)
 
@@ -71,8 +74,8 @@ def test_answers_have_their_source(made: Index, tuned_runs: Mapping[str, Path]) 
             assert f"{one.before}{one.answer}{one.after}" in str(row["text"]) and row["url"] == one.url
     assert ask(made, "the river", reader, CPU, threshold=1.1) == []
     assert ask(made, "zebra", reader, CPU) == []
-    with pytest.raises(SearchError, match=r"--reader: .* was tuned for similarity; name a run for question_answering"):
-        need(encoder, "question_answering", "--reader")
+    with pytest.raises(TaskError, match=r"is a similarity run; --reader needs .* corpusmill finetune .*squad_bert\.toml"):
+        tuned.load_for(tuned_runs["encoder"], "question_answering", "--reader")
 
 
 def test_vectors_are_kept_for_an_encoder(made: Index, tuned_runs: Mapping[str, Path]) -> None:

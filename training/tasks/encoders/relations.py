@@ -187,6 +187,24 @@ def marked_text(text: str, place: str) -> Marked:
     return Marked((before, one, between, two, after), order == _ORDERS[1])
 
 
+def with_marks(text: str, first: tuple[int, int], second: tuple[int, int]) -> str:
+    """Return a text with marks around two spans (characters) that do not overlap. Marks that it has itself become text.
+
+    >>> with_marks("It uses <e1> and ink.", (17, 20), (0, 2))
+    '<e2>It</e2> uses <e1 > and <e1>ink</e1>.'
+    """
+    marks = sorted([(first, "e1"), (second, "e2")])
+    out, at = "", 0
+    for (begin, end), name in marks:
+        out += f"{_as_text(text[at:begin])}<{name}>{_as_text(text[begin:end])}</{name}>"
+        at = end
+    return out + _as_text(text[at:])
+
+
+def _as_text(text: str) -> str:
+    return _MARKS.sub(r"<\1 >", text)
+
+
 def directed_macro_f1(wanted: Sequence[str], predicted: Sequence[str], no_relation: str = "Other") -> float:
     """Return the mean F1 over the relations of `wanted`, as semeval2010_task8_scorer-v1.2.pl counts them.
 
