@@ -8,6 +8,7 @@
     timings.jsonl       seconds by dataset; outside all fingerprints
     documents/ clusters/ classifier/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      models that made them, verdicts of the gates
+    search/             what `corpusmill ask` looks passages up in: an index of a corpus is named by the corpus' fingerprint
 """
 
 import json
@@ -24,6 +25,7 @@ from pipelines.units.context import Context, Dataset
 
 REPORT = "report.json"
 PAGE = "report.html"
+SEARCH = "search"
 DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
 
 
@@ -183,15 +185,19 @@ def retire(out: str, retain_intermediate: Mapping[str, bool]) -> None:
 def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> list[str]:
     """Return folders and files that the release does not need: other datasets, unfinished ones, left-over temporary files.
 
+    An index of passages is needed as long as its corpus is the release's.
+
     `retain_intermediate` says whether "documents" and "clusters" of the release are kept.
     """
     retain = retain_intermediate or {}
-    needed = {folder for name, folder in published_folders(out).items() if retain.get(name.split("/")[0], True)}
+    published = published_folders(out)
+    needed = {folder for name, folder in published.items() if retain.get(name.split("/")[0], True)}
+    indexes = files.join(out, SEARCH, published.get("corpus", "/").rpartition("/")[2] + "-")
     found: dict[str, None] = {}
     for path in files.listing(out, links=False):  # what a link leads to is not ours
         kind = path.removeprefix(out.rstrip("/") + "/").split("/", 1)[0]
-        folder = _dataset_folder(out, kind, path) if kind in DATASET_KINDS else None
-        if folder is not None and folder not in needed:
+        folder = _dataset_folder(out, kind, path) if kind in (*DATASET_KINDS, SEARCH) else None
+        if folder is not None and folder not in needed and not folder.startswith(indexes):
             found[folder] = None
         elif path.endswith(files.TEMPORARY):
             found[path] = None

@@ -62,6 +62,18 @@ def test_garbage_is_what_no_release_needs(tmp_path: Path) -> None:
     assert without_documents == everything_old | {new["documents/s"].uri}
 
 
+def test_an_index_of_passages_is_needed_as_long_as_its_corpus(tmp_path: Path) -> None:
+    corpus = {version: Path(dataset(tmp_path, "corpus", version).uri).name for version in (1, 2)}
+    names = {"old": f"{corpus[1]}-0123456789ab", "new": f"{corpus[2]}-0123456789ab", "half": f".{corpus[2]}-0123456789ab.1.2.tmp"}
+    for name in names.values():
+        (tmp_path / "search" / name / "bm25").mkdir(parents=True)
+        (tmp_path / "search" / name / "bm25" / "vocab.index.json").write_text("{}")
+    for version in (1, 2):
+        publish(Context(CONFIG, str(tmp_path)), built(tmp_path, version))
+    garbage_of_search = {path for path in garbage(str(tmp_path)) if "/search/" in path}
+    assert garbage_of_search == {str(tmp_path / "search" / names[name]) for name in ("old", "half")}
+
+
 def test_the_release_does_not_name_what_was_not_retained(tmp_path: Path) -> None:
     datasets = built(tmp_path, 1)
     publish(Context(CONFIG, str(tmp_path)), datasets)
