@@ -35,9 +35,9 @@ def add_commands(commands: Commands) -> None:
     look.set_defaults(run=_look)
 
     runs = commands.add_parser(
-        "runs", help="write a page that compares pretraining runs: curves, numbers, samples, configs, data"
+        "runs", help="write a page that compares runs: curves, numbers, samples, configs, data; of tasks figures and errors"
     )
-    runs.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining run, finished or not")
+    runs.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining or a fine-tuning, finished or not")
     runs.add_argument("--out", default="runs.html", help="the page, runs.html by default; it needs no network and no server")
     runs.set_defaults(run=_runs)
 

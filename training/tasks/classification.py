@@ -23,6 +23,7 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged, of_classes
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, Ragged, Rows
@@ -139,6 +140,15 @@ class Classification:
             }
             for row in shares
         ]
+
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """See Task; of numbers the squared error."""
+        wanted, given = rows.columns[LABELS], np.stack(outputs)
+        assert isinstance(wanted, np.ndarray)
+        if not self.section.regression:
+            return of_classes(self.labels, given, wanted)
+        errors = (given[:, 0].astype(np.float64) - wanted) ** 2
+        return Judged("squared error", errors, lambda n: f"{wanted[n]:g}", lambda n: f"{given[n, 0]:.4g}")
 
     def _logits(self, model: Tuned, examples: Mapping[str, Tensor]) -> Tensor:
         assert model.head is not None

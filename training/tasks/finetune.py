@@ -1,9 +1,9 @@
 """Fine-tune a model on a task: `corpusmill finetune configs/finetune/sst2_bert.toml`.
 
 The trainer is that of pretraining: the same command resumes the run, bit for bit, after a crash, a kill or Ctrl-C. In the
-run's folder, beside what every run has: `report.json` (figures, seconds), `validation.answers.jsonl` and
-`test.answers.jsonl` (the answer to each record, the hardest first). With run.seeds the runs lie in `seed-1`, `seed-2`, …,
-and the report has means and deviations.
+run's folder, beside what every run has: `report.json` (figures, seconds), `judged.json` (the confusion matrix and the hardest
+examples of each split), `validation.answers.jsonl` and `test.answers.jsonl` (the answer to each record). With run.seeds the runs
+lie in `seed-1`, `seed-2`, …, and the report has means and deviations. `corpusmill runs` shows all this on a page.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from training.tasks import tuned as tuning
 from training.tasks.config import FinetuneConfig, load
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
+from training.tasks.judged import JUDGED, described
 from training.tasks.records import Records
 from training.tasks.rows import Rows
 from training.tasks.task import WritingTask
@@ -106,6 +108,11 @@ def layer_shares(model: Tuned, decay: float) -> dict[str, float]:
 
 def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> dict[str, float]:
     """Return the loss per prediction and the task's figures on labelled records; every process has to call it."""
+    return measured(tuned, split, device, world)[0]
+
+
+def measured(tuned: TunedModel, split: Split, device: Device, world: World) -> tuple[dict[str, float], Sequence[Any]]:
+    """Return what `figures` returns, and the output of each row."""
     found = tuning.outputs(tuned, split.rows, device, share=(world.rank, world.size))
     loss, count = tuning.loss(tuned, split.rows, device, share=(world.rank, world.size))
     together: dict[int, Any] = {}
@@ -115,7 +122,7 @@ def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> di
     mean = sums["loss"] / max(1.0, sums["count"])
     found_by_row = tuning.in_order(together)
     of_loss = tuned.task.figures_of_loss(mean) if isinstance(tuned.task, WritingTask) else {}
-    return {"loss": mean, **tuned.task.figures(found_by_row, split.rows, split.records), **of_loss}
+    return {"loss": mean, **tuned.task.figures(found_by_row, split.rows, split.records), **of_loss}, found_by_row
 
 
 def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -232,12 +239,16 @@ def _report(job: Finetuning, best: TunedModel, learning: Learning, device: Devic
             name: lines[0][f"validation_{name}"] for name in ("loss", best.task.metric) if f"validation_{name}" in lines[0]
         },
     }
+    judged: dict[str, Any] = {}
     for name, split in splits.items():
-        report[name] = figures(best, split, device, alone)
-        found = tuning.in_order(tuning.outputs(best, split.rows, device))
+        report[name], found = measured(best, split, device, alone)
         answers = best.task.answers(found, split.rows, split.records)
         text = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
         files.write_text(str(job.out / f"{name}.answers.jsonl"), text)
+        fields = [field for field in best.task.FIELDS if field not in best.task.LABELS]
+        found_hard = best.task.judged(found, split.rows, split.records)
+        judged[name] = {report["task"]: described(found_hard, split.records, fields)}
+    files.write_text(str(job.out / JUDGED), json.dumps(judged, ensure_ascii=False) + "\n")
     files.write_text(str(job.out / REPORT), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
 

@@ -6,6 +6,7 @@
     outputs = task.outputs(model, examples)                  # one for each row of a batch
     task.figures(outputs, rows, test)                        # {"accuracy": 0.91, …}
     task.answers(outputs, rows, test)                        # what `corpusmill predict` writes, one for each record
+    task.judged(outputs, rows, test)                         # what is hard and what is mixed up, for the page of the run
 
 To add a task: write a file like classification.py, and add its class to KINDS in kinds.py.
 """
@@ -21,6 +22,7 @@ from training.data.config import MayChange
 from training.data.rows.batch import Examples
 from training.models.families import Model
 from training.models.tuned import Tuned
+from training.tasks.judged import Judged
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import Rows
@@ -106,6 +108,10 @@ class Task(Protocol):
 
     def answers(self, outputs: Sequence[Any], rows: Rows, records: Records) -> list[dict[str, Any]]:
         """Return the answer to each record, for people and programs."""
+        ...
+
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """Return how hard each labelled row or record was for the model, and which labels it mixes up."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""The page that compares pretraining runs."""
+"""The page that compares runs."""

@@ -27,7 +27,7 @@ def names(runs: Sequence[Run]) -> list[str]:
 
 def fingerprint(run: Run) -> str | None:
     """Return the fingerprint of the tokens that the run was trained on."""
-    return run.state.get("identity", {}).get("tokens dataset") or run.card.fingerprint
+    return run.state.get("identity", {}).get("tokens dataset") or (run.card and run.card.fingerprint)
 
 
 def count(value: int | None) -> str:

@@ -11,9 +11,13 @@ from flows.pages.runs.loading import Run
 def cards(runs: Sequence[Run]) -> str:
     """Return a card for every tokens dataset, with the runs that were trained on it."""
     groups: dict[str, list[int]] = {}
+    described: dict[str, DataCard] = {}
     for number, run in enumerate(runs):
-        groups.setdefault(run.card.fingerprint or run.card.where, []).append(number)
-    return "".join(_card(runs[numbers[0]].card, [(number, runs[number]) for number in numbers]) for numbers in groups.values())
+        assert run.card is not None
+        name = run.card.fingerprint or run.card.where
+        groups.setdefault(name, []).append(number)
+        described.setdefault(name, run.card)
+    return "".join(_card(described[name], [(number, runs[number]) for number in numbers]) for name, numbers in groups.items())
 
 
 def _card(card: DataCard, runs: Sequence[tuple[int, Run]]) -> str:

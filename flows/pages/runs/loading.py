@@ -1,10 +1,10 @@
-"""The folder of a pretraining run, read: its config, numbers, curves, samples and data."""
+"""The folder of a run, read: config, numbers, curves, samples; the data of a pretraining, what a fine-tuning gets wrong."""
 
 import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,7 +15,9 @@ from pipelines.contract.errors import UserError
 from training.run.progress import read_metrics
 
 CONFIG, METRICS, SAMPLES, REPORT = "config.json", "metrics.jsonl", "samples.jsonl", "report.json"  # in the folder of a run
+JUDGED = "judged.json"  # of a fine-tuning (training/tasks/judged.py)
 _SECTIONS = ("data", "rows", "objective", "model", "train", "run")
+_TUNED = ("task", "model", "train", "run")
 
 
 class RunsError(UserError):
@@ -24,7 +26,7 @@ class RunsError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A pretraining run on disk, finished or not."""
+    """A pretraining or a fine-tuning on disk, finished or not."""
 
     name: str  # of its folder, with as many parents as distinguish it from the other runs
     folder: Path
@@ -32,16 +34,29 @@ class Run:
     numbers: dict[str, Any]  # see `_numbers`
     curves: dict[str, Any]  # see flows.pages.runs.curves
     samples: list[dict[str, Any]]  # step, prompt, text; the last one is the report's
-    card: DataCard
+    card: DataCard | None  # None for a fine-tuning
     state: dict[str, Any]  # of its last checkpoint: the model, its data, its machine
+    group: str = ""  # of a fine-tuning: the name of the one whose seeds are runs, or its own
+    evaluations: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])  # of a fine-tuning, every one
+    report: dict[str, Any] = field(default_factory=dict[str, Any])
+    judged: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it is a fine-tuning."""
+        return "task" in self.config
+
+    def called(self, name: str) -> "Run":
+        """Return the run under another name."""
+        return replace(self, name=name)
 
 
-def read_run(folder: Path, name: str) -> Run:
+def read_run(folder: Path, name: str, group: str = "") -> Run:
     """Return everything that the page shows of a run. Raises RunsError."""
     config = _config(folder)
     lines, report = read_metrics(folder / METRICS), _json(folder / REPORT)
-    state = _state(folder)
-    card = data_card(config["data"], _started_in(folder, config["run"]["out"]))
+    state, tuned = _state(folder), "task" in config
+    card = None if tuned else data_card(config["data"], _started_in(folder, config["run"]["out"]))
     return Run(
         name=name,
         folder=folder,
@@ -51,17 +66,22 @@ def read_run(folder: Path, name: str) -> Run:
         samples=_samples(folder, config, report),
         card=card,
         state=state,
+        group=group or name,
+        evaluations=[line for line in lines if "validation_loss" in line] if tuned else [],
+        report=report,
+        judged=_json(folder / JUDGED) if tuned else {},
     )
 
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    advice = "name the folder that run.out of a pretraining config names"
+    advice = "name the folder that run.out of a config names"
     if not path.is_file():
-        raise RunsError(f"{folder}: is not a pretraining run: it has no {CONFIG}; {advice}")
+        raise RunsError(f"{folder}: is not a run: it has no {CONFIG}; {advice}")
     config = _json(path)
-    if missing := [name for name in _SECTIONS if not isinstance(config.get(name), dict)]:
-        raise RunsError(f"{path}: is not the config of a pretraining run: it has no section {missing[0]!r}; {advice}")
+    sections = _TUNED if "task" in config else _SECTIONS
+    if missing := [name for name in sections if not isinstance(config.get(name), dict)]:
+        raise RunsError(f"{path}: is not the config of a run: it has no section {missing[0]!r}; {advice}")
     return config
 
 
@@ -94,7 +114,7 @@ def _started_in(folder: Path, out: str) -> Path | None:
     return Path(*folder.parts[: -len(tail.parts)])
 
 
-def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataCard) -> int | None:
+def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataCard | None) -> int | None:
     """Return the number of parameters, from the checkpoint or the config and its data; None without these or PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return None
@@ -103,7 +123,7 @@ def _parameters(config: Mapping[str, Any], state: Mapping[str, Any], card: DataC
 
     if "model" in state:
         return parameters_described(state["model"])
-    if card.vocabulary is None:
+    if card is None or card.vocabulary is None:
         return None
     lengths = [config["rows"]["length"], *(phase["length"] for phase in config["train"].get("phases", []))]
     model = ModelSection.model_validate(config["model"])

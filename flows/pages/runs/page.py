@@ -1,4 +1,4 @@
-"""The page that compares pretraining runs: numbers and texts are HTML; runs.js draws the curves from the data in the page."""
+"""The page that compares runs, of pretraining and of tasks: numbers and texts are HTML, and runs.js draws the curves."""
 
 import base64
 import hashlib
@@ -13,8 +13,9 @@ from flows.pages.report import section, table, text
 from flows.pages.runs.cells import NOTHING, colour, named, names
 from flows.pages.runs.curves import TERMS
 from flows.pages.runs.data import cards
-from flows.pages.runs.loading import Run, RunsError, read_run
+from flows.pages.runs.loading import CONFIG, Run, RunsError, read_run
 from flows.pages.runs.numbers import NUMBERS_NOTE, numbers
+from flows.pages.runs.tasks import CONFUSION_NOTE, HARDEST_NOTE, RESULTS_NOTE, confusions, hardest, results, seeds
 from flows.pages.shown import visible
 from pipelines.contract import files
 
@@ -30,13 +31,29 @@ _CURVES_NOTE = (
 def write_runs(runs: Sequence[Path], out: Path) -> Path:
     """Write the page that compares these runs; return its path. Unfinished runs are shown up to their last step.
 
+    The folder of a fine-tuning with several seeds stands for all of them. Pretraining runs come first.
+
     Raises RunsError for a folder that is not a run, or if no folder is named.
     """
-    folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
-    if not folders:
+    given = list(dict.fromkeys(Path(run).resolve() for run in runs))
+    if not given:
         raise RunsError("no run is named; name the folders that run.out of the configs names")
-    files.write_text(str(out), runs_page([read_run(*named) for named in zip(folders, _names(folders), strict=True)]))
+    groups = dict(zip(given, _names(given), strict=True))
+    read = [
+        read_run(folder, name if folder == group else f"{name}/{folder.name}", name)
+        for group, name in groups.items()
+        for folder in _seeds(group)
+    ]
+    files.write_text(str(out), runs_page(sorted(read, key=lambda run: run.is_tuned)))
     return out
+
+
+def _seeds(folder: Path) -> list[Path]:
+    """Return the folders of a fine-tuning's seeds, or the folder itself."""
+    if (folder / CONFIG).is_file():
+        return [folder]
+    found = [path.parent for path in folder.glob(f"seed-*/{CONFIG}") if path.parent.name[5:].isdigit()]
+    return sorted(found, key=lambda path: int(path.name[5:])) or [folder]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -55,13 +72,18 @@ def runs_page(runs: Sequence[Run]) -> str:
     # Untrusted text is escaped; even if some were not, the browser would run no script but this one.
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     listed = ", ".join(run.name for run in runs)
+    pretrained = [run for run in runs if not run.is_tuned]  # the first ones
+    tunings = seeds(runs[len(pretrained) :], len(pretrained))
     parts = [
-        f"<h1>{'Pretraining runs' if len(runs) > 1 else 'A pretraining run'}</h1><p>{_summary(runs)}</p>",
-        section("Numbers", numbers(runs), NUMBERS_NOTE),
+        f"<h1>{_title(len(pretrained), len(tunings))}</h1><p>{_summary(runs)}</p>",
+        section("Numbers", numbers(pretrained) if pretrained else "", NUMBERS_NOTE),
+        section("Results", results(tunings) if tunings else "", RESULTS_NOTE),
+        section("Confusion", confusions(tunings), CONFUSION_NOTE),
+        section("Hardest examples", hardest(tunings), HARDEST_NOTE),
         section("Curves", _curves(runs), _CURVES_NOTE),
         section("Samples", _samples(runs)),
         section("Config", _config(runs)),
-        section("Data", cards(runs)),
+        section("Data", cards(pretrained)),
     ]
     body = (
         f'<main>{"".join(parts)}</main><script type="application/json" id="data">{_data(runs)}</script><script>{script}</script>'
@@ -69,6 +91,13 @@ def runs_page(runs: Sequence[Run]) -> str:
     style = (_ASSETS / "runs.css").read_text(encoding="utf-8")
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     return page.document(f"Runs: {escape(visible(listed, 120))}", body, style, meta)
+
+
+def _title(pretrained: int, tuned: int) -> str:
+    if pretrained and tuned:
+        return "Runs"
+    kind = "pretraining run" if pretrained else "fine-tuning"
+    return f"{kind.capitalize()}s" if pretrained + tuned > 1 else f"A {kind}"
 
 
 def _summary(runs: Sequence[Run]) -> str:
@@ -130,17 +159,30 @@ _CHARTS = (
 )
 
 
+_FIRST_CHARTS = 2  # after which the figures of tasks are put: both losses
+
+
 def _charts(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the charts for which a run has a curve, those of single sources last."""
     keys = sorted({key for run in runs for part in ("training", "evaluations") for key in run.curves[part]["series"]})
     known = [chart for chart in _CHARTS if chart[0] in keys]
+    figures = [key for key in keys if key.startswith("validation_") and "/" not in key and key not in {c[0] for c in _CHARTS}]
+    known[_FIRST_CHARTS:_FIRST_CHARTS] = [(key, f"Validation {_spelled(key)}", "", False, False) for key in figures]
     for key in (key for key in keys if "/" in key):
         metric, source = key.split("/", 1)
         if metric in _BY_SOURCE:
             title, unit = _BY_SOURCE[metric]
-            known.append((key, f"{title}, {source}", unit, False, False))
+        elif any(run.is_tuned for run in runs):
+            title, unit = _spelled(metric).capitalize(), ""
+        else:
+            continue
+        known.append((key, f"{title}, {source}", unit, False, False))
     fields = ("key", "title", "unit", "log", "smooth")
     return [dict(zip(fields, chart, strict=True)) for chart in known]
+
+
+def _spelled(key: str) -> str:
+    return key.removeprefix("validation_").replace("_", " ")
 
 
 def _data(runs: Sequence[Run]) -> str:

@@ -238,10 +238,10 @@ def test_a_broken_checkpoint_is_passed_over(pair: list[Path], tmp_path: Path) ->
 
 def test_what_is_no_run_is_named(pair: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty: is not a pretraining run: it has no config.json; name the folder that run.out"):
+    with pytest.raises(ValueError, match=r"empty: is not a run: it has no config.json; name the folder that run.out"):
         write_runs([*pair, tmp_path / "empty"], tmp_path / "runs.html")
     (tmp_path / "empty" / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ValueError, match=r"config.json: is not the config of a pretraining run: it has no section 'data'"):
+    with pytest.raises(ValueError, match=r"config.json: is not the config of a run: it has no section 'data'"):
         write_runs([tmp_path / "empty"], tmp_path / "runs.html")
     (pair[0] / "report.json").write_text("{")
     with pytest.raises(ValueError, match=r"report.json: is not a JSON object"):

@@ -44,6 +44,21 @@ def test_each_family_learns_which_word_a_text_has(family: str, bases: Mapping[st
     assert body.family == family and torch.equal(next(body.model.parameters()), next(model.model.body.parameters()))
 
 
+def test_a_run_leaves_what_it_mixes_up_and_its_hardest_examples(bases: Mapping[str, Path], tmp_path: Path) -> None:
+    report = finetune(config(tmp_path, bases["bert"]), ("train.epochs=1",))
+    (judged,) = json.loads((tmp_path / "run/judged.json").read_text())["test"].values()
+    counts = np.array(judged["confusion"]["counts"])
+    assert judged["confusion"]["labels"] == ["river", "town"] and counts.sum() == judged["items"] == 40
+    assert np.trace(counts) / 40 == pytest.approx(report["test"]["accuracy"])
+    costs = [one["cost"] for one in judged["hardest"]]
+    assert len(costs) == 20 and costs == sorted(costs, reverse=True)
+    answers = [json.loads(line) for line in (tmp_path / "run/test.answers.jsonl").read_text().splitlines()]
+    chances = [answer["probabilities"][one["label"]] for answer, one in zip(answers, labelled(40, seed=1), strict=True)]
+    first, number = judged["hardest"][0], int(np.argmin(chances))
+    assert first["place"].endswith(f"test.jsonl, line {number + 1}") and first["text"] == labelled(40, seed=1)[number]["text"]
+    assert first["cost"] == pytest.approx(-np.log(chances[number]), abs=1e-3)
+
+
 def test_a_run_that_was_stopped_ends_with_the_same_weights(bases: Mapping[str, Path], tmp_path: Path) -> None:
     more = ("train.epochs=2", "train.save_every=3", "train.keep=9", "train.eval_every=4", "model.dropout=0.1")
     whole, halted = tmp_path / "whole", tmp_path / "halted"

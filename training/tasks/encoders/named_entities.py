@@ -27,6 +27,7 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged, confusion, of_classes
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, TARGETS, Ragged, Rows, ragged
@@ -176,6 +177,29 @@ class NamedEntities:
             chances = torch.from_numpy(logits).softmax(1).numpy()[np.arange(len(numbers)), numbers]
             answers.append({"entities": [_entity(sentence, span, chances) for span in spans_of(labels)]})
         return answers
+
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """See Task; a record is as hard as its hardest word, and the confusion is that of words."""
+        by_record, numbers, words = self._by_record(outputs, rows, len(records)), self._numbers(records), words_of(records)
+        given = [self.decoded(logits) for logits in by_record]
+        of_words = of_classes(self.labels, np.concatenate(by_record), np.concatenate(numbers, dtype=np.int64))
+        of_record = np.repeat(np.arange(len(records)), [len(one) for one in numbers])
+        costs = np.zeros(len(records))
+        np.maximum.at(costs, of_record, of_words.costs)
+
+        def marked(chosen: Sequence[int], n: int) -> str:
+            labels = [self.labels[number] for number in chosen]
+            spans = spans_of(labels) if self.has_spans else [(label, at, at + 1) for at, label in enumerate(labels)]
+            return ", ".join(f"{' '.join(words[n][first:end])} [{name}]" for name, first, end in spans)
+
+        mixed = confusion(self.labels, np.concatenate(numbers, dtype=np.int64), np.concatenate(given, dtype=np.int64))
+        return Judged(
+            "loss of the hardest word",
+            costs,
+            lambda n: marked(numbers[n], n),
+            lambda n: marked(given[n], n),
+            confusion=mixed,
+        )
 
     def decoded(self, logits: NDArray[np.float32]) -> list[int]:
         """Return the likeliest labels of words (W, C) in which every I- follows a B- or I- of its type (Viterbi)."""

@@ -31,6 +31,7 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, Ragged, Rows, ragged
@@ -163,12 +164,9 @@ class QuestionAnswering:
 
     def figures(self, outputs: Sequence[Any], rows: Rows, records: Records) -> dict[str, float]:
         """Return F1 and exact match; with questions that have no answer, also F1 of those that have one."""
-        answers = answers_of(records)
-        given = [[text for text, _ in one] for one in answers]
+        given = [[text for text, _ in one] for one in answers_of(records)]
         predicted = [answer["answer"] for answer in self.answers(outputs, rows, records)]
-        f1 = np.array(
-            [max(map(f1_of, [one] * max(1, len(any_of)), any_of or [""])) for one, any_of in zip(predicted, given, strict=True)]
-        )
+        f1 = _best_f1(predicted, given)
         exact = [
             any(normalised(one) == normalised(text) for text in any_of or [""])
             for one, any_of in zip(predicted, given, strict=True)
@@ -190,6 +188,19 @@ class QuestionAnswering:
             numbers = {"probability": round(span.probability, 4), "margin": round(span.margin, 4)}
             found.append({"answer": text[begin:end], "begin": begin, "end": end, **numbers})
         return found
+
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """See Task; of answers that are as wrong, the surer is the harder."""
+        wanted = [[text for text, _ in one] for one in answers_of(records)]
+        given = self.answers(outputs, rows, records)
+        chances = np.array([answer["probability"] or 0.0 for answer in given])
+        missed = 1 - _best_f1([answer["answer"] for answer in given], wanted)
+        return Judged(
+            "(1 - F1 of words) x (1 + probability)",
+            missed * (1 + chances),
+            lambda n: " | ".join(dict.fromkeys(wanted[n])) or "no answer",
+            lambda n: f"{given[n]['answer']} ({chances[n]:.3f})" if given[n]["answer"] else "no answer",
+        )
 
     def _windows(self, question: list[int], context: Encoded) -> Iterator["_Row"]:
         """Yield the rows of a question and its context."""
@@ -218,6 +229,11 @@ class QuestionAnswering:
         allowed[:, 0] = True
         scores = scores.masked_fill(~allowed[:, :, None], torch.finfo(scores.dtype).min)
         return scores[..., 0], scores[..., 1], context
+
+
+def _best_f1(predicted: Sequence[str], given: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """Return the F1 of words of each answer against the nearest of those given; none given is the empty answer."""
+    return np.array([max(f1_of(one, text) for text in any_of or [""]) for one, any_of in zip(predicted, given, strict=True)])
 
 
 class _Row(NamedTuple):

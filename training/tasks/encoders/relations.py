@@ -31,6 +31,7 @@ from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.classification import LABELS, label_numbers
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged, of_classes
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, Ragged, Rows, ragged
@@ -156,6 +157,10 @@ class Relations:
             label = self.labels[int(share.argmax())]
             found.append({"label": label, "probability": round(float(share.max()), 4), "first": first, "second": second})
         return found
+
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """See Task."""
+        return of_classes(self.labels, np.stack(outputs), label_numbers(self.labels, records))
 
     def _logits(self, model: Tuned, examples: Mapping[str, Tensor]) -> Tensor:
         """Return logits (B, C)."""

@@ -30,6 +30,7 @@ from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.classification import correlations
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, LENGTHS, Ragged, Rows
@@ -132,6 +133,14 @@ class Similarity:
             return [{"vector": [round(float(value), 6) for value in output[0]]} for output in outputs]
         return [{"similarity": round(float(output[0] @ output[1]), 4)} for output in outputs]
 
+    def judged(self, outputs: Sequence[Any], rows: Rows, records: Records) -> Judged:
+        """See Task: the rank of each first text's own second text."""
+        first, second = np.stack(outputs).swapaxes(0, 1)
+        places, cosines = ranks(first, second), (first * second).sum(1)
+        return Judged(
+            "rank of the own second text", places.astype(np.float64), lambda n: "rank 1", lambda n: f"cosine {cosines[n]:.3f}"
+        )
+
     def _vectors(self, model: Tuned, examples: Mapping[str, Tensor]) -> list[Tensor]:
         """Return the vectors (B, D) of the first texts, and of the second where there are any."""
         found = [mean_of_tokens(model.body, examples)]
@@ -153,8 +162,13 @@ def ranks_scores(first: NDArray[np.float32], second: NDArray[np.float32]) -> dic
 
     A text that is as near as the own one is before it: equal vectors for all texts do not score.
     """
-    ranks = np.concatenate([_ranks(first[at : at + _BLOCK], second, at) for at in range(0, len(first), _BLOCK)])
-    return {"mrr": float(np.mean(1 / ranks)), **{f"recall@{k}": float(np.mean(ranks <= k)) for k in _AT}}
+    found = ranks(first, second)
+    return {"mrr": float(np.mean(1 / found)), **{f"recall@{k}": float(np.mean(found <= k)) for k in _AT}}
+
+
+def ranks(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the rank, from 1, of second text n for first text n: (N,)."""
+    return np.concatenate([_ranks(first[at : at + _BLOCK], second, at) for at in range(0, len(first), _BLOCK)])
 
 
 def _ranks(first: NDArray[np.float32], second: NDArray[np.float32], at: int) -> NDArray[np.int64]:

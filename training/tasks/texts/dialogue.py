@@ -80,8 +80,11 @@ class Dialogue(TextToText):
 
     def figures(self, outputs: Sequence[str], rows: Rows, records: Records) -> dict[str, float]:
         """See Task."""
-        wanted = [turn for turns in self.turns(records) for turn in turns[1:]]
-        return {"f1": word_f1(outputs, wanted), **distinct(outputs)}
+        return {"f1": word_f1(outputs, self.wanted(records)), **distinct(outputs)}
+
+    def wanted(self, records: Records) -> list[str]:
+        """Return all replies."""
+        return [turn for turns in self.turns(records) for turn in turns[1:]]
 
     def figures_of_loss(self, loss: float) -> dict[str, float]:
         """Return the perplexity of the replies, and the mean log-likelihood of their tokens in nats."""

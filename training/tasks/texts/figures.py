@@ -22,12 +22,14 @@ def normalized(text: str) -> list[str]:
 
 def word_f1(written: Sequence[str], wanted: Sequence[str]) -> float:
     """Return the mean over texts of the F1 of their words, each counted as often as it occurs (ParlAI's F1Metric)."""
-    return _mean(_f1(normalized(one), normalized(other)) for one, other in zip(written, wanted, strict=True))
+    return _mean(f1_of_words(one, other) for one, other in zip(written, wanted, strict=True))
 
 
-def _f1(written: list[str], wanted: list[str]) -> float:
-    common = sum((Counter(written) & Counter(wanted)).values())
-    return 2 * common / (len(written) + len(wanted)) if common else 0.0
+def f1_of_words(written: str, wanted: str) -> float:
+    """Return the F1 of the words of one text."""
+    one, other = normalized(written), normalized(wanted)
+    common = sum((Counter(one) & Counter(other)).values())
+    return 2 * common / (len(one) + len(other)) if common else 0.0
 
 
 def exact_match(written: Sequence[str], wanted: Sequence[str]) -> float:

@@ -29,11 +29,12 @@ from training.models.t5 import T5
 from training.models.tuned import Tuned
 from training.objectives.sequences import count_targets
 from training.tasks.errors import TaskError
+from training.tasks.judged import Judged
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, LENGTHS, TARGETS, Numbers, Rows, decoded, ragged
 from training.tasks.texts.decoding import WritingSettings, write
-from training.tasks.texts.figures import exact_match, word_f1
+from training.tasks.texts.figures import exact_match, f1_of_words, word_f1
 
 PROMPTS = "prompts"  # (N,) of GPT's rows: tokens before the targets
 _LEAST_PROMPT = 8  # tokens that must be left of GPT's row for what it reads
@@ -170,7 +171,7 @@ class TextToText:
 
     def figures(self, outputs: Sequence[str], rows: Rows, records: Records) -> dict[str, float]:
         """See Task."""
-        wanted = records.texts(self.FIELDS[-1])
+        wanted = self.wanted(records)
         return {"f1": word_f1(outputs, wanted), "exact_match": exact_match(outputs, wanted)}
 
     def figures_of_loss(self, loss: float) -> dict[str, float]:
@@ -184,6 +185,16 @@ class TextToText:
     def answers(self, outputs: Sequence[str], rows: Rows, records: Records) -> list[dict[str, Any]]:
         """Return the text written for each record."""
         return [{"answer": text} for text in outputs]
+
+    def judged(self, outputs: Sequence[str], rows: Rows, records: Records) -> Judged:
+        """See Task: how few of its words each text shares with the wanted one, which needs no second pass of the model."""
+        wanted = self.wanted(records)
+        missed = 1 - np.array([f1_of_words(one, other) for one, other in zip(outputs, wanted, strict=True)])
+        return Judged("1 - F1 of words", missed, lambda n: wanted[n], lambda n: outputs[n], rows.records)
+
+    def wanted(self, records: Records) -> list[str]:
+        """Return the text that each row should have written."""
+        return records.texts(self.FIELDS[-1])
 
     @property
     def _begin(self) -> list[int]:
