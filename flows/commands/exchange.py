@@ -5,7 +5,7 @@ import argparse
 from flows.commands.arguments import Commands, need, need_torch
 from pipelines.contract.errors import UserError
 
-_FORMATS = ["hf", "huggingface", "megatron", "mds", "nanogpt", "onnx", "tokenizer"]
+_FORMATS = ["gguf", "hf", "huggingface", "megatron", "mds", "nanogpt", "onnx", "tokenizer"]
 
 
 class ExportOptionsError(UserError):
@@ -24,8 +24,8 @@ def add_commands(commands: Commands) -> None:
         "--to",
         required=True,
         choices=_FORMATS,
-        help="hf (or huggingface): a model for AutoModel, tokens for `datasets`; onnx: a model; megatron, mds, nanogpt: tokens; "
-        "tokenizer: for AutoTokenizer",
+        help="hf (or huggingface): a model for AutoModel, tokens for `datasets`; onnx, gguf: a model; megatron, mds, nanogpt: "
+        "tokens; tokenizer: for AutoTokenizer",
     )
     export.add_argument("--out", required=True, help="a new or empty folder")
     export.add_argument("--name", help="the vocabulary whose tokens are exported, if the build has several")
@@ -33,6 +33,7 @@ def add_commands(commands: Commands) -> None:
     export.add_argument(
         "--family", choices=["bert", "gpt", "bart", "t5"], help="for a tokenizer: the family whose special pieces frame a text"
     )
+    export.add_argument("--type", choices=["f32", "f16"], help="for gguf: how matrices are stored, f32 by default")
     export.set_defaults(run=_export)
 
     importing = commands.add_parser("import", help="make a checkpoint of a model that another project published")
@@ -50,8 +51,12 @@ def _export(arguments: argparse.Namespace) -> int:
     from pipelines.exports.export import export
     from pipelines.exports.tokenizer import export_huggingface
 
+    if arguments.type and arguments.to != "gguf":
+        raise ExportOptionsError("--type is for --to gguf; leave it out")
     if _is_model(arguments.folder):
         return _export_model(arguments)
+    if arguments.to in ("gguf", "onnx"):
+        raise ExportOptionsError(f"{arguments.folder}: is no model; {arguments.to} is a format of models")
     if arguments.to == "tokenizer":
         tokenizer = loading.load(shards.find(arguments.folder, arguments.name))
         export_huggingface(tokenizer, arguments.out, arguments.family)
@@ -77,14 +82,16 @@ def _export_model(arguments: argparse.Namespace) -> int:
     from pipelines.exports.tokenizer import export_huggingface
     from training.compression.hub import export
 
-    if arguments.to not in ("hf", "huggingface", "onnx"):
+    if arguments.to not in ("gguf", "hf", "huggingface", "onnx"):
         raise ExportOptionsError(
-            f"{arguments.folder}: is a model; export it --to hf or onnx ({arguments.to} is a format of tokens)"
+            f"{arguments.folder}: is a model; export it --to hf, onnx or gguf ({arguments.to} is a format of tokens)"
         )
     if arguments.name or arguments.split or arguments.family:
         raise ExportOptionsError(f"{arguments.folder}: is a model; leave out --name, --split and --family, which are for tokens")
     if arguments.to == "onnx":
         return _export_onnx(arguments)
+    if arguments.to == "gguf":
+        return _export_gguf(arguments)
     report = export(arguments.folder, arguments.out, export_huggingface)
     print(f"{report.checkpoint}: {report.family}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
     print(f"{report.out}: {report.architecture} in {len(report.files)} files, {report.bytes / 1e6:,.1f} MB")
@@ -99,6 +106,16 @@ def _export_onnx(arguments: argparse.Namespace) -> int:
     written = onnx.export(arguments.folder, arguments.out)
     size = sum(written.values()) / 1e6
     print(f"{arguments.out}: {', '.join(written)}, {size:,.1f} MB; onnxruntime computes the same within {onnx.TOLERANCE}")
+    return 0
+
+
+def _export_gguf(arguments: argparse.Namespace) -> int:
+    need("gguf", "export", "GGUF needs the package gguf")
+    from training.compression import gguf
+
+    written = gguf.export(arguments.folder, arguments.out, arguments.type or "f32")
+    size = sum(written.values()) / 1e6
+    print(f"{arguments.out}: {', '.join(written)}, {size:,.1f} MB; every tensor was read back and is the model's")
     return 0
 
 
