@@ -113,11 +113,8 @@ def add_ask(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of flows.commands.asking."""
     parser.add_argument("out", help="output folder of a build")
     parser.add_argument("question", type=text)
-    parser.add_argument("--reader", required=True, metavar="RUN", help="a fine-tuning for question_answering")
-    parser.add_argument("--encoder", metavar="RUN", help="a fine-tuning for similarity, which finds passages beside BM25")
-    parser.add_argument("--passages", type=positive, default=10, help="passages that the reader reads, 10 by default")
+    _add_search(parser, required=True)
     parser.add_argument("--answers", type=positive, default=1, help="most answers to print, 1 by default")
-    parser.add_argument("--threshold", type=float, default=0.1, help="least probability of an answer, 0.1 by default")
     parser.add_argument("--json", action="store_true", help="print the answers as JSON")
     _add_device(parser, "one per core")
 
@@ -159,7 +156,9 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
 
 def add_serve(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.serving.server."""
-    parser.add_argument("folders", metavar="run", nargs="+", help=f"{_MODEL}; it is named by its folder, or as you say: NAME=RUN")
+    parser.add_argument("folders", metavar="run", nargs="*", help=f"{_MODEL}; it is named by its folder, or as you say: NAME=RUN")
+    parser.add_argument("--corpus", metavar="BUILD", help="answer questions from the published corpus of a build, at /ask")
+    _add_search(parser, required=False)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=count, default=8000, help="8000 by default; 0 takes a free one and prints it")
     parser.add_argument("--api-key-file", metavar="FILE", help="file of keys, one a line; clients then need one of them")
@@ -262,6 +261,13 @@ def parse(add: Callable[[argparse.ArgumentParser], None], words: Sequence[str] |
 
 def _add_set(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help=text)
+
+
+def _add_search(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--reader", required=required, metavar="RUN", help="a fine-tuning for question_answering")
+    parser.add_argument("--encoder", metavar="RUN", help="a fine-tuning for similarity, which finds passages beside BM25")
+    parser.add_argument("--passages", type=positive, default=10, help="passages that the reader reads, 10 by default")
+    parser.add_argument("--threshold", type=float, default=0.1, help="least probability of an answer, 0.1 by default")
 
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -42,12 +42,13 @@ def _ask(arguments: argparse.Namespace) -> int:
     encoder = tuned.load_for(arguments.encoder, "similarity", "--encoder") if arguments.encoder else None
     for model in filter(None, (reader, encoder)):
         model.model.to(device.name)
+    index = index_of(output(arguments.out))
     found = asking.ask(
-        index_of(output(arguments.out)),
+        index,
         arguments.question,
         reader,
         device,
-        encoder=encoder,
+        encoder=None if encoder is None else asking.encoder_of(index, encoder, device),
         passages=arguments.passages,
         threshold=arguments.threshold,
     )

@@ -2,7 +2,8 @@
 
 import argparse
 
-from flows.commands.arguments import Commands, need, need_torch
+from flows.commands.arguments import Commands, need, need_torch, output
+from flows.commands.asking import index_of
 from training.arguments import (
     add_chat,
     add_compare,
@@ -96,9 +97,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     need_torch()
     for package in ("fastapi", "prometheus_client", "uvicorn"):
         need(package, "serve", "serving needs FastAPI, uvicorn and prometheus-client")
+    need("bm25s", "train", "the search of passages needs bm25s")
     from training.serving.server import run
 
-    return run(arguments)
+    return run(arguments, lambda: index_of(output(arguments.corpus)))
 
 
 def _chat(arguments: argparse.Namespace) -> int:

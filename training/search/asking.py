@@ -33,14 +33,25 @@ class Found:
     after: str  # and from it on
 
 
-def ranked(index: Index, question: str, count: int, encoder: TunedModel | None, device: Device) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A sentence encoder, and its vectors of all passages of an index: (N, D)."""
+
+    tuned: TunedModel
+    passages: NDArray[np.float32]
+
+
+def encoder_of(index: Index, tuned: TunedModel, device: Device) -> Encoder:
+    """Return an encoder for an index, which keeps the vectors: they are made when they are needed first."""
+    return Encoder(tuned, index.vectors(_name(tuned), lambda texts: vectors(tuned, texts, device)))
+
+
+def ranked(index: Index, question: str, count: int, encoder: Encoder | None, device: Device) -> list[int]:
     """Return the numbers of the best passages, at most `count`, the best first; with BM25 alone, those that share a word."""
     scores = index.scores(question)
     if encoder is None:
         return [number for number in _best(scores, count) if scores[number] > 0]
-    cosines = (
-        index.vectors(_name(encoder), lambda texts: vectors(encoder, texts, device)) @ vectors(encoder, [question], device)[0]
-    )
+    cosines = encoder.passages @ vectors(encoder.tuned, [question], device)[0]
     fused = np.zeros(len(index))
     for one in (scores, cosines):
         order = _best(one, 10 * count)
@@ -60,7 +71,7 @@ def ask(
     reader: TunedModel,
     device: Device,
     *,
-    encoder: TunedModel | None = None,
+    encoder: Encoder | None = None,
     passages: int = 10,
     threshold: float = 0.0,
 ) -> list[Found]:

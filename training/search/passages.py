@@ -47,7 +47,8 @@ class Index:
 
     def scores(self, question: str) -> NDArray[np.float32]:
         """Return the BM25 score of each passage: (N,), 0 for one without a word of the question."""
-        return np.asarray(self.scorer.get_scores(_words([question])[0]), np.float32)
+        words = _words([question])[0]
+        return np.asarray(self.scorer.get_scores(words), np.float32) if words else np.zeros(len(self), np.float32)
 
     def vectors(self, name: str, encode: Callable[[list[str]], NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the vectors of all passages, made once by `encode` and kept under a name: (N, D)."""

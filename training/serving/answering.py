@@ -133,13 +133,20 @@ async def respond(
             close()  # a coroutine that is not needed
         return StreamingResponse(_events(chunks), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
     await chunks.aclose()
-    working = asyncio.ensure_future(whole)
+    return await unless_gone(request, whole, lambda: answers.model.engine.cancel(answers.jobs))
+
+
+async def unless_gone(
+    request: Request, content: Awaitable[dict[str, Any]], give_up: Callable[[], None] = lambda: None
+) -> Response:
+    """Return the whole answer. If the client hangs up before it is ready, the work is cancelled and `give_up` is called."""
+    working = asyncio.ensure_future(content)
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait([working, gone], return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return JSONResponse(working.result())
-        answers.model.engine.cancel(answers.jobs)
+        give_up()
         return Response(status_code=499)  # nobody reads it: nginx's number for a client that closed the connection
     finally:
         for task in (working, gone):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from training.serving import chat, completions, predicting
+from training.serving import asking, chat, completions, predicting
 from training.serving.errors import ApiError, broken
 from training.serving.guard import Guard, Keys
 from training.serving.served import Served
@@ -42,7 +42,7 @@ def about(served: Served) -> APIRouter:
     async def health() -> JSONResponse:
         """200 if new requests are answered, else 503; in either case the process lives."""
         sizes = {name: list(model.decoder.sizes) for name, model in served.models.items()}
-        content = {"live": True, "ready": served.ready, "batch_sizes": sizes}
+        content = {"live": True, "ready": served.ready, "batch_sizes": sizes, "asks": served.corpus is not None}
         return JSONResponse(content, 200 if served.ready else 503)
 
     @made.get("/health/live")
@@ -63,7 +63,7 @@ def about(served: Served) -> APIRouter:
 
 
 # All endpoints of the server. Another one is a file with such a function, and a line here.
-ENDPOINTS: Sequence[Endpoint] = (about, completions.router, chat.router, predicting.router)
+ENDPOINTS: Sequence[Endpoint] = (about, completions.router, chat.router, predicting.router, asking.router)
 
 
 def application(served: Served, keys: Keys | None) -> Callable[..., Any]:

@@ -17,7 +17,14 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 OPEN = ("/", "/health", "/health/live")  # paths without a key
-_PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/metrics", *OPEN)  # that metrics name; others are "other"
+_PATHS = (
+    "/v1/completions",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/ask",
+    "/metrics",
+    *OPEN,
+)  # that metrics name; others are "other"
 _DISCARDED_BYTES, _DISCARDED_SECONDS = 1 << 18, 1.0  # of a body that is refused: a client that still sends may read the answer
 
 
@@ -66,7 +73,7 @@ class Guard:
         finally:
             status = statuses[0] if statuses else 499  # nobody is there to read an answer
             self.served.metrics.requests.labels(path, str(status)).inc()
-            if status == 200 and path.startswith("/v1/"):
+            if status == 200 and path.startswith(("/v1/", "/ask")):
                 self.served.metrics.seconds.labels(path).observe(time.perf_counter() - begun)
 
     async def _admitted(self, scope: Message, receive: Receive) -> Receive:

@@ -6,6 +6,8 @@ MOST_STOPS = 4  # as OpenAI's
 MOST_STOP_CHARACTERS = 256
 MOST_PROMPTS = 64  # of one request
 MOST_RECORDS = 256  # of one request to /predict
+MOST_ANSWERS = 20  # of one request to /ask
+MOST_QUESTION_CHARACTERS = 1000
 MOST_LIKELIEST = 20  # alternatives of a token with their log-probabilities, as OpenAI's
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.serving.answering import unless_gone
 from training.serving.errors import unavailable
 from training.serving.limits import MOST_RECORDS
 from training.serving.requests import parse
@@ -22,12 +24,16 @@ def router(served: Served) -> APIRouter:
     made = APIRouter()
 
     @made.post("/predict/{name}")
-    async def predict(name: str, request: Request) -> dict[str, Any]:
+    async def predict(name: str, request: Request) -> Response:
         task = served.task(name)
         wanted = parse(_Wanted, await request.body())
         if served.stopping:
             raise unavailable()
         section = task.tuned.section
-        return {"model": name, "task": section.name or section.kind, "answers": await task.answer(wanted.records)}
+
+        async def content() -> dict[str, Any]:
+            return {"model": name, "task": section.name or section.kind, "answers": await task.answer(wanted.records)}
+
+        return await unless_gone(request, content())
 
     return made

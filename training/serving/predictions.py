@@ -3,15 +3,14 @@
 The records of a request are one batch of their own: the answer does not depend on other clients.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from training.run.device import Device
-from training.serving.errors import busy, invalid
+from training.serving.errors import invalid
+from training.serving.worker import Worker
 from training.tasks.errors import TaskError
 from training.tasks.predict import predict
 from training.tasks.records import Records
@@ -25,23 +24,16 @@ class Predictions:
 
     def __init__(self, tuned: TunedModel, queue: int) -> None:
         """`queue`: the most requests that wait."""
-        self.tuned, self.queue, self.waiting = tuned, queue, 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="corpusmill-predict")
+        self.tuned, self._worker = tuned, Worker("predict", queue)
         self._device = Device("cpu", "float32")
 
     async def answer(self, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the answer to each record. Raises ApiError: 400 for records that the task cannot read, 429 for a full queue."""
-        if self.waiting >= self.queue:
-            raise busy()
-        self.waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, given)
-        finally:
-            self.waiting -= 1
+        return await self._worker.run(self._answer, given)
 
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
-        self._thread.shutdown(wait=True)
+        self._worker.stop()
 
     def _answer(self, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:

@@ -14,6 +14,7 @@ from training.checkpoints.store import Checkpoint
 from training.checkpoints.trained import TASK, Trained
 from training.generation.texts import Speller, speller
 from training.serving.batch import Batch
+from training.serving.corpus import Corpus
 from training.serving.decoder import Decoder
 from training.serving.dialogue import Template, template_of
 from training.serving.engine import Engine
@@ -65,6 +66,7 @@ class Served:
     limits: ServerLimits
     metrics: Metrics
     tasks: Mapping[str, ServedTask] = field(default_factory=dict[str, ServedTask])
+    corpus: Corpus | None = None  # that answers /ask
     stopping: bool = False
 
     @property
@@ -95,6 +97,8 @@ class Served:
             model.engine.stop()
         for task in self.tasks.values():
             task.predictions.stop()
+        if self.corpus is not None:
+            self.corpus.worker.stop()
 
 
 def load(runs: Sequence[str], limits: ServerLimits, metrics: Metrics) -> Served:

@@ -5,13 +5,15 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 import torch
 import uvicorn
 
 from pipelines.contract.errors import UserError
+from training.search.passages import Index
+from training.serving import corpus
 from training.serving.app import application
 from training.serving.connection import connection
 from training.serving.guard import Keys
@@ -46,23 +48,29 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal (training.arguments.add_serve); return the exit code. Raises UserError, as `load`."""
+def run(arguments: argparse.Namespace, index: Callable[[], Index] | None = None) -> int:
+    """Serve until a signal (training.arguments.add_serve); return the exit code. Raises UserError, as `load`.
+
+    `index` makes or opens the index of the corpus that --corpus names.
+    """
+    _check(arguments)
     limits = ServerLimits(arguments.rows, arguments.queue, arguments.max_tokens, arguments.max_prompt, arguments.max_body)
     keys = None if arguments.api_key_file is None else Keys(arguments.api_key_file)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     listening = _listen(arguments.host, arguments.port)
     served = load(arguments.folders, limits, Metrics())
+    if arguments.corpus is not None:
+        assert index is not None
+        served.corpus = corpus.load(arguments, index, limits.queue, served.metrics)
+        print(f"{arguments.corpus}: answers questions at /ask from {len(served.corpus.index):,} passages", flush=True)
     for name, model in served.models.items():
         print(f"{name}: {model.where}; batches of {', '.join(map(str, model.decoder.sizes))} rows agree bit by bit", flush=True)
     for name, task in served.tasks.items():
         print(f"{name}: {task.where}; answers records at /predict/{name}", flush=True)
     host, port = listening.getsockname()[:2]
-    print(
-        f"corpusmill serves {', '.join((*served.models, *served.tasks))} at http://{f'[{host}]' if ':' in host else host}:{port}",
-        flush=True,
-    )
+    names = ", ".join((*served.models, *served.tasks)) or arguments.corpus
+    print(f"corpusmill serves {names} at http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
     config = uvicorn.Config(
         application(served, keys),
         http=connection(limits),
@@ -80,6 +88,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not server.force_exit:
         served.stop()
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise UserError for options that do not fit together."""
+    if (arguments.corpus is None) != (arguments.reader is None):
+        raise UserError("--corpus and --reader belong together: the build that is asked, and a run that reads its passages")
+    if arguments.encoder is not None and arguments.corpus is None:
+        raise UserError("--encoder finds passages of a corpus: name its build in --corpus, and a run for --reader")
+    if not arguments.folders and arguments.corpus is None:
+        raise UserError("nothing to serve: name the folder of a run, or --corpus and --reader")
 
 
 def _listen(host: str, port: int) -> socket.socket:

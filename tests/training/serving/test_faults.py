@@ -212,6 +212,7 @@ def test_keys(endless: str, tmp_path: Path) -> None:
                 pytest.raises(openai.AuthenticationError, match="give one of the server's keys"),
             ):
                 client.models.list()
+        assert server.post("/ask", question="Where?").status_code == 401
         assert server.get("/metrics").status_code == 401 and server.get("/v1/models").headers["www-authenticate"] == "Bearer"
         assert server.get("/health").status_code == 200 and server.get("/").status_code == 200
 
