@@ -8,6 +8,10 @@ A task whose config names a base needs one of its family: a run of `corpusmill p
 out without one. Figures are those of the test records, of the checkpoint with the best validation metric: with several seeds the
 mean. Runs lie in build/bench-tasks; a benchmark that was stopped resumes, and a finished one only prints its figures; remove the
 folder to start again.
+
+With --peer bert=FOLDER, the same base as a folder of transformers, its own Trainer is run after ours (tasks_peer.py): the same
+data, epochs, rate and seeds. The RESULT lines have the difference of the metric, and how many times as fast ours is:
+    make bench-tasks OPTIONS="--only trec wnut17 --base bert=build/minilm --peer bert=FOLDER --seeds 3"
 """
 
 import argparse
@@ -17,7 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training.tasks.finetune import finetune
+import numpy as np
+from tasks_peer import KINDS, Splits
+from tasks_peer import finetune as peer
+
+from training.tasks import tuned as tuning
+from training.tasks.config import load
+from training.tasks.finetune import finetune, held_out_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "finetune"
@@ -93,13 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--base", action="append", default=[], metavar="FAMILY=RUN", help="what tasks of a family start from")
+    parser.add_argument("--peer", action="append", default=[], metavar="FAMILY=FOLDER", help="run transformers' Trainer, too")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path("build") / "bench-tasks")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for the configs of all tasks")
     given = parser.parse_args(arguments)
-    bases = dict(one.split("=", 1) for one in given.base)
+    bases, peers = (dict(one.split("=", 1) for one in each) for each in (given.base, given.peer))
     for name in given.only:
         bench = TASKS[name]
         if not (given.data / bench.folder).is_dir():
@@ -114,7 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"run.out={json.dumps(str(given.out / name))}",
                 *given.set,
             )
-            print("\n".join(results(name, bench, finetune(CONFIGS / bench.config, changes))), flush=True)
+            report = finetune(CONFIGS / bench.config, changes)
+            print("\n".join(results(name, bench, report)), flush=True)
+            if bench.base in peers and load(CONFIGS / bench.config, changes).task.kind in KINDS:
+                print("\n".join(beside(name, report, changes, bench, Path(peers[bench.base]))), flush=True)
 
 
 def changed(bench: Bench, folder: Path, bases: Mapping[str, str]) -> list[str]:
@@ -141,6 +155,31 @@ def results(name: str, bench: Bench, report: Mapping[str, Any]) -> list[str]:
         lines.append(f"RESULT\ttasks_{name}_{figure}\t{means[figure]:.4f}\t{figure}\t{goal.format(**means)}")
     seconds = sum(run["seconds"] for run in runs) / len(runs)
     return [*lines, f"RESULT\ttasks_{name}_seconds\t{seconds:.1f}\ts\t-"]
+
+
+def beside(name: str, report: Mapping[str, Any], changes: Sequence[str], bench: Bench, base: Path) -> list[str]:
+    """Run transformers' Trainer with the same seeds and return RESULT lines of ours beside it."""
+    config = load(CONFIGS / bench.config, tuple(changes))
+    tuned, records = tuning.begin(config, config.train.seed)
+    held = tuned.read(config.task.validation) if config.task.validation else None
+    if held is None:
+        records, held = held_out_of(records, config.task.validation_share)
+    assert config.task.test is not None
+    splits = Splits(records, held, tuned.read(config.task.test), getattr(tuned.task, "labels", ()))
+    runs = report.get("runs", [report])
+    metric = tuned.task.metric
+    lines: list[str] = []
+    ratios: list[float] = []
+    differences: list[float] = []
+    for number, run in enumerate(runs):
+        out = Path(str(report["out"])) / f"peer-{number + 1}"
+        theirs, seconds = peer(base, config, splits, config.train.seed + number, out)
+        lines.append(f"{name} by transformers, seed {number + 1}: {theirs}, {seconds:.1f} s; ours {run['seconds']} s")
+        differences.append(run["test"][metric] - theirs[metric])
+        ratios.append(seconds / run["seconds"])
+    lines.append(f"RESULT\ttasks_{name}_{metric}_above_transformers\t{np.mean(differences):.4f}\t{metric}\t>=-.005")
+    lines.append(f"RESULT\ttasks_{name}_speed_vs_transformers\t{np.mean(ratios):.2f}\tx\t>=1.3")
+    return lines
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from places import FIXTURES, ROOT
 
 from flows import drive
 from pipelines import config
 from pipelines.units.context import Context
+from training.convert.importing import import_model
 from training.models import loss
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -93,8 +95,16 @@ def four_families(tiny, language_model: str, tmp_path_factory: pytest.TempPathFa
 
 def test_every_benchmark_is_run_here() -> None:
     scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
-    helpers = {"dedup_corpus.py", "dedup_ours.py", "dedup_peers.py", "extract_ours.py", "extract_peers.py", "ingest_peer.py"}
-    helpers |= {"structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
+    helpers = {
+        "dedup_corpus.py",
+        "dedup_ours.py",
+        "dedup_peers.py",
+        "extract_ours.py",
+        "extract_peers.py",
+        "ingest_peer.py",
+        "tasks_peer.py",
+    }
+    helpers |= {"tasks_peer.py", "structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
     here = Path(__file__).read_text()
     assert {name for name in scripts - helpers if f'"{name}"' not in here} == set()
     on_gpu = {path.stem for path in (ROOT / "benchmarks" / "gpu").glob("*.py")}
@@ -141,6 +151,46 @@ def test_tasks(here: Here, tmp_path: Path) -> None:
     tiny = ("train.epochs=1.0", "train.batch_rows=4", "model.new.vocabulary=390", "model.new.width=16", "task.beams=2")
     found = here.results("tasks.py", "--data", tmp_path / "data", "--seeds", 2, "--threads", 1, *sets(*tiny))
     assert found == {f"tasks_multi30k_{figure}" for figure in ("bleu", "chrf", "seconds")}, "others have no data or no base"
+
+
+def test_tasks_beside_transformers(here: Here, tmp_path: Path) -> None:
+    """Each kind of task by our trainer and by transformers' own, from the same random BERT."""
+    words = ["the", "mill", "was", "sold", "by", "miller", "of", "bridge", "$", "#", "who"]
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+    base = tmp_path / "base"
+    transformers.BertTokenizer(str(vocabulary)).save_pretrained(base)
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    numbers = transformers.BertConfig(vocab_size=5 + len(words), max_position_embeddings=64, **shape)
+    transformers.BertForPreTraining(numbers).save_pretrained(base)
+    import_model(str(base), str(tmp_path / "imported"))
+    write_tasks(tmp_path / "data")
+    options = ("--only", "sst2", "wnut17", "semeval2010", "squad", "--base", f"bert={tmp_path / 'imported'}")
+    small = sets("train.epochs=1.0", "train.eval_every=1", "task.length=32", "task.validation_share=0.4")
+    found = here.results("tasks.py", *options, "--peer", f"bert={base}", "--data", tmp_path / "data", "--threads", 1, *small)
+    metrics = {"sst2": "accuracy", "wnut17": "f1", "semeval2010": "macro_f1", "squad": "f1"}
+    beside = {f"tasks_{name}_{metric}_above_transformers" for name, metric in metrics.items()}
+    assert beside | {f"tasks_{name}_speed_vs_transformers" for name in metrics} <= found
+
+
+def write_tasks(folder: Path) -> None:
+    """Write a few records of four tasks in the form of the published files."""
+    for name in ("sst2", "wnut17", "relations", "squad"):
+        (folder / name).mkdir(parents=True)
+    table = "sentence\tlabel\n" + "the mill was sold\t1\nthe bridge was sold\t0\n" * 6
+    (folder / "sst2" / "train.tsv.gz").write_bytes(gzip.compress(table.encode()))
+    for name in ("dev", "test"):
+        (folder / "sst2" / f"{name}.tsv").write_text(table)
+    for name in ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"):
+        (folder / "wnut17" / name).write_text("the\tO\nmill\tB-place\nbridge\tI-place\n\nmiller\tB-person\n\n" * 6)
+    sentences = "A(e1,e2)\tthe <e1>mill</e1> of <e2>miller</e2>\nOther\t<e2>bridge</e2> by <e1>mill</e1>\n" * 6
+    for name in ("train", "test"):
+        (folder / "relations" / f"{name}.tsv").write_text(sentences)
+    context = "the mill was sold by miller of the bridge " * 8
+    asked = {"id": "1", "question": "who sold mill", "answers": [{"text": "miller", "answer_start": context.index("miller")}]}
+    data = json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": [{"context": context, "qas": [asked] * 12}]}]})
+    for name in ("train", "validation"):
+        (folder / "squad" / f"{name}.json.gz").write_bytes(gzip.compress(data.encode()))
 
 
 def test_sampler(here: Here) -> None:

@@ -5,7 +5,9 @@ GPT    the last token, which has seen all others (Radford et al. 2018, 3.1)
 BART   the decoder's last token; encoder and decoder read the same row (arXiv 1910.13461, 3.1)
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,9 @@ from training.models.families import Model
 from training.models.t5 import T5
 from training.tasks.errors import TaskError
 from training.tasks.rows import INPUTS, LENGTHS
+
+# What `computed_once` keeps: the examples, which must not go while their id is a name, and their vectors.
+_KEPT: ContextVar[dict[tuple[int, int], tuple[Mapping[str, Tensor], Tensor]] | None] = ContextVar("kept", default=None)
 
 
 class Head(nn.Module):
@@ -58,8 +63,28 @@ def need_encoder(body: Model) -> None:
         raise TaskError("this task reads the vectors of tokens, which need an encoder (BERT); name one in model.base")
 
 
+@contextmanager
+def computed_once() -> Generator[None]:
+    """Within it, the vectors of the same examples by the same body are computed once: for their loss and their outputs."""
+    token = _KEPT.set({})
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 def tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     """Return a vector for each token: inputs (B, T) -> (B, T, D)."""
+    kept = _KEPT.get()
+    if kept is None:
+        return _tokens(body, examples)
+    name = id(body), id(examples)
+    if name not in kept:
+        kept[name] = examples, _tokens(body, examples)
+    return kept[name][1]
+
+
+def _tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     inputs, lengths = examples[INPUTS], examples[LENGTHS]
     real = attention.real_tokens(lengths, inputs.shape[1])
     if isinstance(body, BERT):

@@ -113,8 +113,7 @@ def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> di
 
 def measured(tuned: TunedModel, split: Split, device: Device, world: World) -> tuple[dict[str, float], Sequence[Any]]:
     """Return what `figures` returns, and the output of each row."""
-    found = tuning.outputs(tuned, split.rows, device, share=(world.rank, world.size))
-    loss, count = tuning.loss(tuned, split.rows, device, share=(world.rank, world.size))
+    found, loss, count = tuning.outputs_and_loss(tuned, split.rows, device, share=(world.rank, world.size))
     together: dict[int, Any] = {}
     for part in world.gather(found):
         together.update(part)
@@ -166,7 +165,7 @@ def _prepared(config: FinetuneConfig, device: Device, world: World, command: str
     section = config.task
     held = tuned.read(section.validation) if section.validation else None
     if held is None:
-        records, held = _held_out(records, section.validation_share)
+        records, held = held_out_of(records, section.validation_share)
     rows = tuned.task.rows(records)
     if not len(rows):
         raise TaskError(f"{records.path}: no record can be used ({dict(rows.notes)}); correct the file")
@@ -192,11 +191,11 @@ def held_out(tuned: TunedModel, path: str | None = None) -> Split:
     if named := path or section.test or section.validation:
         records = tuned.read(named)
     else:
-        records = _held_out(tuned.read(section.train), section.validation_share)[1]
+        records = held_out_of(tuned.read(section.train), section.validation_share)[1]
     return Split(records, tuned.task.rows(records))
 
 
-def _held_out(records: Records, share: float) -> tuple[Records, Records]:
+def held_out_of(records: Records, share: float) -> tuple[Records, Records]:
     """Return the training records without those held out, and these: chosen by hash, the same in every run."""
     held = key(_SPLIT_SEED, np.arange(len(records))) < np.uint64(share * 2.0**64)
     if held.all() or not held.any():

@@ -18,7 +18,7 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters, distill, formats, soft_prompts, vocabulary
+from training.tasks import adapters, distill, features, formats, soft_prompts, vocabulary
 from training.tasks.config import BodySection, DistillSection, FinetuneConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import EXAMPLES, kind_of
@@ -207,18 +207,25 @@ def outputs(tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, 
     return found
 
 
-def loss(tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, int] = (0, 1)) -> tuple[float, int]:
-    """Return the sum of the loss over labelled rows, and by how many predictions it is divided; with `share` as in `outputs`."""
+def outputs_and_loss(
+    tuned: TunedModel, rows: Rows, device: Device, *, share: tuple[int, int] = (0, 1)
+) -> tuple[dict[int, Any], float, int]:
+    """Return what `outputs` does, the sum of the loss over labelled rows, and by how many predictions it is divided.
+
+    A head reads the body's states for both: they are computed once.
+    """
     rank, size = share
-    total, count = 0.0, 0
-    with evaluated(tuned.model), torch.no_grad(), device.autocast():
+    found, total, count = dict[int, Any](), 0.0, 0
+    with evaluated(tuned.model), torch.inference_mode(), device.autocast():
         for numbers in list(batches(rows))[rank::size]:
             examples = rows.batch(numbers)
-            counts = tuned.task.counts(examples)
-            sums = tuned.model.losses(device.tensors(examples))
+            tensors, counts = device.tensors(examples), tuned.task.counts(examples)
+            with features.computed_once():
+                made, sums = tuned.task.outputs(tuned.model, tensors), tuned.model.losses(tensors)
+            found.update(zip(numbers.tolist(), made, strict=True))
             total += sum(float(sums[term]) for term in counts)
             count += sum(counts.values())
-    return total, count
+    return found, total, count
 
 
 def batches(rows: Rows) -> Iterator[Numbers]:

@@ -12,12 +12,13 @@ from tuning import labelled, write_config, write_records
 
 from training.checkpoints import trained
 from training.run.device import Device
+from training.run.distributed.processes import World
 from training.run.optimizers import optimizers
 from training.run.progress import read_metrics
-from training.tasks import tuned
+from training.tasks import features, tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError
-from training.tasks.finetune import finetune, layer_shares
+from training.tasks.finetune import finetune, held_out, layer_shares, measured
 from training.tasks.predict import predict
 
 CPU = Device("cpu", "float32")
@@ -57,6 +58,19 @@ def test_a_run_leaves_what_it_mixes_up_and_its_hardest_examples(bases: Mapping[s
     first, number = judged["hardest"][0], int(np.argmin(chances))
     assert first["place"].endswith(f"test.jsonl, line {number + 1}") and first["text"] == labelled(40, seed=1)[number]["text"]
     assert first["cost"] == pytest.approx(-np.log(chances[number]), abs=1e-3)
+
+
+def test_an_evaluation_reads_each_batch_once(bases: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = finetune(config(tmp_path, bases["bert"]), ("train.epochs=1",))
+    model = tuned.load(tmp_path / "run")
+    split = held_out(model)
+    batches, calls = len(list(tuned.batches(split.rows))), list[int]()
+    compute = features._tokens
+    monkeypatch.setattr(features, "_tokens", lambda body, examples: (calls.append(1), compute(body, examples))[1])
+    found, outputs = measured(model, split, CPU, World())
+    assert len(calls) == batches and found == pytest.approx(report["test"])
+    apart = tuned.in_order(tuned.outputs(model, split.rows, CPU))
+    assert len(calls) == 2 * batches and np.array_equal(np.stack(outputs), np.stack(apart))
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(bases: Mapping[str, Path], tmp_path: Path) -> None:
