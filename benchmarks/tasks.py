@@ -27,7 +27,8 @@ from tasks_peer import finetune as peer
 
 from training.tasks import tuned as tuning
 from training.tasks.config import load
-from training.tasks.finetune import finetune, held_out_of
+from training.tasks.finetune import finetune
+from training.tasks.job import held_out_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "finetune"

@@ -31,7 +31,7 @@ from training.run.feed import open_feed
 from training.run.pretrain import VALIDATION
 from training.run.state import CONFIG
 from training.run.validation import BITS, LOSS, measure, micro_batch, validation
-from training.tasks import finetune
+from training.tasks import job
 from training.tasks import tuned as tuning
 
 ROUNDS = 3  # turns of each model
@@ -91,11 +91,11 @@ class _OnTask:
     def __init__(self, folder: Path, original: Path, records: str | None, device: Device) -> None:
         self.device, self.tuned = device, tuning.load(folder)
         self.tuned.model.to(device.name)
-        self.split = finetune.held_out(tuning.load(original) if folder != original else self.tuned, records)
+        self.split = job.held_out(tuning.load(original) if folder != original else self.tuned, records)
         self.rows = len(self.split.rows)
 
     def figures(self) -> dict[str, float]:
-        found = finetune.figures(self.tuned, self.split, self.device, World(device=self.device.name))
+        found = job.figures(self.tuned, self.split, self.device, World(device=self.device.name))
         metric = self.tuned.task.metric
         return {metric: found[metric], **{name: value for name, value in found.items() if name != metric}}
 

@@ -162,15 +162,16 @@ def _of_phases(identity: dict[str, Any], name: str) -> list[Any]:
 
 def changes(found: Checkpoint, config: RunConfig) -> dict[str, tuple[Any, Any]]:
     """Return the settings that differ from those of a checkpoint and may change its losses: (then, now) by section.field."""
-    here, then = config.model_dump(mode="json"), found.state.get("config", {})
-    out: dict[str, tuple[Any, Any]] = {}
-    for section in config.COMPARED:
-        known, before = getattr(config, section), then.get(section)
-        if known is None:  # a section that may be absent
-            out |= {} if before is None else {section: (before, None)}
-            continue
+    then: dict[str, Any] = found.state.get("config", {})
+    absent = [name for name in config.COMPARED if getattr(config, name) is None and then.get(name) is not None]
+    out: dict[str, tuple[Any, Any]] = {name: (then[name], None) for name in absent}
+    for section, known in config.compared().items():
+        before: Any = then
+        for part in section.split("."):
+            listed = before[int(part) :][:1] if isinstance(before, list) else [(before or {}).get(part)]
+            before = listed[0] if listed else None
         free = may_change(known)
-        for name, value in here[section].items():
+        for name, value in known.model_dump(mode="json").items():
             field = type(known).model_fields.get(name)
             default = None if field is None or field.is_required() else field.get_default(call_default_factory=True)
             was = (before or {}).get(name, default)  # a checkpoint of a release without the field

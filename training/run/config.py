@@ -4,6 +4,7 @@ Paths are relative to the folder in which the command runs, not to the config fi
 `--out`, and `run.out` lies beside it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -224,6 +225,17 @@ class RunConfig(Section):
 
     train: TrainSection
     run: RunSection
+
+    def compared(self) -> dict[str, Section]:
+        """Return these sections by name, without those that are absent; each of a list has its number: "tasks.0"."""
+        out: dict[str, Section] = {}
+        for name in self.COMPARED:
+            found: Section | Sequence[Section] | None = getattr(self, name)
+            if isinstance(found, Section):
+                out[name] = found
+            else:
+                out |= {f"{name}.{number}": one for number, one in enumerate(found or ())}
+        return out
 
 
 class PretrainConfig(FeedConfig, RunConfig):

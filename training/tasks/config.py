@@ -13,7 +13,7 @@ from pipelines.contract.settings import Section, read, validated
 from training.data.config import MayChange
 from training.run.config import ModelSection, RunConfig, RunSection, TrainSection
 from training.tasks.kinds import TaskSection
-from training.tasks.task import Tuning
+from training.tasks.task import Tuning, prefix_of
 
 
 class NewModel(ModelSection):
@@ -159,10 +159,61 @@ class FinetuneConfig(RunConfig):
     train: TuneSection = TuneSection()  # pyright: ignore[reportIncompatibleVariableOverride]
     run: TunedRunSection  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    @model_validator(mode="after")
+    def _no_rate(self) -> Self:
+        if self.task.rate is not None:
+            raise ValueError("task.rate is for several tasks, each in [[tasks]]; remove it")
+        return self
+
+
+class MixingSection(Section):
+    """How several tasks share the training (training/tasks/mixed.py)."""
+
+    rule: Literal["proportional", "temperature", "equal", "given"] = "proportional"
+    """The first three are T5's (arXiv 1910.10683, 3.5.2); given: the tasks' own rates."""
+    limit: int | None = Field(default=2**19, ge=1)
+    """Most rows of a task that count for its share: K, of which 2**19 was best in the paper (table 11)."""
+    temperature: float = Field(default=2.0, ge=1)
+    """For the rule "temperature"; 2 was best there, with K = 2**21."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a target's probability spread over all pieces, in training, for all tasks."""
+
+
+class MixedConfig(RunConfig):
+    """A fine-tuning on several tasks, for a T5."""
+
+    COMPARED: ClassVar[tuple[str, ...]] = ("tasks", "mixing", "model", "train")
+
+    tasks: tuple[TaskSection, ...] = Field(min_length=2)
+    mixing: MixingSection = MixingSection()
+    model: BodySection
+    train: TuneSection = TuneSection()  # pyright: ignore[reportIncompatibleVariableOverride]
+    run: TunedRunSection  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @model_validator(mode="after")
+    def _tasks_differ(self) -> Self:
+        for what, found in (("name", self.names), ("prefix", [prefix_of(task) for task in self.tasks])):
+            if twice := [one for number, one in enumerate(found) if one in found[:number]]:
+                raise ValueError(f"tasks: two have the {what} {twice[0]!r}; give each its own {what}")
+        if smoothed := [name for name, task in zip(self.names, self.tasks, strict=True) if getattr(task, "label_smoothing", 0)]:
+            raise ValueError(f"tasks: {smoothed[0]!r} sets label_smoothing; set mixing.label_smoothing, which is for all tasks")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The tasks' names."""
+        return [task.name or task.kind for task in self.tasks]
+
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig:
-    """Read a config; `overrides` are `section.key=value` with a TOML value.
+    """Read the config of one task; `overrides` are `section.key=value` with a TOML value.
 
     Raises ConfigError with the file, the field and the fix.
     """
     return validated(FinetuneConfig, read(path, overrides), str(path))
+
+
+def load_any(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig | MixedConfig:
+    """Read the config of one task or, with `[[tasks]]`, of several. Raises ConfigError, as `load`."""
+    data = read(path, overrides)
+    return validated(MixedConfig if "tasks" in data else FinetuneConfig, data, str(path))

@@ -8,7 +8,7 @@ whole epoch. The batch of step k is a function of (rows, seed, batch_rows, steps
 from collections.abc import Generator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from training.data.order.sampler import permute
 from training.data.rows.batch import Examples
 from training.run.feed import shares
 from training.tasks.rows import Numbers, Rows
-from training.tasks.task import Task
 
 VERSION = 1  # of the order
 _WINDOW = 64  # batches that are sorted by length together
@@ -26,11 +25,19 @@ _AHEAD = 2
 _ORDER, _BATCHES = 0, 1  # in the keys
 
 
+class Counting(Protocol):
+    """What a course needs of a task."""
+
+    def counts(self, examples: Examples) -> dict[str, int]:
+        """Return the number of predictions by which each term of the loss is divided."""
+        ...
+
+
 @dataclass(frozen=True)
 class Epochs:
     """The course of a task's training."""
 
-    task: Task
+    task: Counting
     rows: Rows
     batch_rows: int
     steps: int
@@ -40,13 +47,16 @@ class Epochs:
     def numbers(self, step: int) -> Numbers:
         """Return the rows of a step: (batch_rows,)."""
         window, place = divmod(step, _WINDOW)
-        slots = np.arange(window * _WINDOW * self.batch_rows, min((window + 1) * _WINDOW, self.steps) * self.batch_rows)
-        epoch, at = np.divmod(slots, len(self.rows))
-        drawn = permute(at, len(self.rows), key(self.seed, _ORDER, epoch))
+        batches = min(_WINDOW, self.steps - window * _WINDOW)
+        drawn = self.drawn(window * _WINDOW * self.batch_rows, batches * self.batch_rows)
         by_length = drawn[np.argsort(self.rows.lengths[drawn], kind="stable")]
-        batches = len(slots) // self.batch_rows
         batch = int(permute(np.array([place]), batches, key(self.seed, _BATCHES, window))[0])
         return by_length[batch * self.batch_rows : (batch + 1) * self.batch_rows]
+
+    def drawn(self, first: int, count: int) -> Numbers:
+        """Return the rows of `count` slots from `first` on: (count,)."""
+        epoch, at = np.divmod(np.arange(first, first + count), len(self.rows))
+        return permute(at, len(self.rows), key(self.seed, _ORDER, epoch))
 
     def batches(
         self, first_step: int, *, rank: int, world: int, workers: int, micro_batches: int

@@ -11,117 +11,31 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.contract import files
-from pipelines.contract.tokenizers.loading import Tokenizer
-from training.data.draws import key
-from training.models.families import Model, layers
 from training.models.tuned import Tuned
 from training.run.circumstances import circumstances
 from training.run.device import Device, prepare
-from training.run.distributed.processes import Learner, World, join
+from training.run.distributed.processes import World, join
 from training.run.progress import METRICS, REPORT, clock, read_metrics
-from training.run.state import Job, Learning
+from training.run.state import Learning
 from training.run.trainer import train
 from training.tasks import tuned as tuning
-from training.tasks.config import FinetuneConfig, load
+from training.tasks.config import FinetuneConfig, MixedConfig, TuneSection, load_any
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
+from training.tasks.job import Finetuning, Part, Split, held_out_of, measured, together
 from training.tasks.judged import JUDGED, described
+from training.tasks.mixed import Mixture, Together, joined, rates
 from training.tasks.records import Records
 from training.tasks.rows import Rows
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel
-
-_SPLIT_SEED = 20_261_130  # chooses the validation records among the training records: the same in every run
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Labelled records, encoded."""
-
-    records: Records
-    rows: Rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finetuning(Job):
-    """Everything that defines a fine-tuning."""
-
-    config: FinetuneConfig
-    course: Epochs
-    tuned: TunedModel
-    validation: Split
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer of the base."""
-        return self.tuned.tokenizer
-
-    def described(self, model: Model | Tuned) -> dict[str, Any]:
-        """See Job."""
-        return self.tuned.described()
-
-    def measure(self, learner: Learner, device: Device, world: World) -> dict[str, float]:
-        """Return the loss and the task's figures on the validation records: validation_loss, and so on."""
-        return {f"validation_{name}": value for name, value in figures(self.tuned, self.validation, device, world).items()}
-
-    def rank_of(self, measured: Any) -> float:
-        """See Job: the task's metric."""
-        return -float(measured[f"validation_{self.tuned.task.metric}"])
-
-    def rate_shares(self, model: Model | Tuned) -> dict[str, float]:
-        """Return what model.layer_decay makes of each weight's learning rate."""
-        assert isinstance(model, Tuned)
-        return layer_shares(model, self.config.model.layer_decay)
-
-    def is_done(self, learning: Learning) -> bool:
-        """Return whether the metric has not improved for train.patience evaluations."""
-        patience, every = self.config.train.patience, self.config.train.eval_every
-        if patience is None or every is None or learning.best_step is None:
-            return False
-        return learning.step - learning.best_step >= patience * every
-
-
-def layer_shares(model: Tuned, decay: float) -> dict[str, float]:
-    """Return each weight's share of the learning rate: decay ** (layers above it), the embeddings below all (ELECTRA, A).
-
-    The layers of an encoder lie below those of its decoder. What is above all layers (norms, the head) has 1.
-    """
-    if decay == 1:
-        return {}
-    stack = layers(model.body)
-    depth = {id(weight): number for number, layer in enumerate(stack, start=1) for weight in layer.parameters()}
-    below = ("embeddings", "positions", "relative_bias")
-    out: dict[str, float] = {}
-    for name, weight in model.named_parameters():
-        at = depth.get(id(weight), 0 if any(part in name for part in below) else len(stack) + 1)
-        out[name] = decay ** (len(stack) + 1 - at)
-    return out
-
-
-def figures(tuned: TunedModel, split: Split, device: Device, world: World) -> dict[str, float]:
-    """Return the loss per prediction and the task's figures on labelled records; every process has to call it."""
-    return measured(tuned, split, device, world)[0]
-
-
-def measured(tuned: TunedModel, split: Split, device: Device, world: World) -> tuple[dict[str, float], Sequence[Any]]:
-    """Return what `figures` returns, and the output of each row."""
-    found, loss, count = tuning.outputs_and_loss(tuned, split.rows, device, share=(world.rank, world.size))
-    together: dict[int, Any] = {}
-    for part in world.gather(found):
-        together.update(part)
-    sums = world.sums({"loss": loss, "count": float(count)})
-    mean = sums["loss"] / max(1.0, sums["count"])
-    found_by_row = tuning.in_order(together)
-    of_loss = tuned.task.figures_of_loss(mean) if isinstance(tuned.task, WritingTask) else {}
-    return {"loss": mean, **tuned.task.figures(found_by_row, split.rows, split.records), **of_loss}, found_by_row
 
 
 def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -130,7 +44,7 @@ def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[s
     Started by torchrun, this is one of its processes; only the first reports. Raises UserError with one line that names the
     file or field and the fix; SystemExit with 128 + the signal after a signal to stop, once the run is saved.
     """
-    config = load(config_path, overrides)
+    config = load_any(config_path, overrides)
     command = shlex.join(["corpusmill", "finetune", str(config_path), *(word for one in overrides for word in ("--set", one))])
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     with join(device.name) as world:
@@ -144,115 +58,140 @@ def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[s
         return _several(config, reports, world)
 
 
-def _one(config: FinetuneConfig, device: Device, world: World, command: str) -> dict[str, Any]:
+def _one(config: FinetuneConfig | MixedConfig, device: Device, world: World, command: str) -> dict[str, Any]:
     """Train one run and measure it."""
     began = time.monotonic()
     job = _prepared(config, device, world, command)
     if world.rank == 0:
         print(_described(job), flush=True)
-    learning = train(job, job.tuned.model, device, world)
-    best = tuning.load(job.out) if world.size == 1 or world.rank == 0 else job.tuned
+    learning = train(job, job.model, device, world)
     seconds = time.monotonic() - began
     if world.rank:
         return {}
+    best = tuning.load_several(job.out)
     report = _report(job, best, learning, device, seconds)
-    _print(report, job.tuned.task.metric)
+    _print(report)
     return report
 
 
-def _prepared(config: FinetuneConfig, device: Device, world: World, command: str) -> Finetuning:
-    tuned, records = tuning.begin(config, config.train.seed)
-    section = config.task
-    held = tuned.read(section.validation) if section.validation else None
-    if held is None:
-        records, held = held_out_of(records, section.validation_share)
-    rows = tuned.task.rows(records)
-    if not len(rows):
-        raise TaskError(f"{records.path}: no record can be used ({dict(rows.notes)}); correct the file")
-    settings = config.train.planned(len(rows))
-    size = sum(int(column.nbytes) for column in records.table.columns)
-    course = Epochs(tuned.task, rows, settings.batch_rows, settings.steps, settings.seed, size)
+def _prepared(config: FinetuneConfig | MixedConfig, device: Device, world: World, command: str) -> Finetuning:
+    if isinstance(config, MixedConfig):
+        begun = tuning.begin_several(config, config.train.seed)
+    else:
+        begun = {config.task.name or config.task.kind: tuning.begin(config, config.train.seed)}
+    parts: list[Part] = []
+    rows: list[Rows] = []
+    text_bytes = 0
+    for name, (tuned, records) in begun.items():
+        learnt, held = _split(tuned, records)
+        rows.append(tuned.task.rows(learnt))
+        if not len(rows[-1]):
+            raise TaskError(f"{records.path}: no record can be used ({dict(rows[-1].notes)}); correct the file")
+        parts.append(Part(name, tuned, Split(held, tuned.task.rows(held))))
+        text_bytes += sum(int(column.nbytes) for column in learnt.table.columns)
+    settings = config.train.planned(sum(map(len, rows)))
+    course, model = _course(config, settings, parts, rows, text_bytes)
     return Finetuning(
         config=config.model_copy(update={"train": settings}),
         course=course,
         circumstances=circumstances(settings, device, world),
         command=command,
-        tuned=tuned,
-        validation=Split(held, tuned.task.rows(held)),
+        model=model,
+        parts=tuple(parts),
     )
 
 
-def held_out(tuned: TunedModel, path: str | None = None) -> Split:
-    """Return labelled records that a tuned model has not learnt from: those of a file, or its test, or its validation records.
-
-    Raises TaskError if they cannot be read.
-    """
+def _split(tuned: TunedModel, records: Records) -> tuple[Records, Records]:
+    """Return the records to train on and those to validate on."""
     section = tuned.section
-    if named := path or section.test or section.validation:
-        records = tuned.read(named)
-    else:
-        records = held_out_of(tuned.read(section.train), section.validation_share)[1]
-    return Split(records, tuned.task.rows(records))
+    if section.validation:
+        return records, tuned.read(section.validation)
+    return held_out_of(records, section.validation_share)
 
 
-def held_out_of(records: Records, share: float) -> tuple[Records, Records]:
-    """Return the training records without those held out, and these: chosen by hash, the same in every run."""
-    held = key(_SPLIT_SEED, np.arange(len(records))) < np.uint64(share * 2.0**64)
-    if held.all() or not held.any():
-        raise TaskError(f"{records.path}: has {len(records):,} records, too few to hold some out; name task.validation")
-    return records.where(~held), records.where(held)
+def _course(
+    config: FinetuneConfig | MixedConfig, settings: TuneSection, parts: Sequence[Part], rows: Sequence[Rows], text_bytes: int
+) -> tuple[Epochs, Tuned]:
+    """Return the course of the training, and the model that is trained."""
+    order = (settings.batch_rows, settings.steps, settings.seed, text_bytes)
+    first = parts[0].tuned
+    if not isinstance(config, MixedConfig):
+        return Epochs(first.task, rows[0], *order), first.model
+    sizes = {part.name: len(one) for part, one in zip(parts, rows, strict=True)}
+    shares = rates(config.mixing, sizes, {part.name: part.tuned.section.rate for part in parts})
+    both = Together(config.mixing.label_smoothing)
+    return Mixture(both, joined(rows), *order, shares, tuple(sizes.values())), Tuned(first.model.body, None, both.losses)
 
 
 def _described(job: Finetuning) -> str:
-    rows, parameters = job.course.rows, list(job.tuned.model.parameters())
+    rows, parameters = job.course.rows, list(job.model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
+    shares = job.course.rates.items() if isinstance(job.course, Mixture) else ()
+    mixed = f"rates   {', '.join(f'{name} {rate:.3f}' for name, rate in shares)}\n" * bool(shares)
     left_out = "".join(f"; {count:,} {reason}" for reason, count in rows.notes.items() if count)
     return (
-        f"task    {job.config.task.name or job.config.task.kind}: {len(rows):,} rows, {rows.lengths.mean():.1f} tokens each, "
-        f"{rows.cropped:,} cropped{left_out}; {job.course.steps:,} steps of {job.course.batch_rows} rows\n"
+        f"task    {job.name}: {len(rows):,} rows, {rows.lengths.mean():.1f} tokens each, "
+        f"{rows.cropped:,} cropped{left_out}; {job.course.steps:,} steps of {job.course.batch_rows} rows\n{mixed}"
         f"weights {sum(p.numel() for p in parameters):,}, of which {trained:,} are trained"
     )
 
 
-def _report(job: Finetuning, best: TunedModel, learning: Learning, device: Device, seconds: float) -> dict[str, Any]:
+def _report(
+    job: Finetuning, best: Mapping[str, TunedModel], learning: Learning, device: Device, seconds: float
+) -> dict[str, Any]:
     """Measure the finished run's model on the validation and the test records; write and return the report."""
-    config, alone = job.config, World(device=device.name)
-    splits = {"validation": job.validation}
-    if config.task.test:
-        records = best.read(config.task.test)
-        splits["test"] = Split(records, best.task.rows(records))
     lines = read_metrics(job.out / METRICS)
     report: dict[str, Any] = {
         "out": str(job.out),
-        "task": config.task.name or config.task.kind,
-        "base": config.model.beginning,
-        "metric": best.task.metric,
+        "task": job.name,
+        "base": job.config.model.beginning,
+        "metric": job.metric,
         "steps": learning.step,
         "best_step": learning.best_step,
         "seconds": round(seconds, 1),
         "training_rows": len(job.course.rows),
         "cropped_rows": job.course.rows.cropped,
         "left_out": dict(job.course.rows.notes),
-        "signatures": best.task.signatures() if isinstance(best.task, WritingTask) else {},
-        "first": {
-            name: lines[0][f"validation_{name}"] for name in ("loss", best.task.metric) if f"validation_{name}" in lines[0]
-        },
+        "signatures": {name: signature for one in best.values() for name, signature in _signatures(one).items()},
+        "first": {name: lines[0][f"validation_{name}"] for name in ("loss", job.metric) if f"validation_{name}" in lines[0]},
     }
+    if isinstance(job.course, Mixture):
+        report |= {"rates": dict(job.course.rates), "rows": dict(zip(best, job.course.counts_of_tasks, strict=True))}
+    parts = [Part(part.name, best[part.name], part.validation) for part in job.parts]
+    splits = {"validation": parts, "test": [_tested(part) for part in parts if part.tuned.section.test]}
     judged: dict[str, Any] = {}
-    for name, split in splits.items():
-        report[name], found = measured(best, split, device, alone)
-        answers = best.task.answers(found, split.rows, split.records)
-        text = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-        files.write_text(str(job.out / f"{name}.answers.jsonl"), text)
-        fields = [field for field in best.task.FIELDS if field not in best.task.LABELS]
-        found_hard = best.task.judged(found, split.rows, split.records)
-        judged[name] = {report["task"]: described(found_hard, split.records, fields)}
+    for split, tested in splits.items():
+        if tested:
+            each = {part.name: _measure(job.out, split, part, device, judged, several=len(parts) > 1) for part in tested}
+            report[split] = together(each, parts)
     files.write_text(str(job.out / JUDGED), json.dumps(judged, ensure_ascii=False) + "\n")
     files.write_text(str(job.out / REPORT), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
 
 
-def _several(config: FinetuneConfig, reports: list[dict[str, Any]], world: World) -> dict[str, Any]:
+def _signatures(tuned: TunedModel) -> Mapping[str, str]:
+    return tuned.task.signatures() if isinstance(tuned.task, WritingTask) else {}
+
+
+def _tested(part: Part) -> Part:
+    """Return a task with its test records for those of the validation."""
+    records = part.tuned.read(part.tuned.section.test)
+    return part._replace(validation=Split(records, part.tuned.task.rows(records)))
+
+
+def _measure(out: Path, split: str, part: Part, device: Device, judged: dict[str, Any], *, several: bool) -> dict[str, float]:
+    """Return the figures of a task on a split; write its answers, and note what is hard."""
+    tuned, (records, rows) = part.tuned, part.validation
+    found, outputs = measured(tuned, part.validation, device, World(device=device.name))
+    answers = tuned.task.answers(outputs, rows, records)
+    text = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+    files.write_text(str(out / f"{split}{f'.{part.name}' if several else ''}.answers.jsonl"), text)
+    fields = [field for field in tuned.task.FIELDS if field not in tuned.task.LABELS]
+    judged.setdefault(split, {})[part.name] = described(tuned.task.judged(outputs, rows, records), records, fields)
+    return found
+
+
+def _several(config: FinetuneConfig | MixedConfig, reports: list[dict[str, Any]], world: World) -> dict[str, Any]:
     """Write and return the report of several seeds: the mean of each figure and its standard deviation (N - 1)."""
     if world.rank:
         return {}
@@ -273,11 +212,11 @@ def _several(config: FinetuneConfig, reports: list[dict[str, Any]], world: World
     return out
 
 
-def _print(report: dict[str, Any], metric: str) -> None:
+def _print(report: dict[str, Any]) -> None:
     print(f"done    {report['steps']:,} steps, {clock(report['seconds'])}; {report['out']}")
     for split in ("validation", "test"):
         if split in report:
-            values = sorted(report[split].items(), key=lambda item: item[0] != metric)
+            values = sorted(report[split].items(), key=lambda item: item[0] != report["metric"])
             print(f"{split:<10} " + ", ".join(f"{name} {value:.4f}" for name, value in values))
     for name, signature in report["signatures"].items():
         print(f"           {name}: {signature}")

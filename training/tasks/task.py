@@ -51,6 +51,13 @@ class TaskSettings(Section):
     """Most tokens of a row, special ones included; by default the model's positions, at most 512."""
     prefix: str | None = None
     """For T5: words before every input that name the task."""
+    rate: float | None = Field(default=None, gt=0)
+    """In `[[tasks]]` with mixing.rule = "given": the task's share of the rows, in proportion to the others' rates."""
+
+
+def prefix_of(section: Any) -> str:
+    """Return the words that a T5 reads before every input."""
+    return f"{section.name or section.kind}: " if section.prefix is None else section.prefix
 
 
 class Task(Protocol):

@@ -23,6 +23,7 @@ from training.tasks.classification import LABELS, Classification, label_numbers
 from training.tasks.errors import TaskError
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, LENGTHS, Rows, decoded
+from training.tasks.task import prefix_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TextLabels(Classification):
 
     def rows(self, records: Records, *, labelled: bool = True) -> Rows:
         """See Task."""
-        prefix = self.section.prefix if self.section.prefix is not None else f"{self.section.name or self.section.kind}: "
+        prefix = prefix_of(self.section)
         texts = [prefix + text for text in records.texts("text")]
         if records.has("second"):
             texts = [f"{one} second: {two}" for one, two in zip(texts, records.texts("second"), strict=True)]

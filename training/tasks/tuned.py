@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipelines.contract.tokenizers.families import Family
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.checkpoints.remote import here
@@ -19,7 +20,7 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
 from training.tasks import adapters, distill, features, formats, soft_prompts, vocabulary
-from training.tasks.config import BodySection, DistillSection, FinetuneConfig
+from training.tasks.config import BodySection, DistillSection, FinetuneConfig, MixedConfig
 from training.tasks.errors import TaskError
 from training.tasks.kinds import EXAMPLES, kind_of
 from training.tasks.reading import LONGEST, reader
@@ -79,22 +80,57 @@ def begin(config: FinetuneConfig, seed: int) -> tuple[TunedModel, Records]:
 
     Raises CheckpointError for a base that cannot be read, TaskError for records that the task cannot use.
     """
-    if not config.task.train:
-        raise TaskError("task.train: is missing; name the file of the training records")
-    section, settings = config.task, config.model
-    if settings.new is None:
-        base = trained.load(str(settings.base))
-        kind, family, tokenizer = kind_of(section, families.pieces_of(base.model.shape)), base.family, base.tokenizer
-        found = read(kind, section, section.train)
-        body = _body(base.model, settings, seed)
-    else:
-        kind, family = kind_of(section, settings.new.family), settings.new.family
-        found = read(kind, section, section.train)
-        tokenizer = vocabulary.learn(found, settings.new.family, settings.new.vocabulary, settings.new.pieces)
-        body = _new(settings, section, tokenizer, seed)
-    task = kind.begin(section, reader(body, tokenizer, section.length, _prompt(body, settings)), found)
-    tuned = _tuned(body, task, family, tokenizer, section, settings, seed)
+    ((tuned, found),) = _begin((config.task,), config.model, seed)
     return (tuned if config.distill is None else _student(tuned, config.distill)), found
+
+
+def begin_several(config: MixedConfig, seed: int) -> dict[str, tuple[TunedModel, Records]]:
+    """Return what `begin` does for each task of a mixture, by name; they share one body.
+
+    Raises TaskError, as `begin`, and for a model that is no T5.
+    """
+    return dict(zip(config.names, _begin(config.tasks, config.model, seed), strict=True))
+
+
+def _begin(sections: Sequence[Any], settings: BodySection, seed: int) -> list[tuple[TunedModel, Records]]:
+    """Return a model, with the same body, and the training records for each task."""
+    for section in sections:
+        if not section.train:
+            place = f"tasks, {section.name or section.kind}" if len(sections) > 1 else "task.train"
+            raise TaskError(f"{place}: is missing; name the file of the training records")
+    base = None if settings.new else trained.load(str(settings.base))
+    family, pieces = (base.family, families.pieces_of(base.model.shape)) if base else _families(settings)
+    if len(sections) > 1 and pieces != "t5":
+        raise TaskError(f"tasks: a mixture is for a T5, which reads and writes text in every task; {family} is none")
+    kinds = [kind_of(section, pieces) for section in sections]
+    found = [read(kind, section, section.train) for kind, section in zip(kinds, sections, strict=True)]
+    if base:
+        tokenizer, body = base.tokenizer, _body(base.model, settings, seed)
+    else:
+        assert settings.new is not None
+        tokenizer = vocabulary.learn(found, settings.new.family, settings.new.vocabulary, settings.new.pieces)
+        body = _new(settings, sections, tokenizer, seed)
+    prompt = _prompt(body, settings)
+    tasks = [
+        kind.begin(section, reader(body, tokenizer, section.length, prompt), records)
+        for kind, section, records in zip(kinds, sections, found, strict=True)
+    ]
+    first = _tuned(body, tasks[0], family, tokenizer, sections[0], settings, seed)
+    return [(_sharing(first, task, section), records) for task, section, records in zip(tasks, sections, found, strict=True)]
+
+
+def _families(settings: BodySection) -> tuple[Family, Family]:
+    assert settings.new is not None
+    return settings.new.family, settings.new.family
+
+
+def _sharing(first: TunedModel, task: Task, section: Any) -> TunedModel:
+    """Return the model of another task with the same body, which has no head."""
+    if task is first.task:
+        return first
+    if task.head(first.model.body) is not None:
+        raise TaskError(f"tasks: a {section.kind} of a {first.family} has a head of its own, and a mixture has none")
+    return replace(first, model=Tuned(first.model.body, None, task.losses), task=task, section=section)
 
 
 def _student(tuned: TunedModel, section: DistillSection) -> TunedModel:
@@ -110,10 +146,11 @@ def _student(tuned: TunedModel, section: DistillSection) -> TunedModel:
     return replace(tuned, model=Tuned(tuned.model.body, tuned.model.head, losses))
 
 
-def _new(settings: BodySection, section: Any, tokenizer: Tokenizer, seed: int) -> Model:
-    """Return a new model with positions for the longest rows of the task."""
+def _new(settings: BodySection, sections: Sequence[Any], tokenizer: Tokenizer, seed: int) -> Model:
+    """Return a new model with positions for the longest rows of the tasks."""
     assert settings.new is not None
-    positions = settings.new.length or max(section.length or LONGEST, getattr(section, "target_length", 0))
+    longest = max(max(section.length or LONGEST, getattr(section, "target_length", 0)) for section in sections)
+    positions = settings.new.length or longest
     shape = settings.new.shape(tokenizer.size, positions)
     return families.make(shape if settings.dropout is None else replace(shape, dropout=settings.dropout), seed)
 
@@ -161,22 +198,52 @@ def _pieces(tokenizer: Tokenizer, count: int) -> list[int]:
 def load(path: str | Path) -> TunedModel:
     """Load the model of a fine-tuning: the best checkpoint of a run, its newest without one, or a checkpoint's folder.
 
-    Raises CheckpointError if it is none of these or was not fine-tuned.
+    Of a mixture, `RUN@TASK` is the model for one of its tasks. Raises CheckpointError if it is none of these or not fine-tuned.
     """
+    run, at, name = str(path).rpartition("@")
+    if not at or Path(path).exists():
+        run, name = str(path), ""
+    tasks = load_several(run)
+    if name not in tasks and (name or len(tasks) > 1):
+        raise CheckpointError(f"{run}: was tuned for {', '.join(tasks)}; name one, e.g. {run}@{next(iter(tasks))}")
+    return tasks[name] if name else next(iter(tasks.values()))
+
+
+def load_several(path: str | Path) -> dict[str, TunedModel]:
+    """Load the model of a fine-tuning for each of its tasks, by name; they share one body. Raises CheckpointError, as `load`."""
     found = trained.find(here(path))
     if TASK not in found.state:
         raise CheckpointError(f"{found.path}: was not fine-tuned, so it has no task; name the run.out of `corpusmill finetune`")
     facts, described = found.fact(TASK), found.fact("model")
-    config = FinetuneConfig.model_validate({"task": facts["section"], "model": facts["body"], "run": {"out": str(path)}})
+    listed = facts.get("tasks", [facts])
+    sections = [FinetuneConfig.model_validate(_config(one["section"], facts["body"], path)).task for one in listed]
+    settings = BodySection.model_validate(facts["body"])
     body = families.build(families.shape_of_dict(described["family"], described["shape"]))
-    tokenizer = trained.tokenizer_of(found)
-    words = reader(body, tokenizer, config.task.length, _prompt(body, config.model))
-    task = kind_of(config.task, words.family).restore(config.task, words, facts["learned"])
-    tuned = _tuned(body, task, described["family"], tokenizer, config.task, config.model, 0)
+    tokenizer, prompt = trained.tokenizer_of(found), _prompt(body, settings)
+    tasks: list[Task] = []
+    for section, one in zip(sections, listed, strict=True):
+        words = reader(body, tokenizer, section.length, prompt)
+        tasks.append(kind_of(section, words.family).restore(section, words, one["learned"]))
+    tuned = _tuned(body, tasks[0], described["family"], tokenizer, sections[0], settings, 0)
     trained.prepare(tuned.model, found, found.load("model"))
     tuned.model.load_state_dict(trained.weights_for(tuned.model, found))
-    tuned.model.eval()
-    return replace(tuned, where=str(found.path))
+    out: dict[str, TunedModel] = {}
+    for task, section in zip(tasks, sections, strict=True):
+        out[section.name or section.kind] = replace(_sharing(tuned, task, section), where=str(found.path))
+        out[section.name or section.kind].model.eval()
+    return out
+
+
+def _config(section: Any, body: Any, path: str | Path) -> dict[str, Any]:
+    return {"task": {**section, "rate": None}, "model": body, "run": {"out": str(path)}}
+
+
+def described_several(tasks: Sequence[TunedModel]) -> dict[str, Any]:
+    """Return the description of a mixture's model for a checkpoint's state."""
+    first = tasks[0]
+    each = [{"section": one.section.model_dump(mode="json"), "learned": one.task.state()} for one in tasks]
+    whole = trained.described(first.model.body, first.family, first.tokenizer)
+    return {**whole, TASK: {"tasks": each, "body": first.body.model_dump()}}
 
 
 def load_for(path: str | Path, kind: str, option: str) -> TunedModel:

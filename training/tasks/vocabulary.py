@@ -5,7 +5,7 @@ is the same in every run: one thread, the records in their order.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from training.tasks.records import Records
 _LONGEST_LINE = 2**16  # bytes; the trainer skips longer lines
 
 
-def learn(records: Records, family: Family, size: int, kind: Literal["bpe", "unigram"]) -> Tokenizer:
+def learn(records: Sequence[Records], family: Family, size: int, kind: Literal["bpe", "unigram"]) -> Tokenizer:
     """Return a vocabulary of at most `size` pieces with a family's special ones. Raises TaskError if it must be larger."""
     roles = FAMILIES[family]
     unknown = roles.unknown or "<unk>"
@@ -49,15 +49,14 @@ def learn(records: Records, family: Family, size: int, kind: Literal["bpe", "uni
         )
     except RuntimeError as error:
         reason = " ".join(str(error).split()).rpartition("] ")[2]
-        raise TaskError(
-            f"model.new.vocabulary: SentencePiece cannot learn {size:,} pieces from {records.path}: {reason}"
-        ) from error
+        paths = ", ".join(one.path for one in records)
+        raise TaskError(f"model.new.vocabulary: SentencePiece cannot learn {size:,} pieces from {paths}: {reason}") from error
     return from_bytes(model.getvalue(), kind)
 
 
-def _lines(records: Records) -> Iterator[str]:
+def _lines(records: Sequence[Records]) -> Iterator[str]:
     """Yield the lines of all texts and lists of texts."""
-    for column in records.table.columns:
+    for column in (column for one in records for column in one.table.columns):
         flat = column.combine_chunks().flatten() if pa.types.is_list(column.type) else column
         if pa.types.is_string(flat.type) or pa.types.is_large_string(flat.type):
             for text in flat.to_pylist():

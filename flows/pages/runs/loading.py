@@ -17,7 +17,7 @@ from training.run.progress import read_metrics
 CONFIG, METRICS, SAMPLES, REPORT = "config.json", "metrics.jsonl", "samples.jsonl", "report.json"  # in the folder of a run
 JUDGED = "judged.json"  # of a fine-tuning (training/tasks/judged.py)
 _SECTIONS = ("data", "rows", "objective", "model", "train", "run")
-_TUNED = ("task", "model", "train", "run")
+_TUNED = ("model", "train", "run")
 
 
 class RunsError(UserError):
@@ -44,7 +44,7 @@ class Run:
     @property
     def is_tuned(self) -> bool:
         """Whether it is a fine-tuning."""
-        return "task" in self.config
+        return _is_tuned(self.config)
 
     def called(self, name: str) -> "Run":
         """Return the run under another name."""
@@ -55,7 +55,7 @@ def read_run(folder: Path, name: str, group: str = "") -> Run:
     """Return everything that the page shows of a run. Raises RunsError."""
     config = _config(folder)
     lines, report = read_metrics(folder / METRICS), _json(folder / REPORT)
-    state, tuned = _state(folder), "task" in config
+    state, tuned = _state(folder), _is_tuned(config)
     card = None if tuned else data_card(config["data"], _started_in(folder, config["run"]["out"]))
     return Run(
         name=name,
@@ -73,13 +73,17 @@ def read_run(folder: Path, name: str, group: str = "") -> Run:
     )
 
 
+def _is_tuned(config: Mapping[str, Any]) -> bool:
+    return isinstance(config.get("task"), dict) or isinstance(config.get("tasks"), list)
+
+
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     advice = "name the folder that run.out of a config names"
     if not path.is_file():
         raise RunsError(f"{folder}: is not a run: it has no {CONFIG}; {advice}")
     config = _json(path)
-    sections = _TUNED if "task" in config else _SECTIONS
+    sections = _TUNED if _is_tuned(config) else _SECTIONS
     if missing := [name for name in sections if not isinstance(config.get(name), dict)]:
         raise RunsError(f"{path}: is not the config of a run: it has no section {missing[0]!r}; {advice}")
     return config

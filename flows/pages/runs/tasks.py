@@ -90,8 +90,8 @@ def _facts(tunings: Sequence[Seeds]) -> Iterable[tuple[str, list[str]]]:
 
 
 def _task(run: Run) -> str:
-    section = run.config["task"]
-    return section.get("name") or section.get("kind", "")
+    sections = run.config.get("tasks") or [run.config["task"]]
+    return " + ".join(section.get("name") or section.get("kind", "") for section in sections)
 
 
 def _state(one: Seeds) -> str:
@@ -114,11 +114,12 @@ def _evaluated(line: Mapping[str, Any]) -> dict[str, float]:
 
 def _in_order(figures: Iterable[str], first: set[str]) -> list[str]:
     """Return each figure once, those by which checkpoints are compared first, losses last."""
-    return sorted(dict.fromkeys(figures), key=lambda name: (name not in first, name == "loss"))
+    return sorted(dict.fromkeys(figures), key=lambda name: (name not in first, "/" in name, name.partition("/")[0] == "loss"))
 
 
 def _spelled(figure: str) -> str:
-    return figure.replace("_", " ")
+    name, _, task = figure.partition("/")
+    return f"{name.replace('_', ' ')}{f' of {task}' if task else ''}"
 
 
 def _spread(values: Sequence[Any], digits: int = 4) -> str:

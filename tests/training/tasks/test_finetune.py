@@ -18,7 +18,8 @@ from training.run.progress import read_metrics
 from training.tasks import features, tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError
-from training.tasks.finetune import finetune, held_out, layer_shares, measured
+from training.tasks.finetune import finetune
+from training.tasks.job import held_out, layer_shares, measured
 from training.tasks.predict import predict
 
 CPU = Device("cpu", "float32")

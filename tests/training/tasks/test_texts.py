@@ -109,7 +109,7 @@ def test_an_encoder_cannot_write_and_a_row_must_have_room(tokenizer: Tokenizer, 
 @pytest.mark.parametrize("family", WRITERS)
 def test_each_family_learns_to_write_two_words_for_another(family: Family, tmp_path: Path) -> None:
     train = write_records(tmp_path / "train.jsonl", translated(128))
-    words = vocabulary.learn(records(train, {"inputs": "inputs", "targets": "targets"}), family, 460, "bpe")
+    words = vocabulary.learn([records(train, {"inputs": "inputs", "targets": "targets"})], family, 460, "bpe")
     base = tmp_path / "base"
     trained.save(base, make(SHAPES[family](words.size), 1), family, words, {})
     write_records(tmp_path / "test.jsonl", translated(32, seed=1))
@@ -174,7 +174,7 @@ def test_a_model_from_scratch_has_the_vocabulary_of_its_task(family: Family, tmp
     for text in ("every town", "a  b\n\nÄ 漢 </s> <|endoftext|>"):
         assert known.decode(known.encode(text)) == text and not set(known.encode(text)) & set(known.special_ids.values())
     read = lines({"source": str(tmp_path / "train.en.gz"), "target": str(tmp_path / "train.de")})
-    assert vocabulary.learn(read, family, 460, "bpe").sha256 == known.sha256, "a run that is resumed learns the same pieces"
+    assert vocabulary.learn([read], family, 460, "bpe").sha256 == known.sha256, "a run that is resumed learns the same pieces"
 
 
 def test_texts_of_a_field_each(tmp_path: Path) -> None:

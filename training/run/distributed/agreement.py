@@ -74,11 +74,10 @@ def refuse_unequal(config: RunConfig, identity: dict[str, Any], world: World) ->
     """Raise DistributedError, naming process, host and field, if the processes' settings or data differ where it matters."""
     if world.size == 1:
         return
-    content = config.model_dump(mode="json")
     mine = {f"data: {name}": value for name, value in identity.items()}
-    for section in config.COMPARED:
-        free = may_change(getattr(config, section))
-        mine |= {f"{section}.{name}": value for name, value in content[section].items() if name not in free}
+    for section, known in config.compared().items():
+        free = may_change(known)
+        mine |= {f"{section}.{name}": value for name, value in known.model_dump(mode="json").items() if name not in free}
     digests = {name: manifest.fingerprint({"value": value}) for name, value in mine.items()}
     reports = world.gather((socket.gethostname(), digests))
     first_host, first = reports[0]

@@ -33,6 +33,7 @@ from training.tasks.judged import Judged
 from training.tasks.reading import Reader
 from training.tasks.records import Records
 from training.tasks.rows import INPUTS, LENGTHS, TARGETS, Numbers, Rows, decoded, ragged
+from training.tasks.task import prefix_of
 from training.tasks.texts.decoding import WritingSettings, write
 from training.tasks.texts.figures import exact_match, f1_of_words, word_f1
 
@@ -121,9 +122,7 @@ class TextToText:
     def pairs(self, records: Records, labelled: bool) -> Pairs:
         """Return the rows of records, one for each."""
         name, answer = self.FIELDS[0], self.FIELDS[-1]
-        prefix = self.section.prefix
-        if prefix is None:
-            prefix = f"{self.section.name or self.section.kind}: " if self.reader.family == "t5" else ""
+        prefix = prefix_of(self.section) if self.reader.family == "t5" else self.section.prefix or ""
         encoded = self.reader.encode([prefix + text for text in records.texts(name)])
         return Pairs(
             [self.framed(ids[: self.room]) for ids in encoded],
