@@ -240,7 +240,11 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--text", type=text, required=True, help="a text to look at")
     parser.add_argument("--second", type=text, help="its second text, for a model that was fine-tuned on pairs")
-    parser.add_argument("--records", help="labelled file for a classifier's calibration; by default its validation file")
+    parser.add_argument(
+        "--records",
+        help="labelled texts for the probing of layers and a classifier's calibration; by default its validation file",
+    )
+    parser.add_argument("--sharpness", action="store_true", help="measure the sharpness of the loss at each checkpoint, too")
     parser.add_argument("--out", default="look.html", help="the page, look.html by default")
 
 

@@ -95,7 +95,7 @@ def _look(arguments: argparse.Namespace) -> int:
     from pipelines.contract import files
     from training.looking.look import look
 
-    looked = look(arguments.folder, arguments.text, arguments.second, arguments.records)
+    looked = look(arguments.folder, arguments.text, arguments.second, arguments.records, sharp=arguments.sharpness)
     files.write_text(arguments.out, look_page(looked))
     print(arguments.out)
     return 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # it imports torch
     from training.looking.attributions import Attributions
     from training.looking.calibration import Calibration
     from training.looking.look import Looked
+    from training.looking.probing import Probed
 
 _STYLE = """
 :root{color-scheme:light} .heads{display:flex;flex-wrap:wrap;gap:.7rem} figure{margin:0} figcaption{font-size:12px;color:#555}
@@ -28,6 +29,15 @@ _ATTENTION_NOTE = (
     " to 1). Point at a square to read it. Where a model looks is not why it decides: see the attributions."
 )
 
+_PROBED_NOTE = (
+    "How often a linear classifier tells the records' labels apart by the mean vector of a text's tokens, five-fold"
+    " cross-validated: where in the model they can be read off."
+)
+_SHARP_NOTE = (
+    "Sharpness is the greatest eigenvalue of the Hessian of the loss on held-out examples: with a plain gradient step, a rate"
+    " above 2 / sharpness cannot settle."
+)
+
 
 def look_page(looked: "Looked") -> str:
     """Return the page as HTML; it loads nothing and runs nothing."""
@@ -38,7 +48,8 @@ def look_page(looked: "Looked") -> str:
         section("Attention", "".join(_heads(looked.pieces, one) for one in looked.attention), _ATTENTION_NOTE),
         section("Nearest pieces", _neighbours(looked), "By the cosine of their embeddings in the model's first table."),
         section("Calibration", _calibration(looked.calibration, looked.records)),
-        section("Stability of the run", _stability(looked.steps)),
+        section("Labels by layer", _probed(looked.probed), _PROBED_NOTE),
+        section("Stability of the run", _stability(looked.steps) + _sharpness(looked.sharp), _SHARP_NOTE if looked.sharp else ""),
     ]
     policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
     title = f"Look: {escape(visible(' '.join(looked.pieces), 80))}"
@@ -133,6 +144,22 @@ def _calibration(found: "Calibration | None", records: int) -> str:
         f"<p>Expected calibration error <b>{found.error:.4f}</b> on {records:,} records.</p>"
         f"<figure>{diagram}<figcaption>{caption}</figcaption></figure>{listed}"
     )
+
+
+def _probed(found: "Probed | None") -> str:
+    if found is None:
+        return ""
+    rows = [
+        [f"after layer {one.layer}" if one.layer else "embeddings", f"{one.accuracy:.4f}", f"{one.deviation:.4f}"]
+        for one in found.layers
+    ]
+    base = f"<p>{found.records:,} records; the commonest label alone is right in {found.commonest:.4f}.</p>"
+    return base + table(("read off", "accuracy", "deviation over folds"), rows, numbers=(1, 2))
+
+
+def _sharpness(found: "Sequence[tuple[int, float]]") -> str:
+    rows = [[f"{step:,}", f"{value:.4g}", f"{2 / value:.3g}" if value > 0 else "-"] for step, value in found]
+    return table(("step", "sharpness", "2 / sharpness"), rows, numbers=(0, 1, 2)) if found else ""
 
 
 def _stability(steps: Sequence[Mapping[str, Any]]) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,28 +18,41 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.checkpoints import trained
 from training.checkpoints.remote import here
+from training.checkpoints.store import CHECKPOINTS
 from training.checkpoints.trained import TASK
+from training.evaluation.forgetting import read_config
 from training.generation.texts import Speller, speller
 from training.looking.attention import Weights, weights
 from training.looking.attributions import Attributions, integrated_gradients
 from training.looking.calibration import Calibration, calibration
+from training.looking.probing import Probed, probe, states
+from training.looking.sharpness import sharpness
 from training.models.composed import Composed
 from training.models.families import Masked, Model
 from training.models.gpt import GPT
 from training.models.t5 import T5
 from training.run.device import Device
+from training.run.feed import open_feed
+from training.run.pretrain import VALIDATION
 from training.run.progress import METRICS, read_metrics
+from training.run.validation import validation
 from training.tasks import features
 from training.tasks import tuned as tuning
 from training.tasks.classification import Classification
+from training.tasks.errors import TaskError
+from training.tasks.finetune import held_out
 from training.tasks.reading import Read, reader
-from training.tasks.rows import INPUTS, LENGTHS, Ragged, ragged
+from training.tasks.records import Records
+from training.tasks.records import records as records_of
+from training.tasks.rows import INPUTS, LENGTHS, Ragged, Rows, ragged
 from training.tasks.text_labels import TextLabels
 from training.tasks.tuned import TunedModel
 
 NEIGHBOURS = 8
 MOST_TOKENS = 64  # of a row that is drawn
-_MOST_RECORDS = 2000  # for the calibration
+_MOST_RECORDS = 2000  # for calibration and probing
+_SHARP_ROWS = 64
+_CPU = Device("cpu", "float32")
 
 
 class LookError(UserError):
@@ -57,14 +72,17 @@ class Looked:
     neighbours: list[tuple[str, list[tuple[str, float]]]]  # piece -> pieces and their cosines
     calibration: Calibration | None
     records: int  # that the calibration is of
+    probed: Probed | None
+    sharp: list[tuple[int, float]]  # step -> sharpness, of the checkpoints that the run keeps
     steps: list[dict[str, Any]]  # lines of the run's metrics with a gradient norm
 
 
-def look(run: str, text: str, second: str | None = None, records: str | None = None) -> Looked:
+def look(run: str, text: str, second: str | None = None, records: str | None = None, *, sharp: bool = False) -> Looked:
     """Look into a run, an import or a checkpoint with a text, or two.
 
-    `records`: a labelled file for the calibration of a classifier; by default its validation file. Raises LookError for a text
-    that is too long or empty, CheckpointError for a folder that is no model's.
+    `records`: labelled texts for the probing of layers and for the calibration of a classifier; by default its validation file.
+    With `sharp`, the sharpness of the loss at each checkpoint of the run. Raises LookError for a text that is too long or empty,
+    CheckpointError for a folder that is no model's, TaskError or DatasetError for records or data that cannot be read.
     """
     path = here(run)
     tuned = tuning.load(run) if TASK in trained.find(path).state else None
@@ -78,7 +96,8 @@ def look(run: str, text: str, second: str | None = None, records: str | None = N
     if len(ids) > MOST_TOKENS:
         raise LookError(f"--text: has {len(ids)} tokens, and at most {MOST_TOKENS} can be drawn; shorten it")
     target, attributions = _attributed(body, words, tuned, examples)
-    reliable, count = _calibrated(tuned, records)
+    labelled = _labelled(tuned, records)
+    reliable, count = _calibrated(tuned, labelled)
     return Looked(
         where=tuned.where if tuned is not None else found.where,  # pyright: ignore[reportOptionalMemberAccess]
         family=words.family,
@@ -89,6 +108,8 @@ def look(run: str, text: str, second: str | None = None, records: str | None = N
         neighbours=_neighbours(body, tokenizer, ids),
         calibration=reliable,
         records=count,
+        probed=_probed(body, tokenizer, tuned, labelled),
+        sharp=_sharpness(path, tuned) if sharp else [],
         steps=[line for line in _metrics(path) if "gradient_norm" in line],
     )
 
@@ -176,21 +197,84 @@ def _neighbours(body: Model, tokenizer: Tokenizer, ids: Sequence[int]) -> list[t
     ]
 
 
-def _calibrated(tuned: TunedModel | None, path: str | None) -> tuple[Calibration | None, int]:
-    """Return the calibration of a classifier on the first records of a labelled file."""
-    if tuned is None or not isinstance(tuned.task, Classification | TextLabels) or tuned.section.regression:
+def _labelled(tuned: TunedModel | None, path: str | None) -> Records | None:
+    """Return the first records of a file with texts and their labels."""
+    if tuned is None:
+        if path is None:
+            return None
+        try:
+            return records_of(path, {"text": "text", "label": "label"}).first(_MOST_RECORDS)
+        except TaskError as error:
+            raise LookError(f"--records: {str(error).partition(';')[0]}; give a file with the fields text and label") from None
+    if not isinstance(tuned.task, Classification | TextLabels) or tuned.section.regression:
         if path is not None:
-            raise LookError("--records: calibration is of a model that was fine-tuned to classify; leave it out")
-        return None, 0
+            raise LookError("--records: is for pretrained models and for classifiers; leave it out")
+        return None
     path = path or tuned.section.validation
-    if path is None:
+    return None if path is None else tuned.read(path).first(_MOST_RECORDS)
+
+
+def _calibrated(tuned: TunedModel | None, found: Records | None) -> tuple[Calibration | None, int]:
+    """Return the calibration of a classifier on labelled records."""
+    if tuned is None or found is None:
         return None, 0
-    found = tuned.read(path).first(_MOST_RECORDS)
     rows = tuned.task.rows(found)
-    outputs = tuning.in_order(tuning.outputs(tuned, rows, Device("cpu", "float32")))
+    outputs = tuning.in_order(tuning.outputs(tuned, rows, _CPU))
     answers = tuned.task.answers(outputs, rows, found)
     right = [answer["label"] == label for answer, label in zip(answers, found.texts("label"), strict=True)]
     return calibration([answer["probability"] for answer in answers], right), len(found)
+
+
+def _probed(body: Model, tokenizer: Tokenizer, tuned: TunedModel | None, found: Records | None) -> Probed | None:
+    """Return how well each layer tells the labels apart; None without records, or if fewer than two labels have enough."""
+    if found is None:
+        return None
+    if tuned is not None:
+        rows = tuned.task.rows(found, labelled=False)
+    else:
+        read = reader(body, tokenizer, None).read(found.texts("text"))
+        segments = {} if read.segments is None else {"segments": read.segments}
+        rows = Rows({INPUTS: read.inputs, **segments}, np.arange(len(found)), read.cropped)
+    numbers, parts = list[int](), list[list[NDArray[np.float32]]]()
+    for batch in tuning.batches(rows):
+        numbers += batch.tolist()
+        parts.append(states(body, _CPU.tensors(rows.batch(batch))))
+    order = np.argsort(numbers)
+    return probe([np.concatenate(layer)[order] for layer in zip(*parts, strict=True)], found.texts("label"))
+
+
+def _sharpness(path: Path, tuned: TunedModel | None) -> list[tuple[int, float]]:
+    """Return the sharpness on held-out examples at each checkpoint of a run. Raises LookError for what is no run's folder."""
+    steps = sorted((path / CHECKPOINTS).glob("step-*"))
+    if not steps or not (path / METRICS).exists():
+        raise LookError(f"--sharpness: {path} is no run's folder; name the run.out of `corpusmill pretrain` or `finetune`")
+    examples = _held_out_examples(path) if tuned is None else _tuned_examples(tuned)
+    found: list[tuple[int, float]] = []
+    for step in steps:
+        model: Any = trained.load(step).model if tuned is None else tuning.load(step).model
+        model.eval()
+
+        def loss(model: Any = model) -> Tensor:
+            """The mean over predictions, summed over terms."""
+            tensors, counts = examples
+            sums = model.losses(tensors)
+            return torch.stack([sums[term] / max(1, count) for term, count in counts.items()]).sum()
+
+        found.append((trained.find(step).step, sharpness(model, loss)))
+    return found
+
+
+def _tuned_examples(tuned: TunedModel) -> tuple[dict[str, Tensor], Mapping[str, int]]:
+    rows = held_out(tuned).rows
+    examples = rows.batch(np.arange(min(len(rows), _SHARP_ROWS)))
+    return _CPU.tensors(examples), tuned.task.counts(examples)
+
+
+def _held_out_examples(path: Path) -> tuple[dict[str, Tensor], Mapping[str, int]]:
+    config = read_config(path)
+    feed = open_feed(config, folder=config.data.rows or path / "rows", split=VALIDATION)
+    batch = validation(feed, VALIDATION, _SHARP_ROWS).batches[0]
+    return _CPU.tensors(batch.examples), batch.counts
 
 
 def _metrics(path: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tuning import labelled, write_config, write_records
@@ -15,7 +16,10 @@ from training.looking.attention import weights
 from training.looking.attributions import integrated_gradients
 from training.looking.calibration import calibration
 from training.looking.look import LookError, look
+from training.looking.probing import probe, states
+from training.looking.sharpness import sharpness
 from training.models.attention import CrossAttention, split_heads
+from training.run.pretrain import pretrain
 from training.tasks.finetune import finetune
 
 IDS = torch.arange(20, 26)[None]
@@ -102,7 +106,62 @@ def test_what_cannot_be_looked_at_is_named(bases: Mapping[str, Path]) -> None:
         ({"text": " "}, "--text: is empty"),
         ({"text": "the old house " * 40}, "at most 64 can be drawn"),
         ({"text": "a", "second": "b"}, "--second: is for a model that was fine-tuned on pairs"),
-        ({"text": "a", "records": "x.jsonl"}, "--records: calibration is of a model that was fine-tuned"),
+        ({"text": "a", "records": "x.jsonl"}, r"--records: x\.jsonl: no such file"),
     ):
         with pytest.raises(LookError, match=message):
             look(base, **more)
+
+
+def test_the_sharpness_of_a_quadratic_is_its_greatest_curvature() -> None:
+    layer = torch.nn.Linear(4, 1, bias=False)
+    weight, curvatures = layer.weight, torch.tensor([0.5, 7.0, 2.0, 1.0])
+    before = weight.detach().clone()
+    assert sharpness(layer, lambda: 0.5 * (curvatures * weight[0] ** 2).sum()) == pytest.approx(7, rel=0.02)
+    assert torch.equal(layer.weight, before)
+    assert sharpness(layer, lambda: -(weight**2).sum()) == pytest.approx(-2, rel=0.02), "a saddle has its sign"
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt", "bart", "t5"])
+def test_states_are_means_of_what_each_layer_reads_and_gives(family: str, bases: Mapping[str, Path]) -> None:
+    body: Any = trained.load(bases[family]).model
+    body.eval()
+    rows = {"inputs": torch.tensor([[20, 21, 22, 23], [24, 25, 0, 0]]), "lengths": torch.tensor([4, 2])}
+    found = states(body, rows)
+    alone = states(body, {"inputs": rows["inputs"][1:, :2], "lengths": torch.tensor([2])})
+    encoder = body.encoder if family in ("bart", "t5") else body
+    assert len(found) == len(encoder.layers) + 1
+    for layer, of_one in zip(found, alone, strict=True):
+        assert layer.shape == (2, body.shape.width) and layer[1] == pytest.approx(of_one[0], abs=1e-5), "padding is no part"
+
+
+def test_labels_are_read_off_states_that_have_them() -> None:
+    draws = np.random.default_rng(1)
+    labels = ["river", "town"] * 40 + ["rare"] * 2
+    noise = draws.normal(size=(82, 6)).astype(np.float32)
+    told = noise + np.array([[5.0 * (label == "river")] * 6 for label in labels], np.float32)
+    found = probe([noise, told], labels)
+    assert found is not None and found.records == 80 and found.commonest == 0.5
+    assert found.layers[0].accuracy < 0.75 and found.layers[1].accuracy > 0.95
+    assert probe([noise], ["river"] * 80 + ["rare"] * 2) is None
+
+
+def test_a_pretrained_model_is_probed_and_a_run_has_its_sharpness(bases: Mapping[str, Path], tmp_path: Path) -> None:
+    records = write_records(tmp_path / "train.jsonl", labelled(64))
+    found = look(str(bases["gpt"]), "the old river", records=str(records))
+    assert found.probed is not None and found.probed.records == 64 and found.calibration is None
+    with pytest.raises(LookError, match=r"--sharpness: .* is no run's folder"):
+        look(str(bases["gpt"]), "the old river", sharp=True)
+    finetune(write_config(tmp_path, bases["bert"], "classification", records, f'validation = "{records}"'), ("train.epochs=1",))
+    page = tmp_path / "look.html"
+    assert main(["look", str(tmp_path / "run"), "--text", "the river", "--sharpness", "--out", str(page)]) == 0
+    shown, found = page.read_text(), look(str(tmp_path / "run"), "the river", sharp=True)
+    assert "Labels by layer" in shown and "2 / sharpness" in shown
+    assert [step for step, _ in found.sharp] and all(np.isfinite(value) and value != 0 for _, value in found.sharp)
+
+
+def test_a_pretraining_run_has_its_sharpness(tiny_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = ("train.steps=2", "train.warmup_steps=0", "train.save_every=1", "train.eval_rows=8")
+    pretrain(tiny_config, (f"run.out={str(run)!r}", *changes))
+    found = look(str(run), "the old bridge", sharp=True)
+    assert [step for step, _ in found.sharp] == [1, 2] and all(value != 0 for _, value in found.sharp)
