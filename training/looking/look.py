@@ -40,7 +40,7 @@ from training.tasks import features
 from training.tasks import tuned as tuning
 from training.tasks.classification import Classification
 from training.tasks.errors import TaskError
-from training.tasks.finetune import held_out
+from training.tasks.job import held_out
 from training.tasks.reading import Read, reader
 from training.tasks.records import Records
 from training.tasks.records import records as records_of
