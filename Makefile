@@ -132,6 +132,10 @@ bench-learning: $(READY)  ## character-level Shakespeare with three seeds; the f
 bench-tasks: $(READY)  ## fine-tuning on the tasks of ../shared/data/downstream (OPTIONS="--only multi30k", "--base t5=build/t5_demo")
 	$(BIN)/python benchmarks/tasks.py $(OPTIONS)
 
+.PHONY: bench-small
+bench-small: $(READY)  ## a fine-tuned BERT in 8 and 4 bits, without some heads and with two layers, in one table (OPTIONS="--run RUN")
+	$(BIN)/python benchmarks/small.py $(OPTIONS)
+
 .PHONY: bench-ancestors
 bench-ancestors: $(READY)  ## n-grams, word2vec, GloVe and ELMo beside GPT and BERT on the same text, in one table (after make demo)
 	$(BIN)/python benchmarks/ancestors.py $(OPTIONS)

@@ -15,12 +15,14 @@ import pytest
 import torch
 import transformers
 from places import FIXTURES, ROOT
+from tuning import labelled, write_config, write_records
 
 from flows import drive
 from pipelines import config
 from pipelines.units.context import Context
 from training.convert.importing import import_model
 from training.models import loss
+from training.tasks.finetune import finetune
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from build import warc_record
@@ -191,6 +193,19 @@ def write_tasks(folder: Path) -> None:
     data = json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": [{"context": context, "qas": [asked] * 12}]}]})
     for name in ("train", "validation"):
         (folder / "squad" / f"{name}.json.gz").write_bytes(gzip.compress(data.encode()))
+
+
+def test_small(here: Here, tmp_path: Path) -> None:
+    """A tuned BERT of two layers; models that are there already are measured only."""
+    train = write_records(tmp_path / "train.jsonl", labelled(60))
+    new = '[model.new]\nfamily = "bert"\nlayers = 2\nheads = 2\nwidth = 16\nvocabulary = 390\n'
+    config = write_config(tmp_path, tmp_path, "classification", train)
+    config.write_text(re.sub(r"\[model\]\nbase = .*\n", new, config.read_text()))
+    finetune(config, ("train.epochs=1.0",))
+    options = ("--run", tmp_path / "run", "--layers", 1, "--epochs", 1, "--prune", 0.25, "--turns", 1, "--threads", 1)
+    names = {f"small_{name}_{figure}" for name in ("int8", "int8_weights", "int4_weights", "pruned", "student")
+             for figure in ("lost", "kept", "speed", "bytes")}  # fmt: skip
+    assert here.results("small.py", *options) == here.results("small.py", *options) == {"small_whole_metric", *names}
 
 
 def test_sampler(here: Here) -> None:
