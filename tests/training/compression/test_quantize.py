@@ -52,6 +52,21 @@ def test_whole_numbers_multiply_without_overflow_where_sums_are_largest() -> Non
     torch.testing.assert_close(layer(inputs), functional.linear(inputs, weight), rtol=0.01, atol=0)
 
 
+def test_a_row_is_quantized_by_itself() -> None:
+    """Neither an outlier nor a row of zeros beside it changes a row; its error is within half a step of inputs and weights."""
+    linear, inputs = nn.Linear(64, 8), torch.randn(3, 5, 64)
+    inputs[0, 0], inputs[1, 2] = 1e4 * inputs[0, 0], 0
+    codes, scale = quantized.quantize(linear.weight.detach(), 8)
+    layer = Int8Linear(codes, scale, linear.bias.detach())
+    together, alone = layer(inputs), torch.stack([layer(row[None])[0] for row in inputs.flatten(0, 1)])
+    torch.testing.assert_close(together.flatten(0, 1), alone, rtol=1e-6, atol=1e-6)
+    assert torch.equal(together[1, 2], linear.bias)
+    weight = quantized.dequantize(codes, scale)
+    most = inputs.abs().amax(-1, keepdim=True) / 126 * weight.abs().sum(1)
+    assert ((together - functional.linear(inputs, weight, linear.bias)).abs() <= most * 1.01 + 1e-6).all()
+    assert layer(inputs.to(torch.bfloat16)).dtype == torch.bfloat16
+
+
 def test_layers_compute_with_what_is_stored() -> None:
     linear, embedding = nn.Linear(32, 8), nn.Embedding(10, 32)
     x, ids = torch.randn(5, 3, 32), torch.tensor([[1, 9], [0, 1]])
