@@ -30,7 +30,7 @@ from training.compression.quantize import WAYS, compress
 from training.run.device import Device, prepare
 from training.run.distributed.processes import World
 from training.run.state import CONFIG
-from training.tasks import finetune, tuned
+from training.tasks import finetune, job, tuned
 from training.tasks.tuned import TunedModel
 
 WHOLE = "whole"
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     device = prepare("cpu", "float32", given.threads)
     models = {name: measured(folder, given.run, given.records, device) for name, folder in made(given, device).items()}
-    records = finetune.held_out(models[WHOLE].tuned, given.records).records
+    records = job.held_out(models[WHOLE].tuned, given.records).records
     for _ in range(given.turns):
         for model in models.values():
             model.rates.append(rate(model.tuned, records, given.batch, device))
@@ -123,8 +123,8 @@ def value(one: Any) -> str:
 def measured(folder: Path, run: Path, records: str | None, device: Device) -> Small:
     """Load a model and measure its metric on the records of the run."""
     model = tuned.load(folder)
-    split = finetune.held_out(tuned.load(run), records)
-    found = finetune.figures(model, split, device, World(device=device.name))
+    split = job.held_out(tuned.load(run), records)
+    found = job.figures(model, split, device, World(device=device.name))
     return Small(model, found[model.task.metric], (trained.find(folder).path / "model.pt").stat().st_size, [])
 
 
