@@ -349,8 +349,10 @@ def test_encoder(here: Here) -> None:
 
 def test_serve(here: Here) -> None:
     shape = ("--layers", 1, "--width", 16, "--heads", 2, "--vocabulary", 300, "--threads", 1)
-    found = here.results("serve.py", *shape, "--tokens", 4, "--clients", 1, 2, "--rounds", 1, "--single", 2, "--soak", 8)
-    names = {f"serve_{clients}_clients{of}" for clients in (1, 2) for of in ("", "_vs_generate", "_vs_padded_batch")}
+    found = here.results(
+        "serve.py", *shape, "--tokens", 4, "--clients", 1, 2, "--rounds", 1, "--single", 2, "--soak", 8, "--servers", "serve"
+    )
+    names = {f"serve_{clients}_clients{of}" for clients in (1, 2) for of in ("", "_vs_generate", "_vs_serve", "_vs_padded_batch")}
     assert found == names | {"serve_wrong_answers", "serve_soak_growth"}
 
 
