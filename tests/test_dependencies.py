@@ -22,6 +22,7 @@ EXTRAS = {
     "training": ("train",),
     "training/compression": ("train", "export"),
     "training/serving": ("train", "serve"),
+    "training/tasks": ("train", "sweep"),
     "benchmarks": ("flows", "train", "serve", "dev", "bench"),
     "tests": ("flows", "train", "serve", "dev", "bench"),
 }
@@ -76,7 +77,7 @@ def test_what_a_folder_imports_is_declared_for_it(folder: str) -> None:
 
 
 def test_what_is_declared_for_running_is_imported() -> None:
-    imported = {name for folder in OURS for name in distributions_of(ROOT / folder)}
+    imported = {name for folder in (*OURS, "training/tasks") for name in distributions_of(ROOT / folder)}
     # Prefect imports fastapi, which is held back for it; torch.utils.tensorboard imports tensorboard.
     assert declared("flows", "train") - imported == {"fastapi", "tensorboard"}
 

@@ -67,6 +67,7 @@ def add_finetune(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training.tasks.finetune."""
     parser.add_argument("config", help="TOML file, e.g. configs/finetune/sst2_bert.toml")
     _add_set(parser, "change a value of the config")
+    parser.add_argument("--sweep", metavar="FILE", help="TOML file with a section sweep: try other settings, and keep the best")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 

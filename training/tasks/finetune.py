@@ -12,12 +12,14 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipelines.contract import files
+from pipelines.contract.settings import read, validated
 from training.models.tuned import Tuned
 from training.run.circumstances import circumstances
 from training.run.device import Device, prepare
@@ -34,18 +36,24 @@ from training.tasks.judged import JUDGED, described
 from training.tasks.mixed import Mixture, Together, joined, rates
 from training.tasks.records import Records
 from training.tasks.rows import Rows
+from training.tasks.sweep import SweepSection, Watch, search
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel
 
 
-def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Train or resume the runs of a config and return their report.
+def finetune(config_path: str | Path, overrides: tuple[str, ...] = (), sweep: str | None = None) -> dict[str, Any]:
+    """Train or resume the runs of a config and return their report; with a section `sweep`, here or in another file, a sweep.
 
     Started by torchrun, this is one of its processes; only the first reports. Raises UserError with one line that names the
     file or field and the fix; SystemExit with 128 + the signal after a signal to stop, once the run is saved.
     """
-    config = load_any(config_path, overrides)
+    data = read(config_path, overrides)
+    swept = read(sweep).get("sweep", {}) if sweep else data.pop("sweep", None)
     command = shlex.join(["corpusmill", "finetune", str(config_path), *(word for one in overrides for word in ("--set", one))])
+    if swept is not None:
+        section = validated(SweepSection, swept, f"{sweep or config_path}: sweep")
+        return search(data, section, str(config_path), lambda config, watch: _trial(config, watch, command))
+    config = load_any(config_path, overrides)
     device = prepare(config.train.device, config.train.dtype, config.train.threads)
     with join(device.name) as world:
         if config.run.seeds == 1:
@@ -58,15 +66,26 @@ def finetune(config_path: str | Path, overrides: tuple[str, ...] = ()) -> dict[s
         return _several(config, reports, world)
 
 
-def _one(config: FinetuneConfig | MixedConfig, device: Device, world: World, command: str) -> dict[str, Any]:
-    """Train one run and measure it."""
+def _trial(config: FinetuneConfig | MixedConfig, watch: Watch, command: str) -> dict[str, Any]:
+    """Train and measure a run of a sweep; the report is empty if it ended early."""
+    device = prepare(config.train.device, config.train.dtype, config.train.threads)
+    with join(device.name) as world:
+        if world.size > 1:
+            raise TaskError("sweep: runs in one process; start it without torchrun")
+        return _one(config, device, world, command, watch)
+
+
+def _one(
+    config: FinetuneConfig | MixedConfig, device: Device, world: World, command: str, watch: Watch | None = None
+) -> dict[str, Any]:
+    """Train one run and measure it, unless its trial ended early."""
     began = time.monotonic()
-    job = _prepared(config, device, world, command)
+    job = replace(_prepared(config, device, world, command), watch=watch)
     if world.rank == 0:
         print(_described(job), flush=True)
     learning = train(job, job.model, device, world)
     seconds = time.monotonic() - began
-    if world.rank:
+    if world.rank or (watch is not None and watch.pruned):
         return {}
     best = tuning.load_several(job.out)
     report = _report(job, best, learning, device, seconds)
@@ -224,7 +243,7 @@ def _print(report: dict[str, Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune what the command line names (training.arguments.add_finetune); return the exit code."""
-    report = finetune(arguments.config, tuple(arguments.set))
+    report = finetune(arguments.config, tuple(arguments.set), arguments.sweep)
     if arguments.json and report:
         json.dump(report, sys.stdout, ensure_ascii=False)
         print()

@@ -20,6 +20,7 @@ from training.tasks.errors import TaskError
 from training.tasks.mixed import figures_together
 from training.tasks.records import Records
 from training.tasks.rows import Rows
+from training.tasks.sweep import Watch
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel
 
@@ -49,6 +50,7 @@ class Finetuning(Job):
     course: Epochs
     model: Tuned  # what is trained
     parts: tuple[Part, ...]
+    watch: Watch | None = None  # of a sweep
 
     @property
     def name(self) -> str:
@@ -74,7 +76,10 @@ class Finetuning(Job):
     def measure(self, learner: Learner, device: Device, world: World) -> dict[str, float]:
         """Return the loss and the tasks' figures on the validation records: validation_loss, and so on."""
         each = {part.name: figures(part.tuned, part.validation, device, world) for part in self.parts}
-        return {f"validation_{name}": value for name, value in together(each, self.parts).items()}
+        found = {f"validation_{name}": value for name, value in together(each, self.parts).items()}
+        if self.watch is not None:
+            self.watch.measured(found, self.metric)
+        return found
 
     def rank_of(self, measured: Any) -> float:
         """See Job: the task's metric, or the mean of the tasks'."""
@@ -86,7 +91,9 @@ class Finetuning(Job):
         return layer_shares(model, self.config.model.layer_decay)
 
     def is_done(self, learning: Learning) -> bool:
-        """Return whether the metric has not improved for train.patience evaluations."""
+        """Return whether the metric has not improved for train.patience evaluations, or the run's trial of a sweep is over."""
+        if self.watch is not None and self.watch.is_over(learning):
+            return True
         patience, every = self.config.train.patience, self.config.train.eval_every
         if patience is None or every is None or learning.best_step is None:
             return False
