@@ -34,6 +34,8 @@ def add_commands(commands: Commands) -> None:
         "--family", choices=["bert", "gpt", "bart", "t5"], help="for a tokenizer: the family whose special pieces frame a text"
     )
     export.add_argument("--type", choices=["f32", "f16"], help="for gguf: how matrices are stored, f32 by default")
+    export.add_argument("--push", metavar="ORG/NAME", help="for hf: also upload the model to the hub (HF_TOKEN, HF_ENDPOINT)")
+    export.add_argument("--private", action="store_true", help="with --push: a new repository is private")
     export.set_defaults(run=_export)
 
     importing = commands.add_parser("import", help="make a checkpoint of a model that another project published")
@@ -55,6 +57,8 @@ def _export(arguments: argparse.Namespace) -> int:
         raise ExportOptionsError("--type is for --to gguf; leave it out")
     if _is_model(arguments.folder):
         return _export_model(arguments)
+    if arguments.push:
+        raise ExportOptionsError(f"{arguments.folder}: is no model; leave out --push, which uploads models")
     if arguments.to in ("gguf", "onnx"):
         raise ExportOptionsError(f"{arguments.folder}: is no model; {arguments.to} is a format of models")
     if arguments.to == "tokenizer":
@@ -80,7 +84,7 @@ def _is_model(folder: str) -> bool:
 def _export_model(arguments: argparse.Namespace) -> int:
     need_torch()
     from pipelines.exports.tokenizer import export_huggingface
-    from training.compression.hub import export
+    from training.compression import hub
 
     if arguments.to not in ("gguf", "hf", "huggingface", "onnx"):
         raise ExportOptionsError(
@@ -88,14 +92,31 @@ def _export_model(arguments: argparse.Namespace) -> int:
         )
     if arguments.name or arguments.split or arguments.family:
         raise ExportOptionsError(f"{arguments.folder}: is a model; leave out --name, --split and --family, which are for tokens")
+    if arguments.push:
+        _refuse_push(arguments)
     if arguments.to == "onnx":
         return _export_onnx(arguments)
     if arguments.to == "gguf":
         return _export_gguf(arguments)
-    report = export(arguments.folder, arguments.out, export_huggingface)
+    report = hub.export(arguments.folder, arguments.out, export_huggingface)
     print(f"{report.checkpoint}: {report.family}, {report.parameters:,} parameters, {report.vocabulary:,} pieces")
     print(f"{report.out}: {report.architecture} in {len(report.files)} files, {report.bytes / 1e6:,.1f} MB")
+    if arguments.push:
+        print(hub.push(arguments.out, arguments.push, private=arguments.private))
     return 0
+
+
+def _refuse_push(arguments: argparse.Namespace) -> None:
+    """Raise what can be known before the export."""
+    from pipelines.contract.files import is_local
+    from training.compression import hub
+
+    if arguments.to not in ("hf", "huggingface"):
+        raise ExportOptionsError("--push is for --to hf; leave it out")
+    if not is_local(arguments.out):
+        raise ExportOptionsError(f"{arguments.out}: --push uploads a folder of this machine; name one")
+    need("huggingface_hub", "export", "--push needs the package huggingface_hub")
+    hub.refuse_push(arguments.push)
 
 
 def _export_onnx(arguments: argparse.Namespace) -> int:

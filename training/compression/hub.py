@@ -6,9 +6,13 @@
 
 Other tasks have no head (T5; text to text of BART): they are exported as after pretraining. Heads that no class of Hugging Face
 computes alike are refused: those of GPT (theirs has no bias), BART, DistilBERT, ModernBERT, and relations between entities.
+
+`--push ORG/NAME` uploads the folder by huggingface_hub, in one commit; HF_TOKEN is the key, HF_ENDPOINT another hub. The library
+repeats requests that fail for a moment. Pushed again, what is there already is not sent again.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from training.run.progress import REPORT
 from training.tasks import tuned as tuning
 from training.tasks.tuned import TunedModel
 
+_TOKEN, _ENDPOINT = "HF_TOKEN", "HF_ENDPOINT"
 _PIPELINES = {"bert": "fill-mask", "gpt": "text-generation", "bart": "text2text-generation", "t5": "text2text-generation"}
 _TASK_PIPELINES = {
     "classification": "text-classification",
@@ -133,3 +138,39 @@ def _figures(run: Path) -> dict[str, dict[str, float]]:
         for split, values in splits.items()
         if isinstance(values, dict)
     }
+
+
+def refuse_push(repo: str) -> None:
+    """Raise ExportError unless a folder can be pushed to this name, as far as is known before."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if not os.environ.get(_TOKEN):
+        raise ExportError(f"--push {repo}: {_TOKEN} is not set; set it to a token of the hub with the right to write")
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise ExportError(f"--push {repo}: is not a name on the hub, ORG/NAME ({error})") from error
+    if repo.count("/") != 1:
+        raise ExportError(f"--push {repo}: is not a name on the hub; give ORG/NAME")
+
+
+def push(folder: str | Path, repo: str, *, private: bool = False) -> str:
+    """Upload an exported folder to a repository of the hub, which is created if it is not there; return the commit's address.
+
+    Raises ExportError if the hub refuses it or cannot be reached.
+    """
+    import httpx
+    from huggingface_hub import HfApi
+
+    refuse_push(repo)
+    api = HfApi(endpoint=os.environ.get(_ENDPOINT) or None, token=os.environ[_TOKEN])
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Export of corpusmill").commit_url)
+    except (OSError, RuntimeError, ValueError, httpx.HTTPError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ExportError(
+            f"{folder}: is written, but was not pushed to {repo} at {api.endpoint}: {reason}; push it with "
+            f"`hf upload {repo} {folder}`"
+        ) from error
