@@ -54,6 +54,7 @@ def _multi30k(name: str) -> dict[str, str]:
 ROUGE = ("rouge1", "rouge2", "rougeL")
 TASKS: Mapping[str, Bench] = {
     "sst2": Bench("sst2_bert.toml", "bert", "sst2", "train.tsv.gz", "dev.tsv", "test.tsv", {"accuracy": ">.90"}),
+    "trec": Bench("trec_bert.toml", "bert", "trec", "train", None, "test", {"accuracy": ">=.95", "macro_f1": "-"}),
     "wnut17": Bench(
         "wnut17_bert.toml",
         "bert",

@@ -1,23 +1,31 @@
 """Files that are not tables: those in which the data sets of some tasks are published.
 
+    classification      TREC's questions: COARSE:fine question, in a file without an ending or .label -> text, label, fine
     named_entities      CoNLL: a word and its label on each line, a blank line between sentences -> words, labels
     relations           SemEval-2010 task 8: label TAB sentence, without names of columns -> label, text
     question_answering  SQuAD's JSON, versions 1.1 and 2.0 -> question, context, answers, id
+    similarity          the folder of a build, or of its corpus: each title and the text under it -> first, second
 
 Tables (JSON Lines, CSV, TSV, Parquet) are read by records.py for every task.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.contract import manifest
+from pipelines.contract.tables import read_batches
 from training.tasks.errors import TaskError
 
+_TREC = re.compile(r"(([A-Z]+):\w+) (.*)")
+_BEGINNING = 4000  # characters of a text that are paired with its title: more than a row has tokens
 _CONLL = (".conll", ".annotated", ".bio", ".iob", ".iob2", ".tsv", ".txt")
 
 
@@ -68,6 +76,27 @@ def conll(path: Path) -> Table | None:
     return Table(pa.table({"words": pa.array(words), "labels": pa.array(labels)}), 1, np.array(numbers, np.int64))
 
 
+def trec(path: Path) -> Table | None:
+    r"""Return questions as `text`, with their `label`, one of six, and the `fine` one, of fifty (Li and Roth 2002).
+
+    >>> import tempfile; path = Path(tempfile.mkdtemp()) / "TREC_10.label"
+    >>> _ = path.write_bytes(b"NUM:dist How far is it ?\nLOC:city Which\xf0city ?\n")
+    >>> trec(path).columns.to_pylist()[1]
+    {'text': 'Which city ?', 'label': 'LOC', 'fine': 'LOC:city'}
+    """
+    # One byte of the published training file, 0xF0, is no UTF-8; a space belongs there.
+    text = _text(path, ("", ".label"), lambda read: read.replace(b"\xf0", b" "))
+    lines = [] if text is None else [(number, line) for number, line in enumerate(text.split("\n")) if line.strip()]
+    found = [(number, _TREC.fullmatch(line.rstrip("\r"))) for number, line in lines]
+    if not found or found[0][1] is None:
+        return None
+    if wrong := [number for number, match in found if match is None]:
+        raise TaskError(f"{path}, line {wrong[0] + 1:,}: does not begin with COARSE:fine and a space; correct or remove the line")
+    rows = [match for _, match in found if match]
+    columns = {"text": [m[3] for m in rows], "label": [m[2] for m in rows], "fine": [m[1] for m in rows]}
+    return Table(pa.table(columns), 1, np.array([number for number, _ in lines], np.int64))
+
+
 def semeval(path: Path) -> Table | None:
     """Return sentences with marked entities as `text`, and their `label`."""
     text = _text(path, (".tsv", ".txt"))
@@ -107,6 +136,33 @@ def squad(path: Path) -> Table | None:
     return Table(pa.Table.from_pylist(rows, pa.schema(schema)), None, np.arange(len(rows)))
 
 
+def titles(path: Path) -> Table | None:
+    """Return the titles of a published corpus as `first`, and the beginnings of their texts, without the title, as `second`.
+
+    Documents without a title, or without text beside it, are left out. Raises TaskError if none is left.
+    """
+    if not path.is_dir():
+        return None
+    release, folder = path / manifest.RELEASE, path
+    if release.exists():
+        named = json.loads(release.read_text(encoding="utf-8")).get("corpus")
+        if named is None:
+            raise TaskError(f"{release}: names no corpus; build it, or name a file of pairs")
+        folder = path / named
+    corpus = manifest.read(str(folder))
+    pairs: list[tuple[str, str]] = []
+    for part in corpus.of("documents"):
+        for batch in read_batches(str(folder / part.path), ["title", "text"]):
+            texts = pc.utf8_slice_codeunits(batch["text"], 0, _BEGINNING)
+            pairs += zip(batch["title"].to_pylist(), texts.to_pylist(), strict=True)
+    made = [(title.strip(), text.removeprefix(title).strip()) for title, text in pairs if title]
+    kept = np.array([number for number, (title, text) in enumerate(made) if title and text], np.int64)
+    if not len(kept):
+        raise TaskError(f"{folder}: no document has a title and a text under it; name a corpus that has, or a file of pairs")
+    columns = {"first": [made[n][0] for n in kept], "second": [made[n][1] for n in kept]}
+    return Table(pa.table(columns), None, kept)
+
+
 def _questions(paragraph: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
@@ -129,19 +185,21 @@ def _ending(path: Path) -> str:
     return path.with_suffix("").suffix.lower() if path.suffix in (".gz", ".zst", ".bz2") else path.suffix.lower()
 
 
-def _text(path: Path, endings: tuple[str, ...]) -> str | None:
+def _text(path: Path, endings: tuple[str, ...], mended: Callable[[bytes], bytes] = bytes) -> str | None:
     """Return the text of a file, plain or compressed, with one of these endings; None if it has another or is not there."""
-    if _ending(path) not in endings or not path.exists():
+    if _ending(path) not in endings or not path.is_file():
         return None
     try:
         with pa.input_stream(str(path), compression="detect") as stream:
-            return stream.read().decode("utf-8-sig")
+            return mended(stream.read()).decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise TaskError(f"{path}: cannot be read: {str(error).splitlines()[0]}; store it as UTF-8") from None
 
 
 _READERS: Mapping[str, Callable[[Path], Table | None]] = {
+    "classification": trec,
     "named_entities": conll,
     "relations": semeval,
     "question_answering": squad,
+    "similarity": titles,
 }
