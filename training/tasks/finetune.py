@@ -106,7 +106,9 @@ def _prepared(config: FinetuneConfig | MixedConfig, device: Device, world: World
         rows.append(tuned.task.rows(learnt))
         if not len(rows[-1]):
             raise TaskError(f"{records.path}: no record can be used ({dict(rows[-1].notes)}); correct the file")
-        parts.append(Part(name, tuned, Split(held, tuned.task.rows(held))))
+        tested = tuned.read(tuned.section.test) if tuned.section.test else None
+        test = None if tested is None else Split(tested, tuned.task.rows(tested))
+        parts.append(Part(name, tuned, Split(held, tuned.task.rows(held)), test))
         text_bytes += sum(int(column.nbytes) for column in learnt.table.columns)
     settings = config.train.planned(sum(map(len, rows)))
     course, model = _course(config, settings, parts, rows, text_bytes)
@@ -176,13 +178,16 @@ def _report(
     }
     if isinstance(job.course, Mixture):
         report |= {"rates": dict(job.course.rates), "rows": dict(zip(best, job.course.counts_of_tasks, strict=True))}
-    parts = [Part(part.name, best[part.name], part.validation) for part in job.parts]
-    splits = {"validation": parts, "test": [_tested(part) for part in parts if part.tuned.section.test]}
     judged: dict[str, Any] = {}
-    for split, tested in splits.items():
-        if tested:
-            each = {part.name: _measure(job.out, split, part, device, judged, several=len(parts) > 1) for part in tested}
-            report[split] = together(each, parts)
+    for split in ("validation", "test"):
+        each: dict[str, dict[str, float]] = {}
+        for part in job.parts:
+            if (records := part.validation if split == "validation" else part.test) is not None:
+                name = f"{split}.{part.name}" if len(job.parts) > 1 else split
+                each[part.name], hard = _measure(job.out / f"{name}.answers.jsonl", best[part.name], records, device)
+                judged.setdefault(split, {})[part.name] = hard
+        if each:
+            report[split] = together(each, job.parts)
     files.write_text(str(job.out / JUDGED), json.dumps(judged, ensure_ascii=False) + "\n")
     files.write_text(str(job.out / REPORT), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
@@ -192,22 +197,14 @@ def _signatures(tuned: TunedModel) -> Mapping[str, str]:
     return tuned.task.signatures() if isinstance(tuned.task, WritingTask) else {}
 
 
-def _tested(part: Part) -> Part:
-    """Return a task with its test records for those of the validation."""
-    records = part.tuned.read(part.tuned.section.test)
-    return part._replace(validation=Split(records, part.tuned.task.rows(records)))
-
-
-def _measure(out: Path, split: str, part: Part, device: Device, judged: dict[str, Any], *, several: bool) -> dict[str, float]:
-    """Return the figures of a task on a split; write its answers, and note what is hard."""
-    tuned, (records, rows) = part.tuned, part.validation
-    found, outputs = measured(tuned, part.validation, device, World(device=device.name))
+def _measure(path: Path, tuned: TunedModel, split: Split, device: Device) -> tuple[dict[str, float], dict[str, Any]]:
+    """Return the figures of a task on a split, and what is hard; write its answers."""
+    records, rows = split
+    found, outputs = measured(tuned, split, device, World(device=device.name))
     answers = tuned.task.answers(outputs, rows, records)
-    text = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-    files.write_text(str(out / f"{split}{f'.{part.name}' if several else ''}.answers.jsonl"), text)
+    files.write_text(str(path), "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
     fields = [field for field in tuned.task.FIELDS if field not in tuned.task.LABELS]
-    judged.setdefault(split, {})[part.name] = described(tuned.task.judged(outputs, rows, records), records, fields)
-    return found
+    return found, described(tuned.task.judged(outputs, rows, records), records, fields)
 
 
 def _several(config: FinetuneConfig | MixedConfig, reports: list[dict[str, Any]], world: World) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Part(NamedTuple):
     name: str
     tuned: TunedModel
     validation: Split
+    test: Split | None  # encoded before training: what cannot be used is refused before it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

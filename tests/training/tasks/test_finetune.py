@@ -164,11 +164,13 @@ def test_records_that_cannot_be_used_are_refused(
         finetune(write_config(tmp_path, bases["bert"], "classification", train))
 
 
-def test_a_label_that_training_lacks_is_named_with_its_place(bases: Mapping[str, Path], tmp_path: Path) -> None:
-    path = config(tmp_path, bases["bert"], more=f'validation = "{tmp_path}/other.jsonl"')
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_label_that_training_lacks_is_named_before_training(split: str, bases: Mapping[str, Path], tmp_path: Path) -> None:
+    path = config(tmp_path, bases["bert"])
     write_records(tmp_path / "other.jsonl", [{"text": "a", "label": "river"}, {"text": "b", "label": "lake"}])
     with pytest.raises(TaskError, match=r"other.jsonl, line 2: the label 'lake'.*'river', 'town'"):
-        finetune(path)
+        finetune(path, (f"task.{split}={str(tmp_path / 'other.jsonl')!r}",))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_lower_layers_learn_at_lower_rates(bases: Mapping[str, Path], tmp_path: Path) -> None:
