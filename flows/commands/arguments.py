@@ -1,13 +1,39 @@
-"""What the commands share: types of arguments, and the check that an extra is installed."""
+"""What the commands share: the table of a subject, types of arguments, and the check that an extra is installed."""
 
 import argparse
 import importlib.util
 import os
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple, TypeAlias
 
 from pipelines.contract.errors import UserError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
+
+
+class Command(NamedTuple):
+    """A row of a table of commands."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: str | Callable[[argparse.Namespace], int]
+    """A function; or a module that needs PyTorch, imported when the command runs: its `run` takes the arguments."""
+
+
+def add_all(commands: Commands, table: Sequence[Command]) -> None:
+    """Add the commands of a table."""
+    for command in table:
+        parser = commands.add_parser(command.name, help=command.help)
+        command.add_arguments(parser)
+        parser.set_defaults(run=partial(_run, command.run) if isinstance(command.run, str) else command.run)
+
+
+def _run(module: str, arguments: argparse.Namespace) -> int:
+    need_torch()
+    return int(import_module(module).run(arguments))
 
 
 class MissingExtraError(UserError):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.arguments import Commands, need, need_torch, output
+from flows.commands.arguments import Command, Commands, add_all, need, need_torch, output
 from pipelines.contract.errors import UserError
 from training.arguments import add_ask, add_graph
 
@@ -21,13 +21,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add `ask` and `graph`."""
-    ask = commands.add_parser("ask", help="answer a question from the published corpus, with title, URL and sentence")
-    add_ask(ask)
-    ask.set_defaults(run=_ask)
-
-    graph = commands.add_parser("graph", help="collect entities and relations of the published corpus, with their sentences")
-    add_graph(graph)
-    graph.set_defaults(run=_graph)
+    add_all(commands, _COMMANDS)
 
 
 def _ask(arguments: argparse.Namespace) -> int:
@@ -150,3 +144,9 @@ def _print_counts(counts: "Counts", entities: int, triples: int, out: str) -> No
     for what, count in left_out.items():
         if count:
             print(f"  {count:,} {what}")
+
+
+_COMMANDS = (
+    Command("ask", "answer a question from the published corpus, with title, URL and sentence", add_ask, _ask),
+    Command("graph", "collect entities and relations of the published corpus, with their sentences", add_graph, _graph),
+)

@@ -2,60 +2,27 @@
 
 import argparse
 
-from flows.commands.arguments import Commands, need_torch
+from flows.commands.arguments import Command, Commands, add_all, need_torch
 from training.arguments import add_ancestors, add_evaluate, add_harness, add_judge, add_look, count
 
 
 def add_commands(commands: Commands) -> None:
     """Add `evaluate`, `ancestors`, `judge`, `harness`, `look`, `runs` and `trace`."""
-    evaluate = commands.add_parser(
-        "evaluate", help="held-out loss and bits per byte by source, and BLiMP, of a trained or imported model"
-    )
-    add_evaluate(evaluate)
-    evaluate.set_defaults(run=_evaluate)
+    add_all(commands, _COMMANDS)
 
-    ancestors = commands.add_parser(
-        "ancestors", help="train n-grams, word2vec, GloVe and ELMo on a corpus, and compare them with GPT and BERT in one table"
-    )
-    add_ancestors(ancestors)
-    ancestors.set_defaults(run=_ancestors)
 
-    judge = commands.add_parser(
-        "judge", help="compare two models of a family on the same held-out rows, e.g. before one replaces the other"
-    )
-    add_judge(judge)
-    judge.set_defaults(run=_judge)
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining or a fine-tuning, finished or not")
+    parser.add_argument("--out", default="runs.html", help="the page, runs.html by default; it needs no network and no server")
 
-    harness = commands.add_parser("harness", help="run tasks of EleutherAI's lm-evaluation-harness on a model")
-    add_harness(harness)
-    harness.set_defaults(run=_harness)
 
-    look = commands.add_parser("look", help="write a page of what a model sees in a text: attention, attributions, calibration")
-    add_look(look)
-    look.set_defaults(run=_look)
-
-    runs = commands.add_parser(
-        "runs", help="write a page that compares runs: curves, numbers, samples, configs, data; of tasks figures and errors"
-    )
-    runs.add_argument("folder", metavar="run", nargs="+", help="folder of a pretraining or a fine-tuning, finished or not")
-    runs.add_argument("--out", default="runs.html", help="the page, runs.html by default; it needs no network and no server")
-    runs.set_defaults(run=_runs)
-
-    trace = commands.add_parser("trace", help="show the documents from which the rows of a training step were made")
-    trace.add_argument(
+def _add_trace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "config", metavar="run", help="the folder of a pretraining run, or a TOML file with [data], [rows] and [objective]"
     )
-    trace.add_argument("--step", type=count, required=True, help="number of the step, from 0")
-    trace.add_argument("--row", type=count, help="number of the row in the global batch, from 0; all rows by default")
-    trace.add_argument("--json", action="store_true", help="print JSON")
-    trace.set_defaults(run=_trace)
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    need_torch()
-    from training.evaluation.summary import run
-
-    return run(arguments)
+    parser.add_argument("--step", type=count, required=True, help="number of the step, from 0")
+    parser.add_argument("--row", type=count, help="number of the row in the global batch, from 0; all rows by default")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _ancestors(arguments: argparse.Namespace) -> int:
@@ -73,20 +40,6 @@ def _ancestors(arguments: argparse.Namespace) -> int:
         print(f"similarity and analogies are left out (--word-sets names a folder of them): {error}", file=sys.stderr)
         sets = None
     return run(arguments, sets)
-
-
-def _judge(arguments: argparse.Namespace) -> int:
-    need_torch()
-    from training.evaluation.judge import run
-
-    return run(arguments)
-
-
-def _harness(arguments: argparse.Namespace) -> int:
-    need_torch()
-    from training.evaluation.harness import run
-
-    return run(arguments)
 
 
 def _look(arguments: argparse.Namespace) -> int:
@@ -128,3 +81,34 @@ def _trace(arguments: argparse.Namespace) -> int:
     traced = trace(arguments.config, arguments.step, arguments.row)
     print(json.dumps(asdict(traced), ensure_ascii=False) if arguments.json else show(traced))
     return 0
+
+
+_COMMANDS = (
+    Command(
+        "evaluate",
+        "held-out loss and bits per byte by source, and BLiMP, of a trained or imported model",
+        add_evaluate,
+        "training.evaluation.summary",
+    ),
+    Command(
+        "ancestors",
+        "train n-grams, word2vec, GloVe and ELMo on a corpus, and compare them with GPT and BERT in one table",
+        add_ancestors,
+        _ancestors,
+    ),
+    Command(
+        "judge",
+        "compare two models of a family on the same held-out rows, e.g. before one replaces the other",
+        add_judge,
+        "training.evaluation.judge",
+    ),
+    Command("harness", "run tasks of EleutherAI's lm-evaluation-harness on a model", add_harness, "training.evaluation.harness"),
+    Command("look", "write a page of what a model sees in a text: attention, attributions, calibration", add_look, _look),
+    Command(
+        "runs",
+        "write a page that compares runs: curves, numbers, samples, configs, data; of tasks figures and errors",
+        _add_runs,
+        _runs,
+    ),
+    Command("trace", "show the documents from which the rows of a training step were made", _add_trace, _trace),
+)
