@@ -21,13 +21,13 @@ from training.checkpoints.trained import Trained
 from training.generation.texts import speller
 from training.models.families import parameters
 from training.prompts.config import PromptConfig, load
-from training.prompts.errors import PromptError
-from training.prompts.patterns import FIELDS, Pattern, parse
 from training.prompts.scoring import Record, Scorer, Scores, Shot, content_free, normalized
 from training.prompts.shots import draw
 from training.run.device import prepare
 from training.run.progress import REPORT
 from training.tasks.classification import scores as figures_of
+from training.tasks.errors import PromptError
+from training.tasks.patterns import FIELDS, Pattern, parse
 from training.tasks.reading import LONGEST
 from training.tasks.records import Records, records
 

@@ -15,9 +15,9 @@ from scipy.special import log_softmax, logsumexp
 from training.evaluation.likelihood import Question, likelihoods
 from training.generation.texts import Speller
 from training.models.families import Model
-from training.prompts.errors import PromptError
-from training.prompts.patterns import FIELDS, Filled, Pattern, spell
 from training.prompts.questions import about_answer, about_label
+from training.tasks.errors import PromptError
+from training.tasks.patterns import FIELDS, Filled, Pattern, spell
 
 Record = Mapping[str, str]  # fields of patterns.FIELDS
 Scores = NDArray[np.float64]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.draws import key
-from training.prompts.errors import PromptError
+from training.tasks.errors import PromptError
 
 Numbers = NDArray[np.int64]
 

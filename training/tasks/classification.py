@@ -33,16 +33,23 @@ LABELS = "labels"  # (N,) numbers of the labels, or the values themselves
 TERM = "labels"  # of the loss
 
 
-class ClassificationSection(TaskSettings):
-    """The settings of a classification."""
+class LabelSettings(TaskSettings):
+    """The settings of a task whose answer is one label."""
 
-    kind: Literal["classification"] = "classification"
+    shots: int | None = Field(default=None, ge=1)
+    """Only so many training records of each label, drawn by a hash of train.seed, to see what few records teach."""
     regression: bool = False
     """The labels are numbers, and the model predicts one."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a target's probability that is spread over all labels (Szegedy et al. 2016, arXiv 1512.00567, 7)."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a label's examples weigh the more the fewer they are; each label has the same sum."""
+
+
+class ClassificationSection(LabelSettings):
+    """The settings of a classification."""
+
+    kind: Literal["classification"] = "classification"
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,13 @@ class Classification:
     OPTIONAL: ClassVar[tuple[str, ...]] = ("second",)
     LABELS: ClassVar[tuple[str, ...]] = ("label",)
 
-    section: ClassificationSection
+    section: LabelSettings
     reader: Reader
     labels: tuple[str, ...]  # empty for a regression
     weights: tuple[float, ...]  # of the labels in the loss
 
     @classmethod
-    def begin(cls, section: ClassificationSection, reader: Reader, train: Records) -> Self:
+    def begin(cls, section: LabelSettings, reader: Reader, train: Records) -> Self:
         """See Task."""
         if section.regression:
             return cls(section, reader, (), ())
@@ -75,7 +82,7 @@ class Classification:
         return cls(section, reader, tuple(labels.tolist()), tuple(weights.tolist()))
 
     @classmethod
-    def restore(cls, section: ClassificationSection, reader: Reader, state: Mapping[str, Any]) -> Self:
+    def restore(cls, section: LabelSettings, reader: Reader, state: Mapping[str, Any]) -> Self:
         """See Task."""
         return cls(section, reader, tuple(state["labels"]), tuple(state["weights"]))
 

@@ -99,6 +99,12 @@ def _tokens(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     return body.hidden(inputs)  # padding comes after all tokens, and no token sees later ones
 
 
+def token_logits(body: Model, states: Tensor) -> Tensor:
+    """Return the logits of the token at each state, by the pretrained head: (…, D) -> (…, V)."""
+    assert isinstance(body, BERT | ComposedEncoder)
+    return body.logits(states)
+
+
 def vectors(body: Model, examples: Mapping[str, Tensor]) -> Tensor:
     """Return the vector of each row: inputs (B, T) -> (B, D)."""
     hidden = tokens(body, examples)

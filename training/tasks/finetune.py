@@ -20,6 +20,7 @@ import numpy as np
 
 from pipelines.contract import files
 from pipelines.contract.settings import read, validated
+from training.data.draws import key
 from training.models.tuned import Tuned
 from training.run.circumstances import circumstances
 from training.run.device import Device, prepare
@@ -34,11 +35,13 @@ from training.tasks.errors import TaskError
 from training.tasks.job import Finetuning, Part, Split, held_out_of, measured, together
 from training.tasks.judged import JUDGED, described
 from training.tasks.mixed import Mixture, Together, joined, rates
-from training.tasks.records import Records
+from training.tasks.records import Records, few
 from training.tasks.rows import Rows
 from training.tasks.sweep import SweepSection, Watch, search
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel
+
+_SHOTS_SEED = 20_261_131  # with train.seed, chooses the records of task.shots
 
 
 def finetune(config_path: str | Path, overrides: tuple[str, ...] = (), sweep: str | None = None) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _prepared(config: FinetuneConfig | MixedConfig, device: Device, world: World
     rows: list[Rows] = []
     text_bytes = 0
     for name, (tuned, records) in begun.items():
-        learnt, held = _split(tuned, records)
+        learnt, held = _split(tuned, records, config.train.seed)
         rows.append(tuned.task.rows(learnt))
         if not len(rows[-1]):
             raise TaskError(f"{records.path}: no record can be used ({dict(rows[-1].notes)}); correct the file")
@@ -122,12 +125,15 @@ def _prepared(config: FinetuneConfig | MixedConfig, device: Device, world: World
     )
 
 
-def _split(tuned: TunedModel, records: Records) -> tuple[Records, Records]:
+def _split(tuned: TunedModel, records: Records, seed: int) -> tuple[Records, Records]:
     """Return the records to train on and those to validate on."""
     section = tuned.section
-    if section.validation:
-        return records, tuned.read(section.validation)
-    return held_out_of(records, section.validation_share)
+    held = tuned.read(section.validation) if section.validation else None
+    if held is None:
+        records, held = held_out_of(records, section.validation_share)
+    if (shots := getattr(section, "shots", None)) is not None:
+        records = records.where(few(records.texts("label"), shots, key(_SHOTS_SEED, seed, np.arange(len(records)))))
+    return records, held
 
 
 def _course(

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pipelines.contract.tokenizers.families import Family
 from training.tasks.classification import Classification, ClassificationSection
+from training.tasks.encoders.cloze import Cloze, ClozeSection
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
 from training.tasks.encoders.question_answering import QuestionAnswering, QuestionAnsweringSection
 from training.tasks.encoders.relations import Relations, RelationsSection
@@ -27,7 +28,8 @@ TaskSection = Annotated[
     | TextToTextSection
     | SummarizationSection
     | TranslationSection
-    | DialogueSection,
+    | DialogueSection
+    | ClozeSection,
     Field(discriminator="kind"),
 ]
 
@@ -41,6 +43,7 @@ KINDS: Mapping[str, type[Task]] = {
     "relations": Relations,
     "question_answering": QuestionAnswering,
     "similarity": Similarity,
+    "cloze": Cloze,
 }
 EXAMPLES: Mapping[str, str] = {  # configs of configs/finetune, for messages
     "named_entities": "wnut17_bert",

@@ -21,6 +21,7 @@ from torch import Tensor
 from training.data.order.sampler import VERSION, Sampler, sampler
 from training.data.rows.batch import Examples
 from training.data.rows.layout import Stream
+from training.data.tasks import mixture_rates
 from training.models.t5 import T5
 from training.models.tuned import Tuned
 from training.objectives.sequences import count_targets
@@ -47,8 +48,9 @@ def rates(section: MixingSection, rows: Mapping[str, int], given: Mapping[str, f
         advice = "give each task one" if section.rule == "given" else f'with mixing.rule = "{section.rule}" leave it out'
         raise TaskError(f"tasks: the rate of {wrong[0]!r}: {advice}")
     limit = section.limit or max(rows.values())
-    power = {"proportional": 1.0, "temperature": 1 / section.temperature, "equal": 0.0, "given": 1.0}[section.rule]
-    size = {name: float(given[name] or min(count, limit)) ** power for name, count in rows.items()}
+    if section.rule in ("proportional", "temperature"):
+        return mixture_rates(rows, limit, section.temperature if section.rule == "temperature" else 1.0)
+    size = {name: given[name] or 1.0 for name in rows}
     return {name: value / sum(size.values()) for name, value in size.items()}
 
 

@@ -168,3 +168,17 @@ def _columns(path: Path) -> tuple[pa.Table, int | None]:
         raise TaskError(f"{path}: no such file; the paths of a config are relative to the folder of the command") from None
     except (pa.ArrowException, OSError) as error:
         raise TaskError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def few(labels: Sequence[str], shots: int, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which records are drawn: of each label the `shots` with the lowest keys.
+
+    >>> few(["a", "b", "a", "a"], 2, np.array([5, 1, 3, 4], np.uint64)).tolist()
+    [False, True, True, True]
+    """
+    _, numbers = np.unique(labels, return_inverse=True)
+    order = np.lexsort((keys, numbers))
+    begins = np.searchsorted(numbers[order], np.arange(numbers.max() + 1))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - begins[numbers[order]]
+    return rank < shots

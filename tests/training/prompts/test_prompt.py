@@ -19,16 +19,16 @@ from training.evaluation.likelihood import Question
 from training.generation.texts import speller
 from training.prompts import prompt as command
 from training.prompts.config import load
-from training.prompts.errors import PromptError
-from training.prompts.patterns import Filled, Spelled, spell
-from training.prompts.patterns import parse as pattern
 from training.prompts.prompt import prompt
 from training.prompts.questions import about_answer, about_label
 from training.prompts.scoring import CONTENT_FREE, Scorer, Shot, content_free, normalized
 from training.prompts.shots import draw
 from training.run.device import Device
 from training.tasks import tuned
+from training.tasks.errors import PromptError
 from training.tasks.finetune import finetune
+from training.tasks.patterns import Filled, Spelled, spell
+from training.tasks.patterns import parse as pattern
 from training.tasks.predict import predict
 
 CONFIG = """

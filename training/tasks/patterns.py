@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from training.generation.texts import Speller
-from training.prompts.errors import PromptError
+from training.tasks.errors import PromptError
 
 FIELDS = ("text", "second")
 _SLOT = re.compile(r"\{(\w*)\}")
@@ -51,8 +51,10 @@ class Pattern:
         return Filled(_SLOT.sub(field, self.before), None if self.after is None else _SLOT.sub(field, self.after))
 
 
-def parse(source: str) -> Pattern:
-    """Return a pattern. Raises PromptError for an unknown slot, or more than one {label}, or no field of a record.
+def parse(source: str, where: str = "prompt.patterns") -> Pattern:
+    """Return a pattern; `where` is its field of the config.
+
+    Raises PromptError for an unknown slot, or more than one {label}, or no field of a record.
 
     >>> parse("{label}: {text}").filled({"text": "who wrote it?"})
     Filled(before='', after=': who wrote it?')
@@ -60,11 +62,11 @@ def parse(source: str) -> Pattern:
     names = _SLOT.findall(source)
     for name in names:
         if name not in (*FIELDS, "label"):
-            raise PromptError(f"prompt.patterns: {source!r} has a slot {{{name}}}; known are {{text}}, {{second}} and {{label}}")
+            raise PromptError(f"{where}: {source!r} has a slot {{{name}}}; known are {{text}}, {{second}} and {{label}}")
     if names.count("label") > 1:
-        raise PromptError(f"prompt.patterns: {source!r} has {{label}} twice; the model predicts it at one place")
+        raise PromptError(f"{where}: {source!r} has {{label}} twice; the model predicts it at one place")
     if not set(names) & set(FIELDS):
-        raise PromptError(f"prompt.patterns: {source!r} has neither {{text}} nor {{second}}, so it asks nothing of a record")
+        raise PromptError(f"{where}: {source!r} has neither {{text}} nor {{second}}, so it asks nothing of a record")
     before, slot, after = source.partition("{label}")
     return Pattern(source, before, after if slot else None)
 
