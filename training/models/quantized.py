@@ -16,7 +16,7 @@ positions and a task's head are not. What computes with them:
 
 Inputs are quantized to 7 bits (torch's reduce_range): AVX2 adds pairs of products in 16 bits, which 127 * 127 * 2 does not fill.
 By rows, a text's answer does not depend on the texts beside it, and one outlier costs its own token's precision only. torch's
-dynamic operator takes the range of all inputs; it is about a tenth faster (docs/small_models.md).
+dynamic operator takes the range of all inputs; it is a tenth to a fifth faster (docs/small_models.md).
 A tied head multiplies with the floats of the embedding, which are made once, at its first use.
 """
 
