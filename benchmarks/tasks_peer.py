@@ -28,12 +28,12 @@ from transformers import (
     TrainingArguments,
 )
 
-from training.tasks.classification import scores
 from training.tasks.config import FinetuneConfig
 from training.tasks.encoders import question_answering as qa
 from training.tasks.encoders.named_entities import labels_of, span_scores, words_of
 from training.tasks.encoders.relations import directed_macro_f1, marked_text
-from training.tasks.records import Records
+from training.tasks.input.records import Records
+from training.tasks.labels.classification import scores
 
 IGNORED = -100  # by the loss of transformers' models, and where it pads logits
 Rows = list[dict[str, Any]]

@@ -125,7 +125,7 @@ def prepare(model: nn.Module, found: Checkpoint, weights: Mapping[str, Tensor]) 
 
 
 def merged_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights with each adapter (training/tasks/adapters.py) added to the layer that it stands beside."""
+    """Return the weights with each adapter (training/tasks/tuning/adapters.py) added to the layer that it stands beside."""
     out = dict(weights)
     for name in [name for name in weights if name.endswith(".adapter_in")]:
         layer = name.removesuffix("adapter_in")

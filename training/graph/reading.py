@@ -23,8 +23,8 @@ from training.run.device import Device
 from training.search.sentences import SENTENCE
 from training.tasks.encoders.named_entities import NamedEntities
 from training.tasks.encoders.relations import Relations, relation_of, with_marks
+from training.tasks.input.records import of_columns
 from training.tasks.predict import AT_ONCE, answered
-from training.tasks.records import of_columns
 from training.tasks.tuned import TunedModel
 
 REACH = 16  # entities after one in its sentence with which it makes pairs: a list of a thousand names has not a million

@@ -38,14 +38,14 @@ from training.run.progress import METRICS, read_metrics
 from training.run.validation import validation
 from training.tasks import features
 from training.tasks import tuned as tuning
-from training.tasks.classification import Classification
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Read, reader
+from training.tasks.input.records import Records
+from training.tasks.input.records import records as records_of
+from training.tasks.input.rows import INPUTS, LENGTHS, Ragged, Rows, ragged
 from training.tasks.job import held_out
-from training.tasks.reading import Read, reader
-from training.tasks.records import Records
-from training.tasks.records import records as records_of
-from training.tasks.rows import INPUTS, LENGTHS, Ragged, Rows, ragged
-from training.tasks.text_labels import TextLabels
+from training.tasks.labels.classification import Classification
+from training.tasks.labels.text_labels import TextLabels
 from training.tasks.tuned import TunedModel
 
 NEIGHBOURS = 8

@@ -18,7 +18,7 @@ from training.models.bart import BART
 from training.models.families import Model, layers
 from training.models.t5 import T5
 from training.tasks import features
-from training.tasks.rows import INPUTS, LENGTHS
+from training.tasks.input.rows import INPUTS, LENGTHS
 
 FOLDS = 5
 _SEED = 1  # of the folds

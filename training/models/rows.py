@@ -2,7 +2,7 @@
 
 A batch of such rows can change between any two steps: a row joins with what it has read, and leaves with it. What attention
 computes for a row, and the shapes it computes with, depend on that row only, so there is no padding and nothing to hide.
-Everything else in a layer works on each row by itself; training/serving/packed.py makes that hold bit by bit.
+Everything else in a layer works on each row by itself; training/serving/batching/packed.py makes that hold bit by bit.
 
 Where pruning left fewer heads in some layers, a row has room for those of the layer that has most.
 

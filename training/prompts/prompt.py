@@ -25,11 +25,11 @@ from training.prompts.scoring import Record, Scorer, Scores, Shot, content_free,
 from training.prompts.shots import draw
 from training.run.device import prepare
 from training.run.progress import REPORT
-from training.tasks.classification import scores as figures_of
 from training.tasks.errors import PromptError
-from training.tasks.patterns import FIELDS, Pattern, parse
-from training.tasks.reading import LONGEST
-from training.tasks.records import Records, records
+from training.tasks.input.reading import LONGEST
+from training.tasks.input.records import Records, records
+from training.tasks.labels.classification import scores as figures_of
+from training.tasks.labels.patterns import FIELDS, Pattern, parse
 
 ANSWERS = "answers.jsonl"
 AVERAGE = "average"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from training.evaluation.likelihood import Question
 from training.generation.texts import Speller
 from training.tasks.errors import PromptError
-from training.tasks.patterns import Spelled
+from training.tasks.labels.patterns import Spelled
 
 SPECIALS = 3  # most tokens of a row beside the text's
 

@@ -17,7 +17,7 @@ from training.generation.texts import Speller
 from training.models.families import Model
 from training.prompts.questions import about_answer, about_label
 from training.tasks.errors import PromptError
-from training.tasks.patterns import FIELDS, Filled, Pattern, spell
+from training.tasks.labels.patterns import FIELDS, Filled, Pattern, spell
 
 Record = Mapping[str, str]  # fields of patterns.FIELDS
 Scores = NDArray[np.float64]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from training.run.device import Device
 from training.search.passages import Index
 from training.search.sentences import sentence_at
+from training.tasks.input.records import of_columns
 from training.tasks.predict import predict
-from training.tasks.records import of_columns
 from training.tasks.tuned import TunedModel
 
 _FUSION = 60

@@ -12,8 +12,8 @@ from training.run.device import Device
 from training.serving.errors import invalid
 from training.serving.worker import Worker
 from training.tasks.errors import TaskError
+from training.tasks.input.records import Records
 from training.tasks.predict import predict
-from training.tasks.records import Records
 from training.tasks.tuned import TunedModel
 
 _WHERE = "records"

@@ -13,11 +13,11 @@ from training.checkpoints.remote import here
 from training.checkpoints.store import Checkpoint
 from training.checkpoints.trained import TASK, Trained
 from training.generation.texts import Speller, speller
-from training.serving.batch import Batch
+from training.serving.batching.batch import Batch
+from training.serving.batching.decoder import Decoder
+from training.serving.batching.engine import Engine
 from training.serving.corpus import Corpus
-from training.serving.decoder import Decoder
 from training.serving.dialogue import Template, template_of
-from training.serving.engine import Engine
 from training.serving.errors import ApiError
 from training.serving.limits import ServerLimits
 from training.serving.metrics import Metrics

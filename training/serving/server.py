@@ -14,9 +14,9 @@ import uvicorn
 from pipelines.contract.errors import UserError
 from training.search.passages import Index
 from training.serving import corpus
-from training.serving.app import application
-from training.serving.connection import connection
-from training.serving.guard import Keys
+from training.serving.endpoints.app import application
+from training.serving.endpoints.connection import connection
+from training.serving.endpoints.guard import Keys
 from training.serving.limits import ServerLimits
 from training.serving.metrics import Metrics
 from training.serving.served import Served, load

@@ -12,10 +12,10 @@ from training.checkpoints import trained
 from training.checkpoints.remote import here
 from training.generation.choose import Choice
 from training.generation.texts import Speller
-from training.serving.batch import Batch
-from training.serving.chat import room_for_answer
+from training.serving.batching.batch import Batch
+from training.serving.batching.jobs import Event, Job, Piece
 from training.serving.dialogue import Template, Trimmed, Turn, fit, template_of
-from training.serving.jobs import Event, Job, Piece
+from training.serving.endpoints.chat import room_for_answer
 from training.serving.served import batch_of
 
 

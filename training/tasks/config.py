@@ -39,7 +39,7 @@ class BodySection(Section):
     prompt, prefix: vectors that a frozen body reads before the row (arXiv 2104.08691), or keys and values that every token sees
     in each layer (arXiv 2101.00190), and the head. They want a higher rate than the body: 1e-3 to 0.3."""
     layers: int | None = Field(default=None, ge=1, le=1024)
-    """Only so many layers of each stack of the base, evenly spaced from the first to the last (training/tasks/distill.py)."""
+    """Only so many layers of each stack of the base, evenly spaced from first to last (training/tasks/tuning/distill.py)."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Replaces the body's dropout."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
@@ -134,7 +134,7 @@ class TunedRunSection(RunSection):
 
 
 class DistillSection(Section):
-    """What a student learns from, beside the labels (training/tasks/distill.py)."""
+    """What a student learns from, beside the labels (training/tasks/tuning/distill.py)."""
 
     teacher: str
     """A fine-tuning of the same task, with the same labels and tokenizer."""

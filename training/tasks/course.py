@@ -17,7 +17,7 @@ from training.data.draws import key
 from training.data.order.sampler import permute
 from training.data.rows.batch import Examples
 from training.run.feed import shares
-from training.tasks.rows import Numbers, Rows
+from training.tasks.input.rows import Numbers, Rows
 
 VERSION = 1  # of the order
 _WINDOW = 64  # batches that are sorted by length together

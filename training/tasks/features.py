@@ -19,7 +19,7 @@ from training.models.composed_encoder import ComposedEncoder
 from training.models.families import Model
 from training.models.t5 import T5
 from training.tasks.errors import TaskError
-from training.tasks.rows import INPUTS, LENGTHS
+from training.tasks.input.rows import INPUTS, LENGTHS
 
 # What `computed_once` keeps: the examples, which must not go while their id is a name, and their vectors.
 _KEPT: ContextVar[dict[tuple[int, int], tuple[Mapping[str, Tensor], Tensor]] | None] = ContextVar("kept", default=None)

@@ -32,11 +32,11 @@ from training.tasks import tuned as tuning
 from training.tasks.config import FinetuneConfig, MixedConfig, TuneSection, load_any
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
+from training.tasks.input.records import Records, few
+from training.tasks.input.rows import Rows
 from training.tasks.job import Finetuning, Part, Split, held_out_of, measured, together
 from training.tasks.judged import JUDGED, described
 from training.tasks.mixed import Mixture, Together, joined, rates
-from training.tasks.records import Records, few
-from training.tasks.rows import Rows
 from training.tasks.sweep import SweepSection, Watch, search
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel

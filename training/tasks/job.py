@@ -17,9 +17,9 @@ from training.tasks import tuned as tuning
 from training.tasks.config import FinetuneConfig, MixedConfig
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.mixed import figures_together
-from training.tasks.records import Records
-from training.tasks.rows import Rows
 from training.tasks.sweep import Watch
 from training.tasks.task import WritingTask
 from training.tasks.tuned import TunedModel

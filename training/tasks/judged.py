@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from training.tasks.records import Records
+from training.tasks.input.records import Records
 
 JUDGED = "judged.json"
 _HARDEST = 20  # examples

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pipelines.contract.tokenizers.families import Family
-from training.tasks.classification import Classification, ClassificationSection
 from training.tasks.encoders.cloze import Cloze, ClozeSection
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
 from training.tasks.encoders.question_answering import QuestionAnswering, QuestionAnsweringSection
 from training.tasks.encoders.relations import Relations, RelationsSection
 from training.tasks.encoders.similarity import Similarity, SimilaritySection
+from training.tasks.labels.classification import Classification, ClassificationSection
+from training.tasks.labels.text_labels import TextLabels
 from training.tasks.task import Task
-from training.tasks.text_labels import TextLabels
 from training.tasks.texts.dialogue import Dialogue, DialogueSection
 from training.tasks.texts.summarization import Summarization, SummarizationSection
 from training.tasks.texts.text_to_text import TextToText, TextToTextSection

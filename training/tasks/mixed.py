@@ -28,7 +28,7 @@ from training.objectives.sequences import count_targets
 from training.tasks.config import MixingSection
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
-from training.tasks.rows import INPUTS, TARGETS, Numbers, Ragged, Rows
+from training.tasks.input.rows import INPUTS, TARGETS, Numbers, Ragged, Rows
 
 _COLUMNS = (INPUTS, "decoder_inputs", TARGETS)  # what a T5 learns from, whatever the task
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from training.run.device import prepare
 from training.tasks import tuned as tuning
-from training.tasks.records import Records
-from training.tasks.rows import Rows
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.tuned import TunedModel
 
 AT_ONCE = 10_000  # records that are encoded and sorted by length together

@@ -22,10 +22,10 @@ from training.data.config import MayChange
 from training.data.rows.batch import Examples
 from training.models.families import Model
 from training.models.tuned import Tuned
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.judged import Judged
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import Rows
 
 Files = str | Mapping[str, str]
 """Where records are: a file, or a plain text for each field, e.g. { source = "train.en.gz", target = "train.de.gz" }."""

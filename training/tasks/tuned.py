@@ -19,14 +19,16 @@ from training.models import families
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.run.device import Device
-from training.tasks import adapters, distill, features, formats, soft_prompts, vocabulary
+from training.tasks import features
 from training.tasks.config import BodySection, DistillSection, FinetuneConfig, MixedConfig
 from training.tasks.errors import TaskError
+from training.tasks.input import formats, vocabulary
+from training.tasks.input.reading import LONGEST, reader
+from training.tasks.input.records import Records, lines, records
+from training.tasks.input.rows import Numbers, Rows
 from training.tasks.kinds import EXAMPLES, kind_of
-from training.tasks.reading import LONGEST, reader
-from training.tasks.records import Records, lines, records
-from training.tasks.rows import Numbers, Rows
 from training.tasks.task import Files, Task
+from training.tasks.tuning import adapters, distill, soft_prompts
 
 _BATCH_TOKENS = 8192  # read at once by `outputs`, padding included
 

@@ -28,8 +28,9 @@ from training.models.rows import RowMemory, RowsCache
 from training.run.device import Device
 from training.run.flops import bert as operations
 from training.run.pretrain import pretrain
-from training.tasks import distill, tuned
+from training.tasks import tuned
 from training.tasks.finetune import finetune
+from training.tasks.tuning import distill
 
 CPU = Device("cpu", "float32")
 KEPT = [[0, 3], [2]]

@@ -27,8 +27,8 @@ from training.run.device import Device
 from training.tasks import tuned
 from training.tasks.errors import PromptError
 from training.tasks.finetune import finetune
-from training.tasks.patterns import Filled, Spelled, spell
-from training.tasks.patterns import parse as pattern
+from training.tasks.labels.patterns import Filled, Spelled, spell
+from training.tasks.labels.patterns import parse as pattern
 from training.tasks.predict import predict
 
 CONFIG = """

@@ -14,11 +14,11 @@ from training.generation.decode import decode
 from training.generation.limits import Limits
 from training.generation.texts import speller
 from training.models.families import Model
-from training.serving import packed
-from training.serving.batch import Batch
-from training.serving.decoder import READ, Decoder
-from training.serving.jobs import Chance, Event, Failed, Job, Piece, PromptRead
-from training.serving.packed import Head, PackedLinear, agreeing_sizes, padded_size
+from training.serving.batching import packed
+from training.serving.batching.batch import Batch
+from training.serving.batching.decoder import READ, Decoder
+from training.serving.batching.jobs import Chance, Event, Failed, Job, Piece, PromptRead
+from training.serving.batching.packed import Head, PackedLinear, agreeing_sizes, padded_size
 
 MAKES = ("gpt", "rotary", "relative", "bart", "t5", "t5_gated")
 WORDS = (

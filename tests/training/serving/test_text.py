@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.contract.tokenizers.loading import Tokenizer
-from training.serving.text import StopStrings, TokenTexts
+from training.serving.batching.text import StopStrings, TokenTexts
 
 TEXTS = st.lists(st.sampled_from(["the", " old", "  ", "\n", "é", "河", "👩‍🚀", "x1", " \n\n", "houses"]), max_size=12).map(
     "".join

@@ -11,10 +11,11 @@ from tuning import SHAPES, labelled, write_config, write_records
 
 from training.checkpoints import trained
 from training.models.families import make
-from training.tasks import distill, tuned
+from training.tasks import tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.tuning import distill
 
 
 def test_a_student_takes_layers_of_the_base_evenly(bases: Mapping[str, Path]) -> None:

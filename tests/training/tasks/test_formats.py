@@ -9,9 +9,9 @@ import pytest
 
 from pipelines.contract import manifest
 from pipelines.contract.manifest import Manifest, Part
-from training.tasks import formats
 from training.tasks.config import load
 from training.tasks.errors import TaskError
+from training.tasks.input import formats
 
 CONFIGS = Path(__file__).parents[3] / "configs/finetune"
 

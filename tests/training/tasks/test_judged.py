@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection
 from training.tasks.encoders.similarity import Similarity, SimilaritySection
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, Rows, ragged
 from training.tasks.judged import described, of_classes
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, Rows, ragged
 
 
 def records(**columns: list[object]) -> Records:

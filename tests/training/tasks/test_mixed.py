@@ -19,9 +19,9 @@ from training.tasks import tuned
 from training.tasks.config import MixingSection, load_any
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input.rows import INPUTS, TARGETS, Ragged, Rows, ragged
 from training.tasks.mixed import Mixture, Together, joined, rates
 from training.tasks.predict import predict
-from training.tasks.rows import INPUTS, TARGETS, Ragged, Rows, ragged
 
 ROWS = {"large": 9000, "small": 1000}
 NONE = dict.fromkeys(ROWS)

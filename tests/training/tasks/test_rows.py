@@ -15,9 +15,9 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.models.families import make
 from training.tasks.course import Epochs
 from training.tasks.errors import TaskError
-from training.tasks.reading import _longest_first, reader  # pyright: ignore[reportPrivateUsage]
-from training.tasks.records import records
-from training.tasks.rows import Rows, ragged
+from training.tasks.input.reading import _longest_first, reader  # pyright: ignore[reportPrivateUsage]
+from training.tasks.input.records import records
+from training.tasks.input.rows import Rows, ragged
 
 
 def test_records_of_every_format(tmp_path: Path) -> None:

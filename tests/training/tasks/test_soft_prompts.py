@@ -17,11 +17,12 @@ from training.models.composed import SIZES as COMPOSED
 from training.models.families import make
 from training.run.device import Device
 from training.run.progress import read_metrics
-from training.tasks import soft_prompts, tuned
+from training.tasks import tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
 from training.tasks.predict import predict
+from training.tasks.tuning import soft_prompts
 
 IDS = torch.arange(20, 32).reshape(2, 6)
 

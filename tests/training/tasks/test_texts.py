@@ -18,14 +18,15 @@ from training.checkpoints import trained
 from training.data.rows.batch import IGNORE
 from training.models.families import make
 from training.run.device import Device
-from training.tasks import tuned, vocabulary
+from training.tasks import tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input import vocabulary
+from training.tasks.input.reading import Reader, reader
+from training.tasks.input.records import Records, lines, records
+from training.tasks.input.rows import Ragged, Rows
 from training.tasks.predict import predict
-from training.tasks.reading import Reader, reader
-from training.tasks.records import Records, lines, records
-from training.tasks.rows import Ragged, Rows
 from training.tasks.texts import figures
 from training.tasks.texts.dialogue import Dialogue, DialogueSection
 from training.tasks.texts.summarization import Summarization, SummarizationSection

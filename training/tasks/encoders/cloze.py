@@ -26,12 +26,12 @@ from training.models.bert import at_positions
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
-from training.tasks.classification import LABELS, Classification, LabelSettings, label_numbers
 from training.tasks.errors import TaskError
-from training.tasks.patterns import FIELDS, Pattern, parse, spell
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, Ragged, Rows, ragged
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, Ragged, Rows, ragged
+from training.tasks.labels.classification import LABELS, Classification, LabelSettings, label_numbers
+from training.tasks.labels.patterns import FIELDS, Pattern, parse, spell
 
 MASKS = "masks"  # (N, 1) the place of each row's mask
 

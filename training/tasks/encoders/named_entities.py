@@ -27,10 +27,10 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, TARGETS, Ragged, Rows, ragged
 from training.tasks.judged import Judged, confusion, of_classes
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, TARGETS, Ragged, Rows, ragged
 from training.tasks.task import TaskSettings
 
 FIRSTS = "firsts"  # positions of the first pieces of the words that a row labels; 0 is padding, where [CLS] is

@@ -31,10 +31,10 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, Ragged, Rows, ragged
 from training.tasks.judged import Judged
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, Ragged, Rows, ragged
 from training.tasks.task import TaskSettings
 
 BEGINS, ENDS = "begins", "ends"  # characters of the context where each token begins and ends; 0 and 0 if it is not of it

@@ -29,12 +29,12 @@ from training.models.bert import at_positions
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
-from training.tasks.classification import LABELS, label_numbers
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, Ragged, Rows, ragged
 from training.tasks.judged import Judged, of_classes
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, Ragged, Rows, ragged
+from training.tasks.labels.classification import LABELS, label_numbers
 from training.tasks.task import TaskSettings
 
 STARTS = "starts"  # (N, 2) positions of the markers that begin the first and the second entity

@@ -28,12 +28,12 @@ from training.models import attention
 from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
-from training.tasks.classification import correlations
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, LENGTHS, Ragged, Rows
 from training.tasks.judged import Judged
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, LENGTHS, Ragged, Rows
+from training.tasks.labels.classification import correlations
 from training.tasks.task import TaskSettings
 
 SECOND, SECOND_LENGTHS = "second_inputs", "second_lengths"

@@ -15,7 +15,7 @@ from training.generation.decode import decode
 from training.generation.limits import Limits
 from training.generation.repeats import WithoutRepeats
 from training.models.families import Model
-from training.tasks.reading import Reader
+from training.tasks.input.reading import Reader
 from training.tasks.task import TaskSettings
 
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from training.tasks.errors import TaskError
-from training.tasks.records import Records
-from training.tasks.rows import Rows
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.texts.decoding import WritingSettings
 from training.tasks.texts.figures import distinct, word_f1
 from training.tasks.texts.text_to_text import Pairs, TextToText

@@ -7,8 +7,8 @@ which are hard to surpass in news.
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from training.tasks.records import Records
-from training.tasks.rows import Rows
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.texts.decoding import WritingSettings
 from training.tasks.texts.figures import lead, rouge
 from training.tasks.texts.text_to_text import TextToText

@@ -29,10 +29,10 @@ from training.models.t5 import T5
 from training.models.tuned import Tuned
 from training.objectives.sequences import count_targets
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, LENGTHS, TARGETS, Numbers, Rows, decoded, ragged
 from training.tasks.judged import Judged
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, LENGTHS, TARGETS, Numbers, Rows, decoded, ragged
 from training.tasks.task import prefix_of
 from training.tasks.texts.decoding import WritingSettings, write
 from training.tasks.texts.figures import exact_match, f1_of_words, word_f1

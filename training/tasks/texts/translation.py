@@ -6,8 +6,8 @@ Metrics: BLEU (Papineni et al. 2002) and chrF (Popović 2015) by sacrebleu, whos
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from training.tasks.records import Records
-from training.tasks.rows import Rows
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Rows
 from training.tasks.texts.decoding import WritingSettings
 from training.tasks.texts.figures import bleu_and_chrf
 from training.tasks.texts.text_to_text import TextToText

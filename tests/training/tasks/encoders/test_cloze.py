@@ -16,9 +16,9 @@ from training.tasks.config import load
 from training.tasks.encoders.cloze import Cloze, ClozeSection
 from training.tasks.errors import PromptError, TaskError
 from training.tasks.finetune import finetune
-from training.tasks.reading import reader
-from training.tasks.records import records
-from training.tasks.rows import Ragged
+from training.tasks.input.reading import reader
+from training.tasks.input.records import records
+from training.tasks.input.rows import Ragged
 
 PATTERN = 'pattern = "{text} it {label} of"\nverbalizer = { river = "near", town = "the" }\n'
 

@@ -18,9 +18,9 @@ from training.tasks.encoders import named_entities
 from training.tasks.encoders.named_entities import NamedEntities, NamedEntitiesSection, Window, may_follow, span_scores, windows
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input.reading import reader
+from training.tasks.input.records import Records
 from training.tasks.predict import predict
-from training.tasks.reading import reader
-from training.tasks.records import Records
 
 WNUT = Path(__file__).parents[5] / "shared/data/downstream/wnut17"
 SECTION = NamedEntitiesSection()

@@ -28,10 +28,10 @@ from training.tasks.encoders.question_answering import (
 )
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input.reading import reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import Ragged
 from training.tasks.predict import predict
-from training.tasks.reading import reader
-from training.tasks.records import Records
-from training.tasks.rows import Ragged
 
 SQUAD = Path(__file__).parents[5] / "shared/data/downstream/squad"
 SECTION = QuestionAnsweringSection(stride=6)

@@ -22,9 +22,9 @@ from training.tasks.encoders.relations import (
 )
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input.reading import reader
+from training.tasks.input.records import Records
 from training.tasks.predict import predict
-from training.tasks.reading import reader
-from training.tasks.records import Records
 
 SEMEVAL = Path(__file__).parents[5] / "shared/data/downstream/relations"
 SECTION = RelationsSection(markers=("old", "[MASK]"))

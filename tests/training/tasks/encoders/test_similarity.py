@@ -16,8 +16,8 @@ from training.tasks import tuned
 from training.tasks.encoders.similarity import Similarity, SimilaritySection, ranks_scores
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
+from training.tasks.input.reading import reader
 from training.tasks.predict import predict
-from training.tasks.reading import reader
 
 SECTION = SimilaritySection(temperature=0.5)
 

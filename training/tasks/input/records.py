@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from training.tasks.errors import TaskError
-from training.tasks.formats import Table
+from training.tasks.input.formats import Table
 
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 _KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")

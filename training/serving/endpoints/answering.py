@@ -12,9 +12,9 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from training.serving.batching.jobs import Event, Failed, Job, Piece
+from training.serving.endpoints.requests import Wanted
 from training.serving.errors import ApiError, broken, invalid, too_long
-from training.serving.jobs import Event, Failed, Job, Piece
-from training.serving.requests import Wanted
 from training.serving.served import Served, ServedModel
 
 DONE = b"data: [DONE]\n\n"

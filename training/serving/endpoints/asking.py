@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.serving.answering import unless_gone
+from training.serving.endpoints.answering import unless_gone
+from training.serving.endpoints.requests import parse
 from training.serving.errors import ApiError, unavailable
 from training.serving.limits import MOST_ANSWERS, MOST_QUESTION_CHARACTERS
-from training.serving.requests import parse
 from training.serving.served import Served
 
 

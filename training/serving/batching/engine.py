@@ -7,9 +7,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from training.serving.batch import Batch
+from training.serving.batching.batch import Batch
+from training.serving.batching.jobs import Job
 from training.serving.errors import busy
-from training.serving.jobs import Job
 
 
 class Engine:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from training.serving import asking, chat, completions, predicting
+from training.serving.endpoints import asking, chat, completions, predicting
+from training.serving.endpoints.guard import Guard, Keys
 from training.serving.errors import ApiError, broken
-from training.serving.guard import Guard, Keys
 from training.serving.served import Served
 
 
@@ -53,7 +53,7 @@ def about(served: Served) -> APIRouter:
     async def metrics() -> Response:
         return Response(served.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    page = (files("training.serving") / "page.html").read_text(encoding="utf-8")
+    page = (files("training.serving.endpoints") / "page.html").read_text(encoding="utf-8")
 
     @made.get("/")
     async def index() -> HTMLResponse:

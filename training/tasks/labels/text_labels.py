@@ -19,10 +19,10 @@ from training.models.families import Model
 from training.models.t5 import T5
 from training.models.tuned import Tuned
 from training.objectives.sequences import count_targets
-from training.tasks.classification import LABELS, Classification, label_numbers
 from training.tasks.errors import TaskError
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, LENGTHS, Rows, decoded
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, LENGTHS, Rows, decoded
+from training.tasks.labels.classification import LABELS, Classification, label_numbers
 from training.tasks.task import prefix_of
 
 

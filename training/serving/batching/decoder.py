@@ -20,7 +20,7 @@ from training.models.families import Masked, Model
 from training.models.gpt import GPT
 from training.models.rows import RowMemory, RowsCache
 from training.models.t5 import T5
-from training.serving.packed import agreeing_sizes, pack, padded_size
+from training.serving.batching.packed import agreeing_sizes, pack, padded_size
 
 READ = 128  # tokens of a chunk
 _PROBES = 4  # prompts of the check at start; the rows of a batch repeat them

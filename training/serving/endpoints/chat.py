@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from training.serving.answering import Answers, Asked, respond, room
+from training.serving.batching.jobs import Chance, Piece
 from training.serving.dialogue import Role, Trimmed, Turn, fit
+from training.serving.endpoints.answering import Answers, Asked, respond, room
+from training.serving.endpoints.requests import ChatWanted, parse
 from training.serving.errors import too_long
-from training.serving.jobs import Chance, Piece
-from training.serving.requests import ChatWanted, parse
 from training.serving.served import Served, ServedModel
 
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}

@@ -9,10 +9,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from training.serving.answering import Answers, Asked, respond, room
+from training.serving.batching.jobs import Chance, Piece, PromptRead
+from training.serving.endpoints.answering import Answers, Asked, respond, room
+from training.serving.endpoints.requests import CompletionWanted, parse
 from training.serving.errors import invalid
-from training.serving.jobs import Chance, Piece, PromptRead
-from training.serving.requests import CompletionWanted, parse
 from training.serving.served import Served, ServedModel
 
 _TOKENS = 16  # of an answer by default, as with OpenAI

@@ -23,10 +23,10 @@ from training.models.families import Model
 from training.models.tuned import Tuned
 from training.tasks import features
 from training.tasks.errors import TaskError
+from training.tasks.input.reading import Reader
+from training.tasks.input.records import Records
+from training.tasks.input.rows import INPUTS, Ragged, Rows
 from training.tasks.judged import Judged, of_classes
-from training.tasks.reading import Reader
-from training.tasks.records import Records
-from training.tasks.rows import INPUTS, Ragged, Rows
 from training.tasks.task import TaskSettings
 
 LABELS = "labels"  # (N,) numbers of the labels, or the values themselves

@@ -21,7 +21,7 @@ from training.models.families import Model
 from training.models.t5 import T5
 from training.tasks import features
 from training.tasks.errors import TaskError
-from training.tasks.rows import INPUTS, LENGTHS
+from training.tasks.input.rows import INPUTS, LENGTHS
 
 PROMPT, PREFIXES = "prompt", ("prefix_key", "prefix_value")  # names of the weights
 

@@ -15,7 +15,7 @@ from pipelines.contract.tokenizers.families import FAMILIES, Family
 from pipelines.contract.tokenizers.loading import Tokenizer, from_bytes
 from pipelines.contract.tokenizers.spelling import NEWLINE
 from training.tasks.errors import TaskError
-from training.tasks.records import Records
+from training.tasks.input.records import Records
 
 _LONGEST_LINE = 2**16  # bytes; the trainer skips longer lines
 

@@ -29,7 +29,7 @@ from training.models.families import Model, Shape
 from training.models.tuned import Tuned
 from training.tasks.config import DistillSection
 from training.tasks.errors import TaskError
-from training.tasks.rows import INPUTS, LENGTHS
+from training.tasks.input.rows import INPUTS, LENGTHS
 
 _KINDS = ("classification", "named_entities", "relations")
 _LAYERS = ("layers", "encoder_layers", "decoder_layers")  # fields of shapes

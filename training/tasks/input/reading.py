@@ -17,7 +17,7 @@ from pipelines.contract.tokenizers.loading import Tokenizer
 from training.generation.texts import Speller, speller
 from training.models.families import Model
 from training.tasks.errors import TaskError
-from training.tasks.rows import Ragged, ragged
+from training.tasks.input.rows import Ragged, ragged
 
 LONGEST = 512  # tokens of a row unless the task says otherwise; T5 has no positions of its own
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from pipelines.contract.tokenizers.loading import Tokenizer
 from training.generation.choose import uniforms
 from training.models.rows import RowMemory
-from training.serving.decoder import READ, Decoder, Reading
-from training.serving.jobs import Chance, Failed, Finish, Job, Piece, PromptRead, chances
-from training.serving.text import StopStrings, TokenTexts
+from training.serving.batching.decoder import READ, Decoder, Reading
+from training.serving.batching.jobs import Chance, Failed, Finish, Job, Piece, PromptRead, chances
+from training.serving.batching.text import StopStrings, TokenTexts
 
 
 @dataclass(eq=False, slots=True)
