@@ -77,16 +77,18 @@ def main() -> None:
 
 
 def write_copies(pages: Path, folder: Path, wanted_bytes: int) -> int:
-    """Copies of the real pages, a WARC a copy; returns the bytes of HTML."""
+    """Copies of the real pages, two WARC files a copy, so that two workers have equal shares; returns the bytes of HTML."""
     folder.mkdir(parents=True)
     originals = list(read_pages(pages))
     written = copy = 0
     while written < wanted_bytes:
-        with (folder / f"copy-{copy:03}.warc").open("wb") as target:
-            for number, (url, payload) in enumerate(originals):
-                body = payload if copy == 0 else disguised(payload, copy)
-                target.write(warc_record(f"{copy:04}{number:08}", url, body))
-                written += len(body)
+        targets = [(folder / f"copy-{copy:03}-{half}.warc").open("wb") for half in (1, 2)]
+        for number, (url, payload) in enumerate(originals):
+            body = payload if copy == 0 else disguised(payload, copy)
+            targets[number % 2].write(warc_record(f"{copy:04}{number:08}", url, body))
+            written += len(body)
+        for target in targets:
+            target.close()
         copy += 1
     return written
 
