@@ -21,6 +21,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import WorkerHandlerManager
 
 from pipelines.beam.claims import Claim, Claims
 from pipelines.contract.errors import UserError
@@ -217,8 +218,15 @@ def _child(specification: str, parent: int) -> None:
     threading.excepthook = _worker_died
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
+    WorkerHandlerManager.close_all = _leave_to_parent
     with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
         construct(pipeline, claims)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _leave_to_parent(self: WorkerHandlerManager) -> None:
+    """Leave the workers running: all work is done, and the parent ends the whole group; their orderly end takes over a second."""
 
 
 def _worker_died(failure: threading.ExceptHookArgs) -> None:
