@@ -82,13 +82,15 @@ def write_copies(pages: Path, folder: Path, wanted_bytes: int) -> int:
     originals = list(read_pages(pages))
     written = copy = 0
     while written < wanted_bytes:
-        targets = [(folder / f"copy-{copy:03}-{half}.warc").open("wb") for half in (1, 2)]
-        for number, (url, payload) in enumerate(originals):
-            body = payload if copy == 0 else disguised(payload, copy)
-            targets[number % 2].write(warc_record(f"{copy:04}{number:08}", url, body))
-            written += len(body)
-        for target in targets:
-            target.close()
+        for half in (0, 1):
+            pages_of_half = list(enumerate(originals))[half::2]
+            if not pages_of_half:
+                continue
+            with (folder / f"copy-{copy:03}-{half}.warc").open("wb") as target:
+                for number, (url, payload) in pages_of_half:
+                    body = payload if copy == 0 else disguised(payload, copy)
+                    target.write(warc_record(f"{copy:04}{number:08}", url, body))
+                    written += len(body)
         copy += 1
     return written
 
