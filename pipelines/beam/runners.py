@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
@@ -219,14 +220,20 @@ def _child(specification: str, parent: int) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
     WorkerHandlerManager.close_all = _leave_to_parent
-    with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
-        construct(pipeline, claims)
-    sys.stderr.flush()
-    os._exit(0)
+    status = 1
+    try:
+        with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+            construct(pipeline, claims)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # Beam's threads would wait for the workers
 
 
 def _leave_to_parent(self: WorkerHandlerManager) -> None:
-    """Leave the workers running: all work is done, and the parent ends the whole group; their orderly end takes over a second."""
+    """Leave the workers running: the parent ends the whole group after this process; their orderly end takes over a second."""
 
 
 def _worker_died(failure: threading.ExceptHookArgs) -> None:

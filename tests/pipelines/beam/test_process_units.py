@@ -17,7 +17,7 @@ from pipelines.units.descriptor import Unit, unit_name
 HELPERS = Path(__file__).parent / "helpers"
 sys.path.insert(0, str(HELPERS))
 
-from beam_jobs import LinesJob  # noqa: E402
+from beam_jobs import LinesJob, outside_every_unit  # noqa: E402
 
 SOURCE = {"name": "lines", "kind": "books", "root": ".", "snapshot": "1"}
 CONFIG = CorpusConfig.model_validate({"corpus": {"name": "test"}, "sources": [SOURCE]})
@@ -178,3 +178,10 @@ def test_the_static_assignment_is_balanced() -> None:
     order = balanced(weights, 2)
     assert sorted(order) == list(range(8))
     assert sum(weights[i] for i in order[0::2]) == sum(weights[i] for i in order[1::2]) == 20
+
+
+@pytest.mark.timeout(60)
+def test_an_error_outside_every_unit_ends_the_run_and_its_workers() -> None:
+    """Nobody claimed what failed, so the driver's own end has to tell."""
+    with pytest.raises(PipelineError, match=r"the driver ended with status 1(.|\n)*not of a unit"):
+        runners.run(RunnerOptions(workers=2), outside_every_unit, stored_bytes=1, on_progress=lambda _: None)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import apache_beam as beam
+
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import document_id
@@ -69,3 +71,12 @@ def _obey(line: str) -> None:
         Path(argument).write_text(str(os.getpid()))
     if command == "kill":
         os.kill(int(Path(argument).read_text()), signal.SIGKILL)
+
+
+def outside_every_unit(pipeline: beam.Pipeline, _claims: object) -> None:
+    """Add a step that fails in a worker without a claim: what Beam itself finds wrong."""
+    _ = pipeline | beam.Create([1, 2, 3]) | beam.Reshuffle() | beam.Map(_fails)
+
+
+def _fails(_element: int) -> None:
+    raise ValueError("not of a unit")
