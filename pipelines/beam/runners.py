@@ -30,6 +30,7 @@ from pipelines.units.context import RunnerOptions
 
 POLL_SECONDS = 0.25
 WORKER_DIED = 70  # exit status of the child process
+_DRIVER_ERROR = "driver-error.txt"  # the child's traceback, beside the claims
 IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
 IN_THREADS_BYTES = 2 * 2**30  # below this, threads are enough for work in columns: they start at once
 THREADS_STOP_SECONDS = 30
@@ -186,7 +187,9 @@ def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, 
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
     if child.returncode != 0:
-        raise _named(claims, RuntimeError(f"the driver ended with status {child.returncode}:\n{_tail(log)}"))
+        own = specification.with_name(_DRIVER_ERROR)
+        said = _tail(own if own.exists() else log)
+        raise _named(claims, RuntimeError(f"the driver ended with status {child.returncode}:\n{said}"))
 
 
 def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProgress) -> None:
@@ -226,7 +229,9 @@ def _child(specification: str, parent: int) -> None:
             construct(pipeline, claims)
         status = 0
     except BaseException:
-        traceback.print_exc()
+        Path(specification).with_name(_DRIVER_ERROR).write_text(
+            traceback.format_exc(), "utf-8"
+        )  # workers still write to stderr
     finally:
         sys.stderr.flush()
         os._exit(status)  # Beam's threads would wait for the workers
