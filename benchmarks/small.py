@@ -31,6 +31,7 @@ from training.run.device import Device, prepare
 from training.run.distributed.processes import World
 from training.run.state import CONFIG
 from training.tasks import finetune, job, tuned
+from training.tasks.config import as_toml
 from training.tasks.tuned import TunedModel
 
 WHOLE = "whole"
@@ -104,20 +105,8 @@ def taught(given: argparse.Namespace, base: Path, out: Path, epochs: float, laye
     }
     path = out.with_suffix(".toml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"[{name}]\n{toml(section)}\n" for name, section in config.items()), encoding="utf-8")
+    path.write_text(as_toml(config), encoding="utf-8")
     finetune.finetune(path, tuple(given.set))
-
-
-def toml(section: Mapping[str, Any]) -> str:
-    """Return the lines of a section."""
-    return "\n".join(f"{name} = {value(one)}" for name, one in section.items() if one is not None)
-
-
-def value(one: Any) -> str:
-    """Return a value in TOML; JSON's, but for tables."""
-    if not isinstance(one, dict):
-        return json.dumps(one)
-    return "{ " + ", ".join(f"{json.dumps(name)} = {value(part)}" for name, part in one.items()) + " }"  # pyright: ignore
 
 
 def measured(folder: Path, run: Path, records: str | None, device: Device) -> Small:

@@ -229,9 +229,7 @@ def _child(specification: str, parent: int) -> None:
             construct(pipeline, claims)
         status = 0
     except BaseException:
-        Path(specification).with_name(_DRIVER_ERROR).write_text(
-            traceback.format_exc(), "utf-8"
-        )  # workers still write to stderr
+        Path(specification).with_name(_DRIVER_ERROR).write_text(traceback.format_exc(), "utf-8")  # workers still write to stderr
     finally:
         sys.stderr.flush()
         os._exit(status)  # Beam's threads would wait for the workers

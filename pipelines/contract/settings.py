@@ -86,14 +86,19 @@ def override(data: dict[str, Any], setting: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value  # a bare word is a string
-    *sections, last = key.strip().split(".")
+    put(data, key.strip(), parsed, f"--set {setting}")
+
+
+def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Change the value at `section.key` of a config. Raise ConfigError, which begins with `where`, if it has no such place."""
+    *sections, last = key.split(".")
     place: Any = data
     try:
         for name in sections:
             place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-        place[int(last) if isinstance(place, list) else last] = parsed
+        place[int(last) if isinstance(place, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise ConfigError(f"--set {setting}: the config has no such place") from None
+        raise ConfigError(f"{where}: the config has no such place") from None
 
 
 def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:

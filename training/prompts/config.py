@@ -41,7 +41,7 @@ class PromptSection(Section):
     verbalizer: Mapping[str, Words] = {}
     """The words for each label; by default the labels themselves."""
     score: Literal["sum", "mean"] = "sum"
-    """Of the log-probabilities of a label's tokens. mean: per token, so that long labels are not at a disadvantage."""
+    """How the log-probabilities of a label's tokens are joined. mean: per token, so that long labels are at no disadvantage."""
     shots: int = Field(default=0, ge=0, le=1000)
     """Solved records of the training file before each question."""
     balanced: bool = True
@@ -49,9 +49,9 @@ class PromptSection(Section):
     draws: int = Field(default=1, ge=1, le=100)
     """Sets of shots; figures are means over them. Answers are those of the first set."""
     seed: int = 1
-    """Of the draws."""
+    """Decides which records are drawn."""
     separator: str = "\n\n"
-    """Between shots."""
+    """The text between two shots."""
     calibration: Literal["none", "content_free"] = "none"
     """content_free: divide by the probabilities of labels for texts without content (Zhao et al. 2021, arXiv 2102.09690)."""
 

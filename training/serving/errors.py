@@ -1,4 +1,4 @@
-"""What a client is told when its request cannot be answered, in the form of OpenAI's errors."""
+"""The errors that the server returns, in the form of OpenAI's."""
 
 import json
 from typing import Any

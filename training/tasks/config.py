@@ -4,8 +4,9 @@ Paths are relative to the folder in which the command runs, not to the config fi
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -217,3 +218,17 @@ def load_any(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfi
     """Read the config of one task or, with `[[tasks]]`, of several. Raises ConfigError, as `load`."""
     data = read(path, overrides)
     return validated(MixedConfig if "tasks" in data else FinetuneConfig, data, str(path))
+
+
+def as_toml(config: Mapping[str, Any]) -> str:
+    """Return a config as a TOML file; what is None, and so absent, is left out."""
+    import tomli_w
+
+    return tomli_w.dumps(_there(config))
+
+
+def _there(value: Any) -> Any:
+    """Return a value without what is None in its tables."""
+    if isinstance(value, Mapping):
+        return {name: _there(one) for name, one in cast(Mapping[str, Any], value).items() if one is not None}
+    return [_there(one) for one in cast(Sequence[Any], value)] if isinstance(value, list | tuple) else value

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.contract import files, manifest
-from pipelines.contract.settings import Section, override, validated
+from pipelines.contract.settings import Section, put, validated
 from training.checkpoints.store import CHECKPOINTS
 from training.data.draws import key
 from training.run.progress import REPORT
 from training.run.spikes import SpikeError
 from training.run.state import Learning
-from training.tasks.config import FinetuneConfig, MixedConfig
+from training.tasks.config import FinetuneConfig, MixedConfig, as_toml
 from training.tasks.errors import TaskError
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _config(data: Mapping[str, Any], values: Mapping[str, Any], where: str, out:
 def _changed(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     changed = json.loads(json.dumps(data))
     for name, value in values.items():
-        override(changed, f"{name}={toml(value)}")
+        put(changed, name, value, f"sweep.ranges.{name}")
     return changed
 
 
@@ -275,7 +275,7 @@ def _finished(study: "optuna.Study", section: SweepSection, data: Mapping[str, A
         config = _changed(data, values)
         config["run"] = {**config["run"], "out": files.join(str(data["run"]["out"]), "best")}
         head = f"# corpusmill finetune {out / BEST}\n#\n# Trial {best.number} of the sweep of {where}: {best.value:.4f}\n"
-        files.write_text(str(out / BEST), head + toml_file(config))
+        files.write_text(str(out / BEST), head + as_toml(config))
         print(f"best    trial {best.number}, {best.value:.4f}; {out / BEST}")
     files.write_text(str(out / REPORT), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
@@ -311,31 +311,3 @@ def _spelled(values: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def toml(value: Any) -> str:
-    """Return a value as TOML.
-
-    >>> toml({"a": [1, 2.5e-05, True], "b.c": "hi"})
-    '{ a = [1, 2.5e-05, true], "b.c" = "hi" }'
-    """
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(name)} = {toml(one)}" for name, one in value.items() if one is not None) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml, value)) + "]"
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def toml_file(config: Mapping[str, Any]) -> str:
-    """Return a config as a TOML file: a table for each section, and one for each of a list of sections."""
-    parts: list[str] = []
-    for name, section in config.items():
-        for one in section if isinstance(section, list) else [section]:
-            head = f"[[{_key(name)}]]" if isinstance(section, list) else f"[{_key(name)}]"
-            lines = [f"{_key(key_)} = {toml(value)}" for key_, value in one.items() if value is not None]
-            parts.append("\n".join([head, *lines]) + "\n")
-    return "\n".join(parts)
-
-
-def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)

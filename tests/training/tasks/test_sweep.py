@@ -1,6 +1,7 @@
 """A sweep by Optuna: the same trials whether it was stopped or not, early ends, the best config, what is refused."""
 
 import json
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from tuning import labelled, write_config, write_records
 from pipelines.contract.settings import ConfigError
 from training.run.spikes import SpikeError
 from training.tasks import finetune as command
+from training.tasks.config import as_toml
 from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
-from training.tasks.sweep import SweepSection, toml_file
+from training.tasks.sweep import SweepSection
 
 pytest.importorskip("optuna", reason="optuna is not installed (the extra sweep)")
 
@@ -125,5 +127,6 @@ def test_what_cannot_be_swept_is_refused(bases: Mapping[str, Path], tmp_path: Pa
 def test_ranges_may_stand_in_tables_or_by_dotted_names() -> None:
     made = SweepSection.model_validate({"ranges": {"train": {"batch_rows": [8, 16]}, "model.dropout": {"low": 0.0, "high": 0.3}}})
     assert sorted(made.ranges) == ["model.dropout", "train.batch_rows"] and made.ranges["train.batch_rows"] == (8, 16)
-    text = toml_file({"tasks": [{"kind": "a"}, {"kind": "b", "fields": {"text": "x y"}}], "run": {"out": "é\n"}})
-    assert text == '[[tasks]]\nkind = "a"\n\n[[tasks]]\nkind = "b"\nfields = { text = "x y" }\n\n[run]\nout = "é\\n"\n'
+    config = {"tasks": [{"kind": "a"}, {"kind": "b", "fields": {"text": "x y"}}], "run": {"out": "é\n", "rate": 2.5e-05}}
+    written = as_toml({**config, "model": {"base": None, "layers": 2}})
+    assert tomllib.loads(written) == {**config, "model": {"layers": 2}}, "None is absent"

@@ -15,7 +15,7 @@ class RememberSection(Section):
     """`ewc`: elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796) holds each weight by its Fisher
     information; `distill`: the older model's predictions on the new text are learnt too (Li and Hoiem 2016, arXiv 1606.09282)."""
     strength: float = Field(default=1.0, gt=0, le=1e9)
-    """Of the added term. For ewc, 1 weighs the old loss as the new one, as far as its curvature at the old weights tells."""
+    """The weight of the added term. For ewc, 1 weighs the old loss as much as the new one, near the old weights."""
     temperature: float = Field(default=2.0, gt=0, le=100)
     """distill: both distributions are flattened by it (Hinton et al. 2015, arXiv 1503.02531, 2; 2 in Li and Hoiem)."""
     rows: int = Field(default=256, ge=1)

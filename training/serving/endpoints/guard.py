@@ -17,14 +17,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 OPEN = ("/", "/health", "/health/live")  # paths without a key
-_PATHS = (
-    "/v1/completions",
-    "/v1/chat/completions",
-    "/v1/models",
-    "/ask",
-    "/metrics",
-    *OPEN,
-)  # that metrics name; others are "other"
+# The paths that metrics name; the others are "other".
+_PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/ask", "/metrics", *OPEN)
 _DISCARDED_BYTES, _DISCARDED_SECONDS = 1 << 18, 1.0  # of a body that is refused: a client that still sends may read the answer
 
 

@@ -23,7 +23,7 @@ _Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class StreamOptions(BaseModel):
-    """Of an answer that is streamed."""
+    """The options of a streamed answer."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
     include_usage: bool = False

@@ -12,7 +12,7 @@ Metrics: those of classification. Limits: one pattern, one piece for each label;
 and without its soft labels for unlabelled texts (3.3). `corpusmill prompt` asks the same without training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -31,7 +31,7 @@ from training.tasks.input.reading import Reader
 from training.tasks.input.records import Records
 from training.tasks.input.rows import INPUTS, Ragged, Rows, ragged
 from training.tasks.labels.classification import LABELS, Classification, LabelSettings, label_numbers
-from training.tasks.labels.patterns import FIELDS, Pattern, parse, spell
+from training.tasks.labels.patterns import FIELDS, Pattern, Spelled, parse, spell
 
 MASKS = "masks"  # (N, 1) the place of each row's mask
 
@@ -97,7 +97,8 @@ class Cloze(Classification):
         """See Task."""
         fields = [name for name in FIELDS if f"{{{name}}}" in self.section.pattern]
         texts = [dict(zip(fields, values, strict=True)) for values in zip(*(records.texts(one) for one in fields), strict=True)]
-        read = [self._row(text, records.place(row)) for row, text in enumerate(texts)]
+        spelled = self._spelled(texts)
+        read = [self._row(one, text, records.place(row)) for row, (one, text) in enumerate(zip(spelled, texts, strict=True))]
         columns: dict[str, Ragged | NDArray[Any]] = {
             INPUTS: ragged([ids for ids, _, _ in read], self.reader.words.specials.pad),
             MASKS: np.array([[at] for _, at, _ in read], np.int64),
@@ -108,15 +109,17 @@ class Cloze(Classification):
             columns[LABELS] = label_numbers(self.labels, records)
         return Rows(columns, np.arange(len(records)), sum(cropped for _, _, cropped in read))
 
-    def _row(self, text: Mapping[str, str], place: str) -> tuple[list[int], int, bool]:
-        """Return the ids of a record in the pattern, the place of the mask, and whether a text was cropped."""
-        words, room = self.reader.words, self.reader.length - len(self.reader.row([]))
+    def _spelled(self, texts: Sequence[Mapping[str, str]]) -> list[Spelled]:
+        """Return the ids of records in the pattern, with the first label's word in its place."""
         said = self.section.verbalizer.get(self.labels[0], self.labels[0])
+        return spell(self.reader.words, [self.pattern.filled(text) for text in texts], [said] * len(texts))
+
+    def _row(self, spelled: Spelled, text: Mapping[str, str], place: str) -> tuple[list[int], int, bool]:
+        """Return the ids of a record in the pattern, the place of the mask, and whether a text was cropped."""
+        mask, room = self.reader.words.specials.mask, self.reader.length - len(self.reader.row([]))
+        assert mask is not None
         shorter = dict(text)
         while True:
-            (spelled,) = spell(words, [self.pattern.filled(shorter)], [said])
-            mask = words.specials.mask
-            assert mask is not None
             ids = [*spelled.ids[: spelled.start], mask, *spelled.ids[spelled.end :]]
             if (excess := len(ids) - room) <= 0:
                 return self.reader.row(ids), spelled.start + self.reader.before, shorter != text
@@ -125,6 +128,7 @@ class Cloze(Classification):
             if not kept:
                 raise TaskError(f"{place}: the pattern alone has more than {self.reader.length} tokens; shorten it")
             shorter[longest] = self.reader.tokenizer.decode(kept)
+            (spelled,) = self._spelled([shorter])
 
     def _logits(self, model: Tuned, examples: Mapping[str, Tensor]) -> Tensor:
         states = at_positions(features.tokens(model.body, examples), examples[MASKS])[:, 0]
