@@ -30,8 +30,8 @@ from training.run.config import PretrainConfig, load
 from training.run.device import prepare
 from training.run.distributed.processes import World
 from training.run.pretrain import prepare_job, pretrain
-from training.run.spikes import SpikeError
 from training.run.trainer import start, update
+from training.run.updates.spikes import SpikeError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs" / "pretrain" / "ablations"

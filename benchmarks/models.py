@@ -34,7 +34,7 @@ from training.models.families import Model, Shape, make, parameters
 from training.models.gpt import GPTShape
 from training.models.t5 import T5Shape
 from training.run.config import TrainSection
-from training.run.optimizers import optimizers
+from training.run.updates.optimizers import optimizers
 
 VOCABULARY, WIDTH, HEADS = 8192, 256, 4
 BATCH, LENGTH = 16, 128

@@ -31,7 +31,7 @@ from transformers import (
 from training.tasks.config import FinetuneConfig
 from training.tasks.encoders import question_answering as qa
 from training.tasks.encoders.named_entities import labels_of, span_scores, words_of
-from training.tasks.encoders.relations import directed_macro_f1, marked_text
+from training.tasks.encoders.relations import marked_text, relation_scores
 from training.tasks.input.records import Records
 from training.tasks.labels.classification import scores
 
@@ -67,9 +67,7 @@ def relations(tokenizer: Any, section: Any, records: Records, labels: Sequence[s
     wanted = records.texts("label")
 
     def figures(logits: NDArray[np.float32]) -> Figures:
-        predicted = [labels[int(n)] for n in logits.argmax(1)]
-        right = np.mean([one == two for one, two in zip(wanted, predicted, strict=True)])
-        return {"macro_f1": directed_macro_f1(wanted, predicted, section.no_relation), "accuracy": float(right)}
+        return relation_scores(wanted, [labels[int(n)] for n in logits.argmax(1)], section.no_relation)
 
     return Encoded(_rows(read, [labels.index(label) for label in wanted]), figures)
 
@@ -133,12 +131,7 @@ def answers(tokenizer: Any, section: Any, records: Records, labels: Sequence[str
         for row, record in enumerate(of_record):
             text = contexts[record][offsets[row][begin[row]][0] : offsets[row][end[row]][1]]
             best[record] = max(best.get(record, (-np.inf, "")), (score[row], text))
-        found = [best[record][1] for record in range(len(records))]
-        f1 = [max(qa.f1_of(one, text) for text in any_of) for one, any_of in zip(found, given, strict=True)]
-        exact = [
-            any(qa.normalised(one) == qa.normalised(text) for text in any_of) for one, any_of in zip(found, given, strict=True)
-        ]
-        return {"f1": float(np.mean(f1)), "exact_match": float(np.mean(exact))}
+        return qa.answer_scores([best[record][1] for record in range(len(records))], given)
 
     return Encoded(rows, figures)
 

@@ -16,7 +16,7 @@ from measure import Case, main, parser
 from torch import Tensor
 
 from training.models.gpt import GPTShape
-from training.run import flops
+from training.run.resources import flops
 
 VOCABULARY = 50304  # 50,257 padded to a multiple of 128, which matrix products want
 

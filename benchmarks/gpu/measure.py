@@ -18,9 +18,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.models.families import SIZES, Model, Shape, make, parameters
 from training.models.loss import LOGITS_PER_CHUNK
-from training.run import flops
 from training.run.config import TrainSection
-from training.run.optimizers import optimizers
+from training.run.resources import flops
+from training.run.updates.optimizers import optimizers
 
 ATTENTIONS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,

@@ -14,7 +14,7 @@ import torch
 from measure import Case, main, parser
 from torch import Tensor
 
-from training.run import flops
+from training.run.resources import flops
 
 
 def case(length: int, targets: int) -> Case:

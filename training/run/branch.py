@@ -24,7 +24,7 @@ from training.checkpoints.remote import complete, folder_of, here, step_of
 from training.checkpoints.store import CHECKPOINTS, Checkpoint, CheckpointError
 from training.data.config import DataSection, may_change
 from training.run.config import PretrainConfig, RunConfig, TrainSection
-from training.run.optimizers import peak, share
+from training.run.updates.optimizers import peak, share
 
 BRANCH = "branch.json"  # in the run's folder
 IMPORT = "is an import, with weights alone; start from it with train.init_from"

@@ -108,7 +108,7 @@ class TrainSection(Section):
     """With several processes (torchrun): `ddp` keeps a whole model in each, `fsdp` (FSDP2) a share of it."""
 
     optimizer: Literal["adamw", "google_adam", "adafactor", "rms_adamw", "muon"] = "adamw"
-    """The optimiser; training/run/optimizers.py cites their sources."""
+    """The optimiser; training/run/updates/optimizers.py cites their sources."""
     learning_rate: float = Field(gt=0, le=10)
     """The peak, reached after the warm-up."""
     batch_scaling: Literal["none", "linear", "sqrt"] = "none"

@@ -10,7 +10,7 @@ class Speed(NamedTuple):
     """Speed, smoothed over about ten steps."""
 
     tokens_per_second: float  # read
-    mfu: float | None  # model FLOPs utilisation: share of the devices' peak, see training/run/flops.py; None if it is unknown
+    mfu: float | None  # model FLOPs utilisation: share of the devices' peak, by run/resources/flops.py; None if unknown
 
     def as_metrics(self) -> dict[str, float]:
         """Return the numbers for metrics.jsonl."""

@@ -23,7 +23,6 @@ from training.models.families import Model, Shape, layers, make
 from training.models.recompute import recompute
 from training.models.t5 import T5Shape
 from training.run import branch as branches
-from training.run import flops
 from training.run.branch import Branch
 from training.run.circumstances import circumstances
 from training.run.config import PretrainConfig, load
@@ -34,6 +33,7 @@ from training.run.phases import open_course, with_steps
 from training.run.pretraining import Pretraining
 from training.run.progress import METRICS, REPORT, clock, read_metrics
 from training.run.remembered import remembered
+from training.run.resources import flops
 from training.run.resources.fit import what_fits
 from training.run.resources.footprint import empty_model
 from training.run.resources.plan import does_not_fit, lines, no_space, plan, refuse_if_too_large

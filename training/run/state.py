@@ -25,7 +25,7 @@ from training.run.device import Device
 from training.run.distributed.processes import Learner, World, model_state, optimizer_state
 from training.run.distributed.watch import SAVING
 from training.run.remember.memory import Memory
-from training.run.spikes import Spikes
+from training.run.updates.spikes import Spikes
 from training.run.validation import LOSS
 
 CONFIG = "config.json"  # in the run's folder: the resolved config

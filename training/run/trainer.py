@@ -19,7 +19,6 @@ from training.data.draws import key
 from training.data.rows.batch import Examples
 from training.models.families import Model
 from training.models.tuned import Tuned
-from training.run import optimizers as optim
 from training.run import terms
 from training.run.device import Device
 from training.run.distributed.processes import Learner, World, learner
@@ -27,8 +26,9 @@ from training.run.pace import Pace
 from training.run.progress import SIGNALS, ProgressLine, Record, StopRequest
 from training.run.remember.memory import REMEMBER
 from training.run.resume import resume
-from training.run.spikes import Spikes, Verdict
 from training.run.state import Batches, Job, Learning, TrainingError, save, write_config
+from training.run.updates import optimizers as optim
+from training.run.updates.spikes import Spikes, Verdict
 
 _READ = "tokens read"  # summed with the counts of the loss terms
 

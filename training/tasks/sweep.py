@@ -31,8 +31,8 @@ from pipelines.contract.settings import Section, put, validated
 from training.checkpoints.store import CHECKPOINTS
 from training.data.draws import key
 from training.run.progress import REPORT
-from training.run.spikes import SpikeError
 from training.run.state import Learning
+from training.run.updates.spikes import SpikeError
 from training.tasks.config import FinetuneConfig, MixedConfig, as_toml
 from training.tasks.errors import TaskError
 

@@ -26,8 +26,8 @@ from training.models.families import build, make
 from training.models.gpt import GPT
 from training.models.rows import RowMemory, RowsCache
 from training.run.device import Device
-from training.run.flops import bert as operations
 from training.run.pretrain import pretrain
+from training.run.resources.flops import bert as operations
 from training.tasks import tuned
 from training.tasks.finetune import finetune
 from training.tasks.tuning import distill

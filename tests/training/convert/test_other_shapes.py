@@ -14,7 +14,7 @@ from torch import Tensor
 from pipelines.contract.tokenizers.families import Specials
 from training.convert import huggingface
 from training.models import families
-from training.run import flops
+from training.run.resources import flops
 
 V = 61
 BERT = {

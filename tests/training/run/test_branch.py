@@ -15,11 +15,11 @@ from training.checkpoints import store as checkpoint
 from training.checkpoints.store import CheckpointError
 from training.evaluation.trace import TraceError, trace
 from training.run.config import load
-from training.run.optimizers import share
 from training.run.phases import open_course
 from training.run.pretrain import Report, pretrain
 from training.run.pretrain import run as run_command
 from training.run.progress import read_metrics
+from training.run.updates.optimizers import share
 
 EXACT = ("step", "loss", "gradient_norm", "learning_rate", "tokens", "bytes", "validation_loss")
 KEPT = ("train.keep=9", "train.tensorboard=false")

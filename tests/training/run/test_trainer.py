@@ -36,8 +36,8 @@ from training.run.pretrain import Report, pretrain
 from training.run.pretrain import run as run_command
 from training.run.progress import Metrics, read_metrics
 from training.run.remember.section import RememberSection
-from training.run.spikes import SpikeError
 from training.run.state import Job, Learning, TrainingError
+from training.run.updates.spikes import SpikeError
 
 ROOT = ROOT
 _DIVERGING = ("train.learning_rate=0.5", "train.warmup_steps=11")  # learns in the first steps, and is thrown about then

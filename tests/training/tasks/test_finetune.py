@@ -13,8 +13,8 @@ from tuning import labelled, write_config, write_records
 from training.checkpoints import trained
 from training.run.device import Device
 from training.run.distributed.processes import World
-from training.run.optimizers import optimizers
 from training.run.progress import read_metrics
+from training.run.updates.optimizers import optimizers
 from training.tasks import features, tuned
 from training.tasks.config import load
 from training.tasks.errors import TaskError

@@ -9,7 +9,7 @@ import pytest
 from tuning import labelled, write_config, write_records
 
 from pipelines.contract.settings import ConfigError
-from training.run.spikes import SpikeError
+from training.run.updates.spikes import SpikeError
 from training.tasks import finetune as command
 from training.tasks.config import as_toml
 from training.tasks.errors import TaskError

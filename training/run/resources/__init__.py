@@ -1,1 +1,1 @@
-"""What a run takes of a machine, computed before it starts."""
+"""What a run takes of a machine, computed before it starts: memory, disk, operations."""

@@ -23,11 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training.data.rows.batch import Examples
 from training.models.families import Model, Shape, build, layers
 from training.models.recompute import recompute
-from training.run import optimizers as optim
 from training.run.config import TrainSection
 from training.run.device import Device
 from training.run.distributed.processes import Learner
 from training.run.trainer import accumulate
+from training.run.updates import optimizers as optim
 
 _INDEX, _READ = torch.ops.aten.index.Tensor, torch.ops.aten._local_scalar_dense.default
 _PAGE = 2 * 2**20  # of large tensors on a CPU (training/run/device.py)

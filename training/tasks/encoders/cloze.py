@@ -5,8 +5,8 @@
     logits      those of the token head at the mask, of the pieces "terrible" and "great" alone
 
 This is the training of PET (Schick and Schütze 2021, arXiv 2001.07676, 3.1): the softmax is over the labels' pieces, there is no
-new head, and the model begins with what pretraining taught it about these words. With few records it is ahead of a new head;
-`shots` draws so many of each label. A text that is too long loses its end, the pattern stays.
+new head, and the model begins with what pretraining taught it about these words. With few records the
+paper found it ahead of a new head; `shots` draws so many of each label. A text that is too long loses its end, the pattern stays.
 
 Metrics: those of classification. Limits: one pattern, one piece for each label; without PET's auxiliary loss of masked tokens,
 and without its soft labels for unlabelled texts (3.3). `corpusmill prompt` asks the same without training.

@@ -163,17 +163,9 @@ class QuestionAnswering:
         return list(made.cpu().numpy())
 
     def figures(self, outputs: Sequence[Any], rows: Rows, records: Records) -> dict[str, float]:
-        """Return F1 and exact match; with questions that have no answer, also F1 of those that have one."""
+        """See `answer_scores`."""
         given = [[text for text, _ in one] for one in answers_of(records)]
-        predicted = [answer["answer"] for answer in self.answers(outputs, rows, records)]
-        f1 = _best_f1(predicted, given)
-        exact = [
-            any(normalised(one) == normalised(text) for text in any_of or [""])
-            for one, any_of in zip(predicted, given, strict=True)
-        ]
-        found = {"f1": float(f1.mean()), "exact_match": float(np.mean(exact))}
-        answered = np.array([bool(any_of) for any_of in given])
-        return found if answered.all() or not answered.any() else {**found, "f1_answered": float(f1[answered].mean())}
+        return answer_scores([answer["answer"] for answer in self.answers(outputs, rows, records)], given)
 
     def answers(self, outputs: Sequence[Any], rows: Rows, records: Records) -> list[dict[str, Any]]:
         """Return the answer ("" for none), its begin and end in the context (characters), its probability and margin."""
@@ -229,6 +221,17 @@ class QuestionAnswering:
         allowed[:, 0] = True
         scores = scores.masked_fill(~allowed[:, :, None], torch.finfo(scores.dtype).min)
         return scores[..., 0], scores[..., 1], context
+
+
+def answer_scores(predicted: Sequence[str], given: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return F1 and exact match; with questions that have no answer, also F1 of those that have one."""
+    f1 = _best_f1(predicted, given)
+    exact = [
+        any(normalised(one) == normalised(text) for text in any_of or [""]) for one, any_of in zip(predicted, given, strict=True)
+    ]
+    found = {"f1": float(f1.mean()), "exact_match": float(np.mean(exact))}
+    answered = np.array([bool(any_of) for any_of in given])
+    return found if answered.all() or not answered.any() else {**found, "f1_answered": float(f1[answered].mean())}
 
 
 def _best_f1(predicted: Sequence[str], given: Sequence[Sequence[str]]) -> NDArray[np.float64]:

@@ -142,11 +142,9 @@ class Relations:
         return list(self._logits(model, examples).cpu().numpy())
 
     def figures(self, outputs: Sequence[Any], rows: Rows, records: Records) -> dict[str, float]:
-        """Return the official macro F1, and accuracy over all labels."""
+        """See `relation_scores`."""
         predicted = [self.labels[n] for n in np.stack(outputs).argmax(1).tolist()]
-        wanted = records.texts("label")
-        right = np.mean([one == two for one, two in zip(wanted, predicted, strict=True)])
-        return {"macro_f1": directed_macro_f1(wanted, predicted, self.section.no_relation), "accuracy": float(right)}
+        return relation_scores(records.texts("label"), predicted, self.section.no_relation)
 
     def answers(self, outputs: Sequence[Any], rows: Rows, records: Records) -> list[dict[str, Any]]:
         """Return label, probability, and the texts of both entities."""
@@ -208,6 +206,12 @@ def with_marks(text: str, first: tuple[int, int], second: tuple[int, int]) -> st
 
 def _as_text(text: str) -> str:
     return _MARKS.sub(r"<\1 >", text)
+
+
+def relation_scores(wanted: Sequence[str], predicted: Sequence[str], no_relation: str) -> dict[str, float]:
+    """Return the official macro F1, and accuracy over all labels."""
+    right = np.mean([one == two for one, two in zip(wanted, predicted, strict=True)])
+    return {"macro_f1": directed_macro_f1(wanted, predicted, no_relation), "accuracy": float(right)}
 
 
 def directed_macro_f1(wanted: Sequence[str], predicted: Sequence[str], no_relation: str = "Other") -> float:

@@ -16,12 +16,12 @@ from training.models.families import Shape, layers, make, shape
 from training.models.gpt import GPTShape
 from training.models.recompute import recompute
 from training.models.t5 import T5Shape
-from training.run import optimizers as optim
 from training.run.config import TrainSection
 from training.run.device import Device
 from training.run.distributed.processes import Learner
 from training.run.resources.footprint import Storages, empty_model, footprint
 from training.run.trainer import accumulate
+from training.run.updates import optimizers as optim
 
 CPU = Device("cpu", "float32")
 ROWS, LENGTH, VOCABULARY = 6, 24, 700

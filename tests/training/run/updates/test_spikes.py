@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from training.run.spikes import SpikeError, Spikes
+from training.run.updates.spikes import SpikeError, Spikes
 
 
 def calm(limit: float | None = 3.0, updates: int = 32, max_skipped: int = 3) -> Spikes:

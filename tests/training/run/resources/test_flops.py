@@ -1,10 +1,10 @@
-"""FLOPs of published shapes; the figures were computed apart, from the papers' conventions (see training/run/flops.py)."""
+"""FLOPs of published shapes; the figures were computed apart, by the papers' conventions (training/run/resources/flops.py)."""
 
 import pytest
 import torch
 
 from training.models import bart, bert, composed, gpt, t5
-from training.run import flops
+from training.run.resources import flops
 
 
 def test_gpt_by_each_convention() -> None:

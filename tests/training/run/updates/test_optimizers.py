@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from training.models.families import build, make, shape
 from training.models.gpt import GPTShape
-from training.run import optimizers as optim
 from training.run.config import TrainSection
+from training.run.updates import optimizers as optim
 
 SHAPE = GPTShape(vocabulary=11, length=4, layers=1, heads=1, width=8)
 GRADIENTS = [[0.5, -1.0], [0.25, 2.0], [-3.0, 0.1]]
