@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import WorkerHandlerManager
 
+from pipelines.beam import forked_workers
 from pipelines.beam.claims import Claim, Claims
 from pipelines.contract.errors import UserError
 from pipelines.units.context import RunnerOptions
@@ -219,6 +220,7 @@ def _tail(log: Path, lines: int = 15) -> str:
 def _child(specification: str, parent: int) -> None:
     """Run the pipeline in worker processes; end when the parent ends. This is the child process's main function."""
     workers, construct, claims = pickle.loads(Path(specification).read_bytes())
+    forked_workers.fork(workers)  # before the first thread
     threading.excepthook = _worker_died
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
