@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,8 +49,8 @@ class ForkedWorker:
         os.kill(self.pid, 9)
 
 
-def fork(count: int) -> None:
-    """Fork this many workers, and let Beam take them instead of starting programs. Call it before a pipeline runs."""
+def fork(count: int) -> Sequence[ForkedWorker]:
+    """Fork this many workers, and let Beam take them instead of starting programs. Call it before any thread is started."""
     workers: list[ForkedWorker] = []
     for _ in range(count):
         workers.append(ForkedWorker([worker.write_end for worker in workers]))
@@ -62,6 +63,7 @@ def fork(count: int) -> None:
 
     beam: Any = local_job_service
     beam.subprocess = SimpleNamespace(Popen=popen)
+    return tuple(workers)
 
 
 def _wait_and_work(read_end: int, others: list[int]) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipelines.config import CorpusConfig
 from pipelines.units.context import Context, RunnerOptions
 from pipelines.units.descriptor import Unit, unit_name
 
+ROOT = str(Path(__file__).parents[3])
 HELPERS = Path(__file__).parent / "helpers"
 sys.path.insert(0, str(HELPERS))
 
@@ -25,7 +27,7 @@ CONFIG = CorpusConfig.model_validate({"corpus": {"name": "test"}, "sources": [SO
 
 @pytest.fixture(autouse=True)
 def _workers_can_import_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HELPERS), ROOT]))
     monkeypatch.setattr(runners, "IN_PROCESS_BYTES", 0)  # a few lines are worth worker processes here
 
 
@@ -128,6 +130,28 @@ def test_no_worker_is_left_behind_after_a_failure(tmp_path: Path) -> None:
     pids = {int(path.name.rsplit(".", 2)[1]) for path in trace.iterdir()}
     assert pids
     assert all(_wait_until_gone(pid, seconds=5) for pid in pids if pid != os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's command line from /proc")
+def test_a_worker_is_forked_from_the_driver_with_everything_imported(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    units = write_units(tmp_path / "in", a=f"program {program}", b="one")
+    process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(), units)
+    assert b"pipelines.beam.runners" in program.read_bytes()  # a program of Beam's is sdk_worker_main
+
+
+def test_workers_end_with_a_driver_that_never_starts_its_pipeline(tmp_path: Path) -> None:
+    script = (
+        "from pipelines.beam import forked_workers\n"
+        "print(*(worker.pid for worker in forked_workers.fork(2)), flush=True)\n"
+        "import os; os._exit(3)"
+    )
+    driver = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": ROOT}
+    )
+    pids = [int(pid) for pid in driver.stdout.split()]
+    assert (driver.returncode, len(pids)) == (3, 2)
+    assert all(_wait_until_gone(pid, seconds=5) for pid in pids)
 
 
 def test_an_error_in_process_names_the_unit(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ class LinesJob:
     """Each line is a document; a line that is a command is also executed.
 
     `die` kills the worker, `fail`, `mistake` and `full` raise, `sleep N` waits, `kill FILE` kills the process whose number the
-    file holds, `pid FILE` writes this process's number.
+    file holds, `pid FILE` writes this process's number, `program FILE` writes its command line.
     """
 
     trace: str | None = None  # a folder: each unit leaves a file named by the unit and its process
@@ -69,6 +69,8 @@ def _obey(line: str) -> None:
         time.sleep(float(argument))
     if command == "pid":
         Path(argument).write_text(str(os.getpid()))
+    if command == "program":
+        Path(argument).write_bytes(Path("/proc/self/cmdline").read_bytes())
     if command == "kill":
         os.kill(int(Path(argument).read_text()), signal.SIGKILL)
 
