@@ -31,6 +31,7 @@ rows = 8
 enabled = false
 [quality]
 rules = []
+measure = false
 classifier = false
 """
 

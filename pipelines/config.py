@@ -13,6 +13,7 @@ from pipelines.contract.gate_settings import GateLimits, OwnExpectation
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.copies.lsh import optimal_bands
 
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
@@ -22,6 +23,7 @@ MACHINE: dict[str, Any] = {
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model"},
+    "quality": {"bad_words"},
     "vocabularies": {"__all__": {"path"}},
 }
 
@@ -279,9 +281,21 @@ class LanguageSection(Section):
 
 
 class QualitySection(Section):
-    """Rules of C4, Gopher and FineWeb, then a classifier that tells curated sources from the crawl."""
+    """Published rules for pages, then a classifier that tells curated sources from the crawl."""
 
-    rules: tuple[Literal["c4", "gopher", "gopher_repetition", "fineweb"], ...] = ("c4", "gopher", "gopher_repetition")
+    rules: RuleSets = RuleSets()
+    """The sets of rules: a list of names, or tables of thresholds (`[quality.rules.gopher] min_words = 30`), in which a rule or a
+    set is off by `= false`. pipelines/rule_thresholds.py has every threshold with its source. A threshold acts when the corpus is
+    made: no source is read again for it."""
+    rules_by_language: dict[str, RuleSets] = Field(default_factory=dict[str, RuleSets])
+    """Thresholds that differ in a language, in place of those above, such as `[quality.rules_by_language.de.gopher]` with
+    `max_word_length = 14`."""
+    measure: bool = True
+    """Whether texts are measured. What the rules read are columns of the documents; without them no rule can judge."""
+    stop_words: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"en": ENGLISH_STOP_WORDS})
+    """The stop words of each language, by its code: Gopher's eight for English, and none for other languages."""
+    bad_words: dict[str, str] = Field(default_factory=dict[str, str])
+    """Files of bad words or phrases by language, one a line, relative to the config's folder (C4's are published as LDNOOBW)."""
     rules_for: Literal["crawl", "all"] = "crawl"
     """Sources that the rules judge. They were made for web pages; by default, they do not judge curated sources."""
     classifier: bool = True
@@ -293,6 +307,17 @@ class QualitySection(Section):
     keep_share: float = Field(default=0.9, gt=0, le=1)
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     seed: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _rules_need_measures(self) -> Self:
+        if not self.measure and self.has_rules:
+            raise ValueError("measure = false leaves the rules nothing to judge by; turn it on, or the rules off: rules = []")
+        return self
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether any rule is on, for any language."""
+        return bool(self.rules.thresholds()) or bool(self.rules_by_language)
 
 
 class VocabularySection(Section):
@@ -437,6 +462,8 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     exclude = config.exclude.model_copy(
         update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in sorted(MACHINE["exclude"])}
     )
+    bad_words = {language: absolute(path) for language, path in config.quality.bad_words.items()}
+    quality = config.quality.model_copy(update={"bad_words": bad_words})
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})
@@ -447,6 +474,7 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
             "language": language,
             "deduplicate": deduplicate,
             "decontaminate": decontaminate,
+            "quality": quality,
             "vocabularies": vocabularies,
         }
     )

@@ -30,7 +30,8 @@ from pipelines.units.descriptor import Unit
 NAME = "extract"  # of the source, in ids
 STDIN = "-"
 # Columns of a document that mean nothing without a build, or that nothing has filled yet.
-_OF_A_BUILD = frozenset({"id", "work", "source", "snapshot", "rule", "rule_value", "quality_score"})
+_OF_A_BUILD = frozenset({"id", "work", "source", "snapshot", "measures", "rule", "rule_value", "quality_score"})
+_UNMEASURED = QualitySection.model_validate({"rules": [], "measure": False})
 _BYTES_PER_BATCH = 2**20  # of web pages' text: small, so that lines come soon
 _FIRST = ("url", "title", "author", "date", "language", "language_score")
 _LAST = ("text", "stage", "reason", "detail")
@@ -118,7 +119,7 @@ class Extraction:
             stages = (
                 normalize.stage(NormalizeSection(), kind),
                 lines.stage_of_source(LinesSection(), section),
-                judge.stage(LanguageSection(), QualitySection(), self.model, apply_rules=False),
+                judge.stage(LanguageSection(), _UNMEASURED, self.model),
             )
             self._stages[kind] = Stages(stages).open()(NAME, NAME)
         return self._stages[kind]

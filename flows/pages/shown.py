@@ -59,6 +59,7 @@ MEANINGS = {
     DropReason.LANGUAGE_UNCERTAIN: "the score of its language is below language.score_limit",
     DropReason.C4_LOREM_IPSUM: "it contains lorem ipsum",
     DropReason.C4_CURLY_BRACKET: "it contains a curly bracket: source code, a template",
+    DropReason.C4_BAD_WORDS: "it contains words of quality.bad_words",
     DropReason.C4_FEW_SENTENCES: "too few sentences",
     DropReason.GOPHER_WORD_COUNT: "too few or too many words",
     DropReason.GOPHER_WORD_LENGTH: "its words are too short or too long on average",
@@ -73,7 +74,9 @@ MEANINGS = {
     DropReason.GOPHER_DUPLICATE_NGRAMS: "repeated word sequences make up too large a share of it",
     DropReason.FINEWEB_PUNCTUATION: "too few of its lines end with punctuation",
     DropReason.FINEWEB_SHORT_LINES: "too many of its lines are short",
+    DropReason.FINEWEB_DUPLICATE_LINES: "too large a share of it is repeated lines",
     DropReason.FINEWEB_LIST: "too many line ends for its words: a list",
+    DropReason.REFINEDWEB_LINES: "too many of its words are in lines of capitals, numbers, counters or single words",
     DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
     DropReason.NO_TOKENS: "the vocabulary encodes it as no tokens",
 }

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from pipelines.clustering import removals
 from pipelines.clustering.candidates import candidates
+from pipelines.clustering.passing import passing
 from pipelines.clustering.removals import Deduplicated, Members
 from pipelines.clustering.signatures import SignaturePart, SignatureStore
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.clustering.workspace import fits
 from pipelines.contract import files
+from pipelines.stages.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Likeness, Ranks
 from pipelines.units.context import Context
@@ -62,4 +64,13 @@ def rank_order(context: Context, parts: Sequence[SignaturePart], store: Signatur
     rows = [part.rows for part in parts]
     priority = np.repeat(np.array(priorities, np.int64), rows)
     published = np.repeat(np.array([part.corpus is not None for part in parts], np.bool_), rows)
-    return science.rank_order(store.ids(), published, store.passes(), priority, store.characters())
+    return science.rank_order(store.ids(), published, _passes(context, parts), priority, store.characters())
+
+
+def _passes(context: Context, parts: Sequence[SignaturePart]) -> NDArray[np.bool_]:
+    judgement = Judgement.of(context.config)
+    found = [
+        np.ones(part.rows, np.bool_) if part.documents is None else passing(part.documents, part.source, judgement)
+        for part in parts
+    ]
+    return np.concatenate([np.empty(0, np.bool_), *found])

@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines.clustering.passing import passing
 from pipelines.clustering.signatures import SignaturePart
 from pipelines.clustering.workspace import Chain, Workspace
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.stages import signatures
+from pipelines.stages.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Ranks
 from pipelines.units import spill
@@ -39,6 +41,8 @@ def write_tasks(context: Context, workspace: Workspace, groups: Sequence[Sequenc
         parts = [
             {
                 "uri": part.uri,
+                "documents": part.documents,
+                "source": part.source,
                 "published": part.corpus is not None,
                 "place": priorities.index(_priority(context, part)),
             }
@@ -59,15 +63,16 @@ def rank(context: Context, workspace: Workspace, groups: Sequence[Sequence[Signa
         (f"sample-{number:05}", _task_uri(workspace, number), sum(part.rows for part in group) * workspace.bytes_per_document)
         for number, group in enumerate(groups)
     ]
-    workspace.run(context, inputs, rank_chain(workspace))
+    workspace.run(context, inputs, rank_chain(workspace, Judgement.of(context.config)))
     spill.write_columns(_bases_uri(workspace), base=_bases(workspace))
     for folder in ("samples", "unsorted", "group-ranks"):
         files.remove(workspace.path(folder))
 
 
-def rank_chain(workspace: Workspace) -> Chain:
+def rank_chain(workspace: Workspace, judgement: Judgement) -> Chain:
     """Return the exchange from groups of parts to segments and ranks."""
-    return SamplePrefixes(workspace), (Splitters(workspace), Spread(workspace), SortSegment(workspace), GroupRanks(workspace))
+    steps = (Splitters(workspace), Spread(workspace, judgement), SortSegment(workspace), GroupRanks(workspace))
+    return SamplePrefixes(workspace, judgement), steps
 
 
 def ranks_uri(workspace: Workspace, group: int) -> str:
@@ -123,11 +128,12 @@ class SamplePrefixes:
     """Map: the rank prefixes of a sample of a group's documents."""
 
     workspace: Workspace
+    judgement: Judgement
 
     def __call__(self, task_uri: str) -> list[tuple[int, str]]:
         """Write the group's file; all files have the same key."""
         task = json.loads(files.read_text(task_uri))
-        prefixes = np.sort(_prefixes(_batches(self.workspace, task)))[::DOCUMENTS_PER_SAMPLE]
+        prefixes = np.sort(_prefixes(_batches(self.workspace, self.judgement, task)))[::DOCUMENTS_PER_SAMPLE]
         uri = self.workspace.path("samples", f"{task['number']:05}.arrow")
         spill.write_columns(uri, prefix=prefixes)
         return [(0, uri)]
@@ -153,10 +159,11 @@ class Spread:
     """The documents of a group, with all their columns, by segment."""
 
     workspace: Workspace
+    judgement: Judgement
 
     def __call__(self, group: int, uris: Sequence[str]) -> list[tuple[int, str]]:
         """Write a file per segment that has documents of this group."""
-        batches = _batches(self.workspace, json.loads(files.read_text(_task_uri(self.workspace, group))))
+        batches = _batches(self.workspace, self.judgement, json.loads(files.read_text(_task_uri(self.workspace, group))))
         segments = np.searchsorted(spill.read_columns(uris[0])["prefix"], _prefixes(batches), side="right")
         rows = Rows(batches)
         written: list[tuple[int, str]] = []
@@ -217,17 +224,21 @@ def in_chunks(workspace: Workspace, rows: Rows, numbers: NDArray[np.int64]) -> I
         yield rows.take(numbers[chunk])
 
 
-def _batches(workspace: Workspace, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
+def _batches(workspace: Workspace, judgement: Judgement, task: Mapping[str, Any]) -> list[pa.RecordBatch]:
     """Return the signatures of a group, with the document numbers and the ranking columns that the parts do not have."""
-    names = ["id", "exact", "url", "minhash", "characters", "passes"]
+    names = ["id", "exact", "url", "minhash", "characters"]
     names += ["words"] if signatures.has_words(workspace.section) else []
     found: list[pa.RecordBatch] = []
     first = task["first"]
     for part in task["parts"]:
+        passes = None if part["documents"] is None else passing(part["documents"], part["source"], judgement)
+        of_part = first
         for batch in spill.batches_of(part["uri"]):
             rows = batch.num_rows
+            known = np.ones(rows, np.bool_) if passes is None else passes[first - of_part : first - of_part + rows]
             extra = {
                 "number": pa.array(np.arange(first, first + rows, dtype=np.uint32)),
+                "passes": pa.array(known),
                 "published": pa.array(np.full(rows, part["published"])),
                 "place": pa.array(np.full(rows, part["place"], np.uint16)),
             }

@@ -35,6 +35,7 @@ class SignaturePart:
     first: int  # number of its first document
     rows: int
     corpus: str | None = None  # the earlier corpus that published these documents; None: this build
+    documents: str | None = None  # the part of the documents themselves; None: of an earlier corpus
 
 
 def signature_parts(documents: Sequence[Dataset], indexes: Sequence[Dataset] = ()) -> list[SignaturePart]:
@@ -53,9 +54,10 @@ def signature_parts(documents: Sequence[Dataset], indexes: Sequence[Dataset] = (
                 f"{dataset.uri}: {found.rows('documents'):,} documents, but {found.rows(signatures.TABLE):,} signatures;"
                 " it was built with deduplicate.enabled = false, or is damaged: remove the folder and build it again"
             )
+        texts = {part.unit: files.join(dataset.uri, part.path) for part in found.of("documents")}
         for part in found.of(signatures.TABLE):
-            source = found.dataset.removeprefix("documents/")
-            parts.append(SignaturePart(found.dataset, source, part.unit, files.join(dataset.uri, part.path), first, part.rows))
+            source, uri = found.dataset.removeprefix("documents/"), files.join(dataset.uri, part.path)
+            parts.append(SignaturePart(found.dataset, source, part.unit, uri, first, part.rows, documents=texts.get(part.unit)))
             first += part.rows
     for index, corpus in zip(indexes, earlier.labels(indexes), strict=True):
         for part in index.manifest.of(earlier.INDEX):
@@ -89,10 +91,6 @@ class SignatureStore:
     def characters(self) -> NDArray[np.int64]:
         """Return the length of each text."""
         return _joined([batch["characters"].to_numpy() for batch in self._batches], np.empty(0, np.int64))
-
-    def passes(self) -> NDArray[np.bool_]:
-        """Return whether each document passes the filters."""
-        return _joined([batch["passes"].to_numpy(zero_copy_only=False) for batch in self._batches], np.empty(0, np.bool_))
 
     def minhash(self, numbers: NDArray[np.int64]) -> Signatures:
         """Return signatures [len(numbers), permutations]."""

@@ -39,6 +39,7 @@ class DropReason(StrEnum):
     # quality: the rules of C4 (TFDS c4_utils) and Gopher (arXiv 2112.11446, A1)
     C4_LOREM_IPSUM = "c4_lorem_ipsum"
     C4_CURLY_BRACKET = "c4_curly_bracket"
+    C4_BAD_WORDS = "c4_bad_words"
     C4_FEW_SENTENCES = "c4_few_sentences"
     GOPHER_WORD_COUNT = "gopher_word_count"
     GOPHER_WORD_LENGTH = "gopher_word_length"
@@ -53,7 +54,9 @@ class DropReason(StrEnum):
     GOPHER_DUPLICATE_NGRAMS = "gopher_duplicate_ngrams"
     FINEWEB_PUNCTUATION = "fineweb_punctuation"
     FINEWEB_SHORT_LINES = "fineweb_short_lines"
+    FINEWEB_DUPLICATE_LINES = "fineweb_duplicate_lines"
     FINEWEB_LIST = "fineweb_list"
+    REFINEDWEB_LINES = "refinedweb_lines"  # lines of capitals, numbers, counters, single words
     LOW_QUALITY = "low_quality"  # the classifier's score is below its threshold
     # tokens
     NO_TOKENS = "no_tokens"

@@ -29,6 +29,28 @@ SITE_TYPES = (
 )
 OPT_OUTS = ("noindex", "noai", "noimageai", "tdm")  # text/extraction/pages/opt_outs.py has what each means
 
+# What is measured of every text, for the quality rules: counts (int32), and one float32. Words, lines and sentences are those of
+# text/characters/counts.py; text/judgement has a file for each group.
+_COUNTS = (
+    *("characters", "letters", "upper_letters", "digits"),
+    *("tokens", "words", "letter_words"),  # tokens; those with a letter or digit; those with a letter
+    *("measured_words", "measured_characters"),  # words of alphabets written with spaces, and their characters
+    *("median_word_length", "longest_word", "capital_words", "unique_words"),  # words all in capitals; different words
+    *("stop_words", "distinct_stop_words"),  # null for a language without a list in quality.stop_words
+    "bad_words",  # null for a language without a list in quality.bad_words
+    *("hashes", "ellipses", "curly_brackets", "lorem_ipsum"),
+    *("sentences", "unmarked_letters"),  # unmarked: letters of scripts without sentence marks
+    *("lines", "newlines", "short_lines", "bullet_lines", "ellipsis_lines", "punctuated_lines", "longest_line"),
+    *("javascript_lines", "policy_lines", "uppercase_lines", "number_lines", "counter_lines", "one_word_lines"),
+    "flagged_words",  # of the lines that RefinedWeb's rules are about
+    *("prose_lines", "prose_words", "prose_sentences"),  # lines of five words or more that end in a terminal mark
+    *("line_characters", "duplicate_lines", "duplicate_line_characters"),
+    *("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_characters"),
+    *("token_characters", "top_2gram_characters", "top_3gram_characters", "top_4gram_characters"),
+    *(f"duplicate_{n}gram_characters" for n in range(5, 11)),
+)
+MEASURES = pa.struct([*(pa.field(name, pa.int32()) for name in _COUNTS), pa.field("word_entropy", pa.float32())])  # nats
+
 _DOCUMENT_FIELDS = [
     pa.field("id", pa.binary(16), nullable=False),  # blake2b of source, NUL, key (and piece number)
     pa.field("work", pa.binary(16), nullable=False),  # the id without the piece number: all pieces of one book share it
@@ -49,6 +71,7 @@ _DOCUMENT_FIELDS = [
     pa.field("text", pa.string(), nullable=False),  # NFC, lines end in "\n", never empty
     pa.field("language", pa.string()),  # ISO 639 code of lid.176; null before it is judged
     pa.field("language_score", pa.float32()),  # 0..1
+    pa.field("measures", MEASURES),  # of the text, as the rules read them; null before it is measured
     pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null if it passes all
     pa.field("rule_value", pa.float32()),  # the value that this rule measured
     pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null if it is off or has not run yet
@@ -113,7 +136,6 @@ def signatures(values: int, *, words: bool = False) -> pa.Schema:
         pa.field("url", pa.uint64(), nullable=False),  # hash of the canonical address; 0: none, or not configured
         pa.field("minhash", pa.list_(pa.field("item", pa.uint32(), nullable=False), values), nullable=False),
         pa.field("characters", pa.int64(), nullable=False),
-        pa.field("passes", pa.bool_(), nullable=False),  # language and rules would keep it
     ]
     if words:
         fields.append(pa.field("words", pa.list_(pa.field("item", pa.uint32(), nullable=False)), nullable=False))  # hashes

@@ -30,7 +30,7 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import is_validation, sampling_key
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages.signatures import passes
+from pipelines.stages.rules import Judgement
 from pipelines.text.judgement import classifier as quality
 from pipelines.units.context import Context, Dataset, ensure
 
@@ -92,7 +92,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
         return {"classifier": False}
     return {
         "quality": config.quality.model_dump(mode="json"),
-        "language": config.language.model_dump(mode="json", exclude={"model"}),
+        "judgement": Judgement.of(config).made_from(),
         "curated": sorted(source.name for source in config.sources if source.curated),
         "validation_share": config.corpus.validation_share,
         "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
@@ -140,11 +140,12 @@ def _learn(
 
 def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterator[pa.RecordBatch]:
     """Yield the documents of a dataset that may be examples."""
-    config = context.config
+    config, judgement = context.config, Judgement.of(context.config)
+    source = dataset.manifest.dataset.removeprefix("documents/")
     for part in dataset.manifest.of("documents"):
         removals = removals_for(clusters, dataset.manifest.dataset, part.unit)
         for rows in read_batches(files.join(dataset.uri, part.path)):
-            keep = pc.and_(passes(rows, config.language), pc.is_valid(rows["language"]))
+            keep = pc.and_(judgement.passes(rows, source), pc.is_valid(rows["language"]))
             keep = pc.and_(keep, pa.array(~is_validation(rows["work"], config.corpus.validation_share)))
             if removals is not None:
                 keep = pc.and_(keep, pc.invert(pc.is_in(rows["id"], value_set=removals["id"])))

@@ -23,6 +23,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.stages import signatures
+from pipelines.stages.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.units.context import Context, Dataset, ensure
 
@@ -82,6 +83,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], indexes: Sequence
         "deduplicate": section.model_dump(mode="json", exclude=MACHINE["deduplicate"]),
         "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
         "indexes": [index.manifest.fingerprint for index in indexes],
+        "judgement": Judgement.of(context.config).made_from(),  # the better survivor passes
         "priorities": {source.name: source.priority for source in context.config.sources},
         "versions": {"clusters": [VERSION, science.VERSION], "signatures": signatures.VERSION},
     }

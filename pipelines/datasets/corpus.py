@@ -29,7 +29,7 @@ from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.documents import language_model, takedown_lists
 from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import repeated_in
-from pipelines.stages import decontaminate, deduplicate, exclude, language, quality, rejudge, takedown
+from pipelines.stages import decontaminate, deduplicate, exclude, language, quality, rejudge, rules, takedown
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Model, Stages
 from pipelines.units.context import Context, Dataset, ensure
@@ -80,10 +80,11 @@ def stages(
     model: Model | None,
 ) -> Stages:
     """Return the stages between documents and corpus; `model` is that of the languages."""
-    curated = frozenset(source.name for source in config.sources if source.curated)
+    judgement = rules.Judgement.of(config)
     cuts = repeats.manifest.facts["enabled"] or (reference is not None and config.decontaminate.action == "cut")
     return Stages(
         (
+            rules.stage(judgement),
             deduplicate.stage(
                 partial(removals_in, clusters.uri), clusters.manifest.fingerprint, runs=clusters.manifest.facts["enabled"]
             ),
@@ -95,13 +96,13 @@ def stages(
                 reference.manifest.fingerprint if reference else None,
                 config.decontaminate,
             ),
-            rejudge.stage(config.language, config.quality, model, curated, runs=cuts),
+            rejudge.stage(judgement, config.quality, model, runs=cuts),
             language.stage(config.language),
             quality.stage(
                 partial(load_classifier, classifier.uri),
                 classifier.manifest.fingerprint,
                 config.quality,
-                curated,
+                judgement.curated,
             ),
         )
     )

@@ -1,8 +1,8 @@
 """documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
 read → exclude → blocklists → normalize → lines (of WET files and of pages by other extractors) → split → judge → signatures.
-Language and rules are judged here, while the text is in memory for the first time, so that deduplication can prefer a survivor
-that will pass. A key in several units is dropped in the later ones, which are read a second time for it.
+The language and the measures of the rules are found here, while the text is in memory for the first time, so that deduplication
+can prefer a survivor that will pass. A key in several units is dropped in the later ones, which are read a second time for it.
 """
 
 import unicodedata
@@ -172,10 +172,8 @@ def stages(
             lines.stage_of_source(config.lines, source),
             split.stage(),
             exclude.pieces(config.exclude, lists),
-            judge.stage(
-                config.language, config.quality, model, apply_rules=config.quality.rules_for == "all" or not source.curated
-            ),
-            signatures.stage(config.deduplicate, config.language),
+            judge.stage(config.language, config.quality, model),
+            signatures.stage(config.deduplicate),
         )
     )
 

@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.config import LanguageSection, RepeatsSection
+from pipelines.config import RepeatsSection
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Part
 from pipelines.contract.schema import REPEATED_RUNS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages.signatures import passes
+from pipelines.stages import rules
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats, substrings
 from pipelines.text.copies.repeats import Hashes
@@ -39,7 +39,7 @@ ROWS_PER_RANGE = 2**22
 COLUMNS = {LINES: ("documents", "rank"), PARAGRAPHS: ("documents", "rank"), WINDOWS: ("place",)}  # of a row, after its hash
 BYTES_PER_ROW = 144  # the most memory per row of 24 bytes, during the sort
 MOST_FREQUENT = 50  # lines and paragraphs in the facts
-JUDGED = ("id", "rule", "language", "language_score")  # the columns that decide whether a document takes part
+JUDGED = ("id", *rules.COLUMNS)  # the columns that decide whether a document takes part
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Search:
     """The settings and folders of a search, which all steps share."""
 
     section: RepeatsSection
-    language: LanguageSection
+    judgement: rules.Judgement
     clusters: str
     out: str  # the dataset's folder
     spill: str
@@ -90,12 +90,13 @@ class Search:
 
     def taking_part(self, dataset: str, unit: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]]:
         """Return a function that flags the rows (with columns JUDGED) that survive the clusters and pass language and rules."""
+        source = dataset.removeprefix("documents/")
         removals = removals_for(Dataset(self.clusters, manifest.read(self.clusters)), dataset, unit)
         removed = removals["id"].combine_chunks() if removals is not None else pa.array([], pa.binary(16))
 
         def judge(rows: pa.RecordBatch) -> NDArray[np.bool_]:
             survives = pc.invert(pc.is_in(rows["id"], value_set=removed))
-            return pc.and_(survives, passes(rows, self.language)).to_numpy(zero_copy_only=False)
+            return pc.and_(survives, self.judgement.passes(rows, source)).to_numpy(zero_copy_only=False)
 
         return judge
 

@@ -6,7 +6,7 @@
         paragraphs/repeated.arrow           the same for paragraphs
         substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
-Only documents that survive the clusters and pass language and rules (`stages.signatures.passes`) count, so text shared with a
+Only documents that survive the clusters and pass language and rules (`stages.rules.Judgement`) count, so text shared with a
 dropped document is not lost. What repeats is kept in the best document: the one of the source with the highest priority, then
 with the least id. Of a run of words, the first occurrence in it is kept; of a line or paragraph, all its occurrences in it (with
 repeats.keep = "none", none), because the limits count documents. Each kind is cut for a better-ranked document that has the same
@@ -43,6 +43,7 @@ from pipelines.datasets.repeat_rows import (
     UnitRuns,
 )
 from pipelines.stages.repeats import RepeatedText
+from pipelines.stages.rules import Judgement
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
 from pipelines.text.copies import substrings
@@ -137,7 +138,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
         "repeats": config.repeats.model_dump(mode="json"),
         "documents": {dataset.manifest.dataset: dataset.manifest.fingerprint for dataset in documents},
         "clusters": clusters.manifest.fingerprint,
-        "language": config.language.model_dump(mode="json", include={"enabled", "keep", "score_limit"}),
+        "judgement": Judgement.of(config).made_from(),
         "priorities": {source.name: source.priority for source in config.sources},
         "versions": {
             "repeats": [VERSION, science.VERSION],
@@ -184,7 +185,7 @@ def _configure_search(context: Context, documents: Sequence[Dataset], clusters: 
     at_once = max(1, config.deduplicate.memory_mib * 2**20 // repeat_rows.BYTES_PER_ROW)
     return Search(
         section,
-        config.language,
+        Judgement.of(config),
         clusters.uri,
         uri,
         spill,

@@ -1,4 +1,4 @@
-"""Drop documents that break a quality rule (`judge` has applied the rules), then those that the classifier scores low."""
+"""Drop documents that break a quality rule (the stage `rules` has applied them), then those that the classifier scores low."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -14,39 +14,37 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.config import LanguageSection, QualitySection
-from pipelines.contract.batch import Batch, sift
+from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
 from pipelines.stages import judge
 from pipelines.stages.base import BatchFunction, ForUnit, Model, Stage
 from pipelines.stages.language import verdicts
 from pipelines.stages.quality import shown
-from pipelines.stages.signatures import passes
+from pipelines.stages.rules import Judgement, passes_language
 
 VERSION = 1
 NAME = "rejudge"
 
 
-def stage(
-    language: LanguageSection, quality: QualitySection, model: Model | None, curated: frozenset[str], *, runs: bool = True
-) -> Stage:
-    """Sift UNFIT_AFTER_CUT (detail: the rule and its value, or the reason against the language with its score).
-
-    Rules judge the same sources as in `judge`: all but the curated ones, or all (`quality.rules_for`).
-    """
-    settings = {NAME: {"language": model.sha256 if model else None} if runs else None}
-    return Stage({NAME: VERSION}, partial(_open, language, quality, model, curated), settings, runs=runs)
+def stage(judgement: Judgement, quality: QualitySection, model: Model | None, *, runs: bool = True) -> Stage:
+    """Sift UNFIT_AFTER_CUT (detail: the rule and its value, or the reason against the language with its score)."""
+    bad_words = judge.read_lists(quality)
+    measured = judge.made_from(quality, bad_words)
+    settings = {NAME: {"language": model.sha256 if model else None, "measures": measured} if runs else None}
+    versions = {NAME: f"{VERSION}/judge-{judge.VERSION}"}
+    return Stage(versions, partial(_open, judgement, model, bad_words), settings, runs=runs)
 
 
-def _open(language: LanguageSection, quality: QualitySection, model: Model | None, curated: frozenset[str]) -> ForUnit:
-    opened = judge.opened(language, model)
+def _open(judgement: Judgement, model: Model | None, bad_words: judge.Lists) -> ForUnit:
+    language = judgement.language
+    judge_documents = judge.judging(language, judge.opened(language, model), judgement.quality, bad_words)
 
     def for_unit(source: str, _unit: str) -> BatchFunction:
-        has_rules = quality.rules_for == "all" or source not in curated
-        judge_documents = judge.judging(language, opened, quality.rules if has_rules else ())
-
         def run(batch: Batch) -> Batch:
             rows = np.flatnonzero(_to_judge(batch, language))
             judged = judge_documents(batch.documents.take(pa.array(rows)))
+            broken, values = judgement.verdicts(judged, source)
+            judged = with_columns(judged, rule=broken, rule_value=values)
             reasons, details = _verdicts(judged, language)
             places = np.full(batch.documents.num_rows, -1)
             places[rows] = np.arange(len(rows))
@@ -63,7 +61,8 @@ def _to_judge(batch: Batch, language: LanguageSection) -> NDArray[np.bool_]:
     """Return which documents were cut and would have been kept as they were."""
     if batch.cut is None:
         return np.zeros(batch.documents.num_rows, np.bool_)
-    return pc.and_(batch.cut, passes(batch.documents, language)).to_numpy(zero_copy_only=False)
+    passed = pc.and_(pc.is_null(batch.documents["rule"]), passes_language(batch.documents, language))
+    return pc.and_(batch.cut, passed).to_numpy(zero_copy_only=False)
 
 
 def _verdicts(documents: pa.RecordBatch, language: LanguageSection) -> tuple[pa.Array, pa.Array]:
@@ -82,7 +81,7 @@ def _replaced(documents: pa.RecordBatch, rows: NDArray[np.int64], judged: pa.Rec
         return documents
     places = np.arange(documents.num_rows)
     places[rows] = documents.num_rows + np.arange(len(rows))
-    for name in ("language", "language_score", "rule", "rule_value"):
+    for name in ("language", "language_score", "measures", "rule", "rule_value"):
         index = documents.schema.get_field_index(name)
         values = pa.concat_arrays([documents[name], judged[name]]).take(pa.array(places))
         documents = documents.set_column(index, documents.schema.field(index), values)

@@ -7,30 +7,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import DeduplicateSection, LanguageSection
+from pipelines.config import DeduplicateSection
 from pipelines.contract import schema
 from pipelines.contract.batch import Batch
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.copies import minhash, shingles, urls
 
-VERSION = f"3/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
+VERSION = f"4/shingles-{shingles.VERSION}/minhash-{minhash.VERSION}/urls-{urls.VERSION}"
 TABLE = "signatures"
 
 
-def stage(section: DeduplicateSection, language: LanguageSection) -> Stage:
+def stage(section: DeduplicateSection) -> Stage:
     """Add the table "signatures" (schema.signatures); drop nothing.
 
     A value of affine64 takes two uint32 of the list, lower half first, so the list is 2 × permutations long.
     """
     # `made_from` has the version even if deduplication is off.
     settings = {TABLE: made_from(section) if section.enabled else None}
-    return Stage({TABLE: VERSION}, partial(_open, section, language), settings, runs=section.enabled)
+    return Stage({TABLE: VERSION}, partial(_open, section), settings, runs=section.enabled)
 
 
-def _open(section: DeduplicateSection, language: LanguageSection) -> ForUnit:
-
+def _open(section: DeduplicateSection) -> ForUnit:
     def run(batch: Batch) -> Batch:
-        rows = signature_rows(batch.documents, section, language)
+        rows = signature_rows(batch.documents, section)
         return Batch(batch.documents, batch.ledger, batch.drops, {**batch.tables, TABLE: rows})
 
     return for_every_unit(run)
@@ -56,7 +55,7 @@ def stored_length(section: DeduplicateSection) -> int:
     return section.permutations * (2 if section.scheme == "affine64" else 1)
 
 
-def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, language: LanguageSection) -> pa.RecordBatch:
+def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection) -> pa.RecordBatch:
     """Return the signatures of documents, using no more memory than for a batch of the usual size.
 
     That is about four times its text, or up to thirty times if each character normalises to eighteen (U+FDFA).
@@ -65,11 +64,11 @@ def signature_rows(documents: pa.RecordBatch, section: DeduplicateSection, langu
     chunk = (lengths.cumsum(dtype=np.int64) - lengths) // schema.TARGET_BYTES_PER_BATCH  # in which each text starts
     starts = np.flatnonzero(np.diff(chunk, prepend=-1)).tolist() or [0]
     ends = [*starts[1:], documents.num_rows]
-    parts = [_rows(documents.slice(a, b - a), section, language) for a, b in zip(starts, ends, strict=True)]
+    parts = [_rows(documents.slice(a, b - a), section) for a, b in zip(starts, ends, strict=True)]
     return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
 
 
-def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: LanguageSection) -> pa.RecordBatch:
+def _rows(documents: pa.RecordBatch, section: DeduplicateSection) -> pa.RecordBatch:
     scan = shingles.scan(documents["text"], section.ngram)
     values = minhash.signatures(
         minhash.narrowed(scan.shingles, section.scheme),
@@ -85,22 +84,7 @@ def _rows(documents: pa.RecordBatch, section: DeduplicateSection, language: Lang
         pa.array(urls.hashes(documents["url"]) if section.url else np.zeros(documents.num_rows, np.uint64)),
         pa.FixedSizeListArray.from_arrays(pa.array(values.view(np.uint32).reshape(-1)), type=table.field("minhash").type),
         pc.utf8_length(documents["text"]).cast(pa.int64()),
-        passes(documents, language),
     ]
     if has_words(section):
         columns.append(scan.words())
     return pa.RecordBatch.from_arrays(columns, schema=table)
-
-
-def passes(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:
-    """Return whether the stages language and quality would keep each document, as far as the columns show.
-
-    The classifier's verdict is not known yet.
-    """
-    kept = pc.is_null(documents["rule"])
-    if language.enabled:
-        kept = pc.and_(kept, pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False))
-        if language.keep:
-            languages = pa.array(language.keep, pa.string())
-            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=languages))
-    return kept

@@ -5,7 +5,7 @@ Definitions, where the paper leaves them open:
 - A line or paragraph is a duplicate if the same one occurs before it. Runs of whitespace count as one space. Blank lines are
   not lines; they separate paragraphs.
 - The top n-gram is the most frequent one (the longest, if several are); its share is occurrences times its characters. The
-  share of one that occurs once is 0.
+  share of one that occurs once is 0, and no share is larger than 1.
 - Duplicate n-grams are counted from left to right: an n-gram that occurred before counts, and the search continues after it,
   so no character counts twice.
 - n-grams consist of tokens as pipelines.text.characters.counts defines them; whitespace between tokens is not counted.
@@ -23,94 +23,62 @@ from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers, decode
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
+from pipelines.text.judgement.slots import BASE, bits_for, mix, put_key, slot_of
 from pipelines.text.kernels import jit
 
 TOP = tuple(range(2, 5))  # n of the top n-grams; the kernels repeat these numbers
 DUPLICATE = tuple(range(5, 11))  # n of the duplicate n-grams
 
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
-
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The repeated share of each text, 0 to 1, by several measures."""
+    """How much of each text is repeated; every array is int64[rows], or int64[rows, lengths of n-grams].
 
-    lines: NDArray[np.float64]  # [rows] of the lines, those that are duplicates
-    line_characters: NDArray[np.float64]  # [rows] of the characters, those in duplicate lines
-    paragraphs: NDArray[np.float64]  # [rows] the same for paragraphs
-    paragraph_characters: NDArray[np.float64]  # [rows]
-    top: NDArray[np.float64]  # [rows, 3] of the characters, those in the top 2-, 3- and 4-gram
-    duplicate: NDArray[np.float64]  # [rows, 6] of the characters, those in duplicate 5- to 10-grams
+    Characters of lines and paragraphs are those that are compared: a run of whitespace counts as one.
+    """
+
+    duplicate_lines: NDArray[np.int64]
+    duplicate_line_characters: NDArray[np.int64]
+    line_characters: NDArray[np.int64]  # of all lines
+    duplicate_paragraphs: NDArray[np.int64]
+    duplicate_paragraph_characters: NDArray[np.int64]
+    paragraphs: NDArray[np.int64]
+    token_characters: NDArray[np.int64]  # of all tokens: the characters that are not whitespace
+    top: NDArray[np.int64]  # [rows, 3] characters in the top 2-, 3- and 4-gram
+    duplicate: NDArray[np.int64]  # [rows, 6] characters in duplicate 5- to 10-grams
 
 
 def measure(texts: pa.Array) -> Repetition:
     """Measure all texts of a StringArray without nulls."""
     data, offsets = buffers(texts)
-    out = _measure(data, offsets, table())
-    return Repetition(out[:, 0], out[:, 1], out[:, 2], out[:, 3], out[:, 4:7], out[:, 7:13])
+    out = np.ascontiguousarray(_measure(data, offsets, table()).T)
+    return Repetition(out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7:10].T, out[10:16].T)
 
 
 @jit
-def _mix(value: Any) -> Any:
-    """Apply MurmurHash3's finaliser, a bijection of 64 bits whose output looks random."""
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xFF51AFD7ED558CCD)
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-# A hash table is a matrix uint64[2^bits, 4] of key, stamp, count and first place, so a lookup touches one cache line. A slot is
-# empty unless it has the current stamp, so nothing has to be cleared between documents.
-@jit
-def _slot(slots: Any, stamp: int, key: Any, bits: int) -> Any:
-    """Return the slot of a key, or the empty slot where it belongs."""
-    mask = (1 << bits) - 1
-    slot: Any = np.int64((key * _BASE) >> np.uint64(64 - bits))  # int() would stay unsigned in numba
-    while slots[slot, 1] == stamp and slots[slot, 0] != key:
-        slot = (slot + 1) & mask
-    return slot
-
-
-@jit
-def _put_key(slots: Any, slot: int, stamp: int, key: Any, place: int) -> None:
-    slots[slot, 0], slots[slot, 1], slots[slot, 2], slots[slot, 3] = key, stamp, 1, place
-
-
-@jit
-def _bits_for(items: int) -> int:
-    bits = 4
-    while (1 << bits) < 2 * items:
-        bits += 1
-    return bits
-
-
-@jit
-def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[float, float]:
-    """Return the share of items that equal an earlier one, and their share of the characters."""
-    if size == 0:
-        return 0.0, 0.0
-    bits = _bits_for(size)
+def _duplicates(hashes: Any, lengths: Any, size: int, slots: Any, stamp: int) -> tuple[int, int, int]:
+    """Return the items that equal an earlier one, their characters, and the characters of all."""
+    bits = bits_for(size)
     items, characters, total = 0, 0, 0
     for i in range(size):
-        slot = _slot(slots, stamp, hashes[i], bits)
+        slot = slot_of(slots, stamp, hashes[i], bits)
         total += lengths[i]
         if slots[slot, 1] == stamp:
             items += 1
             characters += lengths[i]
         else:
-            _put_key(slots, slot, stamp, hashes[i], i)
-    return items / size, characters / total
+            put_key(slots, slot, stamp, hashes[i], i)
+    return items, characters, total
 
 
 @jit
-def _top_ngram(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """Return the share of characters in the most frequent n-gram; `prefix` and `ends` are running sums up to each token.
+def _top_ngram(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> int:
+    """Return the characters in the most frequent n-gram; `prefix` and `ends` are running sums up to each token.
 
     `repeated` marks the starts of (n-1)-grams that occur more than once. Only there can a repeated n-gram begin, so most places
     need no lookup. On return, it marks the starts of repeated n-grams.
     """
-    bits = _bits_for(size)
+    bits = bits_for(size)
     power = _power(n)
     best, length = 1, 0
     for i in range(size):
@@ -119,38 +87,38 @@ def _top_ngram(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: 
         repeated[i] = False
         if i > size - n:
             continue
-        key = _mix(prefix[i + n] - prefix[i] * power)
-        slot = _slot(slots, stamp, key, bits)
+        key = mix(prefix[i + n] - prefix[i] * power)
+        slot = slot_of(slots, stamp, key, bits)
         if slots[slot, 1] != stamp:
-            _put_key(slots, slot, stamp, key, i)
+            put_key(slots, slot, stamp, key, i)
             continue
         slots[slot, 2] += np.uint64(1)
         repeated[i] = repeated[slots[slot, 3]] = True
         times, characters = np.int64(slots[slot, 2]), ends[i + n] - ends[i]
         if times > best or (times == best and characters > length):
             best, length = times, characters
-    return min(1.0, best * length / ends[size]) if best > 1 else 0.0
+    return min(ends[size], best * length) if best > 1 else 0
 
 
 @jit
-def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> float:
-    """Return the share of characters in n-grams that occurred before; `repeated` is that of `_top_ngram`, for a smaller n."""
-    bits = _bits_for(size)
+def _duplicate_ngrams(prefix: Any, ends: Any, size: int, n: int, repeated: Any, slots: Any, stamp: int) -> int:
+    """Return the characters in n-grams that occurred before; `repeated` is that of `_top_ngram`, for a smaller n."""
+    bits = bits_for(size)
     power = _power(n)
     characters, i = 0, 0
     while i <= size - n:
         if not repeated[i]:
             i += 1
             continue
-        key = _mix(prefix[i + n] - prefix[i] * power)
-        slot = _slot(slots, stamp, key, bits)
+        key = mix(prefix[i + n] - prefix[i] * power)
+        slot = slot_of(slots, stamp, key, bits)
         if slots[slot, 1] == stamp:
             characters += ends[i + n] - ends[i]
             i += n
         else:
-            _put_key(slots, slot, stamp, key, i)
+            put_key(slots, slot, stamp, key, i)
             i += 1
-    return characters / max(1, ends[size])
+    return characters
 
 
 @jit
@@ -162,37 +130,38 @@ def _script_length(n: int, spaceless: bool) -> int:
 def _power(n: int) -> Any:
     power = np.uint64(1)
     for _ in range(n):
-        power *= _BASE
+        power *= BASE
     return power
 
 
 @jit
 def _measure(data: Any, offsets: Any, table: Any) -> Any:
     rows = offsets.size - 1
-    out = np.zeros((rows, 13), np.float64)
+    out = np.zeros((rows, 16), np.int64)
     most = 0
     for row in range(rows):
         most = max(most, offsets[row + 1] - offsets[row])
     prefix, ends = np.zeros(most + 2, np.uint64), np.zeros(most + 2, np.int64)  # over tokens
     line, line_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
     paragraph, paragraph_length = np.empty(most + 1, np.uint64), np.empty(most + 1, np.int64)
-    slots = np.zeros((1 << _bits_for(most + 1), 4), np.uint64)
+    slots = np.zeros((1 << bits_for(most + 1), 4), np.uint64)
     repeated = np.empty(most + 1, np.bool_)
     stamp = 0
     for row in range(rows):
         tokens, spaceless, lines, paragraphs = _split(
             data, offsets[row], offsets[row + 1], table, prefix, ends, line, line_length, paragraph, paragraph_length
         )
-        out[row, 0], out[row, 1] = _duplicates(line, line_length, lines, slots, stamp + 1)
-        out[row, 2], out[row, 3] = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
+        out[row, 0], out[row, 1], out[row, 2] = _duplicates(line, line_length, lines, slots, stamp + 1)
+        out[row, 3], out[row, 4], _ = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
+        out[row, 5], out[row, 6] = paragraphs, ends[tokens]
         stamp += 2
         repeated[:tokens] = True
         for n in range(2, 5):
             stamp += 1
-            out[row, n + 2] = _top_ngram(prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp)
+            out[row, n + 5] = _top_ngram(prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp)
         for n in range(5, 11):
             stamp += 1
-            out[row, n + 2] = _duplicate_ngrams(
+            out[row, n + 5] = _duplicate_ngrams(
                 prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp
             )
     return out
@@ -226,7 +195,7 @@ def _split(
         bits = int(table[code])
         blank = bits & BLANK != 0
         if in_token and (blank or begins_token(bits, has_alnum, spaceless)):
-            prefix[tokens + 1] = prefix[tokens] * _BASE + _mix(token_hash)
+            prefix[tokens + 1] = prefix[tokens] * BASE + mix(token_hash)
             ends[tokens + 1] = ends[tokens] + token_characters
             tokens += 1
             spaceless_tokens += spaceless
@@ -235,12 +204,12 @@ def _split(
             gap = line_characters > 0
         elif blank:
             if line_characters:
-                line[lines], line_length[lines] = _mix(line_hash), line_characters
-                paragraph_hash = paragraph_hash * _BASE + line[lines]
+                line[lines], line_length[lines] = mix(line_hash), line_characters
+                paragraph_hash = paragraph_hash * BASE + line[lines]
                 paragraph_characters += line_characters
                 lines += 1
             if paragraph_characters and (line_characters == 0 or at > end):
-                paragraph[paragraphs], paragraph_length[paragraphs] = _mix(paragraph_hash), paragraph_characters
+                paragraph[paragraphs], paragraph_length[paragraphs] = mix(paragraph_hash), paragraph_characters
                 paragraph_hash, paragraph_characters = np.uint64(0), 0
                 paragraphs += 1
             line_hash, line_characters, gap = np.uint64(0), 0, False
@@ -249,12 +218,12 @@ def _split(
                 in_token, has_alnum, spaceless, token_hash, token_characters = True, False, False, np.uint64(0), 0
             has_alnum |= bits & (LETTER | DIGIT) != 0
             spaceless |= bits & SPACELESS != 0
-            token_hash = token_hash * _BASE + np.uint64(code + 1)
+            token_hash = token_hash * BASE + np.uint64(code + 1)
             token_characters += 1
             if gap:
-                line_hash = line_hash * _BASE + np.uint64(33)
+                line_hash = line_hash * BASE + np.uint64(33)
                 line_characters += 1
                 gap = False
-            line_hash = line_hash * _BASE + np.uint64(code + 1)
+            line_hash = line_hash * BASE + np.uint64(code + 1)
             line_characters += 1
     return tokens, spaceless_tokens, lines, paragraphs

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from broken_rules import broken_rules
 
 from pipelines.beam import runners
 from pipelines.beam.runners import InputError, PipelineError
@@ -57,11 +58,11 @@ def write_documents(out: str, settings: CorpusConfig, source: str, units: dict[s
                 "snapshot": ["1"] * len(rows),
                 "origin": [key for key, *_ in rows],
                 "text": [text for _, text, _, _ in rows],
-                "rule": pa.array([rule for _, _, rule, _ in rows], pa.string()),
+                "measures": broken_rules([rule for _, _, rule, _ in rows]),
                 "url": pa.array([url for _, _, _, url in rows], pa.string()),
             }
         )
-        batch = signatures.stage(settings.deduplicate, settings.language)(born("read", documents))
+        batch = signatures.stage(settings.deduplicate)(born("read", documents))
         sidecars.append(write_unit(uri, Unit(name=unit, source=source, uri=unit, root="/", bytes=1, identity=unit), [batch]))
     made = manifest.assemble(name, made_from, sidecars)
     manifest.write(uri, made)

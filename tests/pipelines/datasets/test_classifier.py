@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from broken_rules import broken_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,7 +168,7 @@ def test_what_would_be_dropped_is_no_example(tmp_path: Path) -> None:
     build = Build(tmp_path)
     build.add("wiki", rows_of("wiki", 300))
     bad_language = rows_of("crawl", 50, language="de", language_score=[0.3] * 50)
-    bad_rule = rows_of("crawl", 50, language="es", rule=["c4_lorem_ipsum"] * 50)
+    bad_rule = rows_of("crawl", 50, language="es", measures=broken_rules([True] * 50))
     copies = rows_of("crawl", 50, language="it")
     build.add("crawl", rows_of("crawl", 300), bad_language, bad_rule, copies)
     build.remove("crawl", copies["id"])

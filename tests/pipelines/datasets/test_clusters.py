@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from broken_rules import broken_rules
 from places import SHARED
 
 from pipelines.beam import runners
@@ -57,10 +57,10 @@ def write_documents(
                 "snapshot": ["1"] * len(rows),
                 "origin": [key for key, _, _ in rows],
                 "text": [text for _, text, _ in rows],
-                "rule": pa.array([rule for _, _, rule in rows], pa.string()),
+                "measures": broken_rules([rule for _, _, rule in rows]),
             }
         )
-        batch = signatures.stage(settings.deduplicate, settings.language)(born("read", documents))
+        batch = signatures.stage(settings.deduplicate)(born("read", documents))
         description = Unit(name=unit, source=source, uri=unit, root="/", bytes=1, identity=unit)
         sidecars.append(write_unit(uri, description, [batch]))
     made = manifest.assemble(name, made_from, sidecars)

@@ -60,12 +60,13 @@ MOVES: dict[str, set[str]] = {
     "pipelines.stages.normalize": DOCUMENTS,
     "pipelines.stages.lines": {"documents/common_crawl"},
     "pipelines.stages.split": DOCUMENTS,
-    "pipelines.stages.judge": DOCUMENTS,
+    "pipelines.stages.judge": {*DOCUMENTS, "corpus"},
     "pipelines.stages.signatures": SIGNATURES,
     "pipelines.stages.deduplicate": {"corpus"},
     "pipelines.stages.repeats": {"corpus"},
     "pipelines.stages.decontaminate": {"corpus"},
     "pipelines.stages.rejudge": {"corpus"},
+    "pipelines.stages.rules": {"clusters", "repeats", "classifier", "corpus"},
     "pipelines.stages.language": {"corpus"},
     "pipelines.stages.quality": {"corpus"},
     "pipelines.stages.tokens": TOKENS,
@@ -83,6 +84,8 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.copies.substrings": {"repeats"},
     "pipelines.text.copies.urls": SIGNATURES,
     "pipelines.text.judgement.classifier": {"classifier"},
+    "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},
+    "pipelines.text.judgement.rules.verdict": {"clusters", "repeats", "classifier", "corpus"},
     "pipelines.text.tokenization.encode": TOKENS,
     "pipelines.text.tokenization.report": VOCABULARIES,
     "pipelines.text.tokenization.vocabulary": {"vocabulary/trained"},
@@ -219,7 +222,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, Any]]:
     return noted
 
 
-def build_nothing(inputs: Path) -> None:
+def build_nothing(inputs: Path, **sections: dict[str, Any]) -> None:
     sources = [{"name": kind, "kind": kind, "root": str(inputs / kind), "snapshot": "1"} for kind in SOURCES]
     config = CorpusConfig.model_validate(
         {
@@ -228,6 +231,7 @@ def build_nothing(inputs: Path) -> None:
             "repeats": {"lines_limit": 9},
             "decontaminate": {"paths": [str(inputs / "benchmark.jsonl")]},
             "vocabularies": [{"name": "trained"}, {"name": "existing", "path": "tokenizer.json"}],
+            **sections,
         }
     )
     built: dict[str, Dataset] = {}
@@ -326,3 +330,29 @@ def test_a_version_moves_what_the_table_says(
         moves[name] = {dataset for dataset in before if after[dataset] != before[dataset]}
     assert moves == MOVES
     assert all_made_from(inputs, noted, monkeypatch) == before
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"quality": {"rules": {"gopher": {"min_words": 7}}}},
+        {"quality": {"rules": ["fineweb"], "rules_for": "all"}},
+        {"quality": {"rules_by_language": {"de": {"gopher": {"max_word_length": 14}}}}},
+        {"language": {"score_limit": 0.3, "keep": ["de"]}},
+    ],
+)
+def test_a_threshold_acts_after_the_documents_and_on_all_that_ask_what_passes(
+    inputs: Path, noted: dict[str, Mapping[str, Any]], sections: dict[str, Any]
+) -> None:
+    build_nothing(inputs)
+    before = dict(noted)
+    build_nothing(inputs, **sections)
+    moved = {name for name in before if noted[name] != before[name]}
+    assert moved == {"clusters", "repeats", "classifier", "corpus"}
+
+
+def test_a_list_of_words_is_read_by_the_documents(inputs: Path, noted: dict[str, Mapping[str, Any]]) -> None:
+    build_nothing(inputs)
+    before = dict(noted)
+    build_nothing(inputs, quality={"stop_words": {"en": ["the"], "de": ["der", "die"]}})
+    assert {name for name in before if noted[name] != before[name]} >= DOCUMENTS

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from broken_rules import broken_rules
 
 from pipelines import release
 from pipelines.clustering.earlier import earlier, labels
@@ -53,6 +54,8 @@ class Build:
         self.documents = [_documents(self.context, name, texts) for name, texts in self.sources.items()]
         self.built = {dataset.manifest.dataset: dataset for dataset in self.documents}
         self._run("clusters")
+        for name, texts in self.sources.items():
+            _documents(self.context, name, texts, late=True)  # deduplication has not seen these verdicts
 
     def publish(self) -> "Build":
         self._run("index")
@@ -101,7 +104,7 @@ def _context(
     return Context(CorpusConfig.model_validate(config), str(out))
 
 
-def _documents(context: Context, source: str, texts: list[Text]) -> Dataset:
+def _documents(context: Context, source: str, texts: list[Text], *, late: bool = False) -> Dataset:
     name = f"documents/{source}"
     made_from = {"texts": [[t.key, t.text, t.rule, t.late, t.unit] for t in texts], "source": source}
     uri = manifest.folder(context.out, name, manifest.fingerprint(made_from))
@@ -109,8 +112,8 @@ def _documents(context: Context, source: str, texts: list[Text]) -> Dataset:
     for unit in sorted({text.unit for text in texts}):
         rows = [text for text in texts if text.unit == unit]
         batch = born("read", _rows(source, rows, [text.rule for text in rows]))
-        batch = signatures.stage(context.config.deduplicate, context.config.language)(batch)
-        judged = _rows(source, rows, [text.rule or text.late for text in rows])
+        batch = signatures.stage(context.config.deduplicate)(batch)
+        judged = _rows(source, rows, [text.rule or (text.late if late else None) for text in rows])
         description = Unit(name=unit, source=source, uri=unit, root="/", bytes=1, identity=unit)
         tables = batch.tables if context.config.deduplicate.enabled else {}
         sidecars.append(write_unit(uri, description, [Batch(judged, batch.ledger, tables=tables)]))
@@ -129,7 +132,7 @@ def _rows(source: str, texts: list[Text], rules: list[str | None]) -> pa.RecordB
             "snapshot": ["1"] * len(texts),
             "origin": [f"{text.unit}#{text.key}" for text in texts],
             "text": [text.text for text in texts],
-            "rule": pa.array(rules, pa.string()),
+            "measures": broken_rules(rules),
         }
     )
 

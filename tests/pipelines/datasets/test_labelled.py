@@ -55,7 +55,7 @@ def write_documents(out: str, settings: CorpusConfig, source: str, texts: Texts)
     ids, rows = [document_id(source, key) for key in texts], len(texts)
     documents = documents_from({"id": ids, "work": ids, "source": [source] * rows, "snapshot": ["1"] * rows,
                                 "origin": list(texts), "text": list(texts.values())})  # fmt: skip
-    batch = signatures.stage(settings.deduplicate, settings.language)(born("read", documents))
+    batch = signatures.stage(settings.deduplicate)(born("read", documents))
     unit = Unit(name="u", source=source, uri="u", root="/", bytes=1, identity="u")
     made = manifest.assemble(name, made_from, [write_unit(uri, unit, [batch])])
     manifest.write(uri, made)

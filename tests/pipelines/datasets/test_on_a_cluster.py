@@ -24,6 +24,7 @@ from pipelines.datasets.index import IndexJob
 from pipelines.datasets.repeat_rows import FindRepeats, Search, TextRows, UnitRuns
 from pipelines.datasets.tokens import TokensJob
 from pipelines.stages.base import Model
+from pipelines.stages.rules import Judgement
 from pipelines.units.context import Dataset, RunnerOptions
 from pipelines.units.descriptor import Unit
 
@@ -70,12 +71,12 @@ def constructs() -> dict[str, Callable[[beam.Pipeline, Claims], None]]:
     functions = (BandRows(CONFIG.deduplicate, spill, 4), BucketStars(spill))
     found = workspace_for(CONFIG.deduplicate, spill, 10**9, 10**8, 10**12, 2**31)
     search = Search(
-        CONFIG.repeats, CONFIG.language, f"{OUT}/clusters/x", f"{OUT}/repeats/x", spill, {"lines": 4, "windows": 9}, 10**6
+        CONFIG.repeats, Judgement.of(CONFIG), f"{OUT}/clusters/x", f"{OUT}/repeats/x", spill, {"lines": 4, "windows": 9}, 10**6
     )
     chains: dict[str, Chain] = {
         "clusters": (functions[0], functions[1:]),
         "repeats": (TextRows(search), (FindRepeats(search), UnitRuns(search))),
-        "spilled ranks": ranks.rank_chain(found),
+        "spilled ranks": ranks.rank_chain(found, Judgement.of(CONFIG)),
         "spilled pairs": pairs.first_chain(found),
         "spilled rounds": pairs.rounds_chain(found, range(1, 5), 64),
         "spilled components": components.rounds_chain(f"{spill}/components/000", 100),

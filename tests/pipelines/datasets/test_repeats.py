@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from broken_rules import broken_rules
 
 from pipelines.beam import runners
 from pipelines.config import CorpusConfig
@@ -57,9 +57,9 @@ def batch_of(settings: CorpusConfig, source: str, rows: Rows) -> Batch:
     ids = [document_id(source, key) for key, _ in rows]
     known = {"id": ids, "work": ids, "origin": [key for key, _ in rows], "text": [text for _, text in rows]}
     same = {"source": [source] * len(rows), "snapshot": ["1"] * len(rows)}
-    rule = pa.array(["c4_lorem_ipsum" if key.startswith("bad") else None for key, _ in rows], pa.string())
-    batch = born("read", documents_from({**known, **same, "rule": rule}))
-    return signatures.stage(settings.deduplicate, settings.language)(batch) if settings.deduplicate.enabled else batch
+    measures = broken_rules(key.startswith("bad") for key, _ in rows)
+    batch = born("read", documents_from({**known, **same, "measures": measures}))
+    return signatures.stage(settings.deduplicate)(batch) if settings.deduplicate.enabled else batch
 
 
 def build(out: Path, settings: CorpusConfig, sources: dict[str, dict[str, Rows]], workers: int = 1) -> Dataset:

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.clustering import signatures as stored
 from pipelines.clustering.signatures import SignatureStore
-from pipelines.config import DeduplicateSection, LanguageSection
+from pipelines.config import DeduplicateSection
 from pipelines.contract.batch import documents_from
 from pipelines.contract.schema import document_id
 from pipelines.stages import signatures
@@ -28,7 +28,7 @@ def store(tmp_path, section: DeduplicateSection, texts: list[str] = TEXTS, parts
                                 "url": pa.array(urls or [None] * len(texts), pa.string())})  # fmt: skip
     uris = []
     for part, rows in enumerate(np.array_split(np.arange(len(texts)), parts)):
-        found = signatures.signature_rows(documents.slice(rows[0], len(rows)), section, LanguageSection())
+        found = signatures.signature_rows(documents.slice(rows[0], len(rows)), section)
         uris.append(str(tmp_path / f"{section.verify}-{parts}-{part}.arrow"))
         spill.write_batches(uris[-1], found.schema, [found])
     return SignatureStore(uris, section)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.config import DeduplicateSection, LanguageSection
+from pipelines.config import DeduplicateSection
 from pipelines.contract import schema
 from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import document_id
@@ -43,7 +43,7 @@ def documents(texts):
 
 
 def rows(texts, **fields) -> pa.RecordBatch:
-    found = signatures.signature_rows(documents(texts), DeduplicateSection(**fields), LanguageSection())
+    found = signatures.signature_rows(documents(texts), DeduplicateSection(**fields))
     found.validate(full=True)
     return found
 
@@ -106,7 +106,7 @@ from pipelines.stages import signatures, split
 def peak():
     return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM")).split()[1]) * 1024
 
-run = signatures.stage(DeduplicateSection(verify="edit"), LanguageSection())
+run = signatures.stage(DeduplicateSection(verify="edit"))
 run(split.stage()(born("read", documents(["one two three " * 100_000]))))
 batch = born("read", documents([" ".join(f"word{i % 1009}" for i in range(10_000)) * 625]))
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
@@ -129,7 +129,7 @@ def test_a_line_of_fifty_million_characters_takes_a_few_times_its_length():
 def test_pieces_of_a_long_line_are_signed_one_by_one():
     text = "".join(chr(0x4E00 + int(n)) for n in np.random.default_rng(1).integers(0, 20_000, 5_000))
     batch = split.stage(1_000)(born("read", documents([text, "short"])))
-    table = signatures.stage(DeduplicateSection(), LanguageSection())(batch).tables["signatures"]
+    table = signatures.stage(DeduplicateSection())(batch).tables["signatures"]
     assert batch.documents.num_rows == table.num_rows == 6
     assert table["characters"].to_pylist() == [1_000] * 5 + [5]
     assert table["id"].equals(batch.documents["id"])

@@ -1,10 +1,12 @@
 """The stages of the documents dataset, and the two of the corpus that read their verdicts."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from broken_rules import broken_rules
 from examples import few
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +14,11 @@ from places import SHARED
 
 from pipelines.config import ExcludeSection, LanguageSection, LinesSection, NormalizeSection, QualitySection
 from pipelines.contract.batch import Batch, born, documents_from, with_columns
+from pipelines.contract.errors import UserError
 from pipelines.contract.schema import document_id
-from pipelines.stages import exclude, judge, language, lines, normalize, quality, split
+from pipelines.stages import exclude, judge, language, lines, normalize, quality, rules, split
 from pipelines.stages.base import Model
+from pipelines.stages.rules import Judgement
 from pipelines.text.judgement.langid import LID_176_FTZ_SHA256
 
 MODEL = SHARED / "langid" / "lid.176.ftz"
@@ -113,19 +117,64 @@ def test_split_leaves_short_texts_as_they_are() -> None:
 @pytest.mark.skipif(not MODEL.exists(), reason="../shared/data/langid/lid.176.ftz is not here")
 def test_judge_fills_columns_and_drops_nothing() -> None:
     given = batch("This is an English text {", "Это русский текст о погоде.")
-    result = judge.stage(LanguageSection(), QualitySection(), Model(str(MODEL), LID_176_FTZ_SHA256), apply_rules=True)(given)
+    model = Model(str(MODEL), LID_176_FTZ_SHA256)
+    result = judge.stage(LanguageSection(), QualitySection(), model)(given)
     assert result.documents["language"].to_pylist() == ["en", "ru"]
-    assert result.documents["rule"].to_pylist() == ["c4_curly_bracket", "c4_few_sentences"]
-    assert result.documents["rule_value"].to_pylist() == [1.0, 1.0]
+    measures = result.documents["measures"].to_pylist()
+    assert [(m["words"], m["curly_brackets"], m["stop_words"]) for m in measures] == [(5, 1, 0), (5, 0, None)]
+    assert result.documents["rule"].null_count == 2
     assert result.documents.num_rows == 2 and not result.drops
-    unjudged = judge.stage(LanguageSection(), QualitySection(), Model(str(MODEL), LID_176_FTZ_SHA256), apply_rules=False)(given)
-    assert unjudged.documents["rule"].null_count == 2
+    judged = rules.stage(Judgement(LanguageSection(), QualitySection(), frozenset()))(result)
+    assert judged.documents["rule"].to_pylist() == ["c4_curly_bracket", "c4_few_sentences"]
+    assert judged.documents["rule_value"].to_pylist() == [1.0, 1.0]
+    unmeasured = judge.stage(LanguageSection(), QualitySection(rules=(), measure=False), model)(given)
+    assert unmeasured.documents["measures"].null_count == 2
 
 
 def test_judge_without_a_model_leaves_the_language_open() -> None:
-    result = judge.stage(LanguageSection(enabled=False), QualitySection(rules=("c4",)), None, apply_rules=True)(batch("{"))
+    result = judge.stage(LanguageSection(enabled=False), QualitySection(), None)(batch("The {"))
     assert result.documents["language"].to_pylist() == [None]
-    assert result.documents["rule"].to_pylist() == ["c4_curly_bracket"]
+    assert result.documents["measures"][0].as_py()["stop_words"] is None
+
+
+def test_lists_of_bad_words_are_counted_and_identified_by_their_content(tmp_path: Path) -> None:
+    (tmp_path / "en").write_text("damn\n\nvery bad\n")
+    section = QualitySection(bad_words={"en": str(tmp_path / "en")})
+    stage = judge.stage(LanguageSection(enabled=False), section, None)
+    result = stage(batch("Damn, very bad!", "x", language=["en", "de"]))
+    assert [m["bad_words"] for m in result.documents["measures"].to_pylist()] == [2, None]
+    (tmp_path / "en").write_text("damn\n")
+    assert judge.stage(LanguageSection(enabled=False), section, None).settings != stage.settings
+    for content, message in ((b"", "has no words"), (b"\xff", "cannot be read")):
+        (tmp_path / "en").write_bytes(content)
+        with pytest.raises(UserError, match=f"quality.bad_words.en: .*{message}"):
+            judge.stage(LanguageSection(enabled=False), section, None)
+
+
+def test_rules_judge_the_crawl_or_all_sources() -> None:
+    given = batch("good", "bad", measures=broken_rules([False, True]))
+    for rules_for, curated, broken in (("crawl", False, True), ("crawl", True, False), ("all", True, True)):
+        judgement = Judgement(LanguageSection(), QualitySection(rules_for=rules_for), frozenset({"s"} if curated else ()))
+        result = rules.stage(judgement).open()("s", "u")(given)
+        assert result.documents["rule"].to_pylist() == [None, "c4_lorem_ipsum" if broken else None]
+
+
+def test_what_passes_is_what_language_and_rules_would_keep() -> None:
+    found = batch(
+        *"abcdef",
+        language=pa.array(["en", "en", "de", None, "en", "en"]),
+        language_score=pa.array([0.9, 0.5, 0.9, None, None, 0.9], pa.float32()),
+        measures=broken_rules([0, 0, 0, 0, 0, 1]),
+    ).documents
+    wanted = {
+        LanguageSection(): [True, False, True, False, False, False],
+        LanguageSection(keep=("en",)): [True, False, False, False, False, False],
+        LanguageSection(enabled=False, keep=("en",)): [True, True, True, True, True, False],
+    }
+    for section, passes in wanted.items():
+        assert Judgement(section, QualitySection(), frozenset()).passes(found, "s").to_pylist() == passes
+    unnamed = batch("t", language_score=pa.array([0.9], pa.float32())).documents
+    assert Judgement(LanguageSection(keep=("en",)), QualitySection(), frozenset()).passes(unnamed, "s").to_pylist() == [False]
 
 
 def test_language_drops_the_unwanted_and_the_uncertain() -> None:
@@ -188,7 +237,7 @@ def test_stages_take_an_empty_batch() -> None:
         exclude.stage(ExcludeSection(hosts=("a.org",))),
         normalize.stage(NormalizeSection(), "books"),
         split.stage(),
-        judge.stage(LanguageSection(), QualitySection(), None, apply_rules=True),
+        judge.stage(LanguageSection(), QualitySection(), None),
         language.stage(LanguageSection()),
         quality.filtering(None),
     ):

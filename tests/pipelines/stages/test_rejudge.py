@@ -10,6 +10,7 @@ from pipelines.contract.reasons import Change
 from pipelines.contract.schema import document_id
 from pipelines.stages import rejudge
 from pipelines.stages.base import Model
+from pipelines.stages.rules import Judgement
 
 ENGLISH = "The miller walked past the old house, and he thought of the river that was his home. "
 GERMAN = "Der Müller ging am alten Haus vorbei und dachte an den Fluss, der seine Heimat war, als er noch ein Kind war. "
@@ -25,7 +26,7 @@ def batch(*texts: str, rules: tuple[str | None, ...] = ()) -> Batch:
 
 
 def judged(cut: Batch, language=NO_LANGUAGE, quality=GOPHER, model=None, curated=frozenset[str]()) -> Batch:
-    after = rejudge.stage(language, quality, model, curated).open()("s", "u")(cut)
+    after = rejudge.stage(Judgement(language, quality, curated), quality, model).open()("s", "u")(cut)
     after.ledger.check()
     return after
 

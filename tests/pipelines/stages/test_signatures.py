@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from pipelines.config import DeduplicateSection, LanguageSection
+from pipelines.config import DeduplicateSection
 from pipelines.contract import schema
 from pipelines.contract.batch import born, documents_from, sift
 from pipelines.contract.schema import document_id
@@ -26,14 +26,14 @@ def documents(texts=TEXTS, **columns):
 
 def test_the_table_is_the_schema_and_stands_row_for_row():
     section = DeduplicateSection(bands=2, rows=3)
-    batch = signatures.stage(section, LanguageSection(enabled=False))(born("read", documents()))
+    batch = signatures.stage(section)(born("read", documents()))
     table = batch.tables["signatures"]
     table.validate(full=True)
     assert table.schema == schema.signatures(6)
     assert table["id"].equals(batch.documents["id"])
     assert table["characters"].to_pylist() == [len(text) for text in TEXTS]
     assert table["exact"][0].as_py() == hashlib.blake2b(TEXTS[0].encode(), digest_size=16).digest()
-    letters = signatures.signature_rows(documents(), DeduplicateSection(exact="letters"), LanguageSection())["exact"]
+    letters = signatures.signature_rows(documents(), DeduplicateSection(exact="letters"))["exact"]
     assert letters[0].as_py() == hashlib.blake2b(b"one two three four five six seven", digest_size=16).digest()
     assert list(batch.ledger.lines) == ["read"]
 
@@ -41,7 +41,7 @@ def test_the_table_is_the_schema_and_stands_row_for_row():
 @pytest.mark.parametrize("scheme", minhash.SCHEMES)
 def test_stored_values_are_datasketch_of_the_shingles(scheme):
     section = DeduplicateSection(bands=2, rows=3, scheme=scheme, seed=9)
-    rows = signatures.signature_rows(documents(), section, LanguageSection())
+    rows = signatures.signature_rows(documents(), section)
     width = 32 if scheme == "affine32" else 64
     stored = rows["minhash"].flatten().to_numpy().view(f"uint{width}").reshape(3, 6)
     scan = shingles.scan(pa.array(TEXTS), section.ngram)
@@ -51,35 +51,16 @@ def test_stored_values_are_datasketch_of_the_shingles(scheme):
         assert stored[i].tolist() == sketch.hashvalues.tolist()
 
 
-def test_passes_is_what_language_and_rules_would_keep():
-    texts = ["t"] * 6
-    found = documents(
-        texts,
-        language=pa.array(["en", "en", "de", None, "en", "en"]),
-        language_score=pa.array([0.9, 0.5, 0.9, None, None, 0.9], pa.float32()),
-        rule=pa.array([None, None, None, None, None, "gopher_symbols"], pa.string()),
-    )
-    by_default, off = LanguageSection(), LanguageSection(enabled=False, keep=("en",))
-    assert signatures.passes(found, by_default).to_pylist() == [True, False, True, False, False, False]
-    assert signatures.passes(found, LanguageSection(keep=("en",))).to_pylist() == [True, False, False, False, False, False]
-    assert signatures.passes(found, off).to_pylist() == [True, True, True, True, True, False]
-
-
-def test_a_language_without_a_verdict_does_not_pass():
-    found = documents(["t"], language_score=pa.array([0.9], pa.float32()))
-    assert signatures.passes(found, LanguageSection(keep=("en",))).to_pylist() == [False]
-
-
 def test_dropped_documents_take_their_signatures_along():
-    batch = signatures.stage(DeduplicateSection(), LanguageSection())(born("read", documents()))
+    batch = signatures.stage(DeduplicateSection())(born("read", documents()))
     sifted = sift(batch, "language", pa.array([None, "language_unwanted", None]))
     assert sifted.tables["signatures"]["id"].equals(sifted.documents["id"])
 
 
 def test_addresses_are_hashed_when_they_are_asked_for():
     found = documents(url=["http://a.org/x/", "https://www.A.org/x", None])
-    off = signatures.signature_rows(found, DeduplicateSection(), LanguageSection())
-    on = signatures.signature_rows(found, DeduplicateSection(url=True), LanguageSection())
+    off = signatures.signature_rows(found, DeduplicateSection())
+    on = signatures.signature_rows(found, DeduplicateSection(url=True))
     assert off["url"].to_pylist() == [0, 0, 0]
     one, other, none = on["url"].to_pylist()
     assert one == other != 0 == none
@@ -90,19 +71,14 @@ def test_addresses_are_hashed_when_they_are_asked_for():
 def test_words_are_kept_when_texts_will_be_compared(verify):
     section = DeduplicateSection(verify=verify)
     texts = ["B, a b.", "短い文", "!", "a"]
-    rows = signatures.signature_rows(documents(texts), section, LanguageSection())
+    rows = signatures.signature_rows(documents(texts), section)
     rows.validate(full=True)
     assert rows.schema == schema.signatures(112, words=True)
     assert rows["words"].type == rows.schema.field("words").type
     latin, japanese, symbol, word = rows["words"].to_pylist()
     assert [len(latin), len(japanese), len(symbol)] == [3, 3, 1]
     assert latin == [latin[0], word[0], latin[0]]
-    assert (
-        "words"
-        not in signatures.signature_rows(
-            documents(), DeduplicateSection(verify=verify, near=False), LanguageSection()
-        ).schema.names
-    )
+    assert "words" not in signatures.signature_rows(documents(), DeduplicateSection(verify=verify, near=False)).schema.names
 
 
 def test_what_determines_signatures_is_in_made_from():
@@ -135,13 +111,13 @@ def test_what_determines_signatures_is_in_made_from():
 
 def test_an_empty_batch():
     empty = documents([])
-    rows = signatures.stage(DeduplicateSection(), LanguageSection())(born("read", empty)).tables["signatures"]
+    rows = signatures.stage(DeduplicateSection())(born("read", empty)).tables["signatures"]
     assert rows.num_rows == 0
     assert rows.schema == schema.signatures(112)
 
 
 def test_a_slice_is_what_its_rows_are():
-    whole = signatures.signature_rows(documents(), DeduplicateSection(), LanguageSection())
-    part = signatures.signature_rows(documents().slice(1, 2), DeduplicateSection(), LanguageSection())
+    whole = signatures.signature_rows(documents(), DeduplicateSection())
+    part = signatures.signature_rows(documents().slice(1, 2), DeduplicateSection())
     assert part.equals(whole.slice(1, 2))
     assert np.array_equal(pc.list_value_length(part["minhash"]), [112, 112])

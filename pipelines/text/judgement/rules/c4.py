@@ -1,21 +1,16 @@
-"""C4's rules for whole pages (arXiv 1910.10683, section 2.2).
+"""C4's rules for whole pages (arXiv 1910.10683, section 2.2). `stages/cut_lines` has its removal of lines.
 
-Limits: C4's removal of lines is not applied (pages keep their headings and lists); its list of bad words is not used.
+C4 counts the sentences of the lines that it keeps: `min_prose_sentences` does that without removing any. Its list of bad words
+is that of quality.bad_words.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
-import pyarrow.compute as pc
-
 from pipelines.contract.reasons import DropReason
-from pipelines.text.judgement.rules.measured import Rule, Texts, has_sentence_marks
+from pipelines.text.judgement.rules.rule import Rule, measure, where_marked
 
-
-def c4(texts: Texts) -> Iterator[Rule]:
-    """Find pages that are not prose: placeholder text, code, fewer than three sentences."""
-    c = texts.counts
-    lorem = np.asarray(pc.match_substring_regex(texts.texts, "(?i)lorem ipsum"))
-    yield DropReason.C4_LOREM_IPSUM, lorem, lorem.astype(np.float64)
-    yield DropReason.C4_CURLY_BRACKET, c.curly_brackets > 0, c.curly_brackets.astype(np.float64)
-    yield DropReason.C4_FEW_SENTENCES, has_sentence_marks(c) & (c.sentences < 3), c.sentences.astype(np.float64)
+RULES = (
+    Rule("max_lorem_ipsum", DropReason.C4_LOREM_IPSUM, measure("lorem_ipsum"), "above"),
+    Rule("max_curly_brackets", DropReason.C4_CURLY_BRACKET, measure("curly_brackets"), "above"),
+    Rule("max_bad_words", DropReason.C4_BAD_WORDS, measure("bad_words"), "above"),
+    Rule("min_sentences", DropReason.C4_FEW_SENTENCES, where_marked(measure("sentences")), "below"),
+    Rule("min_prose_sentences", DropReason.C4_FEW_SENTENCES, where_marked(measure("prose_sentences")), "below"),
+)

@@ -1,20 +1,20 @@
-"""FineWeb's own rules (arXiv 2406.17557, section 3.5).
+"""FineWeb's own rules (arXiv 2406.17557, section 3.6), for pages whose lines look like a menu or a list.
 
-Limits: its rule on characters in duplicate lines is missing; Gopher's rules have one.
+The rule on new lines is in its code alone (datatrove's FineWebQualityFilter), and so is the limit of .01 for characters in
+duplicate lines: the paper has .1, and so has FineWeb-2.
 """
 
-from collections.abc import Iterator
-
 from pipelines.contract.reasons import DropReason
-from pipelines.text.judgement.rules.measured import Rule, Texts, has_sentence_marks, share
+from pipelines.text.judgement.rules.rule import Rule, share, where_marked
 
-
-def fineweb(texts: Texts) -> Iterator[Rule]:
-    """Find pages whose lines look like a menu or a list: without full stops, short, or of three words on average."""
-    c = texts.counts
-    punctuated = share(c.punctuated_lines, c.lines)
-    yield DropReason.FINEWEB_PUNCTUATION, has_sentence_marks(c) & (punctuated <= 0.12), punctuated
-    short = share(c.short_lines, c.lines)
-    yield DropReason.FINEWEB_SHORT_LINES, short >= 0.67, short
-    newlines = share(c.newlines, c.words)
-    yield DropReason.FINEWEB_LIST, newlines > 0.3, newlines
+RULES = (
+    Rule("min_punctuated_lines", DropReason.FINEWEB_PUNCTUATION, where_marked(share("punctuated_lines", "lines")), "at_most"),
+    Rule("max_short_lines", DropReason.FINEWEB_SHORT_LINES, share("short_lines", "lines"), "at_least"),
+    Rule(
+        "max_duplicate_line_characters",
+        DropReason.FINEWEB_DUPLICATE_LINES,
+        share("duplicate_line_characters", "line_characters"),
+        "at_least",
+    ),
+    Rule("max_newlines", DropReason.FINEWEB_LIST, share("newlines", "words"), "above"),
+)

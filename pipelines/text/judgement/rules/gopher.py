@@ -1,44 +1,70 @@
 """Gopher's rules on the quality and the repetition of pages (arXiv 2112.11446, appendix A1.1)."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from pipelines.contract.reasons import DropReason
-from pipelines.text.judgement.rules.measured import Rule, Texts, share
+from pipelines.text.judgement.measures import Measures
+from pipelines.text.judgement.repetition import DUPLICATE, TOP
+from pipelines.text.judgement.rules.rule import Rule, Values, measure, share
 
-_TOP_NGRAM_LIMITS = (0.20, 0.18, 0.16)  # share of characters; n = 2, 3, 4
-_DUPLICATE_NGRAM_LIMITS = (0.15, 0.14, 0.13, 0.12, 0.11, 0.10)  # n = 5 to 10
+
+def _word_length(m: Measures) -> Values:
+    """Return the mean length of words, if most are of alphabets written with spaces."""
+    length = m["measured_characters"] / np.maximum(m["measured_words"], 1)
+    return np.where(2 * m["measured_words"] >= m["words"], length, np.nan)
 
 
-def gopher(texts: Texts) -> Iterator[Rule]:
-    """Find pages that are too short or too long, or whose words, symbols and lines are unlike prose."""
-    c = texts.counts
-    yield DropReason.GOPHER_WORD_COUNT, (c.words < 50) | (c.words > 100_000), c.words.astype(np.float64)
-    length = share(c.measured_characters, c.measured_words)
-    spaced = 2 * c.measured_words >= c.words
-    yield DropReason.GOPHER_WORD_LENGTH, spaced & ((length < 3) | (length > 10)), length
-    symbols = share(np.maximum(c.hashes, c.ellipses), c.tokens)
-    yield DropReason.GOPHER_SYMBOLS, symbols > 0.1, symbols
-    bullets = share(c.bullet_lines, c.lines)
-    yield DropReason.GOPHER_BULLETS, bullets > 0.9, bullets
-    ellipses = share(c.ellipsis_lines, c.lines)
-    yield DropReason.GOPHER_ELLIPSES, ellipses > 0.3, ellipses
+def _symbols(m: Measures) -> Values:
+    return np.maximum(m["hashes"], m["ellipses"]) / np.maximum(m["tokens"], 1)
+
+
+QUALITY = (
+    Rule("min_words", DropReason.GOPHER_WORD_COUNT, measure("words"), "below"),
+    Rule("max_words", DropReason.GOPHER_WORD_COUNT, measure("words"), "above"),
+    Rule("min_word_length", DropReason.GOPHER_WORD_LENGTH, _word_length, "below"),
+    Rule("max_word_length", DropReason.GOPHER_WORD_LENGTH, _word_length, "above"),
+    Rule("max_symbols", DropReason.GOPHER_SYMBOLS, _symbols, "above"),
+    Rule("max_bullet_lines", DropReason.GOPHER_BULLETS, share("bullet_lines", "lines"), "above"),
+    Rule("max_ellipsis_lines", DropReason.GOPHER_ELLIPSES, share("ellipsis_lines", "lines"), "above"),
     # A share of words, as in the paper, not of tokens: a bullet, a dash or the "»" between links is not a word. datatrove and
     # dolma count them; 12 articles of one Russian site were dropped only for that.
-    alphabetic = share(c.letter_tokens, c.words)
-    yield DropReason.GOPHER_ALPHABETIC, alphabetic < 0.8, alphabetic
-    yield DropReason.GOPHER_STOP_WORDS, texts.english & (c.stop_words < 2), c.stop_words.astype(np.float64)
+    Rule("min_letter_words", DropReason.GOPHER_ALPHABETIC, share("letter_words", "words"), "below"),
+    Rule("min_stop_words", DropReason.GOPHER_STOP_WORDS, measure("distinct_stop_words"), "below"),
+)
 
-
-def gopher_repetition(texts: Texts) -> Iterator[Rule]:
-    """Find pages that repeat themselves (table A1)."""
-    r = texts.repetition
-    yield DropReason.GOPHER_DUPLICATE_LINES, r.lines > 0.30, r.lines
-    yield DropReason.GOPHER_DUPLICATE_LINES, r.line_characters > 0.20, r.line_characters
-    yield DropReason.GOPHER_DUPLICATE_PARAGRAPHS, r.paragraphs > 0.30, r.paragraphs
-    yield DropReason.GOPHER_DUPLICATE_PARAGRAPHS, r.paragraph_characters > 0.20, r.paragraph_characters
-    for characters, limit in zip(r.top.T, _TOP_NGRAM_LIMITS, strict=True):
-        yield DropReason.GOPHER_TOP_NGRAM, characters > limit, characters
-    for characters, limit in zip(r.duplicate.T, _DUPLICATE_NGRAM_LIMITS, strict=True):
-        yield DropReason.GOPHER_DUPLICATE_NGRAMS, characters > limit, characters
+REPETITION = (  # table A1
+    Rule("max_duplicate_lines", DropReason.GOPHER_DUPLICATE_LINES, share("duplicate_lines", "lines"), "above"),
+    Rule(
+        "max_duplicate_line_characters",
+        DropReason.GOPHER_DUPLICATE_LINES,
+        share("duplicate_line_characters", "line_characters"),
+        "above",
+    ),
+    Rule(
+        "max_duplicate_paragraphs", DropReason.GOPHER_DUPLICATE_PARAGRAPHS, share("duplicate_paragraphs", "paragraphs"), "above"
+    ),
+    Rule(
+        "max_duplicate_paragraph_characters",
+        DropReason.GOPHER_DUPLICATE_PARAGRAPHS,
+        share("duplicate_paragraph_characters", "line_characters"),
+        "above",
+    ),
+    *(
+        Rule(
+            f"max_top_{n}gram_characters",
+            DropReason.GOPHER_TOP_NGRAM,
+            share(f"top_{n}gram_characters", "token_characters"),
+            "above",
+        )
+        for n in TOP
+    ),
+    *(
+        Rule(
+            f"max_duplicate_{n}gram_characters",
+            DropReason.GOPHER_DUPLICATE_NGRAMS,
+            share(f"duplicate_{n}gram_characters", "token_characters"),
+            "above",
+        )
+        for n in DUPLICATE
+    ),
+)

@@ -1,46 +1,65 @@
-"""The first published rule that each text breaks.
+"""The first rule that each text breaks, from its measures and the thresholds of the config.
 
 The rules are adapted to all scripts: pipelines.text.characters.counts defines words, lines and sentences. A rule made for one
-kind of writing applies only to that kind: stop words to English, word lengths to alphabets written with spaces, sentence
-marks to scripts that have them.
+kind of writing applies only to that kind: stop words to languages with a list, word lengths to alphabets written with spaces,
+sentence marks to scripts that have them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from pipelines.text.judgement.rules.c4 import c4
-from pipelines.text.judgement.rules.fineweb import fineweb
-from pipelines.text.judgement.rules.gopher import gopher, gopher_repetition
-from pipelines.text.judgement.rules.measured import Rule, Texts
+from pipelines.text.judgement.measures import Measures
+from pipelines.text.judgement.rules import c4, fineweb, gopher, refinedweb
+from pipelines.text.judgement.rules.rule import Rule
 
-# The rule sets by their names in `[quality] rules`, in the order in which they judge. A new publisher needs a file here, a line
-# in this table, and its reasons in pipelines.contract.reasons.
-_RULES: dict[str, Callable[[Texts], Iterator[Rule]]] = {
-    "c4": c4,
-    "gopher": gopher,
-    "gopher_repetition": gopher_repetition,
-    "fineweb": fineweb,
+VERSION = 1
+# The rule sets by their names in `[quality.rules]`, in the order in which they judge. A new publisher needs a file here, a line
+# in this table, a section of thresholds in pipelines.rule_thresholds, and its reasons in pipelines.contract.reasons.
+SETS: dict[str, tuple[Rule, ...]] = {
+    "c4": c4.RULES,
+    "gopher": gopher.QUALITY,
+    "gopher_repetition": gopher.REPETITION,
+    "fineweb": fineweb.RULES,
+    "refinedweb": refinedweb.RULES,
 }
-RULE_SETS = tuple(_RULES)
+
+Thresholds = Mapping[str, Mapping[str, float]]  # by set and name; what is not there is off
 
 
-def judge(texts: pa.Array, english: NDArray[np.bool_], rule_sets: Sequence[str]) -> tuple[pa.Array, pa.Array]:
-    """Return the first rule that each text breaks (a DropReason; null if it passes all) and the measured value (float32).
+def judge(measured: pa.StructArray, thresholds: Thresholds) -> tuple[pa.Array, pa.Array]:
+    """Return the first rule that each text breaks (a DropReason; null if it passes all) and the value of the text (float32).
 
-    The sets judge in the order of RULE_SETS, whatever the order in `rule_sets`.
+    `measured` is a column of schema.MEASURES. The sets judge in the order of SETS. A text without measures passes.
     """
-    measured = Texts(texts, english)
-    first = np.full(len(texts), -1)
-    values = np.zeros(len(texts))
+    measures = Measures(measured)
+    first, values = np.full(measures.rows, -1), np.zeros(measures.rows)
     names: list[str] = []
-    for name, rules in _RULES.items():
-        for reason, broken, value in rules(measured) if name in rule_sets else ():
-            is_first = broken & (first < 0)
-            first[is_first] = len(names)
-            values[is_first] = value[is_first]
-            names.append(reason.value)
+    for name, rules in SETS.items():
+        chosen = thresholds.get(name, {})
+        for rule in rules:
+            if rule.threshold in chosen:
+                value = rule.value(measures)
+                is_first = rule.breaks(value, chosen[rule.threshold]) & (first < 0)
+                first[is_first] = len(names)
+                values[is_first] = value[is_first]
+                names.append(rule.reason.value)
     indices = pa.array(first, pa.int32(), mask=first < 0)
     return pa.array(names, pa.string()).take(indices), pa.array(values, pa.float32(), mask=first < 0)
+
+
+def judge_by_language(
+    measured: pa.StructArray, languages: pa.Array, thresholds: Thresholds, by_language: Mapping[str, Thresholds]
+) -> tuple[pa.Array, pa.Array]:
+    """Return what `judge` returns, with the thresholds of each text's language if it has some."""
+    names = np.array(languages.fill_null("").to_pylist(), np.str_) if by_language else np.empty(0, np.str_)
+    groups = {language: np.flatnonzero(names == language) for language in by_language}
+    places, judged = np.arange(len(measured)), [judge(measured, thresholds)]
+    for language, rows in groups.items():
+        places[rows] = sum(len(reasons) for reasons, _ in judged) + np.arange(len(rows))
+        judged.append(judge(measured.take(pa.array(rows)), by_language[language]))
+    if len(judged) == 1:
+        return judged[0]
+    reasons, values = (pa.concat_arrays(list(columns)).take(pa.array(places)) for columns in zip(*judged, strict=True))
+    return reasons, values

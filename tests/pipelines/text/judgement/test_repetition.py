@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pytest
 from examples import many
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -14,18 +13,18 @@ from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, ta
 from pipelines.text.judgement.repetition import DUPLICATE, TOP, measure
 
 
-def duplicates(items: Sequence[str]) -> tuple[float, float]:
+def duplicates(items: Sequence[str]) -> tuple[int, int]:
     extra = [item for i, item in enumerate(items) if item in items[:i]]
-    return len(extra) / max(1, len(items)), sum(map(len, extra)) / max(1, sum(map(len, items)))
+    return len(extra), sum(map(len, extra))
 
 
-def top(tokens: Sequence[str], n: int) -> float:
+def top(tokens: Sequence[str], n: int) -> int:
     counts = Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
     times, length = max(((times, sum(map(len, gram))) for gram, times in counts.items()), default=(1, 0))
-    return min(1.0, times * length / sum(map(len, tokens))) if times > 1 else 0.0
+    return min(sum(map(len, tokens)), times * length) if times > 1 else 0
 
 
-def duplicate_ngrams(tokens: Sequence[str], n: int) -> float:
+def duplicate_ngrams(tokens: Sequence[str], n: int) -> int:
     seen: set[tuple[str, ...]] = set()
     found = i = 0
     while i <= len(tokens) - n:
@@ -36,7 +35,7 @@ def duplicate_ngrams(tokens: Sequence[str], n: int) -> float:
         else:
             seen.add(gram)
             i += 1
-    return found / max(1, sum(map(len, tokens)))
+    return found
 
 
 def assert_measures_are_the_definitions(text: str) -> None:
@@ -45,13 +44,14 @@ def assert_measures_are_the_definitions(text: str) -> None:
     lines = [" ".join(line.split()) for line in text.split("\n")]
     paragraphs = [p.strip("\n") for p in re.split(r"\n\n+", "\n".join(lines))]
     tokens = text.split()
-    assert (got.lines[1], got.line_characters[1]) == duplicates([line for line in lines if line])
+    assert (got.duplicate_lines[1], got.duplicate_line_characters[1]) == duplicates([line for line in lines if line])
+    assert got.line_characters[1] == sum(map(len, lines))
+    assert got.token_characters[1] == sum(map(len, tokens))
     paragraphs = [p for p in paragraphs if p]
-    shares = duplicates(paragraphs)
-    assert got.paragraphs[1] == shares[0]
+    assert (got.paragraphs[1], got.duplicate_paragraphs[1]) == (len(paragraphs), duplicates(paragraphs)[0])
     without_newlines = [p.replace("\n", "") for p in paragraphs]
     extra = sum(len(w) for i, (p, w) in enumerate(zip(paragraphs, without_newlines, strict=True)) if p in paragraphs[:i])
-    assert got.paragraph_characters[1] == extra / max(1, sum(map(len, without_newlines)))
+    assert got.duplicate_paragraph_characters[1] == extra
     assert got.top[1].tolist() == [top(tokens, n) for n in TOP]
     assert got.duplicate[1].tolist() == [duplicate_ngrams(tokens, n) for n in DUPLICATE]
 
@@ -65,21 +65,22 @@ def test_all_measures_are_those_of_the_definition(parts: list[str]) -> None:
 
 def test_known_text() -> None:
     got = measure(pa.array(["same line\nother one\nsame line\n\nlast\n\nlast"]))
-    assert got.lines[0] == 2 / 5  # the second "same line" and the second "last"
-    assert got.line_characters[0] == 13 / 35
-    assert got.paragraphs[0] == 1 / 3
-    assert got.top[0, 0] == pytest.approx(16 / 32)  # "same line" twice
+    assert got.duplicate_lines[0] == 2  # the second "same line" and the second "last"
+    assert (got.duplicate_line_characters[0], got.line_characters[0]) == (13, 35)
+    assert (got.duplicate_paragraphs[0], got.paragraphs[0]) == (1, 3)
+    assert (got.top[0, 0], got.token_characters[0]) == (16, 32)  # "same line" twice
 
 
 def test_characters_are_tokens_where_no_spaces_are_written() -> None:
     got = measure(pa.array(["天地玄黃。天地玄黃。天地玄黃。"]))  # 12 tokens, n half as large again
-    assert got.top[0, 0] == pytest.approx(12 / 15)  # "地玄黃。", three times
-    assert got.duplicate[0, 0] == 10 / 15  # the 8-gram of the first two sentences begins again at the fifth token
+    assert got.token_characters[0] == 15
+    assert got.top[0, 0] == 12  # "地玄黃。", three times
+    assert got.duplicate[0, 0] == 10  # the 8-gram of the first two sentences begins again at the fifth token
 
 
 def test_nothing_to_measure() -> None:
     got = measure(pa.array(["", " \n ", "one"]))
-    assert got.lines.tolist() == [0, 0, 0]
+    assert got.duplicate_lines.tolist() == [0, 0, 0]
     assert got.top.tolist() == [[0, 0, 0]] * 3
     assert measure(pa.array([], pa.string())).duplicate.shape == (0, 6)
 
@@ -125,8 +126,8 @@ def test_ngrams_are_longer_where_most_tokens_are_of_a_script_without_spaces(part
 
 
 def test_half_of_the_tokens_in_such_a_script_are_not_most() -> None:
-    assert measure(pa.array(["天 a b 地 天 a b 地"])).top[0, 0] == 4 / 8  # pairs; threes if two more were Chinese
-    assert measure(pa.array(["天 a 黃 地 天 a 黃 地"])).top[0, 0] == 6 / 8
+    assert measure(pa.array(["天 a b 地 天 a b 地"])).top[0, 0] == 4  # pairs; threes if two more were Chinese
+    assert measure(pa.array(["天 a 黃 地 天 a 黃 地"])).top[0, 0] == 6
 
 
 def test_ngrams_of_every_length_have_a_table_of_their_own() -> None:

@@ -1,19 +1,18 @@
 """Every threshold of the published rules: a text that just passes, a text that just does not, and what the rule measures."""
 
-from collections.abc import Callable, Iterator
-
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipelines.contract.reasons import DropReason as Reason
-from pipelines.text.judgement.rules.c4 import c4
-from pipelines.text.judgement.rules.fineweb import fineweb
-from pipelines.text.judgement.rules.gopher import gopher, gopher_repetition
-from pipelines.text.judgement.rules.measured import Rule, Texts
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
+from pipelines.text.judgement.measures import Measures, measure
+from pipelines.text.judgement.rules.verdict import SETS
+from pipelines.text.judgement.words import WordLists
 
-NGRAMS = Reason.GOPHER_DUPLICATE_NGRAMS
-Rules = Callable[[Texts], Iterator[Rule]]
+STOP_WORDS, BAD_WORDS = WordLists.of({"en": ENGLISH_STOP_WORDS}), WordLists.of({"en": ["damn", "what the heck"]})
+THRESHOLDS = RuleSets.model_validate(list(SETS)).thresholds()
+THRESHOLDS["c4"]["min_prose_sentences"] = 3  # off by default
+NONE = float("nan")  # the rule does not apply
 
 
 def lines(count: int, others: int, line: str = "{}", other: str = "{}", between: str = "\n") -> str:
@@ -26,27 +25,35 @@ def twice(item: str, rest: int, between: str = " ") -> str:
     return between.join([item, "x" * rest, item])
 
 
-# Rule set, the rule's number in it, its reason, a text that passes and what is measured of it, a text that does not.
-LIMITS: list[tuple[Rules, int, Reason, str, float, str, float]] = [
-    (c4, 0, Reason.C4_LOREM_IPSUM, "Lorem, ipsum", 0, "Lorem IPSUM", 1),
-    (c4, 1, Reason.C4_CURLY_BRACKET, "a }", 0, "a {", 1),
-    (c4, 2, Reason.C4_FEW_SENTENCES, "One. Two. Three.", 3, "One. Two.", 2),
-    (c4, 2, Reason.C4_FEW_SENTENCES, "กก a", 0, "ก a", 0),  # mostly Thai, which has no sentence marks
-    (gopher, 0, Reason.GOPHER_WORD_COUNT, "word " * 50, 50, "word " * 49, 49),
-    (gopher, 0, Reason.GOPHER_WORD_COUNT, "word " * 100_000, 100_000, "word " * 100_001, 100_001),
-    (gopher, 1, Reason.GOPHER_WORD_LENGTH, "abc " * 100, 3, "abc " * 99 + "ab", 2.99),
-    (gopher, 1, Reason.GOPHER_WORD_LENGTH, "abcdefghij " * 100, 10, "abcdefghij " * 99 + "abcdefghijk", 10.01),
-    (gopher, 1, Reason.GOPHER_WORD_LENGTH, "ab 漢字", 2, "ab 漢", 2),  # mostly a script whose words have no measured length
-    (gopher, 2, Reason.GOPHER_SYMBOLS, "a " * 90 + "#a " * 10, 10 / 100, "a " * 89 + "#a " * 11, 11 / 100),
-    (gopher, 2, Reason.GOPHER_SYMBOLS, "a " * 90 + "a… " * 10, 10 / 100, "a " * 89 + "a… " * 11, 11 / 100),
-    (gopher, 2, Reason.GOPHER_SYMBOLS, "a " * 90 + "#a… " * 10, 10 / 100, "a " * 89 + "#a... " * 11, 11 / 100),
-    (gopher, 3, Reason.GOPHER_BULLETS, lines(90, 10, "• {}"), 90 / 100, lines(91, 9, "• {}"), 91 / 100),
-    (gopher, 4, Reason.GOPHER_ELLIPSES, lines(30, 70, "{}…"), 30 / 100, lines(31, 69, "{}..."), 31 / 100),
-    (gopher, 5, Reason.GOPHER_ALPHABETIC, "a " * 80 + "1 " * 20, 80 / 100, "a " * 79 + "1 " * 21, 79 / 100),
-    (gopher, 6, Reason.GOPHER_STOP_WORDS, "the day of", 2, "the day off", 1),
+# Rule set, the threshold's name, the reason, a text that passes and what is measured of it, a text that does not.
+LIMITS: list[tuple[str, str, Reason, str, float, str, float]] = [
+    ("c4", "max_lorem_ipsum", Reason.C4_LOREM_IPSUM, "Lorem, ipsum", 0, "Lorem IPSUM", 1),
+    ("c4", "max_curly_brackets", Reason.C4_CURLY_BRACKET, "a }", 0, "a {", 1),
+    ("c4", "min_sentences", Reason.C4_FEW_SENTENCES, "One. Two. Three.", 3, "One. Two.", 2),
+    ("c4", "min_sentences", Reason.C4_FEW_SENTENCES, "กก a", NONE, "ก a", 0),  # mostly Thai, which has no sentence marks
+    ("gopher", "min_words", Reason.GOPHER_WORD_COUNT, "word " * 50, 50, "word " * 49, 49),
+    ("gopher", "max_words", Reason.GOPHER_WORD_COUNT, "word " * 100_000, 100_000, "word " * 100_001, 100_001),
+    ("gopher", "min_word_length", Reason.GOPHER_WORD_LENGTH, "abc " * 100, 3, "abc " * 99 + "ab", 2.99),
+    ("gopher", "max_word_length", Reason.GOPHER_WORD_LENGTH, "abcdefghij " * 100, 10, "abcdefghij " * 99 + "abcdefghijk", 10.01),
+    (
+        "gopher",
+        "min_word_length",
+        Reason.GOPHER_WORD_LENGTH,
+        "ab 漢字",
+        NONE,
+        "ab 漢",
+        2,
+    ),  # mostly a script whose words have no measured length
+    ("gopher", "max_symbols", Reason.GOPHER_SYMBOLS, "a " * 90 + "#a " * 10, 10 / 100, "a " * 89 + "#a " * 11, 11 / 100),
+    ("gopher", "max_symbols", Reason.GOPHER_SYMBOLS, "a " * 90 + "a… " * 10, 10 / 100, "a " * 89 + "a… " * 11, 11 / 100),
+    ("gopher", "max_symbols", Reason.GOPHER_SYMBOLS, "a " * 90 + "#a… " * 10, 10 / 100, "a " * 89 + "#a... " * 11, 11 / 100),
+    ("gopher", "max_bullet_lines", Reason.GOPHER_BULLETS, lines(90, 10, "• {}"), 90 / 100, lines(91, 9, "• {}"), 91 / 100),
+    ("gopher", "max_ellipsis_lines", Reason.GOPHER_ELLIPSES, lines(30, 70, "{}…"), 30 / 100, lines(31, 69, "{}..."), 31 / 100),
+    ("gopher", "min_letter_words", Reason.GOPHER_ALPHABETIC, "a " * 80 + "1 " * 20, 80 / 100, "a " * 79 + "1 " * 21, 79 / 100),
+    ("gopher", "min_stop_words", Reason.GOPHER_STOP_WORDS, "the day of", 2, "the day off", 1),
     *(
         (
-            gopher_repetition,
+            "gopher_repetition",
             rule,
             reason,
             lines(31, 69, "same", between=by),
@@ -54,19 +61,37 @@ LIMITS: list[tuple[Rules, int, Reason, str, float, str, float]] = [
             lines(32, 68, "same", between=by),
             31 / 100,
         )
-        for rule, reason, by in ((0, Reason.GOPHER_DUPLICATE_LINES, "\n"), (2, Reason.GOPHER_DUPLICATE_PARAGRAPHS, "\n\n"))
+        for rule, reason, by in (
+            ("max_duplicate_lines", Reason.GOPHER_DUPLICATE_LINES, "\n"),
+            ("max_duplicate_paragraphs", Reason.GOPHER_DUPLICATE_PARAGRAPHS, "\n\n"),
+        )
     ),
     *(
-        (gopher_repetition, rule, reason, twice("a" * 20, 60, by), 20 / 100, twice("a" * 20, 59, by), 20 / 99)
-        for rule, reason, by in ((1, Reason.GOPHER_DUPLICATE_LINES, "\n"), (3, Reason.GOPHER_DUPLICATE_PARAGRAPHS, "\n\n"))
+        ("gopher_repetition", rule, reason, twice("a" * 20, 60, by), 20 / 100, twice("a" * 20, 59, by), 20 / 99)
+        for rule, reason, by in (
+            ("max_duplicate_line_characters", Reason.GOPHER_DUPLICATE_LINES, "\n"),
+            ("max_duplicate_paragraph_characters", Reason.GOPHER_DUPLICATE_PARAGRAPHS, "\n\n"),
+        )
     ),
     *(  # twice so many characters of a hundred
-        (gopher_repetition, rule, Reason.GOPHER_TOP_NGRAM, twice(gram, 100 - 2 * n), n / 50, twice(gram, 99 - 2 * n), 2 * n / 99)
-        for rule, gram, n in ((4, "aaaaa bbbbb", 10), (5, "aaa bbb ccc", 9), (6, "aa bb cc dd", 8))
+        (
+            "gopher_repetition",
+            rule,
+            Reason.GOPHER_TOP_NGRAM,
+            twice(gram, 100 - 2 * n),
+            n / 50,
+            twice(gram, 99 - 2 * n),
+            2 * n / 99,
+        )
+        for rule, gram, n in (
+            ("max_top_2gram_characters", "aaaaa bbbbb", 10),
+            ("max_top_3gram_characters", "aaa bbb ccc", 9),
+            ("max_top_4gram_characters", "aa bb cc dd", 8),
+        )
     ),
     *(  # the second of two counts
         (
-            gopher_repetition,
+            "gopher_repetition",
             rule,
             Reason.GOPHER_DUPLICATE_NGRAMS,
             twice(gram, 100 - 2 * n),
@@ -75,43 +100,79 @@ LIMITS: list[tuple[Rules, int, Reason, str, float, str, float]] = [
             n / 99,
         )
         for rule, gram, n in (
-            (7, "aaa bbb ccc ddd eee", 15),
-            (8, "aaa bbb cc dd ee ff", 14),
-            (9, "aa bb cc dd ee ff g", 13),
-            (10, "aa bb cc dd e f g h", 12),
-            (11, "aa bb c d e f g h i", 11),
-            (12, "a b c d e f g h i j", 10),
+            ("max_duplicate_5gram_characters", "aaa bbb ccc ddd eee", 15),
+            ("max_duplicate_6gram_characters", "aaa bbb cc dd ee ff", 14),
+            ("max_duplicate_7gram_characters", "aa bb cc dd ee ff g", 13),
+            ("max_duplicate_8gram_characters", "aa bb cc dd e f g h", 12),
+            ("max_duplicate_9gram_characters", "aa bb c d e f g h i", 11),
+            ("max_duplicate_10gram_characters", "a b c d e f g h i j", 10),
         )
     ),
-    (fineweb, 0, Reason.FINEWEB_PUNCTUATION, lines(13, 87, "{}."), 13 / 100, lines(12, 88, "{}."), 12 / 100),
-    (fineweb, 0, Reason.FINEWEB_PUNCTUATION, "กก a", 0, "ก a", 0),
     (
-        fineweb,
-        1,
+        "fineweb",
+        "min_punctuated_lines",
+        Reason.FINEWEB_PUNCTUATION,
+        lines(13, 87, "{}."),
+        13 / 100,
+        lines(12, 88, "{}."),
+        12 / 100,
+    ),
+    ("fineweb", "min_punctuated_lines", Reason.FINEWEB_PUNCTUATION, "กก a", NONE, "ก a", 0),
+    (
+        "fineweb",
+        "max_short_lines",
         Reason.FINEWEB_SHORT_LINES,
         lines(66, 34, other="{0} " * 5),
         66 / 100,
         lines(67, 33, other="{0} " * 5),
         67 / 100,
     ),
-    (fineweb, 1, Reason.FINEWEB_SHORT_LINES, "a" * 30, 0, "a" * 29, 1),  # characters
-    (fineweb, 2, Reason.FINEWEB_LIST, "a " * 100 + "\n" * 30, 30 / 100, "a " * 100 + "\n" * 31, 31 / 100),
+    ("fineweb", "max_short_lines", Reason.FINEWEB_SHORT_LINES, "a" * 30, 0, "a" * 29, 1),  # characters
+    ("fineweb", "max_newlines", Reason.FINEWEB_LIST, "a " * 100 + "\n" * 30, 30 / 100, "a " * 100 + "\n" * 31, 31 / 100),
+    (
+        "fineweb",
+        "max_duplicate_line_characters",
+        Reason.FINEWEB_DUPLICATE_LINES,
+        twice("a" * 10, 81, "\n"),
+        10 / 101,
+        twice("a" * 10, 80, "\n"),
+        10 / 100,
+    ),
+    ("c4", "max_bad_words", Reason.C4_BAD_WORDS, "Damnation! What the hecks", 0, "DAMN, what\nthe heck.", 2),
+    (
+        "c4",
+        "min_prose_sentences",
+        Reason.C4_FEW_SENTENCES,
+        "So it is. So it was.\nA. B.\nAnd so it shall be.",
+        3,
+        "So it is. So it was.\nA. B.\nThat is all. And so it shall be",
+        2,
+    ),
+    (
+        "refinedweb",
+        "max_flagged_words",
+        Reason.REFINEDWEB_LINES,
+        "a " * 57 + "\n3 likes\nHome",
+        3 / 60,
+        "a " * 56 + "\n3 likes\nHome",
+        3 / 59,
+    ),
 ]
 
 
-def judged(rules: Rules, number: int, inside: str, outside: str) -> tuple[str, list[bool], list[float]]:
-    reason, broken, values = list(rules(Texts(pa.array([inside, outside]), np.array([True, True]))))[number]
-    return reason, broken.tolist(), values.tolist()
+def judged(rules: str, threshold: str, inside: str, outside: str) -> tuple[str, list[bool], list[float]]:
+    rule = next(rule for rule in SETS[rules] if rule.threshold == threshold)
+    measured = Measures(measure(pa.array([inside, outside]), pa.array(["en", "en"]), STOP_WORDS, BAD_WORDS))
+    values = rule.value(measured)
+    return rule.reason, rule.breaks(values, THRESHOLDS[rules][threshold]).tolist(), values.tolist()
 
 
-@pytest.mark.parametrize("row", LIMITS, ids=lambda row: f"{row[0].__name__}-{row[1]}-{row[4]:.4g}")
-def test_both_sides_of_every_limit(row: tuple[Rules, int, Reason, str, float, str, float]) -> None:
-    rules, number, reason, inside, measured_inside, outside, measured_outside = row
-    got = judged(rules, number, inside, outside)
-    assert got == (reason, [False, True], [measured_inside, measured_outside])
+@pytest.mark.parametrize("row", LIMITS, ids=lambda row: f"{row[0]}-{row[1]}-{row[4]:.4g}")
+def test_both_sides_of_every_limit(row: tuple[str, str, Reason, str, float, str, float]) -> None:
+    rules, threshold, reason, inside, measured_inside, outside, measured_outside = row
+    got = judged(rules, threshold, inside, outside)
+    assert got == (reason, [False, True], pytest.approx([measured_inside, measured_outside], nan_ok=True))
 
 
 def test_every_rule_has_a_row() -> None:
-    for rules in (c4, gopher, gopher_repetition, fineweb):
-        numbers = range(len(list(rules(Texts(pa.array([""]), np.array([True]))))))
-        assert {number for named, number, *_ in LIMITS if named is rules} == set(numbers)
+    assert {(name, rule.threshold) for name, rules in SETS.items() for rule in rules} == {row[:2] for row in LIMITS}

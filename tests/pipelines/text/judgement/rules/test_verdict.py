@@ -1,9 +1,15 @@
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipelines.contract.reasons import DropReason as Reason
-from pipelines.text.judgement.rules.verdict import RULE_SETS, judge
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
+from pipelines.text.judgement.measures import measure
+from pipelines.text.judgement.rules import verdict
+from pipelines.text.judgement.rules.verdict import SETS
+from pipelines.text.judgement.words import WordLists
+
+RULE_SETS = ("c4", "gopher", "gopher_repetition", "fineweb")
+STOP_WORDS, NONE = WordLists.of({"en": ENGLISH_STOP_WORDS}), WordLists.of({})
 
 # Sixty different words, four sentences, two of Gopher's stop words: it passes every rule.
 _WORDS = [
@@ -24,8 +30,14 @@ GOOD = (
 )
 
 
+def judge(texts: pa.Array, english: list[bool], sets: tuple[str, ...]) -> tuple[pa.Array, pa.Array]:
+    languages = pa.array(["en" if entry else None for entry in english], pa.string())
+    measured = measure(texts, languages, STOP_WORDS, NONE)
+    return verdict.judge(measured, RuleSets.model_validate(list(sets)).thresholds())
+
+
 def first(text: str, *, english: bool = True, rule_sets: tuple[str, ...] = RULE_SETS) -> tuple[str | None, float | None]:
-    rules, values = judge(pa.array([text]), np.array([english]), rule_sets)
+    rules, values = judge(pa.array([text]), [english], rule_sets)
     return rules[0].as_py(), values[0].as_py()
 
 
@@ -55,6 +67,7 @@ def test_prose_passes() -> None:
         (GOOD + " " + " ".join(_WORDS[:14]), Reason.GOPHER_DUPLICATE_NGRAMS, None),
         ("\n".join([GOOD.rstrip(".")] + [f"{w} {'x' * 40}" for w in _WORDS[:8]]), Reason.FINEWEB_PUNCTUATION, 0),
         ("\n".join([GOOD, *(f"{w}." for w in ("one", "two", "three"))]), Reason.FINEWEB_SHORT_LINES, 0.75),
+        ("\n".join([GOOD, "x" * 70 + ".", "y" * 70 + ".", "x" * 70 + "."]), Reason.FINEWEB_DUPLICATE_LINES, None),
     ],
 )
 def test_each_rule_drops_its_page(text: str, reason: Reason, value: float | None) -> None:
@@ -81,9 +94,38 @@ def test_only_the_sets_that_are_named_are_asked() -> None:
     assert first("{ one", rule_sets=("gopher", "c4"))[0] == Reason.C4_CURLY_BRACKET  # the order is fixed
 
 
+def test_every_set_has_thresholds_and_every_threshold_a_rule() -> None:
+    every = RuleSets.model_validate(list(SETS))
+    for name, rules in SETS.items():
+        assert [rule.threshold for rule in rules] == list(type(getattr(every, name)).model_fields), name
+
+
+def test_a_threshold_that_is_changed_or_off_judges_so() -> None:
+    measured = measure(pa.array(["Two words."]), pa.array(["en"]), STOP_WORDS, NONE)
+    gopher = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 2, "min_stop_words": False}})
+    assert verdict.judge(measured, gopher.thresholds())[0].to_pylist() == [None]
+    three = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 3, "min_stop_words": False}})
+    assert verdict.judge(measured, three.thresholds())[0].to_pylist() == [Reason.GOPHER_WORD_COUNT]
+
+
+def test_thresholds_of_a_language_replace_the_others_for_its_texts() -> None:
+    languages = pa.array(["de", "en", None, "de"])
+    measured = measure(pa.array(["eins zwei", "one two", "x y", "eins"]), languages, NONE, NONE)
+    base = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 2, "min_word_length": 2}})
+    german = base.thresholds(RuleSets.model_validate({"gopher": {"min_words": 3}}))
+    found, values = verdict.judge_by_language(measured, languages, base.thresholds(), {"de": german, "fr": {}})
+    assert found.to_pylist() == [Reason.GOPHER_WORD_COUNT, None, Reason.GOPHER_WORD_LENGTH, Reason.GOPHER_WORD_COUNT]
+    assert values.to_pylist() == [2, None, 1, 1]
+
+
+def test_a_text_that_was_not_measured_passes() -> None:
+    column = pa.nulls(2, measure(pa.array([], pa.string()), pa.array([], pa.string()), NONE, NONE).type)
+    assert verdict.judge(column, RuleSets().thresholds())[0].to_pylist() == [None, None]
+
+
 def test_rows_are_judged_on_their_own() -> None:
     texts = [GOOD, "{", GOOD, "lorem ipsum"]
-    rules, values = judge(pa.array(texts), np.array([True] * 4), RULE_SETS)
+    rules, values = judge(pa.array(texts), [True] * 4, RULE_SETS)
     assert rules.to_pylist() == [None, "c4_curly_bracket", None, "c4_lorem_ipsum"]
     assert values.to_pylist() == [None, 1.0, None, 1.0]
-    assert judge(pa.array([], pa.string()), np.array([], bool), RULE_SETS)[0].to_pylist() == []
+    assert judge(pa.array([], pa.string()), [], RULE_SETS)[0].to_pylist() == []

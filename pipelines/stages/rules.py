@@ -1,0 +1,94 @@
+"""Fill `rule` and `rule_value`: the first quality rule that each document breaks. Nothing is dropped.
+
+The rules are functions of the column `measures`, which `judge` filled when the text was read, so a changed threshold needs no
+source again. Clusters, repeats and the classifier ask for the same verdict (`Judgement.passes`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.config import CorpusConfig, LanguageSection, QualitySection
+from pipelines.contract.batch import Batch, with_columns
+from pipelines.stages.base import BatchFunction, ForUnit, Stage
+from pipelines.text.judgement.rules import verdict
+
+VERSION = 1
+NAME = "rules"
+COLUMNS = ("language", "language_score", "measures")  # of documents, by which they are judged
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What decides, as far as columns show, whether a document is kept: languages, rules, and the sources that have rules."""
+
+    language: LanguageSection
+    quality: QualitySection
+    curated: frozenset[str]  # sources
+
+    @classmethod
+    def of(cls, config: CorpusConfig) -> Self:
+        """Return the judgement of a build; workers on other machines need no path of this one, so it has none."""
+        language = config.language.model_copy(update={"model": None})
+        quality = config.quality.model_copy(update={"bad_words": {}})
+        return cls(language, quality, frozenset(source.name for source in config.sources if source.curated))
+
+    def made_from(self) -> dict[str, Any]:
+        """Return what determines the verdicts."""
+        return {
+            "language": self.language.model_dump(mode="json", include={"enabled", "keep", "score_limit"}),
+            "rules": self.quality.rules.thresholds(),
+            "by_language": self._by_language(),
+            "curated": sorted(self.curated) if self.quality.rules_for == "crawl" else [],
+            "versions": [VERSION, verdict.VERSION],
+        }
+
+    def verdicts(self, documents: pa.RecordBatch, source: str) -> tuple[pa.Array, pa.Array]:
+        """Return the first rule that each document of a source breaks (null if none) and its value."""
+        if self.quality.rules_for == "crawl" and source in self.curated:
+            return pa.nulls(documents.num_rows, pa.string()), pa.nulls(documents.num_rows, pa.float32())
+        rules = self.quality.rules.thresholds()
+        return verdict.judge_by_language(documents["measures"], documents["language"], rules, self._by_language())
+
+    def passes(self, documents: pa.RecordBatch, source: str) -> pa.Array:
+        """Return whether the stages language and quality would keep each document of a source, by its COLUMNS.
+
+        The classifier's verdict is not known yet.
+        """
+        return pc.and_(pc.is_null(self.verdicts(documents, source)[0]), passes_language(documents, self.language))
+
+    def _by_language(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+        quality = self.quality
+        return {code: quality.rules.thresholds(changed) for code, changed in sorted(quality.rules_by_language.items())}
+
+
+def passes_language(documents: pa.RecordBatch, language: LanguageSection) -> pa.Array:
+    """Return whether the stage language would keep each document."""
+    kept = pa.repeat(pa.scalar(True), documents.num_rows)
+    if language.enabled:
+        kept = pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False)
+        if language.keep:
+            languages = pa.array(language.keep, pa.string())
+            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=languages))
+    return kept
+
+
+def stage(judgement: Judgement) -> Stage:
+    """Fill the columns `rule` and `rule_value` of every document."""
+    return Stage({NAME: VERSION}, partial(_open, judgement), {NAME: judgement.made_from()})
+
+
+def _open(judgement: Judgement) -> ForUnit:
+    def for_unit(source: str, _unit: str) -> BatchFunction:
+        def run(batch: Batch) -> Batch:
+            broken, values = judgement.verdicts(batch.documents, source)
+            documents = with_columns(batch.documents, rule=broken, rule_value=values)
+            return Batch(documents, batch.ledger, batch.drops, batch.tables, batch.cut)
+
+        return run
+
+    return for_unit
