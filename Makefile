@@ -160,6 +160,10 @@ bench-extract: $(READY) .venv-bench/.ready  ## main text of web pages beside Res
 bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside datatrove on the same 500 MB of HTML, two workers each
 	$(BIN)/python benchmarks/ingest.py $(OPTIONS)
 
+.PHONY: bench-quality
+bench-quality: $(READY)  ## the quality rules beside human labels: bad pages removed, good ones kept, pages dropped by language
+	$(BIN)/python benchmarks/quality.py $(OPTIONS)
+
 .PHONY: bench-about
 bench-about: $(READY) .venv-bench/.ready  ## titles, authors and dates of web pages beside trafilatura
 	$(BIN)/python benchmarks/about.py $(OPTIONS)

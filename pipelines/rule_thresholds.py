@@ -99,17 +99,43 @@ class RefinedWebRules(Section):
     """Share of words in lines of capitals, of numbers, of a counter ("3 likes") or of one word."""
 
 
+class SignRules(Section):
+    """Signs of pages that are no running text, counted: an addition of corpusmill (docs/rules.md has how they were chosen)."""
+
+    max_signs: Threshold = 2
+    """A page with more of the signs below is dropped. Without the limit, nothing is."""
+    enough_prose_sentences: Threshold = 20
+    """A page with so many sentences in prose lines (below) is kept, whatever stands around them."""
+    min_words: Threshold = 90
+    min_words_per_line: Threshold = 16
+    min_stop_words: Threshold = 0.12
+    """Share of words in `quality.stop_words`; not counted for languages without a list."""
+    min_prose_sentences: Threshold = 3
+    """Sentences in lines of five words or more that end in a terminal mark."""
+    min_letters: Threshold = 0.927
+    """Share of letters in the characters that are not white space."""
+    max_capitals: Threshold = 0.08
+    """Share of letters that are capitals."""
+    max_capital_words: Threshold = 0.05
+    """Share of words that are all in capitals."""
+    max_digits: Threshold = 0.025
+    """Share of characters that are digits."""
+    max_top_2gram_characters: Threshold = 0.045
+    """Share of characters in the most frequent pair of words."""
+
+
 class RuleSets(Section):
     """The sets of rules that are on, with their thresholds. In the form of a list, exactly those that it names are on.
 
     In a table, a set that is named is on, `SET = false` turns one off, and the others are as by default.
     """
 
-    c4: C4Rules | None = C4Rules()
+    c4: C4Rules | None = None
     gopher: GopherRules | None = GopherRules()
     gopher_repetition: GopherRepetitionRules | None = GopherRepetitionRules()
     fineweb: FineWebRules | None = None
     refinedweb: RefinedWebRules | None = None
+    signs: SignRules | None = SignRules()
 
     @model_validator(mode="before")
     @classmethod

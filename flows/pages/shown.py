@@ -77,6 +77,7 @@ MEANINGS = {
     DropReason.FINEWEB_DUPLICATE_LINES: "too large a share of it is repeated lines",
     DropReason.FINEWEB_LIST: "too many line ends for its words: a list",
     DropReason.REFINEDWEB_LINES: "too many of its words are in lines of capitals, numbers, counters or single words",
+    DropReason.POOR_SIGNS: "several signs of no running text: short lines, capitals, digits …; the detail has their number",
     DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
     DropReason.NO_TOKENS: "the vocabulary encodes it as no tokens",
 }

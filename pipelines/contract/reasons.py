@@ -57,6 +57,7 @@ class DropReason(StrEnum):
     FINEWEB_DUPLICATE_LINES = "fineweb_duplicate_lines"
     FINEWEB_LIST = "fineweb_list"
     REFINEDWEB_LINES = "refinedweb_lines"  # lines of capitals, numbers, counters, single words
+    POOR_SIGNS = "poor_signs"  # several signs at once of a page that is no running text
     LOW_QUALITY = "low_quality"  # the classifier's score is below its threshold
     # tokens
     NO_TOKENS = "no_tokens"

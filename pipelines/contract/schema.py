@@ -32,7 +32,7 @@ OPT_OUTS = ("noindex", "noai", "noimageai", "tdm")  # text/extraction/pages/opt_
 # What is measured of every text, for the quality rules: counts (int32), and one float32. Words, lines and sentences are those of
 # text/characters/counts.py; text/judgement has a file for each group.
 _COUNTS = (
-    *("characters", "letters", "upper_letters", "digits"),
+    *("characters", "letters", "upper_letters", "marks", "digits"),  # marks: vowel signs and accents that are no letters
     *("tokens", "words", "letter_words"),  # tokens; those with a letter or digit; those with a letter
     *("measured_words", "measured_characters"),  # words of alphabets written with spaces, and their characters
     *("median_word_length", "longest_word", "capital_words", "unique_words"),  # words all in capitals; different words
@@ -45,7 +45,7 @@ _COUNTS = (
     "flagged_words",  # of the lines that RefinedWeb's rules are about
     *("prose_lines", "prose_words", "prose_sentences"),  # lines of five words or more that end in a terminal mark
     *("line_characters", "duplicate_lines", "duplicate_line_characters"),
-    *("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_characters"),
+    *("paragraphs", "paragraph_characters", "duplicate_paragraphs", "duplicate_paragraph_characters"),
     *("token_characters", "top_2gram_characters", "top_3gram_characters", "top_4gram_characters"),
     *(f"duplicate_{n}gram_characters" for n in range(5, 11)),
 )

@@ -104,6 +104,7 @@ def test_every_benchmark_is_run_here() -> None:
         "extract_ours.py",
         "extract_peers.py",
         "ingest_peer.py",
+        "rules_ours.py",
         "tasks_peer.py",
     }
     helpers |= {"tasks_peer.py", "structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
@@ -279,6 +280,16 @@ def test_about(tmp_path: Path) -> None:
     data = ("--pages", tmp_path / "a.warc", "--truth", tmp_path / "a.jsonl", "--peers-python", tmp_path / "none")
     figures = {f"about_{half}_{field}_ours" for half in ("seen", "unseen") for field in ("title", "author", "date")}
     assert results(tmp_path, "about.py", *data) == {"about_ms_a_page", *figures}
+
+
+def test_quality(tmp_path: Path) -> None:
+    good = "The old bridge over the river was closed on Monday for repairs that take most of the year. " * 10
+    rows = [{"text": f"{good}{n}", "label": 1} for n in range(10)] + [{"text": f"BUY {n}\nNOW", "label": 0} for n in range(10)]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pages = b"".join(warc_record(f"{n:012}", f"https://e.org/{n}", PAGE.format(text=good).encode()) for n in range(3))
+    (tmp_path / "pages.warc").write_bytes(pages)
+    names = {f"{name}_{share}" for name in ("rules", "rules_fold_by_fold") for share in ("bad_removed", "good_kept")}
+    assert results(tmp_path, "quality.py", "--labelled", "labelled.jsonl", "--pages", "pages.warc") == names
 
 
 def test_extract(tmp_path: Path) -> None:

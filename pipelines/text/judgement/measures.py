@@ -12,7 +12,7 @@ from pipelines.text.characters.counts import count
 from pipelines.text.judgement import lines, repetition, words
 from pipelines.text.judgement.words import WordLists
 
-VERSION = 1
+VERSION = 2
 NAMES = tuple(field.name for field in MEASURES)
 
 
@@ -29,8 +29,8 @@ def measure(texts: pa.Array, languages: pa.Array, stop_lists: WordLists, bad_lis
     }
     arrays = {name: pa.array(values.astype(np.int32)) for name, values in columns.items()}
     for name, values, chosen in (
-        ("stop_words", of_words[:, 7], stop_list),
-        ("distinct_stop_words", of_words[:, 8], stop_list),
+        ("stop_words", of_words[:, words.STOP_WORDS], stop_list),
+        ("distinct_stop_words", of_words[:, words.DISTINCT_STOP_WORDS], stop_list),
         ("bad_words", words.occurrences(texts, bad_lists, bad_list), bad_list),
     ):
         arrays[name] = pa.array(values.astype(np.int32), mask=chosen < 0)
@@ -54,7 +54,10 @@ def _repeated(texts: pa.Array) -> dict[str, NDArray[np.int64]]:
     r = repetition.measure(texts)
     names = ("duplicate_lines", "duplicate_line_characters", "line_characters", "duplicate_paragraphs")
     return {
-        **{name: getattr(r, name) for name in (*names, "duplicate_paragraph_characters", "paragraphs", "token_characters")},
+        **{
+            name: getattr(r, name)
+            for name in (*names, "duplicate_paragraph_characters", "paragraph_characters", "paragraphs", "token_characters")
+        },
         **{f"top_{n}gram_characters": values for n, values in zip(repetition.TOP, r.top.T, strict=True)},
         **{f"duplicate_{n}gram_characters": values for n, values in zip(repetition.DUPLICATE, r.duplicate.T, strict=True)},
     }

@@ -3,7 +3,8 @@ r"""Gopher's measures of repetition (arXiv 2112.11446, A1.1): duplicate lines an
 Definitions, where the paper leaves them open:
 
 - A line or paragraph is a duplicate if the same one occurs before it. Runs of whitespace count as one space. Blank lines are
-  not lines; they separate paragraphs.
+  not lines; they separate paragraphs. Lines without a letter or digit (fences of code, rules of tables) are no duplicates, and
+  are not counted as lines here.
 - The top n-gram is the most frequent one (the longest, if several are); its share is occurrences times its characters. The
   share of one that occurs once is 0, and no share is larger than 1.
 - Duplicate n-grams are counted from left to right: an n-gram that occurred before counts, and the search continues after it,
@@ -39,9 +40,10 @@ class Repetition:
 
     duplicate_lines: NDArray[np.int64]
     duplicate_line_characters: NDArray[np.int64]
-    line_characters: NDArray[np.int64]  # of all lines
+    line_characters: NDArray[np.int64]  # of all lines with a letter or digit
     duplicate_paragraphs: NDArray[np.int64]
     duplicate_paragraph_characters: NDArray[np.int64]
+    paragraph_characters: NDArray[np.int64]  # of all paragraphs
     paragraphs: NDArray[np.int64]
     token_characters: NDArray[np.int64]  # of all tokens: the characters that are not whitespace
     top: NDArray[np.int64]  # [rows, 3] characters in the top 2-, 3- and 4-gram
@@ -52,7 +54,7 @@ def measure(texts: pa.Array) -> Repetition:
     """Measure all texts of a StringArray without nulls."""
     data, offsets = buffers(texts)
     out = np.ascontiguousarray(_measure(data, offsets, table()).T)
-    return Repetition(out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7:10].T, out[10:16].T)
+    return Repetition(out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7], out[8:11].T, out[11:17].T)
 
 
 @jit
@@ -137,7 +139,7 @@ def _power(n: int) -> Any:
 @jit
 def _measure(data: Any, offsets: Any, table: Any) -> Any:
     rows = offsets.size - 1
-    out = np.zeros((rows, 16), np.int64)
+    out = np.zeros((rows, 17), np.int64)
     most = 0
     for row in range(rows):
         most = max(most, offsets[row + 1] - offsets[row])
@@ -152,16 +154,16 @@ def _measure(data: Any, offsets: Any, table: Any) -> Any:
             data, offsets[row], offsets[row + 1], table, prefix, ends, line, line_length, paragraph, paragraph_length
         )
         out[row, 0], out[row, 1], out[row, 2] = _duplicates(line, line_length, lines, slots, stamp + 1)
-        out[row, 3], out[row, 4], _ = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
-        out[row, 5], out[row, 6] = paragraphs, ends[tokens]
+        out[row, 3], out[row, 4], out[row, 5] = _duplicates(paragraph, paragraph_length, paragraphs, slots, stamp + 2)
+        out[row, 6], out[row, 7] = paragraphs, ends[tokens]
         stamp += 2
         repeated[:tokens] = True
         for n in range(2, 5):
             stamp += 1
-            out[row, n + 5] = _top_ngram(prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp)
+            out[row, n + 6] = _top_ngram(prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp)
         for n in range(5, 11):
             stamp += 1
-            out[row, n + 5] = _duplicate_ngrams(
+            out[row, n + 6] = _duplicate_ngrams(
                 prefix, ends, tokens, _script_length(n, 2 * spaceless > tokens), repeated, slots, stamp
             )
     return out
@@ -188,7 +190,7 @@ def _split(
     in_token, has_alnum, spaceless = False, False, False
     token_hash, line_hash, paragraph_hash = np.uint64(0), np.uint64(0), np.uint64(0)
     token_characters, line_characters, paragraph_characters = 0, 0, 0
-    gap = False
+    gap, line_has_alnum = False, False
     while at <= end:
         code, size = (10, 1) if at == end else decode(data, at)
         at += size
@@ -207,7 +209,8 @@ def _split(
                 line[lines], line_length[lines] = mix(line_hash), line_characters
                 paragraph_hash = paragraph_hash * BASE + line[lines]
                 paragraph_characters += line_characters
-                lines += 1
+                lines += line_has_alnum
+                line_has_alnum = False
             if paragraph_characters and (line_characters == 0 or at > end):
                 paragraph[paragraphs], paragraph_length[paragraphs] = mix(paragraph_hash), paragraph_characters
                 paragraph_hash, paragraph_characters = np.uint64(0), 0
@@ -217,6 +220,7 @@ def _split(
             if not in_token:
                 in_token, has_alnum, spaceless, token_hash, token_characters = True, False, False, np.uint64(0), 0
             has_alnum |= bits & (LETTER | DIGIT) != 0
+            line_has_alnum |= bits & (LETTER | DIGIT) != 0
             spaceless |= bits & SPACELESS != 0
             token_hash = token_hash * BASE + np.uint64(code + 1)
             token_characters += 1

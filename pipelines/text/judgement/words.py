@@ -23,7 +23,8 @@ UPPER, MARK = 1 << 12, 1 << 13  # bits of the character table, beside those of c
 _LONGEST = 63  # words are as long as this at most, for the median
 
 # The columns of the kernel's matrix.
-FIELDS = ("characters", "upper_letters", "digits", "capital_words", "longest_word", "median_word_length", "unique_words")
+FIELDS = ("characters", "upper_letters", "digits", "capital_words", "longest_word", "median_word_length", "unique_words", "marks")
+STOP_WORDS, DISTINCT_STOP_WORDS = range(8, 10)  # after FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,14 @@ def _words(data: Any, at: int, end: int, table: Any, lower: Any, words: Any, len
             uppers += bits & UPPER != 0
             fields[1] += bits & UPPER != 0
             fields[2] += bits & DIGIT != 0
+            fields[7] += bits & MARK != 0
     return size
 
 
 @jit
 def _measure(data: Any, offsets: Any, table: Any, lower: Any, stops: Any, ends: Any, chosen: Any) -> Any:
     rows = offsets.size - 1
-    out, entropy = np.zeros((rows, 9), np.int64), np.zeros(rows)
+    out, entropy = np.zeros((rows, 10), np.int64), np.zeros(rows)
     most = _longest(offsets)
     words, lengths = np.empty(most + 1, np.uint64), np.empty(_LONGEST + 1, np.int64)
     slots = np.zeros((1 << bits_for(most // 2 + 1), 4), np.uint64)
@@ -202,8 +204,8 @@ def _count_stops(words: Any, size: int, stops: Any, start: int, end: int, seen: 
     for i in range(size):
         place = _find(stops, start, end, words[i])
         if place >= 0:
-            counts[7] += 1
-            counts[8] += seen[place] != stamp
+            counts[STOP_WORDS] += 1
+            counts[DISTINCT_STOP_WORDS] += seen[place] != stamp
             seen[place] = stamp
 
 
@@ -224,7 +226,7 @@ def _find(entries: Any, start: int, end: int, key: Any) -> int:
 def _occurrences(data: Any, offsets: Any, table: Any, lower: Any, entries: Any, ends: Any, lengths: Any, chosen: Any) -> Any:
     out = np.zeros(offsets.size - 1, np.int64)
     most = _longest(offsets)
-    words, histogram, fields = np.empty(most + 1, np.uint64), np.empty(_LONGEST + 1, np.int64), np.empty(9, np.int64)
+    words, histogram, fields = np.empty(most + 1, np.uint64), np.empty(_LONGEST + 1, np.int64), np.empty(10, np.int64)
     for row in range(offsets.size - 1):
         number = chosen[row]
         if number < 0:
@@ -244,7 +246,7 @@ def _occurrences(data: Any, offsets: Any, table: Any, lower: Any, entries: Any, 
 def _hashes(data: Any, offsets: Any, table: Any, lower: Any) -> Any:
     rows = offsets.size - 1
     words, ends = np.empty(offsets[rows] - offsets[0] + 1, np.uint64), np.empty(rows, np.int64)
-    histogram, fields = np.empty(_LONGEST + 1, np.int64), np.empty(9, np.int64)
+    histogram, fields = np.empty(_LONGEST + 1, np.int64), np.empty(10, np.int64)
     size = 0
     for row in range(rows):
         size += _words(data, offsets[row], offsets[row + 1], table, lower, words[size:], histogram, fields)

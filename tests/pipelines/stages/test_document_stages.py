@@ -125,8 +125,8 @@ def test_judge_fills_columns_and_drops_nothing() -> None:
     assert result.documents["rule"].null_count == 2
     assert result.documents.num_rows == 2 and not result.drops
     judged = rules.stage(Judgement(LanguageSection(), QualitySection(), frozenset()))(result)
-    assert judged.documents["rule"].to_pylist() == ["c4_curly_bracket", "c4_few_sentences"]
-    assert judged.documents["rule_value"].to_pylist() == [1.0, 1.0]
+    assert judged.documents["rule"].to_pylist() == ["gopher_word_count", "gopher_word_count"]
+    assert judged.documents["rule_value"].to_pylist() == [5.0, 5.0]
     unmeasured = judge.stage(LanguageSection(), QualitySection(rules=(), measure=False), model)(given)
     assert unmeasured.documents["measures"].null_count == 2
 
@@ -156,7 +156,7 @@ def test_rules_judge_the_crawl_or_all_sources() -> None:
     for rules_for, curated, broken in (("crawl", False, True), ("crawl", True, False), ("all", True, True)):
         judgement = Judgement(LanguageSection(), QualitySection(rules_for=rules_for), frozenset({"s"} if curated else ()))
         result = rules.stage(judgement).open()("s", "u")(given)
-        assert result.documents["rule"].to_pylist() == [None, "c4_lorem_ipsum" if broken else None]
+        assert result.documents["rule"].to_pylist() == [None, "gopher_word_count" if broken else None]
 
 
 def test_what_passes_is_what_language_and_rules_would_keep() -> None:

@@ -46,7 +46,7 @@ REPETITION = (  # table A1
     Rule(
         "max_duplicate_paragraph_characters",
         DropReason.GOPHER_DUPLICATE_PARAGRAPHS,
-        share("duplicate_paragraph_characters", "line_characters"),
+        share("duplicate_paragraph_characters", "paragraph_characters"),
         "above",
     ),
     *(

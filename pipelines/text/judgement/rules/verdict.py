@@ -5,24 +5,27 @@ kind of writing applies only to that kind: stop words to languages with a list, 
 sentence marks to scripts that have them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from pipelines.contract.reasons import DropReason
 from pipelines.text.judgement.measures import Measures
-from pipelines.text.judgement.rules import c4, fineweb, gopher, refinedweb
-from pipelines.text.judgement.rules.rule import Rule
+from pipelines.text.judgement.rules import c4, fineweb, gopher, refinedweb, signs
+from pipelines.text.judgement.rules.rule import Rule, Values
 
-VERSION = 1
+VERSION = 2
 # The rule sets by their names in `[quality.rules]`, in the order in which they judge. A new publisher needs a file here, a line
 # in this table, a section of thresholds in pipelines.rule_thresholds, and its reasons in pipelines.contract.reasons.
-SETS: dict[str, tuple[Rule, ...]] = {
+SETS: dict[str, tuple[Rule, ...]] = {  # `signs` is judged as a whole
     "c4": c4.RULES,
     "gopher": gopher.QUALITY,
     "gopher_repetition": gopher.REPETITION,
     "fineweb": fineweb.RULES,
     "refinedweb": refinedweb.RULES,
+    "signs": signs.RULES,
 }
 
 Thresholds = Mapping[str, Mapping[str, float]]  # by set and name; what is not there is off
@@ -38,15 +41,23 @@ def judge(measured: pa.StructArray, thresholds: Thresholds) -> tuple[pa.Array, p
     names: list[str] = []
     for name, rules in SETS.items():
         chosen = thresholds.get(name, {})
-        for rule in rules:
-            if rule.threshold in chosen:
-                value = rule.value(measures)
-                is_first = rule.breaks(value, chosen[rule.threshold]) & (first < 0)
-                first[is_first] = len(names)
-                values[is_first] = value[is_first]
-                names.append(rule.reason.value)
+        judged = signs.judge(measures, chosen) if rules is signs.RULES else _one_by_one(rules, measures, chosen)
+        for reason, broken, value in judged:
+            is_first = broken & (first < 0)
+            first[is_first] = len(names)
+            values[is_first] = value[is_first]
+            names.append(reason.value)
     indices = pa.array(first, pa.int32(), mask=first < 0)
     return pa.array(names, pa.string()).take(indices), pa.array(values, pa.float32(), mask=first < 0)
+
+
+def _one_by_one(
+    rules: Sequence[Rule], measures: Measures, thresholds: Mapping[str, float]
+) -> Iterator[tuple[DropReason, NDArray[np.bool_], Values]]:
+    for rule in rules:
+        if rule.threshold in thresholds:
+            value = rule.value(measures)
+            yield rule.reason, rule.breaks(value, thresholds[rule.threshold]), value
 
 
 def judge_by_language(

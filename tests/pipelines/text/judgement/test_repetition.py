@@ -44,14 +44,16 @@ def assert_measures_are_the_definitions(text: str) -> None:
     lines = [" ".join(line.split()) for line in text.split("\n")]
     paragraphs = [p.strip("\n") for p in re.split(r"\n\n+", "\n".join(lines))]
     tokens = text.split()
-    assert (got.duplicate_lines[1], got.duplicate_line_characters[1]) == duplicates([line for line in lines if line])
-    assert got.line_characters[1] == sum(map(len, lines))
+    worded = [line for line in lines if any(c.isalnum() for c in line)]
+    assert (got.duplicate_lines[1], got.duplicate_line_characters[1]) == duplicates(worded)
+    assert got.line_characters[1] == sum(map(len, worded))
     assert got.token_characters[1] == sum(map(len, tokens))
     paragraphs = [p for p in paragraphs if p]
     assert (got.paragraphs[1], got.duplicate_paragraphs[1]) == (len(paragraphs), duplicates(paragraphs)[0])
     without_newlines = [p.replace("\n", "") for p in paragraphs]
     extra = sum(len(w) for i, (p, w) in enumerate(zip(paragraphs, without_newlines, strict=True)) if p in paragraphs[:i])
     assert got.duplicate_paragraph_characters[1] == extra
+    assert got.paragraph_characters[1] == sum(map(len, without_newlines))
     assert got.top[1].tolist() == [top(tokens, n) for n in TOP]
     assert got.duplicate[1].tolist() == [duplicate_ngrams(tokens, n) for n in DUPLICATE]
 

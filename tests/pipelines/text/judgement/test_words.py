@@ -23,7 +23,12 @@ def key(word: str) -> str:
 
 def measured(text: str, stops: WordLists = NONE, number: int = -1) -> tuple[dict[str, int], int, int, float]:
     found, entropy = words.measure(pa.array(["before before", text]), stops, np.array([-1, number]))
-    return dict(zip(FIELDS, found[1].tolist(), strict=False)), found[1, 7], found[1, 8], entropy[1]
+    return (
+        dict(zip(FIELDS, found[1].tolist(), strict=False)),
+        found[1, words.STOP_WORDS],
+        found[1, words.DISTINCT_STOP_WORDS],
+        entropy[1],
+    )
 
 
 @many
@@ -41,6 +46,7 @@ def test_words_are_measured_by_their_definition(parts: list[str]) -> None:
         "longest_word": max(map(len, tokens), default=0),
         "median_word_length": statistics.median_low(map(len, tokens)) if tokens else 0,
         "unique_words": len(counts),
+        "marks": 0,
     }
     assert stops == counts["the"] + counts["dont"]
     assert different == (counts["the"] > 0) + (counts["dont"] > 0)
@@ -49,7 +55,7 @@ def test_words_are_measured_by_their_definition(parts: list[str]) -> None:
 
 def test_words_of_scripts_without_spaces_are_their_letters_with_the_marks() -> None:
     got, stops, different, _ = measured("的的天，กา กิ", WordLists.of({"zh": ["的", "กิ"]}), 0)
-    assert (got["unique_words"], stops, different) == (5, 3, 2)
+    assert (got["unique_words"], got["marks"], stops, different) == (5, 1, 3, 2)
 
 
 def test_phrases_are_found_across_lines_and_cases_and_inside_nothing() -> None:
@@ -63,11 +69,11 @@ def test_lists_are_chosen_by_language() -> None:
     assert lists.numbers(pa.array(["en", "de", None, "fr"])).tolist() == [1, 0, -1, -1]
     texts = pa.array(["the der die", "the der die"])
     found, _ = words.measure(texts, lists, lists.numbers(pa.array(["en", "de"])))
-    assert found[:, 7].tolist() == [1, 2]
+    assert found[:, words.STOP_WORDS].tolist() == [1, 2]
 
 
 def test_nothing_to_measure() -> None:
     found, entropy = words.measure(pa.array([], pa.string()), NONE, np.empty(0, np.int64))
-    assert (found.shape, entropy.shape) == ((0, 9), (0,))
+    assert (found.shape, entropy.shape) == ((0, 10), (0,))
     found, entropy = words.measure(pa.array(["", "\n"]), NONE, np.array([-1, -1]))
     assert (found[:, 6].tolist(), entropy.tolist()) == ([0, 0], [0, 0])

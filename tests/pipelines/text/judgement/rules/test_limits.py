@@ -157,6 +157,25 @@ LIMITS: list[tuple[str, str, Reason, str, float, str, float]] = [
         "a " * 56 + "\n3 likes\nHome",
         3 / 59,
     ),
+    ("signs", "min_words", Reason.POOR_SIGNS, "a " * 90, 90, "a " * 89, 89),
+    ("signs", "min_words_per_line", Reason.POOR_SIGNS, "a " * 16, 16, "a " * 15, 15),
+    ("signs", "min_stop_words", Reason.POOR_SIGNS, "the " * 12 + "a " * 88, 0.12, "the " * 11 + "a " * 89, 0.11),
+    ("signs", "min_prose_sentences", Reason.POOR_SIGNS, "A. B. A B C D E.", 3, "A. B C D E F.", 2),
+    ("signs", "min_prose_sentences", Reason.POOR_SIGNS, "กก a", NONE, "ก a", 0),
+    ("signs", "min_letters", Reason.POOR_SIGNS, "हिन्दी" * 10, 1, "a" * 926 + "1" * 74, 0.926),  # vowel signs are of their letters
+    ("signs", "max_capitals", Reason.POOR_SIGNS, "a" * 92 + "A" * 8, 0.08, "a" * 91 + "A" * 9, 0.09),
+    ("signs", "max_capital_words", Reason.POOR_SIGNS, "a " * 95 + "A " * 5, 0.05, "a " * 94 + "A " * 6, 0.06),
+    ("signs", "max_digits", Reason.POOR_SIGNS, "a" * 975 + "1" * 25, 0.025, "a" * 974 + "1" * 26, 0.026),
+    ("signs", "max_digits", Reason.POOR_SIGNS, "天天1", NONE, "a天1", 1 / 3),
+    (
+        "signs",
+        "max_top_2gram_characters",
+        Reason.POOR_SIGNS,
+        "b b " + "a" * 400 + " b b",
+        4 / 404,
+        "b b " + "a" * 80 + " b b",
+        4 / 84,
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ import pytest
 from pipelines.contract.reasons import DropReason as Reason
 from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.judgement.measures import measure
-from pipelines.text.judgement.rules import verdict
+from pipelines.text.judgement.rules import signs, verdict
 from pipelines.text.judgement.rules.verdict import SETS
 from pipelines.text.judgement.words import WordLists
 
@@ -97,21 +97,22 @@ def test_only_the_sets_that_are_named_are_asked() -> None:
 def test_every_set_has_thresholds_and_every_threshold_a_rule() -> None:
     every = RuleSets.model_validate(list(SETS))
     for name, rules in SETS.items():
-        assert [rule.threshold for rule in rules] == list(type(getattr(every, name)).model_fields), name
+        limit = [signs.LIMIT, signs.ENOUGH] if name == "signs" else []
+        assert [*limit, *(rule.threshold for rule in rules)] == list(type(getattr(every, name)).model_fields), name
 
 
 def test_a_threshold_that_is_changed_or_off_judges_so() -> None:
     measured = measure(pa.array(["Two words."]), pa.array(["en"]), STOP_WORDS, NONE)
-    gopher = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 2, "min_stop_words": False}})
+    gopher = RuleSets.model_validate({"signs": False, "gopher": {"min_words": 2, "min_stop_words": False}})
     assert verdict.judge(measured, gopher.thresholds())[0].to_pylist() == [None]
-    three = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 3, "min_stop_words": False}})
+    three = RuleSets.model_validate({"signs": False, "gopher": {"min_words": 3, "min_stop_words": False}})
     assert verdict.judge(measured, three.thresholds())[0].to_pylist() == [Reason.GOPHER_WORD_COUNT]
 
 
 def test_thresholds_of_a_language_replace_the_others_for_its_texts() -> None:
     languages = pa.array(["de", "en", None, "de"])
     measured = measure(pa.array(["eins zwei", "one two", "x y", "eins"]), languages, NONE, NONE)
-    base = RuleSets.model_validate({"c4": False, "gopher": {"min_words": 2, "min_word_length": 2}})
+    base = RuleSets.model_validate({"signs": False, "gopher": {"min_words": 2, "min_word_length": 2}})
     german = base.thresholds(RuleSets.model_validate({"gopher": {"min_words": 3}}))
     found, values = verdict.judge_by_language(measured, languages, base.thresholds(), {"de": german, "fr": {}})
     assert found.to_pylist() == [Reason.GOPHER_WORD_COUNT, None, Reason.GOPHER_WORD_LENGTH, Reason.GOPHER_WORD_COUNT]
