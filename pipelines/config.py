@@ -250,19 +250,33 @@ class RepeatsSection(Section):
 
 
 class DecontaminateSection(Section):
-    """Removal of the texts of benchmarks (GPT-3, arXiv 2005.14165, appendix C: 13-grams)."""
+    """Removal of the texts of benchmarks, found by the share of an item's n-grams, the rare ones weighing most."""
 
     paths: tuple[str, ...] = ()
     """Glob patterns of JSON Lines files, relative to the config's folder; the stage is off if there are none."""
     fields: tuple[str, ...] = ()
     """Fields whose text is an item; if empty, every string of at least `min_words` words is one."""
-    ngram: int = Field(default=13, ge=3, le=50)
-    """A document that shares this many consecutive words with an item is contaminated."""
-    min_words: int = Field(default=13, ge=3)
-    """An item shorter than `ngram` must occur as a whole; items shorter than `min_words` are counted and not searched for.
-    GPT-3 used 8, where everyday phrases match too."""
+    ngram: int = Field(default=5, ge=3, le=50)
+    """Words of an n-gram. One changed word hides as many n-grams as this."""
+    min_words: int = Field(default=6, ge=3)
+    """Items of fewer words are counted and not searched for."""
+    short_words: int = Field(default=13, ge=3)
+    """An item of fewer words must be there as a whole, with a second sign: an n-gram of it that is rare, or the answer or an
+    option of its line nearby."""
+    share: float = Field(default=0.4, gt=0, le=1)
+    """A document is contaminated if a place in it has this share of an item, its n-grams weighted by their rarity among the items
+    and in the corpus. With every twelfth word changed, about half is left."""
+    frequent: int = Field(default=20, ge=1)
+    """N-grams that more documents have (or more than 1 in 100,000) count for nothing: quotations everybody knows, licences,
+    templates of questions."""
     action: Literal["drop", "cut"] = "drop"
-    """Drop a contaminated document, or cut the shared words out of it and judge what is left once more."""
+    """Drop a contaminated document, or cut the item out of it and judge what is left once more."""
+
+    @model_validator(mode="after")
+    def _items_have_ngrams(self) -> Self:
+        if self.min_words < self.ngram:
+            raise ValueError(f"min_words must be at least ngram ({self.ngram}): a shorter item has no n-gram")
+        return self
 
 
 class LanguageSection(Section):

@@ -1,8 +1,9 @@
 """The whole build on one page: which datasets there are, what each needs, and what is published at the end.
 
     documents/<source> ─┬─ clusters ─┬─ repeats ────┬─ corpus ─┬─ index
-                        │            └─ classifier ─┤          └─ vocabulary/<name> ─ tokens/<name>
-                        └───────────────────────────┤
+                        │            ├─ classifier ─┤          └─ vocabulary/<name> ─ tokens/<name>
+                        │            ├─ rarity ─────┤
+                        └────────────┼──────────────┤
     reference (if benchmarks are named) ────────────┘
 
 Callers run the steps of `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate judge every
@@ -15,7 +16,7 @@ from functools import partial
 
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
-from pipelines.datasets import classifier, clusters, corpus, documents, index, reference, repeats, tokens, vocabulary
+from pipelines.datasets import classifier, clusters, corpus, documents, index, rarity, reference, repeats, tokens, vocabulary
 from pipelines.stages import blocklists, takedown
 from pipelines.units.context import Context, Dataset
 
@@ -45,13 +46,14 @@ def plan(context: Context) -> list[Step]:
     blocklists.collect(config.exclude)
     build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
-    benchmarks = ("reference",) if config.decontaminate.paths else ()
+    benchmarks = ("reference", "rarity") if config.decontaminate.paths else ()
     encoded = [section for section in config.vocabularies if section.name in (config.tokens.vocabularies or (section.name,))]
     return [
-        *(Step(name=name, run=build.reference) for name in benchmarks),
+        *(Step(name=name, run=build.reference) for name in benchmarks[:1]),
         *(Step(name=f"documents/{s.name}", gated=True, run=partial(build.documents, s)) for s in config.sources),
         Step(name="clusters", needs=sources, gated=config.deduplicate.enabled, run=build.clusters),
         Step(name="repeats", needs=(*sources, "clusters"), gated=config.repeats.enabled, run=build.repeats),
+        *(Step(name=name, needs=(*sources, "clusters", "reference"), run=build.rarity) for name in benchmarks[1:]),
         Step(name="classifier", needs=(*sources, "clusters"), run=build.classifier),
         Step(name="corpus", needs=(*sources, "clusters", "repeats", "classifier", *benchmarks), gated=True, run=build.corpus),
         Step(name="index", needs=(*sources, "corpus"), gated=config.deduplicate.enabled, run=build.index),
@@ -80,6 +82,9 @@ class _Builders:
     def reference(self, _built: Built) -> Dataset:
         return reference.build(self.context)
 
+    def rarity(self, built: Built) -> Dataset:
+        return rarity.build(self.context, self._documents(built), built["clusters"], built["reference"])
+
     def documents(self, source: SourceSection, _built: Built) -> Dataset:
         return documents.build(self.context, source)
 
@@ -98,7 +103,8 @@ class _Builders:
             self._documents(built),
             clusters=built["clusters"],
             repeats=built["repeats"],
-            reference=built.get("reference"),
+            items=built.get("reference"),
+            frequencies=built.get("rarity"),
             classifier=built["classifier"],
         )
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.beam.process_units import ReadUnit, process_units
-from pipelines.config import CorpusConfig
+from pipelines.config import CorpusConfig, DecontaminateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
@@ -24,14 +24,17 @@ from pipelines.contract.manifest import Manifest
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
+from pipelines.datasets import rarity, reference
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.documents import language_model, takedown_lists
-from pipelines.datasets.reference import load as load_benchmarks
 from pipelines.datasets.repeats import repeated_in
 from pipelines.stages import decontaminate, deduplicate, exclude, language, quality, rejudge, rules, takedown
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Model, Stages
+from pipelines.stages.decontaminate import Named
+from pipelines.text.copies import contamination, item_grams
+from pipelines.text.copies.contamination import Benchmarks
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
 from pipelines.units.parts import part_path, read_sidecar, unit_names
@@ -48,14 +51,15 @@ def build(
     documents: Sequence[Dataset],
     clusters: Dataset,
     repeats: Dataset,
-    reference: Dataset | None,
+    items: Dataset | None,
+    frequencies: Dataset | None,
     classifier: Dataset,
 ) -> Dataset:
     """Build the corpus from these documents, or find it built."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(uris, stages(config, clusters, repeats, reference, classifier, language_model(context)))
+    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, language_model(context)))
     settings = job.stages.settings()
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
@@ -75,13 +79,14 @@ def stages(
     config: CorpusConfig,
     clusters: Dataset,
     repeats: Dataset,
-    reference: Dataset | None,
+    items: Dataset | None,
+    frequencies: Dataset | None,
     classifier: Dataset,
     model: Model | None,
 ) -> Stages:
     """Return the stages between documents and corpus; `model` is that of the languages."""
     judgement = rules.Judgement.of(config)
-    cuts = repeats.manifest.facts["enabled"] or (reference is not None and config.decontaminate.action == "cut")
+    cuts = repeats.manifest.facts["enabled"] or (items is not None and config.decontaminate.action == "cut")
     return Stages(
         (
             rules.stage(judgement),
@@ -92,8 +97,8 @@ def stages(
                 partial(repeated_in, repeats.uri), repeats.manifest.fingerprint, runs=repeats.manifest.facts["enabled"]
             ),
             decontaminate.stage(
-                partial(load_benchmarks, reference.uri) if reference else None,
-                reference.manifest.fingerprint if reference else None,
+                partial(_benchmarks, items.uri, frequencies.uri, config.decontaminate) if items and frequencies else None,
+                _fingerprints(reference=items, rarity=frequencies) if items and frequencies else None,
                 config.decontaminate,
             ),
             rejudge.stage(judgement, config.quality, model, runs=cuts),
@@ -106,6 +111,17 @@ def stages(
             ),
         )
     )
+
+
+def _benchmarks(items: str, frequencies: str, section: DecontaminateSection) -> Named:
+    """Open the items of the benchmarks and the documents' frequencies."""
+    loaded = reference.load(items)
+    worth = contamination.weights(loaded.items, rarity.load(frequencies), decontaminate.rules(section))
+    return Named(Benchmarks(item_grams.index(loaded.items, ngram=loaded.ngram), loaded.signs, worth), loaded.names)
+
+
+def _fingerprints(**datasets: Dataset) -> dict[str, str]:
+    return {name: dataset.manifest.fingerprint for name, dataset in datasets.items()}
 
 
 def units_of(documents: Dataset) -> list[Unit]:

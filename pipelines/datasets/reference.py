@@ -1,14 +1,17 @@
-"""reference: the windows of benchmark texts that must not be in the corpus.
+"""reference: the n-grams of benchmark texts that must not be in the corpus.
 
     reference/3f9a1c20b77e/
-        manifest.json     facts: files, items, too_short (how many items are), windows
-        windows.arrow     one row of lists: hashes, items, anchors, weights, names
+        manifest.json     facts: files, items, too_short and options (how many items are not searched for), ngrams
+        items.arrow       one row of lists: the columns of item_grams.Items and contamination.Signs, and names
 
 Its fingerprint covers the files' names and contents, so another benchmark, field or length gives another corpus, but affects
 no dataset before the corpus. An item is a string in a line: below one of the keys in `fields` if these are set, else anywhere.
-Its name has its file, line and field, and the line's `id` if there is one: "squad/dev.jsonl:12 question (id 5733)".
+Its name has its file, line and field, and the line's `id` if there is one: "squad/dev.jsonl:12 question (id 5733)". The other
+strings of its line (the answer, the options) are its signs. A string in a list that is shorter than `short_words` is an option to
+choose from: it is a sign only, unless `fields` names the list.
 
-Limits: one process reads the files, at about 10 MB/s. It holds the windows, about 50 bytes each, and the items' names.
+Limits: one process reads the files, at about 10 MB/s. It holds the n-grams, about 50 bytes each, and the items' names. An item
+has at most SIGNS_PER_ITEM signs.
 """
 
 import codecs
@@ -17,11 +20,12 @@ import json
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipelines.config import DecontaminateSection
 from pipelines.contract import files, manifest
@@ -30,17 +34,28 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.storage.compressed import SHOWN, BrokenStreamError, Content, uncompressed
 from pipelines.sources.patterns import PathError, chosen
 from pipelines.sources.records import encodings
-from pipelines.stages.decontaminate import Benchmarks
-from pipelines.text.copies import containment
-from pipelines.text.copies.containment import Windows
+from pipelines.text.copies import contamination, item_grams
+from pipelines.text.copies.contamination import SIGN_LENGTH, Signs
+from pipelines.text.copies.item_grams import OWNERS_LIMIT, WORD_WEIGHT, Items, TextGrams
 from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "reference"
-VERSION = 1
+VERSION = 2
+SIGNS_PER_ITEM = 8
 LINE_BYTES_LIMIT = 2**26
 _CHARACTERS_PER_CHUNK = 2**22
 _DIGITS_OF_INTEGERS = 4000
 _BUFFER_BYTES = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The items of all benchmarks."""
+
+    items: Items
+    signs: Signs
+    names: pa.Array  # [items] strings
+    ngram: int
 
 
 class BenchmarkError(UserError):
@@ -48,7 +63,7 @@ class BenchmarkError(UserError):
 
 
 def build(context: Context) -> Dataset:
-    """Build the windows of all configured benchmarks, or find them built.
+    """Build the n-grams of all configured benchmarks, or find them built.
 
     Raise BenchmarkError if a file is not JSON Lines, a pattern or field matches nothing, or no item is long enough.
     """
@@ -57,46 +72,50 @@ def build(context: Context) -> Dataset:
     names = _names(uris)
     made_from = {
         "files": [[name, files.sha256(uri)] for name, uri in zip(names, uris, strict=True)],
-        "decontaminate": section.model_dump(mode="json", include={"fields", "ngram", "min_words"}),
-        "versions": {"reference": VERSION, "containment": containment.VERSION},
+        "decontaminate": section.model_dump(mode="json", include={"fields", "ngram", "min_words", "short_words"}),
+        "versions": {"reference": VERSION, "contamination": contamination.VERSION},
     }
 
     def make(uri: str) -> Manifest:
-        items = _Items(section)
+        reader = _Reader(section)
         for file, name in zip(uris, names, strict=True):
-            items.read(file, name)
-        windows, item_names = items.finish()
-        part = _write(uri, windows, item_names)
-        facts = {"files": len(uris), "items": items.count, "too_short": items.too_short, "windows": len(windows.hashes)}
+            reader.read(file, name)
+        reference = reader.finish()
+        facts = {"files": len(uris), **reader.counts(), "ngrams": len(reference.items.hashes)}
+        part = _write(uri, reference)
         return manifest.assemble(NAME, made_from, (), config=context.config.recorded(), facts=facts, parts=[part])
 
     return ensure(context, NAME, made_from, make)
 
 
-def load(uri: str) -> Benchmarks:
-    """Return the windows of the dataset at `uri` as a lookup structure."""
-    (part,) = manifest.read(uri).parts
+def load(uri: str) -> Reference:
+    """Return the items of the dataset at `uri`."""
+    made = manifest.read(uri)
+    (part,) = made.parts
     with pa.memory_map(files.local_copy(files.join(uri, part.path), part.sha256)) as source, pa.ipc.open_file(source) as reader:
         row = reader.get_batch(0)
     columns = {name: row[name].values for name in row.schema.names}
     names = columns.pop("names")
-    return Benchmarks(containment.index(Windows(**{name: values.to_numpy() for name, values in columns.items()})), names)
+    arrays = {name: values.to_numpy() for name, values in columns.items()}
+    signs = Signs(arrays.pop("sign_starts"), arrays.pop("sign_hashes"), arrays.pop("sign_words"))
+    return Reference(Items(**arrays), signs, names, made.made_from["decontaminate"]["ngram"])
 
 
-def _write(uri: str, windows: Windows, names: pa.Array) -> Part:
+def _write(uri: str, reference: Reference) -> Part:
+    items, signs = reference.items, reference.signs
     columns = {
-        "hashes": windows.hashes,
-        "items": windows.items,
-        "anchors": windows.anchors,
-        "weights": windows.weights,
-        "names": names,
+        **{column.name: getattr(items, column.name) for column in fields(items)},
+        "sign_starts": signs.starts,
+        "sign_hashes": signs.hashes,
+        "sign_words": signs.words,
+        "names": reference.names,
     }
     lists = {name: pa.LargeListArray.from_arrays([0, len(values)], pa.array(values)) for name, values in columns.items()}
     row = pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
-    path = "windows.arrow"
+    path = "items.arrow"
     with files.writing(files.join(uri, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), row.schema) as writer:
         writer.write_batch(row)
-    return Part(table="windows", unit=NAME, path=path, rows=1, bytes=stream.bytes_written, sha256=stream.sha256)
+    return Part(table="items", unit=NAME, path=path, rows=1, bytes=stream.bytes_written, sha256=stream.sha256)
 
 
 # The files
@@ -178,72 +197,121 @@ def _number(digits: str) -> float:
 
 
 @dataclass
-class _Items:
-    """The items of all files: their windows and names, gathered in chunks."""
+class _Chunk:
+    """Items that were read and not yet cut into n-grams."""
+
+    texts: list[str] = field(default_factory=list[str])
+    names: list[str] = field(default_factory=list[str])
+    signs: list[str] = field(default_factory=list[str])
+    sign_counts: list[int] = field(default_factory=list[int])  # by item
+    listed: list[bool] = field(default_factory=list[bool])  # whether an item is an element of a list
+    characters: int = 0
+
+    def add(self, place: str, items: list[tuple[str, str]], strings: list[str], label: str) -> None:
+        """Add the items of a line (path and text) and the strings of the line."""
+        for path, text in items:
+            others = [other for other in strings if other != text][:SIGNS_PER_ITEM]
+            self.texts.append(text)
+            self.names.append(f"{place} {path}{label}")
+            self.listed.append(path.endswith("]"))
+            self.signs += others
+            self.sign_counts.append(len(others))
+            self.characters += len(text) + sum(map(len, others))
+
+
+class _ChunkSigns(NamedTuple):
+    """The signs of a chunk's items."""
+
+    hashes: NDArray[np.uint64]
+    words: NDArray[np.int32]
+    counts: list[int]  # by item
+
+
+@dataclass
+class _Reader:
+    """Reads the items of all files, in chunks."""
 
     section: DecontaminateSection
-    count: int = 0
+    items: int = 0
     too_short: int = 0
-    parts: list[Windows] = field(default_factory=list[Windows])
+    options: int = 0
+    grams: list[TextGrams] = field(default_factory=list[TextGrams])
     names: list[pa.Array] = field(default_factory=list[pa.Array])
+    signs: list[_ChunkSigns] = field(default_factory=list[_ChunkSigns])
     seen: set[str] = field(default_factory=set[str])  # fields of the config that occurred in a line
-    texts: list[str] = field(default_factory=list[str])  # of the next chunk
-    labels: list[str] = field(default_factory=list[str])
-    characters: int = 0
+    chunk: _Chunk = field(default_factory=_Chunk)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many items there are, and how many of them are not searched for."""
+        return {"items": self.items, "too_short": self.too_short, "options": self.options}
 
     def read(self, uri: str, name: str) -> None:
         """Add the items of a file."""
-        number, before = 0, self.count + len(self.texts)
+        number, before = 0, self.items + len(self.chunk.texts)
         for number, line in _lines(uri):
             own = line.get("id")
             label = f" (id {own})" if isinstance(own, str | int) else ""
-            for path, text in self._strings(line):
-                self.texts.append(text.encode("utf-8", "replace").decode())  # JSON can spell half a surrogate pair
-                self.labels.append(f"{name}:{number} {path}{label}")
-                self.characters += len(text)
-            if self.characters >= _CHARACTERS_PER_CHUNK:
+            strings = [(path, text.encode("utf-8", "replace").decode()) for path, text in _strings_below(line, "")]
+            chosen = self._chosen(line, strings)
+            self.chunk.add(f"{name}:{number}", chosen, [text for _, text in strings], label)
+            if self.chunk.characters >= _CHARACTERS_PER_CHUNK:
                 self._close_chunk()
         if not number:
             raise BenchmarkError(f"{uri}: holds no line; remove it or fetch it again")
-        if self.count + len(self.texts) == before:
-            fields = " or ".join(self.section.fields) or "any field"
-            raise BenchmarkError(f"{uri}: no line has text in {fields}; correct decontaminate.fields in the config")
+        if self.items + len(self.chunk.texts) == before:
+            wanted = " or ".join(self.section.fields) or "any field"
+            raise BenchmarkError(f"{uri}: no line has text in {wanted}; correct decontaminate.fields in the config")
 
-    def finish(self) -> tuple[Windows, pa.Array]:
-        """Return the windows of all items, and the names of the items to which windows are attributed."""
+    def finish(self) -> Reference:
+        """Return the items of all files; those that are not searched for have no n-grams."""
         missing = [name for name in self.section.fields if name not in self.seen]
         if missing:
             raise BenchmarkError(f"decontaminate.fields: no line of any file has text in {missing[0]!r}; correct or remove it")
         self._close_chunk()
-        windows = containment.joined(self.parts, [len(names) for names in self.names])
-        if not len(windows.hashes):
+        items = item_grams.collected(self.grams)
+        if not len(items.hashes):
             raise BenchmarkError(
-                f"decontaminate.paths: none of the {self.count:,} texts has {self.section.min_words} words"
+                f"decontaminate.paths: none of the {self.items:,} texts has {self.section.min_words} words"
                 " (decontaminate.min_words); name other files or fields, or lower it"
             )
-        used, items = np.unique(windows.items, return_inverse=True)
-        names = pa.chunked_array(self.names).take(pa.array(used)).combine_chunks()
-        return Windows(windows.hashes, items.astype(np.uint32), windows.anchors, windows.weights), names
+        return Reference(items, _joined(self.signs), pa.concat_arrays(self.names), self.section.ngram)
 
-    def _strings(self, line: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield the items of a line: their paths in it and their texts."""
+    def _chosen(self, line: dict[str, Any], strings: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the items among the strings of a line."""
         if not self.section.fields:
-            yield from _strings_below(line, "")
+            return strings
+        chosen: list[tuple[str, str]] = []
         for name in self.section.fields:
             for path, text in _strings_below(line.get(name), name):
                 self.seen.add(name)
-                yield path, text
+                chosen.append((path, text.encode("utf-8", "replace").decode()))
+        return chosen
 
     def _close_chunk(self) -> None:
-        section = self.section
-        windows, too_short = containment.windows(
-            pa.array(self.texts, pa.string()), ngram=section.ngram, min_words=section.min_words
-        )
-        self.parts.append(windows)
-        self.names.append(pa.array(self.labels, pa.string()))
-        self.count += len(self.texts)
+        section, chunk = self.section, self.chunk
+        found = item_grams.grams(pa.array(chunk.texts, pa.string()), ngram=section.ngram)
+        too_short = found.weights < WORD_WEIGHT * section.min_words
+        is_option = ~too_short & (found.weights < WORD_WEIGHT * section.short_words) & np.array(chunk.listed, np.bool_)
+        is_option &= not section.fields
+        searched = ~(too_short | is_option)[found.texts]
+        self.grams.append(found._replace(hashes=found.hashes[searched], texts=found.texts[searched]))
+        self.names.append(pa.array(chunk.names, pa.string()))
+        self.signs.append(_ChunkSigns(*item_grams.run_hashes(pa.array(chunk.signs, pa.string()), SIGN_LENGTH), chunk.sign_counts))
+        self.items += len(chunk.texts)
         self.too_short += int(too_short.sum())
-        self.texts, self.labels, self.characters = [], [], 0
+        self.options += int(is_option.sum())
+        self.chunk = _Chunk()
+
+
+def _joined(parts: Sequence[_ChunkSigns]) -> Signs:
+    """Return the signs of all chunks, without those of too many items ("true", a subject's name) and those without words."""
+    hashes, words = np.concatenate([part.hashes for part in parts]), np.concatenate([part.words for part in parts])
+    counts = np.concatenate([np.array(part.counts, np.int64) for part in parts])
+    owners = np.repeat(np.arange(len(counts)), counts)
+    _, place, times = np.unique(hashes, return_inverse=True, return_counts=True)
+    keep = (words > 0) & (times[place] <= OWNERS_LIMIT)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(owners[keep], minlength=len(counts)))])
+    return Signs(starts, hashes[keep], words[keep])
 
 
 def _strings_below(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ CHARACTERS_PER_ROW = {LINES: 40, PARAGRAPHS: 200, WINDOWS: 5}  # of English; oth
 ROWS_PER_RANGE = 2**22
 COLUMNS = {LINES: ("documents", "rank"), PARAGRAPHS: ("documents", "rank"), WINDOWS: ("place",)}  # of a row, after its hash
 BYTES_PER_ROW = 144  # the most memory per row of 24 bytes, during the sort
+BYTES_PER_GROUP = 64 * 2**20  # of stored documents, for one map step
 MOST_FREQUENT = 50  # lines and paragraphs in the facts
 JUDGED = ("id", *rules.COLUMNS)  # the columns that decide whether a document takes part
 
@@ -99,6 +100,22 @@ class Search:
             return pc.and_(survives, self.judgement.passes(rows, source)).to_numpy(zero_copy_only=False)
 
         return judge
+
+
+def groups_of(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
+    """Return groups of neighbouring units, large enough for a step; they depend only on the datasets."""
+    groups: list[list[UnitDocuments]] = []
+    first, filled = 0, BYTES_PER_GROUP
+    for dataset in documents:
+        for part in dataset.manifest.of("documents"):
+            if filled >= BYTES_PER_GROUP:
+                groups.append([])
+                filled = 0
+            uri = files.join(dataset.uri, part.path)
+            groups[-1].append(UnitDocuments(dataset.manifest.dataset, part.unit, uri, first, part.rows))
+            first += part.rows
+            filled += part.bytes
+    return groups
 
 
 def write_group(spill: str, group: int, pieces: Sequence[UnitDocuments]) -> None:

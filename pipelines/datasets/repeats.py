@@ -52,7 +52,6 @@ from pipelines.units.spill import batches_of, id_pairs, read_all, read_notes, to
 
 NAME = "repeats"
 VERSION = 2
-BYTES_PER_GROUP = 64 * 2**20  # of stored documents, for one map step
 ROWS_PER_BATCH = 2**20  # of repeated lines or paragraphs
 CHARACTERS_OF_EXAMPLE = 300
 
@@ -153,7 +152,7 @@ def _search(
 ) -> tuple[dict[str, Any], tuple[Part, ...]]:
     """Run the exchange and return the facts and the parts."""
     search = _configure_search(context, documents, clusters, uri, spill)
-    groups = _groups(documents)
+    groups = repeat_rows.groups_of(documents)
     for number, pieces in enumerate(groups):
         repeat_rows.write_group(spill, number, pieces)
     _write_ranks(context, search, groups)
@@ -196,22 +195,6 @@ def _configure_search(context: Context, documents: Sequence[Dataset], clusters: 
         },
         at_once,
     )
-
-
-def _groups(documents: Sequence[Dataset]) -> list[list[UnitDocuments]]:
-    """Return groups of neighbouring units, large enough for a step; they depend only on the datasets."""
-    groups: list[list[UnitDocuments]] = []
-    first, filled = 0, BYTES_PER_GROUP
-    for dataset in documents:
-        for part in dataset.manifest.of("documents"):
-            if filled >= BYTES_PER_GROUP:
-                groups.append([])
-                filled = 0
-            uri = files.join(dataset.uri, part.path)
-            groups[-1].append(UnitDocuments(dataset.manifest.dataset, part.unit, uri, first, part.rows))
-            first += part.rows
-            filled += part.bytes
-    return groups
 
 
 def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[UnitDocuments]]) -> None:

@@ -1,4 +1,4 @@
-"""Keep benchmarks out of the corpus: drop the documents that contain a benchmark's text, or cut out the shared words."""
+"""Keep benchmarks out of the corpus: drop the documents that hold a benchmark's item, or cut the item out."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,59 +13,84 @@ from pipelines.config import DecontaminateSection
 from pipelines.contract.batch import Batch, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
-from pipelines.text.copies import containment, cuts
-from pipelines.text.copies.containment import Index, Matches
+from pipelines.text.copies import contamination, cuts
+from pipelines.text.copies.contamination import Benchmarks, Matches, Rules
 from pipelines.text.copies.substrings import covered
 
-VERSION = f"1/containment-{containment.VERSION}/cuts-{cuts.VERSION}"
+VERSION = f"2/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}"
 NAME = "decontaminate"
 
 WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's detail
+_ROUNDS = 20  # of cutting: what remains after a cut may hold another item, or a copy of the same
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmarks:
-    """The texts that must not be in the corpus, as the windows of all items and the items' names."""
+class Named:
+    """The benchmarks, and the items' names."""
 
-    index: Index
+    benchmarks: Benchmarks
     names: pa.Array  # [items] strings
 
 
-def stage(load: Callable[[], Benchmarks] | None, fingerprint: str | None, section: DecontaminateSection) -> Stage:
-    """Return the stage; `load` opens the reference dataset of this fingerprint (None if no benchmarks are configured)."""
+def rules(section: DecontaminateSection) -> Rules:
+    """Return when a document is contaminated."""
+    return Rules(section.share, section.short_words, section.frequent)
+
+
+def stage(load: Callable[[], Named] | None, fingerprint: dict[str, str] | None, section: DecontaminateSection) -> Stage:
+    """Return the stage; `load` opens the datasets of these fingerprints (None if no benchmarks are configured)."""
+    settings = section.model_dump(mode="json", include={"action", "share", "short_words", "frequent"})
     return Stage(
         {NAME: VERSION},
         partial(_open, load, section),
-        {NAME: {"reference": fingerprint, "action": section.action} if load else None},
+        {NAME: {**fingerprint, **settings} if fingerprint else None},
         runs=load is not None,
     )
 
 
-def _open(load: Callable[[], Benchmarks] | None, section: DecontaminateSection) -> ForUnit:
+def _open(load: Callable[[], Named] | None, section: DecontaminateSection) -> ForUnit:
     assert load is not None, "the stage does not run without benchmarks"
     return for_every_unit(removing(load(), section))
 
 
-def removing(benchmarks: Benchmarks, section: DecontaminateSection) -> BatchFunction:
-    """Sift CONTAMINATED (detail: the item with the longest shared run, its words, and the number of other items).
+def removing(named: Named, section: DecontaminateSection) -> BatchFunction:
+    """Sift CONTAMINATED (detail: the item with the largest share, the share, its words, and the number of other items).
 
-    With `section.action = "cut"`, cut all shared runs out of the texts and sift texts that become empty as EMPTY.
+    With `section.action = "cut"`, cut the items out of the texts and sift texts that become empty as EMPTY, and those that still
+    hold an item after _ROUNDS cuts as CONTAMINATED.
     """
 
     def run(batch: Batch) -> Batch:
         texts = batch.documents["text"]
-        found = containment.matches(texts, benchmarks.index)
-        rows = np.unique(found.rows)
-        details = _at_rows(len(texts), rows, list(_details(texts, found, benchmarks.names)))
-        reason = DropReason.CONTAMINATED
+        found = contamination.matches(texts, named.benchmarks, rules(section))
+        details = _details(texts, found, named.names)
+        reasons = pc.if_else(pc.is_valid(details), DropReason.CONTAMINATED.value, _NONE)
         if section.action == "cut":
-            flags = covered(found.words.offsets, found.rows, found.first, found.last + 1)
-            batch = rewrite(batch, NAME, Change.CONTAMINATION, cuts.remove_words(texts, found.words, flags))
-            details = pc.if_else(pc.equal(batch.documents["text"], ""), details, _NONE)
-            reason = DropReason.EMPTY
-        return sift(batch, NAME, pc.if_else(pc.is_valid(details), reason.value, _NONE), details)
+            texts, rows = _without(texts, found, named.benchmarks, rules(section))
+            batch = rewrite(batch, NAME, Change.CONTAMINATION, texts)
+            left = _at_rows(len(texts), rows, [DropReason.CONTAMINATED.value] * len(rows))
+            reasons = pc.if_else(pc.and_(pc.equal(texts, ""), pc.is_valid(details)), DropReason.EMPTY.value, left)
+        return sift(batch, NAME, reasons, pc.if_else(pc.is_valid(reasons), details, _NONE))
 
     return run
+
+
+def _without(texts: pa.Array, found: Matches, benchmarks: Benchmarks, rules: Rules) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Return the texts without the items in them, and the rows that hold items even so."""
+    rows = np.arange(len(texts))
+    changed = texts
+    for _ in range(_ROUNDS):
+        here = np.unique(found.rows)
+        if not len(here):
+            break
+        flags = covered(found.words.offsets, found.rows, found.first, found.last + 1)
+        changed = cuts.remove_words(changed, found.words, flags).take(pa.array(here))
+        rows = rows[here]
+        places = np.arange(len(texts))
+        places[rows] = len(texts) + np.arange(len(rows))
+        texts = pa.concat_arrays([texts, changed]).take(pa.array(places))
+        found = contamination.matches(changed, benchmarks, rules)
+    return texts, rows[np.unique(found.rows)]
 
 
 _NONE = pa.scalar(None, pa.string())
@@ -78,15 +103,19 @@ def _at_rows(length: int, rows: NDArray[np.int64], values: list[str]) -> pa.Arra
     return pa.array(values, pa.string()).take(pa.array(places, mask=places < 0))
 
 
-def _details(texts: pa.Array, found: Matches, names: pa.Array) -> Iterator[str]:
-    """Yield the detail of each text with matches."""
-    lengths = found.last - found.first
-    for text, runs in _by_text(texts, found):
-        longest = runs.start + int(np.argmax(lengths[runs]))
-        items = len(np.unique(found.items[runs]))
-        shown = _shown(text[found.starts[longest] : found.ends[longest]].decode())
+def _details(texts: pa.Array, found: Matches, names: pa.Array) -> pa.Array:
+    """Return what is said of each text that holds an item; null for the others."""
+    return _at_rows(len(texts), np.unique(found.rows), list(_said(texts, found, names)))
+
+
+def _said(texts: pa.Array, found: Matches, names: pa.Array) -> Iterator[str]:
+    """Yield the detail of each text that holds an item."""
+    for text, places in _by_text(texts, found):
+        most = places.start + int(np.lexsort((-found.shares[places], found.first[places] - found.last[places]))[0])
+        shown = _shown(text[found.starts[most] : found.ends[most]].decode())
+        items = len(np.unique(found.items[places]))
         more = f" (and {items - 1} more)" if items > 1 else ""
-        yield f"{names[int(found.items[longest])].as_py()}: “{shown}”{more}"
+        yield f"{names[int(found.items[most])].as_py()}, {found.shares[most]:.0%}: “{shown}”{more}"
 
 
 def _shown(text: str) -> str:

@@ -34,8 +34,9 @@ def test_every_step_names_what_it_needs_and_which_datasets_are_handed_over() -> 
         "documents/s": (),
         "clusters": ("documents/s",),
         "repeats": ("documents/s", "clusters"),
+        "rarity": ("documents/s", "clusters", "reference"),
         "classifier": ("documents/s", "clusters"),
-        "corpus": ("documents/s", "clusters", "repeats", "classifier", "reference"),
+        "corpus": ("documents/s", "clusters", "repeats", "classifier", "reference", "rarity"),
         "index": ("documents/s", "corpus"),
     }
     assert [step.name for step in steps if step.gated] == ["documents/s", "corpus", "tokens/gpt", "tokens/bert"]

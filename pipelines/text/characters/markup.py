@@ -31,9 +31,7 @@ def without_markup(texts: pa.Array, words: Words) -> Words:
     if not _mark(data, offsets, words.starts, words.ends, words.offsets, keep):
         return words
     kept_before = np.concatenate([[0], np.cumsum(keep)])
-    return Words(
-        words.hashes[keep], words.starts[keep], words.ends[keep], kept_before[words.offsets], words.is_character[keep]
-    )
+    return Words(words.hashes[keep], words.starts[keep], words.ends[keep], kept_before[words.offsets], words.is_character[keep])
 
 
 @jit
@@ -50,9 +48,8 @@ def _mark(data: Any, texts: Any, starts: Any, ends: Any, offsets: Any, keep: Any
                 two_before = data[first - 2] if first - 1 > base else 0
                 if before == _LESS or (before == _SLASH and two_before == _LESS):
                     tag_end = _end_of_tag(data, after, end)
-                elif after < end and data[after] == _SEMICOLON:
-                    if before == _AMPERSAND or (before == _HASH and two_before == _AMPERSAND):
-                        tag_end = after
+                elif before == _AMPERSAND or (before == _HASH and two_before == _AMPERSAND):
+                    tag_end = after if after < end and data[after] == _SEMICOLON else base
             if first < tag_end:
                 keep[word] = False
                 found += 1

@@ -6,11 +6,11 @@ text shares with an item are weighed by how rare they are, an inverse document f
 
     weight = 1 / items that have it / (1 + documents of the corpus that have it / 3)
 
-and 0 if it is in more documents than `frequent` (the public domain, licences, templates). In a place of a text of about the item's
-length, the weights of the shared n-grams are added up:
+and 0 if it is in more documents than `frequent` (the public domain, licences, templates). In a place of a text of about the
+item's length, the weights of the shared n-grams are added up:
 
-- An item of `short_words` words or more that is not frequent as a whole is found if the place has `share` of the item's weight, or LONG_MATCH
-  in all: a large piece of a long passage.
+- An item of `short_words` words or more that is not frequent as a whole is found if the place has `share` of the item's weight,
+  or LONG_MATCH in all: a large piece of a long passage.
 - A shorter or frequent one is found if the place has all its n-grams, and there is a second sign: one of the n-grams is rare, or
   one of the texts beside the item (its answer, its options) occurs within SIGN_WORDS words before or after.
 
@@ -52,7 +52,7 @@ _RARE = 0.2  # the least weight of a sign: an n-gram of one item in at most 12 d
 _LEAST_WEIGHT = 1.0  # of an item's n-grams that are not frequent, by items alone; an item of less is a template
 _ROOM, _ROOM_WORDS = 1.6, 20  # a place has so many times the words of the item, and so many more
 _GAP_WORDS = 25  # between two shared n-grams at the end of a place
-_LEAST_LENGTH = 0.3  # of the item's words, but no more than LONG_MATCH words: one word a hundred times is no item of it
+_LEAST_LENGTH = 0.2  # of the item's words, but no more than LONG_MATCH words: one word a hundred times is no item of it
 _EPSILON = 1e-9
 _FREQUENT_SHARE = 1e-5  # of a large corpus's documents
 
@@ -142,7 +142,7 @@ def weights(items: Items, frequencies: Frequencies | None, rules: Rules) -> Weig
 
 def _by_item(values: NDArray[np.float64], items: Items) -> NDArray[np.float64]:
     """Return the sum of each item's n-grams."""
-    return np.bincount(items.owners, np.repeat(values, np.diff(items.starts)), len(items.weights))
+    return np.bincount(items.owners, np.repeat(values, np.diff(items.starts)), len(items.weights)).astype(np.float64)
 
 
 def matches(texts: pa.Array, benchmarks: Benchmarks, rules: Rules) -> Matches:

@@ -12,8 +12,8 @@ from its first word on that weighs enough, so it depends only on its words: item
     >>> [reference.items.owners_of(gram).tolist() for gram in found.grams]
     [[0, 1], [0]]
 
-N-grams are equal if their 64-bit hashes are (a polynomial in the words' hashes, mixed). A text's n-grams are looked up in a bitmap
-of about 8 bits per n-gram, in a loop that does nothing else; what passes is looked up among the hashes.
+N-grams are equal if their 64-bit hashes are (a polynomial in the words' hashes, mixed). A text's n-grams are looked up in a
+bitmap of about 8 bits per n-gram, in a loop that does nothing else; what passes is looked up among the hashes.
 
 An n-gram of more than OWNERS_LIMIT items is part of a template ("which of the following statements is true") and not listed.
 """

@@ -47,7 +47,7 @@ def test_a_document_with_a_benchmarks_text_is_dropped_and_named(out: Path, langu
     assert line(report, "tinywiki", "decontaminate")["documents_dropped"] == {}
     (drop,) = [row for row in rows(out, "drops") if row["stage"] == "decontaminate"]
     assert drop["title"] == "THE CLOCK AT BELLMOUTH"
-    assert drop["detail"].startswith("questions.jsonl:1 question (id q7): “He took the works apart on a tablecloth and named")
+    assert drop["detail"].startswith("questions.jsonl:1 question (id q7), 100%: “He took the works apart on a tablecloth and named")
     after = json.loads((out / "release.json").read_text())
     assert after["clusters"] == before["clusters"]  # another benchmark touches nothing before the corpus
     assert after["corpus"] != before["corpus"]

@@ -18,7 +18,7 @@ from pipelines.config import CorpusConfig
 from pipelines.contract.storage import stores
 from pipelines.datasets import reference
 from pipelines.datasets.reference import BenchmarkError
-from pipelines.text.copies import containment
+from pipelines.text.copies import item_grams
 from pipelines.units.context import Context, Dataset
 
 LONG = "the old ferry crosses the lake twice a day when there is no ice on it"  # 16 words
@@ -43,13 +43,13 @@ def write(path: Path, *lines: Any) -> Path:
 
 
 def items_in(made: Dataset, *texts: str) -> list[list[str]]:
-    """The names of the items that each text shares words with."""
-    benchmarks = reference.load(made.uri)
-    found = containment.matches(pa.array(texts), benchmarks.index)
-    return [
-        [benchmarks.names[int(i)].as_py() for r, i in zip(found.rows, found.items, strict=True) if r == row]
-        for row in range(len(texts))
-    ]
+    """The names of the items that each text shares n-grams with."""
+    loaded = reference.load(made.uri)
+    found = item_grams.hits(pa.array(texts), item_grams.index(loaded.items, ngram=loaded.ngram))
+    owners: list[dict[int, None]] = [{} for _ in texts]
+    for row, gram in zip(found.rows.tolist(), found.grams.tolist(), strict=True):
+        owners[row] |= dict.fromkeys(loaded.items.owners_of(gram).tolist())
+    return [[loaded.names[item].as_py() for item in items] for items in owners]
 
 
 def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
     )
     write(tmp_path / "trec.jsonl.gz", {"text": "one " * 12 + "two"})
     made = prepared(tmp_path, "**/*.jsonl", "*.gz")
-    assert made.manifest.facts == {"files": 2, "items": 6, "too_short": 2, "windows": 4 + 7 + 1 + 1}
+    assert made.manifest.facts == {"files": 2, "items": 6, "too_short": 2, "options": 0, "ngrams": 12 + 15 + 4 + 2}
     assert items_in(made, LONG, OTHER.title(), SHORT + "?", "one, " * 12 + "two!", "yes") == [
         ["squad/dev.jsonl:1 answers.text[1] (id a1)"],
         ["squad/dev.jsonl:2 more.deep.er (id 7)"],
@@ -73,15 +73,34 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
 def test_with_fields_only_these_are_items(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"question": LONG, "context": OTHER}, {"question": None, "choices": ["no", SHORT]})
     made = prepared(tmp_path, "*.jsonl", fields=["question", "choices"])
-    assert made.manifest.facts == {"files": 1, "items": 3, "too_short": 1, "windows": 5}
+    assert made.manifest.facts == {"files": 1, "items": 3, "too_short": 1, "options": 0, "ngrams": 16}
     assert items_in(made, LONG, OTHER, SHORT) == [["a.jsonl:1 question"], [], ["a.jsonl:2 choices[1]"]]
 
 
-def test_of_equal_texts_the_first_is_named(tmp_path: Path) -> None:
+def test_a_short_string_of_a_list_is_an_option_unless_the_list_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", {"question": LONG, "choices": [SHORT, OTHER], "answer": SHORT + " now"})
+    made = prepared(tmp_path, "a.jsonl")
+    assert made.manifest.facts["options"] == 1
+    assert items_in(made, OTHER, SHORT) == [["a.jsonl:1 choices[1]"], ["a.jsonl:1 answer"]]
+    named = prepared(tmp_path, "a.jsonl", fields=["choices"])
+    assert named.manifest.facts["options"] == 0
+    assert items_in(named, SHORT, LONG) == [["a.jsonl:1 choices[0]"], []]
+
+
+def test_the_other_strings_of_a_line_are_the_signs_of_an_item(tmp_path: Path) -> None:
+    lines = [{"q": f"{LONG} {n}", "subject": "history", "right": f"answer {n}", "wrong": ["", f"no {n}"]} for n in range(20)]
+    write(tmp_path / "a.jsonl", *lines)
+    loaded = reference.load(prepared(tmp_path, "a.jsonl", fields=["q"]).uri)
+    hashes, words = item_grams.run_hashes(pa.array(["Answer 3!", "no 3"]), 8)
+    of_third = slice(*loaded.signs.starts[3:5].tolist())
+    assert loaded.signs.hashes[of_third].tolist() == hashes.tolist()  # "history" is of too many lines, "" no sign
+    assert loaded.signs.words[of_third].tolist() == words.tolist() == [2, 2]
+
+
+def test_equal_texts_are_items_of_their_own(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"t": LONG}, {"t": LONG.upper()}, {"t": OTHER})
     made = prepared(tmp_path, "a.jsonl")
-    assert items_in(made, LONG, OTHER) == [["a.jsonl:1 t"], ["a.jsonl:3 t"]]
-    assert len(reference.load(made.uri).names) == 2  # what has no window of its own needs no name
+    assert items_in(made, LONG, OTHER) == [["a.jsonl:1 t", "a.jsonl:2 t"], ["a.jsonl:3 t"]]
 
 
 def test_named_by_content_not_by_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +110,14 @@ def test_named_by_content_not_by_place(tmp_path: Path, monkeypatch: pytest.Monke
     assert first.manifest.model_dump(exclude={"config"}) == second.manifest.model_dump(exclude={"config"})
     monkeypatch.setattr(reference, "_CHARACTERS_PER_CHUNK", 1)  # it does not matter how much is read at once
     assert prepared(tmp_path, "one/b/*").manifest.parts == first.manifest.parts
-    for change in ({"fields": ["t"]}, {"ngram": 12}, {"min_words": 9}):
+    for change in ({"fields": ["t"]}, {"ngram": 4}, {"min_words": 9}, {"short_words": 9}):
         assert prepared(tmp_path / "one", "b/*", **change).manifest.fingerprint != first.manifest.fingerprint
 
 
 def test_what_was_changed_since_is_not_used(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"t": LONG})
     made = prepared(tmp_path, "a.jsonl")
-    (Path(made.uri) / "windows.arrow").write_bytes(b"x")
+    (Path(made.uri) / "items.arrow").write_bytes(b"x")
     with pytest.raises(ValueError, match="has changed"):
         reference.load(made.uri)
 
@@ -180,7 +199,7 @@ def test_a_text_of_one_word_a_million_times(tmp_path: Path) -> None:
     made = prepared(tmp_path, "a.jsonl")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert made.manifest.facts == {"files": 1, "items": 1, "too_short": 0, "windows": 1}
+    assert made.manifest.facts == {"files": 1, "items": 1, "too_short": 0, "options": 0, "ngrams": 1}
     assert peak < 120 * 2**20
 
 

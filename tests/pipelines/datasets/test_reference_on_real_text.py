@@ -16,6 +16,9 @@ from pipelines.contract.batch import born, documents_from
 from pipelines.contract.schema import document_id
 from pipelines.datasets import reference
 from pipelines.stages import decontaminate
+from pipelines.stages.decontaminate import Named
+from pipelines.text.copies.contamination import Benchmarks, weights
+from pipelines.text.copies.item_grams import index
 from pipelines.units.context import Context
 
 DATA = SHARED
@@ -49,7 +52,7 @@ def test_all_that_is_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     pages = [page for book in sorted(BOOKS.iterdir())[:8] for page in _pages(book.read_text(errors="replace"))]
     draw = random.Random(1)
     # The beginning of a passage, a question whole; one that no other has.
-    texts = [" ".join(text.split()[:40]) if kind == "context" else text for kind, text in items]
+    texts = [" ".join(text.split()[:60]) if kind == "context" else text for kind, text in items]
     known = {text: number for number, text in enumerate(texts)}
     long_enough = [n for n, text in enumerate(texts) if len(re.findall(r"\w+", text)) >= 13 and known[text] == n]
     chosen = dict(zip(draw.sample(range(len(pages)), PLANTED), draw.sample(long_enough, PLANTED), strict=True))
@@ -63,10 +66,13 @@ def test_all_that_is_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
     batch = born("read", documents_from({**columns, "text": pa.array(given)}))
     source = {"name": "s", "kind": "books", "root": ".", "snapshot": "1"}
     for action in ("drop", "cut"):
-        section = {"paths": [str(tmp_path / "squad.jsonl")], "action": action, "min_words": 8}
+        section = {"paths": [str(tmp_path / "squad.jsonl")], "action": action}
         config = CorpusConfig.model_validate({"corpus": {"name": "c"}, "sources": [source], "decontaminate": section})
         made = reference.build(Context(config, str(tmp_path / "out")))
-        result = decontaminate.removing(reference.load(made.uri), config.decontaminate)(batch)
+        known = reference.load(made.uri)
+        worth = weights(known.items, None, decontaminate.rules(config.decontaminate))
+        benchmarks = Benchmarks(index(known.items, ngram=known.ngram), known.signs, worth)
+        result = decontaminate.removing(Named(benchmarks, known.names), config.decontaminate)(batch)
         result.ledger.check()
         if action == "cut":
             assert result.documents["text"].to_pylist() == pages
@@ -74,7 +80,7 @@ def test_all_that_is_planted_is_found_and_nothing_else(tmp_path: Path) -> None:
             drops = {row["id"]: row["detail"] for row in result.drops[0].to_pylist()}
             assert set(drops) == {ids[page] for page in chosen}
             for page, item in chosen.items():
-                assert drops[ids[page]].startswith(f"squad.jsonl:{item + 1} {items[item][0]}: “")
+                assert drops[ids[page]].startswith(f"squad.jsonl:{item + 1} {items[item][0]}, ")
 
 
 def _pages(book: str) -> list[str]:

@@ -221,7 +221,7 @@ def test_it_is_the_same_whatever_the_workers_the_memory_and_the_units(tmp_path, 
     # Several groups, each with several files of rows; several ranges, each in several passes.
     monkeypatch.setattr(repeat_rows, "CHARACTERS_PER_ROW", {"lines": 1000, "paragraphs": 1000, "windows": 50})
     monkeypatch.setattr(repeat_rows, "BYTES_PER_ROW", 64 * 2**20 // 1000)
-    monkeypatch.setattr(repeats, "BYTES_PER_GROUP", 1)
+    monkeypatch.setattr(repeat_rows, "BYTES_PER_GROUP", 1)
     little = build(tmp_path / "3", config(deduplicate={"enabled": False, "memory_mib": 64}, **asked), {"web": units})
     assert everything(little) == everything(one)
     split = build(tmp_path / "4", config(**asked), {"web": {"v1": rows[::2], "v2": rows[1::2]}})

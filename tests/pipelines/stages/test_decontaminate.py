@@ -9,8 +9,9 @@ from pipelines.config import DecontaminateSection
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.schema import document_id
 from pipelines.stages import decontaminate
-from pipelines.stages.decontaminate import Benchmarks
-from pipelines.text.copies import containment
+from pipelines.stages.decontaminate import Named
+from pipelines.text.copies.contamination import Benchmarks, no_signs, weights
+from pipelines.text.copies.item_grams import collected, grams, index
 
 QUESTION = "Which of the two rivers that meet below the old town carries more water in the spring?"
 FACT = "The lighthouse at the northern cape was built of grey stone by order of the duchess in the year 1764 and still stands."
@@ -18,9 +19,10 @@ SHORT = "Name all of the seas that surround it."
 BENCHMARKS = {"dev.jsonl:1 question": QUESTION, "dev.jsonl:2 fact (id 7)": FACT, "dev.jsonl:3 question": SHORT}
 
 
-def benchmarks(items: dict[str, str]) -> Benchmarks:
-    windows, _ = containment.windows(pa.array(list(items.values())), ngram=13, min_words=8)
-    return Benchmarks(containment.index(windows), pa.array(list(items)))
+def benchmarks(items: dict[str, str]) -> Named:
+    known = collected([grams(pa.array(list(items.values())), ngram=5)])
+    worth = weights(known, None, decontaminate.rules(DecontaminateSection()))
+    return Named(Benchmarks(index(known, ngram=5), no_signs(len(items)), worth), pa.array(list(items)))
 
 
 def run(action: str, *texts: str, items: dict[str, str] = BENCHMARKS) -> Batch:
@@ -42,9 +44,9 @@ def test_drop_names_the_item_and_shows_the_words() -> None:
     result = run("drop", clean, f"We ask: {QUESTION.upper()} Answer!", f"{SHORT} a", FACT + "\n" + SHORT + " " + QUESTION)
     assert result.documents["text"].to_pylist() == [clean]
     assert dropped(result) == [
-        ("contaminated", f"dev.jsonl:1 question: “{QUESTION.upper().removesuffix('?')}”"),
-        ("contaminated", "dev.jsonl:3 question: “Name all of the seas that surround it”"),
-        ("contaminated", f"dev.jsonl:2 fact (id 7): “{FACT.removesuffix('.')}” (and 2 more)"),
+        ("contaminated", f"dev.jsonl:1 question, 100%: “{QUESTION.upper().removesuffix('?')}”"),
+        ("contaminated", "dev.jsonl:3 question, 100%: “Name all of the seas that surround it”"),
+        ("contaminated", f"dev.jsonl:2 fact (id 7), 100%: “{FACT.removesuffix('.')}” (and 2 more)"),
     ]
     assert result.ledger.lines["decontaminate"].documents_dropped == {"contaminated": 3}
 
@@ -66,15 +68,15 @@ def test_no_more_is_shown_than_a_person_reads() -> None:
         ),
     )
     first, second = dropped(decontaminate.removing(windows, DecontaminateSection())(batch))
-    assert first[1] == "a: “" + " ".join(f"w{i}" for i in range(25)) + "…”"
-    assert second[1] is not None and len(second[1]) == len("b: “…”") + decontaminate.CHARACTERS_SHOWN
+    assert first[1] == "a, 100%: “" + " ".join(f"w{i}" for i in range(25)) + "…”"
+    assert second[1] is not None and len(second[1]) == len("b, 100%: “…”") + decontaminate.CHARACTERS_SHOWN
 
 
 def test_cut_takes_the_shared_words_and_leaves_no_debris() -> None:
     text = f"Above it.\n\n- “{QUESTION}”\n\nIn 1764, they say: {FACT} So it goes. {SHORT}"
     result = run("cut", "Clean.", text, f"* {QUESTION}\n* {SHORT}")
     assert result.documents["text"].to_pylist() == ["Clean.", "Above it.\n\nIn 1764, they say: So it goes."]
-    assert dropped(result) == [("empty", f"dev.jsonl:1 question: “{QUESTION.removesuffix('?')}” (and 1 more)")]
+    assert dropped(result) == [("empty", f"dev.jsonl:1 question, 100%: “{QUESTION.removesuffix('?')}” (and 1 more)")]
     line = result.ledger.lines["decontaminate"]
     assert line.characters_removed["contamination"] == line.characters_in - line.characters_out
     assert line.documents_dropped == {"empty": 1}
@@ -86,7 +88,7 @@ def test_runs_within_runs_are_cut_whole() -> None:
     items = {"a": " ".join(words[:30]), "b": " ".join(["x", *words[20:45]]), "c": " ".join(words[5:14])}
     result = run("cut", "Begin " + " ".join(words[:45]) + " end.", items=items)
     assert result.documents["text"].to_pylist() == ["Begin end."]
-    assert dropped(run("drop", " ".join(words[:45]), items=items))[0][1] == "a: “" + " ".join(words[:25]) + "…” (and 2 more)"
+    assert dropped(run("drop", " ".join(words[:45]), items=items))[0][1] == "a, 100%: “" + " ".join(words[:25]) + "…” (and 2 more)"
 
 
 def test_nothing_found_changes_nothing() -> None:
