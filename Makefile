@@ -156,6 +156,10 @@ bench-dedup: $(READY) .venv-bench/.ready  ## deduplication beside datatrove, ren
 bench-extract: $(READY) .venv-bench/.ready  ## main text of web pages beside Resiliparse, trafilatura and magic-html (OPTIONS="--structure FOLDER --soak 1000000")
 	$(BIN)/python benchmarks/extract.py $(OPTIONS)
 
+.PHONY: bench-decontamination
+bench-decontamination: $(READY)  ## planted benchmark items that are found, and quotations and templates that are not
+	$(BIN)/python benchmarks/decontamination.py $(OPTIONS)
+
 .PHONY: bench-ingest
 bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside datatrove on the same 500 MB of HTML, two workers each
 	$(BIN)/python benchmarks/ingest.py $(OPTIONS)

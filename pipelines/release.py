@@ -26,7 +26,18 @@ from pipelines.units.context import Context, Dataset
 REPORT = "report.json"
 PAGE = "report.html"
 SEARCH = "search"
-DATASET_KINDS = ("reference", "documents", "clusters", "repeats", "classifier", "corpus", "index", "vocabulary", "tokens")
+DATASET_KINDS = (
+    "reference",
+    "documents",
+    "clusters",
+    "repeats",
+    "rarity",
+    "classifier",
+    "corpus",
+    "index",
+    "vocabulary",
+    "tokens",
+)
 
 
 class OutputError(UserError):
@@ -88,6 +99,7 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "bytes_read": {source: ledger.bytes_read for source, ledger in ledgers.items()},
         "web_pages": _web_pages(built, ledgers),
         "exclude": built["corpus"].manifest.facts.get("exclude", {}),
+        "benchmarks": built["corpus"].manifest.facts.get("benchmarks", {}),
         "clusters": built["clusters"].manifest.facts,
         "repeats": built["repeats"].manifest.facts if "repeats" in built else {"enabled": False},
         "index": built["index"].manifest.facts if "index" in built else {"enabled": False},

@@ -17,6 +17,7 @@ def funnel(report: Mapping[str, Any], uri: str) -> str:
     """Return the closing report (pipelines.release.closing_report) as markdown: the funnel, removed copies, tokens by source."""
     lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
     lines += [line for entry in figures.takedown(report) for line in ("", f"Takedown: {_cell(entry)}")]
+    lines += [line for entry in figures.benchmarks(report) for line in ("", f"Benchmark: {_cell(entry)}")]
     lines += _web_pages(report)
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():

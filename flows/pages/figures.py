@@ -148,6 +148,15 @@ def takedown(report: Report) -> list[str]:
     return lines
 
 
+def benchmarks(report: Report) -> list[str]:
+    """Return a line for each benchmark that the corpus was cleaned of, and one for each example of an item that was met."""
+    lines: list[str] = []
+    for name, counts in report.get("benchmarks", {}).items():
+        lines.append(f"{name}: {counts['met']:,} of {counts['items']:,} items met, in {counts['documents']:,} documents")
+        lines += [f"  {example}" for example in counts["examples"]]
+    return lines
+
+
 def stages(report: Report) -> list[str]:
     """Return all stages in the order in which they run."""
     return list(dict.fromkeys(line["stage"] for lines in report["funnel"].values() for line in lines))

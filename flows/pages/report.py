@@ -30,6 +30,9 @@ p.note{color:#555;max-width:60rem}
 """
 
 
+_BENCHMARKS_NOTE = "A document that was dropped counts for the item of which it has the largest share."
+
+
 def report_page(report: Report) -> str:
     """Return the page as HTML; it depends on the report alone."""
     name = text(report["corpus"])
@@ -39,6 +42,7 @@ def report_page(report: Report) -> str:
         section("The funnel", _funnel(report), _FUNNEL_NOTE),
         section("Web pages", _web_pages(report), _WEB_PAGES_NOTE),
         section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
+        section("Benchmarks", "".join(f"<p>{text(line)}</p>" for line in figures.benchmarks(report)), _BENCHMARKS_NOTE),
         section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
         section("Deduplication", _deduplication(report)),
         section("Largest clusters", _largest(report)),

@@ -30,7 +30,7 @@ class DropReason(StrEnum):
     SAME_URL = "same_url"  # a better document has the same address
     ALREADY_PUBLISHED = "already_published"  # an earlier corpus, named in the detail, has it
     # decontaminate
-    CONTAMINATED = "contaminated"  # holds a run of words of a benchmark's text
+    CONTAMINATED = "contaminated"  # holds an item of a benchmark
     # rejudge
     UNFIT_AFTER_CUT = "unfit_after_cut"  # what repeats and decontaminate left breaks a rule, or is in another language
     # language

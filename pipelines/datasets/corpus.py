@@ -4,7 +4,8 @@ A unit is a group of finished units of one source's documents. Their drops are c
 ledger of the corpus is the whole funnel, from the reader to the last filter.
 
 `facts["exclude"][kind]`, for ids, urls and hosts, has the number of `names` that `[exclude]` lists, how many `matched` a
-document, and the first of those that matched none (`unmatched`).
+document, and the first of those that matched none (`unmatched`). `facts["benchmarks"][file]` has how many of a benchmark's
+`items` were `met` in how many dropped `documents`, and examples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from pipelines.config import CorpusConfig, DecontaminateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
-from pipelines.contract.manifest import Manifest
+from pipelines.contract.manifest import Manifest, Sidecar
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
@@ -70,7 +71,8 @@ def build(
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=True)
-        return manifest.assemble("corpus", made_from, sidecars, config=config.recorded(), facts=_takedown(context, documents))
+        facts = _takedown(context, documents) | _benchmarks_met(uri, sidecars, items)
+        return manifest.assemble("corpus", made_from, sidecars, config=config.recorded(), facts=facts)
 
     return ensure(context, "corpus", made_from, make)
 
@@ -144,6 +146,18 @@ def _excluded(documents: Dataset) -> Iterator[pa.RecordBatch]:
     for part in documents.manifest.of("drops"):
         for rows in read_batches(files.join(documents.uri, part.path), ["reason", "id", "work", "url"]):
             yield rows.filter(pc.equal(rows["reason"], DropReason.EXCLUDED.value))
+
+
+def _benchmarks_met(uri: str, sidecars: Sequence[Sidecar], items: Dataset | None) -> dict[str, Any]:
+    """Return how many items of each benchmark were met in dropped documents."""
+    if items is None:
+        return {}
+    parts = [part for sidecar in sidecars for part in sidecar.parts if part.table == "drops"]
+    rows = (rows for part in parts for rows in read_batches(files.join(uri, part.path), ["stage", "detail"]))
+    details = [
+        detail for batch in rows for detail in batch["detail"].filter(pc.equal(batch["stage"], decontaminate.NAME)).to_pylist()
+    ]
+    return {"benchmarks": decontaminate.met(details, items.manifest.facts["searched"])}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """reference: the n-grams of benchmark texts that must not be in the corpus.
 
     reference/3f9a1c20b77e/
-        manifest.json     facts: files, items, too_short and options (how many items are not searched for), ngrams
+        manifest.json     facts: files, items, too_short and options (how many items are not searched for), ngrams, and how many
+                          items are searched for by file
         items.arrow       one row of lists: the columns of item_grams.Items and contamination.Signs, and names
 
 Its fingerprint covers the files' names and contents, so another benchmark, field or length gives another corpus, but affects
@@ -81,7 +82,12 @@ def build(context: Context) -> Dataset:
         for file, name in zip(uris, names, strict=True):
             reader.read(file, name)
         reference = reader.finish()
-        facts = {"files": len(uris), **reader.counts(), "ngrams": len(reference.items.hashes)}
+        facts = {
+            "files": len(uris),
+            **reader.counts(),
+            "ngrams": len(reference.items.hashes),
+            "searched": reader.searched(reference),
+        }
         part = _write(uri, reference)
         return manifest.assemble(NAME, made_from, (), config=context.config.recorded(), facts=facts, parts=[part])
 
@@ -239,11 +245,17 @@ class _Reader:
     names: list[pa.Array] = field(default_factory=list[pa.Array])
     signs: list[_ChunkSigns] = field(default_factory=list[_ChunkSigns])
     seen: set[str] = field(default_factory=set[str])  # fields of the config that occurred in a line
+    places: dict[str, range] = field(default_factory=dict[str, range])  # the numbers of the items, by file
     chunk: _Chunk = field(default_factory=_Chunk)
 
     def counts(self) -> dict[str, int]:
         """Return how many items there are, and how many of them are not searched for."""
         return {"items": self.items, "too_short": self.too_short, "options": self.options}
+
+    def searched(self, reference: Reference) -> dict[str, int]:
+        """Return how many items of each file are searched for."""
+        has_grams = reference.items.sizes > 0
+        return {name: int(has_grams[numbers.start : numbers.stop].sum()) for name, numbers in self.places.items()}
 
     def read(self, uri: str, name: str) -> None:
         """Add the items of a file."""
@@ -258,7 +270,8 @@ class _Reader:
                 self._close_chunk()
         if not number:
             raise BenchmarkError(f"{uri}: holds no line; remove it or fetch it again")
-        if self.items + len(self.chunk.texts) == before:
+        self.places[name] = range(before, self.items + len(self.chunk.texts))
+        if not self.places[name]:
             wanted = " or ".join(self.section.fields) or "any field"
             raise BenchmarkError(f"{uri}: no line has text in {wanted}; correct decontaminate.fields in the config")
 

@@ -1,8 +1,10 @@
 """Keep benchmarks out of the corpus: drop the documents that hold a benchmark's item, or cut the item out."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ VERSION = f"2/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}"
 NAME = "decontaminate"
 
 WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's detail
+EXAMPLES_SHOWN = 5  # for each benchmark
 _ROUNDS = 20  # of cutting: what remains after a cut may hold another item, or a copy of the same
 
 
@@ -93,6 +96,28 @@ def _without(texts: pa.Array, found: Matches, benchmarks: Benchmarks, rules: Rul
     return texts, rows[np.unique(found.rows)]
 
 
+def met(details: Iterable[str], items: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Return what the details of dropped documents say of each benchmark; `items`: how many are searched for, by file.
+
+    >>> met(["a.jsonl:3 question, 100%: “Who?”", "a.jsonl:3 question, 40%: “Who …” (and 2 more)"], {"a.jsonl": 9})
+    {'a.jsonl': {'items': 9, 'met': 1, 'documents': 2, 'examples': ['a.jsonl:3 question, 100%: “Who?”']}}
+    """
+    by_file: dict[str, dict[str, list[str]]] = {name: {} for name in items}
+    for detail in sorted(details):
+        name, place = re.match(_DETAIL, detail, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        by_file[name].setdefault(place, []).append(detail)
+    return {
+        name: {
+            "items": items[name],
+            "met": len(places),
+            "documents": sum(map(len, places.values())),
+            "examples": [of_place[0] for of_place in places.values()][:EXAMPLES_SHOWN],
+        }
+        for name, places in by_file.items()
+    }
+
+
+_DETAIL = r"(.*?):(\d+ .*?), \d+%: “"  # file, line and field of the item that a detail names first
 _NONE = pa.scalar(None, pa.string())
 
 

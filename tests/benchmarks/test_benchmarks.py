@@ -263,6 +263,20 @@ def test_ingest(tmp_path: Path, language_model: str, article_page: Path) -> None
     assert results(tmp_path, "ingest.py", "--no-peers", *options) == {"documents_html_mb_per_second"}
 
 
+def test_decontamination(tmp_path: Path) -> None:
+    books, items = tmp_path / "books" / "en", tmp_path / "decontamination"
+    shutil.copytree(FIXTURES / "tiny" / "books", books)
+    items.mkdir()
+    questions = [f"In which year did the {n}th keeper of the lighthouse {w} the lamp?" for n in range(9) for w in ("mend", "buy")]
+    questions += [f"Who paid for lamp number {n}?" for n in range(9)]
+    (items / "a.jsonl").write_text(
+        "".join(json.dumps({"question": q, "answer": f"In {n}."}) + "\n" for n, q in enumerate(questions))
+    )
+    found = results(tmp_path, "decontamination.py", "--data", tmp_path, "--items", 3)
+    planted = {"verbatim", "paragraph", "lines", "embedded", "edited", "html", "hyphens", "short", "short_with_answer", "clean"}
+    assert found == {*(f"decontaminate_{kind}" for kind in planted), "decontaminate_us_per_500_words"}
+
+
 def test_build(tmp_path: Path, language_model: str, article_page: Path) -> None:
     found = results(tmp_path, "build.py", *of_an_article(article_page, tmp_path / "out", language_model))
     assert found == {"build_html_mb_per_second", "documents_html_mb_per_second", "build_share_outside_text"}

@@ -1,5 +1,6 @@
 """Words that are HTML's and not the text's: what an extractor left of tags and entities.
 
+    >>> from pipelines.text.characters.word_spans import words
     >>> texts = pa.array(['He said &quot;no&quot;<br class="x">and left, 2 < 3 &c'])
     >>> spans = without_markup(texts, words(texts))
     >>> [texts[0].as_py()[a:b] for a, b in zip(spans.starts, spans.ends)]

@@ -1,1 +1,1 @@
-"""Copies of texts: signatures, similarity and clusters; repeats, containment and cuts."""
+"""Copies of texts: signatures, similarity and clusters; repeats, items of benchmarks and cuts."""

@@ -9,8 +9,8 @@ text shares with an item are weighed by how rare they are, an inverse document f
 and 0 if it is in more documents than `frequent` (the public domain, licences, templates). In a place of a text of about the
 item's length, the weights of the shared n-grams are added up:
 
-- An item of `short_words` words or more that is not frequent as a whole is found if the place has `share` of the item's weight,
-  or LONG_MATCH in all: a large piece of a long passage.
+- An item of `short_words` words or more that is not frequent as a whole is found if the place has `share` of the item's weight
+  and is about as long (a quoted sentence is not), or has LONG_MATCH in all: a large piece of a long passage.
 - A shorter or frequent one is found if the place has all its n-grams, and there is a second sign: one of the n-grams is rare, or
   one of the texts beside the item (its answer, its options) occurs within SIGN_WORDS words before or after.
 
@@ -44,7 +44,7 @@ from pipelines.text.kernels import jit
 
 VERSION = f"1/grams-{item_grams.VERSION}"
 
-LONG_MATCH = 40.0  # of weight: about 44 words in a row that no other document has
+LONG_MATCH = 50.0  # of weight: about 54 words in a row that no other document has
 SIGN_WORDS = 60
 SIGN_LENGTH = 8  # words of another text that are compared
 _DOCUMENTS_OF_HALF_WEIGHT = 3
@@ -52,7 +52,7 @@ _RARE = 0.2  # the least weight of a sign: an n-gram of one item in at most 12 d
 _LEAST_WEIGHT = 1.0  # of an item's n-grams that are not frequent, by items alone; an item of less is a template
 _ROOM, _ROOM_WORDS = 1.6, 20  # a place has so many times the words of the item, and so many more
 _GAP_WORDS = 25  # between two shared n-grams at the end of a place
-_LEAST_LENGTH = 0.2  # of the item's words, but no more than LONG_MATCH words: one word a hundred times is no item of it
+_MOST = 0.65  # of an item's weight or words: a quoted sentence has less of both
 _EPSILON = 1e-9
 _FREQUENT_SHARE = 1e-5  # of a large corpus's documents
 
@@ -207,24 +207,28 @@ def _places(
         room = _ROOM * words[item] + _ROOM_WORDS
         whole = np.float64(sizes[item]) if is_short[item] else totals[item]
         enough = whole if is_short[item] else min(share * whole, LONG_MATCH)
-        shortest = min(_LEAST_LENGTH * words[item], LONG_MATCH)
-        value, oldest, after = 0.0, begin, begin
+        shortest = min(_MOST * words[item], LONG_MATCH)
+        value, oldest, after, free = 0.0, begin, begin, begin  # `free`: the first hit after the last place
         while after < end:
             value += _entered(seen, grams[after], worth, is_short[item])
             after += 1
             while first[oldest] < first[after - 1] - room or seen[grams[oldest]] > 1:
                 value -= _left(seen, grams[oldest], worth, is_short[item])
                 oldest += 1
-            if value < enough - _EPSILON or last[after - 1] - first[oldest] + 1 < shortest:
+            is_long = value >= _MOST * whole or last[after - 1] - first[oldest] + 1 >= shortest
+            if value < enough - _EPSILON or not is_long:
                 continue
             while after < end and first[after] <= first[oldest] + room and first[after] - last[after - 1] <= _GAP_WORDS:
                 value += _entered(seen, grams[after], worth, is_short[item])
                 after += 1
-            out[0, size], out[1, size], out[2, size], out[3, size] = row, item, first[oldest], last[after - 1]
+            start = oldest  # an n-gram that the item has twice was dropped from the window, and belongs to the place
+            while start > free and first[after - 1] - first[start - 1] <= room and first[start] - last[start - 1] <= _GAP_WORDS:
+                start -= 1
+            out[0, size], out[1, size], out[2, size], out[3, size] = row, item, first[start], last[after - 1]
             shares[size], rarest[size] = min(1.0, value / whole), worth[grams[oldest:after]].max()
             size += 1
             seen[grams[oldest:after]] = 0
-            value, oldest = 0.0, after
+            value, oldest, free = 0.0, after, after
         seen[grams[oldest:end]] = 0
         begin = end
     return out[0, :size], out[1, :size], out[2, :size], out[3, :size], shares[:size], rarest[:size]

@@ -9,6 +9,7 @@ import pytest
 from places import FIXTURES
 
 from flows import drive
+from flows.pages import figures
 from pipelines import config as corpus_config
 from pipelines.contract import manifest
 from pipelines.contract.verify import verify
@@ -47,7 +48,11 @@ def test_a_document_with_a_benchmarks_text_is_dropped_and_named(out: Path, langu
     assert line(report, "tinywiki", "decontaminate")["documents_dropped"] == {}
     (drop,) = [row for row in rows(out, "drops") if row["stage"] == "decontaminate"]
     assert drop["title"] == "THE CLOCK AT BELLMOUTH"
-    assert drop["detail"].startswith("questions.jsonl:1 question (id q7), 100%: “He took the works apart on a tablecloth and named")
+    assert drop["detail"].startswith(
+        "questions.jsonl:1 question (id q7), 100%: “He took the works apart on a tablecloth and named"
+    )
+    assert report["benchmarks"] == {"questions.jsonl": {"items": 1, "met": 1, "documents": 1, "examples": [drop["detail"]]}}
+    assert figures.benchmarks(report)[0] == "questions.jsonl: 1 of 1 items met, in 1 documents"
     after = json.loads((out / "release.json").read_text())
     assert after["clusters"] == before["clusters"]  # another benchmark touches nothing before the corpus
     assert after["corpus"] != before["corpus"]

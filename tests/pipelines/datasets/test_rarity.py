@@ -30,7 +30,7 @@ def documents(out: str, settings: CorpusConfig, units: dict[str, list[str]]) -> 
         ids = [document_id("web", f"{unit}-{n}") for n in range(len(texts))]
         columns = {"id": ids, "work": ids, "origin": ["o"] * len(ids), "text": texts}
         batch = born("read", documents_from({**columns, "source": ["web"] * len(ids), "snapshot": ["1"] * len(ids)}))
-        batch = signatures.stage(settings.deduplicate, settings.language)(batch)
+        batch = signatures.stage(settings.deduplicate)(batch)
         sidecars.append(write_unit(uri, Unit(name=unit, source="web", uri=unit, root="/", bytes=1, identity=unit), [batch]))
     made = manifest.assemble("documents/web", made_from, sidecars)
     manifest.write(uri, made)

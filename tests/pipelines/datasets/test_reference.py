@@ -60,7 +60,14 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
     )
     write(tmp_path / "trec.jsonl.gz", {"text": "one " * 12 + "two"})
     made = prepared(tmp_path, "**/*.jsonl", "*.gz")
-    assert made.manifest.facts == {"files": 2, "items": 6, "too_short": 2, "options": 0, "ngrams": 12 + 15 + 4 + 2}
+    assert made.manifest.facts == {
+        "files": 2,
+        "items": 6,
+        "too_short": 2,
+        "options": 0,
+        "ngrams": 12 + 15 + 4 + 2,
+        "searched": {"squad/dev.jsonl": 3, "trec.jsonl.gz": 1},
+    }
     assert items_in(made, LONG, OTHER.title(), SHORT + "?", "one, " * 12 + "two!", "yes") == [
         ["squad/dev.jsonl:1 answers.text[1] (id a1)"],
         ["squad/dev.jsonl:2 more.deep.er (id 7)"],
@@ -73,7 +80,14 @@ def test_without_fields_every_string_is_an_item(tmp_path: Path) -> None:
 def test_with_fields_only_these_are_items(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", {"question": LONG, "context": OTHER}, {"question": None, "choices": ["no", SHORT]})
     made = prepared(tmp_path, "*.jsonl", fields=["question", "choices"])
-    assert made.manifest.facts == {"files": 1, "items": 3, "too_short": 1, "options": 0, "ngrams": 16}
+    assert made.manifest.facts == {
+        "files": 1,
+        "items": 3,
+        "too_short": 1,
+        "options": 0,
+        "ngrams": 16,
+        "searched": {"a.jsonl": 2},
+    }
     assert items_in(made, LONG, OTHER, SHORT) == [["a.jsonl:1 question"], [], ["a.jsonl:2 choices[1]"]]
 
 
@@ -199,7 +213,14 @@ def test_a_text_of_one_word_a_million_times(tmp_path: Path) -> None:
     made = prepared(tmp_path, "a.jsonl")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert made.manifest.facts == {"files": 1, "items": 1, "too_short": 0, "options": 0, "ngrams": 1}
+    assert made.manifest.facts == {
+        "files": 1,
+        "items": 1,
+        "too_short": 0,
+        "options": 0,
+        "ngrams": 1,
+        "searched": {"a.jsonl": 1},
+    }
     assert peak < 120 * 2**20
 
 

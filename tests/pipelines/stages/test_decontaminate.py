@@ -88,7 +88,9 @@ def test_runs_within_runs_are_cut_whole() -> None:
     items = {"a": " ".join(words[:30]), "b": " ".join(["x", *words[20:45]]), "c": " ".join(words[5:14])}
     result = run("cut", "Begin " + " ".join(words[:45]) + " end.", items=items)
     assert result.documents["text"].to_pylist() == ["Begin end."]
-    assert dropped(run("drop", " ".join(words[:45]), items=items))[0][1] == "a, 100%: “" + " ".join(words[:25]) + "…” (and 2 more)"
+    assert (
+        dropped(run("drop", " ".join(words[:45]), items=items))[0][1] == "a, 100%: “" + " ".join(words[:25]) + "…” (and 2 more)"
+    )
 
 
 def test_nothing_found_changes_nothing() -> None:

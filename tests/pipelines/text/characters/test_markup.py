@@ -52,5 +52,5 @@ def test_many_open_tags_take_linear_time() -> None:
 
 
 def test_examples_of_the_documentation() -> None:
-    result = doctest.testmod(markup, extraglobs={"pa": pa, "words": word_spans.words})
+    result = doctest.testmod(markup, extraglobs={"pa": pa})
     assert (result.failed, result.attempted > 0) == (0, True)
