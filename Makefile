@@ -172,6 +172,10 @@ bench-quality: $(READY)  ## the quality rules beside human labels: bad pages rem
 bench-about: $(READY) .venv-bench/.ready  ## titles, authors and dates of web pages beside trafilatura
 	$(BIN)/python benchmarks/about.py $(OPTIONS)
 
+.PHONY: bench-private
+bench-private: $(READY) .venv-bench/.ready  ## private data: precision and recall by type, false alarms, MB/s, beside datatrove (OPTIONS="--clean 100 --each 1")
+	$(BIN)/python benchmarks/private.py $(OPTIONS)
+
 .PHONY: structure-set
 structure-set: $(READY)  ## build/structure-set: pages with code, tables and formulas, from Debian's documentation packages
 	$(BIN)/python benchmarks/structure_set.py build/structure-set $(OPTIONS)

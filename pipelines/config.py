@@ -15,6 +15,7 @@ from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
 from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.copies.lsh import optimal_bands
+from pipelines.text.judgement.private.findings import PrivateType
 
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
@@ -26,6 +27,9 @@ MACHINE: dict[str, Any] = {
     "quality": {"bad_words"},
     "vocabularies": {"__all__": {"path"}},
 }
+
+
+PrivateAction = Literal["mask", "drop", "off"]
 
 
 class CorpusSection(Section):
@@ -334,6 +338,53 @@ class QualitySection(Section):
         return bool(self.rules.thresholds()) or bool(self.rules_by_language)
 
 
+class PrivateSection(Section):
+    """Private data in the published text: what is masked, dropped or left. The table `masks` of the corpus has every mask.
+
+    Of each type, mask replaces an occurrence by a token such as <EMAIL>; drop masks it, too, and drops a document that has more
+    than both limits below of all such types together; off does not look for it.
+    """
+
+    email: PrivateAction = "mask"
+    """E-mail addresses, also those written with "(at)" and "(dot)"."""
+    phone: PrivateAction = "mask"
+    """Telephone and fax numbers with an international prefix, a word such as "phone" beside them, or the form of a country."""
+    ip: PrivateAction = "mask"
+    """Internet addresses, IPv4 and IPv6; versions and numbers of sections are none."""
+    iban: PrivateAction = "mask"
+    """Numbers of bank accounts with their checksum."""
+    card: PrivateAction = "mask"
+    """Numbers of payment cards with their checksum."""
+    national_id: PrivateAction = "mask"
+    """Identity, tax and social insurance numbers of about fifty countries, most with a checksum."""
+    secret: PrivateAction = "mask"
+    """Keys and tokens of services, private keys, passwords in addresses, random values that are assigned to a secret's name."""
+    coordinates: PrivateAction = "off"
+    """A latitude with a longitude: in most texts that of a public place."""
+    url: PrivateAction = "off"
+    """Whole web addresses: in most texts a reference that the reader needs."""
+    ip_addresses: Literal["public", "all"] = "public"
+    """public: private, reserved and multicast ranges (192.168.0.1, ::1) stay, since they name no one's machine."""
+    count_limit: int = Field(default=5, ge=0)
+    """A document with more occurrences of the types to drop (Dolma, arXiv 2402.00159, 3.1.3: 5) …"""
+    density_limit: float = Field(default=5.0, ge=0)
+    """… and more of them per 1,000 characters is dropped as `private_data`."""
+    tokens: dict[PrivateType, Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]] = Field(
+        default_factory=dict[PrivateType, str]
+    )
+    """Other tokens by type, such as email = "|||EMAIL_ADDRESS|||" (Dolma's). By default <EMAIL>, <PHONE>, <IP>, <IBAN>, <CARD>,
+    <NATIONAL_ID>, <SECRET>, <COORDINATES>, <URL>: plain text, which vocabularies learn like any other."""
+
+    def action(self, type_: PrivateType) -> PrivateAction:
+        """Return what is done with a type."""
+        return getattr(self, type_)
+
+    @property
+    def searched(self) -> tuple[PrivateType, ...]:
+        """The types that are not off."""
+        return tuple(type_ for type_ in PrivateType if self.action(type_) != "off")
+
+
 class VocabularySection(Section):
     """One tokenizer: a SentencePiece model, trained on a sample of the train split, or an existing one."""
 
@@ -405,6 +456,7 @@ class CorpusConfig(Section):
     decontaminate: DecontaminateSection = DecontaminateSection()
     language: LanguageSection = LanguageSection()
     quality: QualitySection = QualitySection()
+    private: PrivateSection = PrivateSection()
     vocabularies: tuple[VocabularySection, ...] = ()
     tokens: TokensSection = TokensSection()
     expectations: ExpectationsSection = ExpectationsSection()

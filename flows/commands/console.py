@@ -98,6 +98,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
         _funnel_table(report),
         Text("\n".join(f"takedown: {visible(line)}" for line in figures.takedown(report))),
         Text("\n".join(f"benchmark: {visible(line)}" for line in figures.benchmarks(report) if not line.startswith("  "))),
+        Text(f"masked: {masked}" if (masked := figures.masked(report)) else ""),
         _web_pages_table(report),
         _removed_table(report),
         _clusters_notes(report),

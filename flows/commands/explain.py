@@ -16,6 +16,7 @@ from pipelines.text.copies.differences import Fold, Kind, Stretch, folded
 TWO_COLUMNS = 120  # width of a terminal from which two texts are shown side by side
 SHOWN_CHARACTERS = 600  # of a text without one to compare it with
 SHOWN_DIFFERENCES = 40
+SHOWN_MASKS = 40
 _STRETCH_CHARACTERS = 1200  # of one stretch: a word can be a million characters long
 _LABEL = 12
 _STYLES: Mapping[Kind, str] = {"equal": "", "removed": "red", "added": "green"}
@@ -76,6 +77,8 @@ def _show_explanation(console: Console, explanation: Explanation) -> None:
         console.print()
         _line(console, "cut", f"{words:,} words, marked [-like this-]")
         _show_differences(console, explanation.cuts, None)
+    if explanation.masks:
+        _show_masks(console, explanation)
     if explanation.copies_count:
         _show_copies(console, explanation.copies, explanation.copies_count)
 
@@ -234,6 +237,18 @@ def _gap(text: str) -> str:
     """Return the gap between this stretch and the next: empty in a script without spaces."""
     space = text[len(text.rstrip()) :]
     return " ¶ " if "\n" in space else " " if space else ""
+
+
+def _show_masks(console: Console, explanation: Explanation) -> None:
+    """Print the place of each mask in the published text, and what kind of private data it covers."""
+    console.print()
+    count = len(explanation.masks)
+    _line(console, "masked", f"{count:,} {'place' if count == 1 else 'places'} with private data")
+    for mask in explanation.masks[:SHOWN_MASKS]:
+        kind = "" if mask.kind == mask.type else f" ({mask.kind})"
+        _line(console, "", f"{mask.type}{kind} at character {mask.start:,}, {mask.characters:,} characters")
+    if count > SHOWN_MASKS:
+        _line(console, "", f"… and {count - SHOWN_MASKS:,} more")
 
 
 def _show_copies(console: Console, copies: Sequence[Copy], count: int) -> None:

@@ -18,6 +18,8 @@ def funnel(report: Mapping[str, Any], uri: str) -> str:
     lines = [f"# {_cell(report['corpus'])}", "", f"Published: `{uri}`", "", "## Funnel", "", *_funnel(report["funnel"])]
     lines += [line for entry in figures.takedown(report) for line in ("", f"Takedown: {_cell(entry)}")]
     lines += [line for entry in figures.benchmarks(report) for line in ("", f"Benchmark: {_cell(entry)}")]
+    masked = figures.masked(report)
+    lines += ["", f"Masked private data: {masked}"] if masked else []
     lines += _web_pages(report)
     lines += _deduplication(report)
     for name, facts in report["tokens"].items():

@@ -157,6 +157,21 @@ def benchmarks(report: Report) -> list[str]:
     return lines
 
 
+def masks(report: Report) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Return the types of masked private data, and a row of counts for every language and one for all together."""
+    by_language: Mapping[str, Mapping[str, int]] = report.get("private", {})
+    types = sorted({type_ for counts in by_language.values() for type_ in counts})
+    rows = [(language, [counts.get(type_, 0) for type_ in types]) for language, counts in by_language.items()]
+    sums = [sum(counts[column] for _, counts in rows) for column in range(len(types))]
+    return types, [*rows, ("all", sums)] if rows else []
+
+
+def masked(report: Report) -> str:
+    """Return the masks of all languages in a line; empty if there are none."""
+    types, rows = masks(report)
+    return ", ".join(f"{count:,} {type_}" for type_, count in zip(types, rows[-1][1], strict=True)) if rows else ""
+
+
 def stages(report: Report) -> list[str]:
     """Return all stages in the order in which they run."""
     return list(dict.fromkeys(line["stage"] for lines in report["funnel"].values() for line in lines))

@@ -18,6 +18,10 @@ _WEB_PAGES_NOTE = (
     "What the pages show and what the extractor kept of it, in characters without white space. A fallback is a page for which the"
     " extractor took its second way."
 )
+_MASKS_NOTE = (
+    "Occurrences by language of the document. The corpus' table <code>masks</code> has the place of each;"
+    " <code>corpusmill explain</code> shows those of a document."
+)
 _STYLE = """
 main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
@@ -44,6 +48,7 @@ def report_page(report: Report) -> str:
         section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
         section("Benchmarks", "".join(f"<p>{text(line)}</p>" for line in figures.benchmarks(report)), _BENCHMARKS_NOTE),
         section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
+        section("Masked private data", _masks(report), _MASKS_NOTE),
         section("Deduplication", _deduplication(report)),
         section("Largest clusters", _largest(report)),
         section("Repeated lines and paragraphs", _repeated(report)),
@@ -95,6 +100,12 @@ def _cuts(report: Report) -> str:
     names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, change, *map(_number, counts), f"{sum(counts):,}"] for stage, change, counts in rows]
     return table(names, cells, numbers=range(2, len(names)))
+
+
+def _masks(report: Report) -> str:
+    types, rows = figures.masks(report)
+    cells = [[text(language), *map(_number, counts), f"{sum(counts):,}"] for language, counts in rows]
+    return table(["language", *types, "all"], cells, numbers=range(1, len(types) + 2), totals=1) if cells else ""
 
 
 def _deduplication(report: Report) -> str:

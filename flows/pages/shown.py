@@ -79,6 +79,7 @@ MEANINGS = {
     DropReason.REFINEDWEB_LINES: "too many of its words are in lines of capitals, numbers, counters or single words",
     DropReason.POOR_SIGNS: "several signs of no running text: short lines, capitals, digits …; the detail has their number",
     DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
+    DropReason.PRIVATE_DATA: "it holds more private data than [private] allows; the detail has the numbers",
     DropReason.NO_TOKENS: "the vocabulary encodes it as no tokens",
 }
 """The meaning of each reason; a test checks that none is missing."""

@@ -118,6 +118,22 @@ def rewrite(batch: Batch, stage: str, change: Change, texts: pa.Array) -> Batch:
     )
 
 
+def edited(batch: Batch, stage: str, texts: pa.Array, *, added: Counter[str], removed: Counter[str]) -> Batch:
+    """Replace the texts row by row where one edit both adds and removes; `added` and `removed` count characters by Change.
+
+    The ledger raises ConservationError if the counts do not explain the difference in length.
+    """
+    line = Line(
+        documents_in=batch.documents.num_rows,
+        documents_out=batch.documents.num_rows,
+        characters_in=characters(batch.documents),
+        characters_out=pc.sum(pc.utf8_length(texts)).as_py() or 0,
+        characters_added=added,
+        characters_removed=removed,
+    )
+    return replace(batch, documents=with_columns(batch.documents, text=texts), ledger=batch.ledger.record(stage, line))
+
+
 def split(batch: Batch, stage: str, parent: pa.Array, documents: pa.RecordBatch) -> Batch:
     """Replace the documents by their pieces, in order; `parent` holds each piece's row in the batch."""
     if len(pc.unique(parent)) != batch.documents.num_rows:

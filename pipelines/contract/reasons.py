@@ -59,6 +59,8 @@ class DropReason(StrEnum):
     REFINEDWEB_LINES = "refinedweb_lines"  # lines of capitals, numbers, counters, single words
     POOR_SIGNS = "poor_signs"  # several signs at once of a page that is no running text
     LOW_QUALITY = "low_quality"  # the classifier's score is below its threshold
+    # private
+    PRIVATE_DATA = "private_data"  # more private data than [private] allows
     # tokens
     NO_TOKENS = "no_tokens"
 
@@ -99,6 +101,16 @@ class Change(StrEnum):
     REPEATED_PARAGRAPHS = "repeated_paragraphs"
     REPEATED_SUBSTRINGS = "repeated_substrings"  # runs of words that a better document has too
     CONTAMINATION = "contamination"  # runs of words of a benchmark's text
+    # Private data under a mask; the mask's own characters are added under the same name.
+    PRIVATE_SECRET = "private_secret"
+    PRIVATE_IBAN = "private_iban"
+    PRIVATE_CARD = "private_card"
+    PRIVATE_NATIONAL_ID = "private_national_id"
+    PRIVATE_EMAIL = "private_email"
+    PRIVATE_IP = "private_ip"
+    PRIVATE_PHONE = "private_phone"
+    PRIVATE_COORDINATES = "private_coordinates"
+    PRIVATE_URL = "private_url"
 
 
 # Changes of a text that was judged before: what they leave must be judged once more.

@@ -100,6 +100,18 @@ CLUSTERS = pa.schema(
     ]
 )
 
+MASKS = pa.schema(  # of the corpus: what stands in place of private data, in the order of the documents
+    [
+        pa.field("id", pa.binary(16), nullable=False),  # the document
+        pa.field("language", pa.string()),  # of the document
+        pa.field("type", pa.string(), nullable=False),  # a PrivateType of text/judgement/private
+        pa.field("kind", pa.string(), nullable=False),  # what exactly it is: "pl_pesel", "github_token"
+        pa.field("start", pa.int32(), nullable=False),  # character of the published text where the token begins
+        pa.field("start_before", pa.int32(), nullable=False),  # character of the text before it was masked
+        pa.field("characters", pa.int32(), nullable=False),  # that the token replaces
+    ]
+)
+
 # The tables of the dataset repeats.
 REPEATED = pa.schema(  # hashes of lines or paragraphs, sorted
     [

@@ -5,9 +5,11 @@ ledger of the corpus is the whole funnel, from the reader to the last filter.
 
 `facts["exclude"][kind]`, for ids, urls and hosts, has the number of `names` that `[exclude]` lists, how many `matched` a
 document, and the first of those that matched none (`unmatched`). `facts["benchmarks"][file]` has how many of a benchmark's
-`items` were `met` in how many dropped `documents`, and examples.
+`items` were `met` in how many dropped `documents`, and examples. `facts["private"]` has the number of masks by language and
+type; the table `masks` has their places.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,14 +25,14 @@ from pipelines.contract.batch import Batch
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import Manifest, Sidecar
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.schema import DOCUMENTS
+from pipelines.contract.schema import DOCUMENTS, UNKNOWN_LANGUAGE
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import rarity, reference
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.documents import language_model, takedown_lists
 from pipelines.datasets.repeats import repeated_in
-from pipelines.stages import decontaminate, deduplicate, exclude, language, quality, rejudge, rules, takedown
+from pipelines.stages import decontaminate, deduplicate, exclude, language, private, quality, rejudge, rules, takedown
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Model, Stages
 from pipelines.stages.decontaminate import Named
@@ -71,7 +73,7 @@ def build(
 
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=True)
-        facts = _takedown(context, documents) | _benchmarks_met(uri, sidecars, items)
+        facts = _takedown(context, documents) | _benchmarks_met(uri, sidecars, items) | {"private": _masked(uri, sidecars)}
         return manifest.assemble("corpus", made_from, sidecars, config=config.recorded(), facts=facts)
 
     return ensure(context, "corpus", made_from, make)
@@ -111,6 +113,7 @@ def stages(
                 config.quality,
                 judgement.curated,
             ),
+            private.stage(config.private),
         )
     )
 
@@ -140,6 +143,17 @@ def _takedown(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
     lists = exclude.lists(context.config.exclude, takedown_lists(context))
     counted = takedown.matched(lists, (rows for dataset in documents for rows in _excluded(dataset)))
     return {"exclude": counted} if counted else {}
+
+
+def _masked(uri: str, sidecars: Sequence[Sidecar]) -> dict[str, dict[str, int]]:
+    """Return the number of masks by language and type."""
+    counts: dict[str, Counter[str]] = {}
+    for part in (part for sidecar in sidecars for part in sidecar.parts if part.table == private.TABLE):
+        for rows in read_batches(files.join(uri, part.path), ["language", "type"]):
+            grouped_rows = pa.table({"language": rows["language"], "type": rows["type"]}).group_by(["language", "type"])
+            for row in grouped_rows.aggregate([([], "count_all")]).to_pylist():
+                counts.setdefault(row["language"] or UNKNOWN_LANGUAGE, Counter())[row["type"]] += row["count_all"]
+    return {language: dict(sorted(by_type.items())) for language, by_type in sorted(counts.items())}
 
 
 def _excluded(documents: Dataset) -> Iterator[pa.RecordBatch]:

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipelines.contract.reasons import DropReason
-from pipelines.lookup.find import Build, Document, Match, Place, Removal, read, read_without_text
+from pipelines.lookup.find import Build, Document, Mask, Match, Place, Removal, read, read_without_text
 from pipelines.text.copies.differences import Stretch, differences
 
 SHOWN_COPIES = 20  # of one document
@@ -49,6 +49,7 @@ class Explanation:
     survivor: Survivor | None = None  # None: not a copy, or not found
     differences: Sequence[Stretch] = ()  # from the document to its survivor
     cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published or dropped one
+    masks: Sequence[Mask] = ()  # over private data
     copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
     copies_count: int = 0
 
@@ -92,7 +93,8 @@ def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explan
     cuts = differences(before, document.text) if before is not None else []
     if not document.is_dropped:
         copies, count = _copies(build, document)
-        return Explanation(document, part, build.split(document), threshold, cuts=cuts, copies=copies, copies_count=count)
+        split, masks = build.split(document), build.masks(document)
+        return Explanation(document, part, split, threshold, cuts=cuts, masks=masks, copies=copies, copies_count=count)
     survivor = _survivor(build, removal, against) if removal is not None else None
     different = differences(document.text, survivor.text) if survivor is not None else []
     return Explanation(document, part, None, threshold, removal, survivor, different, cuts)
@@ -171,6 +173,7 @@ def _explanation_json(entry: Explanation) -> dict[str, Any]:
         }
     if not entry.document.is_dropped:
         values["cut"] = _stretches_json(entry.cuts)
+        values["masks"] = [asdict(mask) for mask in entry.masks]
         values["copies"] = [_removal_json(copy.removal) for copy in entry.copies]
         values["copies_count"] = entry.copies_count
     return values

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest
-from pipelines.contract.schema import CLUSTERS, is_validation
+from pipelines.contract.schema import CLUSTERS, MASKS, is_validation
 from pipelines.release import published_folders, read_release
 from pipelines.text.copies import urls
 from pipelines.units.spill import id_pairs
 
 MIN_DIGITS = 6  # of an id's prefix: 1 in 16 million
 PLACES = 1000  # of one key that are kept; more are only counted
-_TEXT_CHANGES_AFTER = ("repeats", "decontaminate")  # stages of the corpus that cut text
+_TEXT_CHANGES_AFTER = ("repeats", "decontaminate", "private")  # stages of the corpus that cut or mask text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,17 @@ class Removal:
     grain: str
     corpus: str | None
     others: int = 0  # other documents removed from the same cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A row of masks: private data that a token replaces in a published text. Places are in characters."""
+
+    type: str
+    kind: str
+    start: int
+    start_before: int  # in the text before it was masked
+    characters: int
 
 
 class Build:
@@ -161,6 +172,15 @@ class Build:
             return None
         before = str(row_at(places[document.id], ["text"])["text"])
         return before if before != document.text else None
+
+    def masks(self, document: Document) -> list[Mask]:
+        """Return the masks of a document, in order."""
+        wanted = pa.scalar(bytes.fromhex(document.id), pa.binary(16))
+        rows: list[dict[str, Any]] = []
+        for _, batch in _scan_all(self.parts("corpus", "masks"), MASKS.names):
+            rows += batch.filter(pc.equal(batch["id"], wanted)).to_pylist()
+        fields = ("type", "kind", "start", "start_before", "characters")
+        return [Mask(*(row[name] for name in fields)) for row in rows]
 
     def relative(self, place: Place) -> str:
         """Return the part's path below the output folder."""

@@ -105,6 +105,7 @@ def test_every_benchmark_is_run_here() -> None:
         "extract_peers.py",
         "ingest_peer.py",
         "rules_ours.py",
+        "private_texts.py",
         "tasks_peer.py",
     }
     helpers |= {"tasks_peer.py", "structure.py", "structure_set.py"}  # tests/benchmarks/test_structure.py
@@ -122,6 +123,13 @@ def test_gpu(here: Here, family: str) -> None:
     targets = ("--targets", 6) if family in ("bart", "t5") else ()
     options = ("--device", "cpu", "--size", "demo", "--length", 16, "--rows", 2, "--steps", 1, "--mode", "none")
     assert here.results(f"gpu/{family}.py", *options, *targets) == {f"gpu_{family}_demo"}
+
+
+def test_private(here: Here, language_model: str, tmp_path: Path) -> None:
+    options = ("--each", 1, "--clean", 40, "--shared", tmp_path, "--model", language_model, "--peers-python", tmp_path / "none")
+    types = ("card", "coordinates", "email", "iban", "ip", "national_id", "phone", "secret", "url")
+    figures = ("clean_documents_with_findings", "nothing_found", "web_pages", *(f"made_{type_}" for type_ in types))
+    assert here.results("private.py", *options) == {f"private_{figure}" for figure in figures}
 
 
 def test_models(here: Here) -> None:

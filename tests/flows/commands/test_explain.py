@@ -16,6 +16,7 @@ from rich.console import Console
 from flows.commands import main as cli
 from flows.commands.explain import show
 from flows.pages.shown import MEANINGS, visible
+from pipelines.config import PrivateSection
 from pipelines.contract import manifest, schema
 from pipelines.contract.batch import Batch, born, documents_from, rewrite, sift
 from pipelines.contract.ledger import Ledger
@@ -24,6 +25,7 @@ from pipelines.lookup import explanation
 from pipelines.lookup import find as lookup
 from pipelines.lookup.find import Build
 from pipelines.release import OutputError
+from pipelines.stages import private
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import write_unit
 
@@ -387,3 +389,20 @@ def test_visible_leaves_what_makes_one_character_of_several() -> None:
 def test_visible_cuts_and_says_so() -> None:
     assert visible("a\t b\r\n\r\n c\x00") == "a  b ¶ c<U+0000>"
     assert visible("x" * 1_000_000, 5) == "xxxxx … (999,995 more characters)"
+
+
+def test_the_masks_of_a_kept_document_are_listed(tmp_path, told) -> None:
+    before = documents("call 030, or jane@mail.org, or 8.45.77.120")
+    mine = HandMade(tmp_path)
+    mine.dataset("documents/web", Batch(before, Ledger()))
+    mine.dataset("corpus", private.masking(PrivateSection())(born("read", before)))
+    _, out, _ = told(str(tmp_path), name(1).hex())
+    assert "call 030, or <EMAIL>, or <IP>" in out
+    assert out.splitlines()[-3:] == [
+        "masked      2 places with private data",
+        "            email at character 13, 13 characters",
+        "            ip (ipv4) at character 25, 11 characters",
+    ]
+    _, out, _ = told(str(tmp_path), name(1).hex(), "--json")
+    (document,) = json.loads(out)["documents"]
+    assert document["masks"][1] == {"type": "ip", "kind": "ipv4", "start": 25, "start_before": 31, "characters": 11}

@@ -160,6 +160,20 @@ def test_entries_of_exclude_without_a_document_are_named_everywhere(report) -> N
     assert "Takedown" not in report_page(report) and not any("takedown" in str(t) for t in closing_tables(report, {}, "out"))
 
 
+def test_masks_are_counted_by_language_and_type_everywhere(report) -> None:
+    report["private"] = {"de": {"email": 3, "phone": 1}, "und": {"email": 2}}
+    rows = Tables(report_page(report)).rows
+    at = rows.index(["language", "email", "phone", "all"])
+    assert rows[at + 1 : at + 4] == [["de", "3", "1", "4"], ["und", "2", "·", "2"], ["all", "5", "1", "6"]]
+    console = Console(file=io.StringIO(), width=200)
+    for table in closing_tables(report, {}, "out"):
+        console.print(table)
+    assert "masked: 5 email, 1 phone" in console.file.getvalue()
+    assert "Masked private data: 5 email, 1 phone" in artifacts.funnel(report, "x")
+    report["private"] = {}
+    assert "Masked" not in report_page(report) + artifacts.funnel(report, "x")
+
+
 def test_texts_of_strangers_are_only_text(report) -> None:
     bad = hostile(report)
     page = report_page(bad)

@@ -69,6 +69,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.stages.rules": {"clusters", "repeats", "classifier", "corpus"},
     "pipelines.stages.language": {"corpus"},
     "pipelines.stages.quality": {"corpus"},
+    "pipelines.stages.private": {"corpus"},
     "pipelines.stages.tokens": TOKENS,
     # the science
     "pipelines.text.characters.comparison": {*SIGNATURES, "reference", "rarity", "repeats", "corpus"},
@@ -88,6 +89,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.judgement.classifier": {"classifier"},
     "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.rules.verdict": {"clusters", "repeats", "classifier", "corpus"},
+    "pipelines.text.judgement.private.find": {"corpus"},
     "pipelines.text.tokenization.encode": TOKENS,
     "pipelines.text.tokenization.report": VOCABULARIES,
     "pipelines.text.tokenization.vocabulary": {"vocabulary/trained"},

@@ -1,0 +1,128 @@
+"""Mask private data, and drop documents that are full of it.
+
+The last stage before a document is published: language, rules, classifier and copies are judged by what people wrote, and
+vocabularies and token shards see the masks. Each mask is a row of the table `masks`, with its place and without the text that it
+covers.
+
+Limits: only `text` is masked. Titles, authors and addresses of documents stay as they are, and so do the intermediate dataset
+`documents` and the drops, which are evidence and no part of what is published for training.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pyarrow.compute as pc
+import stdnum
+from numpy.typing import NDArray
+
+from pipelines.config import PrivateSection
+from pipelines.contract.batch import Batch, edited, sift
+from pipelines.contract.reasons import Change, DropReason
+from pipelines.contract.schema import MASKS
+from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
+from pipelines.text.judgement.private import find as finding
+from pipelines.text.judgement.private.find import find
+from pipelines.text.judgement.private.findings import TOKENS, TYPES, Findings
+from pipelines.text.judgement.private.masking import Masked, mask
+
+VERSION = f"1/find-{finding.VERSION}"
+NAME = "private"
+TABLE = "masks"
+
+
+def stage(section: PrivateSection) -> Stage:
+    """Mask the types that the section names, and sift PRIVATE_DATA (detail: the numbers by type). Adds the table "masks"."""
+    settings = {NAME: made_from(section) if section.searched else None}
+    return Stage({NAME: VERSION}, partial(_open, section), settings, runs=bool(section.searched))
+
+
+def made_from(section: PrivateSection) -> dict[str, Any]:
+    """Return what determines the masks: the settings, and the libraries that know numbering plans and checksums."""
+    libraries = {"phonenumbers": phonenumbers.__version__, "python-stdnum": stdnum.__version__}
+    return {**section.model_dump(mode="json"), "libraries": libraries}
+
+
+def _open(section: PrivateSection) -> ForUnit:
+    return for_every_unit(masking(section))
+
+
+def masking(section: PrivateSection) -> BatchFunction:
+    """Return the function that sifts and masks a batch. No stage that drops documents may follow: masks are rows of their own."""
+    tokens = [section.tokens.get(type_, TOKENS[type_]) for type_ in TYPES]
+
+    def run(batch: Batch) -> Batch:
+        documents = batch.documents
+        found = find(
+            documents["text"],
+            section.searched,
+            languages=documents["language"],
+            public_addresses_only=section.ip_addresses == "public",
+        )
+        is_dropped = _is_dense(documents["text"], found, section)
+        batch = sift(batch, NAME, *_verdicts(found, is_dropped))
+        found = _of_kept(found, is_dropped)
+        masked = mask(batch.documents["text"], found, tokens)
+        removed, added = _changes(found, masked, tokens)
+        rows = _rows(batch.documents, found, masked)
+        batch = edited(batch, NAME, masked.texts, added=added, removed=removed)
+        return replace(batch, tables={**batch.tables, TABLE: rows})
+
+    return run
+
+
+def _is_dense(texts: pa.Array, found: Findings, section: PrivateSection) -> NDArray[np.bool_]:
+    """Return which documents have too many occurrences of the types that are dropped."""
+    codes = [number for number, type_ in enumerate(TYPES) if section.action(type_) == "drop"]
+    counts = np.bincount(found.rows[np.isin(found.types, codes)], minlength=len(texts))
+    lengths = np.maximum(pc.utf8_length(texts).to_numpy(), 1)
+    return (counts > section.count_limit) & (counts * 1000 > section.density_limit * lengths)
+
+
+def _verdicts(found: Findings, is_dropped: NDArray[np.bool_]) -> tuple[pa.Array, pa.Array]:
+    """Return the reason against each document (null: none), and how often it has each type ("3 email, 2 phone")."""
+    details: list[str | None] = [None] * len(is_dropped)
+    for row in np.flatnonzero(is_dropped).tolist():
+        counts = Counter(TYPES[code].value for code in found.types[found.rows == row].tolist())
+        details[row] = ", ".join(f"{counts[type_]} {type_}" for type_ in sorted(counts))
+    reasons = pc.if_else(pa.array(is_dropped), DropReason.PRIVATE_DATA.value, pa.scalar(None, pa.string()))
+    return reasons, pa.array(details, pa.string())
+
+
+def _of_kept(found: Findings, is_dropped: NDArray[np.bool_]) -> Findings:
+    """Return the findings of the documents that stay, with their new row numbers."""
+    if not is_dropped.any():
+        return found
+    stays = ~is_dropped[found.rows]
+    rows = found.rows[stays] - np.cumsum(is_dropped)[found.rows[stays]]
+    return Findings(rows, found.starts[stays], found.ends[stays], found.types[stays], found.kinds.filter(pa.array(stays)))
+
+
+def _changes(found: Findings, masked: Masked, tokens: list[str]) -> tuple[Counter[str], Counter[str]]:
+    """Return the characters that were removed and those that were added, by Change."""
+    removed: Counter[str] = Counter()
+    added: Counter[str] = Counter()
+    for code, type_ in enumerate(TYPES):
+        is_type = found.types == code
+        change = Change(f"private_{type_}")
+        removed[change] = int(masked.characters[is_type].sum())
+        added[change] = int(is_type.sum()) * len(tokens[code])
+    return removed, added
+
+
+def _rows(documents: pa.RecordBatch, found: Findings, masked: Masked) -> pa.RecordBatch:
+    rows = pa.array(found.rows)
+    columns = [
+        documents["id"].take(rows),
+        documents["language"].take(rows),
+        pa.array([TYPES[code].value for code in found.types.tolist()], pa.string()),
+        found.kinds,
+        pa.array(masked.starts),
+        pa.array(masked.starts_before),
+        pa.array(masked.characters),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=MASKS)

@@ -1,0 +1,39 @@
+"""What stands around a number: words that say what it is, and signs that say that it is part of something else."""
+
+import re
+
+from pipelines.text.judgement.private.windows import Window
+
+SPACES, HYPHENS = r" \u00a0\u202f", r"\-\u2010-\u2013"
+"""Of numbers, for the inside of a class of characters: spaces within a line, hyphens and the dashes that are written for them."""
+
+LETTERS = r"A-Za-z0-9_\u00aa-\u0dff"
+"""Letters and digits that belong to a word beside them, for a class: those of scripts written without spaces do not."""
+
+# Before or after a number: a part of a name, a path, a fraction, a sum of money.
+_GLUED_BEFORE = re.compile(rf"(?:[{LETTERS}/\\&$€£¥₹%@~^*]|[.,:]\d*|\d[-–]|[$€£¥₹] |#|[-–=<>]|=\s?)\Z")
+_GLUED_AFTER = re.compile(rf"[{LETTERS}/\\$€£¥₹%°@~^*=]|[.,:-]\d|[-–][{LETTERS}]| ?(?:%|€|£|¥|USD|EUR|km|kg|mm|cm|MB|GB|bytes)\b")
+
+
+def words(*alternatives: str) -> re.Pattern[str]:
+    """Return the pattern of whole words; those of scripts without spaces, and stems that end in "*", may go on."""
+    parts = []
+    for alternative in " ".join(alternatives).split():
+        alternative = alternative.replace("_", r"[\s_-]?")
+        before = (
+            r"(?<![^\W\d_])" if alternative[0].isascii() or (alternative[0].isalpha() and ord(alternative[0]) < 0x2E80) else ""
+        )
+        is_open = alternative.endswith("*") or ord(alternative[-1]) >= 0xE00
+        parts.append(before + (alternative.rstrip("*") if is_open else alternative + r"(?![^\W\d_])"))
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def is_glued(window: Window, start: int, end: int) -> bool:
+    """Return whether text[start:end] is a part of a longer name, path, fraction or sum."""
+    return bool(_GLUED_BEFORE.search(window.text, max(0, start - 6), start) or _GLUED_AFTER.match(window.text, end))
+
+
+def in_address(window: Window, start: int) -> bool:
+    """Return whether text[start] is in a web address or a path."""
+    token = window.text[:start].rsplit(None, 1)[-1] if start and not window.text[start - 1].isspace() else ""
+    return "://" in token or "www." in token or token.count("/") > 1 or "?" in token
