@@ -126,7 +126,7 @@ def _documents(limits: GateLimits) -> list[Expectation]:
         _mostly(sample, "date", _ISO_DATE, "a date is ISO 8601, except where the source has a bad one"),
         _mostly(sample, "retrieved", _ISO_DATE, "the time of a crawl is ISO 8601, except where it is bad"),
         _in_set(sample, "site_type", list(SITE_TYPES), "the list of types is closed"),
-        _pattern(sample, "language", "^[a-z]{2,3}(?:-[a-z]{2,})?$", "a language is one of lid.176's codes"),
+        _pattern(sample, "language", "^[a-z]{2,3}(?:-(?:[A-Z][a-z]{3}|[a-z]{2,}))?$", "a language is a code of BCP 47"),
         _forbidden(sample, "text", "[\\x00-\\x08\\x0b-\\x1f\\x7f]", "control characters are removed"),
         _pattern(sample, "text", "\\S", "a text is not only white space"),
         _between(sample, "characters", 1, MAX_CHARACTERS_PER_DOCUMENT, "a text is neither empty nor longer than the limit"),

@@ -15,6 +15,7 @@ from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
 from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.copies.lsh import optimal_bands
+from pipelines.text.judgement.languages.groups import GROUPS, LID_176_FTZ_SHA256, SCORE_LIMIT, SCORE_LIMITS, expanded, members
 from pipelines.text.judgement.private.findings import PrivateType
 
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
@@ -23,7 +24,7 @@ MACHINE: dict[str, Any] = {
     "exclude": {"ids_files", "urls_files", "hosts_files", "block_lists"},
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
-    "language": {"model"},
+    "language": {"model": True, "models": {"__all__": {"path"}}},
     "quality": {"bad_words"},
     "vocabularies": {"__all__": {"path"}},
 }
@@ -283,19 +284,73 @@ class DecontaminateSection(Section):
         return self
 
 
+class LanguageModelSection(Section):
+    """One of several models that vote on the language."""
+
+    path: str
+    """A fastText model (.bin or .ftz) with labels such as `__label__en` or `__label__eng_Latn`."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file: what `sha256sum` prints. Another file stops the build at its start."""
+
+
 class LanguageSection(Section):
-    """Language identification (fastText lid.176)."""
+    """The language of each document, by a fastText model of languages (docs/languages.md)."""
 
     enabled: bool = True
     keep: tuple[str, ...] = ()
-    """Codes as lid.176 writes them (de, no, zh; not deu, nb, zh-CN: the build refuses these at its start); empty keeps every
-    language."""
-    score_limit: float = Field(default=0.65, ge=0, le=1)
-    """Drop a document if its most probable language has a lower score (FineWeb: 0.65)."""
-    prefix_characters: int = Field(default=1000, ge=50)
-    """Characters of a document that are judged; whole documents take three times as long and give the same answer."""
+    """Codes as the model writes them (lid.176: de, no, zh; not deu, nb, zh-CN: the build refuses these at its start), or groups
+    of codes ("hr+bs+sr+sh"); empty keeps every language. "zxx" is code, tables and numbers, "und" is no known language."""
+    mixed: Literal["keep", "cut", "drop"] = "keep"
+    """Documents in several languages (the column `languages` has their shares). keep: as they are, under the language of most of
+    their text. cut: lines in the other languages are removed. drop: they are dropped as `language_mixed`."""
+    score_limit: float | None = Field(default=None, ge=0, le=1)
+    """Drop a document if the group of its language has a lower score. By default 0.65 (FineWeb), and for the languages of which
+    lid.176 is less sure, what keeps them (docs/languages.md); a number is for all languages but those in `score_limits`."""
+    score_limits: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
+    """Limits by language or group: {sl = 0.4, "hr+bs+sr+sh" = 0.5}."""
+    groups: tuple[str, ...] = GROUPS
+    """Languages that models hardly tell apart: a document's score is the sum of the probabilities of its language's group."""
     model: str | None = None
-    """Path of lid.176.ftz; by default, it is downloaded once, verified and cached."""
+    """Path of a fastText model of languages; by default, lid.176.ftz is downloaded once, verified and cached."""
+    model_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Of `model`, which is lid.176.ftz if this is not given."""
+    models: tuple[LanguageModelSection, ...] = ()
+    """Several models that vote, instead of `model`: the probability of a language is the mean of those that know it."""
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_are_apart(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        codes = expanded(groups)
+        twice = sorted({code for code in codes if codes.count(code) > 1})
+        if twice or not all(codes):
+            raise ValueError(f"{twice[0]!r} is in two groups" if twice else 'a group is written "hr+bs+sr"')
+        return groups
+
+    @model_validator(mode="after")
+    def _one_way_to_name_models(self) -> Self:
+        if self.models and (self.model is not None or self.model_sha256 is not None):
+            raise ValueError("models stands for model and model_sha256: give one or the other")
+        if self.model_sha256 is not None and self.model is None:
+            raise ValueError("model_sha256 needs model, the path of the file")
+        return self
+
+    def limit_of(self, code: str) -> float:
+        """Return the limit of a language's score."""
+        own = {member: limit for group, limit in self.score_limits.items() for member in members(group)}
+        if code in self.score_limits or code in own:
+            return self.score_limits.get(code, own[code])
+        if self.score_limit is not None:
+            return self.score_limit
+        is_lid_176 = not self.models and self.model_sha256 in (None, LID_176_FTZ_SHA256)
+        return SCORE_LIMITS.get(code, SCORE_LIMIT) if is_lid_176 else SCORE_LIMIT
+
+    def judged(self) -> dict[str, Any]:
+        """Return what determines the columns of a document, beside the models' content."""
+        return {"enabled": self.enabled, "groups": list(self.groups), "cut": self.mixed == "cut"}
+
+    def limits(self) -> dict[str, Any]:
+        """Return what determines which documents are kept, by these columns."""
+        return self.model_dump(mode="json", exclude={"model", "models", "groups"})
 
 
 class QualitySection(Section):
@@ -525,6 +580,8 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     language = config.language
     if language.model is not None:
         language = language.model_copy(update={"model": absolute(language.model)})
+    models = tuple(model.model_copy(update={"path": absolute(model.path)}) for model in language.models)
+    language = language.model_copy(update={"models": models})
     exclude = config.exclude.model_copy(
         update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in sorted(MACHINE["exclude"])}
     )

@@ -119,7 +119,7 @@ class Extraction:
             stages = (
                 normalize.stage(NormalizeSection(), kind),
                 lines.stage_of_source(LinesSection(), section),
-                judge.stage(LanguageSection(), _UNMEASURED, self.model),
+                judge.stage(LanguageSection(), _UNMEASURED, (self.model,) if self.model else ()),
             )
             self._stages[kind] = Stages(stages).open()(NAME, NAME)
         return self._stages[kind]

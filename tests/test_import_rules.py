@@ -23,7 +23,7 @@ BREACHES = [
     ("layers-training", "training/objectives/sequences.py", "from training.models import loss"),
     ("layers-training", "training/convert/rules.py", "from training.evaluation import blimp"),
     ("layers-flows", "flows/pages/shown.py", "from flows import lock"),
-    ("layers-text", "pipelines/text/judgement/langid.py", "from pipelines.text.copies import lsh"),
+    ("layers-text", "pipelines/text/judgement/languages/identify.py", "from pipelines.text.copies import lsh"),
     ("no-circles", "pipelines/contract/ledger.py", "def late() -> None:\n    from pipelines.contract import verify"),
     ("flows-on-top", "pipelines/lookup/find.py", "from flows import lock"),
     ("contract-only", "training/data/ahead.py", "from pipelines.text.copies import lsh"),

@@ -116,6 +116,8 @@ def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:
     columns = explanation.document.columns
     if columns["language"]:
         yield "language", f"{columns['language']}, score {columns['language_score']:.3f}"
+    if columns.get("languages"):  # an earlier corpus lacks it
+        yield "languages", ", ".join(f"{one['language']} {one['share']:.0%}" for one in columns["languages"])
     if columns["rule"]:
         drops = "drops" if columns["rule"] == columns.get("reason") else "would drop"
         yield "rule", f"{columns['rule']} {drops} it, measured {columns['rule_value']:.4g}"

@@ -36,6 +36,7 @@ class DropReason(StrEnum):
     # language
     LANGUAGE_UNWANTED = "language_unwanted"
     LANGUAGE_UNCERTAIN = "language_uncertain"
+    LANGUAGE_MIXED = "language_mixed"  # in several languages, and the config drops these
     # quality: the rules of C4 (TFDS c4_utils) and Gopher (arXiv 2112.11446, A1)
     C4_LOREM_IPSUM = "c4_lorem_ipsum"
     C4_CURLY_BRACKET = "c4_curly_bracket"
@@ -96,6 +97,7 @@ class Change(StrEnum):
     COMPOSITION = "composition"  # Unicode NFC
     CONTROL = "control"  # control and other invisible characters
     WHITESPACE = "whitespace"
+    OTHER_LANGUAGES = "other_languages"  # lines in other languages than most of the document
     LINES = "lines"  # lines removed by a line rule
     REPEATED_LINES = "repeated_lines"  # lines that many documents have
     REPEATED_PARAGRAPHS = "repeated_paragraphs"

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 MAX_CHARACTERS_PER_DOCUMENT = 2**20  # a longer text is cut into pieces
-UNKNOWN_LANGUAGE = "und"  # ISO 639-2 for undetermined: the name of a null language in tables and files
+UNKNOWN_LANGUAGE = "und"  # ISO 639-2 for undetermined: no known language; the name of a null language in tables and files
+NO_LINGUISTIC_CONTENT = "zxx"  # ISO 639-2: code, tables, numbers
 TARGET_BYTES_PER_BATCH = 16 * 2**20  # of text, in one Batch and so in one Parquet row group
 
 IMAGE = pa.struct(
@@ -20,6 +21,13 @@ IMAGE = pa.struct(
         pa.field("alt", pa.string()),
         pa.field("caption", pa.string()),
     ]
+)
+LANGUAGES = pa.list_(
+    pa.field(
+        "item",
+        pa.struct([pa.field("language", pa.string(), nullable=False), pa.field("share", pa.float32(), nullable=False)]),
+        nullable=False,
+    )
 )
 # What a page can say that it is, from its og:type and schema.org types.
 SITE_TYPES = (
@@ -69,8 +77,9 @@ _DOCUMENT_FIELDS = [
     pa.field("opt_outs", pa.list_(pa.field("item", pa.string(), nullable=False))),  # of OPT_OUTS; null where none
     pa.field("images", pa.list_(pa.field("item", IMAGE, nullable=False))),  # null unless sources.images
     pa.field("text", pa.string(), nullable=False),  # NFC, lines end in "\n", never empty
-    pa.field("language", pa.string()),  # ISO 639 code of lid.176; null before it is judged
-    pa.field("language_score", pa.float32()),  # 0..1
+    pa.field("language", pa.string()),  # BCP 47, as the model has it; "und", "zxx"; null before it is judged
+    pa.field("language_score", pa.float32()),  # 0..1, of the language's group
+    pa.field("languages", LANGUAGES),  # and their shares of the letters, the largest first; null where there is one
     pa.field("measures", MEASURES),  # of the text, as the rules read them; null before it is measured
     pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null if it passes all
     pa.field("rule_value", pa.float32()),  # the value that this rule measured

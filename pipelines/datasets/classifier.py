@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
-from pipelines.contract.schema import is_validation, sampling_key
+from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE, is_validation, sampling_key
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
 from pipelines.stages.rules import Judgement
@@ -138,6 +138,9 @@ def _learn(
         return facts, (_write(uri, path),)
 
 
+_NO_LANGUAGE = pa.array([UNKNOWN_LANGUAGE, NO_LINGUISTIC_CONTENT, None], pa.string())
+
+
 def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterator[pa.RecordBatch]:
     """Yield the documents of a dataset that may be examples."""
     config, judgement = context.config, Judgement.of(context.config)
@@ -145,7 +148,7 @@ def _candidates(context: Context, dataset: Dataset, clusters: Dataset) -> Iterat
     for part in dataset.manifest.of("documents"):
         removals = removals_for(clusters, dataset.manifest.dataset, part.unit)
         for rows in read_batches(files.join(dataset.uri, part.path)):
-            keep = pc.and_(judgement.passes(rows, source), pc.is_valid(rows["language"]))
+            keep = pc.and_(judgement.passes(rows, source), pc.invert(pc.is_in(rows["language"], value_set=_NO_LANGUAGE)))
             keep = pc.and_(keep, pa.array(~is_validation(rows["work"], config.corpus.validation_share)))
             if removals is not None:
                 keep = pc.and_(keep, pc.invert(pc.is_in(rows["id"], value_set=removals["id"])))

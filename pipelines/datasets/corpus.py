@@ -30,7 +30,7 @@ from pipelines.contract.tables import read_batches
 from pipelines.datasets import rarity, reference
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
-from pipelines.datasets.documents import language_model, takedown_lists
+from pipelines.datasets.documents import language_models, takedown_lists
 from pipelines.datasets.repeats import repeated_in
 from pipelines.stages import decontaminate, deduplicate, exclude, language, private, quality, rejudge, rules, takedown
 from pipelines.stages import repeats as repeats_stage
@@ -62,7 +62,7 @@ def build(
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, language_model(context)))
+    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, language_models(context)))
     settings = job.stages.settings()
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
@@ -86,9 +86,9 @@ def stages(
     items: Dataset | None,
     frequencies: Dataset | None,
     classifier: Dataset,
-    model: Model | None,
+    models: Sequence[Model],
 ) -> Stages:
-    """Return the stages between documents and corpus; `model` is that of the languages."""
+    """Return the stages between documents and corpus; `models` are those of the languages."""
     judgement = rules.Judgement.of(config)
     cuts = repeats.manifest.facts["enabled"] or (items is not None and config.decontaminate.action == "cut")
     return Stages(
@@ -105,7 +105,7 @@ def stages(
                 _fingerprints(reference=items, rarity=frequencies) if items and frequencies else None,
                 config.decontaminate,
             ),
-            rejudge.stage(judgement, config.quality, model, runs=cuts),
+            rejudge.stage(judgement, config.quality, models, runs=cuts),
             language.stage(config.language),
             quality.stage(
                 partial(load_classifier, classifier.uri),

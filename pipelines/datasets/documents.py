@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +30,9 @@ from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_m
 from pipelines.stages import blocklists, exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
 from pipelines.stages.base import Model, Stages
 from pipelines.text.extraction import extractors
-from pipelines.text.judgement.langid import LID_176_FTZ_SHA256, LanguageModel, LanguageModelError
+from pipelines.text.judgement.languages.fasttext_file import LanguageModelError
+from pipelines.text.judgement.languages.groups import LID_176_FTZ_SHA256
+from pipelines.text.judgement.languages.opened import opened
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
 from pipelines.units.parts import sidecar_uri
@@ -42,7 +45,7 @@ def build(context: Context, source: SourceSection) -> Dataset:
     """Build the documents of a source, or find them built."""
     units, documents_per_unit = limited(KINDS[source.kind].units(source), context.limit)
     _warn_of_passed_over(context, source)
-    prepare = partial(stages, context.config, source, language_model(context), takedown_lists(context), block_lists(context))
+    prepare = partial(stages, context.config, source, language_models(context), takedown_lists(context), block_lists(context))
     job = DocumentsJob(source, prepare(), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
@@ -79,11 +82,15 @@ def _read_again(
 
 
 def check_languages(config: CorpusConfig) -> None:
-    """Raise UserError if the config names a language by another code than the model's, now and not after hours."""
+    """Raise UserError if a model cannot be used, or a language has another code than the models', now and not after hours."""
     if not config.language.enabled:
         language.check_codes(config, None)
-    elif language.names_codes(config):
-        language.check_codes(config, LanguageModel(_verified_model(config.language)).labels())
+        return
+    is_known_model = config.language.model is None and not config.language.models
+    if is_known_model and not language.names_codes(config):
+        return
+    paths = tuple(path for path, _ in _model_files(config.language))
+    language.check_codes(config, opened(paths, config.language.groups).codes)
 
 
 def check_extractors(config: CorpusConfig) -> None:
@@ -154,12 +161,12 @@ def head(batches: Iterator[Batch], documents: int | None) -> Iterator[Batch]:
 def stages(
     config: CorpusConfig,
     source: SourceSection,
-    model: Model | None,
+    models: Sequence[Model],
     lists: Model | None = None,
     blocked: Model | None = None,
     repeated: str | None = None,
 ) -> Stages:
-    """Return the stages of a source's documents; without a language model, languages are not judged.
+    """Return the stages of a source's documents; without models, languages are not judged.
 
     `lists` are those of `[exclude]` in files, `blocked` its block lists, `repeated` the folder of `repeated_keys.find`.
     """
@@ -172,7 +179,7 @@ def stages(
             lines.stage_of_source(config.lines, source),
             split.stage(),
             exclude.pieces(config.exclude, lists),
-            judge.stage(config.language, config.quality, model),
+            judge.stage(config.language, config.quality, models),
             signatures.stage(config.deduplicate),
         )
     )
@@ -196,26 +203,38 @@ def block_lists(context: Context) -> Model | None:
     return Model(uri, files.sha256(uri))
 
 
-def language_model(context: Context) -> Model | None:
-    """Copy lid.176 beside the datasets, so that workers on other machines can load it by URI; None if languages are off."""
-    if not context.config.language.enabled:
-        return None
-    path = _verified_model(context.config.language)
-    uri = files.join(context.out, "models", f"lid.176-{LID_176_FTZ_SHA256[:12]}.ftz")
+def language_models(context: Context) -> tuple[Model, ...]:
+    """Copy the models of languages beside the datasets, for workers on other machines; none if languages are off."""
+    return tuple(_stored(context, path, sha256) for path, sha256 in _model_files(context.config.language))
+
+
+def _stored(context: Context, path: str, sha256: str) -> Model:
+    name = Path(path)
+    uri = files.join(context.out, "models", f"{name.stem}-{sha256[:12]}{name.suffix}")
     if not files.exists(uri):
         files.copy(path, uri)
-    return Model(uri, LID_176_FTZ_SHA256)
+    return Model(uri, sha256)
 
 
-def _verified_model(section: LanguageSection) -> str:
-    path = str(lid_model(section.model))
-    sha256 = files.sha256(path)
-    if sha256 != LID_176_FTZ_SHA256:
-        raise LanguageModelError(
-            f"{path}: is not lid.176.ftz (sha256 {sha256[:12]}…, wanted {LID_176_FTZ_SHA256[:12]}…); correct language.model"
-            " in the config, or leave it out to fetch the model"
-        )
-    return path
+def _model_files(section: LanguageSection) -> list[tuple[str, str]]:
+    """Return the paths and the sha256 of the models. Raise LanguageModelError if a file has another one."""
+    if not section.enabled:
+        return []
+    wanted = [(model.path, model.sha256) for model in section.models]
+    return [_verified(*one) for one in wanted or [(section.model, section.model_sha256 or LID_176_FTZ_SHA256)]]
+
+
+def _verified(path: str | None, wanted: str) -> tuple[str, str]:
+    found = str(lid_model(path))
+    sha256 = files.sha256(found)
+    if sha256 == wanted:
+        return found, sha256
+    if wanted == LID_176_FTZ_SHA256:
+        what = "lid.176.ftz"
+        fix = f'correct language.model, leave it out to have that fetched, or name this file: language.model_sha256 = "{sha256}"'
+    else:
+        what, fix = "the language model of the config", "correct its path or its sha256"
+    raise LanguageModelError(f"{found}: is not {what} (sha256 {sha256[:12]}…, wanted {wanted[:12]}…); {fix}")
 
 
 def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:

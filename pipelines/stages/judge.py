@@ -1,7 +1,11 @@
-"""Add the language and the measures of the text as columns, while it is in memory for the first time. Nothing is dropped."""
+"""Add the languages and the measures of the text as columns, while it is in memory for the first time. Nothing is dropped.
+
+With `language.mixed = "cut"`, the lines of a document that are in other languages than most of it are removed before it is
+measured.
+"""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,34 +14,41 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.config import LanguageSection, QualitySection
-from pipelines.contract.batch import with_columns
+from pipelines.contract.batch import Batch, rewrite, with_columns
 from pipelines.contract.errors import UserError
+from pipelines.contract.reasons import Change
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.text.judgement import measures
-from pipelines.text.judgement.langid import LanguageModel
+from pipelines.text.judgement.languages import identify
+from pipelines.text.judgement.languages import opened as languages
+from pipelines.text.judgement.languages.identify import Identifier
+from pipelines.text.judgement.languages.other_lines import without_other_languages
 from pipelines.text.judgement.words import WordLists
 
-VERSION = f"4/measures-{measures.VERSION}"
+VERSION = f"5/languages-{identify.VERSION}/measures-{measures.VERSION}"
 NAME = "judge"
 
+_UNMEASURED = QualitySection.model_validate({"rules": [], "measure": False})
 Lists = Mapping[str, tuple[str, ...]]  # words by language
 
 
-def stage(language: LanguageSection, quality: QualitySection, model: Model | None) -> Stage:
-    """Fill `language` and `language_score` (with a model) and `measures` (with quality.measure).
+def stage(language: LanguageSection, quality: QualitySection, models: Sequence[Model]) -> Stage:
+    """Fill `language`, `language_score` and `languages` (with models) and `measures` (with quality.measure).
 
     Without a model, the language of no text is known, so lists of words are not used.
     """
     bad_words = read_lists(quality)
     return Stage(
         {NAME: VERSION},
-        partial(_open, language, quality.model_copy(update={"bad_words": {}}), model, bad_words),
-        {
-            "language": language.model_dump(mode="json", exclude={"model", "keep", "score_limit"}),
-            "measures": made_from(quality, bad_words),
-        },
-        {"language": model.sha256 if model else None},
+        partial(_open, language, quality.model_copy(update={"bad_words": {}}), tuple(models), bad_words),
+        {"language": language.judged(), "measures": made_from(quality, bad_words)},
+        {"language": identity(models)},
     )
+
+
+def identity(models: Sequence[Model]) -> str | None:
+    """Return what identifies the models' content; None if there are none."""
+    return "+".join(model.sha256 for model in models) or None
 
 
 def read_lists(quality: QualitySection) -> Lists:
@@ -65,26 +76,37 @@ def _read(language: str, path: str) -> tuple[str, ...]:
     return entries
 
 
-def _open(language: LanguageSection, quality: QualitySection, model_file: Model | None, bad_words: Lists) -> ForUnit:
-    judge_documents = judging(language, opened(language, model_file), quality, bad_words)
-    return for_every_unit(lambda batch: replace(batch, documents=judge_documents(batch.documents)))
+def _open(language: LanguageSection, quality: QualitySection, models: tuple[Model, ...], bad_words: Lists) -> ForUnit:
+    identifier = opened(language, models)
+    by_language, measured = judging(identifier, _UNMEASURED, {}), judging(None, quality, bad_words)
+
+    def run(batch: Batch) -> Batch:
+        batch = replace(batch, documents=by_language(batch.documents))
+        if identifier is not None and language.mixed == "cut":
+            batch = rewrite(batch, NAME, Change.OTHER_LANGUAGES, without_other_languages(batch.documents, identifier))
+        return replace(batch, documents=measured(batch.documents))
+
+    return for_every_unit(run)
 
 
-def opened(language: LanguageSection, model: Model | None) -> LanguageModel | None:
-    """Load the language model; return None if languages are not judged."""
-    return LanguageModel(model.local()) if language.enabled and model is not None else None
+def opened(language: LanguageSection, models: Sequence[Model]) -> Identifier | None:
+    """Load the language models; return None if languages are not judged."""
+    if not language.enabled or not models:
+        return None
+    return languages.opened(tuple(model.local() for model in models), language.groups)
 
 
 def judging(
-    language: LanguageSection, model: LanguageModel | None, quality: QualitySection, bad_words: Lists
+    identifier: Identifier | None, quality: QualitySection, bad_words: Lists
 ) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
-    """Return the function that fills the columns of documents: the language with a model, the measures if they are wanted."""
+    """Return the function that fills the columns of documents: languages with an identifier, the measures if they are wanted."""
     stop_lists, bad_lists = WordLists.of(quality.stop_words), WordLists.of(bad_words)
 
     def run(documents: pa.RecordBatch) -> pa.RecordBatch:
-        if model is not None:
-            names, scores = model.identify(documents["text"], language.prefix_characters)
-            documents = with_columns(documents, language=names, language_score=scores)
+        if identifier is not None:
+            said = identifier.identify(documents["text"])
+            columns = {"language": said.language, "language_score": said.score, "languages": said.languages}
+            documents = with_columns(documents, **columns)
         if quality.measure:
             found = measures.measure(documents["text"], documents["language"], stop_lists, bad_lists)
             documents = with_columns(documents, measures=found)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,23 +12,24 @@ from pipelines.config import CorpusConfig, LanguageSection
 from pipelines.contract.batch import sift
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.schema import UNKNOWN_LANGUAGE
+from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.judgement.language_codes import nearest
+from pipelines.text.judgement.languages.groups import expanded, members
 
-VERSION = 1
+VERSION = 2
 NAME = "language"
 
 _CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
+_NAMED = frozenset({UNKNOWN_LANGUAGE, NO_LINGUISTIC_CONTENT})  # which no model must know
 
 
 def stage(section: LanguageSection) -> Stage:
-    """Sift LANGUAGE_UNWANTED and LANGUAGE_UNCERTAIN (detail: the language and its score).
+    """Sift LANGUAGE_UNWANTED, LANGUAGE_MIXED and LANGUAGE_UNCERTAIN (detail: the language and score, or all with their shares).
 
     The stage raises UserError on a batch that was not judged.
     """
-    settings = {NAME: section.model_dump(mode="json", exclude={"model"})}
-    return Stage({NAME: VERSION}, partial(_open, section), settings, runs=section.enabled)
+    return Stage({NAME: VERSION}, partial(_open, section), {NAME: section.limits()}, runs=section.enabled)
 
 
 def _open(section: LanguageSection) -> ForUnit:
@@ -35,19 +37,46 @@ def _open(section: LanguageSection) -> ForUnit:
 
 
 def verdicts(documents: pa.RecordBatch, section: LanguageSection) -> tuple[pa.Array, pa.Array]:
-    """Return the reason against each document (null: none), and its language with the score ("de 0.93").
+    """Return the reason against each document (null: none), and its language with the score ("de 0.93"), or its languages.
 
     Raise UserError if a document was not judged.
     """
     language, score = documents["language"], documents["language_score"]
     if score.null_count:
         raise UserError(f"stage {NAME}: {score.null_count} documents were not judged; build them with language.enabled")
-    none = pa.scalar(None, pa.string())
-    uncertain = pc.if_else(pc.less(score, section.score_limit), DropReason.LANGUAGE_UNCERTAIN.value, none)
-    unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, pa.array(section.keep, pa.string()))))
-    reasons = pc.if_else(unwanted, DropReason.LANGUAGE_UNWANTED.value, uncertain)
+    against = reasons(documents, section)
     shown = pc.round(score.cast(pa.float64()), 3).cast(pa.string())
-    return reasons, pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " ")
+    details = pc.binary_join_element_wise(pc.fill_null(language, "?"), shown, " ")
+    is_mixed = pc.fill_null(pc.equal(against, DropReason.LANGUAGE_MIXED.value), False)
+    if pc.any(is_mixed).as_py():
+        details = pc.replace_with_mask(details, is_mixed, pa.array(_shown(documents["languages"].filter(is_mixed)), pa.string()))
+    return against, details
+
+
+def reasons(documents: pa.RecordBatch, section: LanguageSection) -> pa.Array:
+    """Return the DropReason against each document, by its columns of languages; null for none, or where a score is null."""
+    language = documents["language"]
+    none = pa.scalar(None, pa.string())
+    too_low = pc.less(documents["language_score"].cast(pa.float64()), _limits(language, section))
+    against = pc.if_else(too_low, DropReason.LANGUAGE_UNCERTAIN.value, none)
+    if section.mixed == "drop":
+        against = pc.if_else(pc.is_valid(documents["languages"]), DropReason.LANGUAGE_MIXED.value, against)
+    kept = pa.array(expanded(section.keep), pa.string())
+    unwanted = pc.and_(bool(section.keep), pc.invert(pc.is_in(language, kept)))
+    return pc.if_else(unwanted, DropReason.LANGUAGE_UNWANTED.value, against)
+
+
+def _limits(language: pa.Array, section: LanguageSection) -> pa.Array:
+    """Return the limit of each document's score."""
+    names = pc.unique(language)
+    limits = [section.limit_of(name or UNKNOWN_LANGUAGE) for name in names.to_pylist()]
+    # A float32 score equals its limit if the limit is rounded as it is.
+    return pa.array(np.array(limits, np.float32).astype(np.float64)).take(pc.index_in(language, names))
+
+
+def _shown(languages: pa.Array) -> list[str]:
+    """Return lists of languages as "de 0.61, en 0.39"."""
+    return [", ".join(f"{one['language']} {one['share']:.2f}" for one in row) for row in languages.to_pylist()]
 
 
 def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
@@ -72,21 +101,27 @@ def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
 def names_codes(config: CorpusConfig) -> bool:
     """Return whether the config names a language that the model must know."""
     weights = any(vocabulary.language_weights for vocabulary in config.vocabularies)
-    return bool(config.language.keep) or weights or any(source.language for source in config.sources)
+    return (
+        bool(config.language.keep or config.language.score_limits) or weights or any(source.language for source in config.sources)
+    )
 
 
 def _wrong_kept(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:
-    for code in config.language.keep:
-        if code not in labels:
-            yield f"language.keep: {_not_a_label(code, labels)}"
+    section = config.language
+    for place, groups in (("keep", section.keep), ("score_limits", tuple(section.score_limits))):
+        for group in groups:
+            unknown = [code for code in members(group) if code not in labels and code not in _NAMED]
+            # One of the groups that models share may have members that this model does not know.
+            if unknown and (group not in section.groups or len(unknown) == len(members(group))):
+                yield f"language.{place}: {_not_a_label(unknown[0], labels)}"
 
 
 def _wrong_weights(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:
-    kept = config.language.keep
+    kept = expanded(config.language.keep)
     for vocabulary in config.vocabularies:
         for code in vocabulary.language_weights:
             place = f"vocabularies.{vocabulary.name}.language_weights.{code}"
-            if code not in labels and code != UNKNOWN_LANGUAGE:
+            if code not in labels and code not in _NAMED:
                 yield f"{place}: {_not_a_label(code, labels)}"
             elif kept and code not in kept:
                 yield f"{place}: language.keep drops this language; keep it, or take the weight out"

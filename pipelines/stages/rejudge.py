@@ -5,6 +5,7 @@ their first verdict, and the stages `language` and `quality` drop them as ever. 
 score of its published text.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,22 +23,22 @@ from pipelines.stages.language import verdicts
 from pipelines.stages.quality import shown
 from pipelines.stages.rules import Judgement, passes_language
 
-VERSION = 1
+VERSION = 2
 NAME = "rejudge"
 
 
-def stage(judgement: Judgement, quality: QualitySection, model: Model | None, *, runs: bool = True) -> Stage:
+def stage(judgement: Judgement, quality: QualitySection, models: Sequence[Model], *, runs: bool = True) -> Stage:
     """Sift UNFIT_AFTER_CUT (detail: the rule and its value, or the reason against the language with its score)."""
     bad_words = judge.read_lists(quality)
     measured = judge.made_from(quality, bad_words)
-    settings = {NAME: {"language": model.sha256 if model else None, "measures": measured} if runs else None}
+    settings = {NAME: {"language": judge.identity(models), "measures": measured} if runs else None}
     versions = {NAME: f"{VERSION}/judge-{judge.VERSION}"}
-    return Stage(versions, partial(_open, judgement, model, bad_words), settings, runs=runs)
+    return Stage(versions, partial(_open, judgement, tuple(models), bad_words), settings, runs=runs)
 
 
-def _open(judgement: Judgement, model: Model | None, bad_words: judge.Lists) -> ForUnit:
+def _open(judgement: Judgement, models: tuple[Model, ...], bad_words: judge.Lists) -> ForUnit:
     language = judgement.language
-    judge_documents = judge.judging(language, judge.opened(language, model), judgement.quality, bad_words)
+    judge_documents = judge.judging(judge.opened(language, models), judgement.quality, bad_words)
 
     def for_unit(source: str, _unit: str) -> BatchFunction:
         def run(batch: Batch) -> Batch:
@@ -81,7 +82,7 @@ def _replaced(documents: pa.RecordBatch, rows: NDArray[np.int64], judged: pa.Rec
         return documents
     places = np.arange(documents.num_rows)
     places[rows] = documents.num_rows + np.arange(len(rows))
-    for name in ("language", "language_score", "measures", "rule", "rule_value"):
+    for name in ("language", "language_score", "languages", "measures", "rule", "rule_value"):
         index = documents.schema.get_field_index(name)
         values = pa.concat_arrays([documents[name], judged[name]]).take(pa.array(places))
         documents = documents.set_column(index, documents.schema.field(index), values)

@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 from pipelines.config import CorpusConfig, LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, with_columns
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
+from pipelines.stages.language import reasons
 from pipelines.text.judgement.rules import verdict
 
 VERSION = 1
 NAME = "rules"
-COLUMNS = ("language", "language_score", "measures")  # of documents, by which they are judged
+COLUMNS = ("language", "language_score", "languages", "measures")  # of documents, by which they are judged
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,15 @@ class Judgement:
     @classmethod
     def of(cls, config: CorpusConfig) -> Self:
         """Return the judgement of a build; workers on other machines need no path of this one, so it has none."""
-        language = config.language.model_copy(update={"model": None})
+        models = [model.model_copy(update={"path": ""}) for model in config.language.models]
+        language = config.language.model_copy(update={"model": None, "models": tuple(models)})
         quality = config.quality.model_copy(update={"bad_words": {}})
         return cls(language, quality, frozenset(source.name for source in config.sources if source.curated))
 
     def made_from(self) -> dict[str, Any]:
         """Return what determines the verdicts."""
         return {
-            "language": self.language.model_dump(mode="json", include={"enabled", "keep", "score_limit"}),
+            "language": self.language.limits(),
             "rules": self.quality.rules.thresholds(),
             "by_language": self._by_language(),
             "curated": sorted(self.curated) if self.quality.rules_for == "crawl" else [],
@@ -70,10 +72,7 @@ def passes_language(documents: pa.RecordBatch, language: LanguageSection) -> pa.
     """Return whether the stage language would keep each document."""
     kept = pa.repeat(pa.scalar(True), documents.num_rows)
     if language.enabled:
-        kept = pc.fill_null(pc.greater_equal(documents["language_score"], language.score_limit), False)
-        if language.keep:
-            languages = pa.array(language.keep, pa.string())
-            kept = pc.and_(kept, pc.is_in(documents["language"], value_set=languages))
+        kept = pc.and_(pc.is_valid(documents["language_score"]), pc.is_null(reasons(documents, language)))
     return kept
 
 

@@ -65,7 +65,7 @@ url         https://bread.example/rye
 title       Rye bread for patient people
 retrieved   2026-10-01T06:04:00Z
 license     CC0-1.0
-language    en, score 0.977
+language    en, score 0.980
 rule        no rule would drop it
 text        1,061 characters
 

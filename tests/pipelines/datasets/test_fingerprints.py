@@ -87,6 +87,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.copies.substrings": {"repeats"},
     "pipelines.text.copies.urls": SIGNATURES,
     "pipelines.text.judgement.classifier": {"classifier"},
+    "pipelines.text.judgement.languages.identify": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.rules.verdict": {"clusters", "repeats", "classifier", "corpus"},
     "pipelines.text.judgement.private.find": {"corpus"},
@@ -221,7 +222,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Mapping[str, Any]]:
         if "ensure" in vars(module):
             monkeypatch.setattr(module, "ensure", ensure)
     for module in (documents, corpus_dataset):
-        monkeypatch.setattr(module, "language_model", lambda _context: Model("models/lid.ftz", "0"))
+        monkeypatch.setattr(module, "language_models", lambda _context: (Model("models/lid.ftz", "0"),))
     tokenizer = SimpleNamespace(sha256="0", library="tokenizers", kind="bpe")
     monkeypatch.setattr(vocabulary.existing, "load_existing", lambda *_: tokenizer)
     return noted

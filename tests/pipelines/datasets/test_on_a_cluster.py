@@ -48,7 +48,7 @@ def finished(name: str) -> Dataset:
     return Dataset(f"{OUT}/{name}/x", Manifest(dataset=name, fingerprint="0" * 64, made_from={}, parts=(), facts=facts))
 
 
-LID = Model(f"{OUT}/models/lid.ftz", "0" * 64)
+LID = (Model(f"{OUT}/models/lid.ftz", "0" * 64),)
 JOBS = {
     "documents": DocumentsJob(CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], LID), None),
     "corpus": CorpusJob(

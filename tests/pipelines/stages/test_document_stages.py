@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from places import SHARED
 
 from pipelines.config import ExcludeSection, LanguageSection, LinesSection, NormalizeSection, QualitySection
+from pipelines.contract import schema
 from pipelines.contract.batch import Batch, born, documents_from, with_columns
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import document_id
 from pipelines.stages import exclude, judge, language, lines, normalize, quality, rules, split
 from pipelines.stages.base import Model
 from pipelines.stages.rules import Judgement
-from pipelines.text.judgement.langid import LID_176_FTZ_SHA256
+from pipelines.text.judgement.languages.groups import LID_176_FTZ_SHA256
 
 MODEL = SHARED / "langid" / "lid.176.ftz"
 
@@ -117,8 +118,8 @@ def test_split_leaves_short_texts_as_they_are() -> None:
 @pytest.mark.skipif(not MODEL.exists(), reason="../shared/data/langid/lid.176.ftz is not here")
 def test_judge_fills_columns_and_drops_nothing() -> None:
     given = batch("This is an English text {", "Это русский текст о погоде.")
-    model = Model(str(MODEL), LID_176_FTZ_SHA256)
-    result = judge.stage(LanguageSection(), QualitySection(), model)(given)
+    models = [Model(str(MODEL), LID_176_FTZ_SHA256)]
+    result = judge.stage(LanguageSection(), QualitySection(), models)(given)
     assert result.documents["language"].to_pylist() == ["en", "ru"]
     measures = result.documents["measures"].to_pylist()
     assert [(m["words"], m["curly_brackets"], m["stop_words"]) for m in measures] == [(5, 1, 0), (5, 0, None)]
@@ -127,12 +128,12 @@ def test_judge_fills_columns_and_drops_nothing() -> None:
     judged = rules.stage(Judgement(LanguageSection(), QualitySection(), frozenset()))(result)
     assert judged.documents["rule"].to_pylist() == ["gopher_word_count", "gopher_word_count"]
     assert judged.documents["rule_value"].to_pylist() == [5.0, 5.0]
-    unmeasured = judge.stage(LanguageSection(), QualitySection(rules=(), measure=False), model)(given)
+    unmeasured = judge.stage(LanguageSection(), QualitySection(rules=(), measure=False), models)(given)
     assert unmeasured.documents["measures"].null_count == 2
 
 
 def test_judge_without_a_model_leaves_the_language_open() -> None:
-    result = judge.stage(LanguageSection(enabled=False), QualitySection(), None)(batch("The {"))
+    result = judge.stage(LanguageSection(enabled=False), QualitySection(), ())(batch("The {"))
     assert result.documents["language"].to_pylist() == [None]
     assert result.documents["measures"][0].as_py()["stop_words"] is None
 
@@ -140,15 +141,15 @@ def test_judge_without_a_model_leaves_the_language_open() -> None:
 def test_lists_of_bad_words_are_counted_and_identified_by_their_content(tmp_path: Path) -> None:
     (tmp_path / "en").write_text("damn\n\nvery bad\n")
     section = QualitySection(bad_words={"en": str(tmp_path / "en")})
-    stage = judge.stage(LanguageSection(enabled=False), section, None)
+    stage = judge.stage(LanguageSection(enabled=False), section, ())
     result = stage(batch("Damn, very bad!", "x", language=["en", "de"]))
     assert [m["bad_words"] for m in result.documents["measures"].to_pylist()] == [2, None]
     (tmp_path / "en").write_text("damn\n")
-    assert judge.stage(LanguageSection(enabled=False), section, None).settings != stage.settings
+    assert judge.stage(LanguageSection(enabled=False), section, ()).settings != stage.settings
     for content, message in ((b"", "has no words"), (b"\xff", "cannot be read")):
         (tmp_path / "en").write_bytes(content)
         with pytest.raises(UserError, match=f"quality.bad_words.en: .*{message}"):
-            judge.stage(LanguageSection(enabled=False), section, None)
+            judge.stage(LanguageSection(enabled=False), section, ())
 
 
 def test_rules_judge_the_crawl_or_all_sources() -> None:
@@ -166,12 +167,12 @@ def test_what_passes_is_what_language_and_rules_would_keep() -> None:
         language_score=pa.array([0.9, 0.5, 0.9, None, None, 0.9], pa.float32()),
         measures=broken_rules([0, 0, 0, 0, 0, 1]),
     ).documents
-    wanted = {
-        LanguageSection(): [True, False, True, False, False, False],
-        LanguageSection(keep=("en",)): [True, False, False, False, False, False],
-        LanguageSection(enabled=False, keep=("en",)): [True, True, True, True, True, False],
-    }
-    for section, passes in wanted.items():
+    wanted = [
+        (LanguageSection(), [True, False, True, False, False, False]),
+        (LanguageSection(keep=("en",)), [True, False, False, False, False, False]),
+        (LanguageSection(enabled=False, keep=("en",)), [True, True, True, True, True, False]),
+    ]
+    for section, passes in wanted:
         assert Judgement(section, QualitySection(), frozenset()).passes(found, "s").to_pylist() == passes
     unnamed = batch("t", language_score=pa.array([0.9], pa.float32())).documents
     assert Judgement(LanguageSection(keep=("en",)), QualitySection(), frozenset()).passes(unnamed, "s").to_pylist() == [False]
@@ -187,6 +188,47 @@ def test_language_drops_the_unwanted_and_the_uncertain() -> None:
         ("d", "language_unwanted", "? 0"),
     ]
     assert texts(language.stage(LanguageSection())(given)) == ["a", "b"]
+
+
+def test_limits_are_by_language_and_a_mixed_document_may_be_dropped() -> None:
+    shares = [{"language": "sl", "share": 0.7}, {"language": "en", "share": 0.25}]
+    given = batch(
+        *"abcde",
+        language=["sl", "sl", "zxx", "und", "en"],
+        language_score=[0.5, 0.4, 0.95, 0.0, 0.6],
+        languages=pa.array([shares, None, None, None, None], schema.LANGUAGES),
+    )
+    assert texts(language.stage(LanguageSection())(given)) == ["a", "c"]
+    assert texts(language.stage(LanguageSection(score_limit=0.0))(given)) == list("abcde")
+    limits = LanguageSection(score_limits={"sl": 0.3, "en+de": 0.6})
+    assert texts(language.stage(limits)(given)) == ["a", "b", "c", "e"]
+    assert texts(language.stage(LanguageSection(keep=("en+sl",), score_limit=0.0))(given)) == ["a", "b", "e"]
+    mixed = language.stage(LanguageSection(mixed="drop", score_limit=0.45))(given)
+    assert dropped(mixed) == [
+        ("a", "language_mixed", "sl 0.70, en 0.25"),
+        ("b", "language_uncertain", "sl 0.4"),
+        ("d", "language_uncertain", "und 0"),
+    ]
+
+
+@pytest.mark.skipif(not MODEL.exists(), reason="../shared/data/langid/lid.176.ftz is not here")
+def test_judge_cuts_the_other_languages_before_it_measures() -> None:
+    german = "Der alte Mann ging langsam durch den Regen nach Hause, und niemand kannte ihn mehr. " * 12
+    russian = "Старик медленно шёл домой под дождём, и никто на улице больше не узнавал его. " * 6
+    models = [Model(str(MODEL), LID_176_FTZ_SHA256)]
+    given = batch(f"{german}\n\n{russian}", german)
+    kept = judge.stage(LanguageSection(), QualitySection(), models)(given)
+    assert kept.documents["text"] == given.documents["text"]
+    assert [one["language"] for one in kept.documents["languages"][0].as_py()] == ["de", "ru"]
+    assert "judge" not in kept.ledger.lines
+    cut = judge.stage(LanguageSection(mixed="cut"), QualitySection(), models)(given)
+    assert cut.documents["text"].to_pylist() == [german, german]
+    assert cut.documents["languages"].null_count == 1  # what it was
+    words = [row["words"] for row in cut.documents["measures"].to_pylist()]
+    assert words[0] == words[1]
+    line = cut.ledger.lines["judge"]
+    assert line.characters_removed == {"other_languages": len(russian) + 2}
+    assert cut.cut is None
 
 
 def test_language_refuses_what_was_not_judged() -> None:
@@ -237,7 +279,7 @@ def test_stages_take_an_empty_batch() -> None:
         exclude.stage(ExcludeSection(hosts=("a.org",))),
         normalize.stage(NormalizeSection(), "books"),
         split.stage(),
-        judge.stage(LanguageSection(), QualitySection(), None),
+        judge.stage(LanguageSection(), QualitySection(), ()),
         language.stage(LanguageSection()),
         quality.filtering(None),
     ):

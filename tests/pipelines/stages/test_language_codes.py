@@ -66,3 +66,13 @@ def test_without_a_model_no_text_has_a_language() -> None:
     check_codes(weighted({"und": 2}), None)
     with pytest.raises(UserError, match=r"^vocabularies\.v\.language_weights\.de: language\.enabled is false, so no text has a"):
         check_codes(weighted({"und": 2, "de": 1}), None)
+
+
+def test_groups_limits_and_what_is_no_language_may_be_named() -> None:
+    check_codes(config(language={"keep": ["de+en", "zxx", "und"], "score_limits": {"en+zh": 0.5, "zxx": 0.2}}), LABELS)
+    check_codes(config(language={"keep": ["nb+no+nn+da"]}), LABELS)  # a group of many models: one of its labels is enough
+    weights = {"name": "v", "language_weights": {"zxx": 0, "de": 2}}
+    check_codes(config(language={"keep": ["de+en", "zxx"]}, vocabularies=[weights]), LABELS)
+    with pytest.raises(UserError, match=rf"language\.score_limits: 'deu' {NO_LABEL}.*did you mean 'de'"):
+        check_codes(config(language={"score_limits": {"en+deu": 0.5}}), LABELS)
+    assert names_codes(config(language={"score_limits": {"en": 0.5}}))

@@ -25,8 +25,8 @@ def batch(*texts: str, rules: tuple[str | None, ...] = ()) -> Batch:
     return born("read", documents_from({"id": ids, "work": ids, **same, "text": list(texts), "rule": rule}))
 
 
-def judged(cut: Batch, language=NO_LANGUAGE, quality=GOPHER, model=None, curated=frozenset[str]()) -> Batch:
-    after = rejudge.stage(Judgement(language, quality, curated), quality, model).open()("s", "u")(cut)
+def judged(cut: Batch, language=NO_LANGUAGE, quality=GOPHER, models=(), curated=frozenset[str]()) -> Batch:
+    after = rejudge.stage(Judgement(language, quality, curated), quality, models).open()("s", "u")(cut)
     after.ledger.check()
     return after
 
@@ -89,13 +89,13 @@ def test_what_is_left_has_its_own_language(language_model: str) -> None:
     known = with_columns(before.documents, language=pa.array(["en"] * 3), language_score=pa.array([0.9] * 3))
     before = Batch(known, before.ledger)
     cut = rewrite(before, "repeats", Change.REPEATED_LINES, pa.array([GERMAN * 3, ENGLISH * 8, mixed]))
-    model = Model(language_model, files.sha256(language_model))
-    after = judged(cut, section, model=model)
+    models = [Model(language_model, files.sha256(language_model))]
+    after = judged(cut, section, models=models)
     assert after.documents["language"].to_pylist() == ["de", "en", "en"]
     scores = after.documents["language_score"].to_pylist()
     assert min(scores[:2]) > 0.9
     assert scores[2] == pytest.approx(0.9)  # as it was: nothing was cut
-    after = judged(cut, LanguageSection(keep=("en",)), model=model)
+    after = judged(cut, LanguageSection(keep=("en",)), models=models)
     ((_, reason, detail, text),) = details(after)
     assert (reason, text) == ("unfit_after_cut", GERMAN * 3)
     assert detail == f"language_unwanted de {scores[0]:.3f}".rstrip("0")
