@@ -53,7 +53,7 @@ JOBS = {
     "documents": DocumentsJob(CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], LID), None),
     "corpus": CorpusJob(
         {"documents/s": f"{OUT}/documents/s/x"},
-        corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "classifier")), LID),
+        corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "rarity", "classifier")), LID),
     ),
     "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
     "tokens": TokensJob(tokens.stages(finished("vocabulary/gpt"), 0.01)),
