@@ -29,7 +29,9 @@ import pyarrow as pa
 from pipelines.config import SourceSection
 from pipelines.fetching.language_model import lid_model
 from pipelines.sources.kinds import KINDS
-from pipelines.text.judgement.langid import LanguageModel
+from pipelines.text.judgement.languages.groups import GROUPS
+from pipelines.text.judgement.languages.identify import Identifier
+from pipelines.text.judgement.languages.opened import opened
 from pipelines.text.judgement.private.find import find
 from pipelines.text.judgement.private.findings import TYPES, PrivateType
 from pipelines.text.judgement.private.masking import mask
@@ -83,7 +85,7 @@ def main() -> None:
     parser.add_argument("--model", help="lid.176.ftz; by default it is fetched once")
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-bench" / "bin" / "python")
     options = parser.parse_args()
-    model = LanguageModel(str(lid_model(options.model)))
+    model = opened((str(lid_model(options.model)),), GROUPS)
     made = private_texts.labelled(23, options.each)
     sets: dict[str, tuple[list[str], list[list[Span]]]] = {"made": ([m.text for m in made], [[_span(m)] for m in made])}
     sets |= _presidio(options.shared / "pii" / "presidio-research.jsonl")
@@ -114,9 +116,9 @@ def _presidio(path: Path) -> dict[str, tuple[list[str], list[list[Span]]]]:
     return {f"presidio_{name}": (texts[half::2], spans[half::2]) for half, name in enumerate(("first_half", "other_half"))}
 
 
-def _found(texts: list[str], model: LanguageModel) -> list[list[Span]]:
+def _found(texts: list[str], model: Identifier) -> list[list[Span]]:
     """Return the spans of each text, in characters."""
-    languages, _ = model.identify(pa.array(texts, pa.string()), 1000)
+    languages = model.identify(pa.array(texts, pa.string())).language
     found = find(pa.array(texts, pa.string()), languages=languages)
     places = mask(pa.array(texts, pa.string()), found, ["#"] * len(TYPES))
     spans: list[list[Span]] = [[] for _ in texts]
@@ -232,7 +234,7 @@ def _tables(_shared: Path) -> Iterator[tuple[str, str]]:
         yield f"table{number}", "\n".join(rows[number % len(rows)]() for _ in range(60))
 
 
-def _false_alarms(clean: dict[str, list[Document]], model: LanguageModel) -> None:
+def _false_alarms(clean: dict[str, list[Document]], model: Identifier) -> None:
     counts: Counter[str] = Counter()
     documents: set[str] = set()
     print("\nfound in clean documents (addresses of authors and web addresses left out):")
