@@ -182,6 +182,11 @@ class Build:
         fields = ("type", "kind", "start", "start_before", "characters")
         return [Mask(*(row[name] for name in fields)) for row in rows]
 
+    def settings(self, section: str) -> dict[str, Any]:
+        """Return a section of the config that made the corpus."""
+        made = self.manifest("corpus")
+        return dict(made.config[section]) if made else {}
+
     def relative(self, place: Place) -> str:
         """Return the part's path below the output folder."""
         return place.uri.removeprefix(self.out.rstrip("/") + "/")
