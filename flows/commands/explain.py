@@ -76,7 +76,7 @@ def _show_explanation(console: Console, explanation: Explanation) -> None:
         words = sum(stretch.words for stretch in explanation.cuts if stretch.kind == "removed")
         console.print()
         _line(console, "cut", f"{words:,} words, marked [-like this-]")
-        _show_differences(console, explanation.cuts, None)
+        show_differences(console, explanation.cuts, None)
     if explanation.masks:
         _show_masks(console, explanation)
     if explanation.copies_count:
@@ -154,7 +154,7 @@ def _show_survivor(console: Console, explanation: Explanation) -> None:
         _line(console, f"  {label}", value)
     _line(console, "differences", _summary(explanation.differences))
     console.print()
-    _show_differences(console, explanation.differences, (explanation.document.text, survivor.text))
+    show_differences(console, explanation.differences, (explanation.document.text, survivor.text))
 
 
 def _missing(corpus: str | None) -> str:
@@ -184,7 +184,8 @@ def _summary(stretches: Sequence[Stretch]) -> str:
     )
 
 
-def _show_differences(console: Console, stretches: Sequence[Stretch], texts: tuple[str, str] | None) -> None:
+def show_differences(console: Console, stretches: Sequence[Stretch], texts: tuple[str, str] | None) -> None:
+    """Print stretches of two texts: side by side in a wide terminal if both `texts` are given, else marked as git marks words."""
     wide = console.is_terminal and console.width >= TWO_COLUMNS and texts is not None
     hunks = list(_hunks(folded(stretches)))
     if wide and texts is not None and not any(is_right_to_left(text) for text in texts):

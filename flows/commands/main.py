@@ -15,7 +15,20 @@ import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
-from flows.commands import asking, build, corpus, deployments, evaluation, exchange, extract, page_model, sample, small, training
+from flows.commands import (
+    asking,
+    build,
+    copies,
+    corpus,
+    deployments,
+    evaluation,
+    exchange,
+    extract,
+    page_model,
+    sample,
+    small,
+    training,
+)
 from pipelines.contract.errors import as_user_error
 from pipelines.contract.storage.cache import lend_home
 
@@ -123,7 +136,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subject in (sample, build, extract, page_model, corpus, exchange, training, asking, small, evaluation, deployments):
+    for subject in (
+        sample,
+        build,
+        extract,
+        page_model,
+        corpus,
+        copies,
+        exchange,
+        training,
+        asking,
+        small,
+        evaluation,
+        deployments,
+    ):
         subject.add_commands(commands)
     return parser
 

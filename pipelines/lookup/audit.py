@@ -11,6 +11,7 @@ high. Intervals are Wilson's, 95 %.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,11 @@ class Audit:
     bands: Sequence[Band]
     earlier: int  # removed for a document of an earlier corpus: not compared
 
+    def as_json(self) -> Mapping[str, Any]:
+        """Return plain values."""
+        figures = {"threshold": self.threshold, "ngram": self.ngram, "earlier": self.earlier}
+        return {**figures, "false_share": round(self.false_share, 4), "bands": [band.as_json() for band in self.bands]}
+
     @property
     def false_share(self) -> float:
         """The share of all removals that is false: that of each band, weighted by its removals."""
@@ -131,7 +137,7 @@ def _by_band(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Yield the removals of each band that has any: equal texts, then by similarity, then equal addresses."""
     near = pc.equal(rows["grain"], Grain.NEAR.value)
     groups = [("exact", pc.equal(rows["grain"], Grain.EXACT.value))]
-    for low, high in zip(_EDGES[:-1], _EDGES[1:], strict=True):
+    for low, high in pairwise(_EDGES):
         below = pc.less_equal(rows["similarity"], high) if high == 1 else pc.less(rows["similarity"], np.float32(high))
         within = pc.and_(pc.greater_equal(rows["similarity"], np.float32(low)), below)
         groups.append((f"{low:.2f} to {high:.2f}", pc.and_(near, within)))
@@ -149,7 +155,8 @@ def _band(build: Build, section: Mapping[str, Any], name: str, rows: pa.Table, m
     documents = {key: read(place) for key, place in places.items()}
     held = [row for row in drawn if row["id"].hex() in documents and row["survivor"].hex() in documents]
     pairs = [
-        _pair(build, section["ngram"], documents[row["id"].hex()], documents[row["survivor"].hex()], row["similarity"]) for row in held
+        _pair(build, section["ngram"], documents[row["id"].hex()], documents[row["survivor"].hex()], row["similarity"])
+        for row in held
     ]
     threshold = 0.0 if name == "url" else section["threshold"]  # an address says nothing of the text
     return Band(name, rows.num_rows, pairs, len(drawn) - len(held), threshold)

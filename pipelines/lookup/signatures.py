@@ -1,28 +1,30 @@
 """The signatures of a published build, to ask which documents are like a text: read in columns, or as datasketch's own index.
 
-    signatures = Signatures("build/demo")
-    lsh = signatures.lsh(redis="redis://localhost:6379/0")   # a datasketch.MinHashLSH; without redis, in memory
-    lsh.query(signatures.minhash("Some text …"))             # ids of documents, in hexadecimal
+signatures = Signatures("build/demo")
+lsh = signatures.lsh(redis="redis://localhost:6379/0")   # a datasketch.MinHashLSH; without redis, in memory
+lsh.query(signatures.signature("Some text …"))             # ids of documents, in hexadecimal
 """
 
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from datasketch import LeanMinHash, MinHashLSH
 from numpy.typing import NDArray
 
-from pipelines.clustering.earlier import INDEX
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.release import published_folders
-from pipelines.stages import signatures as stage
 from pipelines.text.copies import lsh, minhash, shingles
 from pipelines.text.copies.shingles import Scan
 from pipelines.units.spill import batches_of
 
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash, MinHashLSH
+
+INDEX = "index"  # the dataset and its table
+_VERSION = f"shingles-{shingles.VERSION}/minhash-{minhash.VERSION}"
 _FILLED = b"corpusmill:filled:"  # Redis: the key that says that all documents of an index were inserted
 
 
@@ -44,9 +46,10 @@ class Signatures:
             raise UserError(f"{out}: has no index of signatures; build it with deduplicate.enabled = true")
         self._folder, self._made = folder, made
         self.scheme: dict[str, Any] = made.facts["scheme"]
-        if self.scheme["version"] != stage.VERSION:
+        if _VERSION not in self.scheme["version"]:
             raise UserError(
-                f"{folder}: its signatures are of version {self.scheme['version']}, this program makes {stage.VERSION}; build again"
+                f"{folder}: its signatures are of version {self.scheme['version']}, this program makes {_VERSION};"
+                " build the corpus again"
             )
 
     @property
@@ -69,7 +72,7 @@ class Signatures:
             scheme=self.scheme["scheme"],
         )
 
-    def minhash(self, text: str) -> LeanMinHash:
+    def signature(self, text: str) -> "LeanMinHash":
         """Return the signature of a text as datasketch's."""
         return self._lean(self.of([text])[0])
 
@@ -93,12 +96,14 @@ class Signatures:
                 best[query] = sorted(found, key=lambda likely: (-likely.similarity, likely.id))[:most]
         return best
 
-    def lsh(self, redis: str | None = None, threshold: float = 0.5) -> MinHashLSH:
+    def lsh(self, redis: str | None = None, threshold: float = 0.5) -> "MinHashLSH":
         """Return datasketch's index of the documents, for this threshold: in memory, or in Redis.
 
-        In Redis the index stays: it is filled once for each fingerprint and threshold, and opened by later calls. An index that was not
-        filled to its end is filled again. Raises UserError if the server does not answer.
+        In Redis the index stays: it is filled once for each fingerprint and threshold, and opened by later calls. An index that
+        was not filled to its end is filled again. Raises UserError if the server does not answer.
         """
+        from datasketch import MinHashLSH
+
         bands = lsh.optimal_bands(threshold, self.permutations, 0.5, 0.5)
         if redis is None:
             index = MinHashLSH(num_perm=self.permutations, params=bands)
@@ -106,7 +111,8 @@ class Signatures:
             return index
         return self._in_redis(redis, bands)
 
-    def _in_redis(self, address: str, bands: tuple[int, int]) -> MinHashLSH:
+    def _in_redis(self, address: str, bands: tuple[int, int]) -> "MinHashLSH":
+        from datasketch import MinHashLSH
         from redis import Redis
         from redis.exceptions import RedisError
 
@@ -128,14 +134,16 @@ class Signatures:
             raise UserError(f"{address}: the Redis server does not answer ({error}); start it, or correct --redis") from error
         return index
 
-    def _fill(self, index: MinHashLSH) -> None:
+    def _fill(self, index: "MinHashLSH") -> None:
         """Insert all documents."""
         with index.insertion_session() as session:
             for ids, values in self.documents():
                 for key, row in zip(ids, values, strict=True):  # datasketch takes one at a time
                     session.insert(key, self._lean(row), check_duplication=False)
 
-    def _lean(self, values: NDArray[Any]) -> LeanMinHash:
+    def _lean(self, values: NDArray[Any]) -> "LeanMinHash":
+        from datasketch import LeanMinHash
+
         return LeanMinHash(seed=self.scheme["seed"], hashvalues=values, scheme=self.scheme["scheme"])
 
 

@@ -1,6 +1,6 @@
 """Which published documents are like a text: candidates by their signatures, then the exact similarity of the texts.
 
-    similar("build/demo", ["Some text …"], top=3)[0][0].jaccard
+similar("build/demo", ["Some text …"], top=3)[0][0].jaccard
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,10 +57,13 @@ def similar(
         ids = [[candidate.id for candidate in found] for found in likely]
     else:
         index = signatures.lsh(redis, threshold)
-        ids = [sorted(index.query(signatures.minhash(text))) for text in texts]
+        ids = [sorted(map(str, index.query(signatures.signature(text)))) for text in texts]
     places = build.by_id({key for found in ids for key in found})
     documents = {key: read(place) for key, place in places.items() if place.table == "documents"}
-    return [_compared(build, signatures, text, [documents[key] for key in found if key in documents], top) for text, found in zip(texts, ids, strict=True)]
+    return [
+        _compared(build, signatures, text, [documents[key] for key in found if key in documents], top)
+        for text, found in zip(texts, ids, strict=True)
+    ]
 
 
 def _compared(build: Build, signatures: Signatures, text: str, candidates: Sequence[Document], top: int) -> list[Similar]:
@@ -68,5 +71,5 @@ def _compared(build: Build, signatures: Signatures, text: str, candidates: Seque
     texts = [before if (before := build.before_cuts(document)) is not None else document.text for document in candidates]
     scan = signatures.scan([text, *texts])
     sets = [np.unique(scan.shingles[a:b]) for a, b in zip(scan.offsets[:-1], scan.offsets[1:], strict=True)]
-    found = [Similar.of(*each, sets[0], held) for *each, held in zip(candidates, texts, sets[1:], strict=True)]
+    found = [Similar.of(one, whole, sets[0], held) for one, whole, held in zip(candidates, texts, sets[1:], strict=True)]
     return sorted(found, key=lambda one: (-one.jaccard, -one.contained, one.document.id))[:top]
