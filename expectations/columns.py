@@ -45,8 +45,13 @@ def documents(batch: pa.RecordBatch, facts: Mapping[str, Any]) -> Figures:
         "texts_not_nfc": not_nfc(text),
         "texts_with_carriage_return": _count(pc.match_substring(text, "\r")),
         "texts_with_nul": _count(pc.match_substring(text, "\0")),
-        "unknown_rules": _count(pc.invert(pc.is_in(batch["rule"].drop_null(), pa.array([*DropReason])))),
+        "unknown_rules": _count(pc.invert(pc.is_in(_without_own_name(batch["rule"]), pa.array([*DropReason])))),
     }
+
+
+def _without_own_name(rules: pa.Array) -> pa.Array:
+    """Return the DropReasons of rules; "own_rule:NAME" names one of the config."""
+    return pc.replace_substring_regex(rules.drop_null(), f"^{DropReason.OWN_RULE.value}:.*", DropReason.OWN_RULE.value)
 
 
 def not_nfc(text: pa.Array) -> int:

@@ -3,6 +3,8 @@
 The docstring below a field is its reference. An unknown key is an error that names the nearest known one.
 """
 
+import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.contract import files
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
+from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
@@ -17,6 +20,7 @@ from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.copies.lsh import optimal_bands
 from pipelines.text.judgement.languages.groups import GROUPS, LID_176_FTZ_SHA256, SCORE_LIMIT, SCORE_LIMITS, expanded, members
 from pipelines.text.judgement.private.findings import PrivateType
+from pipelines.text.judgement.rules.expression import Expression
 
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
@@ -25,7 +29,7 @@ MACHINE: dict[str, Any] = {
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model": True, "models": {"__all__": {"path"}}},
-    "quality": {"bad_words"},
+    "quality": {"bad_words": True, "own": {"__all__": {"function"}}},
     "vocabularies": {"__all__": {"path"}},
 }
 
@@ -353,6 +357,25 @@ class LanguageSection(Section):
         return self.model_dump(mode="json", exclude={"model", "models", "groups"})
 
 
+class OwnFunction(Section):
+    """A rule of one's own as a function of Python."""
+
+    function: str = Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")
+    """"rules.py:name", a path from the config's folder, or "package.module:name"."""
+    columns: tuple[str, ...] = ("measures",)
+    """The columns of documents that the function is given, as a record batch; it returns a boolean per row, true to keep."""
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_known(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for name in columns:
+            if name not in DOCUMENTS.names:
+                near = difflib.get_close_matches(name, DOCUMENTS.names, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"documents have {', '.join(DOCUMENTS.names)}"
+                raise ValueError(f"there is no column {name!r}; {hint}")
+        return columns
+
+
 class QualitySection(Section):
     """Published rules for pages, then a classifier that tells curated sources from the crawl."""
 
@@ -369,6 +392,9 @@ class QualitySection(Section):
     """The stop words of each language, by its code: Gopher's eight for English, and none for other languages."""
     bad_words: dict[str, str] = Field(default_factory=dict[str, str])
     """Files of bad words or phrases by language, one a line, relative to the config's folder (C4's are published as LDNOOBW)."""
+    own: dict[str, str | OwnFunction] = Field(default_factory=dict[str, str | OwnFunction])
+    """Rules of your own, by name; a document must satisfy them all. An expression over the measures
+    (`own.long = "words > 50 and stop_words / words > 0.02"`), or a function (`own.no_shops.function = "rules.py:no_shops"`)."""
     rules_for: Literal["crawl", "all"] = "crawl"
     """Sources that the rules judge. They were made for web pages; by default, they do not judge curated sources."""
     classifier: bool = True
@@ -381,6 +407,17 @@ class QualitySection(Section):
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     seed: int = Field(default=1, ge=0)
 
+    @field_validator("own")
+    @classmethod
+    def _expressions_are_read(cls, own: dict[str, str | OwnFunction]) -> dict[str, str | OwnFunction]:
+        for name, rule in own.items():
+            if isinstance(rule, str):
+                try:
+                    Expression(rule)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        return own
+
     @model_validator(mode="after")
     def _rules_need_measures(self) -> Self:
         if not self.measure and self.has_rules:
@@ -390,7 +427,7 @@ class QualitySection(Section):
     @property
     def has_rules(self) -> bool:
         """Whether any rule is on, for any language."""
-        return bool(self.rules.thresholds()) or bool(self.rules_by_language)
+        return bool(self.rules.thresholds()) or bool(self.rules_by_language) or bool(self.own)
 
 
 class PrivateSection(Section):
@@ -586,7 +623,8 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
         update={name: tuple(map(absolute, getattr(config.exclude, name))) for name in sorted(MACHINE["exclude"])}
     )
     bad_words = {language: absolute(path) for language, path in config.quality.bad_words.items()}
-    quality = config.quality.model_copy(update={"bad_words": bad_words})
+    own = {name: _resolved(rule, absolute) for name, rule in config.quality.own.items()}
+    quality = config.quality.model_copy(update={"bad_words": bad_words, "own": own})
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})
@@ -601,3 +639,10 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
             "vocabularies": vocabularies,
         }
     )
+
+
+def _resolved(rule: str | OwnFunction, absolute: Callable[[str], str]) -> str | OwnFunction:
+    if isinstance(rule, str) or ".py:" not in rule.function:
+        return rule
+    place, _, function = rule.function.rpartition(":")
+    return rule.model_copy(update={"function": f"{absolute(place)}:{function}"})

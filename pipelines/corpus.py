@@ -17,7 +17,7 @@ from functools import partial
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, rarity, reference, repeats, tokens, vocabulary
-from pipelines.stages import blocklists, takedown
+from pipelines.stages import blocklists, judge, own_rules, takedown
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
@@ -42,6 +42,8 @@ def plan(context: Context) -> list[Step]:
     config = context.config
     documents.check_languages(config)
     documents.check_extractors(config)
+    own_rules.check(config.quality.own)
+    judge.read_lists(config.quality)
     takedown.collect(config.exclude)
     blocklists.collect(config.exclude)
     build = _Builders(context, earlier(context))

@@ -119,8 +119,9 @@ def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:
     if columns.get("languages"):  # an earlier corpus lacks it
         yield "languages", ", ".join(f"{one['language']} {one['share']:.0%}" for one in columns["languages"])
     if columns["rule"]:
-        drops = "drops" if columns["rule"] == columns.get("reason") else "would drop"
-        yield "rule", f"{columns['rule']} {drops} it, measured {columns['rule_value']:.4g}"
+        drops = "drops" if columns["rule"].partition(":")[0] == columns.get("reason") else "would drop"
+        measured = "" if columns["rule_value"] is None else f", measured {columns['rule_value']:.4g}"
+        yield "rule", f"{columns['rule']} {drops} it{measured}"
     elif columns["language"]:
         yield "rule", "no rule would drop it"
     if columns["quality_score"] is not None:

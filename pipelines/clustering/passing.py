@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract.tables import read_batches
-from pipelines.stages import rules
 from pipelines.stages.rules import Judgement
 
 
 def passing(documents_uri: str, source: str, judgement: Judgement) -> NDArray[np.bool_]:
     """Return whether each document of a part passes, in the order of the part."""
     found = [
-        judgement.passes(batch, source).to_numpy(zero_copy_only=False) for batch in read_batches(documents_uri, rules.COLUMNS)
+        judgement.passes(batch, source).to_numpy(zero_copy_only=False) for batch in read_batches(documents_uri, judgement.columns)
     ]
     return np.concatenate([np.empty(0, np.bool_), *found])

@@ -59,6 +59,7 @@ class DropReason(StrEnum):
     FINEWEB_LIST = "fineweb_list"
     REFINEDWEB_LINES = "refinedweb_lines"  # lines of capitals, numbers, counters, single words
     POOR_SIGNS = "poor_signs"  # several signs at once of a page that is no running text
+    OWN_RULE = "own_rule"  # a rule of the config's quality.own; `rule` and the detail have its name
     LOW_QUALITY = "low_quality"  # the classifier's score is below its threshold
     # private
     PRIVATE_DATA = "private_data"  # more private data than [private] allows

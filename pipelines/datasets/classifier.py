@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.config import MACHINE
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE, is_validation, sampling_key
@@ -91,7 +92,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
     if not config.quality.classifier:
         return {"classifier": False}
     return {
-        "quality": config.quality.model_dump(mode="json"),
+        "quality": config.quality.model_dump(mode="json", exclude=MACHINE["quality"]),
         "judgement": Judgement.of(config).made_from(),
         "curated": sorted(source.name for source in config.sources if source.curated),
         "validation_share": config.corpus.validation_share,

@@ -40,7 +40,6 @@ COLUMNS = {LINES: ("documents", "rank"), PARAGRAPHS: ("documents", "rank"), WIND
 BYTES_PER_ROW = 144  # the most memory per row of 24 bytes, during the sort
 BYTES_PER_GROUP = 64 * 2**20  # of stored documents, for one map step
 MOST_FREQUENT = 50  # lines and paragraphs in the facts
-JUDGED = ("id", *rules.COLUMNS)  # the columns that decide whether a document takes part
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,11 @@ class Search:
     ranges: dict[str, int]  # by table; only the tables that are switched on
     rows_at_once: int
 
+    @property
+    def judged(self) -> list[str]:
+        """The columns that decide whether a document takes part."""
+        return list(dict.fromkeys(["id", *self.judgement.columns]))
+
     def key(self, table: str, number: int) -> int:
         """Return the key of a range."""
         before = 0
@@ -90,7 +94,7 @@ class Search:
         return limit
 
     def taking_part(self, dataset: str, unit: str) -> Callable[[pa.RecordBatch], NDArray[np.bool_]]:
-        """Return a function that flags the rows (with columns JUDGED) that survive the clusters and pass language and rules."""
+        """Return a function that flags the rows (with columns `judged`) that survive the clusters and pass language and rules."""
         source = dataset.removeprefix("documents/")
         removals = removals_for(Dataset(self.clusters, manifest.read(self.clusters)), dataset, unit)
         removed = removals["id"].combine_chunks() if removals is not None else pa.array([], pa.binary(16))
@@ -197,7 +201,7 @@ def _documents(search: Search, group: int) -> Iterator[tuple[pa.RecordBatch, NDA
     row_number = 0
     for piece in read_group(search.spill, group):
         takes_part = search.taking_part(piece.dataset, piece.unit)
-        for rows in read_batches(piece.uri, [*JUDGED, "text"]):
+        for rows in read_batches(piece.uri, list(dict.fromkeys([*search.judged, "text"]))):
             here = takes_part(rows)
             rank = ranks[row_number : row_number + rows.num_rows]
             row_number += rows.num_rows

@@ -206,7 +206,7 @@ def _write_ranks(context: Context, search: Search, groups: Sequence[Sequence[Uni
         priority = context.config.source(piece.dataset.removeprefix("documents/")).priority
         takes_part = search.taking_part(piece.dataset, piece.unit)
         number = piece.first
-        for rows in read_batches(piece.uri, repeat_rows.JUDGED):
+        for rows in read_batches(piece.uri, search.judged):
             here = takes_part(rows)
             ids.append(id_pairs(rows["id"])[here])
             numbers.append(number + np.flatnonzero(here))

@@ -8,7 +8,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import QualitySection
+from pipelines.config import MACHINE, QualitySection
 from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
@@ -40,7 +40,11 @@ def stage(
     load: Callable[[], Classifier | None], fingerprint: str, section: QualitySection, curated: frozenset[str] = frozenset()
 ) -> Stage:
     """Return the stage; `load` opens the classifier dataset of this fingerprint. `curated` sources are not scored."""
-    settings = {NAME: section.model_dump(mode="json"), "curated": sorted(curated), "classifier": fingerprint}
+    settings = {
+        NAME: section.model_dump(mode="json", exclude=MACHINE["quality"]),
+        "curated": sorted(curated),
+        "classifier": fingerprint,
+    }
     return Stage({NAME: VERSION}, partial(_open, load, curated), settings)
 
 
@@ -57,7 +61,7 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
     """
 
     def run(batch: Batch) -> Batch:
-        batch = sift(batch, NAME, batch.documents["rule"], shown(batch.documents["rule_value"]))
+        batch = sift(batch, NAME, *reasons(batch.documents))
         if classifier is None:
             return batch
         known = pc.is_in(batch.documents["language"], pa.array(sorted(classifier.languages), pa.string()))
@@ -69,6 +73,13 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
         return sift(batch, NAME, low, shown(scores))
 
     return run
+
+
+def reasons(documents: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """Return the DropReason of the rule that each document breaks, and the measured value or the own rule's name."""
+    parts = pc.split_pattern(documents["rule"], ":", max_splits=1)
+    own = pc.replace_substring_regex(documents["rule"], "^[^:]*:?", "")
+    return pc.list_element(parts, 0), pc.coalesce(shown(documents["rule_value"]), own)
 
 
 def shown(values: pa.Array) -> pa.Array:

@@ -68,7 +68,8 @@ def _to_judge(batch: Batch, language: LanguageSection) -> NDArray[np.bool_]:
 
 def _verdicts(documents: pa.RecordBatch, language: LanguageSection) -> tuple[pa.Array, pa.Array]:
     """Return UNFIT_AFTER_CUT for each document that would not pass, with its detail; null for the others."""
-    rules = pc.binary_join_element_wise(documents["rule"], shown(documents["rule_value"]), " ")  # null where none is broken
+    with_values = pc.binary_join_element_wise(documents["rule"], shown(documents["rule_value"]), " ")
+    rules = pc.coalesce(with_values, documents["rule"])  # null where none is broken
     details = rules
     if language.enabled:
         reasons, scores = verdicts(documents, language)

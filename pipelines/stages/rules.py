@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 
 from pipelines.config import CorpusConfig, LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, with_columns
+from pipelines.stages import own_rules
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
 from pipelines.stages.language import reasons
 from pipelines.text.judgement.rules import verdict
 
 VERSION = 1
 NAME = "rules"
-COLUMNS = ("language", "language_score", "languages", "measures")  # of documents, by which they are judged
+_COLUMNS = ("language", "language_score", "languages", "measures")  # of documents, which languages and published rules need
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,26 @@ class Judgement:
             "language": self.language.limits(),
             "rules": self.quality.rules.thresholds(),
             "by_language": self._by_language(),
+            "own": own_rules.made_from(self.quality.own),
             "curated": sorted(self.curated) if self.quality.rules_for == "crawl" else [],
             "versions": [VERSION, verdict.VERSION],
         }
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of documents by which they are judged."""
+        return list(dict.fromkeys([*_COLUMNS, *own_rules.columns_of(self.quality.own)]))
+
     def verdicts(self, documents: pa.RecordBatch, source: str) -> tuple[pa.Array, pa.Array]:
-        """Return the first rule that each document of a source breaks (null if none) and its value."""
+        """Return the first rule that each document of a source breaks (null if none) and its value (null: an own rule)."""
         if self.quality.rules_for == "crawl" and source in self.curated:
             return pa.nulls(documents.num_rows, pa.string()), pa.nulls(documents.num_rows, pa.float32())
         rules = self.quality.rules.thresholds()
-        return verdict.judge_by_language(documents["measures"], documents["language"], rules, self._by_language())
+        found, values = verdict.judge_by_language(documents["measures"], documents["language"], rules, self._by_language())
+        return pc.coalesce(found, own_rules.broken(self.quality.own, documents)), values
 
     def passes(self, documents: pa.RecordBatch, source: str) -> pa.Array:
-        """Return whether the stages language and quality would keep each document of a source, by its COLUMNS.
+        """Return whether the stages language and quality would keep each document of a source, by its `columns`.
 
         The classifier's verdict is not known yet.
         """
