@@ -16,7 +16,7 @@ from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
-from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, C4Lines, RefinedWebLines, RuleSets
 from pipelines.text.copies.lsh import optimal_bands
 from pipelines.text.judgement.languages.groups import GROUPS, LID_176_FTZ_SHA256, SCORE_LIMIT, SCORE_LIMITS, expanded, members
 from pipelines.text.judgement.private.findings import PrivateType
@@ -149,6 +149,10 @@ class LinesSection(Section):
     enabled: bool = True
     prose_limit: float = Field(default=0.2, ge=0, le=1)
     """Largest share of a page's prose that may be cut at either end; 1 suits only a crawl of news."""
+    c4: C4Lines | None = None
+    """`[lines.c4]` removes the lines that C4 removes, from the sources that the rules judge; headings, lists and code go, too."""
+    refinedweb: RefinedWebLines | None = None
+    """`[lines.refinedweb]` removes the lines that RefinedWeb removes."""
 
 
 class LshTarget(Section):

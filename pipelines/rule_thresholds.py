@@ -124,6 +124,40 @@ class SignRules(Section):
     """Share of characters in the most frequent pair of words."""
 
 
+def _count(value: Any) -> Any:
+    if value is True:
+        raise ValueError("give a number, or false to turn the rule off")
+    return None if value is False else value
+
+
+class C4Lines(Section):
+    """C4's removal of lines (arXiv 1910.10683, section 2.2; TFDS c4_utils)."""
+
+    terminal_marks: bool = True
+    """Remove lines that do not end in a terminal mark of their script, or end in an ellipsis; not lines in Thai or Lao."""
+    min_words: Annotated[int | None, BeforeValidator(_count)] = 5
+    """Remove lines with fewer words; the code of C4 has 3."""
+    max_word_length: Annotated[int | None, BeforeValidator(_count)] = 1000
+    """Remove lines with a longer word (of the code alone)."""
+    javascript: bool = True
+    """Remove lines with "javascript"."""
+    policies: bool = True
+    """Remove lines about cookies and policies: "privacy policy", "use cookies", … (English only)."""
+
+
+class RefinedWebLines(Section):
+    """RefinedWeb's removal of lines (arXiv 2306.01116, appendix G.2). Lines that end in a terminal mark stay."""
+
+    capitals: bool = True
+    """Remove lines of which more than half of the characters are capitals."""
+    numbers: bool = True
+    """Remove lines with digits and without letters."""
+    counters: bool = True
+    """Remove counters: a number and a word ("3 likes")."""
+    single_words: bool = True
+    """Remove lines of one word."""
+
+
 class RuleSets(Section):
     """The sets of rules that are on, with their thresholds. In the form of a list, exactly those that it names are on.
 

@@ -100,6 +100,7 @@ class Change(StrEnum):
     WHITESPACE = "whitespace"
     OTHER_LANGUAGES = "other_languages"  # lines in other languages than most of the document
     LINES = "lines"  # lines removed by a line rule
+    LINE_RULES = "line_rules"  # lines that C4's or RefinedWeb's rules name
     REPEATED_LINES = "repeated_lines"  # lines that many documents have
     REPEATED_PARAGRAPHS = "repeated_paragraphs"
     REPEATED_SUBSTRINGS = "repeated_substrings"  # runs of words that a better document has too

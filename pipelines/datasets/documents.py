@@ -1,8 +1,9 @@
 """documents/<source>: the texts of one source, extracted, normalised and judged, but not yet filtered by content.
 
-read → exclude → blocklists → normalize → lines (of WET files and of pages by other extractors) → split → judge → signatures.
-The language and the measures of the rules are found here, while the text is in memory for the first time, so that deduplication
-can prefer a survivor that will pass. A key in several units is dropped in the later ones, which are read a second time for it.
+read → exclude → blocklists → normalize → lines (of WET files and of pages by other extractors) → cut_lines → split → judge →
+signatures. The language and the measures of the rules are found here, while the text is in memory for the first time, so that
+deduplication can prefer a survivor that will pass. A key in several units is dropped in the later ones, which are read a second
+time for it.
 """
 
 import unicodedata
@@ -27,7 +28,19 @@ from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
-from pipelines.stages import blocklists, exclude, judge, language, lines, normalize, repeated_keys, signatures, split, takedown
+from pipelines.stages import (
+    blocklists,
+    cut_lines,
+    exclude,
+    judge,
+    language,
+    lines,
+    normalize,
+    repeated_keys,
+    signatures,
+    split,
+    takedown,
+)
 from pipelines.stages.base import Model, Stages
 from pipelines.text.extraction import extractors
 from pipelines.text.judgement.languages.fasttext_file import LanguageModelError
@@ -177,6 +190,7 @@ def stages(
             blocklists.stage(config.exclude, blocked),
             normalize.stage(config.normalize, source.kind),
             lines.stage_of_source(config.lines, source),
+            cut_lines.stage(config.lines, has_rules=config.quality.rules_for == "all" or not source.curated),
             split.stage(),
             exclude.pieces(config.exclude, lists),
             judge.stage(config.language, config.quality, models),

@@ -25,7 +25,11 @@ def stage(section: LinesSection, *, runs: bool = True, only_wet: bool = False) -
     """Cut the lines above and below the running text, or only that of WET files. Texts must be normalised first."""
     # The version is among the settings, unlike that of other stages, because it was added later and must not change the
     # fingerprints of sources without this stage.
-    made_from = {**section.model_dump(mode="json"), "version": VERSION, **({"only_wet": True} if only_wet else {})}
+    made_from = {
+        **section.model_dump(mode="json", exclude={"c4", "refinedweb"}),
+        "version": VERSION,
+        **({"only_wet": True} if only_wet else {}),
+    }
     return Stage({}, partial(_open, section, only_wet), {NAME: made_from if runs else None}, runs=runs)
 
 

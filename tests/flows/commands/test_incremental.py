@@ -51,6 +51,9 @@ against = ["first"]
 keep = ["en"]
 model = "{model}"
 
+[quality]
+rules = ["c4", "gopher", "gopher_repetition"]
+
 [expectations]  # of the recrawl nothing is new
 min_documents_per_source = 0
 dropped_share_limit = 1

@@ -59,6 +59,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.stages.repeated_keys": DOCUMENTS,
     "pipelines.stages.normalize": DOCUMENTS,
     "pipelines.stages.lines": {"documents/common_crawl"},
+    "pipelines.stages.cut_lines": DOCUMENTS,
     "pipelines.stages.split": DOCUMENTS,
     "pipelines.stages.judge": {*DOCUMENTS, "corpus"},
     "pipelines.stages.signatures": SIGNATURES,
