@@ -12,15 +12,18 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.config import PrivateSection
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import MARK, RELEASE
 from pipelines.contract.reasons import PageCount
+from pipelines.text.judgement.private.findings import tokens_with
+from pipelines.text.judgement.private.masking import masked_texts
 from pipelines.units.context import Context, Dataset
 
 REPORT = "report.json"
@@ -87,9 +90,9 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
 
 
 def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:
-    """Return the results of the build. They depend on the datasets alone, so equal builds have equal reports."""
+    """Return the results of the build. They depend on the datasets and on `[private]`, so equal builds have equal reports."""
     ledgers = _ledgers(built)
-    return {
+    report = {
         "corpus": context.config.corpus.name,
         "limit": context.limit,
         "validation_share": context.config.corpus.validation_share,
@@ -108,6 +111,38 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "vocabularies": _facts(built, "vocabulary/"),
         "tokens": _facts(built, "tokens/"),
     }
+    return _without_private_data(report, context.config.private)
+
+
+_EXCERPTS = frozenset(("text", "title", "examples"))  # keys of a report under which strings of documents are
+
+
+def _without_private_data(report: dict[str, Any], section: PrivateSection) -> dict[str, Any]:
+    """Return a report in which the excerpts of documents are masked as published texts are."""
+    excerpts = list(dict.fromkeys(_excerpts(report)))
+    public_only = section.ip_addresses == "public"
+    texts = masked_texts(excerpts, section.searched, tokens_with(section.tokens), public_addresses_only=public_only)
+    masked = dict(zip(excerpts, texts, strict=True))
+
+    def replaced(value: Any, key: str = "") -> Any:
+        if isinstance(value, str):
+            return masked[value] if key in _EXCERPTS else value
+        if isinstance(value, dict):
+            return {name: replaced(entry, name) for name, entry in value.items()}
+        return [replaced(entry, key) for entry in value] if isinstance(value, list) else value
+
+    return replaced(report)
+
+
+def _excerpts(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, str) and key in _EXCERPTS:
+        yield value
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            yield from _excerpts(entry, name)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _excerpts(entry, key)
 
 
 def _ledgers(built: Mapping[str, Dataset]) -> dict[str, Ledger]:

@@ -27,7 +27,7 @@ from pipelines.contract.schema import MASKS
 from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
 from pipelines.text.judgement.private import find as finding
 from pipelines.text.judgement.private.find import find
-from pipelines.text.judgement.private.findings import TOKENS, TYPES, Findings
+from pipelines.text.judgement.private.findings import TYPES, Findings, tokens_with
 from pipelines.text.judgement.private.masking import Masked, mask
 
 VERSION = f"1/find-{finding.VERSION}"
@@ -53,7 +53,7 @@ def _open(section: PrivateSection) -> ForUnit:
 
 def masking(section: PrivateSection) -> BatchFunction:
     """Return the function that sifts and masks a batch. No stage that drops documents may follow: masks are rows of their own."""
-    tokens = [section.tokens.get(type_, TOKENS[type_]) for type_ in TYPES]
+    tokens = tokens_with(section.tokens)
 
     def run(batch: Batch) -> Batch:
         documents = batch.documents

@@ -6,7 +6,7 @@ import pytest
 from pipelines.config import CorpusConfig
 from pipelines.contract import manifest
 from pipelines.contract.manifest import Manifest
-from pipelines.release import OutputError, claim, garbage, publish, published_folders, read_release, retire
+from pipelines.release import OutputError, claim, closing_report, garbage, publish, published_folders, read_release, retire
 from pipelines.units.context import Context, Dataset
 
 CONFIG = CorpusConfig.model_validate(
@@ -88,3 +88,16 @@ def test_a_release_in_another_format_is_refused_and_nothing_is_garbage(tmp_path:
     (tmp_path / "release.json").write_text(text)
     with pytest.raises(OutputError, match=rf"release\.json: has the format {found}, and this release of corpusmill reads 1; use"):
         garbage(str(tmp_path))
+
+
+def test_excerpts_of_a_report_are_masked_as_published_texts_are(tmp_path: Path) -> None:
+    datasets = built(tmp_path, 1)
+    excerpt = {"title": "tel. 030 901820", "text": "Write to jane@mail.org", "url": "https://x.org/?a@b.org"}
+    facts = {"enabled": True, "largest_clusters": [{"excerpt": excerpt}, {"excerpt": None}]}
+    manifest_of_clusters = datasets["clusters"].manifest.model_copy(update={"facts": facts})
+    datasets["clusters"] = Dataset(datasets["clusters"].uri, manifest_of_clusters)
+    private = {"phone": "off", "tokens": {"email": "[mail]"}}
+    config = CorpusConfig.model_validate(CONFIG.model_dump() | {"private": private})
+    report = closing_report(Context(config, str(tmp_path)), datasets)
+    masked = {"title": "tel. 030 901820", "text": "Write to [mail]", "url": "https://x.org/?a@b.org"}
+    assert report["clusters"]["largest_clusters"] == [{"excerpt": masked}, {"excerpt": None}]

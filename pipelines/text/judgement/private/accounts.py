@@ -7,14 +7,16 @@ from stdnum import iban, luhn
 from stdnum.exceptions import ValidationError
 from stdnum.iso7064 import mod_97_10
 
-from pipelines.text.judgement.private.evidence import LETTERS, SPACES, in_address, words
+from pipelines.text.judgement.private.evidence import LETTERS, SPACES, in_address
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
+from pipelines.text.judgement.private.words import words
 
 ACCOUNT_REACH = (160, 50)
 _LEAST_ACCOUNT = 14  # characters; the shortest, Norway's, has 15
 _ACCOUNT_NEAR = words(
-    "iban accounts? konto kontonummer compte cuenta conto conta rekening* konta банк* счет* счёт* bank* transfer* überweis*"
+    "iban account accounts konto kontonummer compte cuenta conto conta rekening* konta",
+    "банк* счет* счёт* bank* transfer* überweis*",
 )
 _ACCOUNT = re.compile(rf"(?<![{LETTERS}])[A-Z]{{2}}\d{{2}}(?:[{SPACES}-]?[A-Z0-9]){{11,30}}")
 
@@ -37,7 +39,7 @@ _GROUPED = re.compile(
 )
 _BARE = re.compile(rf"(?<![{LETTERS}.-])\d{{12,19}}(?![{LETTERS}]|[.,]\d)")
 _CARD_NEAR = words(
-    "cards? cc ccn credit debit visa mastercard maestro amex american_express",
+    "card cards cc ccn credit debit visa mastercard maestro amex american_express",
     "discover diners jcb unionpay mir payment* pan cvv cvc",
     "kreditkarte* karte* kartennummer carte* tarjeta* cartão cartao carta scheda karta* karty kártya kort* kaart kart* kortti*",
     "κάρτα* карт* כרטיס بطاقة 卡 カード 카드 บัตร thẻ",

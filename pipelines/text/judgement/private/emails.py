@@ -17,7 +17,7 @@ _SPELLED_LOCAL = re.compile(r"([\w.%+-]{1,64}) ?\Z")
 _SPELLED_DOMAIN = re.compile(rf" ?((?:[a-z0-9-]{{1,63}}{_DOT}){{1,4}}[a-z]{{2,24}})\b", re.IGNORECASE)
 _CREDENTIALS = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://([^\s/@:?#]{0,64}:[^\s/@]{1,200})\Z", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
-    r".*[<>{}$%*\[\]].*|(?:user(?:name)?|guest|login|name|me|foo|root|admin):(?:pass(?:word|wd)?|guest|secret|bar|x+)",
+    r".*[<>{}$%*\[\]].*|(?:user(?:name)?|guest|login|name|me|foo|root|admin|scott):(?:pass(?:word|wd)?|guest|secret|bar|tiger|x+)",
     re.IGNORECASE,
 )
 

@@ -15,19 +15,6 @@ _GLUED_BEFORE = re.compile(rf"(?:[{LETTERS}/\\&$€£¥₹%@~^*]|[.,:]\d*|\d[-�
 _GLUED_AFTER = re.compile(rf"[{LETTERS}/\\$€£¥₹%°@~^*=]|[.,:-]\d|[-–][{LETTERS}]| ?(?:%|€|£|¥|USD|EUR|km|kg|mm|cm|MB|GB|bytes)\b")
 
 
-def words(*alternatives: str) -> re.Pattern[str]:
-    """Return the pattern of whole words; those of scripts without spaces, and stems that end in "*", may go on."""
-    parts = []
-    for alternative in " ".join(alternatives).split():
-        alternative = alternative.replace("_", r"[\s_-]?")
-        before = (
-            r"(?<![^\W\d_])" if alternative[0].isascii() or (alternative[0].isalpha() and ord(alternative[0]) < 0x2E80) else ""
-        )
-        is_open = alternative.endswith("*") or ord(alternative[-1]) >= 0xE00
-        parts.append(before + (alternative.rstrip("*") if is_open else alternative + r"(?![^\W\d_])"))
-    return re.compile("|".join(parts), re.IGNORECASE)
-
-
 def is_glued(window: Window, start: int, end: int) -> bool:
     """Return whether text[start:end] is a part of a longer name, path, fraction or sum."""
     return bool(_GLUED_BEFORE.search(window.text, max(0, start - 6), start) or _GLUED_AFTER.match(window.text, end))

@@ -14,7 +14,7 @@ from pipelines.text.judgement.private.anchors import ACCOUNT, AT, COLONS, DEGREE
 from pipelines.text.judgement.private.findings import TYPES, Findings, PrivateType
 from pipelines.text.judgement.private.windows import Found, Window, window
 
-VERSION = 1
+VERSION = 2
 
 
 class _Span(NamedTuple):
@@ -37,7 +37,7 @@ _NUMBER_REACH = (160, 80)  # bytes
 _REACHES: Mapping[int, tuple[int, int]] = {
     AT: emails.REACH,
     NUMBER: _NUMBER_REACH,
-    COLONS: (0, 0),
+    COLONS: (0, 8),
     SCHEME: urls.REACH,
     TOKEN: _NUMBER_REACH,
     KEY_BLOCK: keys.BLOCK_REACH,
@@ -64,7 +64,7 @@ def find(
     detectors = _detectors(chosen, public_addresses_only)
     wanted = np.isin(candidates.kinds, [kind for kind, functions in detectors.items() if functions])
     order = np.flatnonzero(wanted)
-    codes = languages.take(pa.array(candidates.rows[order])).to_pylist() if languages is not None else [None] * len(order)
+    codes = _codes(languages, candidates.rows[order])
     data, offsets = buffers(texts)
     view, bounds = data.data, offsets.tolist()
     spans: list[_Span] = []
@@ -77,6 +77,13 @@ def find(
             for found in detect(seen)
         ]
     return _findings(_without_overlaps(spans), offsets.astype(np.int64))
+
+
+def _codes(languages: pa.Array | None, rows: NDArray[np.int64]) -> list[str | None]:
+    """Return the language of each row without script and region ("zh-Hant": "zh")."""
+    if languages is None:
+        return [None] * len(rows)
+    return [code.split("-")[0].split("_")[0] if code else None for code in languages.take(pa.array(rows)).to_pylist()]
 
 
 def _detectors(types: frozenset[PrivateType], public_only: bool) -> dict[int, list[Detector]]:

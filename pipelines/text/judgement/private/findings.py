@@ -1,5 +1,6 @@
 """The types of private data, and what is known of an occurrence."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,11 @@ class PrivateType(StrEnum):
 
 TYPES = tuple(PrivateType)
 TOKENS = {kind: f"<{kind.value.upper()}>" for kind in TYPES}  # what an occurrence is replaced by; BigCode writes <EMAIL>, too
+
+
+def tokens_with(others: Mapping[PrivateType, str]) -> list[str]:
+    """Return the token of each type, in the order of TYPES: TOKENS unless `others` has one."""
+    return [others.get(type_, TOKENS[type_]) for type_ in TYPES]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ _ADDRESS_NEAR = re.compile(
     r"tcp|udp|https?|ssh|port|listen|inet|proxy|firewall)\b|://|адрес|сервер|地址|アドレス",
     re.IGNORECASE,
 )
+_NETWORK = re.compile(r"/\d{1,3}\b")  # the length of a prefix: the address is that of a network
 _SMALL = 20  # fewer than two numbers above it: a version or a section, unless a word says otherwise
 
 
@@ -35,6 +36,8 @@ def ipv4(window: Window, *, public_only: bool) -> Iterator[Found]:
         if start < window.at or end > window.stop or _VERSION_BEFORE.search(window.text, max(0, start - 24), start):
             continue
         numbers = [int(part) for part in match[1].split(".")]
+        if numbers[3] == 0 and _NETWORK.match(window.text, end):
+            continue
         if sum(number > _SMALL for number in numbers) < 2 or numbers[2:] == [0, 0] or numbers[0] == 0:
             near = window.text[max(0, start - 40) : start] + " " + window.text[end : end + 20]
             if not _ADDRESS_NEAR.search(near):
@@ -57,6 +60,8 @@ def ipv6(window: Window, *, public_only: bool) -> Iterator[Found]:
     groups = [group for group in value.split(":") if group]
     # "a::b" and "dead::beef" are names in some languages of programming.
     if len(groups) < 3 or groups[0].lower() == groups[1].lower() == "ffff" or not any(character.isdigit() for character in value):
+        return
+    if value.endswith("::") and _NETWORK.match(window.text, window.at + len(value)):
         return
     try:
         address = ipaddress.IPv6Address(value)

@@ -64,6 +64,11 @@ _NAME = re.compile(
     r"[\"'`]?\Z|\b(?:bearer|basic|token)\s\Z",
     re.IGNORECASE,
 )
+_BEFORE_VALUES = ("=", ":", ">", "is", "bearer", "basic", "token")
+_NO_SECRET = re.compile(
+    r"(?:public[_-]?key|continuation|request|next|pag(?:e|ing|ination)|csrf|sync|idempotency|resume|cancellation)[_-]?token\W{0,6}\Z",
+    re.IGNORECASE,
+)
 _VALUE = re.compile(r"[A-Za-z0-9_\-+/=.]+")
 _PLACEHOLDER = re.compile(r"example|your|xxxx|placeholder|changeme|dummy|sample|foo|bar|test|1234567|abcdef", re.IGNORECASE)
 _LEAST_ENTROPY = 3.5  # bits a character; detect-secrets: 4.5 for base 64 and 3.0 for hexadecimal digits, whatever the name
@@ -84,10 +89,14 @@ def keys(window: Window) -> Iterator[Found]:
 def _assigned(window: Window, value: str) -> Iterator[Found]:
     """Yield a random value after a secret's name, which may be in the token ("token=…") or before it."""
     start = window.at + max(value.rfind("=", 0, len(value.rstrip("="))) + 1, 0)
+    before = window.text[max(0, start - 60) : start]
+    if not before.rstrip("\"'` \t").lower().endswith(_BEFORE_VALUES):  # most tokens are names
+        return
     match = _VALUE.match(window.text, start, window.stop)
     if match is None or not _LEAST_VALUE <= len(match[0]) <= _LONGEST_VALUE or not _is_random(match[0]):
         return
-    if _NAME.search(window.text, max(0, start - 60), start):
+    is_call = window.text[match.end() : match.end() + 1] == "("
+    if not is_call and _NAME.search(before) and not _NO_SECRET.search(before):
         yield Found(PrivateType.SECRET, "assigned_secret", start, match.end())
 
 

@@ -1,6 +1,6 @@
 """Replace spans of texts by tokens, and say where they were in characters."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers, from_buffers
-from pipelines.text.judgement.private.findings import Findings
+from pipelines.text.judgement.private.find import find
+from pipelines.text.judgement.private.findings import Findings, PrivateType
 from pipelines.text.kernels import jit
 
 
@@ -21,6 +22,14 @@ class Masked:
     starts: NDArray[np.int32]  # of the token, in the new text
     starts_before: NDArray[np.int32]  # of the occurrence, in the old text
     characters: NDArray[np.int32]  # of the occurrence
+
+
+def masked_texts(
+    texts: Sequence[str], types: Collection[PrivateType], tokens: Sequence[str], *, public_addresses_only: bool = True
+) -> list[str]:
+    """Return texts with what is found of these types masked, such as the excerpts of a report."""
+    column = pa.array(texts, pa.string())
+    return mask(column, find(column, types, public_addresses_only=public_addresses_only), tokens).texts.to_pylist()
 
 
 def mask(texts: pa.Array, findings: Findings, tokens: Sequence[str]) -> Masked:

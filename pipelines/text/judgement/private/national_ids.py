@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from pipelines.text.judgement.private import checks
 from pipelines.text.judgement.private.checks import Check, from_stdnum
-from pipelines.text.judgement.private.evidence import in_address, is_glued, words
+from pipelines.text.judgement.private.evidence import in_address, is_glued
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
+from pipelines.text.judgement.private.words import Words, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ KINDS = (
 class _Form:
     id: NationalId
     level: str  # "sure", "likely" or "doubtful"
-    names: re.Pattern[str]
+    names: Words
 
 
 def _forms() -> dict[str, list[_Form]]:
@@ -148,7 +149,9 @@ _OF_THINGS = words(
     "produkt* artikel* bestell* rechnung* commande article* produit* factura",
     "pedido producto prodotto ordine ebay asin epid vin imei",
 )
-_IDENTITY = words("identity identification national_id id_number id_no personal_id ssn social_security tax_id taxpayer tin")
+_IDENTITY = words(
+    "identity identification national_id id_number id_no personal_id patient_id ssn social_security tax_id taxpayer tin"
+)
 _TOKEN = re.compile(r"\S+")
 _BEFORE, _AFTER = (
     re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{1,6}[- ]?)\Z"),

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import phonenumbers
 
-from pipelines.text.judgement.private.evidence import HYPHENS, SPACES, in_address, is_glued, words
+from pipelines.text.judgement.private.evidence import HYPHENS, SPACES, in_address, is_glued
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
+from pipelines.text.judgement.private.words import words
 
 _GAP = rf"\)?(?:[{SPACES}]?[{HYPHENS}./][{SPACES}]?|[{SPACES}])?\(?"
 _NUMBER = re.compile(rf"(?:\+|\(\+?)?\d(?:{_GAP}\d){{5,16}}")
@@ -27,7 +28,8 @@ _MEANT = words(
     "đt फोन फ़ोन मोबाइल ফোন هاتف جوال تلفن تليفون موبايل فاكس טלפון נייד פקס telepon simu ☎ 📞 ✆",
 )
 _ALSO_MEANT = words(  # words that speak of calls; a number beside them must have the form of one
-    "call calling dial dialling dialing text reach reached ring contact answer* message* registered desk office home work",
+    "call calling callback* reservation* booking* appointment* dial dialling dialing",
+    "text reach reached ring contact answer* messages_to message_to registered desk office home work",
     "portable kontakt* anruf* ruf rufen contacter appelez appeler llame llamar",
     "llámanos contacto ligue contato contatto chiama chiamare",
     "zadzwoń* zadzwonić volejte volat bel bellen ring* soita* hívja hívj* sunați ara arayın связ* звон*",
@@ -47,6 +49,9 @@ _DATE = re.compile(
     r"(?:0?[1-9]|[12]\d|3[01])([-./ ]{1,2})(?:0?[1-9]|[12]\d|3[01])\2(?:1[5-9]|20|21)\d\d(?:\D.*)?|(?:19|20)\d{6}|(?:19|20)\d{12}"
 )
 _DATE_AFTER = re.compile(r".*\b(?:0?[1-9]|[12]\d|3[01])[./-](?:0?[1-9]|[12]\d|3[01])[./-](?:19|20)\d\d")
+_POSTCODE = re.compile(r"\d{5}-\d{4}")  # ZIP+4
+_FRACTION = re.compile(r"\d{1,2}\.\d{5,}|\d+\.\d{1,2}")
+_THOUSANDS = re.compile(rf"\+\d{{1,3}}(?:[{SPACES}.]\d{{3}})+")
 _DECIMAL = re.compile(r"\+?\d+\.\d{1,6}")
 _BOOK = re.compile(r"(?:97[89][- ]?)?\d{1,5}[- ]\d{1,7}[- ]\d{1,6}[- ][\dX]")
 _BOOK_BEFORE = re.compile(r"(?:isbn|issn|ean|doi|oclc|lccn|pmid|arxiv|asin)\W{0,3}(?:1[03])?\W{0,3}\Z", re.IGNORECASE)
@@ -176,13 +181,11 @@ def _kind(window: Window, start: int, end: int) -> str | None:
     """Return what the number is as a telephone number; None if it is none."""
     text = window.text[start:end]
     digits = re.sub(r"\D", "", text)
-    if not 6 <= len(digits) <= 15 or len(set(digits)) < 3 or _is_other(window, start, end, text):
+    if not 6 <= len(digits) <= 15 or len(set(digits)) < 3 or _FRACTION.fullmatch(text) or _is_other(window, start, end, text):
         return None
     groups = re.findall(r"\d+", text)
-    if text.lstrip("(").startswith("+") or (digits.startswith(("00", "011")) and len(digits) >= 11):
-        number = "+" + (digits.removeprefix("011") if digits.startswith("011") else digits.lstrip("0"))
-        if _is_international(number, re.sub(r"\(0\)", "", text), is_grouped=len(groups) > 1):
-            return "international"
+    if _is_international(text, digits, is_grouped=len(groups) > 1):
+        return "international"
     if _is_named(window, start, end):
         return "named"
     line = window.text.rfind("\n", 0, start) + 1
@@ -210,7 +213,7 @@ def _is_other(window: Window, start: int, end: int, text: str) -> bool:
     glued = is_glued(window, start, end) and not _AFTERWARDS.match(window.text, end)
     if (
         glued
-        and not (before.endswith(("/", ":", "-", "–", "#")) and _MEANT.search(before))
+        and not (before.endswith(("/", ":", "-", "–", "#")) and window.names(_MEANT, start, 16))
         and not _EXTENSION.match(window.text, end)
     ):
         return True
@@ -224,16 +227,20 @@ def _is_other(window: Window, start: int, end: int, text: str) -> bool:
     )
 
 
-def _is_international(number: str, text: str, *, is_grouped: bool) -> bool:
-    """Return whether the country has numbers of this length; a short run of digits must be of a range in use."""
+def _is_international(text: str, digits: str, *, is_grouped: bool) -> bool:
+    """Return whether it begins with "+", "00" or "011" and a country's code, and has about as many digits as there."""
+    has_plus = text.lstrip("(").startswith("+")
+    prefix = next((prefix for prefix in ("00", "011") if text.startswith(prefix)), None)
+    if (not has_plus and (prefix is None or len(digits) < 11)) or _DECIMAL.fullmatch(text):
+        return False
     try:
-        parsed = phonenumbers.parse(text if text.lstrip("(").startswith("+") else number)
+        parsed = phonenumbers.parse(re.sub(r"\(0\)", "", text) if has_plus else "+" + digits.removeprefix(prefix or ""))
     except phonenumbers.NumberParseException:
         return False
-    if _DECIMAL.fullmatch(text):
-        return False
-    if not is_grouped and (len(number) <= _LEAST_ALONE or not text.startswith("+")):
+    if not has_plus or (not is_grouped and len(digits) < _LEAST_ALONE):
         return phonenumbers.is_valid_number(parsed)
+    if len(digits) >= _LEAST_ALONE and len(re.findall(r"\d+", text)) >= 3 and not _THOUSANDS.fullmatch(text):
+        return True  # also one digit too many or too few: it is meant as a telephone number
     return phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
 
 
@@ -241,6 +248,8 @@ def _by_form(window: Window, text: str, digits: str, groups: list[str]) -> str |
     """Return the kind of a number that nothing but its form shows to be one."""
     if _NORTH_AMERICAN.fullmatch(text):
         return "north_american"
+    if _POSTCODE.fullmatch(text):
+        return None
     has_code = text.startswith("(") or (digits[0] == "0" and len(groups[0]) >= 2)
     if has_code and 9 <= len(digits) <= 11 and 2 <= len(groups) <= 5 and min(map(len, groups)) >= 2:
         regions = (*_OF_LANGUAGE.get(window.language or "", "").split(), *_REGIONS)

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from pipelines.text.judgement.private.evidence import LETTERS, words
+from pipelines.text.judgement.private.evidence import LETTERS
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
+from pipelines.text.judgement.private.words import words
 
 _DECIMAL = r"[-+−]?\d{1,3}\.\d{3,15}"
 _PAIR = re.compile(
@@ -47,10 +48,12 @@ def _is_pair(window: Window, match: re.Match[str]) -> bool:
         return False
     if match[2] and match[4]:
         return True
+    # A row of a table has more numbers than two.
+    around = window.text[max(0, match.start() - 4) : match.start()] + window.text[match.end() : match.end() + 4]
+    if any(map(str.isdigit, around)):
+        return False
     if window.names(_NEAR, match.start(), 60):
         return True
-    # A row of a table has more numbers than two.
-    around = window.text[max(0, match.start() - 3) : match.start()] + window.text[match.end() : match.end() + 3]
     places = [len(match[group].split(".")[1]) for group in (1, 3)]
     is_large = max(abs(latitude), abs(longitude)) >= 10
-    return "," in match[0] and min(places) >= _LEAST_PLACES and is_large and not any(map(str.isdigit, around))
+    return "," in match[0] and min(places) >= _LEAST_PLACES and is_large

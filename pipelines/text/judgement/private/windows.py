@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipelines.text.judgement.private.findings import PrivateType
+from pipelines.text.judgement.private.words import Words
 
 _LETTER = re.compile(
     r"[^\W\d_]{2}|[^\x00-\u25ff]"
@@ -41,12 +42,12 @@ class Window:
         """Return the byte of a character, in the data of all texts."""
         return self.first_byte + (index if self.text.isascii() else len(self.text[:index].encode()))
 
-    def names(self, words: re.Pattern[str], start: int, before: int, end: int = 0, after: int = 0) -> bool:
+    def names(self, words: Words, start: int, before: int, end: int = 0, after: int = 0) -> bool:
         """Return whether one of the words is among the characters before `start`, or after `end`."""
         if not self.has_words:
             return False
-        is_before = words.search(self.text, max(0, start - before), start) is not None
-        return is_before or (after > 0 and words.search(self.text, end, end + after) is not None)
+        is_before = words.are_in(self.text, max(0, start - before), start)
+        return is_before or (after > 0 and words.are_in(self.text, end, end + after))
 
 
 def window(data: memoryview, begin: int, end: int, start: int, stop: int, reach: tuple[int, int], language: str | None) -> Window:

@@ -80,6 +80,7 @@ def test_addresses(text: str, address: str) -> None:
         "224.0.0.251 and ff02::fb",
         "std::vector, a::b, dead::beef and abc::def",
         "12:30:45 or 00:1A:2B:3C:4D:5E",
+        "the networks 192.52.193.0/24 and 2620:4f:8000::/48",
         "mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff0",
     ],
 )
@@ -179,6 +180,9 @@ def test_phones(text: str, number: str) -> None:
         "3.14159265358979 and 0.4532015112830366",
         "/article/0123-456-789 or https://x.org/020-7946-0958",
         "012 013 023 123",
+        "[0.056666662595, 0.00229729713223, 0.0000 1.0000 2.0000]",
+        "0 -1.154701 -0.577350 and 00 01 02 03 04 05",
+        "Boston, MA 02110-1301, USA",
         "factorial calls\n479001600",
         "doi 10.1000/182 and arXiv:2402.00159",
     ],
@@ -287,7 +291,15 @@ def test_coordinates(text: str, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0.1234 0.5678 0.9012", "1.2345,2.3456,3.4567", "99.12345, 200.12345", "37.5 °C and 12.25 N", "p = 0.0123, 0.0456"]
+    "text",
+    [
+        "0.1234 0.5678 0.9012",
+        "1.2345,2.3456,3.4567",
+        "99.12345, 200.12345",
+        "37.5 °C and 12.25 N",
+        "p = 0.0123, 0.0456",
+        "map [3.64305882, -1.25879559, 4.4]",
+    ],
 )
 def test_what_are_no_coordinates(text: str) -> None:
     assert found_in(text, types=[COORDINATES]) == []
@@ -356,6 +368,9 @@ def test_other_secrets() -> None:
         "-----BEGIN CERTIFICATE-----",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4",
         "the token is internationalization2024",
+        'publicKeyToken="1fc8b3b9a1e18e3b"',
+        '"NextContinuationToken": "1w41l63U0xa8q7smH50vCxyTQqdxo69O3EmK28Bi5Pc"',
+        "authkey = NotifyMSG91.unquote(host)",
     ],
 )
 def test_what_is_no_secret(text: str) -> None:
