@@ -168,6 +168,10 @@ bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside dat
 bench-quality: $(READY)  ## the quality rules beside human labels: bad pages removed, good ones kept, pages dropped by language
 	$(BIN)/python benchmarks/quality.py $(OPTIONS)
 
+.PHONY: bench-language
+bench-language: $(READY)  ## languages of documents beside the bare model: by length, notices, two languages, close ones, limits
+	$(BIN)/python benchmarks/language.py $(OPTIONS)
+
 .PHONY: bench-about
 bench-about: $(READY) .venv-bench/.ready  ## titles, authors and dates of web pages beside trafilatura
 	$(BIN)/python benchmarks/about.py $(OPTIONS)

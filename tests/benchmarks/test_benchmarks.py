@@ -132,6 +132,27 @@ def test_private(here: Here, language_model: str, tmp_path: Path) -> None:
     assert here.results("private.py", *options) == {f"private_{figure}" for figure in figures}
 
 
+def test_language(here: Here, language_model: str, tmp_path: Path) -> None:
+    told = {
+        "en": "The old man walked slowly home through the rain, and nobody knew him any more",
+        "de": "Der alte Mann ging langsam durch den Regen nach Hause, und niemand kannte ihn mehr",
+        "ru": "Старик медленно шёл домой под дождём, и никто на улице больше не узнавал его",
+        "zu": "Ikhehla lahamba kancane liya ekhaya emvuleni, futhi akekho owalazi emgwaqweni",
+    }
+    for name, sentence in told.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(f"{sentence} ({n})." for n in range(12)))
+    (tmp_path / "pages.jsonl").write_text(json.dumps({"text": told["de"]}) + "\n")
+    options = ("--sentences", tmp_path, "--model", language_model, "--per-language", 2, "--pages", tmp_path / "pages.jsonl")
+    compared = ("sentences", *(f"length_{n}" for n in (40, 100, 300, 1000, "whole")), "menus_300", "menus_1000", "close_ru_uk_be")
+    compared = (*compared, *(f"notice_{n}" for n in (500, 1000, 2000)))
+    names = {f"{name}_right{of}" for name in compared for of in ("", "_bare")}
+    names |= {f"notice_{n}_right_of_nameable" for n in (500, 1000, 2000)}
+    names |= {f"documents_a_second_{name}{of}" for name in ("1000", "5000", "pages") for of in ("", "_bare")}
+    names |= {"two_languages_both_named", "two_languages_larger_named", "one_language_taken_for_several"}
+    names |= {"languages_kept_by_less_than_0.9", "languages_kept_by_less_than_0.9_as_group", "strangers_kept"}
+    assert here.results("language.py", *options) == names | {"unknown_languages_kept"}
+
+
 def test_models(here: Here) -> None:
     options = ("--rounds", 1, "--steps", 1, "--layers", 2, "--lockstep", 1, "--threads", 1)
     families = ("bert", "gpt", "bart", "t5", "t5_spans")

@@ -18,8 +18,8 @@ PROPOSED = 0.08  # of a text's letters: the share from which a language is tried
 STAYS = 20.0  # the odds that a passage is in the language of the one before it
 UNKNOWN = 0.25  # the probability of no known language: what the model says of a language that it does not know is lower
 CONFIRMED = 0.4  # the probability of a language for its own passages; no other is likelier
-LEAST_LETTERS = 150  # of a language, and
-LEAST_SHARE = 0.1  # of the text
+LEAST_LETTERS = 100  # of a language, and
+LEAST_SHARE = 0.08  # of the text
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,17 +164,16 @@ def _word(hashed: Any, data: Any, start: int, end: int, slots: Any, word_starts:
 
 @jit_internal
 def _row(bucket: int, bits: Any, before: Any, words: int) -> Any:
-    """Return the row of a bucket, -1 if it was pruned."""
+    """Return the row of a bucket, and 1 if it has one or 0 if it was pruned. There is no branch: half of them are pruned."""
     if bits.size == 0:
-        return words + bucket
+        return words + bucket, 1
     block, place = bucket >> 6, np.uint64(bucket & 63)
-    if not (bits[block] >> place) & np.uint64(1):
-        return -1
     rest = bits[block] & ((np.uint64(1) << place) - np.uint64(1))
     rest = rest - ((rest >> np.uint64(1)) & np.uint64(0x5555555555555555))
     rest = (rest & np.uint64(0x3333333333333333)) + ((rest >> np.uint64(2)) & np.uint64(0x3333333333333333))
     rest = (rest + (rest >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return words + before[block] + np.int64((rest * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    row = words + before[block] + np.int64((rest * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return row, np.int64((bits[block] >> place) & np.uint64(1))
 
 
 @jit_internal
@@ -285,9 +284,8 @@ def _ngrams(
                 hashed = (hashed ^ np.uint32(np.int8(spelled[j]))) * _FNV_PRIME
                 j += 1
             if n >= least and not (n == 1 and (i == 0 or j == size)):
-                row = _row(_modulo(np.int64(np.uint32(hashed)), buckets, per_bucket), bits, before, words)
-                chosen[count] = row
-                count += row >= 0
+                chosen[count], has_row = _row(_modulo(np.int64(np.uint32(hashed)), buckets, per_bucket), bits, before, words)
+                count += has_row
     return count
 
 
@@ -300,7 +298,6 @@ def _word_ngrams(
         hashed = np.uint64(np.int64(hashes[i]))
         for j in range(i + 1, min(i + most, size)):
             hashed = hashed * _WORD_NGRAM_PRIME + np.uint64(np.int64(hashes[j]))
-            row = _row(np.int64(hashed % np.uint64(buckets)), bits, before, words)
-            chosen[count] = row
-            count += row >= 0
+            chosen[count], has_row = _row(np.int64(hashed % np.uint64(buckets)), bits, before, words)
+            count += has_row
     return count

@@ -30,7 +30,8 @@ NOTICE_LETTERS = 1_200  # of a notice, at most: about 1,500 characters
 NOTICE_REST = 0.25  # of the letters: what is in other languages beside a notice, at least
 ENOUGH_PROSE = 100  # letters of prose, beside which short lines do not count
 DOUBTFUL = 0.5  # the probability of the text's language for a passage, below which the text is divided
-OWN_SCRIPT = 0.3  # of the letters: those in a script of the language, at least
+OWN_SCRIPT = 0.3  # of the letters: those in a script of the language, at least, beside
+OTHER_LETTERS = 40  # letters or more in other scripts
 NOISE = 0.9  # of the characters: the share of code, tables and numbers from which there is no linguistic content
 
 
@@ -71,7 +72,8 @@ class Identifier:
         best = probabilities.argmax(axis=1)
         score = np.where(probabilities[rows, best] > 0, self._grouped(probabilities)[rows, self._group[best]], 0)
         own_letters = np.where(self._written[best], by_script, 0).sum(axis=1)
-        is_known = (score > 0) & (own_letters >= OWN_SCRIPT * by_script.sum(axis=1))
+        others = by_script.sum(axis=1) - own_letters
+        is_known = (score > 0) & ((own_letters >= OWN_SCRIPT * (own_letters + others)) | (others < OTHER_LETTERS))
         names = pa.array(self.codes).take(pa.array(best))
         language = pc.if_else(pa.array(is_known), names, UNKNOWN_LANGUAGE)
         return _with_noise(cut, language, np.where(is_known, np.minimum(score, 1), 0), self._shares(divided, judged, len(texts)))

@@ -21,7 +21,7 @@ from pipelines.text.kernels import jit, jit_internal
 
 LETTERS = 150  # of a passage
 WHOLE_BYTES = 2_500  # a longer text is read in stretches
-STRETCHES, STRETCH_BYTES = 12, 400
+STRETCHES, STRETCH_BYTES = 12, 320
 PROSE_LETTERS = 40  # of a line of prose, at least
 
 NOISE, SHORT, PROSE = range(3)
@@ -32,8 +32,9 @@ _WIDE = 128  # a bit beside the script
 # The columns of the kernel's matrix: these, then the letters by script.
 _ROW, _START, _END, _LETTERS, _KIND = range(5)
 _FIXED = 5
-_CODE_SIGNS = "{}[]<>=;_|\\/#@$^&*+~%`"
-_OPENS, _POINT = ord("("), ord(".")
+_CODE_SIGNS = "{}[]<>=;_|\\#@$^&*+~%`"
+_OPENS, _POINT, _SLASH = ord("("), ord("."), ord("/")  # code or an address: "f(", "a.b", "//"
+_COLON, _QUOTE = ord(":"), ord('"')
 _WORDS_PER_SIGN = 4  # in code, there is a sign of code to every four words, or more
 _RUNNING_LETTERS = 80  # a line with more is no code, whatever signs are in it
 _WORD_LETTERS = 6  # a word of a script without spaces is taken for so many letters
@@ -193,7 +194,7 @@ def _stretch(
 def _line(data: Any, at: int, end: int, table: Any, alone: bool) -> Any:
     """Return the end of a line, its kind, and its characters that are not blank.
 
-    A text that is one line (`alone`) is not taken for code by its signs.
+    A text that is one line (`alone`) is not taken for code by its signs, and may be mostly numbers.
     """
     letters, characters, signs, words = 0, 0, 0, 0
     last, noisy = _BLANK, 0  # the letters of words with a sign of code: addresses, identifiers; they are ASCII
@@ -214,18 +215,21 @@ def _line(data: Any, at: int, end: int, table: Any, alone: bool) -> Any:
             if 0 < kind < 64 or kind > _WIDE or kind == _MARK:
                 letters += 2 if kind > _WIDE else 1
                 word_letters += width == 1
-            elif kind == _CODE:
+            elif kind == _CODE or (code == _SLASH and at < end and data[at] == _SLASH):
                 signs += 1
                 has_sign = True
             elif (code == _OPENS and last != _BLANK) or (code == _POINT and last < 64 and _letter_follows(data, at, end)):
                 signs += 1
                 has_sign |= code == _OPENS
+            elif code == _COLON and data[at - 2] == _QUOTE:  # a key of JSON
+                signs += 2
         last = kind
     noisy += word_letters if has_sign else 0
+    signs += last == _CODE  # "};" ends a line of code
     words = max(words, letters // _WORD_LETTERS)
     clean = letters - noisy
     is_code = clean < _RUNNING_LETTERS and signs >= 2 and signs * _WORDS_PER_SIGN >= words
-    if 2 * clean < characters or (is_code and not alone):
+    if (4 if alone else 2) * clean < characters or (is_code and not alone):
         return at, NOISE, characters
     return at, PROSE if clean >= PROSE_LETTERS else SHORT, characters
 
