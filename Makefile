@@ -164,6 +164,10 @@ bench-decontamination: $(READY)  ## planted benchmark items that are found, and 
 bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside datatrove on the same 500 MB of HTML, two workers each
 	$(BIN)/python benchmarks/ingest.py $(OPTIONS)
 
+.PHONY: bench-filters
+bench-filters: $(READY) .venv-bench/.ready  ## the published rules beside datatrove's filters: verdict by verdict, and MB/s (OPTIONS="--documents 200")
+	$(BIN)/python benchmarks/filters.py $(OPTIONS)
+
 .PHONY: bench-quality
 bench-quality: $(READY)  ## the quality rules beside human labels: bad pages removed, good ones kept, pages dropped by language
 	$(BIN)/python benchmarks/quality.py $(OPTIONS)

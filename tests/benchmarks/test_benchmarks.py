@@ -103,6 +103,7 @@ def test_every_benchmark_is_run_here() -> None:
         "dedup_peers.py",
         "extract_ours.py",
         "extract_peers.py",
+        "filters_peer.py",
         "ingest_peer.py",
         "rules_ours.py",
         "private_texts.py",
@@ -323,6 +324,21 @@ def test_about(tmp_path: Path) -> None:
     data = ("--pages", tmp_path / "a.warc", "--truth", tmp_path / "a.jsonl", "--peers-python", tmp_path / "none")
     figures = {f"about_{half}_{field}_ours" for half in ("seen", "unseen") for field in ("title", "author", "date")}
     assert results(tmp_path, "about.py", *data) == {"about_ms_a_page", *figures}
+
+
+def test_filters(tmp_path: Path) -> None:
+    good = "The old bridge over the river was closed on Monday for repairs that take most of the year. " * 10
+    pages = b"".join(warc_record(f"{n:012}", f"https://e.org/{n}", PAGE.format(text=good).encode()) for n in range(3))
+    (tmp_path / "pages.warc").write_bytes(pages)
+    reasons = [None, "gopher_short_doc"]
+    verdicts = {name: {"seconds": 1.5, "reasons": reasons} for name in ("c4", "gopher", "gopher_repetition", "fineweb")}
+    peer = tmp_path / "python"
+    peer.write_text(f"#!/bin/sh\necho '{json.dumps(verdicts)}'\n")
+    peer.chmod(0o755)
+    data = ("--pages", "pages.warc", "--documents", 2)
+    names = {f"filters_agree_{name}" for name in verdicts} | {"filters_vs_datatrove", "filters_mb_per_second"}
+    assert results(tmp_path, "filters.py", *data, "--peers-python", peer) == names
+    assert results(tmp_path, "filters.py", *data, "--peers-python", tmp_path / "none") == {"filters_mb_per_second"}
 
 
 def test_quality(tmp_path: Path) -> None:
