@@ -1,6 +1,7 @@
 """The stage `private`: what is published, what the ledger counts, and the table of masks."""
 
 import json
+import time
 
 import pyarrow as pa
 import pytest
@@ -114,3 +115,35 @@ def test_the_same_batch_gives_the_same_masks() -> None:
     texts = ("jane@mail.org or tel. 030 901820", LIST)
     first, second = (private.masking(section())(batch(*texts)) for _ in range(2))
     assert first.tables["masks"].equals(second.tables["masks"]) and first.documents.equals(second.documents)
+
+
+MEGABYTE = {
+    "one letter": "a",
+    "one digit": "7",
+    "emoji": "🎉",
+    "a@a": "a@a",
+    "addresses": "a@b.org ",
+    "at signs": "@",
+    "dots and digits": "1.",
+    "colons": "a1:",
+    "slashes": "http://",
+    "numbers": "tel. 030 901820, ",
+    "bare numbers": "44051401359 ",
+    "tokens": "token=a1B2c3D4e5F6g7H8i9J0 ",
+    "headers": "-----BEGIN RSA PRIVATE KEY-----\n",
+    "brackets": "(((at)",
+    "plus": "+1 ",
+    "degrees": "1° ",
+    "accounts": "GB29 ",
+}
+
+
+@pytest.mark.parametrize("unit", MEGABYTE.values(), ids=MEGABYTE)
+def test_texts_that_nobody_would_write_take_bounded_time(unit: str) -> None:
+    """At worst, every few bytes are an anchor: seconds a megabyte; the bound is generous."""
+    text = unit * (2**19 // len(unit))
+    masking = private.masking(section(**dict.fromkeys(PrivateType, "mask")))
+    masking(batch("x"))
+    start = time.process_time()
+    masking(batch(text)).ledger.check()
+    assert time.process_time() - start < 40

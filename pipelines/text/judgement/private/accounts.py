@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from stdnum import iban, luhn
 from stdnum.exceptions import ValidationError
-from stdnum.iso7064 import mod_97_10
 
 from pipelines.text.judgement.private.evidence import LETTERS, SPACES, in_address
 from pipelines.text.judgement.private.findings import PrivateType
@@ -90,24 +89,26 @@ def accounts(window: Window) -> Iterator[Found]:
     match = _ACCOUNT.match(window.text, window.at)
     if match is None:
         return
-    end = match.end()
-    while end - window.at >= _LEAST_ACCOUNT:
-        number = "".join(filter(str.isalnum, window.text[window.at : end]))
-        after = window.text[end : end + 1]
-        is_whole = not (after.isalnum() and after.isascii())
-        if is_whole and _is_account(number, is_named=window.names(_ACCOUNT_NEAR, window.at, 60)):
+    for end in range(match.end(), window.at + _LEAST_ACCOUNT - 1, -1):
+        is_whole = window.text[end - 1].isalnum() and not (
+            window.text[end : end + 1].isascii() and window.text[end : end + 1].isalnum()
+        )
+        number = "".join(filter(str.isalnum, window.text[window.at : end])) if is_whole else ""
+        if number and _has_checksum(number) and (window.names(_ACCOUNT_NEAR, window.at, 60) or _is_of_country(number)):
             yield Found(PrivateType.IBAN, "iban", window.at, end)
             return
-        end -= 1
-        while not window.text[end - 1].isalnum():
-            end -= 1
 
 
-def _is_account(number: str, *, is_named: bool) -> bool:
-    if is_named and mod_97_10.is_valid(number[4:] + number[:4]):  # of a length that its country does not have, too
-        return True
+def _has_checksum(number: str) -> bool:
+    return int("".join([_DIGITS[character] for character in number[4:] + number[:4]])) % 97 == 1
+
+
+def _is_of_country(number: str) -> bool:
+    """Return whether the country has numbers of this form; a word beside the number says enough without it."""
     try:
-        iban.validate(number, check_country=False)
+        return bool(iban.validate(number, check_country=False))
     except ValidationError:
         return False
-    return True
+
+
+_DIGITS = {character: str(int(character, 36)) for character in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}  # ISO 7064, MOD 97-10

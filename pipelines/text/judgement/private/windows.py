@@ -55,8 +55,12 @@ def window(data: memoryview, begin: int, end: int, start: int, stop: int, reach:
     first, last = max(begin, start - reach[0]), min(end, stop + reach[1])
     while first > begin and data[first] & 0xC0 == 0x80:
         first += 1
-    before = str(data[first:start], "utf-8")
-    value = str(data[start:stop], "utf-8")
-    after = str(data[stop:last], "utf-8", "ignore")
-    has_words = _LETTER.search(before, max(0, len(before) - _NEAR)) is not None or _LETTER.search(after, 0, _NEAR) is not None
-    return Window(before + value + after, len(before), len(before) + len(value), first, language, has_words)
+    seen = bytes(data[first:last])
+    before, value, after = seen[: start - first], seen[start - first : stop - first], seen[stop - first :]
+    if seen.isascii():
+        at, after_at, text = len(before), len(before) + len(value), seen.decode("ascii")
+    else:
+        at, after_at = len(before.decode()), len(before.decode()) + len(value.decode())
+        text = before.decode() + value.decode() + after.decode(errors="ignore")
+    has_words = bool(_LETTER.search(text, max(0, at - _NEAR), at) or _LETTER.search(text, after_at, after_at + _NEAR))
+    return Window(text, at, after_at, first, language, has_words)
