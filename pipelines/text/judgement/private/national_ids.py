@@ -137,11 +137,12 @@ def _forms() -> dict[str, list[_Form]]:
 _FORMS = _forms()
 _LONGEST = max(map(len, _FORMS))
 _GENERAL = words(
-    "id ids identity identification identifier national citizen* personal",
-    "passport social insurance tax taxpayer tin ssn number*",
-    "ausweis* personalausweis* nummer* identité identite numéro numero número",
-    "identidad identidade documento fiscal identità codice",
-    "kimlik numer* dowód číslo паспорт* номер* ταυτότητα* αριθμός 番号 號碼 号码 证号 번호 nomor osobní osobný nr n° no.",
+    "identity identification identifier national citizen* personal passport social insurance tax taxpayer tin ssn",
+    "ausweis* personalausweis* id-nummer identité identite identidad identidade documento fiscal identità codice kimlik dowód",
+    "паспорт* ταυτότητα* 證号 证号 身份 osobní osobný",
+)
+_CLOSE = words(  # words of many numbers: only right before one of a person
+    "id ids number* no nr nummer* numéro numero número numer* číslo номер* αριθμός 番号 號碼 号码 번호 nomor n° no.",
 )
 _OF_THINGS = words(
     "product* item* order* invoice* tracking serial part parts model sku",
@@ -160,6 +161,7 @@ _BEFORE, _AFTER = (
 _BESIDE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ -")
 _SPACES = str.maketrans("\u00a0\u202f\u2010\u2011\u2013", "  ---")
 _TO_FORM = str.maketrans("123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0" * 9 + "A" * 26)
+_RIGHT_BEFORE = 16  # characters
 _NEAR = 60  # characters before a number in which a word counts; 24 after it
 
 
@@ -206,4 +208,5 @@ def _is_meant(window: Window, start: int, end: int, form: _Form) -> bool:
     if form.level == "sure" or (window.language or "-") in form.id.languages.split():
         return True
     line = start - window.text.rfind("\n", 0, start) - 1
-    return window.names(_GENERAL, start, min(_NEAR, line)) and not window.names(_OF_THINGS, start, min(_NEAR, line))
+    is_said = window.names(_GENERAL, start, min(_NEAR, line)) or window.names(_CLOSE, start, min(_RIGHT_BEFORE, line))
+    return is_said and not window.names(_OF_THINGS, start, min(_NEAR, line))
