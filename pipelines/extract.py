@@ -33,7 +33,7 @@ STDIN = "-"
 _OF_A_BUILD = frozenset({"id", "work", "source", "snapshot", "measures", "rule", "rule_value", "quality_score"})
 _UNMEASURED = QualitySection.model_validate({"rules": [], "measure": False})
 _BYTES_PER_BATCH = 2**20  # of web pages' text: small, so that lines come soon
-_FIRST = ("url", "title", "author", "date", "language", "language_score")
+_FIRST = ("url", "title", "author", "date", "language", "language_score", "languages")
 _LAST = ("text", "stage", "reason", "detail")
 
 OnPage = Callable[[Record, str, Page], None]  # a page's record, its markup and what was extracted
@@ -189,6 +189,8 @@ def _named(row: dict[str, Any], file: File) -> dict[str, Any]:
     between = [name for name in row if name not in _OF_A_BUILD and name not in _FIRST and name not in _LAST]
     named = {name: row[name] for name in (*_FIRST, *between)}
     named["language_score"] = None if row["language_score"] is None else round(row["language_score"], 4)
+    for one in named["languages"] or ():
+        one["share"] = round(one["share"], 4)
     named["origin"] = file.name + row["origin"].removeprefix(file.unit.uri)
     if file.kind == "page":
         named["url"] = row["url"] or row.get("canonical_url") or file.name

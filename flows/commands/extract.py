@@ -46,7 +46,9 @@ def add_commands(commands: Commands) -> None:
     extract.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of a [[sources]] section, e.g. text_field=body"
     )
-    extract.add_argument("--language-model", metavar="FILE", help="lid.176.ftz; by default, where a build has put it")
+    extract.add_argument(
+        "--language-model", metavar="FILE", help="a fastText model of languages; by default lid.176.ftz, where a build has put it"
+    )
     extract.set_defaults(run=_extract)
 
 

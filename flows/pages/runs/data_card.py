@@ -131,6 +131,7 @@ def _choices(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     lists = [path for kind in ("ids", "urls", "hosts") for path in exclude.get(f"{kind}_files", ())]
     return [
         ("languages kept", ", ".join(language.get("keep", [])) if language.get("enabled", True) else "all"),
+        ("texts in several languages", {"cut": "cut to one", "drop": "dropped"}.get(language.get("mixed", "keep"), "")),
         ("deduplicated", _deduplicated(config.get("deduplicate", {}))),
         ("quality", ", ".join([*quality.get("rules", []), *(["classifier"] if quality.get("classifier") else [])])),
         ("taken down", ", ".join([f"{taken_down:,} ids, URLs and hosts"] * bool(taken_down) + [_brief(path) for path in lists])),

@@ -18,7 +18,7 @@ from flows.commands.explain import show
 from flows.pages.shown import MEANINGS, visible
 from pipelines.config import PrivateSection
 from pipelines.contract import manifest, schema
-from pipelines.contract.batch import Batch, born, documents_from, rewrite, sift
+from pipelines.contract.batch import Batch, born, documents_from, rewrite, sift, with_columns
 from pipelines.contract.ledger import Ledger
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.lookup import explanation
@@ -334,6 +334,20 @@ def test_what_was_cut_out_of_a_document_that_was_dropped_for_it_is_marked(tmp_pa
     _, out, _ = told(str(tmp_path), name(1).hex())
     assert "\ndetail      gopher_word_count 4\n" in out
     assert out.endswith("cut         3 words, marked [-like this-]\nkeep this. [-share me now.-] and this\n")
+
+
+def test_the_languages_of_a_dropped_document_have_their_shares(tmp_path, told) -> None:
+    shares = [{"language": "de", "share": 0.62}, {"language": "en", "share": 0.38}]
+    before = with_columns(
+        documents("some text"),
+        language=pa.array(["de"]),
+        language_score=pa.array([0.9871]),
+        languages=pa.array([shares], schema.LANGUAGES),
+    )
+    cut = sift(born("read", before), "language", pa.array(["language_mixed"]), pa.array(["de 0.62, en 0.38"]))
+    HandMade(tmp_path).dataset("corpus", cut)
+    _, out, _ = told(str(tmp_path), name(1).hex())
+    assert "\nlanguage    de, score 0.987\nlanguages   de 62%, en 38%\n" in out
 
 
 def test_hostile_texts_move_no_cursor_and_no_line(tmp_path, told) -> None:

@@ -1,5 +1,6 @@
 """Open files of models as an Identifier, once a process."""
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -11,12 +12,25 @@ from pipelines.text.judgement.languages.identify import Identifier
 from pipelines.text.judgement.languages.votes import Voters
 
 
-@lru_cache(maxsize=2)
 def opened(paths: Sequence[str], groups: Sequence[str]) -> Identifier:
-    """Return the identifier of models that vote; both arguments are tuples.
+    """Return the identifier of models that vote.
 
     Raise LanguageModelError, with the file and the fix, if one is missing, truncated, of another kind or no model of languages.
     """
+    return _opened(tuple(paths), tuple(map(_edition, paths)), tuple(groups))
+
+
+def _edition(path: str) -> tuple[int, int] | None:
+    """Return what changes when a file is written again."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=2)
+def _opened(paths: tuple[str, ...], _editions: tuple[object, ...], groups: tuple[str, ...]) -> Identifier:
     return Identifier(Voters([_model(path) for path in paths]), [members(group) for group in groups])
 
 
