@@ -32,7 +32,7 @@ _ALSO_MEANT = words(  # words that speak of calls; a number beside them must hav
     "text reach reached ring contact answer* messages_to message_to registered desk office home work",
     "portable kontakt* anruf* ruf rufen contacter appelez appeler llame llamar",
     "llámanos contacto ligue contato contatto chiama chiamare",
-    "zadzwoń* zadzwonić volejte volat bel bellen ring* soita* hívja hívj* sunați ara arayın связ* звон*",
+    "zadzwoń* zadzwonić volejte volat bel bellen ringa soita* hívja hívj* sunați ara arayın связ* звон*",
 )
 _AFTERWARDS = re.compile(
     r"\s?[-–,(\[]{0,2}\s?(?:(?:office|fax|mobile|cell|home|work|phone|tel|voice|handy|mobil|portable|gsm)\b|"
@@ -50,7 +50,8 @@ _DATE = re.compile(
 )
 _DATE_AFTER = re.compile(r".*\b(?:0?[1-9]|[12]\d|3[01])[./-](?:0?[1-9]|[12]\d|3[01])[./-](?:19|20)\d\d")
 _POSTCODE = re.compile(r"\d{5}-\d{4}")  # ZIP+4
-_FRACTION = re.compile(r"\d{1,2}\.\d{5,}|\d+\.\d{1,2}")
+_FRACTION = re.compile(r"\d+\.\d+")
+_RANGE = re.compile(rf"\d+0[{HYPHENS}]\d+0")
 _THOUSANDS = re.compile(rf"\+\d{{1,3}}(?:[{SPACES}.]\d{{3}})+")
 _DECIMAL = re.compile(r"\+?\d+\.\d{1,6}")
 _BOOK = re.compile(r"(?:97[89][- ]?)?\d{1,5}[- ]\d{1,7}[- ]\d{1,6}[- ][\dX]")
@@ -189,16 +190,18 @@ def _kind(window: Window, start: int, end: int) -> str | None:
     if _is_named(window, start, end):
         return "named"
     line = window.text.rfind("\n", 0, start) + 1
-    if window.names(_ALSO_MEANT, start, min(40, start - line)) and _has_form(window.text[line:start], groups, digits):
+    if window.names(_ALSO_MEANT, start, min(40, start - line)) and _has_form(window.text[line:start], text, groups):
         return "spoken_of"
     return _by_form(window, text, digits, groups)
 
 
-def _has_form(before: str, groups: list[str], digits: str) -> bool:
+def _has_form(before: str, text: str, groups: list[str]) -> bool:
     """Return whether digits are grouped as a telephone number may be, or follow "at", "on" or a colon in one run."""
+    lengths = [len(group) for group in groups]
     if len(groups) > 1:
-        return max(map(len, groups)) <= 8 and len(digits) >= 7 and sum(len(group) == 1 for group in groups) <= 1
-    return 8 <= len(digits) <= 12 and _LEADING_TO.search(before) is not None
+        is_range = _RANGE.fullmatch(text) is not None and int(groups[0]) < int(groups[1])
+        return not is_range and max(lengths) <= 8 and sum(lengths) >= 7 and lengths.count(1) <= 1
+    return 8 <= lengths[0] <= 12 and _LEADING_TO.search(before) is not None
 
 
 def _is_named(window: Window, start: int, end: int) -> bool:
