@@ -13,7 +13,7 @@ from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
 
-VERSION = 1
+VERSION = 2
 NAME = "quality"
 
 
@@ -30,9 +30,8 @@ class Classifier(Protocol):
         """The lowest score of a document that is kept."""
         ...
 
-    @property
-    def score(self) -> Callable[[pa.StringArray], pa.Array]:
-        """The function from texts to scores in 0..1."""
+    def score(self, documents: pa.RecordBatch) -> pa.Array:
+        """Return scores in 0..1 of documents in these languages."""
         ...
 
 
@@ -65,7 +64,7 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
         if classifier is None:
             return batch
         known = pc.is_in(batch.documents["language"], pa.array(sorted(classifier.languages), pa.string()))
-        scored = classifier.score(batch.documents["text"].filter(known)).cast(pa.float32())
+        scored = classifier.score(batch.documents.filter(known)).cast(pa.float32())
         scores = pc.replace_with_mask(pa.nulls(len(known), pa.float32()), known, scored)
         batch = replace(batch, documents=with_columns(batch.documents, quality_score=scores))
         threshold = classifier.threshold

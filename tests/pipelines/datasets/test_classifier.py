@@ -124,9 +124,17 @@ def test_the_counts_are_the_train_split_by_class_and_language(tmp_path: Path) ->
 
 
 def test_the_evaluation_counts_a_text_at_the_threshold_as_kept() -> None:
-    held_out = pa.table({"text": ["0.2", "0.4", "0.6", "0.8", "0.6", "0.1"], "curated": [False] * 4 + [True] * 2})
+    held_out = pa.table(
+        {
+            "text": ["0.2", "0.4", "0.6", "0.8", "0.6", "0.1"],
+            "curated": [False] * 4 + [True] * 2,
+            "language": ["en"] * 6,
+            "prose": pa.array([np.nan] * 6),
+        }
+    )
     facts = classifier._evaluate(lambda texts: texts.cast(pa.float32()), held_out, keep_share=0.5)
-    assert facts["threshold"] == pytest.approx(0.6)
+    words = np.log([0.25, 2 / 3, 1.5, 4])
+    assert facts["threshold"] == pytest.approx(1 / (1 + np.exp(-classifier.WORDS_WEIGHT * np.log(1.5) / words.std())))
     assert (facts["held_out"]["crawl_kept"], facts["held_out"]["recall"]) == (0.5, 0.5)
 
 
@@ -136,9 +144,26 @@ def test_the_loaded_classifier_judges_by_the_threshold(tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded.languages == {"en"}
     assert loaded.threshold == made.manifest.facts["threshold"]
-    fresh = loaded.score(rows_of("crawl", 200, first=1000)["text"]).to_numpy()
+    fresh = loaded.score(rows_of("crawl", 200, first=1000)).to_numpy()
     assert (fresh >= loaded.threshold).mean() == pytest.approx(0.5, abs=0.15)
-    assert (loaded.score(rows_of("books", 20, first=1000)["text"]).to_numpy() >= loaded.threshold).all()
+    assert (loaded.score(rows_of("books", 20, first=1000)).to_numpy() >= loaded.threshold).all()
+
+
+def test_prose_counts_more_than_words_and_each_language_has_its_own_scale() -> None:
+    scales = {"en": classifier.Scale(1.0, 2.0, 0.0, 1.0), "de": classifier.Scale(-1.0, 1.0, 0.0, 1.0)}
+    prose, words = np.array([1.0, 3.0, 1.0, np.nan, -1.0, 9.0]), np.array([0.0, -1.0, 1.0, 1.0, 0.0, 9.0])
+    languages = pa.array(["en", "en", "en", "en", "de", None])
+    odds = np.array([0.0, 1 - 0.4, 0.4, 0.4, 0.0, 0.0])
+    assert classifier._joined(prose, words, languages, scales) == pytest.approx(1 / (1 + np.exp(-odds)))
+
+
+def test_a_language_with_few_documents_is_scaled_by_the_whole_crawl() -> None:
+    prose = np.concatenate([np.zeros(10), np.full(10, 2.0), [5.0], [7.0]])
+    languages = pa.array(["en"] * 20 + ["fr", "fr"])
+    curated = np.array([False] * 21 + [True])
+    scales = classifier._scales(prose, np.zeros(22), languages, curated)
+    assert (scales["en"].prose, scales["en"].prose_deviation, scales["en"].words_deviation) == (1.0, 1.0, 1.0)
+    assert scales["fr"].prose == pytest.approx(25 / 21)
 
 
 def test_two_builds_of_the_same_documents_are_the_same_bytes(tmp_path: Path) -> None:

@@ -243,8 +243,8 @@ class ByWord:
     languages: frozenset[str]
     threshold: float = 0.5
 
-    def score(self, texts: pa.StringArray) -> pa.Array:
-        return pa.array([0.75 if text == "good" else 0.25 for text in texts.to_pylist()], pa.float32())
+    def score(self, documents: pa.RecordBatch) -> pa.Array:
+        return pa.array([0.75 if text == "good" else 0.25 for text in documents["text"].to_pylist()], pa.float32())
 
 
 def with_language(given: Batch, language: str) -> Batch:
