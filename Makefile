@@ -167,6 +167,7 @@ bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside dat
 .PHONY: bench-filters
 bench-filters: $(READY) .venv-bench/.ready  ## the published rules beside datatrove's filters: verdict by verdict, and MB/s (OPTIONS="--documents 200")
 	$(BIN)/python benchmarks/filters.py $(OPTIONS)
+
 .PHONY: bench-quality-score
 bench-quality-score: $(READY)  ## the quality score beside human labels (OPTIONS="--build build/demo" for that of a build's classifier)
 	$(BIN)/python benchmarks/quality_score.py $(OPTIONS)

@@ -14,8 +14,8 @@ are fitted on nine tenths and judged on the tenth, five times; those of the prog
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -91,11 +91,12 @@ def standard(values: Scores) -> Scores:
 
 def cross_validated(columns: NDArray[np.float64], better: NDArray[np.bool_]) -> Scores:
     """Return log-odds of pages by models that have not seen them, the mean of several divisions."""
-    folds = (StratifiedKFold(FOLDS, shuffle=True, random_state=seed) for seed in range(ROUNDS))
-    filled: Callable[[StratifiedKFold], Scores] = lambda division: cross_val_predict(  # noqa: E731
-        regression(), np.nan_to_num(columns), better, cv=division, method="decision_function"
-    )
-    return np.mean([filled(division) for division in folds], axis=0)
+    rounds: list[Scores] = []
+    for seed in range(ROUNDS):
+        division = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        held_out: Any = cross_val_predict(regression(), np.nan_to_num(columns), better, cv=division, method="decision_function")
+        rounds.append(held_out)
+    return np.mean(rounds, axis=0)
 
 
 def regression() -> Pipeline:
@@ -116,7 +117,7 @@ def area_at_length(scores: Scores, better: NDArray[np.bool_], lengths: Scores) -
 
 
 def show_weights(names: list[str], columns: NDArray[np.float64], better: NDArray[np.bool_]) -> None:
-    fitted = regression().fit(np.nan_to_num(columns), better)
+    fitted: Any = regression().fit(np.nan_to_num(columns), better)
     scaler, model = fitted[0], fitted[1]
     for name, mean, deviation, weight in zip(names, scaler.mean_, scaler.scale_, model.coef_[0], strict=True):
         print(f'    "{name}": Weight({mean:.4g}, {deviation:.4g}, {weight:.3g}),')
