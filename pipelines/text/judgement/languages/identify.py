@@ -32,6 +32,8 @@ ENOUGH_PROSE = 100  # letters of prose, beside which short lines do not count
 DOUBTFUL = 0.5  # the probability of the text's language for a passage, below which the text is divided
 OWN_SCRIPT = 0.3  # of the letters: those in a script of the language, at least, beside
 OTHER_LETTERS = 40  # letters or more in other scripts
+CELLS = 2**20  # probabilities of passages in memory: float32, a few copies
+_PASSAGES = 8  # of a text of 1,000 characters
 NOISE = 0.9  # of the characters: the share of code, tables and numbers from which there is no linguistic content
 
 
@@ -54,10 +56,18 @@ class Identifier:
         self._group = _groups(self.codes, groups)
         self._groups = int(self._group.max()) + 1
         self._written = _written(self.codes)
+        self._at_once = max(16, CELLS // (_PASSAGES * len(self.codes)))  # texts
         self._notices = self._group[self.codes.index(NOTICE_LANGUAGE)] if NOTICE_LANGUAGE in self.codes else -1
 
     def identify(self, texts: pa.Array) -> Verdicts:
-        """Return the verdicts on a StringArray without nulls."""
+        """Return the verdicts on a StringArray without nulls, a few hundred texts at a time."""
+        parts = [self._identify(texts.slice(start, self._at_once)) for start in range(0, max(1, len(texts)), self._at_once)]
+        if len(parts) == 1:
+            return parts[0]
+        columns = [(part.language, part.score, part.languages) for part in parts]
+        return Verdicts(*map(pa.concat_arrays, zip(*columns, strict=True)))
+
+    def _identify(self, texts: pa.Array) -> Verdicts:
         cut = running(passages(texts))
         sums = self._voters.sums(cut.data, cut.starts, cut.ends)
         text_of = cut.texts()

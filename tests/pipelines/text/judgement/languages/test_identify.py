@@ -123,6 +123,17 @@ def test_a_text_is_judged_alike_alone_and_among_others(identifier: Identifier) -
         assert (alone.languages[0].as_py() is None) == (together.languages[row].as_py() is None)
 
 
+def test_many_texts_are_judged_a_few_at_a_time(identifier: Identifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{GERMAN * 20}\n{RUSSIAN * 20}", ENGLISH, "", RUSSIAN, "12"] * 3
+    whole = judged(identifier, *texts)
+    monkeypatch.setattr(identifier, "_at_once", 4)
+    by_four = judged(identifier, *texts)
+    assert by_four.language == whole.language
+    assert by_four.languages.type == whole.languages.type
+    assert [row is None for row in by_four.languages.to_pylist()] == [False, True, True, True, True] * 3
+    assert by_four.score.to_pylist() == pytest.approx(whole.score.to_pylist(), abs=1e-5)
+
+
 @pytest.mark.parametrize("text", ["a", "1", "😀", "á" * 3, "x" * 2_000_000, "word " * 500_000, "7" * 500_000])
 def test_odd_texts_have_a_verdict(identifier: Identifier, text: str) -> None:
     said = judged(identifier, text)
