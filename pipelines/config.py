@@ -389,11 +389,12 @@ class QualitySection(Section):
     made: no source is read again for it."""
     rules_by_language: dict[str, RuleSets] = Field(default_factory=dict[str, RuleSets])
     """Thresholds that differ in a language, in place of those above, such as `[quality.rules_by_language.de.gopher]` with
-    `max_word_length = 14`."""
+    `max_word_length = 14`. `corpusmill fit-rules` derives them from curated texts."""
     measure: bool = True
     """Whether texts are measured. What the rules read are columns of the documents; without them no rule can judge."""
     stop_words: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"en": ENGLISH_STOP_WORDS})
-    """The stop words of each language, by its code: Gopher's eight for English, and none for other languages."""
+    """The stop words of each language, by its code: Gopher's eight for English, unless `en` is given, and none for other
+    languages. `corpusmill fit-rules` finds those of a language."""
     bad_words: dict[str, str] = Field(default_factory=dict[str, str])
     """Files of bad words or phrases by language, one a line, relative to the config's folder (C4's are published as LDNOOBW)."""
     own: dict[str, str | OwnFunction] = Field(default_factory=dict[str, str | OwnFunction])
@@ -410,6 +411,11 @@ class QualitySection(Section):
     keep_share: float = Field(default=0.9, gt=0, le=1)
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     seed: int = Field(default=1, ge=0)
+
+    @field_validator("stop_words")
+    @classmethod
+    def _english_has_some(cls, words: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {"en": ENGLISH_STOP_WORDS, **words}
 
     @field_validator("own")
     @classmethod

@@ -56,7 +56,7 @@ def _extract(arguments: argparse.Namespace) -> int:
     from pipelines.extract import Extraction
 
     status = 0
-    extraction = Extraction(_model(arguments.language_model), arguments.set, arguments.limit)
+    extraction = Extraction(language_model(arguments.language_model), arguments.set, arguments.limit)
     with ExitStack() as stack:
         pages = stack.enter_context(_pages(arguments.html)) if arguments.html else None
         if pages is not None:
@@ -95,7 +95,7 @@ def _one(extraction: "Extraction", path: str, folder: str, kind: str | None, out
     print(f"{file.name}: {file.kind}: {_counts(extraction.ledgers[file.name])}{limit}", file=sys.stderr)
 
 
-def _model(path: str | None) -> "Model | None":
+def language_model(path: str | None) -> "Model | None":
     """Return the language model; without one, say so: languages are null then."""
     from pipelines.contract import files
     from pipelines.fetching.language_model import lid_model, lid_model_if_there
