@@ -95,6 +95,10 @@ def main() -> None:
     for name, (texts, truth) in sets.items():
         _report(name, _found(texts, model), truth)
     _false_alarms(clean, model)
+    numbers = private_texts.others(23, 20 * options.each)
+    flagged = sum(any(span[0] != "url" for span in spans) for spans in _found(numbers, model))
+    print(f"{flagged} of {len(numbers):,} sentences with numbers that are nobody's have a finding")
+    print(f"RESULT\tprivate_numbers_of_things_flagged\t{100 * flagged / len(numbers):.2f}\t%\t<=1")
     quiet = [text for _, text, _ in clean["books"] if not len(find(pa.array([text])))]
     speeds = {"nothing": _speed(quiet * (20_000_000 // max(1, sum(map(len, quiet))) + 1)), "pages": _speed(pages)}
     if options.peers_python.exists():

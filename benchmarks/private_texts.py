@@ -291,3 +291,72 @@ def _key(prefix: str, alphabet: str, length: int) -> Callable[[random.Random], s
         return prefix + "".join(rng.choice(alphabet) for _ in range(length - len(digits))) + digits
 
     return value
+
+
+# A sentence each of numbers that are nobody's: "#" is a digit, "?" a digit that is not 0, "#8-12" a number of so many digits.
+OTHERS = (
+    *('{"id": #7-19, "name": "x"}', '"user_id": "#7-19",', "/a?id=#7-16&x=1", "twitter.com/a/status/#19", "facebook.com/#15"),
+    *("Order ##7-12 was shipped", "Your order number is #7-12.", "Case No. ##-#######", "Ref: #8-13", "ticket number #7-12"),
+    *("Tracking: #22", "Invoice 2021-##-#####", "Part Number: ?##-?##-####", "P/N ###-#####", "UPC #12", "EAN: #13", "IMEI #15"),
+    *("ISBN 978-#-####-####-#", "ISBN #-#####-###-#", "ISSN ####-####", "Vol. 12, pp. ####-####", "###(#):####-####"),
+    *(
+        "#7-9 views",
+        "at 16######## s",
+        '"ts": 16###########',
+        "16########.######",
+        "2021-05-17 12:30:15.######",
+        "2021####T######",
+    ),
+    *("It cost ? ### ### euros", "?.###.###,## Euro", "population of ? ### ### in 2010", "CAS #####-##-#", "PMID: ########"),
+    *("doi:10.####/s#####-###-####-#", "arXiv:####.#####", "Grant No. #11", "grant ##-##-#####", "U.S. Patent No. ?,###,###"),
+    *("## ## ## ## ##", "Numbers: ##-##-##-##-##-##", "#3-11\t#3-11\t#3-11\t#3-11\t#3-11", "#6-12;#6-12;#6-12;#6-12"),
+    *(
+        "Version ?.##.#.1##",
+        "Firmware ?.##.1##.1## released",
+        "Chrome 1##.0.1##.1##",
+        "?.1?.1?.? Method",
+        "Springfield, IL ?####-####",
+    ),
+    *(
+        "P.O. Box #7",
+        "account #10 opened",
+        "student number #9",
+        "Member ID #10",
+        "VAT DE#9",
+        "Art.-Nr. #10",
+        "Catalog: ?##.?##.####",
+    ),
+    *(
+        "#7 x #8 = #15",
+        "3.#30",
+        "?.#######e-##",
+        "the integer #9-19 is prime",
+        "0x########",
+        "?### x ?### x ?### mm",
+        "WH-####XM#",
+    ),
+    *(
+        "sort code ##-##-##",
+        "código de barras #13",
+        "expediente número #8",
+        "dossier n° #9",
+        "Aktenzeichen ## ### ####",
+        "a grant of $#7",
+    ),
+)
+
+
+def others(seed: int, each: int) -> list[str]:
+    """Return `each` sentences of every form of numbers in which there is nothing to find."""
+    rng = random.Random(seed)
+
+    def digits(match: re.Match[str]) -> str:
+        least, most = int(match[1]), int(match[2] or match[1])
+        return rng.choice("123456789") + "".join(rng.choice(string.digits) for _ in range(rng.randint(least, most) - 1))
+
+    made = []
+    for form in OTHERS * each:
+        text = re.sub(r"#(\d+)(?:-(\d+))?(?!\d|[-.:/]#)", digits, form)
+        text = re.sub(r"\?(?=[#\d., ])", lambda _: rng.choice("123456789"), text)
+        made.append(f"Here it is. {re.sub('#', lambda _: rng.choice(string.digits), text)} And so on.")
+    return made

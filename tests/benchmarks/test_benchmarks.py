@@ -129,7 +129,13 @@ def test_gpu(here: Here, family: str) -> None:
 def test_private(here: Here, language_model: str, tmp_path: Path) -> None:
     options = ("--each", 1, "--clean", 40, "--shared", tmp_path, "--model", language_model, "--peers-python", tmp_path / "none")
     types = ("card", "coordinates", "email", "iban", "ip", "national_id", "phone", "secret", "url")
-    figures = ("clean_documents_with_findings", "nothing_found", "web_pages", *(f"made_{type_}" for type_ in types))
+    figures = (
+        "clean_documents_with_findings",
+        "numbers_of_things_flagged",
+        "nothing_found",
+        "web_pages",
+        *(f"made_{type_}" for type_ in types),
+    )
     assert here.results("private.py", *options) == {f"private_{figure}" for figure in figures}
 
 

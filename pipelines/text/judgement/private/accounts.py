@@ -36,7 +36,7 @@ _ISSUERS = (
 _GROUPED = re.compile(
     rf"(?<![{LETTERS}.])(?:\d{{4}}([{SPACES}-])\d{{4}}\1\d{{4}}\1\d{{4}}(?:\1\d{{3}})?|\d{{4}}([{SPACES}-])\d{{6}}\2\d{{4,5}})(?![{LETTERS}]|[.,]\d)"
 )
-_BARE = re.compile(rf"(?<![{LETTERS}.-])\d{{12,19}}(?![{LETTERS}]|[.,]\d)")
+_BARE = re.compile(rf"(?<![{LETTERS}./-])\d{{12,19}}(?![{LETTERS}]|[.,]\d)")
 _CARD_NEAR = words(
     "card cards cc ccn credit debit visa mastercard maestro amex american_express",
     "discover diners jcb unionpay mir payment* pan cvv cvc",
@@ -81,7 +81,9 @@ def _is_card(window: Window, match: re.Match[str], digits: str, is_grouped: bool
         return False
     is_paid = window.names(_PAID_NEAR, start, 60, match.end(), 30)
     is_decimal = start >= 2 and window.text[start - 1] == "," and window.text[start - 2].isdigit()
-    return _issuer(digits) is not None and not is_decimal and (is_grouped or is_paid or len(digits) in _SURE_LENGTHS)
+    issuer = _issuer(digits)
+    is_sure = len(digits) in _SURE_LENGTHS and issuer != "maestro"  # whose ranges are wide
+    return issuer is not None and not is_decimal and (is_grouped or is_paid or is_sure)
 
 
 def accounts(window: Window) -> Iterator[Found]:

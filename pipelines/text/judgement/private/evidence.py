@@ -3,12 +3,21 @@
 import re
 
 from pipelines.text.judgement.private.windows import Window
+from pipelines.text.judgement.private.words import words
 
 SPACES, HYPHENS = r" \u00a0\u202f", r"\-\u2010-\u2013"
 """Of numbers, for the inside of a class of characters: spaces within a line, hyphens and the dashes that are written for them."""
 
 LETTERS = r"A-Za-z0-9_\u00aa-\u0dff"
 """Letters and digits that belong to a word beside them, for a class: those of scripts written without spaces do not."""
+
+OF_THINGS = words(
+    "grant grants aktenzeichen az dossier catalog* product* item* order* invoice* tracking serial part parts model sku",
+    "catalog* ref reference ticket issue case bug page version",
+    "produkt* artikel* bestell* rechnung* commande article* produit* factura",
+    "pedido producto prodotto ordine ebay asin epid vin imei",
+)
+"""Words before numbers of things."""
 
 # Before or after a number: a part of a name, a path, a fraction, a sum of money.
 _GLUED_BEFORE = re.compile(rf"(?:[{LETTERS}/\\&$€£¥₹%@~^*]|[.,:]\d*|\d[-–]|[$€£¥₹] |#|[-–=<>]|=\s?)\Z")

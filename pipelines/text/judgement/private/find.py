@@ -14,7 +14,7 @@ from pipelines.text.judgement.private.anchors import ACCOUNT, AT, COLONS, DEGREE
 from pipelines.text.judgement.private.findings import TYPES, Findings, PrivateType
 from pipelines.text.judgement.private.windows import Found, Window, window
 
-VERSION = 3
+VERSION = 4
 
 
 class _Span(NamedTuple):

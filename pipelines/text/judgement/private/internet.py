@@ -13,8 +13,10 @@ _V4 = re.compile(
     rf"(?<![{LETTERS}.])(?<!\d[,-])({_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE})(?![{LETTERS}]|\.\d|-[a-z]|\.in-addr|,\d|/\d{{3}})"
 )
 _VERSION_BEFORE = re.compile(
-    r"(?:\b(?:versions?|vers?|v|releases?|rel|builds?|firmware|drivers?|updates?|updated to|patch|upgraded? to|chapters?|chap|"
-    r"sections?|sec|art|articles?|tables?|tab|figures?|fig|items?|rules?|oids?|paragraphs?|clauses?|appendix|annex|kapitel|"
+    r"(?:\b(?:chrome|chromium|firefox|safari|opera|edge|android|ios|windows|macos|linux|kernel|java|jdk|php|python|mysql|oracle|bios|"
+    r"player|reader|acrobat|office|itunes|server|versions?|vers?|v|releases?|rel|builds?|firmware|drivers?|updates?|updated to|"
+    r"patch|upgraded? to|chapters?|chap|sections?|sec|art|articles?|tables?|tab|figures?|fig|items?|rules?|oids?|"
+    r"paragraphs?|clauses?|appendix|annex|kapitel|"
     r"abschnitt|versión|versione|version|versão|wersja|версия|版本|バージョン)[\s.:#(=\"']{0,3}|§\s?|[A-Za-z]/)\Z",
     re.IGNORECASE,
 )

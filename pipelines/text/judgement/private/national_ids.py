@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipelines.text.judgement.private import checks
 from pipelines.text.judgement.private.checks import Check, from_stdnum
-from pipelines.text.judgement.private.evidence import in_address, is_glued
+from pipelines.text.judgement.private.evidence import OF_THINGS, in_address, is_glued
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
 from pipelines.text.judgement.private.words import Words, words
@@ -144,12 +144,6 @@ _GENERAL = words(
 _CLOSE = words(  # words of many numbers: only right before one of a person
     "id ids number* no nr nummer* numéro numero número numer* číslo номер* αριθμός 番号 號碼 号码 번호 nomor n° no.",
 )
-_OF_THINGS = words(
-    "product* item* order* invoice* tracking serial part parts model sku",
-    "catalog* ref reference ticket issue case bug page version",
-    "produkt* artikel* bestell* rechnung* commande article* produit* factura",
-    "pedido producto prodotto ordine ebay asin epid vin imei",
-)
 _IDENTITY = words(
     "identity identification national_id id_number id_no personal_id patient_id ssn social_security tax_id taxpayer tin"
 )
@@ -161,6 +155,7 @@ _BEFORE, _AFTER = (
 _BESIDE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ -")
 _SPACES = str.maketrans("\u00a0\u202f\u2010\u2011\u2013", "  ---")
 _TO_FORM = str.maketrans("123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0" * 9 + "A" * 26)
+_MACHINES = re.compile(r"[_=<>{}]|[\"'][\s:]")  # `"id": 123`, `user_id=123`: keys of databases
 _RIGHT_BEFORE = 16  # characters
 _NEAR = 60  # characters before a number in which a word counts; 24 after it
 
@@ -208,5 +203,8 @@ def _is_meant(window: Window, start: int, end: int, form: _Form) -> bool:
     if form.level == "sure" or (window.language or "-") in form.id.languages.split():
         return True
     line = start - window.text.rfind("\n", 0, start) - 1
+    close = window.text[max(0, start - _RIGHT_BEFORE) : start]
+    if _MACHINES.search(close):
+        return False
     is_said = window.names(_GENERAL, start, min(_NEAR, line)) or window.names(_CLOSE, start, min(_RIGHT_BEFORE, line))
-    return is_said and not window.names(_OF_THINGS, start, min(_NEAR, line))
+    return is_said and not window.names(OF_THINGS, start, min(_NEAR, line))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import phonenumbers
 
-from pipelines.text.judgement.private.evidence import HYPHENS, SPACES, in_address, is_glued
+from pipelines.text.judgement.private.evidence import HYPHENS, OF_THINGS, SPACES, in_address, is_glued
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
 from pipelines.text.judgement.private.words import words
@@ -192,7 +192,7 @@ def _kind(window: Window, start: int, end: int) -> str | None:
     line = window.text.rfind("\n", 0, start) + 1
     if window.names(_ALSO_MEANT, start, min(40, start - line)) and _has_form(window.text[line:start], text, groups):
         return "spoken_of"
-    return _by_form(window, text, digits, groups)
+    return None if window.names(OF_THINGS, start, 24) else _by_form(window, text, digits, groups)
 
 
 def _has_form(before: str, text: str, groups: list[str]) -> bool:
@@ -251,7 +251,8 @@ def _by_form(window: Window, text: str, digits: str, groups: list[str]) -> str |
     """Return the kind of a number that nothing but its form shows to be one."""
     if _NORTH_AMERICAN.fullmatch(text):
         return "north_american"
-    if _POSTCODE.fullmatch(text):
+    are_pairs = len(groups) > 3 and max(map(len, groups)) == 2  # as the French write them, and all write scores
+    if _POSTCODE.fullmatch(text) or (are_pairs and window.language not in ("fr", "und", None)):
         return None
     has_code = text.startswith("(") or (digits[0] == "0" and len(groups[0]) >= 2)
     if has_code and 9 <= len(digits) <= 11 and 2 <= len(groups) <= 5 and min(map(len, groups)) >= 2:

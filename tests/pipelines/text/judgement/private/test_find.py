@@ -70,6 +70,7 @@ def test_addresses(text: str, address: str) -> None:
     "text",
     [
         "version 81.198.191.25",
+        "Chrome 115.0.168.24 and Firefox 98.44.120.33",
         "Chrome/120.40.60.99",
         "v8.45.77.120 of the driver",
         "3.2.1.4 Results",
@@ -150,6 +151,7 @@ def test_national_numbers_beside_a_word(region: str, word: str) -> None:
         ("or (512) 478-7176.", "(512) 478-7176"),
         ("John Smith, 415.658.8282, Main Street", "415.658.8282"),
         ("Paris, 01 42 68 53 00, ouvert", "01 42 68 53 00"),
+        ("24 heures sur 24 : 06 12 34 50 01", "06 12 34 50 01"),
         ("+49 (0)30 901820 (Zentrale)", "+49 (0)30 901820"),
         ("Fax: 463-612-6138 x036", "463-612-6138 x036"),
         ("781 1704 office", "781 1704"),
@@ -180,6 +182,7 @@ def test_phones(text: str, number: str) -> None:
         "3.14159265358979 and 0.4532015112830366",
         "/article/0123-456-789 or https://x.org/020-7946-0958",
         "012 013 023 123",
+        "Part number: 414-278-2320, catalog 808.683.9714",
         "Call it 800-1200 g, or 1557.96930 in all",
         "[0.056666662595, 0.00229729713223, 0.0000 1.0000 2.0000]",
         "0 -1.154701 -0.577350 and 00 01 02 03 04 05",

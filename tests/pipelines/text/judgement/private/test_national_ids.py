@@ -129,6 +129,8 @@ def test_checks_agree_with_known_examples(check: checks.Check, number: str) -> N
         "Product ID (ePID) 27038656990",
         "timestamps 1665650640123 and 1665650641987",
         "ISBN 9780544103054",
+        '{"id": 44051401359, "user_id": "44051401359"}, ?id=44051401359',
+        "Grant No. 44051401359",
         "tables 123 456 789 and 234 567 890",
         "part no. 080-203-621",
         "from 1000000 to 2000000",
