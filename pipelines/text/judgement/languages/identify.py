@@ -70,23 +70,23 @@ class Identifier:
     def _identify(self, texts: pa.Array) -> Verdicts:
         cut = running(passages(texts))
         sums = self._voters.sums(cut.data, cut.starts, cut.ends)
-        text_of = cut.texts()
-        whole = self._voters.probabilities(sums.by(text_of, len(texts)))
+        whole = self._voters.probabilities(sums.by(cut.texts(), len(texts)))
         divided, judged = self._divided(cut, sums, whole)
         main = _main(divided, cut, self._notices)
         main = main[np.bincount(divided.text, minlength=len(texts))[divided.text[main]] > 1]  # the others are in one language
-        own, rows = divided.text[main], np.arange(len(texts))
-        probabilities, unit = whole.copy(), np.zeros(len(texts), np.int64)
-        probabilities[own], unit[own] = judged[main] * self._allowed(divided.group[main]), main
-        by_script = _letters_by_script(cut, divided, main, text_of)
-        best = probabilities.argmax(axis=1)
-        score = np.where(probabilities[rows, best] > 0, self._grouped(probabilities)[rows, self._group[best]], 0)
-        own_letters = np.where(self._written[best], by_script, 0).sum(axis=1)
-        others = by_script.sum(axis=1) - own_letters
-        is_known = (score > 0) & ((own_letters >= OWN_SCRIPT * (own_letters + others)) | (others < OTHER_LETTERS))
+        whole[divided.text[main]] = judged[main] * self._allowed(divided.group[main])
+        language, score = self._named(whole, _letters_by_script(cut, divided, main))
+        return _with_noise(cut, language, score, self._shares(divided, judged, len(texts)))
+
+    def _named(self, probabilities: NDArray[np.float32], by_script: NDArray[np.int64]) -> tuple[pa.Array, NDArray[np.float64]]:
+        """Return the likeliest language of each text and its group's score: "und" and 0 if the text is not in its script."""
+        rows, best = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+        score = np.minimum(self._grouped(probabilities)[rows, self._group[best]], 1)
+        own = np.where(self._written[best], by_script, 0).sum(axis=1)
+        others = by_script.sum(axis=1) - own
+        is_known = (probabilities[rows, best] > 0) & ((own >= OWN_SCRIPT * (own + others)) | (others < OTHER_LETTERS))
         names = pa.array(self.codes).take(pa.array(best))
-        language = pc.if_else(pa.array(is_known), names, UNKNOWN_LANGUAGE)
-        return _with_noise(cut, language, np.where(is_known, np.minimum(score, 1), 0), self._shares(divided, judged, len(texts)))
+        return pc.if_else(pa.array(is_known), names, UNKNOWN_LANGUAGE), np.where(is_known, score, 0)
 
     def others(self, texts: pa.Array, language: pa.Array) -> tuple[Passages, NDArray[np.bool_]]:
         """Return all passages of the texts, and which are in another known language than the text's (a code of the model)."""
@@ -99,18 +99,8 @@ class Identifier:
 
     def _divided(self, cut: Passages, sums: Sums, whole: NDArray[np.float32]) -> tuple[Divided, NDArray[np.float32]]:
         """Return the units of the doubtful texts, and float32[units, codes] of each."""
-        group = self._group[whole.argmax(axis=1)]
-        several = np.diff(cut.offsets)[cut.texts()] > 1
-        rows = np.flatnonzero(several)
-        probabilities = self._grouped(self._voters.probabilities(sums.take(rows)))
-        text_of = cut.texts()[rows]
-        doubts = probabilities[np.arange(len(rows)), group[text_of]] < DOUBTFUL
-        is_doubtful = np.zeros(len(whole), np.bool_)
-        is_doubtful[text_of[doubts]] = True
-        inside = is_doubtful[text_of]
-        rows, probabilities = rows[inside], probabilities[inside]
-        chosen = np.flatnonzero(is_doubtful)
-        text_of = np.searchsorted(chosen, cut.texts()[rows])
+        rows, probabilities = self._doubtful(cut, sums, whole)
+        chosen, text_of = np.unique(cut.texts()[rows], return_inverse=True)
         own, offsets = sums.take(rows), np.searchsorted(text_of, np.arange(len(chosen) + 1))
 
         def judge_units(unit: NDArray[np.int64], count: int) -> NDArray[np.float32]:
@@ -121,6 +111,17 @@ class Identifier:
         unit = np.full(len(cut.starts), -1)
         unit[rows] = found.unit
         return replace(found, unit=unit, text=chosen[found.text]), judged
+
+    def _doubtful(self, cut: Passages, sums: Sums, whole: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the passages of texts of which one is hardly in the text's language, and float32[passages, groups]."""
+        text_of = cut.texts()
+        rows = np.flatnonzero(np.diff(cut.offsets)[text_of] > 1)
+        probabilities = self._grouped(self._voters.probabilities(sums.take(rows)))
+        group = self._group[whole.argmax(axis=1)]
+        is_doubtful = np.zeros(len(whole), np.bool_)
+        is_doubtful[text_of[rows[probabilities[np.arange(len(rows)), group[text_of[rows]]] < DOUBTFUL]]] = True
+        inside = is_doubtful[text_of[rows]]
+        return rows[inside], probabilities[inside]
 
     def _grouped(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32[N, groups], summed over the languages of each."""
@@ -165,15 +166,14 @@ def _main(divided: Divided, cut: Passages, notices: int) -> NDArray[np.int64]:
     return order[np.flatnonzero(np.diff(divided.text[order], prepend=-1))]
 
 
-def _letters_by_script(cut: Passages, divided: Divided, main: NDArray[np.int64], text_of: NDArray[np.int64]) -> NDArray[np.int64]:
+def _letters_by_script(cut: Passages, divided: Divided, main: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return int64[texts, scripts]: the letters of each text, in its main unit if it is divided."""
     counts = np.zeros((len(cut.noise), cut.scripts.shape[1]), np.int64)
     is_main = np.ones(len(divided.text) + 1, np.bool_)  # the last one: passages of texts that are not divided
-    is_divided = np.isin(divided.text, divided.text[main])
-    is_main[:-1][is_divided] = False
+    is_main[:-1] = ~np.isin(divided.text, divided.text[main])
     is_main[main] = True
     rows = np.flatnonzero(is_main[divided.unit])
-    add_rows(cut.scripts[rows], text_of[rows], counts)
+    add_rows(cut.scripts[rows], cut.texts()[rows], counts)
     return counts
 
 

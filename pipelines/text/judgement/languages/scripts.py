@@ -7,9 +7,11 @@
 import functools
 import unicodedata
 
+import langcodes
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE
 from pipelines.text.characters.code_points import CODE_POINTS, categories
 
 # The first word of the names of a script's letters in Unicode, and the script (ISO 15924). Kana is both kanas, as in no language
@@ -65,11 +67,12 @@ WIDE = frozenset({"Hani", "Hang", "Kana", "Yiii", "Bopo", "Ethi"})
 
 # Scripts of codes of writing systems, and those in which languages are also written, beside the likeliest one.
 _SYSTEMS = {"Jpan": ("Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",), "Hant": ("Hani",), "Hira": ("Kana",)}
+_UNLISTED = {"azb": "Arab", "xal": "Cyrl"}  # languages that CLDR does not have
 _ALSO = """
-az Cyrl Arab; azb Arab; be Latn; bs Cyrl; crh Cyrl; gom Latn; ha Arab; hak Hani; hif Deva; jv Java; kk Latn Arab; kmr Arab;
+az Cyrl Arab; be Latn; bs Cyrl; crh Cyrl; gom Latn; ha Arab; hak Hani; hif Deva; jv Java; kk Latn Arab; kmr Arab;
 ks Deva; ku Arab Cyrl; kv Latn; ky Latn Arab; mn Mong; mni Mtei; mo Latn Cyrl; ms Arab; nan Hani; pa Arab; pi Latn Sinh Thai
 Mymr; ro Cyrl; sa Latn Beng Telu Knda; sat Beng Deva; sd Deva; sh Cyrl Latn; sr Latn; su Arab; tg Arab Latn; tk Cyrl Arab; tt
-Latn; ug Cyrl Latn; uz Cyrl Arab; wuu Hani; xal Cyrl; yo Arab; zh Bopo
+Latn; ug Cyrl Latn; uz Cyrl Arab; wuu Hani; yo Arab; zh Bopo
 """
 
 
@@ -95,12 +98,12 @@ def name_of(number: int) -> str | None:
 def written_in(language: str) -> frozenset[str]:
     """Return the scripts in which a language is written, of those in NAMES; a script in its code (`sr-Latn`) is the only one.
 
-    It is empty if no script is known for the language.
+    It is empty if no script is known for the language, and for "und" and "zxx".
     """
-    import langcodes
-
+    if language in (UNKNOWN_LANGUAGE, NO_LINGUISTIC_CONTENT):
+        return frozenset()
     tag = langcodes.Language.get(language, normalize=False)
-    script = tag.script or tag.maximize().script
+    script = tag.script or _UNLISTED.get(language) or tag.maximize().script
     if script is None:
         return frozenset()
     also = () if tag.script else _also().get(tag.language or "", ())
