@@ -40,7 +40,7 @@ _AFTERWARDS = re.compile(
     re.IGNORECASE,
 )
 _LONG_NUMBER, _AND = re.compile(r"\d{3,}"), re.compile(r"[\s/,;&|+(]{0,4}(?:(?:or|and|und|oder|et|ou|y|o|e|i|и)\s)?[+(]?")
-_LEADING_TO = re.compile(r"(?:\b(?:at|on|to|unter|auf|au|al|en|em|no|op|på|pod|на|по)|:)\s?$(?!\n)", re.IGNORECASE)
+_LEADING_TO = re.compile(r"(?:\b(?:at|on|to|unter|auf|au|al|en|em|no|op|på|pod|на|по)|:)\s?\Z", re.IGNORECASE)
 _NORTH_AMERICAN = re.compile(
     r"(?:1[\s.-]?)?(?:\([2-9]\d{2}\)\s?[2-9]\d{2}[-.\s]\d{4}|[2-9]\d{2}([-.])[2-9]\d{2}\1\d{4}|[2-9]\d{2}\s[2-9]\d{2}[-.]\d{4})"
 )
