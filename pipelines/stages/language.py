@@ -83,9 +83,11 @@ def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
     """Raise UserError if a language of the config is no label of the model; the message names the nearest label.
 
     A source may declare a language that the model does not know, but not one that it knows by another code. `labels` is None
-    if languages are not identified; then only a vocabulary's weights are checked: no text has a language.
+    if languages are not identified; then a vocabulary's weights and rules by language are errors: no text has a language.
     """
     if labels is None:
+        for place, _ in _of_rules(config):
+            raise UserError(f"{place}: language.enabled is false, so no text has a language; enable it, or take the table out")
         for vocabulary in config.vocabularies:
             for code in vocabulary.language_weights.keys() - {UNKNOWN_LANGUAGE}:
                 raise UserError(
@@ -94,6 +96,7 @@ def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
                 )
         return
     wrong = [*_wrong_kept(config, labels), *_wrong_weights(config, labels), *_wrong_declared(config, labels)]
+    wrong += [f"{place}: {_not_a_label(code, labels)}" for place, code in _of_rules(config) if code not in labels]
     if wrong:
         raise UserError("\n".join(wrong))
 
@@ -101,9 +104,20 @@ def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
 def names_codes(config: CorpusConfig) -> bool:
     """Return whether the config names a language that the model must know."""
     weights = any(vocabulary.language_weights for vocabulary in config.vocabularies)
-    return (
-        bool(config.language.keep or config.language.score_limits) or weights or any(source.language for source in config.sources)
-    )
+    rules = any(True for _ in _of_rules(config))
+    limits = bool(config.language.keep or config.language.score_limits)
+    return limits or weights or rules or any(source.language for source in config.sources)
+
+
+def _of_rules(config: CorpusConfig) -> Iterator[tuple[str, str]]:
+    """Yield the places in the tables of rules that name a language, and its code."""
+    quality = config.quality
+    for name, table in (
+        ("rules_by_language", quality.rules_by_language),
+        ("stop_words", quality.stop_words.keys() - {"en"}),  # English has some by default
+        ("bad_words", quality.bad_words),
+    ):
+        yield from ((f"quality.{name}.{code}", code) for code in sorted(table))
 
 
 def _wrong_kept(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:

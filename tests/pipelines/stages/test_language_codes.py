@@ -44,6 +44,12 @@ def test_good_codes(settings: CorpusConfig) -> None:
         (config(source={"language": "english"}), f"sources.s.language: 'english' {NO_LABEL}; did you mean 'en'?"),
         (config(source={"language": "?"}), f"sources.s.language: '?' {NO_LABEL}; its labels are de, en, no, zh"),
         (
+            config(quality={"rules_by_language": {"deu": {"c4": False}}}),
+            f"quality.rules_by_language.deu: 'deu' {NO_LABEL}; did you mean 'de'?",
+        ),
+        (config(quality={"stop_words": {"nb": ["og"]}}), f"quality.stop_words.nb: 'nb' {NO_LABEL}; did you mean 'no'?"),
+        (config(quality={"bad_words": {"fr": "f"}}), f"quality.bad_words.fr: 'fr' {NO_LABEL}; its labels are de, en, no, zh"),
+        (
             weighted({"zh": 2}, language={"keep": ["de"]}),
             "vocabularies.v.language_weights.zh: language.keep drops this language; keep it, or take the weight out",
         ),
@@ -76,3 +82,9 @@ def test_groups_limits_and_what_is_no_language_may_be_named() -> None:
     with pytest.raises(UserError, match=rf"language\.score_limits: 'deu' {NO_LABEL}.*did you mean 'de'"):
         check_codes(config(language={"score_limits": {"en+deu": 0.5}}), LABELS)
     assert names_codes(config(language={"score_limits": {"en": 0.5}}))
+
+
+def test_rules_by_language_need_languages() -> None:
+    with pytest.raises(UserError, match=r"quality.stop_words.de: language.enabled is false, so no text has a language"):
+        check_codes(config(quality={"stop_words": {"de": ["der"]}}), None)
+    check_codes(config(), None)
