@@ -99,7 +99,7 @@ class SourceSection(Section):
     title_field: str | None = None
     date_field: str | None = None
     language: str | None = None
-    """The language that the source declares, by lid.176's code if it has one. For reports only: the language of each document
+    """The language that the source declares, by the model's code if it has one. For reports only: the language of each document
     is identified."""
 
     @model_validator(mode="after")
@@ -514,7 +514,7 @@ class VocabularySection(Section):
     """A language's share of the sample is proportional to bytes ** exponent: 1 as in the corpus, 0 the same for each
     (XLM-R, arXiv 1911.02116, 3.1: 0.3)."""
     language_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict[str, float])
-    """Factors of that share by language (lid.176's code; und: not identified); 0 leaves a language out."""
+    """Factors of that share by language (the model's code; und: no known language); 0 leaves a language out."""
     threads: int = Field(default=2, ge=1, le=128)
     """Threads of the trainer. Another number gives another model, so it is part of the fingerprint."""
     path: str | None = None

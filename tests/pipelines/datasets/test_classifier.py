@@ -195,7 +195,8 @@ def test_what_would_be_dropped_is_no_example(tmp_path: Path) -> None:
     bad_language = rows_of("crawl", 50, language="de", language_score=[0.3] * 50)
     bad_rule = rows_of("crawl", 50, language="es", measures=broken_rules([True] * 50))
     copies = rows_of("crawl", 50, language="it")
-    build.add("crawl", rows_of("crawl", 300), bad_language, bad_rule, copies)
+    no_language = [rows_of("crawl", 50, language=name) for name in ("und", "zxx", None)]
+    build.add("crawl", rows_of("crawl", 300), bad_language, bad_rule, copies, *no_language)
     build.remove("crawl", copies["id"])
     facts = build.run().manifest.facts
     assert facts["counts"]["crawl"] == {"en": train_split(rows_of("crawl", 300))}
