@@ -35,7 +35,7 @@ class Divided:
 def divide(
     probabilities: NDArray[np.float32], letters: NDArray[np.int64], offsets: NDArray[np.int64], judge_units: Any
 ) -> Divided:
-    """Return the units of texts whose passages have these probabilities, float32[passages, groups].
+    """Return the units of texts whose passages (at least one of each) have these probabilities, float32[passages, groups].
 
     `judge_units(unit, count)` returns float32[count, groups] for the sums of the passages with the same unit.
     """
