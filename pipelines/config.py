@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.contract import files
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
-from pipelines.contract.schema import DOCUMENTS
+from pipelines.contract.schema import DOCUMENTS, MEASURES
 from pipelines.contract.settings import ConfigError as ConfigError  # also of this module, for its callers
 from pipelines.contract.settings import Section, read, validated
 from pipelines.contract.tokenizers.families import Family
@@ -29,7 +29,7 @@ MACHINE: dict[str, Any] = {
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model": True, "models": {"__all__": {"path"}}},
-    "quality": {"bad_words": True, "own": {"__all__": {"function"}}},
+    "quality": {"bad_words": True, "own": {"__all__": {"function"}}, "models": {"__all__": {"path"}}},
     "vocabularies": {"__all__": {"path"}},
 }
 
@@ -380,6 +380,21 @@ class OwnFunction(Section):
         return columns
 
 
+class QualityModelSection(Section):
+    """A fastText classifier of others, such as DCLM's or one of educational value. Its score is a column of the corpus."""
+
+    name: str = Field(pattern=r"^[a-z_][a-z0-9_]*$")
+    """The score's name in `scores` and in `quality.keep`."""
+    path: str
+    """The model's file, .bin or .ftz, relative to the config's folder."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """The file's SHA-256: another file is refused."""
+    labels: dict[str, float] = Field(min_length=1)
+    """The value of labels; a text's score is the sum of each label's probability times its value. DCLM: {"__label__hq" = 1}."""
+    characters: int | None = Field(default=None, ge=100)
+    """Characters from a text's beginning that are judged; by default all."""
+
+
 class QualitySection(Section):
     """Published rules for pages, then a classifier that tells curated sources from the crawl."""
 
@@ -410,6 +425,11 @@ class QualitySection(Section):
     """Most examples of each class."""
     keep_share: float = Field(default=0.9, gt=0, le=1)
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
+    models: tuple[QualityModelSection, ...] = ()
+    """Models of others, as [[quality.models]]. They score what the rules keep, in every language, but not curated sources."""
+    keep: str | None = None
+    """What is kept of the scored documents, by scores and measures: "dclm > 0.02 or (edu > 1.2 and quality_score > 0.3)". A
+    document of which it is neither true nor false, for want of a score, is kept."""
     seed: int = Field(default=1, ge=0)
 
     @field_validator("stop_words")
@@ -427,6 +447,22 @@ class QualitySection(Section):
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
         return own
+
+    @model_validator(mode="after")
+    def _names_of_models_are_free(self) -> Self:
+        names = [model.name for model in self.models]
+        taken = {"quality_score", *(field.name for field in MEASURES)}
+        for name in names:
+            if names.count(name) > 1 or name in taken:
+                what = "another model" if name not in taken else "a measure or score of the program"
+                raise ValueError(f"models: the name {name!r} is that of {what}; choose another")
+        return self
+
+    @model_validator(mode="after")
+    def _keep_is_an_expression(self) -> Self:
+        if self.keep is not None:
+            Expression(self.keep, ("quality_score", *(model.name for model in self.models)))
+        return self
 
     @model_validator(mode="after")
     def _rules_need_measures(self) -> Self:
@@ -634,7 +670,8 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     )
     bad_words = {language: absolute(path) for language, path in config.quality.bad_words.items()}
     own = {name: _resolved(rule, absolute) for name, rule in config.quality.own.items()}
-    quality = config.quality.model_copy(update={"bad_words": bad_words, "own": own})
+    scored = tuple(model.model_copy(update={"path": absolute(model.path)}) for model in config.quality.models)
+    quality = config.quality.model_copy(update={"bad_words": bad_words, "own": own, "models": scored})
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})

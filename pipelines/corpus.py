@@ -17,7 +17,7 @@ from functools import partial
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, rarity, reference, repeats, tokens, vocabulary
-from pipelines.stages import blocklists, judge, own_rules, takedown
+from pipelines.stages import blocklists, judge, own_rules, quality, takedown
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
@@ -42,6 +42,7 @@ def plan(context: Context) -> list[Step]:
     config = context.config
     documents.check_languages(config)
     documents.check_extractors(config)
+    quality.check_models(config.quality)
     own_rules.check(config.quality.own)
     judge.read_lists(config.quality)
     takedown.collect(config.exclude)

@@ -127,6 +127,8 @@ def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:
     if columns["quality_score"] is not None:
         threshold = "" if explanation.threshold is None else f" (threshold {explanation.threshold:.4f})"
         yield "quality", f"{columns['quality_score']:.4f}{threshold}"
+    if columns.get("scores"):  # an earlier corpus has none
+        yield "scores", ", ".join(f"{score['model']} {score['score']:.4f}" for score in columns["scores"])
 
 
 # A copy beside its survivor

@@ -29,6 +29,7 @@ LANGUAGES = pa.list_(
         nullable=False,
     )
 )
+SCORE = pa.struct([pa.field("model", pa.string(), nullable=False), pa.field("score", pa.float32(), nullable=False)])
 # What a page can say that it is, from its og:type and schema.org types.
 SITE_TYPES = (
     *("article", "news", "blog", "forum", "question", "product", "recipe", "review", "documentation", "listing"),
@@ -84,6 +85,7 @@ _DOCUMENT_FIELDS = [
     pa.field("rule", pa.string()),  # the first quality rule that would drop it (a DropReason); null if it passes all
     pa.field("rule_value", pa.float32()),  # the value that this rule measured
     pa.field("quality_score", pa.float32()),  # 0..1 from the classifier; null if it is off or has not run yet
+    pa.field("scores", pa.list_(pa.field("item", SCORE, nullable=False))),  # of quality.models, in their order; null without any
 ]
 
 DOCUMENTS = pa.schema(_DOCUMENT_FIELDS)

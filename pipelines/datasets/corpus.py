@@ -112,6 +112,7 @@ def stages(
                 classifier.manifest.fingerprint,
                 config.quality,
                 judgement.curated,
+                quality.model_files(config.quality),
             ),
             private.stage(config.private),
         )

@@ -1,19 +1,28 @@
-"""Drop documents that break a quality rule (the stage `rules` has applied them), then those that the classifier scores low."""
+"""Drop documents that break a quality rule (the stage `rules` has applied them), then those that are scored low.
 
-from collections.abc import Callable
+Scores are those of the build's classifier and of the models that the config names; `quality.keep` is an expression over them.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import MACHINE, QualitySection
+from pipelines.contract import files
 from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
-from pipelines.stages.base import BatchFunction, ForUnit, Stage
+from pipelines.contract.schema import SCORE
+from pipelines.stages.base import BatchFunction, ForUnit, Model, Stage
+from pipelines.text.judgement import models
+from pipelines.text.judgement.models import QualityModelError, Scorer
+from pipelines.text.judgement.rules.expression import Expression
 
-VERSION = 2
+VERSION = f"3/models-{models.VERSION}"
 NAME = "quality"
 
 
@@ -36,20 +45,99 @@ class Classifier(Protocol):
 
 
 def stage(
-    load: Callable[[], Classifier | None], fingerprint: str, section: QualitySection, curated: frozenset[str] = frozenset()
+    load: Callable[[], Classifier | None],
+    fingerprint: str,
+    section: QualitySection,
+    curated: frozenset[str] = frozenset(),
+    found: Sequence[Model] = (),
 ) -> Stage:
-    """Return the stage; `load` opens the classifier dataset of this fingerprint. `curated` sources are not scored."""
+    """Return the stage; `load` opens the classifier dataset of this fingerprint. `curated` sources are not scored.
+
+    `found` are the files of `section.models`.
+    """
     settings = {
         NAME: section.model_dump(mode="json", exclude=MACHINE["quality"]),
         "curated": sorted(curated),
         "classifier": fingerprint,
+        "quality_models": [model.sha256 for model in found],
     }
-    return Stage({NAME: VERSION}, partial(_open, load, curated), settings)
+    return Stage({NAME: VERSION}, partial(_open, load, section, curated, tuple(found)), settings)
 
 
-def _open(load: Callable[[], Classifier | None], curated: frozenset[str]) -> ForUnit:
+def _open(
+    load: Callable[[], Classifier | None], section: QualitySection, curated: frozenset[str], found: Sequence[Model]
+) -> ForUnit:
     classifier = load()
-    return lambda source, _unit: filtering(None if source in curated else classifier)
+    scorers = opened(section, found)
+    score_documents = scoring(scorers, section.keep)
+
+    def for_unit(source: str, _unit: str) -> BatchFunction:
+        judge = filtering(None if source in curated else classifier)
+        if source in curated or not (scorers or section.keep):
+            return judge
+        return lambda batch: score_documents(judge(batch))
+
+    return for_unit
+
+
+def model_files(section: QualitySection) -> list[Model]:
+    """Return the files of `section.models`. Raise QualityModelError if one is missing or is not the one that the config pins."""
+    found: list[Model] = []
+    for model in section.models:
+        sha256 = models.sha256_of(model.path) if files.is_local(model.path) else files.sha256(model.path)
+        if model.sha256 not in (None, sha256):
+            raise QualityModelError(
+                f"{model.path}: is not the model that quality.models.sha256 pins (sha256 {sha256[:12]}…, wanted"
+                f" {str(model.sha256)[:12]}…); fetch it again, or correct the hash"
+            )
+        found.append(Model(model.path, sha256))
+    return found
+
+
+def check_models(section: QualitySection) -> None:
+    """Raise QualityModelError if a model of the config cannot be used."""
+    opened(section, model_files(section))
+
+
+def opened(section: QualitySection, found: Sequence[Model]) -> dict[str, Scorer]:
+    """Load the models of the config; return their scorers by name. Raise QualityModelError if one cannot be used."""
+    return {
+        model.name: models.load(file.local(), model.labels, model.characters)
+        for model, file in zip(section.models, found, strict=True)
+    }
+
+
+def scoring(scorers: Mapping[str, Scorer], keep: str | None) -> BatchFunction:
+    """Fill `scores`, and sift LOW_QUALITY where the expression `keep` is false (detail: all scores)."""
+    names = ("quality_score", *scorers)
+    expression = Expression(keep, names) if keep is not None else None
+
+    def run(batch: Batch) -> Batch:
+        documents = batch.documents
+        columns = [scorer(documents["text"]) for scorer in scorers.values()]
+        if columns:
+            documents = with_columns(documents, scores=_listed(list(scorers), columns))
+            batch = replace(batch, documents=documents)
+        if expression is None:
+            return batch
+        measured = documents["measures"].flatten()
+        fields = [*(field.name for field in documents["measures"].type), *names]
+        values = pa.StructArray.from_arrays([*measured, documents["quality_score"], *columns], names=fields)
+        low = pc.if_else(pc.fill_null(expression.keeps(values), True), _NONE, DropReason.LOW_QUALITY.value)
+        shown_scores = [pc.binary_join_element_wise(name, shown(values.field(name)), " ") for name in names]
+        return sift(batch, NAME, low, pc.binary_join_element_wise(*shown_scores, ", ", null_handling="skip"))
+
+    return run
+
+
+def _listed(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:
+    """Return a list of (model, score) for each document."""
+    rows = len(columns[0])
+    models = pa.array(list(names) * rows, pa.string())
+    scores = pa.array(np.stack([column.to_numpy() for column in columns], axis=1).reshape(-1))
+    items = pa.StructArray.from_arrays([models, scores], fields=list(SCORE))
+    offsets = pa.array(np.arange(rows + 1) * len(names), pa.int32())
+    return pa.ListArray.from_arrays(offsets, items, type=pa.list_(pa.field("item", SCORE, nullable=False)))
 
 
 def filtering(classifier: Classifier | None) -> BatchFunction:
@@ -79,6 +167,9 @@ def reasons(documents: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
     parts = pc.split_pattern(documents["rule"], ":", max_splits=1)
     own = pc.replace_substring_regex(documents["rule"], "^[^:]*:?", "")
     return pc.list_element(parts, 0), pc.coalesce(shown(documents["rule_value"]), own)
+
+
+_NONE = pa.scalar(None, pa.string())
 
 
 def shown(values: pa.Array) -> pa.Array:

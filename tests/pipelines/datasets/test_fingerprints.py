@@ -88,6 +88,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.copies.substrings": {"repeats"},
     "pipelines.text.copies.urls": SIGNATURES,
     "pipelines.text.judgement.classifier": {"classifier"},
+    "pipelines.text.judgement.models": {"corpus"},
     "pipelines.text.judgement.prose": {"classifier"},
     "pipelines.text.judgement.languages.identify": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},

@@ -33,16 +33,19 @@ _ADD: dict[type[ast.operator], Any] = {ast.Add: pc.add, ast.Sub: pc.subtract, as
 
 
 class Expression:
-    """An expression that is true of the texts that are kept. Raise ValueError if it is none, with the fix."""
+    """An expression that is true of the texts that are kept. Raise ValueError if it is none, with the fix.
 
-    def __init__(self, text: str) -> None:
+    `scores` are names that may occur beside those of the measures.
+    """
+
+    def __init__(self, text: str, scores: tuple[str, ...] = ()) -> None:
         if len(text) > MAX_CHARACTERS:
             raise ValueError(f"the expression has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read")
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
             if not _is_true_or_false(self._tree):
                 raise ValueError(f"{text!r} is neither true nor false of a text; compare it with a number")
-            _check(self._tree, truth=True)
+            _check(self._tree, (*scores, *_NAMES), truth=True)
         except (SyntaxError, RecursionError, MemoryError):
             raise ValueError(f"{text[:100]!r} is no expression; write it like words > 50 and stop_words / words > 0.02") from None
 
@@ -55,7 +58,7 @@ def _is_true_or_false(node: ast.expr) -> bool:
     return isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not))
 
 
-def _check(node: ast.expr, *, truth: bool) -> None:
+def _check(node: ast.expr, names: tuple[str, ...], *, truth: bool) -> None:
     """Raise ValueError unless the node is of the grammar."""
     if truth != _is_true_or_false(node):
         wanted = "something true or false, such as words > 50," if truth else "a number"
@@ -75,17 +78,17 @@ def _check(node: ast.expr, *, truth: bool) -> None:
             parts = []
         case ast.Name(id=name):
             parts = []
-            _check_name(name)
+            _check_name(name, names)
         case _:
             raise ValueError(f"{ast.unparse(node)!r} is not allowed; use measures, numbers, + - * /, comparisons, and, or, not")
     for part in parts:
-        _check(part, truth=truth)
+        _check(part, names, truth=truth)
 
 
-def _check_name(name: str) -> None:
-    if name not in _NAMES:
-        near = difflib.get_close_matches(name, _NAMES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the measures are {', '.join(_NAMES)}"
+def _check_name(name: str, names: tuple[str, ...]) -> None:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the measures are {', '.join(names)}"
         raise ValueError(f"there is no measure {name!r}; {hint}")
 
 

@@ -1,0 +1,126 @@
+"""Models of others in a whole build: their scores are columns, an expression over them decides, and mistakes stop it at once."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import fasttext
+import pyarrow.parquet as pq
+import pytest
+
+from flows import drive
+from pipelines.config import ConfigError, CorpusConfig, load
+from pipelines.contract.errors import UserError
+from pipelines.release import published_folders
+from pipelines.text.judgement.models import sha256_of
+from pipelines.units.context import Context
+
+GOOD, POOR = "the proof of the theorem follows from the lemma", "buy this cheap phone now and click on the sale"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "train.txt").write_text(f"__label__hq {GOOD}\n__label__cc {POOR}\n" * 100)
+    trained = fasttext.train_supervised(str(folder / "train.txt"), dim=4, epoch=20, thread=1, seed=1, bucket=100, verbose=0)
+    trained.save_model(str(folder / "hq.bin"))
+    return str(folder / "hq.bin")
+
+
+def config(folder: Path, model: str, **quality: Any) -> CorpusConfig:
+    for name, texts in {"web": [f"{GOOD} {n}" for n in range(3)] + [f"{POOR} {n}" for n in range(4)], "wiki": [POOR]}.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    models = [{"name": "hq", "path": model, "labels": {"__label__hq": 1}}]
+    sources = [
+        {"name": name, "kind": "records", "root": str(folder / name), "snapshot": "1", "curated": name == "wiki"}
+        for name in ("web", "wiki")
+    ]
+    return CorpusConfig.model_validate(
+        {
+            "corpus": {"name": "scored", "validation_share": 0},
+            "sources": sources,
+            "deduplicate": {"enabled": False},
+            "language": {"enabled": False},
+            "quality": {"rules": [], "models": models, **quality},
+        }
+    )
+
+
+def built(settings: CorpusConfig, out: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Documents and drops of the corpus."""
+    drive.build(Context(settings, str(out)), gated=False)
+    folder = Path(published_folders(str(out))["corpus"])
+    documents, drops = (
+        [row for path in sorted(folder.glob(f"{table}/*.parquet")) for row in pq.read_table(path).to_pylist()]
+        for table in ("documents", "drops")
+    )
+    return documents, drops
+
+
+def test_scores_are_columns_and_an_expression_decides(tmp_path: Path, model: str) -> None:
+    kept, dropped = built(config(tmp_path, model, keep="hq > 0.5 and words > 5"), tmp_path / "out")
+    assert sorted(row["text"][:3] for row in kept) == ["buy", "the", "the", "the"]
+    scores = {row["source"]: row["scores"] for row in kept}
+    assert scores["wiki"] is None  # curated
+    (score,) = scores["web"]
+    assert (score["model"], score["score"] > 0.5) == ("hq", True)
+    assert {(row["stage"], row["reason"]) for row in dropped} == {("quality", "low_quality")}
+    assert len(dropped) == 4
+    assert dropped[0]["detail"] == f"hq {dropped[0]['scores'][0]['score']:.4f}".rstrip("0")
+
+
+def test_without_an_expression_models_only_score(tmp_path: Path, model: str) -> None:
+    kept, dropped = built(config(tmp_path, model), tmp_path / "out")
+    assert (len(kept), dropped) == (8, [])
+    assert all(len(row["scores"]) == 1 for row in kept if row["source"] == "web")
+
+
+def test_another_model_or_expression_makes_another_corpus_and_nothing_else(tmp_path: Path, model: str) -> None:
+    names: list[dict[str, str]] = []
+    for keep in ("hq > 0.5", "hq > 0.4"):
+        drive.build(Context(config(tmp_path, model, keep=keep), str(tmp_path / "out")), gated=False)
+        names.append(json.loads((tmp_path / "out" / "report.json").read_text())["fingerprints"])
+    changed = {name for name in names[0] if names[0][name] != names[1][name]}
+    assert "corpus" in changed
+    assert not {"documents/web", "clusters"} & changed
+
+
+def test_a_file_that_is_not_pinned_or_not_there_stops_the_build_at_once(tmp_path: Path, model: str) -> None:
+    pinned = {"name": "hq", "path": model, "labels": {"__label__hq": 1}}
+    for change, said in (
+        ({"sha256": "0" * 64}, r"is not the model that quality\.models\.sha256 pins"),
+        ({"path": str(tmp_path / "none.bin")}, "the model cannot be read"),
+        ({"labels": {"__label__HQ": 1}}, "did you mean '__label__hq'"),
+    ):
+        settings = config(tmp_path, model, models=[{**pinned, **change}])
+        with pytest.raises(UserError, match=said):
+            drive.build(Context(settings, str(tmp_path / "out")), gated=False)
+    assert not (tmp_path / "out" / "documents").exists()
+    built(config(tmp_path, model, models=[{**pinned, "sha256": sha256_of(model)}]), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [
+        ({"keep": "hp > 0.5"}, "there is no measure 'hp'; did you mean 'hq'?"),
+        ({"keep": "hq + 1"}, "is neither true nor false of a text"),
+        ({"models": [{"name": "words", "path": "x", "labels": {"a": 1}}]}, "the name 'words' is that of a measure"),
+        ({"models": [{"name": "x", "path": "x", "labels": {"a": 1}}] * 2}, "the name 'x' is that of another model"),
+        ({"models": [{"name": "x", "path": "x", "labels": {}}]}, "labels"),
+    ],
+)
+def test_mistakes_in_the_config(tmp_path: Path, model: str, quality: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        config(tmp_path, model, **quality)
+
+
+def test_paths_are_of_the_configs_folder(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        '[corpus]\nname = "c"\n[[sources]]\nname = "s"\nkind = "books"\nroot = "."\nsnapshot = "1"\n'
+        '[[quality.models]]\nname = "hq"\npath = "models/hq.bin"\nlabels = { "__label__hq" = 1.0 }\n'
+    )
+    assert load(tmp_path / "c.toml").quality.models[0].path == str(tmp_path / "models" / "hq.bin")
+    with pytest.raises(ConfigError, match="label"):
+        load(tmp_path / "c.toml", ("quality.models.0.label=1",))
