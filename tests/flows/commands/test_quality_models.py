@@ -104,7 +104,7 @@ def test_a_file_that_is_not_pinned_or_not_there_stops_the_build_at_once(tmp_path
 @pytest.mark.parametrize(
     ("quality", "said"),
     [
-        ({"keep": "hp > 0.5"}, "there is no measure 'hp'; did you mean 'hq'?"),
+        ({"keep": "wordz > 5 and hp > 1"}, "there is no measure or score 'wordz'; did you mean 'words'?"),
         ({"keep": "hq + 1"}, "is neither true nor false of a text"),
         ({"models": [{"name": "words", "path": "x", "labels": {"a": 1}}]}, "the name 'words' is that of a measure"),
         ({"models": [{"name": "x", "path": "x", "labels": {"a": 1}}] * 2}, "the name 'x' is that of another model"),

@@ -83,7 +83,7 @@ def test_the_content_of_the_file_is_part_of_the_fingerprint_and_its_path_is_not(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[quality.own]\nlong = "word > 5"', "quality.own: long: there is no measure 'word'; did you mean 'words'"),
+        ('[quality.own]\nlong = "word > 5"', "quality.own: long: there is no measure or score 'word'; did you mean 'words'"),
         ('[quality.own.a]\nfunction = "rules.py"', "quality.own.a.*function"),
         ('[quality.own.a]\nfunction = "rules.py:no_shops"\ncolumns = ["urls"]', "no column 'urls'; did you mean 'url'"),
     ],

@@ -88,8 +88,8 @@ def _check(node: ast.expr, names: tuple[str, ...], *, truth: bool) -> None:
 def _check_name(name: str, names: tuple[str, ...]) -> None:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the measures are {', '.join(names)}"
-        raise ValueError(f"there is no measure {name!r}; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else f"these are {', '.join(names)}"
+        raise ValueError(f"there is no measure or score {name!r}; {hint}")
 
 
 def _truth(node: ast.expr, measures: pa.StructArray) -> Any:

@@ -53,8 +53,8 @@ def test_what_has_no_value_is_neither_true_nor_false() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("word > 5", r"there is no measure 'word'; did you mean 'words'\?"),
-        ("zzz > 5", "there is no measure 'zzz'; the measures are characters, "),
+        ("word > 5", r"there is no measure or score 'word'; did you mean 'words'\?"),
+        ("zzz > 5", "there is no measure or score 'zzz'; these are characters, "),
         ("words", "neither true nor false"),
         ("words +", "is no expression"),
         ("", "is no expression"),
