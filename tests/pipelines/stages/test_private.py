@@ -70,6 +70,13 @@ def test_a_document_full_of_a_type_to_drop_is_dropped_with_its_text() -> None:
     assert done.ledger.lines["private"].documents_dropped == {"private_data": 1}
 
 
+def test_both_limits_must_be_exceeded() -> None:
+    five = LIST.rsplit(" ", 1)[0]
+    assert private.masking(section(email="drop"))(batch(five)).drops == ()
+    assert len(private.masking(section(email="drop", count_limit=4))(batch(five)).drops) == 1
+    assert private.masking(section(email="drop", count_limit=4, density_limit=200))(batch(five)).drops == ()
+
+
 def test_limits_of_zero_drop_every_document_with_such_data() -> None:
     limits = {"count_limit": 0, "density_limit": 0}
     done = private.masking(section(secret="drop", **limits))(batch("https://ann:hunter22@example.org/", "ann@b.org", "fine"))

@@ -17,6 +17,24 @@ IBAN, CARD, COORDINATES = PrivateType.IBAN, PrivateType.CARD, PrivateType.COORDI
 
 
 @pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("It was in 1914-1918 and 1939 – 1945, for 12 years and 345678 days", 0),
+        ("the numbers 1914-1918 and 3914-1918", 1),
+        ("1234567 | 2345678 | 0.1234567 | 3.4 5.6", 0),
+        ("the number 1234567", 1),
+        ("a table 12345.678, 9876.54321", 2),
+        ("internationalisation_of_names and anotherlongword", 0),
+        ("a1b2c3d4e5f6g7h8", 1),
+        ("AB 12 34 56 C", 1),
+        ("word @word, a@b, @ and note: std::vector at 12:30", 1),
+    ],
+)
+def test_anchors(text: str, count: int) -> None:
+    assert len(anchors.anchors(pa.array([text])).kinds) == count
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         ("Write to jane.doe+news@mail.example.org.", "jane.doe+news@mail.example.org"),
@@ -372,6 +390,7 @@ def test_other_secrets() -> None:
         "-----BEGIN CERTIFICATE-----",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4",
         "the token is internationalization2024",
+        "token = 1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a",
         'publicKeyToken="1fc8b3b9a1e18e3b"',
         '"NextContinuationToken": "1w41l63U0xa8q7smH50vCxyTQqdxo69O3EmK28Bi5Pc"',
         "authkey = NotifyMSG91.unquote(host)",
