@@ -25,7 +25,7 @@ SHORT_LINE_WIDTH = 30  # characters; FineWeb (arXiv 2406.17557, section 3.5). A 
 
 # Bits of the character table.
 BLANK, NEWLINE, LETTER, DIGIT, SPACELESS = 1, 2, 4, 8, 16
-TERMINAL, _FULL_STOP, CLOSER, _BULLET, _SYLLABLE, UNPUNCTUATED = 64, 128, 256, 512, 1024, 2048
+TERMINAL, FULL_STOP, CLOSER, _BULLET, _SYLLABLE, UNPUNCTUATED = 64, 128, 256, 512, 1024, 2048
 
 _SPACELESS_RANGES = (
     *((0x0E00, 0x0EFF), (0x0F00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF)),  # Thai, Lao; Tibetan; Myanmar; Khmer
@@ -63,7 +63,6 @@ class Counts:
     newlines: NDArray[np.int64]
     sentences: NDArray[np.int64]
     curly_brackets: NDArray[np.int64]  # "{"
-    stop_words: NDArray[np.int64]  # how many of Gopher's eight occur
     letters: NDArray[np.int64]
     unpunctuated_letters: NDArray[np.int64]  # of scripts without sentence marks
 
@@ -71,13 +70,13 @@ class Counts:
 # The columns of the kernel's matrix: the fields of Counts, in their order.
 _TOKENS, _WORDS, _LETTER_TOKENS, _MEASURED_WORDS, _MEASURED_CHARACTERS, _HASHES, _ELLIPSES, _LINES = range(8)
 _BULLET_LINES, _ELLIPSIS_LINES, _PUNCTUATED_LINES, _SHORT_LINES, _NEWLINES, _SENTENCES, _CURLY_BRACKETS = range(8, 15)
-_STOP_WORDS_FOUND, _LETTERS, _UNPUNCTUATED_LETTERS = range(15, 18)
+_LETTERS, _UNPUNCTUATED_LETTERS = range(15, 17)
 
 
 def count(texts: pa.Array) -> Counts:
     """Count all texts of a StringArray without nulls."""
     data, offsets = buffers(texts)
-    matrix = _count(data, offsets, table(), _STOP_WORDS)
+    matrix = _count(data, offsets, table())
     return Counts(*np.ascontiguousarray(matrix.T))
 
 
@@ -93,21 +92,12 @@ def table() -> NDArray[np.uint16]:
     bits[10] |= NEWLINE
     for flag, characters in ((TERMINAL, _TERMINALS + _FULL_STOPS), (CLOSER, _CLOSERS), (_BULLET, _BULLETS)):
         bits[[ord(c) for c in characters]] |= flag
-    bits[[ord(c) for c in _FULL_STOPS if c != "…"]] |= _FULL_STOP
+    bits[[ord(c) for c in _FULL_STOPS if c != "…"]] |= FULL_STOP
     for flag, ranges in ((SPACELESS, _SPACELESS_RANGES), (UNPUNCTUATED, _UNPUNCTUATED_RANGES), (_SYLLABLE, _SYLLABLE_RANGES)):
         for first, last in ranges:
             bits[first : last + 1] |= np.where(major[first : last + 1] == "L", flag, 0).astype(np.uint16)
     bits[0x3007] |= LETTER | SPACELESS  # 〇 is a letter number in Unicode, a Han character to a reader
     return bits
-
-
-def pack(word: str) -> int:
-    """Pack a word of up to four ASCII letters into a number, as the kernel does."""
-    return int.from_bytes(word.encode(), "big")
-
-
-# Gopher (arXiv 2112.11446, A1.1) asks for two of these. `pack` relies on none being longer than four letters.
-_STOP_WORDS = np.array([pack(w) for w in ("the", "be", "to", "of", "and", "that", "have", "with")], np.int64)
 
 
 @jit
@@ -122,16 +112,16 @@ def begins_token(bits: int, has_alnum: bool, spaceless: bool) -> bool:
 
 
 @jit
-def _count(data: Any, offsets: Any, table: Any, stop_words: Any) -> Any:
+def _count(data: Any, offsets: Any, table: Any) -> Any:
     """Return int64[rows, fields of Counts]."""
-    counts = np.zeros((offsets.size - 1, 18), np.int64)
+    counts = np.zeros((offsets.size - 1, 17), np.int64)
     longest = 0
     for row in range(offsets.size - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     codes, kinds = np.empty(longest + 1, np.uint32), np.empty(longest + 1, np.uint16)
     for row in range(offsets.size - 1):
         size = _read(data, offsets[row], offsets[row + 1], table, codes, kinds)
-        _count_tokens(codes, kinds, size, stop_words, counts[row])
+        _count_tokens(kinds, size, counts[row])
         _count_lines(codes, kinds, size, counts[row])
         _count_sentences(kinds, size, counts[row])
     return counts
@@ -151,12 +141,12 @@ def _read(data: Any, at: int, end: int, table: Any, codes: Any, kinds: Any) -> i
 
 
 @jit_internal
-def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: Any) -> None:
-    tokens, words, letter_tokens, letters, unpunctuated, stops = 0, 0, 0, 0, 0, 0
-    length, packed = 0, 0  # of the current token; 0 between tokens
+def _count_tokens(kinds: Any, size: int, counts: Any) -> None:
+    tokens, words, letter_tokens, letters, unpunctuated = 0, 0, 0, 0, 0
+    length = 0  # of the current token; 0 between tokens
     has_letter, has_alnum, spaceless, syllabic = False, False, False, False
     for i in range(size):
-        code, bits = np.int64(codes[i]), np.int64(kinds[i])
+        bits = np.int64(kinds[i])
         if length > 0 and (bits & BLANK or begins_token(bits, has_alnum, spaceless)):
             tokens += 1
             words += has_alnum
@@ -164,9 +154,7 @@ def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: An
             if has_alnum and not spaceless and not syllabic:
                 counts[_MEASURED_WORDS] += 1
                 counts[_MEASURED_CHARACTERS] += length
-            if packed > 0xFF:  # two letters or more
-                stops |= _stop_word_bit(packed, stop_words)
-            length, packed = 0, 0
+            length = 0
             has_letter, has_alnum, spaceless, syllabic = False, False, False, False
         if bits & BLANK:
             continue
@@ -177,11 +165,10 @@ def _count_tokens(codes: Any, kinds: Any, size: int, stop_words: Any, counts: An
             has_letter = has_alnum = True
             letters += 1
             unpunctuated += bits & UNPUNCTUATED != 0
-            packed = packed << 8 | code | 0x20 if code < 0x80 and 0 <= packed < 1 << 24 else -1  # five letters: too many
         elif bits & DIGIT:
-            has_alnum, packed = True, -1
+            has_alnum = True
     counts[_TOKENS], counts[_WORDS], counts[_LETTER_TOKENS] = tokens, words, letter_tokens
-    counts[_LETTERS], counts[_UNPUNCTUATED_LETTERS], counts[_STOP_WORDS_FOUND] = letters, unpunctuated, _popcount(stops)
+    counts[_LETTERS], counts[_UNPUNCTUATED_LETTERS] = letters, unpunctuated
 
 
 @jit_internal
@@ -219,25 +206,7 @@ def _count_sentences(kinds: Any, size: int, counts: Any) -> None:
     for i in range(size):
         bits = np.int64(kinds[i])
         has_alnum |= bits & (LETTER | DIGIT) != 0
-        if bits & _FULL_STOP or (ends and bits & BLANK):
+        if bits & FULL_STOP or (ends and bits & BLANK):
             counts[_SENTENCES] += has_alnum
             has_alnum = False
         ends = (bits & TERMINAL != 0) | (ends & (bits & CLOSER != 0))
-
-
-@jit_internal
-def _stop_word_bit(packed: int, stop_words: Any) -> int:
-    """Return the bit of a packed word in the set of stop words; 0 if it is not one."""
-    for i in range(stop_words.size):
-        if packed == stop_words[i]:
-            return 1 << i
-    return 0
-
-
-@jit_internal
-def _popcount(value: int) -> int:
-    ones = 0
-    while value:
-        value &= value - 1
-        ones += 1
-    return ones

@@ -21,6 +21,7 @@ from pipelines.text.characters.counts import (
     BLANK,
     CLOSER,
     DIGIT,
+    FULL_STOP,
     LETTER,
     NEWLINE,
     SPACELESS,
@@ -31,7 +32,6 @@ from pipelines.text.characters.counts import (
 from pipelines.text.judgement.words import UPPER, table
 from pipelines.text.kernels import jit, jit_internal
 
-FULL_STOP = 128  # of the character table, as in counts
 FEWEST_WORDS = 5  # of a prose line
 FIELDS = (
     *("uppercase_lines", "number_lines", "counter_lines", "one_word_lines", "flagged_words"),
