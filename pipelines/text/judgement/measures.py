@@ -12,7 +12,7 @@ from pipelines.text.characters.counts import count
 from pipelines.text.judgement import lines, repetition, words
 from pipelines.text.judgement.words import WordLists
 
-VERSION = 3
+VERSION = 4
 NAMES = tuple(field.name for field in MEASURES)
 
 

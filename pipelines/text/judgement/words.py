@@ -149,12 +149,13 @@ def _measure(data: Any, offsets: Any, table: Any, lower: Any, stops: Any, ends: 
     most = _longest(offsets)
     words, lengths = np.empty(most + 1, np.uint64), np.empty(_LONGEST + 1, np.int64)
     slots = np.zeros((1 << bits_for(most // 2 + 1), 4), np.uint64)
+    repeated = np.empty(most // 2 + 1, np.int64)
     seen = np.zeros(stops.size, np.int64)  # the row after which each stop word was last seen
     for row in range(rows):
         lengths[:] = 0
         size = _words(data, offsets[row], offsets[row + 1], table, lower, words, lengths, out[row])
         out[row, 5] = _median(lengths, size)
-        out[row, 6], entropy[row] = _variety(words, size, slots, row + 1)
+        out[row, 6], entropy[row] = _variety(words, size, slots, row + 1, repeated)
         if chosen[row] >= 0:
             _count_stops(words, size, stops, ends[chosen[row]], ends[chosen[row] + 1], seen, row + 1, out[row])
     return out, entropy
@@ -180,22 +181,23 @@ def _median(lengths: Any, size: int) -> int:
 
 
 @jit_internal
-def _variety(words: Any, size: int, slots: Any, stamp: int) -> tuple[int, float]:
-    """Return how many words are different, and the entropy of their frequencies in nats."""
+def _variety(words: Any, size: int, slots: Any, stamp: int, repeated: Any) -> tuple[int, float]:
+    """Return how many words are different, and the entropy of their frequencies in nats; `repeated` is overwritten."""
     bits = bits_for(size)
-    different, total = 0, 0.0  # of n log n
+    different, several, total = 0, 0, 0.0  # words; those that occur again; the sum of n log n
     for i in range(size):
         slot = slot_of(slots, stamp, words[i], bits)
         if slots[slot, 1] != stamp:
             put_key(slots, slot, stamp, words[i], i)
             different += 1
         else:
+            if slots[slot, 2] == 1:
+                repeated[several] = slot
+                several += 1
             slots[slot, 2] += np.uint64(1)
-    for i in range(size):
-        slot = slot_of(slots, stamp, words[i], bits)
-        if slots[slot, 3] == i and slots[slot, 2] > 1:
-            times = float(slots[slot, 2])
-            total += times * np.log(times)
+    for i in range(several):
+        times = float(slots[repeated[i], 2])
+        total += times * np.log(times)
     return different, np.log(size) - total / size if size else 0.0
 
 
