@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from pipelines.contract import files
 from pipelines.contract.gate_settings import GateLimits, OwnExpectation
@@ -431,6 +431,10 @@ class QualitySection(Section):
     """What is kept of the scored documents, by scores and measures: "dclm > 0.02 or (edu > 1.2 and quality_score > 0.3)". A
     document of which it is neither true nor false, for want of a score, is kept."""
     seed: int = Field(default=1, ge=0)
+
+    @field_serializer("rules_by_language")
+    def _as_given(self, rules: dict[str, RuleSets]) -> dict[str, Any]:
+        return {code: changed.changes() for code, changed in rules.items()}
 
     @field_validator("stop_words")
     @classmethod

@@ -196,6 +196,11 @@ class RuleSets(Section):
             return False
         return {name: False if value is None else value for name, value in section.model_dump(mode="json").items()}
 
+    def changes(self) -> dict[str, Any]:
+        """Return only what was given, in the form in which a config can have it."""
+        sections = {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+        return {name: False if section is None else _given(section) for name, section in sections.items()}
+
     def thresholds(self, changed: "RuleSets | None" = None) -> dict[str, dict[str, float]]:
         """Return the thresholds that are on, by set and name, with those that `changed` gives in place of these."""
         sections = {name: getattr(self, name) for name in RuleSets.model_fields}
@@ -212,6 +217,11 @@ def _switched(name: str, entry: Any) -> Any:
     if entry is True:
         return {}
     return None if entry is False else entry
+
+
+def _given(section: Section) -> dict[str, Any]:
+    values = {name: getattr(section, name) for name in sorted(section.model_fields_set)}
+    return {name: False if value is None else value for name, value in values.items()}
 
 
 def _values(section: Section | None) -> dict[str, Any]:

@@ -122,6 +122,8 @@ def _scores(explanation: Explanation) -> Iterator[tuple[str, str]]:
         drops = "drops" if columns["rule"].partition(":")[0] == columns.get("reason") else "would drop"
         measured = "" if columns["rule_value"] is None else f", measured {columns['rule_value']:.4g}"
         yield "rule", f"{columns['rule']} {drops} it{measured}"
+        if explanation.signs:
+            yield "signs", ", ".join(f"{name} {value:.4g} (limit {limit:g})" for name, value, limit in explanation.signs)
     elif columns["language"]:
         yield "rule", "no rule would drop it"
     if columns["quality_score"] is not None:

@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.contract.reasons import DropReason
+from pipelines.contract.schema import MEASURES
 from pipelines.lookup.find import Build, Document, Mask, Match, Place, Removal, read, read_without_text
+from pipelines.rule_thresholds import RuleSets
 from pipelines.text.copies.differences import Stretch, differences
 
 SHOWN_COPIES = 20  # of one document
@@ -50,6 +54,7 @@ class Explanation:
     differences: Sequence[Stretch] = ()  # from the document to its survivor
     cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published or dropped one
     masks: Sequence[Mask] = ()  # over private data
+    signs: Sequence[tuple[str, float, float]] = ()  # of quality.rules.signs: name, value, threshold
     copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
     copies_count: int = 0
 
@@ -89,15 +94,32 @@ def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explan
     document = read(place)
     part, threshold = build.relative(place), build.quality_threshold()
     removal = _removal(build, document) if document.is_dropped else None
+    signs = _signs(build, document)
     before = build.before_cuts(document) if removal is None else None
     cuts = differences(before, document.text) if before is not None else []
     if not document.is_dropped:
         copies, count = _copies(build, document)
         split, masks = build.split(document), build.masks(document)
-        return Explanation(document, part, split, threshold, cuts=cuts, masks=masks, copies=copies, copies_count=count)
+        return Explanation(
+            document, part, split, threshold, cuts=cuts, masks=masks, signs=signs, copies=copies, copies_count=count
+        )
     survivor = _survivor(build, removal, against) if removal is not None else None
     different = differences(document.text, survivor.text) if survivor is not None else []
-    return Explanation(document, part, None, threshold, removal, survivor, different, cuts)
+    return Explanation(document, part, None, threshold, removal, survivor, different, cuts, signs=signs)
+
+
+def _signs(build: Build, document: Document) -> list[tuple[str, float, float]]:
+    """Return the signs for which a document was dropped; none if another rule dropped it, or none did."""
+    columns = document.columns
+    if columns.get("rule") != DropReason.POOR_SIGNS or not columns.get("measures"):
+        return []
+    from pipelines.text.judgement.rules import signs  # with compiled kernels, which other documents do not need
+
+    quality = build.settings("quality")
+    changed = quality.get("rules_by_language", {}).get(columns.get("language"))
+    rules = RuleSets.model_validate(quality["rules"])
+    thresholds = rules.thresholds(RuleSets.model_validate(changed) if changed else None)
+    return signs.of_text(pa.array([columns["measures"]], MEASURES), thresholds.get("signs", {}))
 
 
 def _removal(build: Build, document: Document) -> Removal | None:

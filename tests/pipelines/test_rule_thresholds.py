@@ -72,8 +72,12 @@ def test_what_is_unknown_is_an_error_with_the_nearest_name(tmp_path: Path, text:
 
 
 def test_the_recorded_form_can_be_read_again(tmp_path: Path) -> None:
-    text = "[quality.rules]\nc4 = false\n[quality.rules.gopher]\nmin_words = false"
+    text = "[quality.rules]\nc4 = false\n[quality.rules.gopher]\nmin_words = false\n"
+    text += "[quality.rules_by_language.de]\nsigns = false\n[quality.rules_by_language.de.gopher]\nmax_symbols = false"
     section = quality(tmp_path, text)
     dumped = section.model_dump(mode="json")
+    assert dumped["rules_by_language"] == {"de": {"gopher": {"max_symbols": False}, "signs": False}}
     assert (dumped["rules"]["c4"], dumped["rules"]["gopher"]["min_words"]) == (False, False)
-    assert QualitySection.model_validate(dumped) == section
+    again = QualitySection.model_validate(dumped)
+    assert again == section
+    assert again.rules.thresholds(again.rules_by_language["de"]) == section.rules.thresholds(section.rules_by_language["de"])

@@ -16,7 +16,7 @@ from rich.console import Console
 from flows.commands import main as cli
 from flows.commands.explain import show
 from flows.pages.shown import MEANINGS, visible
-from pipelines.config import PrivateSection
+from pipelines.config import PrivateSection, QualitySection
 from pipelines.contract import manifest, schema
 from pipelines.contract.batch import Batch, born, documents_from, rewrite, sift, with_columns
 from pipelines.contract.ledger import Ledger
@@ -233,7 +233,7 @@ class HandMade:
         uri = manifest.folder(str(self.out), dataset, manifest.fingerprint(made_from))
         units = [Unit(name=f"u{i}", source="web", uri="u", root="", bytes=1, identity="u") for i in range(len(batches))]
         sidecars = [write_unit(uri, unit, [batch]) for unit, batch in zip(units, batches, strict=True)]
-        config = {"corpus": {"validation_share": 0.0}}
+        config = {"corpus": {"validation_share": 0.0}, "quality": QualitySection().model_dump(mode="json")}
         manifest.write(uri, manifest.assemble(dataset, made_from, sidecars, config=config))
         kind, _, rest = dataset.partition("/")
         folder = uri.removeprefix(f"{self.out}/")
@@ -334,6 +334,18 @@ def test_what_was_cut_out_of_a_document_that_was_dropped_for_it_is_marked(tmp_pa
     _, out, _ = told(str(tmp_path), name(1).hex())
     assert "\ndetail      gopher_word_count 4\n" in out
     assert out.endswith("cut         3 words, marked [-like this-]\nkeep this. [-share me now.-] and this\n")
+
+
+def test_the_signs_for_which_a_document_was_dropped_are_listed(tmp_path, told) -> None:
+    measures = pa.array([{"words": 40, "lines": 10, "prose_sentences": 0, "letters": 1, "unmarked_letters": 0}], schema.MEASURES)
+    poor = with_columns(documents("some text"), rule=pa.array(["poor_signs"]), rule_value=pa.array([3.0]), measures=measures)
+    HandMade(tmp_path).dataset("corpus", sift(born("read", poor), "quality", pa.array(["poor_signs"]), pa.array(["3"])))
+    _, out, _ = told(str(tmp_path), name(1).hex())
+    assert (
+        "\nrule        poor_signs drops it, measured 3\nsigns       min_words 40 (limit 90), min_words_per_line 4 (limit 16)"
+        in out
+    )
+    assert "min_prose_sentences 0 (limit 3)" in out
 
 
 def test_the_languages_of_a_dropped_document_have_their_shares(tmp_path, told) -> None:

@@ -8,6 +8,7 @@ words where most words are letters of a script without spaces.
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.contract.reasons import DropReason
@@ -38,6 +39,17 @@ RULES = (
     Rule("max_digits", _REASON, _where_spaced(share("digits", "characters")), "above"),
     Rule("max_top_2gram_characters", _REASON, _where_spaced(share("top_2gram_characters", "token_characters")), "above"),
 )
+
+
+def of_text(measured: pa.StructArray, thresholds: Mapping[str, float]) -> list[tuple[str, float, float]]:
+    """Return the signs of the first text of a column: the threshold's name, the text's value, and the threshold."""
+    measures = Measures(measured.slice(0, 1))
+    found = [(rule, float(rule.value(measures)[0])) for rule in RULES if rule.threshold in thresholds]
+    return [
+        (rule.threshold, value, thresholds[rule.threshold])
+        for rule, value in found
+        if rule.breaks(np.array([value]), thresholds[rule.threshold])[0]
+    ]
 
 
 def judge(measures: Measures, thresholds: Mapping[str, float]) -> Iterator[tuple[DropReason, NDArray[np.bool_], Values]]:

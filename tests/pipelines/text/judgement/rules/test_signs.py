@@ -5,6 +5,7 @@ import pytest
 
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MEASURES
+from pipelines.text.judgement.rules import signs
 from pipelines.text.judgement.rules.verdict import judge
 
 GOOD = {
@@ -42,6 +43,12 @@ def test_a_page_with_more_signs_than_the_limit_is_dropped_with_their_number(coun
 def test_the_limit_is_a_threshold() -> None:
     assert verdict({"words": 80}, limit=0) == (DropReason.POOR_SIGNS, 1)
     assert verdict(SIGNS, limit=None) == (None, None)
+
+
+def test_the_signs_of_one_text_are_listed_with_their_limits() -> None:
+    column = pa.array([{**GOOD, "words": 80, "upper_letters": 90}], MEASURES)
+    assert signs.of_text(column, THRESHOLDS) == [("min_words", 80, 90), ("max_capitals", 0.1, 0.08)]
+    assert signs.of_text(column, {}) == []
 
 
 def test_a_page_with_enough_prose_is_left_alone() -> None:
