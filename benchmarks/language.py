@@ -49,6 +49,7 @@ def main() -> None:
     bench = Bench(opened((path,), GROUPS), Bare(path), sentences(options.sentences, 1), options.per_language)
     bench.lengths()
     bench.notices()
+    bench.quotations()
     bench.boilerplate()
     bench.two_languages()
     bench.close()
@@ -133,6 +134,22 @@ class Bench:
             english += int((said == "en").sum())
         print(f"{'  of those right by themselves':<34} {right / total:8.4f}            taken for English: {english:,}")
         result(f"{name}_right_of_nameable", right / total, goal=">=0.95")
+
+    def quotations(self) -> None:
+        """English texts around a quotation: the rule for notices must not take it for the text."""
+        head("English of 1,000 characters around a quotation", "ours", "bare")
+        if "en" not in self.lines:
+            return
+        english = documents(self.lines["en"][:], 1_000, self.count, "q")
+        middles = [text.rfind(" ", 0, 500) for text in english]
+        for characters in (200, 300):
+            pages = [
+                f"{text[:middle]}\n\n{quotation}\n\n{text[middle:]}"
+                for language, rows in self.lines.items()
+                if language != "en"
+                for text, middle, quotation in zip(english, middles, documents(rows[:], characters, 6, language), strict=False)
+            ]
+            self.compare(f"quotation_{characters}", {"en": pages}, goal=">=0.95")
 
     def boilerplate(self) -> None:
         """Texts between English menus and footers."""

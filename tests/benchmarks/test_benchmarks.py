@@ -151,7 +151,7 @@ def test_language(here: Here, language_model: str, tmp_path: Path) -> None:
     (tmp_path / "pages.jsonl").write_text(json.dumps({"text": told["de"]}) + "\n")
     options = ("--sentences", tmp_path, "--model", language_model, "--per-language", 2, "--pages", tmp_path / "pages.jsonl")
     compared = ("sentences", *(f"length_{n}" for n in (40, 100, 300, 1000, "whole")), "menus_300", "menus_1000", "close_ru_uk_be")
-    compared = (*compared, *(f"notice_{n}" for n in (500, 1000, 2000)))
+    compared = (*compared, *(f"notice_{n}" for n in (500, 1000, 2000)), "quotation_200", "quotation_300")
     names = {f"{name}_right{of}" for name in compared for of in ("", "_bare")}
     names |= {f"notice_{n}_right_of_nameable" for n in (500, 1000, 2000)}
     names |= {f"documents_a_second_{name}{of}" for name in ("1000", "5000", "pages") for of in ("", "_bare")}

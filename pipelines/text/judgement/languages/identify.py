@@ -23,11 +23,12 @@ from pipelines.text.judgement.languages.divided import Divided, divide
 from pipelines.text.judgement.languages.passages import Passages, passages
 from pipelines.text.judgement.languages.votes import Sums, Voters, add_columns, add_rows
 
-VERSION = f"1/unicode-{unicodedata.unidata_version}/langcodes-{importlib.metadata.version('langcodes')}"
+VERSION = f"2/unicode-{unicodedata.unidata_version}/langcodes-{importlib.metadata.version('langcodes')}"
 
 NOTICE_LANGUAGE = "en"
 NOTICE_LETTERS = 1_200  # of a notice, at most: about 1,500 characters
-NOTICE_REST = 0.25  # of the letters: what is in other languages beside a notice, at least
+NOTICE_REST = 0.3  # of the letters: what is in other languages beside a notice, at least
+NOTICE_END = 0.8  # of a notice's letters: those at one end of the text, at least. A quotation has English on both sides
 ENOUGH_PROSE = 100  # letters of prose, beside which short lines do not count
 DOUBTFUL = 0.5  # the probability of the text's language for a passage, below which the text is divided
 OWN_SCRIPT = 0.3  # of the letters: those in a script of the language, at least, beside
@@ -162,8 +163,23 @@ def _main(divided: Divided, cut: Passages, notices: int) -> NDArray[np.int64]:
     total = np.bincount(divided.text, divided.letters, texts)[divided.text]
     is_notice = (divided.group == notices) & (divided.letters * cut.scale[divided.text] <= NOTICE_LETTERS)
     is_notice &= total - divided.letters >= NOTICE_REST * total
+    is_notice &= _at_one_end(divided, cut, divided.group == notices) >= NOTICE_END * divided.letters
     order = np.lexsort((-divided.letters, is_notice, divided.text))
     return order[np.flatnonzero(np.diff(divided.text[order], prepend=-1))]
+
+
+def _at_one_end(divided: Divided, cut: Passages, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return how many letters of each chosen unit are before all other units of its text, or after all, whichever are more."""
+    rows = np.flatnonzero(divided.unit >= 0)
+    text, unit = cut.texts()[rows], divided.unit[rows]
+    is_chosen = chosen[unit]
+    first, last = np.full(len(cut.noise), len(cut.letters)), np.full(len(cut.noise), -1)
+    np.minimum.at(first, text[~is_chosen], rows[~is_chosen])
+    np.maximum.at(last, text[~is_chosen], rows[~is_chosen])
+    letters = np.where(is_chosen, cut.letters[rows], 0)
+    before = np.bincount(unit, letters * (rows < first[text]), len(chosen))
+    after = np.bincount(unit, letters * (rows > last[text]), len(chosen))
+    return np.maximum(before, after).astype(np.int64)
 
 
 def _letters_by_script(cut: Passages, divided: Divided, main: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -83,6 +83,14 @@ def test_a_notice_alone_and_a_long_english_text_with_a_quotation_are_english(ide
     assert names(identifier, NOTICE, f"{article}\n{GERMAN} {GERMAN}\n{article}") == ["en", "en"]
 
 
+@pytest.mark.parametrize("quotation", [GERMAN, RUSSIAN])
+def test_a_quotation_in_a_short_english_text_is_not_its_language(identifier: Identifier, quotation: str) -> None:
+    half = NOTICE[:430]
+    page = f"{half}\n\n{' '.join([quotation] * 5)}\n\n{half}"
+    assert names(identifier, page) == ["en"]
+    assert names(identifier, f"{half}\n\n{half}\n\n{' '.join([quotation] * 5)}") != ["en"]  # at one end, it is a notice
+
+
 def test_a_notice_in_another_language_has_no_such_rule(identifier: Identifier) -> None:
     assert names(identifier, f"{' '.join([GERMAN] * 9)}\n\n{' '.join([RUSSIAN] * 5)}") == ["de"]
 
