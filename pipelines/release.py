@@ -23,7 +23,6 @@ from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import MARK, RELEASE
 from pipelines.contract.reasons import PageCount
 from pipelines.text.judgement.private.findings import tokens_with
-from pipelines.text.judgement.private.masking import masked_texts
 from pipelines.units.context import Context, Dataset
 
 REPORT = "report.json"
@@ -119,6 +118,8 @@ _EXCERPTS = frozenset(("text", "title", "examples"))  # keys of a report under w
 
 def _without_private_data(report: dict[str, Any], section: PrivateSection) -> dict[str, Any]:
     """Return a report in which the excerpts of documents are masked as published texts are."""
+    from pipelines.text.judgement.private.masking import masked_texts  # kernels, which those who read a release do not need
+
     excerpts = list(dict.fromkeys(_excerpts(report)))
     public_only = section.ip_addresses == "public"
     texts = masked_texts(excerpts, section.searched, tokens_with(section.tokens), public_addresses_only=public_only)
