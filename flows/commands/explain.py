@@ -16,6 +16,7 @@ from pipelines.text.copies.differences import Fold, Kind, Stretch, folded
 TWO_COLUMNS = 120  # width of a terminal from which two texts are shown side by side
 SHOWN_CHARACTERS = 600  # of a text without one to compare it with
 SHOWN_DIFFERENCES = 40
+SHOWN_REMOVED, SHOWN_OF_REMOVED = 20, 160  # stretches that were cut; characters of one
 SHOWN_MASKS = 40
 _STRETCH_CHARACTERS = 1200  # of one stretch: a word can be a million characters long
 _LABEL = 12
@@ -77,6 +78,8 @@ def _show_explanation(console: Console, explanation: Explanation) -> None:
         console.print()
         _line(console, "cut", f"{words:,} words, marked [-like this-]")
         show_differences(console, explanation.cuts, None)
+    if explanation.removed:
+        _show_removed(console, explanation)
     if explanation.masks:
         _show_masks(console, explanation)
     if explanation.copies_count:
@@ -245,6 +248,17 @@ def _gap(text: str) -> str:
     """Return the gap between this stretch and the next: empty in a script without spaces."""
     space = text[len(text.rstrip()) :]
     return " ¶ " if "\n" in space else " " if space else ""
+
+
+def _show_removed(console: Console, explanation: Explanation) -> None:
+    """Print what the stages cut out of the text, each with its stage, its reason and its place in the text of that stage."""
+    console.print()
+    for cut in explanation.removed[:SHOWN_REMOVED]:
+        place = f"{cut.stage}: {cut.change} at character {cut.start:,}"
+        _line(console, "removed", f"{place}: “{visible(cut.text, SHOWN_OF_REMOVED)}”")
+    left = len(explanation.removed) - SHOWN_REMOVED
+    if left > 0:
+        _line(console, "", f"… and {left:,} more")
 
 
 def _show_masks(console: Console, explanation: Explanation) -> None:

@@ -26,6 +26,7 @@ class Batch:
     drops: tuple[pa.RecordBatch, ...] = ()  # schema.DROPS, in the order of the stages
     # By name: further tables that stages add.
     tables: Mapping[str, pa.RecordBatch] = field(default_factory=dict[str, pa.RecordBatch])
+    removed: tuple[pa.RecordBatch, ...] = ()  # schema.CUTS: what was cut out of the texts, in the order of the stages
     cut: pa.Array | None = None  # bool[documents]: which texts lost something (reasons.CUTS) after they were judged; None: none
 
 

@@ -123,6 +123,16 @@ MASKS = pa.schema(  # of the corpus: what stands in place of private data, in th
     ]
 )
 
+CUTS = pa.schema(  # of documents and the corpus: what a stage cut out of a text, in the order of the stages and documents
+    [
+        pa.field("id", pa.binary(16), nullable=False),  # the document; before it was split into pieces, its work
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),  # why: a Change
+        pa.field("start", pa.int32(), nullable=False),  # character of the text before this cut
+        pa.field("text", pa.string(), nullable=False),
+    ]
+)
+
 # The tables of the dataset repeats.
 REPEATED = pa.schema(  # hashes of lines or paragraphs, sorted
     [

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import MEASURES
-from pipelines.lookup.find import Build, Document, Mask, Match, Place, Removal, read, read_without_text
+from pipelines.lookup.find import Build, Cut, Document, Mask, Match, Place, Removal, read, read_without_text
 from pipelines.rule_thresholds import RuleSets
 from pipelines.text.copies.differences import Stretch, differences
 
@@ -53,6 +53,7 @@ class Explanation:
     survivor: Survivor | None = None  # None: not a copy, or not found
     differences: Sequence[Stretch] = ()  # from the document to its survivor
     cuts: Sequence[Stretch] = ()  # from the text before the corpus stages cut it to the published or dropped one
+    removed: Sequence[Cut] = ()  # what the stages cut, each with its reason
     masks: Sequence[Mask] = ()  # over private data
     signs: Sequence[tuple[str, float, float]] = ()  # of quality.rules.signs: name, value, threshold
     copies: Sequence[Copy] = ()  # the first SHOWN_COPIES
@@ -101,11 +102,22 @@ def _explanation(build: Build, place: Place, against: Sequence[Build]) -> Explan
         copies, count = _copies(build, document)
         split, masks = build.split(document), build.masks(document)
         return Explanation(
-            document, part, split, threshold, cuts=cuts, masks=masks, signs=signs, copies=copies, copies_count=count
+            document,
+            part,
+            split,
+            threshold,
+            cuts=cuts,
+            removed=build.cuts(document),
+            masks=masks,
+            signs=signs,
+            copies=copies,
+            copies_count=count,
         )
     survivor = _survivor(build, removal, against) if removal is not None else None
     different = differences(document.text, survivor.text) if survivor is not None else []
-    return Explanation(document, part, None, threshold, removal, survivor, different, cuts, signs=signs)
+    return Explanation(
+        document, part, None, threshold, removal, survivor, different, cuts, removed=build.cuts(document), signs=signs
+    )
 
 
 def _signs(build: Build, document: Document) -> list[tuple[str, float, float]]:
@@ -193,6 +205,7 @@ def _explanation_json(entry: Explanation) -> dict[str, Any]:
             "document": _document_json(survivor.document, survivor.part) if survivor is not None else None,
             "differences": _stretches_json(entry.differences),
         }
+    values["removed"] = [asdict(cut) for cut in entry.removed]
     if not entry.document.is_dropped:
         values["cut"] = _stretches_json(entry.cuts)
         values["masks"] = [asdict(mask) for mask in entry.masks]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipelines.contract import files, manifest
 from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest
-from pipelines.contract.schema import CLUSTERS, MASKS, is_validation
+from pipelines.contract.schema import CLUSTERS, CUTS, MASKS, is_validation
 from pipelines.release import published_folders, read_release
 from pipelines.text.copies import urls
 from pipelines.units.spill import id_pairs
@@ -97,6 +97,16 @@ class Mask:
     start: int
     start_before: int  # in the text before it was masked
     characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A row of cuts: a stretch that a stage cut out of a text."""
+
+    stage: str
+    change: str  # why
+    start: int  # character of the text before this cut
+    text: str
 
 
 class Build:
@@ -181,6 +191,15 @@ class Build:
             rows += batch.filter(pc.equal(batch["id"], wanted)).to_pylist()
         fields = ("type", "kind", "start", "start_before", "characters")
         return [Mask(*(row[name] for name in fields)) for row in rows]
+
+    def cuts(self, document: Document) -> list[Cut]:
+        """Return what was cut out of a document, in the order of the stages; that before its corpus, if it is retained."""
+        ids = _binary([document.id, str(document.columns["work"])])
+        parts = [*self.parts(f"documents/{document.columns['source']}", "cuts"), *self.parts("corpus", "cuts")]
+        rows: list[dict[str, Any]] = []
+        for _, batch in _scan_all(parts, CUTS.names):
+            rows += batch.filter(pc.is_in(batch["id"], value_set=ids)).to_pylist()
+        return [Cut(*(row[name] for name in ("stage", "change", "start", "text"))) for row in rows]
 
     def settings(self, section: str) -> dict[str, Any]:
         """Return a section of the config that made the corpus."""

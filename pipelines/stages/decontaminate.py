@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.config import DecontaminateSection
-from pipelines.contract.batch import Batch, rewrite, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
-from pipelines.text.copies import contamination, cuts
+from pipelines.stages.removed import cut
+from pipelines.text.copies import contamination, cuts, removed
 from pipelines.text.copies.contamination import Benchmarks, Matches, Rules
 from pipelines.text.copies.substrings import covered
 
-VERSION = f"2/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}"
+VERSION = f"2/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}/removed-{removed.VERSION}"
 NAME = "decontaminate"
 
 WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's detail
@@ -70,7 +71,7 @@ def removing(named: Named, section: DecontaminateSection) -> BatchFunction:
         reasons = pc.if_else(pc.is_valid(details), DropReason.CONTAMINATED.value, _NONE)
         if section.action == "cut":
             texts, rows = _without(texts, found, named.benchmarks, rules(section))
-            batch = rewrite(batch, NAME, Change.CONTAMINATION, texts)
+            batch = cut(batch, NAME, Change.CONTAMINATION, texts)
             left = _at_rows(len(texts), rows, [DropReason.CONTAMINATED.value] * len(rows))
             reasons = pc.if_else(pc.and_(pc.equal(texts, ""), pc.is_valid(details)), DropReason.EMPTY.value, left)
         return sift(batch, NAME, reasons, pc.if_else(pc.is_valid(reasons), details, _NONE))

@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.config import LanguageSection, QualitySection
-from pipelines.contract.batch import Batch, rewrite, with_columns
+from pipelines.contract.batch import Batch, with_columns
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import Change
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
+from pipelines.stages.removed import cut
+from pipelines.text.copies import removed
 from pipelines.text.judgement import measures
 from pipelines.text.judgement.languages import identify
 from pipelines.text.judgement.languages import opened as languages
@@ -25,7 +27,7 @@ from pipelines.text.judgement.languages.identify import Identifier
 from pipelines.text.judgement.languages.other_lines import without_other_languages
 from pipelines.text.judgement.words import WordLists
 
-VERSION = f"5/languages-{identify.VERSION}/measures-{measures.VERSION}"
+VERSION = f"5/languages-{identify.VERSION}/measures-{measures.VERSION}/removed-{removed.VERSION}"
 NAME = "judge"
 
 _UNMEASURED = QualitySection.model_validate({"rules": [], "measure": False})
@@ -83,7 +85,7 @@ def _open(language: LanguageSection, quality: QualitySection, models: tuple[Mode
     def run(batch: Batch) -> Batch:
         batch = replace(batch, documents=by_language(batch.documents))
         if identifier is not None and language.mixed == "cut":
-            batch = rewrite(batch, NAME, Change.OTHER_LANGUAGES, without_other_languages(batch.documents, identifier))
+            batch = cut(batch, NAME, Change.OTHER_LANGUAGES, without_other_languages(batch.documents, identifier))
         return replace(batch, documents=measured(batch.documents))
 
     return for_every_unit(run)

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import LinesSection, SourceSection
-from pipelines.contract.batch import Batch, rewrite
+from pipelines.contract.batch import Batch
 from pipelines.contract.reasons import Change
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
+from pipelines.stages.removed import cut
+from pipelines.text.copies import removed
 from pipelines.text.extraction.main_lines import main_lines
 
-VERSION = 1
+VERSION = f"1/removed-{removed.VERSION}"
 NAME = "lines"
 
 _WET = r"\.wet\b[^#]*#"  # in an origin: the name of a file of extracted text
@@ -41,7 +43,7 @@ def stage_of_source(section: LinesSection, source: SourceSection) -> Stage:
 
 def _open(section: LinesSection, only_wet: bool) -> ForUnit:
     def run(batch: Batch) -> Batch:
-        return rewrite(batch, NAME, Change.LINES, _cut(batch.documents, section.prose_limit, only_wet))
+        return cut(batch, NAME, Change.LINES, _cut(batch.documents, section.prose_limit, only_wet))
 
     return for_every_unit(run)
 

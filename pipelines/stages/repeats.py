@@ -17,16 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.contract.batch import Batch, rewrite, sift
+from pipelines.contract.batch import Batch, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
+from pipelines.stages.removed import cut
 from pipelines.text.characters import word_spans
-from pipelines.text.copies import cuts, repeats, substrings
+from pipelines.text.copies import cuts, removed, repeats, substrings
 from pipelines.text.copies.cuts import remove_words
 from pipelines.text.copies.repeats import Owners, Repeated
 from pipelines.units.spill import id_pairs
 
-VERSION = f"2/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}"
+VERSION = f"2/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}/removed-{removed.VERSION}"
 NAME = "repeats"
 
 
@@ -66,7 +67,7 @@ def cutting(repeated: RepeatedText) -> BatchFunction:
         for change, flags in flags_by_change:
             flagged |= flags
             changed = remove_words(texts, words, flagged).filter(pa.array(~empty))
-            batch = rewrite(batch, NAME, change, _replace_rows(batch.documents["text"], rows, changed))
+            batch = cut(batch, NAME, change, _replace_rows(batch.documents["text"], rows, changed))
         return batch
 
     return run

@@ -5,7 +5,7 @@ source again. Clusters, repeats and the classifier ask for the same verdict (`Ju
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -94,7 +94,7 @@ def _open(judgement: Judgement) -> ForUnit:
         def run(batch: Batch) -> Batch:
             broken, values = judgement.verdicts(batch.documents, source)
             documents = with_columns(batch.documents, rule=broken, rule_value=values)
-            return Batch(documents, batch.ledger, batch.drops, batch.tables, batch.cut)
+            return replace(batch, documents=documents)
 
         return run
 

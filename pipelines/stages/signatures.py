@@ -1,5 +1,6 @@
 """Add a table with everything that deduplication needs, one row per document."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ def stage(section: DeduplicateSection) -> Stage:
 def _open(section: DeduplicateSection) -> ForUnit:
     def run(batch: Batch) -> Batch:
         rows = signature_rows(batch.documents, section)
-        return Batch(batch.documents, batch.ledger, batch.drops, {**batch.tables, TABLE: rows})
+        return replace(batch, tables={**batch.tables, TABLE: rows})
 
     return for_every_unit(run)
 

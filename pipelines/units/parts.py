@@ -72,6 +72,8 @@ def _tables(batch: Batch, documents: bool) -> Iterator[tuple[str, pa.RecordBatch
         yield "documents", batch.documents
     for rows in batch.drops:
         yield "drops", rows
+    for rows in batch.removed:
+        yield "cuts", rows
     for name, rows in batch.tables.items():
         if rows.num_rows:
             yield name, rows

@@ -13,6 +13,8 @@ from flows.pages import figures
 from pipelines import config as corpus_config
 from pipelines.contract import manifest
 from pipelines.contract.verify import verify
+from pipelines.lookup.explanation import explain
+from pipelines.lookup.find import Build
 from pipelines.release import published_folders
 from pipelines.units.context import Context
 
@@ -72,6 +74,12 @@ def test_its_words_are_cut_where_that_is_asked_for(out: Path, language_model: st
     removed = of_novels["characters_removed"]["contamination"]
     assert removed == of_novels["characters_in"] - of_novels["characters_out"]
     assert len(QUESTION) - 5 < removed < len(QUESTION) + 5
+    (cut,) = rows(out, "cuts")
+    assert (cut["stage"], cut["change"]) == ("decontaminate", "contamination")
+    assert cut["text"].startswith("He took the works apart on a tablecloth") and cut["text"].rstrip().endswith("the children")
+    (document,) = [row for row in rows(out, "documents") if row["id"] == cut["id"]]
+    answer = explain(Build(str(out)), [document["id"].hex()])[0].explanations[0]
+    assert [(one.stage, one.text) for one in answer.removed] == [("decontaminate", cut["text"])]
 
 
 def test_repeated_lines_are_cut_and_counted(out: Path, language_model: str) -> None:

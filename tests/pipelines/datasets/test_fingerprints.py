@@ -83,6 +83,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.copies.cuts": {"corpus"},
     "pipelines.text.copies.item_grams": {"reference", "rarity", "corpus"},
     "pipelines.text.copies.minhash": SIGNATURES,
+    "pipelines.text.copies.removed": {*DOCUMENTS, "corpus"},
     "pipelines.text.copies.repeats": {"repeats", "corpus"},
     "pipelines.text.copies.shingles": SIGNATURES,
     "pipelines.text.copies.substrings": {"repeats"},
