@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 
 from flows.commands import (
     asking,
+    benchmarks,
     build,
     copies,
     corpus,
@@ -139,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subject in (
         sample,
+        benchmarks,
         build,
         extract,
         fit_rules,

