@@ -3,7 +3,7 @@
 Scores are those of the build's classifier and of the models that the config names; `quality.keep` is an expression over them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -22,7 +22,7 @@ from pipelines.text.judgement import models
 from pipelines.text.judgement.models import QualityModelError, Scorer
 from pipelines.text.judgement.rules.expression import Expression
 
-VERSION = f"3/models-{models.VERSION}"
+VERSION = f"4/models-{models.VERSION}"
 NAME = "quality"
 
 
@@ -108,7 +108,7 @@ def opened(section: QualitySection, found: Sequence[Model]) -> dict[str, Scorer]
 
 
 def scoring(scorers: Mapping[str, Scorer], keep: str | None) -> BatchFunction:
-    """Fill `scores`, and sift LOW_QUALITY where the expression `keep` is false (detail: all scores)."""
+    """Fill `scores`, and sift LOW_QUALITY where the expression `keep` is false (detail: scores, and the measures it names)."""
     names = ("quality_score", *scorers)
     expression = Expression(keep, names) if keep is not None else None
 
@@ -124,10 +124,16 @@ def scoring(scorers: Mapping[str, Scorer], keep: str | None) -> BatchFunction:
         fields = [*(field.name for field in documents["measures"].type), *names]
         values = pa.StructArray.from_arrays([*measured, documents["quality_score"], *columns], names=fields)
         low = pc.if_else(pc.fill_null(expression.keeps(values), True), _NONE, DropReason.LOW_QUALITY.value)
-        shown_scores = [pc.binary_join_element_wise(name, shown(values.field(name)), " ") for name in names]
-        return sift(batch, NAME, low, pc.binary_join_element_wise(*shown_scores, ", ", null_handling="skip"))
+        return sift(batch, NAME, low, _named(values, dict.fromkeys((*names, *expression.names))))
 
     return run
+
+
+def _named(values: pa.StructArray, names: Iterable[str]) -> pa.Array:
+    """Return "name value, name value" for each row, without the values that are null."""
+    parts = [pc.binary_join_element_wise(name, shown(values.field(name)), " ") for name in names]
+    known = [part for part in parts if part.null_count < len(part)]  # pyarrow joins an array of nulls alone to a single row
+    return pc.binary_join_element_wise(*known, ", ", null_handling="skip") if known else pa.nulls(len(values), pa.string())
 
 
 def _listed(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:

@@ -68,7 +68,17 @@ def test_scores_are_columns_and_an_expression_decides(tmp_path: Path, model: str
     assert (score["model"], score["score"] > 0.5) == ("hq", True)
     assert {(row["stage"], row["reason"]) for row in dropped} == {("quality", "low_quality")}
     assert len(dropped) == 4
-    assert dropped[0]["detail"] == f"hq {dropped[0]['scores'][0]['score']:.4f}".rstrip("0")
+    assert dropped[0]["detail"] == f"hq {dropped[0]['scores'][0]['score']:.4f}".rstrip("0") + ", words 11"
+
+
+@pytest.mark.parametrize(
+    ("keep", "left", "detail"),
+    [("words > 10", 5, "words 10"), ("quality_score > 0.5", 8, None), ("words > 10 and quality_score > 0.5", 5, "words 10")],
+)
+def test_an_expression_needs_no_score(tmp_path: Path, model: str, keep: str, left: int, detail: str | None) -> None:
+    kept, dropped = built(config(tmp_path, model, models=[], keep=keep), tmp_path / "out")
+    assert len(kept) == left
+    assert {row["detail"] for row in dropped} == ({detail} if detail else set())
 
 
 def test_without_an_expression_models_only_score(tmp_path: Path, model: str) -> None:

@@ -49,6 +49,11 @@ class Expression:
         except (SyntaxError, RecursionError, MemoryError):
             raise ValueError(f"{text[:100]!r} is no expression; write it like words > 50 and stop_words / words > 0.02") from None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The measures and scores that occur in it, in alphabetical order."""
+        return tuple(sorted({node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}))
+
     def keeps(self, measures: pa.StructArray) -> pa.Array:
         """Return whether the expression is true of each text (bool; null: neither true nor false)."""
         return _truth(self._tree, measures)
