@@ -17,7 +17,8 @@ from functools import partial
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
 from pipelines.datasets import classifier, clusters, corpus, documents, index, rarity, reference, repeats, tokens, vocabulary
-from pipelines.stages import blocklists, judge, own_rules, quality, takedown
+from pipelines.stages.exclusion import blocklists, takedown
+from pipelines.stages.judgement import judge, own_rules, quality
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name

@@ -21,8 +21,9 @@ from pipelines.contract.settings import override, validated
 from pipelines.sources import any_file
 from pipelines.sources.collector import Collector, Record
 from pipelines.sources.listing import full_uri
-from pipelines.stages import judge, lines, normalize
+from pipelines.stages import lines, normalize
 from pipelines.stages.base import BatchFunction, Model, Stages
+from pipelines.stages.judgement import judge
 from pipelines.text.extraction import extractors
 from pipelines.text.extraction.html import Page
 from pipelines.units.descriptor import Unit

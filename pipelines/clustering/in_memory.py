@@ -16,7 +16,7 @@ from pipelines.clustering.signatures import SignaturePart, SignatureStore
 from pipelines.clustering.through_files import deduplicate_through_files
 from pipelines.clustering.workspace import fits
 from pipelines.contract import files
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Likeness, Ranks
 from pipelines.units.context import Context

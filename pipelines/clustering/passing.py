@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.contract.tables import read_batches
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 
 
 def passing(documents_uri: str, source: str, judgement: Judgement) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from pipelines.clustering.workspace import Chain, Workspace
 from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.stages import signatures
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.text.copies.clusters import Ranks
 from pipelines.units import spill

@@ -35,7 +35,7 @@ from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE, is_validation, sampling_key
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.text.judgement import classifier as quality
 from pipelines.text.judgement import prose
 from pipelines.text.judgement.measures import Measures

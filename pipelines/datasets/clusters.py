@@ -23,7 +23,7 @@ from pipelines.contract.errors import UserError
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import CLUSTERS, Grain
 from pipelines.stages import signatures
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.text.copies import clusters as science
 from pipelines.units.context import Context, Dataset, ensure
 

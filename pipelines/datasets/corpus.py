@@ -32,10 +32,12 @@ from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.documents import language_models, takedown_lists
 from pipelines.datasets.repeats import repeated_in
-from pipelines.stages import decontaminate, deduplicate, exclude, language, private, quality, rejudge, rules, takedown
+from pipelines.stages import decontaminate, deduplicate, private
 from pipelines.stages import repeats as repeats_stage
 from pipelines.stages.base import Model, Stages
 from pipelines.stages.decontaminate import Named
+from pipelines.stages.exclusion import exclude, takedown
+from pipelines.stages.judgement import language, quality, rejudge, rules
 from pipelines.text.copies import contamination, item_grams
 from pipelines.text.copies.contamination import Benchmarks
 from pipelines.units.context import Context, Dataset, ensure

@@ -28,20 +28,10 @@ from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
 from pipelines.sources.listing import NOT_READ, SourceError, inventory, unread_message
-from pipelines.stages import (
-    blocklists,
-    cut_lines,
-    exclude,
-    judge,
-    language,
-    lines,
-    normalize,
-    repeated_keys,
-    signatures,
-    split,
-    takedown,
-)
+from pipelines.stages import cut_lines, lines, normalize, repeated_keys, signatures, split
 from pipelines.stages.base import Model, Stages
+from pipelines.stages.exclusion import blocklists, exclude, takedown
+from pipelines.stages.judgement import judge, language
 from pipelines.text.extraction import extractors
 from pipelines.text.judgement.languages.fasttext_file import LanguageModelError
 from pipelines.text.judgement.languages.groups import LID_176_FTZ_SHA256

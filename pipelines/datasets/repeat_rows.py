@@ -26,7 +26,7 @@ from pipelines.contract.manifest import Part
 from pipelines.contract.schema import REPEATED_RUNS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages import rules
+from pipelines.stages.judgement import rules
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats, substrings
 from pipelines.text.copies.repeats import Hashes

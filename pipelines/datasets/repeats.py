@@ -6,7 +6,7 @@
         paragraphs/repeated.arrow           the same for paragraphs
         substrings/<dataset>/<unit>.parquet runs of words of that unit's documents (schema.REPEATED_RUNS)
 
-Only documents that survive the clusters and pass language and rules (`stages.rules.Judgement`) count, so text shared with a
+Only documents that survive the clusters and pass language and rules (`Judgement`) count, so text shared with a
 dropped document is not lost. What repeats is kept in the best document: the one of the source with the highest priority, then
 with the least id. Of a run of words, the first occurrence in it is kept; of a line or paragraph, all its occurrences in it (with
 repeats.keep = "none", none), because the limits count documents. Each kind is cut for a better-ranked document that has the same
@@ -42,8 +42,8 @@ from pipelines.datasets.repeat_rows import (
     UnitDocuments,
     UnitRuns,
 )
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.stages.repeats import RepeatedText
-from pipelines.stages.rules import Judgement
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import repeats as science
 from pipelines.text.copies import substrings

@@ -24,7 +24,7 @@ from pipelines.datasets.index import IndexJob
 from pipelines.datasets.repeat_rows import FindRepeats, Search, TextRows, UnitRuns
 from pipelines.datasets.tokens import TokensJob
 from pipelines.stages.base import Model
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.units.context import Dataset, RunnerOptions
 from pipelines.units.descriptor import Unit
 

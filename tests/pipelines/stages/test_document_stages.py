@@ -17,9 +17,11 @@ from pipelines.contract import schema
 from pipelines.contract.batch import Batch, born, documents_from, with_columns
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import document_id
-from pipelines.stages import exclude, judge, language, lines, normalize, quality, rules, split
+from pipelines.stages import lines, normalize, split
 from pipelines.stages.base import Model
-from pipelines.stages.rules import Judgement
+from pipelines.stages.exclusion import exclude
+from pipelines.stages.judgement import judge, language, quality, rules
+from pipelines.stages.judgement.rules import Judgement
 from pipelines.text.judgement.languages.groups import LID_176_FTZ_SHA256
 
 MODEL = SHARED / "langid" / "lid.176.ftz"

@@ -10,9 +10,9 @@ from pipelines.config import ExcludeSection, load
 from pipelines.contract import files
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.schema import document_id
-from pipelines.stages import blocklists
 from pipelines.stages.base import Model
-from pipelines.stages.name_lists import TakedownError
+from pipelines.stages.exclusion import blocklists
+from pipelines.stages.exclusion.name_lists import TakedownError
 
 
 def batch(urls: list[str | None]) -> Batch:

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.config import CorpusConfig
 from pipelines.contract.errors import UserError
-from pipelines.stages.language import check_codes, names_codes
+from pipelines.stages.judgement.language import check_codes, names_codes
 
 NO_LABEL = "is no label of the language model"
 LABELS = frozenset({"de", "en", "no", "zh"})

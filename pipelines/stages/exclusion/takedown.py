@@ -4,7 +4,7 @@ Lists from files are written once, to be mapped into the memory of every worker:
 
     models/takedown-0123456789ab.arrow      a record batch each for ids, urls and hosts: `hash`, ascending, and `name`
 
-`pipelines/stages/name_lists.py` says what a file holds and how names are compared.
+`pipelines/stages/exclusion/name_lists.py` says what a file holds and how names are compared.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from pipelines.config import ExcludeSection
 from pipelines.contract import files
-from pipelines.stages import name_lists
-from pipelines.stages.name_lists import (
+from pipelines.stages.exclusion import name_lists
+from pipelines.stages.exclusion.name_lists import (
     NO_HITS,
     NO_NAMES,
     WITHOUT_SCHEME,

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pipelines.config import ExcludeSection
 from pipelines.contract.batch import Batch, born, documents_from
 from pipelines.contract.schema import document_id
-from pipelines.stages import exclude, name_lists, split, takedown
+from pipelines.stages import split
 from pipelines.stages.base import Model
-from pipelines.stages.name_lists import Names, TakedownError
+from pipelines.stages.exclusion import exclude, name_lists, takedown
+from pipelines.stages.exclusion.name_lists import Names, TakedownError
 
 
 def batch(urls: list[str | None], texts: list[str] | None = None) -> Batch:

@@ -11,8 +11,8 @@ from pipelines.contract.batch import Batch, born, documents_from, rewrite
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import Change
 from pipelines.contract.schema import document_id
-from pipelines.stages import own_rules, quality, rejudge, rules
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement import own_rules, quality, rejudge, rules
+from pipelines.stages.judgement.rules import Judgement
 
 BASE = '[corpus]\nname = "t"\n[[sources]]\nname = "s"\nkind = "books"\nroot = "."\nsnapshot = "1"\n'
 SHOPS = """

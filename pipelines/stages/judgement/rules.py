@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from pipelines.config import CorpusConfig, LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, with_columns
-from pipelines.stages import own_rules
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
-from pipelines.stages.language import reasons
+from pipelines.stages.judgement import own_rules
+from pipelines.stages.judgement.language import reasons
 from pipelines.text.judgement.rules import verdict
 
 VERSION = 1

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pipelines.config import LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
-from pipelines.stages import judge
 from pipelines.stages.base import BatchFunction, ForUnit, Model, Stage
-from pipelines.stages.language import verdicts
-from pipelines.stages.quality import shown
-from pipelines.stages.rules import Judgement, passes_language
+from pipelines.stages.judgement import judge
+from pipelines.stages.judgement.language import verdicts
+from pipelines.stages.judgement.quality import shown
+from pipelines.stages.judgement.rules import Judgement, passes_language
 
 VERSION = 2
 NAME = "rejudge"

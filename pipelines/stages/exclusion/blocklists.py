@@ -30,9 +30,9 @@ from pipelines.config import ExcludeSection
 from pipelines.contract import files
 from pipelines.contract.batch import Batch, sift
 from pipelines.contract.reasons import DropReason
-from pipelines.stages import name_lists
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
-from pipelines.stages.name_lists import Hits, Names, TakedownError, compared_addresses, reading
+from pipelines.stages.exclusion import name_lists
+from pipelines.stages.exclusion.name_lists import Hits, Names, TakedownError, compared_addresses, reading
 
 VERSION = f"1/names-{name_lists.VERSION}"
 NAME = "blocklists"

@@ -8,9 +8,9 @@ from pipelines.contract import files
 from pipelines.contract.batch import Batch, born, documents_from, rewrite, sift, with_columns
 from pipelines.contract.reasons import Change
 from pipelines.contract.schema import document_id
-from pipelines.stages import rejudge
 from pipelines.stages.base import Model
-from pipelines.stages.rules import Judgement
+from pipelines.stages.judgement import rejudge
+from pipelines.stages.judgement.rules import Judgement
 
 ENGLISH = "The miller walked past the old house, and he thought of the river that was his home. "
 GERMAN = "Der Müller ging am alten Haus vorbei und dachte an den Fluss, der seine Heimat war, als er noch ein Kind war. "

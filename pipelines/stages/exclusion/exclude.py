@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pipelines.config import ExcludeSection
 from pipelines.contract.batch import Batch, sift
 from pipelines.contract.reasons import DropReason
-from pipelines.stages import takedown
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
-from pipelines.stages.takedown import Takedown
+from pipelines.stages.exclusion import takedown
+from pipelines.stages.exclusion.takedown import Takedown
 
 VERSION = f"2/lists-{takedown.VERSION}"
 NAME = "exclude"

@@ -1,0 +1,1 @@
+"""Stages that keep documents out by their names: takedowns and block lists."""

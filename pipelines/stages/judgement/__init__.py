@@ -1,0 +1,1 @@
+"""Stages that judge a text: its language, the rules, its quality."""
