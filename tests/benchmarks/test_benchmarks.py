@@ -105,6 +105,7 @@ def test_every_benchmark_is_run_here() -> None:
         "extract_peers.py",
         "filters_peer.py",
         "ingest_peer.py",
+        "language_set.py",
         "rules_ours.py",
         "private_texts.py",
         "tasks_peer.py",
@@ -311,6 +312,16 @@ def test_decontamination(tmp_path: Path) -> None:
     found = results(tmp_path, "decontamination.py", "--data", tmp_path, "--items", 3)
     planted = {"verbatim", "paragraph", "lines", "embedded", "edited", "html", "hyphens", "short", "short_with_answer", "clean"}
     assert found == {*(f"decontaminate_{kind}" for kind in planted), "decontaminate_us_per_500_words"}
+
+
+def test_quality_score(tmp_path: Path) -> None:
+    story = (FIXTURES / "tiny" / "books" / "orchard.txt").read_text().split("\n\n")
+    rows = [{"text": "\n\n".join(story[n % 5 : n % 5 + 3]) + f" {n}", "label": 1} for n in range(20)]
+    rows += [{"text": f"HOME\nNews {n}\nLogin | Cart ({n})\n" * (1 + n), "label": 0} for n in range(20)]
+    (tmp_path / "pages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = results(tmp_path, "quality_score.py", "--labelled", tmp_path / "pages.jsonl", "--fit")
+    judged = {"length", "prose", "prose_any"}
+    assert found == {f"quality_{name}{kind}" for name in judged for kind in ("", "_controlled")}
 
 
 def test_build(tmp_path: Path, language_model: str, article_page: Path) -> None:
