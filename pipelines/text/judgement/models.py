@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.contract.errors import UserError
+from pipelines.text.judgement.languages.fasttext_file import is_whole
 
 VERSION = 1
 
@@ -57,6 +58,8 @@ def load(path: str | Path, values: Mapping[str, float], characters: int | None =
     from fasttext.FastText import _FastText  # pyright: ignore[reportPrivateUsage] # load_model prints a warning, this does not
 
     try:
+        if not is_whole(path):
+            raise ValueError("it has less than it announces")
         model: Any = _FastText(model_path=str(path))
         labels: list[str] = model.get_labels()
     except (ValueError, RuntimeError, MemoryError) as error:

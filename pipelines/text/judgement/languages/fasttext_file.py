@@ -62,6 +62,23 @@ def read(path: str | Path) -> FastTextFile:
     return _Reader(mapped, str(path)).model()
 
 
+def is_whole(path: str | Path) -> bool:
+    """Return whether a fastText file of any kind has all that it announces; of others, True.
+
+    fastText's own reader goes on without end in a dictionary that is cut off, and takes a matrix that is cut off for one.
+    """
+    with open(path, "rb") as stream:
+        if not stream.read(1):
+            return True  # fastText refuses an empty file, which cannot be mapped
+        reader = _Reader(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+    try:
+        if reader.numbers(np.int32, 14)[0] == _MAGIC:
+            reader.walk()
+    except LanguageModelError:
+        return False
+    return True
+
+
 class _Reader:
     """A place in the mapped file."""
 
@@ -74,10 +91,7 @@ class _Reader:
         words = [name for name, kind in zip(names, kinds, strict=True) if kind != _LABEL]
         labels = [name.decode("utf-8", "replace") for name, kind in zip(names, kinds, strict=True) if kind == _LABEL]
         pruned = self.pruned()
-        is_quantized = bool(self.numbers(np.uint8, 1)[0])
-        rows = self.quantized() if is_quantized else self.matrix()
-        is_output_quantized = bool(self.numbers(np.uint8, 1)[0])
-        outputs = self.quantized() if is_quantized and is_output_quantized else self.matrix()
+        rows, outputs = self.matrices()
         tree = _tree(counts[kinds == _LABEL]) if arguments["loss"] == _HIERARCHICAL else None
         model = FastTextFile(
             arguments["dimensions"],
@@ -94,6 +108,23 @@ class _Reader:
         )
         self.check(model)
         return model
+
+    def walk(self) -> None:
+        """Pass over all that follows the arguments. Raise LanguageModelError if the file ends before."""
+        self.numbers(np.float64, 1)
+        size = int(self.numbers(np.int32, 3)[0])
+        self.numbers(np.int64, 1)
+        self.pruned_rows = int(self.numbers(np.int64, 1)[0])
+        self.named(size)
+        self.pruned()
+        self.matrices()
+
+    def matrices(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Read the input matrix and the output matrix."""
+        is_quantized = bool(self.numbers(np.uint8, 1)[0])
+        rows = self.quantized() if is_quantized else self.matrix()
+        is_output_quantized = bool(self.numbers(np.uint8, 1)[0])
+        return rows, self.quantized() if is_quantized and is_output_quantized else self.matrix()
 
     def arguments(self) -> dict[str, int]:
         """Read the head. Raise LanguageModelError if the file is of another kind."""
@@ -122,6 +153,12 @@ class _Reader:
             raise self.wrong("is damaged: its dictionary does not add up")
         self.numbers(np.int64, 1)  # tokens of the training text
         self.pruned_rows = int(self.numbers(np.int64, 1)[0])
+        return self.named(size)
+
+    def named(self, size: int) -> tuple[list[bytes], NDArray[np.int8], NDArray[np.int64]]:
+        """Read this many words and labels."""
+        if not 0 <= size <= len(self.data):
+            raise self.wrong("is truncated within its dictionary")
         names, counts, kinds = [], np.empty(size, np.int64), np.empty(size, np.int8)
         for i in range(size):
             end = self.data.find(b"\0", self.at)

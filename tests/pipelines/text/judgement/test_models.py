@@ -63,6 +63,14 @@ def test_a_label_that_the_model_does_not_have(model: Path) -> None:
         load(model, {"x": 1.0})
 
 
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.9, 0.9999])
+def test_a_file_that_is_cut_off_anywhere(model: Path, tmp_path: Path, share: float) -> None:
+    data = model.read_bytes()
+    (tmp_path / "cut.bin").write_bytes(data[: min(int(len(data) * share) + 1, len(data) - 1)])
+    with pytest.raises(QualityModelError, match=r"cut\.bin: is no fastText model, or is cut off"):
+        load(tmp_path / "cut.bin", {"__label__High": 1.0})
+
+
 def test_files_that_are_no_classifiers(model: Path, tmp_path: Path) -> None:
     (tmp_path / "text.bin").write_text("no model")
     (tmp_path / "cut.bin").write_bytes(model.read_bytes()[:300])
