@@ -288,7 +288,10 @@ class DecontaminateSection(Section):
     @model_validator(mode="after")
     def _items_have_ngrams(self) -> Self:
         if self.min_words < self.ngram:
-            raise ValueError(f"min_words must be at least ngram ({self.ngram}): a shorter item has no n-gram")
+            raise ValueError(
+                f"min_words ({self.min_words}) must be at least ngram ({self.ngram}): a shorter item has no n-gram; leave both"
+                " out for the defaults, 6 and 5"
+            )
         return self
 
 

@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     )
     similar.add_argument(
         "--threshold",
-        type=float,
+        type=_similarity,
         default=0.5,
         help="--redis: least similarity, about (%(default)s)",
     )
@@ -53,6 +53,14 @@ def add_commands(commands: Commands) -> None:
     audit.add_argument("--per-band", type=positive, default=200, help="pairs drawn from each band (default: %(default)s)")
     audit.add_argument("--json", action="store_true", help="the figures as JSON")
     audit.set_defaults(run=_audit)
+
+
+def _similarity(text: str) -> float:
+    """Parse a number between 0 and 1, for argparse."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number between 0 and 1")
+    return value
 
 
 def _similar(arguments: argparse.Namespace) -> int:
@@ -117,6 +125,9 @@ def _audit(arguments: argparse.Namespace) -> int:
         print(json.dumps(audit.as_json()))
         return 0
     console = Console(highlight=False)
+    if not audit.bands and not audit.earlier:
+        console.print("deduplication removed no document: there is nothing to compare")
+        return 0
     console.print(_bands(audit))
     measure = f"Jaccard, n-grams of {audit.ngram} words"
     console.print(Text(f"false: less similar than {audit.threshold:g} ({measure}); of all removals: {audit.false_share:.2%}"))

@@ -111,7 +111,15 @@ def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{path}: {place}: is missing; add it"
     value = json.dumps(error.get("input"), default=str)
-    return f"{path}: {place}: {error['msg'].removeprefix('Value error, ')} (given: {value[:200]})"
+    said = _SAID.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return f"{path}: {place}: {said} (given: {value[:200]})"
+
+
+_SAID = {  # where pydantic speaks of Python's types
+    "tuple_type": 'must be a list, such as ["…", "…"]',
+    "model_type": "must be a section, such as [section.key] with keys below it, or {key = value}",
+    "dict_type": "must be a section, such as [section.key] with keys below it, or {key = value}",
+}
 
 
 def _keys_at(model: type[BaseModel], place: tuple[Any, ...]) -> list[str]:

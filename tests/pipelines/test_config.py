@@ -40,6 +40,12 @@ def test_roots_are_relative_to_the_file(tmp_path: Path) -> None:
         ('sources = []\n[corpus]\nname = "x"', r"sources: there is no source; add a \[\[sources\]\] section"),
         (GOOD + '[tokens]\nvocabularies = ["gpt"]', "tokens.vocabularies names 'gpt', but the vocabularies are"),
         ("[corpus", "not valid TOML"),
+        (GOOD + '[language]\nkeep = "en"', "language.keep: must be a list, such as"),
+        (GOOD + "[lines]\nc4 = true", "lines.c4: must be a section, such as"),
+        (
+            GOOD + "[decontaminate]\nngram = 13\nmin_words = 8",
+            r"min_words \(8\) must be at least ngram \(13\).* defaults, 6 and 5",
+        ),
     ],
 )
 def test_mistakes_are_named_with_file_field_and_fix(tmp_path: Path, text: str, message: str) -> None:

@@ -89,3 +89,8 @@ def test_the_command(tiny, command) -> None:
     assert "exact" in shown.stdout and "of all removals: 0.00%" in " ".join(shown.stdout.split())
     figures = json.loads(command("audit", str(tiny.out), "--json").stdout)
     assert [band["false"] for band in figures["bands"]] == [0] * len(figures["bands"])
+
+
+def test_of_a_build_without_copies_the_command_says_so(tmp_path: Path, command) -> None:
+    shown = command("audit", built(tmp_path, ["a text", "and another one of other words"]))
+    assert (shown.returncode, shown.stdout) == (0, "deduplication removed no document: there is nothing to compare\n")

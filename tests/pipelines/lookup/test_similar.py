@@ -133,6 +133,9 @@ def test_the_command(tiny, command, tmp_path: Path) -> None:
     assert first["documents"][0]["jaccard"] == 1.0
     assert second["documents"] == []
     (tmp_path / "empty.txt").write_text(" \n")
+    for threshold in ("0", "1", "7", "nan"):
+        refused = command("similar", str(tiny.out), str(CLOCK), "--threshold", threshold)
+        assert (refused.returncode, f"{threshold} is not a number between 0 and 1" in refused.stderr) == (2, True)
     failed = command("similar", str(tiny.out), str(tmp_path / "empty.txt"))
     assert failed.returncode == 1
     assert "no document of it has text" in failed.stderr

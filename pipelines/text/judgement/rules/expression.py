@@ -12,6 +12,7 @@ comparison neither true nor false, and a text of which the whole expression is n
 
 import ast
 import difflib
+import sys
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +81,8 @@ def _check(node: ast.expr, names: tuple[str, ...], *, truth: bool) -> None:
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             parts = [operand]
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
+            if not abs(value) <= sys.float_info.max:
+                raise ValueError("a number of the expression is too large; the largest has 308 digits")
             parts = []
         case ast.Name(id=name):
             parts = []

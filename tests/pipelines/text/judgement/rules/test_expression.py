@@ -69,6 +69,8 @@ def test_what_has_no_value_is_neither_true_nor_false() -> None:
         ("words > 0 if lines > 1 else lines > 2", "neither true nor false"),
         ("words > " + "-" * 1900 + "1", "is no expression|is not allowed"),
         ("words > 1" + " " * 2000, "at most 2,000"),
+        ("words > " + "9" * 309, "too large"),
+        ("words > 1e999", "too large"),
     ],
 )
 def test_what_is_no_rule_is_an_error_that_says_why(text: str, message: str) -> None:
