@@ -38,7 +38,7 @@ MEANINGS = {
     DropReason.CUT_OFF: "the file is cut off here; the rest is lost",
     DropReason.UNDECODABLE: "its bytes are not text in any encoding that was tried",
     DropReason.REPEATED_KEY: "an earlier record of the same source has the same key",
-    DropReason.EMPTY: "nothing was left after extraction or normalisation",
+    DropReason.EMPTY: "nothing was left after extraction, normalisation or cuts",
     DropReason.NOT_TEXT: "it calls itself text and is a file of another type, e.g. a PDF",
     DropReason.NO_MAIN_TEXT: "the extractor found no main text on the page; the detail says how much text is visible",
     DropReason.EXTRACTION_FAILED: "the extractor failed on the record",

@@ -11,7 +11,7 @@ class DropReason(StrEnum):
     CUT_OFF = "cut_off"  # the file breaks off here; the rest is lost
     UNDECODABLE = "undecodable"  # no known encoding turns the bytes into text
     REPEATED_KEY = "repeated_key"  # a record with the key of an earlier one of its source
-    EMPTY = "empty"  # nothing is left after extraction or normalisation
+    EMPTY = "empty"  # nothing is left after extraction, normalisation or cuts
     NOT_TEXT = "not_text"  # a file of another type that calls itself text: a PDF, an image, an archive
     NO_MAIN_TEXT = "no_main_text"  # a web page in which the extractor finds no text worth keeping
     EXTRACTION_FAILED = "extraction_failed"  # the extractor refused this record

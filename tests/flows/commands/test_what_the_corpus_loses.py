@@ -54,7 +54,7 @@ def test_a_document_with_a_benchmarks_text_is_dropped_and_named(out: Path, langu
         "questions.jsonl:1 question (id q7), 100%: “He took the works apart on a tablecloth and named"
     )
     assert report["benchmarks"] == {"questions.jsonl": {"items": 1, "met": 1, "documents": 1, "examples": [drop["detail"]]}}
-    assert figures.benchmarks(report)[0] == "questions.jsonl: 1 of 1 items met, in 1 documents"
+    assert figures.benchmarks(report)[0] == "questions.jsonl: 1 of 1 items met, in 1 dropped documents"
     after = json.loads((out / "release.json").read_text())
     assert after["clusters"] == before["clusters"]  # another benchmark touches nothing before the corpus
     assert after["corpus"] != before["corpus"]
