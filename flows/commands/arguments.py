@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from pipelines.contract.errors import UserError
 
+KINDS = ("page", "common_crawl", "wikipedia", "books", "records")  # of any_file, which takes a second to import
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # pyright: ignore[reportPrivateUsage]
 
 

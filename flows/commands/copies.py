@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from flows.commands.arguments import Commands, positive
+from flows.commands.arguments import KINDS, Commands, positive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +29,7 @@ def add_commands(commands: Commands) -> None:
     )
     similar.add_argument("out", help="an output folder")
     similar.add_argument("file", nargs="+", help="a file of any kind, or - for standard input")
+    similar.add_argument("--kind", choices=KINDS, help="what the files are; by default, their first bytes and names say it")
     similar.add_argument("--top", type=positive, default=10, help="documents for each text (default: %(default)s)")
     similar.add_argument("--differences", action="store_true", help="show how the most similar document differs")
     similar.add_argument("--json", action="store_true", help="one line of JSON for each text, with the whole documents")
@@ -67,7 +68,7 @@ def _similar(arguments: argparse.Namespace) -> int:
     from pipelines.contract import files
     from pipelines.lookup.similar import similar
 
-    texts = list(_texts(arguments.file))
+    texts = list(_texts(arguments.file, arguments.kind))
     out = files.plain(arguments.out)
     found = similar(out, [text for _, text in texts], top=arguments.top, redis=arguments.redis, threshold=arguments.threshold)
     for (name, text), documents in zip(texts, found, strict=True):
@@ -78,7 +79,7 @@ def _similar(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _texts(paths: Sequence[str], kind: str | None) -> Iterator[tuple[str, str]]:
     """Yield the origin and the text of each document of files."""
     from pipelines.contract.errors import UserError
     from pipelines.extract import Extraction, opened
@@ -86,7 +87,7 @@ def _texts(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
     extraction = Extraction()
     with tempfile.TemporaryDirectory(prefix="corpusmill-similar-") as folder:
         for path in paths:
-            rows = [row for row in extraction.rows(opened(path, folder)) if row["text"]]
+            rows = [row for row in extraction.rows(opened(path, folder, kind)) if row["text"]]
             if not rows:
                 raise UserError(f"{path}: no document of it has text; `corpusmill extract {path}` shows why")
             yield from ((row["origin"], row["text"]) for row in rows)

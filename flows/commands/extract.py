@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from flows.commands.arguments import Commands, positive
+from flows.commands.arguments import KINDS, Commands, positive
 from pipelines.contract.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pipelines.text.extraction.explained import Explained
     from pipelines.text.extraction.html import Page
 
-KINDS = ("page", "common_crawl", "wikipedia", "books", "records")  # of any_file, which takes a second to import
 _SECONDS_BETWEEN_LINES = 10
 
 

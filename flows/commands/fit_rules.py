@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from flows.commands.arguments import Commands, positive
+from flows.commands.arguments import KINDS, Commands, positive
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,7 @@ def add_commands(commands: Commands) -> None:
         " Files are read as `corpusmill extract` reads them. docs/rules.md has the recipe.",
     )
     fit.add_argument("file", nargs="+", help="a file or URI of curated texts")
+    fit.add_argument("--kind", choices=KINDS, help="what the files are; by default, their first bytes and names say it")
     fit.add_argument("--out", metavar="FILE", help="where the TOML goes; by default, to standard output")
     fit.add_argument("--language", metavar="CODE", help="the language of all texts; by default, it is identified")
     fit.add_argument("--sets", nargs="+", metavar="SET", help="the sets of rules; by default, those that are on by default")
@@ -48,6 +49,8 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     if not 0 < arguments.tail < 0.5:
         raise UserError(f"--tail {arguments.tail}: give a share of the curated texts between 0 and 0.5, such as 0.02")
+    if arguments.out is not None and not Path(arguments.out).absolute().parent.is_dir():
+        raise UserError(f"--out {arguments.out}: its folder does not exist; make it first, or name another")
     published = RuleSets() if arguments.sets is None else validated(RuleSets, arguments.sets, "--sets")
     texts = _texts(arguments)
     few = {language: len(found) for language, found in texts.items() if len(found) < FEWEST_TEXTS}
@@ -79,7 +82,7 @@ def _texts(arguments: argparse.Namespace) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with TemporaryDirectory(prefix="corpusmill-fit-") as folder:
         for path in arguments.file:
-            for row in extraction.rows(opened(path, folder)):
+            for row in extraction.rows(opened(path, folder, arguments.kind)):
                 language = arguments.language or row.get("language")
                 known = found.setdefault(language, []) if row.get("text") and language else []
                 if len(known) < TEXTS_PER_LANGUAGE:

@@ -53,3 +53,14 @@ def test_what_cannot_be_fitted_is_an_error(
 ) -> None:
     assert cli.main(["fit-rules", str(records), "--language", "de", *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_kind_can_be_named_and_an_output_folder_must_exist(
+    records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    renamed = records.rename(tmp_path / "curated")
+    options = ["--language", "de", "--sets", "gopher"]
+    assert cli.main(["fit-rules", str(renamed), "--kind", "records", *options]) == 0
+    capsys.readouterr()
+    assert cli.main(["fit-rules", str(renamed), *options, "--out", str(tmp_path / "none" / "de.toml")]) == 1
+    assert "none/de.toml: its folder does not exist; make it first, or name another" in capsys.readouterr().err

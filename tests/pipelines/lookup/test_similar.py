@@ -132,6 +132,9 @@ def test_the_command(tiny, command, tmp_path: Path) -> None:
     first, second = map(json.loads, lines)
     assert first["documents"][0]["jaccard"] == 1.0
     assert second["documents"] == []
+    (tmp_path / "unnamed").write_text(CLOCK.read_text("latin-1"))
+    named = command("similar", str(tiny.out), str(tmp_path / "unnamed"), "--kind", "books", "--top", "1")
+    assert "1.000       1.000" in named.stdout, named.stderr
     (tmp_path / "empty.txt").write_text(" \n")
     for threshold in ("0", "1", "7", "nan"):
         refused = command("similar", str(tiny.out), str(CLOCK), "--threshold", threshold)
