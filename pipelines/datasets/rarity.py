@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipelines.beam.exchange import Keyed, exchange
 from pipelines.contract import files, manifest
-from pipelines.contract.manifest import Manifest, Part
+from pipelines.contract.manifest import Manifest
 from pipelines.contract.tables import read_batches
 from pipelines.datasets import reference
 from pipelines.datasets.clusters import removals_for
@@ -29,6 +29,7 @@ from pipelines.text.copies import contamination, item_grams
 from pipelines.text.copies.contamination import Frequencies
 from pipelines.text.copies.item_grams import Index
 from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.lists import read_lists, write_lists
 from pipelines.units.spill import keyed, read_all, read_columns, read_notes, total, write_by_key, write_columns, write_note
 
 NAME = "rarity"
@@ -53,7 +54,7 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, ite
         finally:
             files.remove(spill)
         facts = {"documents": counted.all_documents, "met": int(np.count_nonzero(counted.documents))}
-        part = _write(uri, counted.documents)
+        part = write_lists(uri, "frequencies", NAME, "documents.arrow", {"documents": counted.documents})
         return manifest.assemble(NAME, made_from, (), config=context.config.recorded(), facts=facts, parts=[part])
 
     return ensure(context, NAME, made_from, make)
@@ -63,19 +64,8 @@ def load(uri: str) -> Frequencies:
     """Return the counts of the dataset at `uri`."""
     made = manifest.read(uri)
     (part,) = made.parts
-    with pa.memory_map(files.local_copy(files.join(uri, part.path), part.sha256)) as source, pa.ipc.open_file(source) as reader:
-        counts = reader.get_batch(0)["documents"].values.to_numpy()
+    counts = read_lists(uri, part)["documents"].to_numpy()
     return Frequencies(counts, made.facts["documents"])
-
-
-def _write(uri: str, documents: NDArray[np.int64]) -> Part:
-    row = pa.RecordBatch.from_arrays(
-        [pa.LargeListArray.from_arrays([0, len(documents)], pa.array(documents))], names=["documents"]
-    )
-    path = "documents.arrow"
-    with files.writing(files.join(uri, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), row.schema) as writer:
-        writer.write_batch(row)
-    return Part(table="frequencies", unit=NAME, path=path, rows=1, bytes=stream.bytes_written, sha256=stream.sha256)
 
 
 # The exchange

@@ -39,6 +39,7 @@ from pipelines.text.copies import contamination, item_grams
 from pipelines.text.copies.contamination import SIGN_LENGTH, Signs
 from pipelines.text.copies.item_grams import OWNERS_LIMIT, WORD_WEIGHT, Items, TextGrams
 from pipelines.units.context import Context, Dataset, ensure
+from pipelines.units.lists import read_lists, write_lists
 
 NAME = "reference"
 VERSION = 2
@@ -98,9 +99,7 @@ def load(uri: str) -> Reference:
     """Return the items of the dataset at `uri`."""
     made = manifest.read(uri)
     (part,) = made.parts
-    with pa.memory_map(files.local_copy(files.join(uri, part.path), part.sha256)) as source, pa.ipc.open_file(source) as reader:
-        row = reader.get_batch(0)
-    columns = {name: row[name].values for name in row.schema.names}
+    columns = read_lists(uri, part)
     names = columns.pop("names")
     arrays = {name: values.to_numpy() for name, values in columns.items()}
     signs = Signs(arrays.pop("sign_starts"), arrays.pop("sign_hashes"), arrays.pop("sign_words"))
@@ -116,12 +115,7 @@ def _write(uri: str, reference: Reference) -> Part:
         "sign_words": signs.words,
         "names": reference.names,
     }
-    lists = {name: pa.LargeListArray.from_arrays([0, len(values)], pa.array(values)) for name, values in columns.items()}
-    row = pa.RecordBatch.from_arrays(list(lists.values()), names=list(lists))
-    path = "items.arrow"
-    with files.writing(files.join(uri, path)) as stream, pa.ipc.new_file(pa.PythonFile(stream, mode="w"), row.schema) as writer:
-        writer.write_batch(row)
-    return Part(table="items", unit=NAME, path=path, rows=1, bytes=stream.bytes_written, sha256=stream.sha256)
+    return write_lists(uri, "items", NAME, "items.arrow", columns)
 
 
 # The files

@@ -23,8 +23,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers, decode
+from pipelines.text.characters.comparison import mix
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, NEWLINE, SPACELESS, begins_token, table
-from pipelines.text.judgement.slots import BASE, bits_for, mix, put_key, slot_of
+from pipelines.text.judgement.slots import BASE, bits_for, put_key, slot_of
 from pipelines.text.kernels import jit
 
 TOP = tuple(range(2, 5))  # n of the top n-grams; the kernels repeat these numbers

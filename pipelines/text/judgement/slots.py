@@ -13,16 +13,6 @@ BASE = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio
 
 
 @jit
-def mix(value: Any) -> Any:
-    """Apply MurmurHash3's finaliser, a bijection of 64 bits whose output looks random."""
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xFF51AFD7ED558CCD)
-    value ^= value >> np.uint64(33)
-    value *= np.uint64(0xC4CEB9FE1A85EC53)
-    return value ^ (value >> np.uint64(33))
-
-
-@jit
 def slot_of(slots: Any, stamp: int, key: Any, bits: int) -> Any:
     """Return the slot of a key, or the empty slot where it belongs."""
     mask = (1 << bits) - 1

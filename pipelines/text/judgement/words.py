@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from pipelines.text.characters import counts
 from pipelines.text.characters.code_points import CODE_POINTS, buffers, categories, decode
+from pipelines.text.characters.comparison import mix
 from pipelines.text.characters.counts import BLANK, DIGIT, LETTER, SPACELESS, begins_token
-from pipelines.text.judgement.slots import BASE, bits_for, mix, put_key, slot_of
+from pipelines.text.judgement.slots import BASE, bits_for, put_key, slot_of
 from pipelines.text.kernels import jit, jit_internal
 
 UPPER, MARK = 1 << 12, 1 << 13  # bits of the character table, beside those of counts

@@ -2,7 +2,7 @@
 
 A text's vector is the mean of the vectors of its words and of their n-grams of characters (Joulin et al. 2016, arXiv 1607.01759;
 Bojanowski et al. 2017, arXiv 1607.04606), so the vectors of passages add up to that of any text made of them: a document is read
-once, whatever is asked of its parts. The results are those of fastText's own `predict` on the same words, up to the rounding of
+once for the verdicts on all its parts. The results are those of fastText's own `predict` on the same words, up to the rounding of
 float32 (a test compares them).
 
 Limit: a model with n-grams of words reads each passage as a line of its own, so those across two passages are missing.

@@ -6,7 +6,7 @@ from pipelines.text.judgement.private.windows import Window
 from pipelines.text.judgement.private.words import words
 
 SPACES, HYPHENS = r" \u00a0\u202f", r"\-\u2010-\u2013"
-"""Of numbers, for the inside of a class of characters: spaces within a line, hyphens and the dashes that are written for them."""
+"""Separators in numbers, for a class of characters: spaces within a line, hyphens and the dashes written in their place."""
 
 LETTERS = r"A-Za-z0-9_\u00aa-\u0dff"
 """Letters and digits that belong to a word beside them, for a class: those of scripts written without spaces do not."""

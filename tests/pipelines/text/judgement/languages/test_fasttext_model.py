@@ -67,8 +67,9 @@ def probabilities(path: Path | str, texts: list[str]) -> tuple[list[str], np.nda
     return model.labels, model.probabilities(*model.sums(data, ends - [len(one) for one in encoded], ends))
 
 
-def check(path: Path | str, texts: list[str]) -> None:
-    """Compare all probabilities with fastText's; a text of nothing that the model knows has none here."""
+def compared(path: Path | str, texts: list[str]) -> int:
+    """Compare all probabilities with fastText's; return of how many texts: one of nothing that the model knows has none here."""
+    count = 0
     labels, found = probabilities(path, texts)
     reference = _FastText(model_path=str(path))
     for text, row in zip(texts, found, strict=True):
@@ -77,6 +78,8 @@ def check(path: Path | str, texts: list[str]) -> None:
             continue
         expected = {label: score for score, label in reference.f.predict(text.replace("\n", " ") + "\n", -1, -1.0, "strict")}
         assert [expected.get(label, 0) for label in labels] == pytest.approx(row.tolist(), abs=2e-5)
+        count += 1
+    return count
 
 
 @pytest.mark.parametrize(
@@ -91,7 +94,7 @@ def check(path: Path | str, texts: list[str]) -> None:
     ],
 )
 def test_probabilities_are_those_of_fasttext(tmp_path: Path, options: dict[str, Any]) -> None:
-    check(saved(trained(tmp_path, **options), tmp_path / "m.bin"), TEXTS)
+    assert compared(saved(trained(tmp_path, **options), tmp_path / "m.bin"), TEXTS) >= len(TEXTS) // 2
 
 
 @pytest.mark.parametrize("options", [{}, {"qnorm": True}, {"qnorm": True, "cutoff": 400}, {"dsub": 3, "cutoff": 300}])
@@ -99,7 +102,7 @@ def test_probabilities_are_those_of_fasttext(tmp_path: Path, options: dict[str, 
 def test_quantised_models_too(tmp_path: Path, loss: str, options: dict[str, Any]) -> None:
     model = trained(tmp_path, loss=loss)
     model.quantize(input=str(tmp_path / "train.txt"), thread=1, verbose=0, **options)
-    check(saved(model, tmp_path / "m.ftz"), TEXTS)
+    assert compared(saved(model, tmp_path / "m.ftz"), TEXTS) >= len(TEXTS) // 2
 
 
 def test_a_quantised_output_too(tmp_path: Path) -> None:
@@ -110,11 +113,12 @@ def test_a_quantised_output_too(tmp_path: Path) -> None:
         input=str(tmp_path / "train.txt"), dim=8, minn=2, maxn=3, bucket=1000, epoch=2, thread=1, verbose=0
     )
     model.quantize(input=str(tmp_path / "train.txt"), qout=True, qnorm=True, cutoff=300, thread=1, verbose=0)
-    check(saved(model, tmp_path / "m.ftz"), ["the river", "aaaaaa bb", "nothing"])
+    assert compared(saved(model, tmp_path / "m.ftz"), ["the river", "aaaaaa bb", "nothing"]) >= 2
 
 
 def test_lid_176(language_model: str) -> None:
-    check(language_model, [*TEXTS, *WORDS.values(), "Ceci n'est pas une pipe. " * 40])
+    texts = [*TEXTS, *WORDS.values(), "Ceci n'est pas une pipe. " * 40]
+    assert compared(language_model, texts) >= len(texts) // 2
 
 
 def test_sums_of_passages_add_up_to_the_whole(dense: Path) -> None:
