@@ -68,6 +68,13 @@ def test_a_quotation_of_less_than_the_share_is_none() -> None:
     assert found([numbered(10, 64)], held) == [(0, 0, 0, 53)]  # 50 n-grams in a row that no other document has
 
 
+def test_a_quoted_half_is_none_where_half_of_an_edited_item_is_one() -> None:
+    held = benchmarks([numbered(0, 50)])
+    half, spread = numbered(10, 35), edited(numbered(0, 50), 11)
+    assert found([f"{OTHER} {half} {OTHER}"], held) == []  # 21 of 46 n-grams, in 25 words
+    assert found([f"{OTHER} {spread} {OTHER}"], held) == [(0, 0, 20, 69)]  # 26 n-grams, from one end to the other
+
+
 def test_what_is_scattered_over_a_text_does_not_add_up() -> None:
     parts = [numbered(first, first + 6) for first in range(0, 30, 6)]
     held = benchmarks([" ".join(parts)])
