@@ -1,10 +1,12 @@
 """The whole build on one page: which datasets there are, what each needs, and what is published at the end.
 
-    documents/<source> ─┬─ clusters ─┬─ repeats ────┬─ corpus ─┬─ index
-                        │            ├─ classifier ─┤          └─ vocabulary/<name> ─ tokens/<name>
-                        │            ├─ rarity ─────┤
-                        └────────────┼──────────────┤
-    reference (if benchmarks are named) ────────────┘
+    documents/<source> ─┬─ clusters ─┬─ repeats ─────────────┬─ corpus ─┬─ index
+                        │            ├─ classifier ─ scores ─┤          └─ vocabulary/<name> ─ tokens/<name>
+                        │            ├─ rarity ──────────────┤
+                        └────────────┼───────────────────────┤
+    reference (if benchmarks are named) ─────────────────────┘
+
+There are scores if the config names models of others or asks for a share of scores.
 
 Callers run the steps of `plan` in order (the command line in a loop, the Prefect flow in tasks), let a gate judge every
 dataset that is handed over, and publish last.
@@ -16,9 +18,21 @@ from functools import partial
 
 from pipelines.clustering.earlier import earlier
 from pipelines.config import SourceSection, VocabularySection
-from pipelines.datasets import classifier, clusters, corpus, documents, index, rarity, reference, repeats, tokens, vocabulary
+from pipelines.datasets import (
+    classifier,
+    clusters,
+    corpus,
+    documents,
+    index,
+    rarity,
+    reference,
+    repeats,
+    scores,
+    tokens,
+    vocabulary,
+)
 from pipelines.stages.exclusion import blocklists, takedown
-from pipelines.stages.judgement import judge, own_rules, quality
+from pipelines.stages.judgement import judge, own_rules, scorers
 from pipelines.units.context import Context, Dataset
 
 Built = Mapping[str, Dataset]  # by step name
@@ -43,7 +57,7 @@ def plan(context: Context) -> list[Step]:
     config = context.config
     documents.check_languages(config)
     documents.check_extractors(config)
-    quality.check_models(config.quality)
+    scorers.check(config.quality)
     own_rules.check(config.quality.own)
     judge.read_lists(config.quality)
     takedown.collect(config.exclude)
@@ -51,6 +65,7 @@ def plan(context: Context) -> list[Step]:
     build = _Builders(context, earlier(context))
     sources = tuple(f"documents/{source.name}" for source in config.sources)
     benchmarks = ("reference", "rarity") if config.decontaminate.paths else ()
+    scored = ("scores",) if config.quality.is_scored else ()
     encoded = [section for section in config.vocabularies if section.name in (config.tokens.vocabularies or (section.name,))]
     return [
         *(Step(name=name, run=build.reference) for name in benchmarks[:1]),
@@ -59,7 +74,13 @@ def plan(context: Context) -> list[Step]:
         Step(name="repeats", needs=(*sources, "clusters"), gated=config.repeats.enabled, run=build.repeats),
         *(Step(name=name, needs=(*sources, "clusters", "reference"), run=build.rarity) for name in benchmarks[1:]),
         Step(name="classifier", needs=(*sources, "clusters"), run=build.classifier),
-        Step(name="corpus", needs=(*sources, "clusters", "repeats", "classifier", *benchmarks), gated=True, run=build.corpus),
+        *(Step(name=name, needs=(*sources, "clusters", "classifier"), run=build.scores) for name in scored),
+        Step(
+            name="corpus",
+            needs=(*sources, "clusters", "repeats", "classifier", *scored, *benchmarks),
+            gated=True,
+            run=build.corpus,
+        ),
         Step(name="index", needs=(*sources, "corpus"), gated=config.deduplicate.enabled, run=build.index),
         *(Step(name=_vocabulary(s), needs=("corpus",), run=partial(build.vocabulary, s)) for s in config.vocabularies),
         *(
@@ -101,6 +122,9 @@ class _Builders:
     def classifier(self, built: Built) -> Dataset:
         return classifier.build(self.context, self._documents(built), built["clusters"])
 
+    def scores(self, built: Built) -> Dataset:
+        return scores.build(self.context, self._documents(built), built["clusters"], built["classifier"])
+
     def corpus(self, built: Built) -> Dataset:
         return corpus.build(
             self.context,
@@ -110,6 +134,7 @@ class _Builders:
             items=built.get("reference"),
             frequencies=built.get("rarity"),
             classifier=built["classifier"],
+            scored=built.get("scores"),
         )
 
     def index(self, built: Built) -> Dataset:

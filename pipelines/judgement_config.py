@@ -11,6 +11,7 @@ from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
 from pipelines.text.judgement.languages.groups import GROUPS, LID_176_FTZ_SHA256, SCORE_LIMIT, SCORE_LIMITS, expanded, members
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.rules.expression import Expression
+from pipelines.text.judgement.rules.shares import Share
 
 PrivateAction = Literal["mask", "drop", "off"]
 
@@ -152,7 +153,8 @@ class QualitySection(Section):
     """Models of others, as [[quality.models]]. They score what the rules keep, in every language, but not curated sources."""
     keep: str | None = None
     """What is kept of the scored documents, by scores and measures: "dclm > 0.02 or (edu > 1.2 and quality_score > 0.3)". A
-    document of which it is neither true nor false, for want of a score, is kept."""
+    document of which it is neither true nor false, for want of a score, is kept. top(dclm, 0.1) is true of the tenth of a
+    language's documents with the highest scores, bottom(dclm, 0.1) of the tenth with the lowest."""
     seed: int = Field(default=1, ge=0)
 
     @field_serializer("rules_by_language")
@@ -188,7 +190,7 @@ class QualitySection(Section):
     @model_validator(mode="after")
     def _keep_is_an_expression(self) -> Self:
         if self.keep is not None:
-            Expression(self.keep, ("quality_score", *(model.name for model in self.models)))
+            Expression(self.keep, ("quality_score", *self.score_names))
         return self
 
     @model_validator(mode="after")
@@ -196,6 +198,21 @@ class QualitySection(Section):
         if not self.measure and self.has_rules:
             raise ValueError("measure = false leaves the rules nothing to judge by; turn it on, or the rules off: rules = []")
         return self
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The names of the scores beside that of the build's own classifier."""
+        return tuple(model.name for model in self.models)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The shares of scores that `keep` names."""
+        return () if self.keep is None else Expression(self.keep, ("quality_score", *self.score_names)).shares
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether documents have scores before the corpus is made."""
+        return bool(self.score_names or self.shares)
 
     @property
     def has_rules(self) -> bool:

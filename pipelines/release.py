@@ -6,7 +6,7 @@
     report.json         the closing report: the funnel, the clusters, what repeats, the classifier, the tokens
     report.html         the same as a page that needs no network
     timings.jsonl       seconds by dataset; outside all fingerprints
-    documents/ clusters/ classifier/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
+    documents/ clusters/ classifier/ scores/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      models that made them, verdicts of the gates
     search/             what `corpusmill ask` looks passages up in: an index of a corpus is named by the corpus' fingerprint
 """
@@ -35,6 +35,7 @@ DATASET_KINDS = (
     "repeats",
     "rarity",
     "classifier",
+    "scores",
     "corpus",
     "index",
     "vocabulary",
@@ -107,6 +108,7 @@ def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, 
         "repeats": built["repeats"].manifest.facts if "repeats" in built else {"enabled": False},
         "index": built["index"].manifest.facts if "index" in built else {"enabled": False},
         "classifier": built["classifier"].manifest.facts,
+        "limits": built["corpus"].manifest.facts.get("limits", {}),
         "vocabularies": _facts(built, "vocabulary/"),
         "tokens": _facts(built, "tokens/"),
     }

@@ -98,6 +98,7 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
         _funnel_table(report),
         Text("\n".join(f"takedown: {visible(line)}" for line in figures.takedown(report))),
         Text("\n".join(f"benchmark: {visible(line)}" for line in figures.benchmarks(report) if not line.startswith("  "))),
+        Text("\n".join(_limits(report))),
         Text(f"masked: {masked}" if (masked := figures.masked(report)) else ""),
         _web_pages_table(report),
         _removed_table(report),
@@ -110,6 +111,17 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
         "\n".join(places),
     ]
     return [table for table in tables if table]
+
+
+def _limits(report: Mapping[str, Any]) -> list[str]:
+    """Return a line for each share of scores: its documents in all languages."""
+    rows = figures.limits(report)
+    by_share = {row.share: [other for other in rows if other.share == row.share] for row in rows}
+    return [
+        f"{share}: {sum(row.within for row in group):,} of {sum(row.scored for row in group):,} documents"
+        f" ({group[0].language} ends at {group[0].value:.4g})"
+        for share, group in by_share.items()
+    ]
 
 
 def _funnel_table(report: Mapping[str, Any]) -> Table:

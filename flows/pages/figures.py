@@ -157,6 +157,26 @@ def benchmarks(report: Report) -> list[str]:
     return lines
 
 
+class ShareLimit(NamedTuple):
+    """Where a share of scores ends in a language."""
+
+    share: str
+    language: str
+    scored: int
+    within: int
+    value: float
+
+
+def limits(report: Report) -> list[ShareLimit]:
+    """Return the limits of the shares in `quality.keep`, of each share those of the languages with the most documents first."""
+    rows = [
+        ShareLimit(share, language, limit["scored"], limit["within"], limit["value"])
+        for share, languages in report.get("limits", {}).items()
+        for language, limit in languages.items()
+    ]
+    return sorted(rows, key=lambda row: (row.share, -row.scored, row.language))
+
+
 def masks(report: Report) -> tuple[list[str], list[tuple[str, list[int]]]]:
     """Return the types of masked private data, and a row of counts for every language and one for all together."""
     by_language: Mapping[str, Mapping[str, int]] = report.get("private", {})

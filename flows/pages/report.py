@@ -18,6 +18,10 @@ _WEB_PAGES_NOTE = (
     "What the pages show and what the extractor kept of it, in characters without white space. A fallback is a page for which the"
     " extractor took its second way."
 )
+_LIMITS_NOTE = (
+    "The last score within each share of <code>quality.keep</code>, among the documents that pass language and rules and are no"
+    " copies, without those of curated sources."
+)
 _MASKS_NOTE = (
     "Occurrences by language of the document. The corpus' table <code>masks</code> has the place of each;"
     " <code>corpusmill explain</code> shows those of a document."
@@ -47,6 +51,7 @@ def report_page(report: Report) -> str:
         section("Web pages", _web_pages(report), _WEB_PAGES_NOTE),
         section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
         section("Benchmarks", "".join(f"<p>{text(line)}</p>" for line in figures.benchmarks(report)), _BENCHMARKS_NOTE),
+        section("Shares of scores", _limits(report), _LIMITS_NOTE),
         section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
         section("Masked private data", _masks(report), _MASKS_NOTE),
         section("Deduplication", _deduplication(report)),
@@ -100,6 +105,14 @@ def _cuts(report: Report) -> str:
     names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, change, *map(_number, counts), f"{sum(counts):,}"] for stage, change, counts in rows]
     return table(names, cells, numbers=range(2, len(names)))
+
+
+def _limits(report: Report) -> str:
+    cells = [
+        [text(row.share), text(row.language), f"{row.value:.6g}", f"{row.within:,}", f"{row.scored:,}"]
+        for row in figures.limits(report)
+    ]
+    return table(("share", "language", "ends at", "within", "scored"), cells, numbers=(2, 3, 4)) if cells else ""
 
 
 def _masks(report: Report) -> str:

@@ -80,7 +80,7 @@ MEANINGS = {
     DropReason.REFINEDWEB_LINES: "too many of its words are in lines of capitals, numbers, counters or single words",
     DropReason.POOR_SIGNS: "several signs of no running text: short lines, capitals, digits …; the detail has their number",
     DropReason.OWN_RULE: "it breaks a rule of quality.own; the detail has its name",
-    DropReason.LOW_QUALITY: "the quality classifier scores it below its threshold",
+    DropReason.LOW_QUALITY: "a score is below the classifier's threshold, or quality.keep is false of its scores",
     DropReason.PRIVATE_DATA: "it holds more private data than [private] allows; the detail has the numbers",
     DropReason.NO_TOKENS: "the vocabulary encodes it as no tokens",
 }

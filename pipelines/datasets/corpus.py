@@ -6,13 +6,15 @@ ledger of the corpus is the whole funnel, from the reader to the last filter.
 `facts["exclude"][kind]`, for ids, urls and hosts, has the number of `names` that `[exclude]` lists, how many `matched` a
 document, and the first of those that matched none (`unmatched`). `facts["benchmarks"][file]` has how many of a benchmark's
 `items` were `met` in how many dropped `documents`, and examples. `facts["private"]` has the number of masks by language and
-type; the table `masks` has their places.
+type; the table `masks` has their places. `facts["limits"][share][language]` has the last score (`value`) of a share that
+`quality.keep` names, of how many `scored` documents, and how many are `within`.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +29,7 @@ from pipelines.contract.manifest import Manifest, Sidecar
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import DOCUMENTS, UNKNOWN_LANGUAGE
 from pipelines.contract.tables import read_batches
-from pipelines.datasets import rarity, reference
+from pipelines.datasets import rarity, reference, scores
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
 from pipelines.datasets.documents import language_models, takedown_lists
@@ -38,6 +40,7 @@ from pipelines.stages.base import Model, Stages
 from pipelines.stages.decontaminate import Named
 from pipelines.stages.exclusion import exclude, takedown
 from pipelines.stages.judgement import language, quality, rejudge, rules
+from pipelines.stages.judgement.quality import Limits
 from pipelines.text.copies import contamination, item_grams
 from pipelines.text.copies.contamination import Benchmarks
 from pipelines.units.context import Context, Dataset, ensure
@@ -59,12 +62,15 @@ def build(
     items: Dataset | None,
     frequencies: Dataset | None,
     classifier: Dataset,
+    scored: Dataset | None = None,
 ) -> Dataset:
     """Build the corpus from these documents, or find it built."""
     config = context.config
     units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
-    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, language_models(context)))
+    limits = scores.limits_of(scored, config.quality.shares) if scored is not None else {}
+    models = language_models(context)
+    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, models, scored, limits))
     settings = job.stages.settings()
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
@@ -76,6 +82,7 @@ def build(
     def make(uri: str) -> Manifest:
         sidecars = process_units(context, uri, job, units, columnar=True)
         facts = _takedown(context, documents) | _benchmarks_met(uri, sidecars, items) | {"private": _masked(uri, sidecars)}
+        facts |= {"limits": _limits(limits)} if limits else {}
         return manifest.assemble("corpus", made_from, sidecars, config=config.recorded(), facts=facts)
 
     return ensure(context, "corpus", made_from, make)
@@ -89,8 +96,10 @@ def stages(
     frequencies: Dataset | None,
     classifier: Dataset,
     models: Sequence[Model],
+    scored: Dataset | None = None,
+    limits: Limits = MappingProxyType({}),
 ) -> Stages:
-    """Return the stages between documents and corpus; `models` are those of the languages."""
+    """Return the stages between documents and corpus; `models` are those of the languages, `limits` those of shares of scores."""
     judgement = rules.Judgement.of(config)
     cuts = repeats.manifest.facts["enabled"] or (items is not None and config.decontaminate.action == "cut")
     return Stages(
@@ -114,7 +123,9 @@ def stages(
                 classifier.manifest.fingerprint,
                 config.quality,
                 judgement.curated,
-                quality.model_files(config.quality),
+                partial(scores.scores_in, scored.uri) if scored is not None else None,
+                scored.manifest.fingerprint if scored is not None else None,
+                limits,
             ),
             private.stage(config.private),
         )
@@ -146,6 +157,14 @@ def _takedown(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
     lists = exclude.lists(context.config.exclude, takedown_lists(context))
     counted = takedown.matched(lists, (rows for dataset in documents for rows in _excluded(dataset)))
     return {"exclude": counted} if counted else {}
+
+
+def _limits(limits: Limits) -> dict[str, dict[str, dict[str, float]]]:
+    """Return where each share of scores ends, by language."""
+    return {
+        share.name: {language: limit._asdict() for language, limit in by_language.items()}
+        for share, by_language in limits.items()
+    }
 
 
 def _masked(uri: str, sidecars: Sequence[Sidecar]) -> dict[str, dict[str, int]]:

@@ -42,6 +42,13 @@ def test_every_step_names_what_it_needs_and_which_datasets_are_handed_over() -> 
     assert [step.name for step in steps if step.gated] == ["documents/s", "corpus", "tokens/gpt", "tokens/bert"]
 
 
+def test_scores_are_a_step_if_a_share_of_them_is_kept() -> None:
+    config = CorpusConfig.model_validate({**DATA, "quality": {"keep": "top(quality_score, 0.5)"}})
+    needs = {step.name: step.needs for step in plan(Context(config, "out"))}
+    assert needs["scores"] == ("documents/s", "clusters", "classifier")
+    assert needs["corpus"] == ("documents/s", "clusters", "repeats", "classifier", "scores")
+
+
 def test_a_build_with_an_extractor_that_is_not_installed_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXTRACTORS, "trafilatura", Extractor(("no-such-package",), EXTRACTORS["trafilatura"].opened))
     sources = [{**DATA["sources"][0], "kind": "common_crawl", "extractor": "trafilatura"}]

@@ -1,11 +1,13 @@
 """Drop documents that break a quality rule (the stage `rules` has applied them), then those that are scored low.
 
-Scores are those of the build's classifier and of the models that the config names; `quality.keep` is an expression over them.
+Scores are those of the build's classifier and of the dataset scores; `quality.keep` is an expression over them, in which
+shares such as the best tenth have their limits from that dataset, too.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -13,17 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import MACHINE, QualitySection
-from pipelines.contract import files
 from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import DropReason
-from pipelines.contract.schema import SCORE
-from pipelines.stages.base import BatchFunction, ForUnit, Model, Stage
-from pipelines.text.judgement import models
-from pipelines.text.judgement.models import QualityModelError, Scorer
+from pipelines.contract.schema import SCORE, UNKNOWN_LANGUAGE
+from pipelines.stages.base import BatchFunction, ForUnit, Stage
 from pipelines.text.judgement.rules.expression import Expression
+from pipelines.text.judgement.rules.shares import Limit, Share
 
-VERSION = f"4/models-{models.VERSION}"
+VERSION = 5
 NAME = "quality"
+
+Limits = Mapping[Share, Mapping[str, Limit]]  # by language
 
 
 class Classifier(Protocol):
@@ -44,105 +46,110 @@ class Classifier(Protocol):
         ...
 
 
+Scores = Callable[[str, str], pa.RecordBatch]  # from a source and a unit to its rows of the dataset scores
+
+
 def stage(
     load: Callable[[], Classifier | None],
     fingerprint: str,
     section: QualitySection,
     curated: frozenset[str] = frozenset(),
-    found: Sequence[Model] = (),
+    scores: Callable[[], Scores] | None = None,
+    scored: str | None = None,
+    limits: Limits = MappingProxyType({}),
 ) -> Stage:
     """Return the stage; `load` opens the classifier dataset of this fingerprint. `curated` sources are not scored.
 
-    `found` are the files of `section.models`.
+    `scores` opens the dataset scores, if there is one, of the fingerprint `scored`; `limits` are those of the shares in `keep`.
     """
     settings = {
         NAME: section.model_dump(mode="json", exclude=MACHINE["quality"]),
         "curated": sorted(curated),
         "classifier": fingerprint,
-        "quality_models": [model.sha256 for model in found],
+        "scores": scored,
     }
-    return Stage({NAME: VERSION}, partial(_open, load, section, curated, tuple(found)), settings)
+    return Stage({NAME: VERSION}, partial(_open, load, section, curated, scores, dict(limits)), settings)
 
 
 def _open(
-    load: Callable[[], Classifier | None], section: QualitySection, curated: frozenset[str], found: Sequence[Model]
+    load: Callable[[], Classifier | None],
+    section: QualitySection,
+    curated: frozenset[str],
+    scores: Callable[[], Scores] | None,
+    limits: Limits,
 ) -> ForUnit:
     classifier = load()
-    scorers = opened(section, found)
-    score_documents = scoring(scorers, section.keep)
+    scores_of = scores() if scores is not None else None
 
-    def for_unit(source: str, _unit: str) -> BatchFunction:
+    def for_unit(source: str, unit: str) -> BatchFunction:
         judge = filtering(None if source in curated else classifier)
-        if source in curated or not (scorers or section.keep):
+        if source in curated or (scores_of is None and section.keep is None):
             return judge
+        rows = scores_of(source, unit) if scores_of is not None else None
+        score_documents = scoring(rows, section.score_names, section.keep, limits)
         return lambda batch: score_documents(judge(batch))
 
     return for_unit
 
 
-def model_files(section: QualitySection) -> list[Model]:
-    """Return the files of `section.models`. Raise QualityModelError if one is missing or is not the one that the config pins."""
-    found: list[Model] = []
-    for model in section.models:
-        sha256 = models.sha256_of(model.path) if files.is_local(model.path) else files.sha256(model.path)
-        if model.sha256 not in (None, sha256):
-            raise QualityModelError(
-                f"{model.path}: is not the model that quality.models.sha256 pins (sha256 {sha256[:12]}…, wanted"
-                f" {str(model.sha256)[:12]}…); fetch it again, or correct the hash"
-            )
-        found.append(Model(model.path, sha256))
-    return found
+def scoring(rows: pa.RecordBatch | None, names: Sequence[str], keep: str | None, limits: Limits) -> BatchFunction:
+    """Fill `scores`, and sift LOW_QUALITY where the expression `keep` is false.
 
-
-def check_models(section: QualitySection) -> None:
-    """Raise QualityModelError if a model of the config cannot be used."""
-    opened(section, model_files(section))
-
-
-def opened(section: QualitySection, found: Sequence[Model]) -> dict[str, Scorer]:
-    """Load the models of the config; return their scorers by name. Raise QualityModelError if one cannot be used."""
-    return {
-        model.name: models.load(file.local(), model.labels, model.characters)
-        for model, file in zip(section.models, found, strict=True)
-    }
-
-
-def scoring(scorers: Mapping[str, Scorer], keep: str | None) -> BatchFunction:
-    """Fill `scores`, and sift LOW_QUALITY where the expression `keep` is false (detail: scores, and the measures it names)."""
-    names = ("quality_score", *scorers)
-    expression = Expression(keep, names) if keep is not None else None
+    `rows` are the unit's rows of the dataset scores, with the columns `names`. The detail has the scores, and the limits of
+    shares and the measures that `keep` names.
+    """
+    expression = Expression(keep, ("quality_score", *names)) if keep is not None else None
 
     def run(batch: Batch) -> Batch:
         documents = batch.documents
-        columns = [scorer(documents["text"]) for scorer in scorers.values()]
+        columns = _looked_up(rows, documents["id"], names) if rows is not None else []
         if columns:
-            documents = with_columns(documents, scores=_listed(list(scorers), columns))
+            documents = with_columns(documents, scores=_listed(names, columns))
             batch = replace(batch, documents=documents)
         if expression is None:
             return batch
-        measured = documents["measures"].flatten()
-        fields = [*(field.name for field in documents["measures"].type), *names]
-        values = pa.StructArray.from_arrays([*measured, documents["quality_score"], *columns], names=fields)
+        measured = documents["measures"]
+        shares = [_limits_of(documents["language"], limits[share]) for share in expression.shares]
+        fields = [*(field.name for field in measured.type), "quality_score", *names, *(share.name for share in expression.shares)]
+        values = pa.StructArray.from_arrays([*measured.flatten(), documents["quality_score"], *columns, *shares], names=fields)
         low = pc.if_else(pc.fill_null(expression.keeps(values), True), _NONE, DropReason.LOW_QUALITY.value)
-        return sift(batch, NAME, low, _named(values, dict.fromkeys((*names, *expression.names))))
+        shown_names = {name: name for name in ("quality_score", *names, *expression.names)}
+        shown_names |= {share.name: f"{share.name} ends at" for share in expression.shares}
+        return sift(batch, NAME, low, _named(values, shown_names))
 
     return run
 
 
-def _named(values: pa.StructArray, names: Iterable[str]) -> pa.Array:
-    """Return "name value, name value" for each row, without the values that are null."""
-    parts = [pc.binary_join_element_wise(name, shown(values.field(name)), " ") for name in names]
+def _looked_up(rows: pa.RecordBatch, ids: pa.Array, names: Sequence[str]) -> list[pa.Array]:
+    """Return the columns `names` of the rows with these ids; null where there is none."""
+    places = pc.index_in(ids, value_set=rows["id"])
+    return [rows[name].take(places) for name in names]
+
+
+def _limits_of(languages: pa.Array, limits: Mapping[str, Limit]) -> pa.Array:
+    """Return the limit of each document's language (float64); null where its language has no score."""
+    codes = pa.array(list(limits), pa.string())
+    values = pa.array([limit.value for limit in limits.values()], pa.float64())
+    return values.take(pc.index_in(pc.fill_null(languages, UNKNOWN_LANGUAGE), value_set=codes))
+
+
+def _named(values: pa.StructArray, names: Mapping[str, str]) -> pa.Array:
+    """Return "name value, name value" for each row, without the values that are null; `names` has how a field is called."""
+    parts = [pc.binary_join_element_wise(said, shown(values.field(name)), " ") for name, said in names.items()]
     known = [part for part in parts if part.null_count < len(part)]  # pyarrow joins an array of nulls alone to a single row
     return pc.binary_join_element_wise(*known, ", ", null_handling="skip") if known else pa.nulls(len(values), pa.string())
 
 
 def _listed(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:
-    """Return a list of (model, score) for each document."""
+    """Return a list of (model, score) for each document, without the scores that are null; null where it has none."""
     rows = len(columns[0])
-    models = pa.array(list(names) * rows, pa.string())
-    scores = pa.array(np.stack([column.to_numpy() for column in columns], axis=1).reshape(-1))
-    items = pa.StructArray.from_arrays([models, scores], fields=list(SCORE))
-    offsets = pa.array(np.arange(rows + 1) * len(names), pa.int32())
+    known = np.stack([pc.is_valid(column).to_numpy(zero_copy_only=False) for column in columns], axis=1)
+    models = pa.array(np.tile(np.array(names, object), rows)[known.reshape(-1)], pa.string())
+    values = np.stack([pc.fill_null(column, 0).to_numpy(zero_copy_only=False) for column in columns], axis=1)
+    items = pa.StructArray.from_arrays([models, pa.array(values[known])], fields=list(SCORE))
+    offsets = np.concatenate([[0], np.cumsum(known.sum(axis=1))])
+    none = np.append(~known.any(axis=1), False)
+    offsets = pa.array(offsets, pa.int32(), mask=none)
     return pa.ListArray.from_arrays(offsets, items, type=pa.list_(pa.field("item", SCORE, nullable=False)))
 
 
@@ -157,15 +164,20 @@ def filtering(classifier: Classifier | None) -> BatchFunction:
         batch = sift(batch, NAME, *reasons(batch.documents))
         if classifier is None:
             return batch
-        known = pc.is_in(batch.documents["language"], pa.array(sorted(classifier.languages), pa.string()))
-        scored = classifier.score(batch.documents.filter(known)).cast(pa.float32())
-        scores = pc.replace_with_mask(pa.nulls(len(known), pa.float32()), known, scored)
+        scores = score_known(classifier, batch.documents)
         batch = replace(batch, documents=with_columns(batch.documents, quality_score=scores))
         threshold = classifier.threshold
         low = pc.if_else(pc.less(scores, threshold), DropReason.LOW_QUALITY.value, pa.scalar(None, pa.string()))
         return sift(batch, NAME, low, shown(scores))
 
     return run
+
+
+def score_known(classifier: Classifier, documents: pa.RecordBatch) -> pa.Array:
+    """Return the classifier's scores (float32); null in languages that it was not trained on."""
+    known = pc.is_in(documents["language"], pa.array(sorted(classifier.languages), pa.string()))
+    scores = classifier.score(documents.filter(known)).cast(pa.float32())
+    return pc.replace_with_mask(pa.nulls(len(known), pa.float32()), known, scores)
 
 
 def reasons(documents: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import drive
-from pipelines.config import ConfigError, CorpusConfig, load
+from pipelines.config import ConfigError, CorpusConfig, LanguageSection, load
 from pipelines.contract.errors import UserError
 from pipelines.release import published_folders
 from pipelines.text.judgement.models import sha256_of
@@ -71,6 +71,41 @@ def test_scores_are_columns_and_an_expression_decides(tmp_path: Path, model: str
     assert dropped[0]["detail"] == f"hq {dropped[0]['scores'][0]['score']:.4f}".rstrip("0") + ", words 11"
 
 
+def test_a_share_keeps_the_best_of_the_crawl_and_the_report_says_where_it_ends(tmp_path: Path, model: str) -> None:
+    kept, dropped = built(config(tmp_path, model, keep="top(hq, 0.4)"), tmp_path / "out")
+    texts = sorted(row["text"] for row in kept if row["source"] == "web")
+    assert texts == [f"{GOOD} {n}" for n in range(3)]  # 0.4 of 7 documents
+    (by_language,) = json.loads((tmp_path / "out" / "report.json").read_text())["limits"].values()
+    assert {name: by_language["und"][name] for name in ("scored", "within")} == {"scored": 7, "within": 3}
+    assert by_language["und"]["value"] > 0.5
+    assert len(dropped) == 4
+    assert all(re.fullmatch(r"hq 0\.\d+, top\(hq, 0\.4\) ends at 0\.\d+", row["detail"]) for row in dropped)
+    assert "top(hq, 0.4)" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_another_share_asks_no_model_again(tmp_path: Path, model: str) -> None:
+    runs = [built(config(tmp_path, model, keep=f"top(hq, {share})"), tmp_path / "out") for share in (0.4, 0.9)]
+    assert [len(kept) for kept, _ in runs] == [4, 8]
+    assert len(list((tmp_path / "out" / "scores").iterdir())) == 1
+
+
+def test_the_builds_own_score_can_be_kept_by_share(tmp_path: Path, model: str) -> None:
+    words = (GOOD + " " + POOR).split()
+    mixed = [" ".join(words[n % 7 : n % 7 + 3 + n // 8]) for n in range(80)]
+    texts = {"web": [f"{text} {n}" for n, text in enumerate(mixed)], "wiki": [f"{GOOD} {n}" for n in range(80)]}
+    settings = config(tmp_path, model, models=[], examples_per_class=10, keep_share=1.0, keep="top(quality_score, 0.25)")
+    settings = settings.model_copy(update={"language": LanguageSection()})
+    for name, lines in texts.items():
+        (tmp_path / name / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in lines))
+    kept, dropped = built(settings, tmp_path / "out")
+    web = [row for row in kept if row["source"] == "web"]
+    low = [row for row in dropped if row["reason"] == "low_quality"]
+    (by_language,) = json.loads((tmp_path / "out" / "report.json").read_text())["limits"].values()
+    assert 0.2 < len(web) / (len(web) + len(low)) < 0.3
+    assert len(web) == sum(limit["within"] for limit in by_language.values())
+    assert min(row["quality_score"] for row in web) > max(row["quality_score"] for row in low)
+
+
 @pytest.mark.parametrize(
     ("keep", "left", "detail"),
     [("words > 10", 5, "words 10"), ("quality_score > 0.5", 8, None), ("words > 10 and quality_score > 0.5", 5, "words 10")],
@@ -115,6 +150,7 @@ def test_a_file_that_is_not_pinned_or_not_there_stops_the_build_at_once(tmp_path
     ("quality", "said"),
     [
         ({"keep": "wordz > 5 and hp > 1"}, "there is no measure or score 'wordz'; did you mean 'words'?"),
+        ({"keep": "top(words, 0.5)"}, "there is no score 'words'; these are quality_score, hq"),
         ({"keep": "hq + 1"}, "is neither true nor false of a text"),
         ({"models": [{"name": "words", "path": "x", "labels": {"a": 1}}]}, "the name 'words' is that of a measure"),
         ({"models": [{"name": "x", "path": "x", "labels": {"a": 1}}] * 2}, "the name 'x' is that of another model"),

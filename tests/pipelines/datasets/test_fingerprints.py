@@ -67,7 +67,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.stages.repeats": {"corpus"},
     "pipelines.stages.decontaminate": {"corpus"},
     "pipelines.stages.judgement.rejudge": {"corpus"},
-    "pipelines.stages.judgement.rules": {"clusters", "repeats", "classifier", "corpus"},
+    "pipelines.stages.judgement.rules": {"clusters", "repeats", "classifier", "scores", "corpus"},
     "pipelines.stages.judgement.language": {"corpus"},
     "pipelines.stages.judgement.quality": {"corpus"},
     "pipelines.stages.private": {"corpus"},
@@ -89,11 +89,11 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.copies.substrings": {"repeats"},
     "pipelines.text.copies.urls": SIGNATURES,
     "pipelines.text.judgement.classifier": {"classifier"},
-    "pipelines.text.judgement.models": {"corpus"},
+    "pipelines.text.judgement.models": {"scores"},
     "pipelines.text.judgement.prose": {"classifier"},
     "pipelines.text.judgement.languages.identify": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},
-    "pipelines.text.judgement.rules.verdict": {"clusters", "repeats", "classifier", "corpus"},
+    "pipelines.text.judgement.rules.verdict": {"clusters", "repeats", "classifier", "scores", "corpus"},
     "pipelines.text.judgement.private.find": {"corpus"},
     "pipelines.text.tokenization.encode": TOKENS,
     "pipelines.text.tokenization.report": VOCABULARIES,
@@ -104,6 +104,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.datasets.clusters": {"clusters"},
     "pipelines.datasets.repeats": {"repeats"},
     "pipelines.datasets.classifier": {"classifier"},
+    "pipelines.datasets.scores": {"scores"},
     "pipelines.datasets.corpus": {"corpus"},
     "pipelines.datasets.index": {"index"},
     "pipelines.datasets.vocabulary": VOCABULARIES,
@@ -242,6 +243,7 @@ def build_nothing(inputs: Path, **sections: dict[str, Any]) -> None:
             "decontaminate": {"paths": [str(inputs / "benchmark.jsonl")]},
             "vocabularies": [{"name": "trained"}, {"name": "existing", "path": "tokenizer.json"}],
             **sections,
+            "quality": {"keep": "top(quality_score, 0.5)", **sections.get("quality", {})},
         }
     )
     built: dict[str, Dataset] = {}
@@ -358,7 +360,7 @@ def test_a_threshold_acts_after_the_documents_and_on_all_that_ask_what_passes(
     before = dict(noted)
     build_nothing(inputs, **sections)
     moved = {name for name in before if noted[name] != before[name]}
-    assert moved == {"clusters", "repeats", "classifier", "corpus"}
+    assert moved == {"clusters", "repeats", "classifier", "scores", "corpus"}
 
 
 def test_a_list_of_words_is_read_by_the_documents(inputs: Path, noted: dict[str, Mapping[str, Any]]) -> None:

@@ -22,6 +22,7 @@ from pipelines.datasets.corpus import CorpusJob
 from pipelines.datasets.documents import DocumentsJob
 from pipelines.datasets.index import IndexJob
 from pipelines.datasets.repeat_rows import FindRepeats, Search, TextRows, UnitRuns
+from pipelines.datasets.scores import ScoresJob
 from pipelines.datasets.tokens import TokensJob
 from pipelines.stages.base import Model
 from pipelines.stages.judgement.rules import Judgement
@@ -54,6 +55,9 @@ JOBS = {
     "corpus": CorpusJob(
         {"documents/s": f"{OUT}/documents/s/x"},
         corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "rarity", "classifier")), LID),
+    ),
+    "scores": ScoresJob(
+        {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", None, Judgement.of(CONFIG), CONFIG.quality, ()
     ),
     "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
     "tokens": TokensJob(tokens.stages(finished("vocabulary/gpt"), 0.01)),

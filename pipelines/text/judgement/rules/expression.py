@@ -4,6 +4,9 @@ Python's grammar, read by `ast` and computed by pyarrow; nothing is executed. Al
 comparisons (also "1 < words < 9"), and, or, not. What has no value (stop words without a list, a division by 0) makes a
 comparison neither true nor false, and a text of which the whole expression is neither is kept.
 
+Where scores are at hand, "top(dclm, 0.1)" is true of the texts with the highest tenth of the scores of their language, and
+"bottom(perplexity, 0.3)" of those with the lowest three tenths (shares.py computes where these begin).
+
 >>> from pipelines.contract.schema import MEASURES
 >>> measures = pa.array([{"words": 60, "lines": 3}, {"words": 9, "lines": 0}], MEASURES)
 >>> Expression("words > 50 and words / lines > 10").keeps(measures).to_pylist()
@@ -19,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contract.schema import MEASURES
+from pipelines.text.judgement.rules.shares import SIDES, Share
 
 MAX_CHARACTERS = 2000
 _NAMES = tuple(field.name for field in MEASURES)
@@ -36,7 +40,7 @@ _ADD: dict[type[ast.operator], Any] = {ast.Add: pc.add, ast.Sub: pc.subtract, as
 class Expression:
     """An expression that is true of the texts that are kept. Raise ValueError if it is none, with the fix.
 
-    `scores` are names that may occur beside those of the measures.
+    `scores` are names that may occur beside those of the measures, also in a share.
     """
 
     def __init__(self, text: str, scores: tuple[str, ...] = ()) -> None:
@@ -46,25 +50,35 @@ class Expression:
             self._tree = ast.parse(text.strip(), mode="eval").body
             if not _is_true_or_false(self._tree):
                 raise ValueError(f"{text!r} is neither true nor false of a text; compare it with a number")
-            _check(self._tree, (*scores, *_NAMES), truth=True)
+            _check(self._tree, (*scores, *_NAMES), scores, truth=True)
         except (SyntaxError, RecursionError, MemoryError):
             raise ValueError(f"{text[:100]!r} is no expression; write it like words > 50 and stop_words / words > 0.02") from None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The measures and scores that occur in it, in alphabetical order."""
-        return tuple(sorted({node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}))
+        return tuple(sorted({node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)} - SIDES))
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The shares that occur in it, each once."""
+        return tuple(dict.fromkeys(_share(node) for node in ast.walk(self._tree) if isinstance(node, ast.Call)))
 
     def keeps(self, measures: pa.StructArray) -> pa.Array:
-        """Return whether the expression is true of each text (bool; null: neither true nor false)."""
+        """Return whether the expression is true of each text (bool; null: neither true nor false).
+
+        The fields are measures, scores and, under its name, the limit of each share.
+        """
         return _truth(self._tree, measures)
 
 
 def _is_true_or_false(node: ast.expr) -> bool:
-    return isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not))
+    is_not = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    return isinstance(node, ast.Compare | ast.BoolOp) or is_not or is_call
 
 
-def _check(node: ast.expr, names: tuple[str, ...], *, truth: bool) -> None:
+def _check(node: ast.expr, names: tuple[str, ...], scores: tuple[str, ...], *, truth: bool) -> None:
     """Raise ValueError unless the node is of the grammar."""
     if truth != _is_true_or_false(node):
         wanted = "something true or false, such as words > 50," if truth else "a number"
@@ -87,17 +101,33 @@ def _check(node: ast.expr, names: tuple[str, ...], *, truth: bool) -> None:
         case ast.Name(id=name):
             parts = []
             _check_name(name, names)
+        case ast.Call(func=ast.Name()):
+            parts = []
+            _check_name(_share(node).score, scores, what="score")
         case _:
             raise ValueError(f"{ast.unparse(node)!r} is not allowed; use measures, numbers, + - * /, comparisons, and, or, not")
     for part in parts:
-        _check(part, names, truth=truth)
+        _check(part, names, scores, truth=truth)
 
 
-def _check_name(name: str, names: tuple[str, ...]) -> None:
+def _share(node: ast.Call) -> Share:
+    """Return the share that a call names. Raise ValueError if it is none."""
+    match node:
+        case ast.Call(func=ast.Name(id=side), args=[ast.Name(id=score), ast.Constant(value=float(share))], keywords=[]) if (
+            side in SIDES and 0 < share < 1
+        ):
+            return Share(side, score, share)
+        case _:
+            raise ValueError(
+                f"{ast.unparse(node)!r} is no share; write top(score, 0.1) or bottom(score, 0.1), with a share between 0 and 1"
+            )
+
+
+def _check_name(name: str, names: tuple[str, ...], what: str = "measure or score") -> None:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"these are {', '.join(names)}"
-        raise ValueError(f"there is no measure or score {name!r}; {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else f"these are {', '.join(names) or 'none'}"
+        raise ValueError(f"there is no {what} {name!r}; {hint}")
 
 
 def _truth(node: ast.expr, measures: pa.StructArray) -> Any:
@@ -110,6 +140,10 @@ def _truth(node: ast.expr, measures: pa.StructArray) -> Any:
             return found
         case ast.UnaryOp(operand=operand):
             return pc.invert(_truth(operand, measures))
+        case ast.Call():
+            share = _share(node)
+            compare = pc.greater_equal if share.side == "top" else pc.less_equal
+            return compare(pc.struct_field(measures, share.score), pc.struct_field(measures, share.name))
         case ast.Compare(left=left, ops=ops, comparators=others):
             values = [_number(part, measures) for part in (left, *others)]
             found = pa.repeat(pa.scalar(True), len(measures))
