@@ -37,15 +37,20 @@ def add_commands(commands: Commands) -> None:
 
 def _build(arguments: argparse.Namespace) -> int:
     need("great_expectations", "flows", "a build needs Great Expectations for its gates")
-    from flows import drive
-    from flows.commands.console import BuildConsole, closing_tables
     from pipelines import config
+    from pipelines.beam import driver_server
     from pipelines.units.context import Context, RunnerOptions
 
-    gc.freeze()  # modules are never freed: no collection has to walk through them, the one at exit (0.7 s) included
     settings = config.load(arguments.config, tuple(arguments.set))
     out = output(arguments.out)
     runner = RunnerOptions(arguments.runner, arguments.workers, tuple(arguments.beam))
+    if not arguments.dry_run:
+        driver_server.start_early(runner, settings.sources)  # beside the imports that follow
+
+    from flows import drive
+    from flows.commands.console import BuildConsole, closing_tables
+
+    gc.freeze()  # modules are never freed: no collection has to walk through them, the one at exit (0.7 s) included
     with BuildConsole() as console:
         context = Context(settings, out, runner, arguments.limit, console.on_event)
         if arguments.dry_run:

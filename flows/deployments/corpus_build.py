@@ -22,6 +22,7 @@ from flows.deployments import artifacts
 from flows.lock import locked
 from pipelines import config as corpus_config
 from pipelines import release
+from pipelines.beam import driver_server
 from pipelines.beam.runners import WorkerError
 from pipelines.contract import files
 from pipelines.corpus import Step, plan
@@ -65,6 +66,7 @@ def corpus_build(
         limit,
         _log_events(get_run_logger()),
     )
+    driver_server.start_early(context.runner, context.config.sources)
     return walk(context, plan(context))
 
 

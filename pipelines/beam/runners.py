@@ -10,29 +10,26 @@ import logging
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-from apache_beam.runners.portability.fn_api_runner.worker_handlers import WorkerHandlerManager
 
-from pipelines.beam import forked_workers
+from pipelines.beam import driver, driver_server
 from pipelines.beam.claims import Claim, Claims
+from pipelines.beam.driver_server import IN_PROCESS_BYTES
 from pipelines.contract.errors import UserError
 from pipelines.units.context import RunnerOptions
 
 POLL_SECONDS = 0.25
-WORKER_DIED = 70  # exit status of the child process
-_DRIVER_ERROR = "driver-error.txt"  # the child's traceback, beside the claims
-IN_PROCESS_BYTES = 32 * 2**20  # below this, starting workers costs more than they save
+_PERHAPS_MEMORY = (
+    ", perhaps for lack of memory; finished units are kept: run the same command again, with fewer workers if memory was short"
+)
 IN_THREADS_BYTES = 2 * 2**30  # below this, threads are enough for work in columns: they start at once
 THREADS_STOP_SECONDS = 30
 THREADS_LIMIT = 4  # the Python code between the columnar calls runs in one thread at a time
@@ -169,89 +166,44 @@ def _named(claims: Claims, error: BaseException) -> Exception:
 
 def _run_in_child(options: RunnerOptions, construct: Construct, claims: Claims, on_progress: OnProgress) -> None:
     assert claims.folder is not None
-    specification = Path(claims.folder) / "pipeline.pickle"
+    specification, log = Path(claims.folder) / "pipeline.pickle", Path(claims.folder) / "beam.log"
     specification.write_bytes(pickle.dumps((options.workers, construct, claims)))
-    log = Path(claims.folder) / "beam.log"
-    with log.open("wb") as stderr:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.beam.runners", str(specification), str(os.getpid())],
-            stderr=stderr,
-            stdout=stderr,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},  # a user's folder pipelines/ must not shadow ours, here or in workers
-        )
-        try:
-            _watch(child, claims, on_progress)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-    if child.returncode != 0:
-        own = specification.with_name(_DRIVER_ERROR)
+    server = driver_server.start()
+    pid = server.fork(specification, log)
+    try:
+        status = _watch(lambda: server.status(pid), claims, on_progress)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        server.wait(pid)
+    if status == -signal.SIGKILL:
+        raise WorkerError(f"the process that runs the workers was killed{_PERHAPS_MEMORY}")
+    if status != 0:
+        own = specification.with_name(driver.ERROR_FILE)
         said = _tail(own if own.exists() else log)
-        raise _named(claims, RuntimeError(f"the driver ended with status {child.returncode}:\n{said}"))
+        raise _named(claims, RuntimeError(f"the driver ended with status {status}:\n{said}"))
 
 
-def _watch(child: "subprocess.Popen[bytes]", claims: Claims, on_progress: OnProgress) -> None:
-    """Return when the child has ended; raise as soon as a unit has failed or a worker is dead.
+def _watch(status: Callable[[], int | None], claims: Claims, on_progress: OnProgress) -> int:
+    """Return the driver's exit status when it has ended; raise as soon as a unit has failed or a worker is dead.
 
-    A child that ends with WORKER_DIED has lost a worker. The lost unit's claim is open and names a dead process.
+    A driver that ends with WORKER_DIED has lost a worker. The lost unit's claim is open and names a dead process.
     """
-    while child.poll() is None:
+    while (ended := status()) is None:
         time.sleep(POLL_SECONDS)
         on_progress(claims.all())
         if claims.failures():
             # The error is known; Beam would finish its other units first.
             raise _named(claims, RuntimeError())
-    if child.returncode == WORKER_DIED and not claims.failures():
+    if ended == driver.WORKER_DIED and not claims.failures():
         names = ", ".join(claim.name for claim in claims.orphans())
         what = f"unit {names}: its worker was killed" if names else "a worker process died between two units"
-        raise WorkerError(
-            f"{what}, perhaps for lack of memory; finished units are kept: run the same command again, with fewer workers"
-            " if memory was short"
-        )
+        raise WorkerError(what + _PERHAPS_MEMORY)
+    return ended
 
 
 def _tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-lines:])
-
-
-def _child(specification: str, parent: int) -> None:
-    """Run the pipeline in worker processes; end when the parent ends. This is the child process's main function."""
-    workers, construct, claims = pickle.loads(Path(specification).read_bytes())
-    forked_workers.fork(workers)  # before the first thread
-    threading.excepthook = _worker_died
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    options = PipelineOptions([f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"])
-    WorkerHandlerManager.close_all = _leave_to_parent
-    status = 1
-    try:
-        with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
-            construct(pipeline, claims)
-        status = 0
-    except BaseException:
-        Path(specification).with_name(_DRIVER_ERROR).write_text(traceback.format_exc(), "utf-8")  # workers still write to stderr
-    finally:
-        sys.stderr.flush()
-        os._exit(status)  # Beam's threads would wait for the workers
-
-
-def _leave_to_parent(self: WorkerHandlerManager) -> None:
-    """Leave the workers running: the parent ends the whole group after this process; their orderly end takes over a second."""
-
-
-def _worker_died(failure: threading.ExceptHookArgs) -> None:
-    """End the driver when a worker process died: Beam's thread for it raises an error, and the driver would wait forever."""
-    threading.__excepthook__(failure)
-    if failure.thread is not None and failure.thread.name == "run_worker":
-        os._exit(WORKER_DIED)
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def balanced(weights: Sequence[int], workers: int) -> list[int]:
@@ -268,7 +220,3 @@ def balanced(weights: Sequence[int], workers: int) -> list[int]:
         group = heaviest_first[start : start + workers]
         order += group if (start // workers) % 2 == 0 else group[::-1]
     return order
-
-
-if __name__ == "__main__":
-    _child(sys.argv[1], int(sys.argv[2]))

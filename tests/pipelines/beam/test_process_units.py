@@ -137,7 +137,7 @@ def test_a_worker_is_forked_from_the_driver_with_everything_imported(tmp_path: P
     program = tmp_path / "program"
     units = write_units(tmp_path / "in", a=f"program {program}", b="one")
     process_units(context(tmp_path, workers=2), str(tmp_path / "out"), LinesJob(), units)
-    assert b"pipelines.beam.runners" in program.read_bytes()  # a program of Beam's is sdk_worker_main
+    assert b"pipelines.beam.driver_server" in program.read_bytes()  # a program of Beam's is sdk_worker_main
 
 
 def test_workers_end_with_a_driver_that_never_starts_its_pipeline(tmp_path: Path) -> None:

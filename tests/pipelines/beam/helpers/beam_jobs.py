@@ -82,3 +82,8 @@ def outside_every_unit(pipeline: beam.Pipeline, _claims: object) -> None:
 
 def _fails(_element: int) -> None:
     raise ValueError("not of a unit")
+
+
+def waits(pipeline: beam.Pipeline, _claims: object) -> None:
+    """Add a step that takes minutes."""
+    _ = pipeline | beam.Create([300]) | beam.Map(time.sleep)
