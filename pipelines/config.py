@@ -28,7 +28,12 @@ MACHINE: dict[str, Any] = {
     "deduplicate": {"against", "memory_mib"},
     "decontaminate": {"paths"},
     "language": {"model": True, "models": {"__all__": {"path"}}},
-    "quality": {"bad_words": True, "own": {"__all__": {"function"}}, "models": {"__all__": {"path"}}},
+    "quality": {
+        "bad_words": True,
+        "own": {"__all__": {"function"}},
+        "models": {"__all__": {"path"}},
+        "perplexity": {"models", "sentencepiece"},
+    },
     "vocabularies": {"__all__": {"path"}},
 }
 
@@ -440,6 +445,12 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     own = {name: _resolved(rule, absolute) for name, rule in config.quality.own.items()}
     scored = tuple(model.model_copy(update={"path": absolute(model.path)}) for model in config.quality.models)
     quality = config.quality.model_copy(update={"bad_words": bad_words, "own": own, "models": scored})
+    if (perplexity := quality.perplexity) is not None:
+        paths = {
+            name: {language: absolute(path) for language, path in getattr(perplexity, name).items()}
+            for name in sorted(MACHINE["quality"]["perplexity"])
+        }
+        quality = quality.model_copy(update={"perplexity": perplexity.model_copy(update=paths)})
     deduplicate = config.deduplicate.model_copy(update={"against": tuple(map(absolute, config.deduplicate.against))})
     vocabularies = tuple(v.model_copy(update={"path": absolute(v.path)}) if v.path else v for v in config.vocabularies)
     decontaminate = config.decontaminate.model_copy(update={"paths": tuple(map(absolute, config.decontaminate.paths))})

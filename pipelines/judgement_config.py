@@ -119,6 +119,24 @@ class QualityModelSection(Section):
     """Characters from a text's beginning that are judged; by default all."""
 
 
+class PerplexitySection(Section):
+    """Perplexity of texts by n-gram models of KenLM, as in CCNet: the score `perplexity`, low for texts like the model's."""
+
+    models: dict[str, str] = Field(min_length=1)
+    """Models by language, in ARPA's or KenLM's binary format, relative to the config's folder: {en = "lm/en.arpa.bin"}. Texts in
+    other languages have no perplexity. Needs the extra `perplexity`."""
+    sentencepiece: dict[str, str] = Field(default_factory=dict[str, str])
+    """SentencePiece models for models of pieces, by language: {en = "lm/en.sp.model"}. Without one, a model reads words."""
+    normalize: Literal["ccnet", "none"] = "ccnet"
+    """ccnet: lines are read in lower case, without accents, with 0 for digits and plain punctuation. none: as they are."""
+
+    @model_validator(mode="after")
+    def _pieces_have_models(self) -> Self:
+        if unknown := sorted(self.sentencepiece.keys() - self.models.keys()):
+            raise ValueError(f"sentencepiece.{unknown[0]}: there is no model of this language in models; add it there")
+        return self
+
+
 class QualitySection(Section):
     """Published rules for pages, then a classifier that tells curated sources from the crawl."""
 
@@ -151,6 +169,8 @@ class QualitySection(Section):
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     models: tuple[QualityModelSection, ...] = ()
     """Models of others, as [[quality.models]]. They score what the rules keep, in every language, but not curated sources."""
+    perplexity: PerplexitySection | None = None
+    """[quality.perplexity]: n-gram models that score what the rules keep, but not curated sources."""
     keep: str | None = None
     """What is kept of the scored documents, by scores and measures: "dclm > 0.02 or (edu > 1.2 and quality_score > 0.3)". A
     document of which it is neither true nor false, for want of a score, is kept. top(dclm, 0.1) is true of the tenth of a
@@ -180,7 +200,7 @@ class QualitySection(Section):
     @model_validator(mode="after")
     def _names_of_models_are_free(self) -> Self:
         names = [model.name for model in self.models]
-        taken = {"quality_score", *(field.name for field in MEASURES)}
+        taken = {"quality_score", "perplexity", *(field.name for field in MEASURES)}
         for name in names:
             if names.count(name) > 1 or name in taken:
                 what = "another model" if name not in taken else "a measure or score of the program"
@@ -202,7 +222,7 @@ class QualitySection(Section):
     @property
     def score_names(self) -> tuple[str, ...]:
         """The names of the scores beside that of the build's own classifier."""
-        return tuple(model.name for model in self.models)
+        return (*(model.name for model in self.models), *(("perplexity",) if self.perplexity is not None else ()))
 
     @property
     def shares(self) -> tuple[Share, ...]:

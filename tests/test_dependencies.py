@@ -25,7 +25,7 @@ EXTRAS = {
     "training/serving": ("train", "serve"),
     "training/tasks": ("train", "sweep"),
     "benchmarks": ("flows", "train", "serve", "dev", "bench"),
-    "tests": ("flows", "train", "serve", "dev", "bench"),
+    "tests": ("flows", "train", "serve", "dev", "bench", "perplexity"),
 }
 # Files that others import by their name alone: scripts beside them.
 SCRIPTS = {path.stem for folder in ("benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")}
@@ -124,6 +124,7 @@ def test_a_worker_needs_the_base_alone(tmp_path: Path) -> None:
         "safetensors",
         "tensorboard",
         "datasketch",
+        "kenlm",
     }
     program = [sys.executable, "-c", WORKER.format(blocked=extras), str(FIXTURES / "tiny" / "books"), str(tmp_path)]
     done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT)

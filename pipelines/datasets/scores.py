@@ -30,7 +30,6 @@ from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_for
-from pipelines.stages.base import Model
 from pipelines.stages.judgement import scorers
 from pipelines.stages.judgement.quality import Limits
 from pipelines.stages.judgement.rules import Judgement
@@ -46,7 +45,7 @@ VERSION = 1
 def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, classifier: Dataset) -> Dataset:
     """Score these documents, or find them scored."""
     config = context.config
-    judgement, found = Judgement.of(config), scorers.model_files(config.quality)
+    judgement, found = Judgement.of(config), scorers.ModelFiles.of(config.quality)
     web = [dataset for dataset in documents if _source(dataset) not in judgement.curated]
     own = any(share.score == "quality_score" for share in config.quality.shares)
     made_from = {
@@ -60,7 +59,7 @@ def build(context: Context, documents: Sequence[Dataset], clusters: Dataset, cla
 
     def make(uri: str) -> Manifest:
         uris = {dataset.manifest.dataset: dataset.uri for dataset in web}
-        job = ScoresJob(uris, clusters.uri, classifier.uri if own else None, judgement, config.quality, tuple(found))
+        job = ScoresJob(uris, clusters.uri, classifier.uri if own else None, judgement, config.quality, found)
         units = [unit for dataset in web for unit in _units_of(dataset)]
         sidecars = process_units(context, uri, job, units, documents=False)
         rows = sum(part.rows for sidecar in sidecars for part in sidecar.parts)
@@ -106,11 +105,11 @@ class ScoresJob:
     classifier: str | None  # URI, if its score is wanted, too
     judgement: Judgement
     section: QualitySection
-    models: tuple[Model, ...]
+    found: scorers.ModelFiles
 
     def open(self) -> ReadUnit:
         """Load the models and return the function that scores a unit."""
-        scorer_of = dict(scorers.opened(self.section, self.models))
+        scorer_of = dict(scorers.opened(self.section, self.found))
         if self.classifier is not None:
             scorer_of["quality_score"] = scorers.by_classifier(load_classifier(self.classifier))
         clusters = Dataset(self.clusters, manifest.read(self.clusters))

@@ -116,6 +116,7 @@ def _of_rules(config: CorpusConfig) -> Iterator[tuple[str, str]]:
         ("rules_by_language", quality.rules_by_language),
         ("stop_words", quality.stop_words.keys() - {"en"}),  # English has some by default
         ("bad_words", quality.bad_words),
+        ("perplexity.models", quality.perplexity.models if quality.perplexity is not None else {}),
     ):
         yield from ((f"quality.{name}.{code}", code) for code in sorted(table))
 

@@ -136,8 +136,9 @@ def _limits_of(languages: pa.Array, limits: Mapping[str, Limit]) -> pa.Array:
 def _named(values: pa.StructArray, names: Mapping[str, str]) -> pa.Array:
     """Return "name value, name value" for each row, without the values that are null; `names` has how a field is called."""
     parts = [pc.binary_join_element_wise(said, shown(values.field(name)), " ") for name, said in names.items()]
-    known = [part for part in parts if part.null_count < len(part)]  # pyarrow joins an array of nulls alone to a single row
-    return pc.binary_join_element_wise(*known, ", ", null_handling="skip") if known else pa.nulls(len(values), pa.string())
+    # pyarrow 25 loses a row in which all parts are null, so each has an empty one in front.
+    joined = pc.binary_join_element_wise(pa.repeat("", len(values)), *parts, ", ", null_handling="skip")
+    return pc.utf8_ltrim(joined, ", ")
 
 
 def _listed(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:

@@ -35,8 +35,8 @@ class QualityModelError(UserError):
     """A model's file that cannot be used; the message names it and the fix."""
 
 
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a local file. Raise QualityModelError if it cannot be read."""
+def sha256_of(path: str | Path, setting: str = "quality.models.path") -> str:
+    """Return the SHA-256 of a local file. Raise QualityModelError, which names the setting, if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with Path(path).open("rb") as stream:
@@ -44,7 +44,7 @@ def sha256_of(path: str | Path) -> str:
                 digest.update(data)
     except OSError as error:
         raise QualityModelError(
-            f"{path}: the model cannot be read ({os.strerror(error.errno or 0)}); correct quality.models.path"
+            f"{path}: the model cannot be read ({os.strerror(error.errno or 0)}); correct {setting}"
         ) from None
     return digest.hexdigest()
 

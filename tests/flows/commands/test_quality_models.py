@@ -2,12 +2,15 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import fasttext
+import ngram_models
 import pyarrow.parquet as pq
 import pytest
+from places import FIXTURES
 
 from flows import drive
 from pipelines.config import ConfigError, CorpusConfig, LanguageSection, load
@@ -106,6 +109,43 @@ def test_the_builds_own_score_can_be_kept_by_share(tmp_path: Path, model: str) -
     assert min(row["quality_score"] for row in web) > max(row["quality_score"] for row in low)
 
 
+def test_perplexity_is_a_score_and_its_lowest_share_can_be_kept(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kenlm", ngram_models)
+    perplexity = {"models": {"en": str(FIXTURES / "ngrams" / "shakespeare.arpa")}}
+    settings = config(tmp_path, model, models=[], perplexity=perplexity, keep="bottom(perplexity, 0.5)")
+    settings = settings.model_copy(update={"language": LanguageSection(score_limit=0.2)})
+    texts = [
+        "before we proceed any further hear me speak",
+        "we are accounted poor citizens the patricians good",
+        "our delivery times depend on the warehouse and the stock",
+        "subscribe with your address for weekly newsletters and offers",
+        "Wir sind ein kleines Geschäft in der Altstadt und verkaufen Bücher",
+    ]
+    (tmp_path / "web" / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    kept, dropped = built(settings, tmp_path / "out")
+    assert sorted(row["text"] for row in kept if row["source"] == "web") == sorted([*texts[:2], texts[4]])
+    assert [row["scores"] for row in kept if row["language"] == "de"] == [None]  # there is no model of German
+    assert sorted(row["text"] for row in dropped) == sorted(texts[2:4])
+    assert all(row["scores"][0]["model"] == "perplexity" for row in dropped)
+
+
+def test_a_model_of_perplexity_must_be_there_and_be_of_a_language(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kenlm", ngram_models)
+    arpa = str(FIXTURES / "ngrams" / "shakespeare.arpa")
+    for change, said in (
+        ({"models": {"en": "none.arpa"}}, r"none\.arpa: .* correct quality\.perplexity\.models\.en"),
+        ({"models": {"english": arpa}}, r"quality\.perplexity\.models\.english: 'english' is no label"),
+    ):
+        settings = config(tmp_path, model, models=[], perplexity=change)
+        settings = settings.model_copy(update={"language": LanguageSection()})
+        with pytest.raises(UserError, match=said):
+            drive.build(Context(settings, str(tmp_path / "out")), gated=False)
+
+
 @pytest.mark.parametrize(
     ("keep", "left", "detail"),
     [("words > 10", 5, "words 10"), ("quality_score > 0.5", 8, None), ("words > 10 and quality_score > 0.5", 5, "words 10")],
@@ -150,6 +190,9 @@ def test_a_file_that_is_not_pinned_or_not_there_stops_the_build_at_once(tmp_path
     ("quality", "said"),
     [
         ({"keep": "wordz > 5 and hp > 1"}, "there is no measure or score 'wordz'; did you mean 'words'?"),
+        ({"perplexity": {"models": {}}}, "perplexity.models"),
+        ({"perplexity": {"models": {"en": "x"}, "sentencepiece": {"de": "y"}}}, "sentencepiece.de: there is no model of this"),
+        ({"models": [{"name": "perplexity", "path": "x", "labels": {"a": 1}}]}, "the name 'perplexity' is that of a measure"),
         ({"keep": "top(words, 0.5)"}, "there is no score 'words'; these are quality_score, hq"),
         ({"keep": "hq + 1"}, "is neither true nor false of a text"),
         ({"models": [{"name": "words", "path": "x", "labels": {"a": 1}}]}, "the name 'words' is that of a measure"),
@@ -168,5 +211,8 @@ def test_paths_are_of_the_configs_folder(tmp_path: Path) -> None:
         '[[quality.models]]\nname = "hq"\npath = "models/hq.bin"\nlabels = { "__label__hq" = 1.0 }\n'
     )
     assert load(tmp_path / "c.toml").quality.models[0].path == str(tmp_path / "models" / "hq.bin")
+    perplexity = load(tmp_path / "c.toml", ('quality.perplexity.models={en="lm/en.bin"}',)).quality.perplexity
+    assert perplexity is not None
+    assert perplexity.models == {"en": str(tmp_path / "lm" / "en.bin")}
     with pytest.raises(ConfigError, match="label"):
         load(tmp_path / "c.toml", ("quality.models.0.label=1",))

@@ -26,6 +26,7 @@ from pipelines.datasets.scores import ScoresJob
 from pipelines.datasets.tokens import TokensJob
 from pipelines.stages.base import Model
 from pipelines.stages.judgement.rules import Judgement
+from pipelines.stages.judgement.scorers import ModelFiles
 from pipelines.units.context import Dataset, RunnerOptions
 from pipelines.units.descriptor import Unit
 
@@ -57,7 +58,7 @@ JOBS = {
         corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "rarity", "classifier")), LID),
     ),
     "scores": ScoresJob(
-        {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", None, Judgement.of(CONFIG), CONFIG.quality, ()
+        {"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/clusters/x", None, Judgement.of(CONFIG), CONFIG.quality, ModelFiles()
     ),
     "index": IndexJob({"documents/s": f"{OUT}/documents/s/x"}, f"{OUT}/corpus/x"),
     "tokens": TokensJob(tokens.stages(finished("vocabulary/gpt"), 0.01)),
