@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from expectations import gate
 from expectations.gate import GateResult
 from flows.lock import locked
-from flows.pages.report import report_page
+from flows.pages.corpus.page import write_page
 from pipelines import release
-from pipelines.contract import files, manifest
+from pipelines.contract import manifest
 from pipelines.corpus import Step, plan
 from pipelines.release import Published
 from pipelines.units.context import Context, Dataset
@@ -51,14 +51,15 @@ def guard(context: Context, uri: str) -> GateResult:
 
 
 def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) -> Published:
-    """Let the gate check the closing report, then write the release: the last act of a build."""
+    """Let the gate check the closing report, write the release, and then the page about it."""
     built = {name: _dataset(uri) for name, uri in uris.items()}
     report = release.closing_report(context, built)
     if gated:
         limits = context.config.expectations
         gate.check_report(report, {name: dataset.manifest for name, dataset in built.items()}, context.out, limits, limits.extra)
-    files.write_text(files.join(context.out, release.PAGE), report_page(report))
-    return release.publish(context, built)
+    published = release.publish(context, built)
+    write_page(context.out, published.report, built)  # which no reader of the release needs
+    return published
 
 
 def _dataset(uri: str) -> Dataset:

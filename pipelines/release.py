@@ -4,7 +4,7 @@
     corpusmill.json     marks the folder as ours
     release.json        what is published, written last: the one file that a reader of the build needs
     report.json         the closing report: the funnel, the clusters, what repeats, the classifier, the tokens
-    report.html         the same as a page that needs no network
+    report.html         the same with the documents' columns and some texts, as a page that needs no network
     timings.jsonl       seconds by dataset; outside all fingerprints
     documents/ clusters/ classifier/ scores/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      models that made them, verdicts of the gates
@@ -173,14 +173,18 @@ def _web_pages(built: Mapping[str, Dataset], ledgers: Mapping[str, Ledger]) -> d
 
 def earlier_web_pages(out: str) -> dict[str, Any]:
     """Return the same of the release that was published before in the output folder; empty if there is none."""
+    return read_report(out).get("web_pages", {}) if files.exists(files.join(out, REPORT)) else {}
+
+
+def read_report(out: str) -> dict[str, Any]:
+    """Return the closing report of an output folder. Raise OutputError if there is none, or it is damaged."""
     uri = files.join(out, REPORT)
     if not files.exists(uri):
-        return {}
+        raise OutputError(f"{out}: has no {REPORT}; build it first, or name another folder")
     try:
-        report = json.loads(files.read_text(uri))
-    except ValueError as error:
+        return dict(json.loads(files.read_text(uri)))
+    except (ValueError, TypeError) as error:
         raise OutputError(f"{uri}: is damaged ({error}); remove it, and the next build writes it again") from None
-    return report.get("web_pages", {})
 
 
 def _facts(built: Mapping[str, Dataset], prefix: str) -> dict[str, Any]:

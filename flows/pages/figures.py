@@ -193,8 +193,15 @@ def masked(report: Report) -> str:
 
 
 def stages(report: Report) -> list[str]:
-    """Return all stages in the order in which they run."""
-    return list(dict.fromkeys(line["stage"] for lines in report["funnel"].values() for line in lines))
+    """Return all stages in the order in which they run; a stage that some sources lack comes after the one before it."""
+    order: list[str] = []
+    for lines in report["funnel"].values():
+        place = 0
+        for line in lines:
+            if line["stage"] not in order:
+                order.insert(place, line["stage"])
+            place = order.index(line["stage"]) + 1
+    return order
 
 
 def funnel(report: Report) -> list[tuple[str, str, list[int]]]:
@@ -275,3 +282,18 @@ def tokens(report: Report) -> list[Tokens]:
         for split, by_source in facts["tokens"].items()
         for source, languages in by_source.items()
     ]
+
+
+def large(number: int) -> str:
+    """Return a number with at most three digits that count.
+
+    >>> [large(number) for number in (987, 9876, 12345, 999_999, 1_234_567)]
+    ['987', '9,876', '12.3 k', '1 M', '1.23 M']
+    """
+    for size, name in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= max(size, 10**4) and float(f"{number / size:.3g}") >= 1:
+            return f"{number / size:.3g} {name}" if number / size < 999.5 else f"{number / (1000 * size):.3g} {_LARGER[name]}"
+    return f"{number:,}"
+
+
+_LARGER = {"k": "M", "M": "G", "G": "T", "T": "P"}

@@ -5,7 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from expectations import page
-from flows.pages.report import section, table, text
+from flows.pages.elements import section, table, text
 from flows.pages.shown import visible
 
 if TYPE_CHECKING:  # it imports torch

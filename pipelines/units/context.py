@@ -1,14 +1,20 @@
 """The context of a build, and `ensure`: a dataset that has a manifest is not built again."""
 
+import importlib.metadata
 import json
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.config import CorpusConfig
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest
+
+TIMINGS = "timings.jsonl"  # in a build's output folder; no hash covers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,16 @@ def ensure(context: Context, dataset: str, made_from: Mapping[str, Any], make: C
 
 
 def _note_time(context: Context, dataset: str, uri: str, seconds: float) -> None:
-    """Append to `timings.jsonl`, which no hash covers."""
-    path = files.join(context.out, "timings.jsonl")
+    """Append to `timings.jsonl` what differs between two equal builds."""
+    path = files.join(context.out, TIMINGS)
     known = files.read_text(path) if files.exists(path) else ""
-    line = {"dataset": dataset, "uri": uri, "seconds": round(seconds, 3), "workers": context.runner.workers}
+    line = {
+        "dataset": dataset,
+        "uri": uri,
+        "seconds": round(seconds, 3),
+        "workers": context.runner.workers,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "version": importlib.metadata.version("corpusmill"),
+    }
     files.write_text(path, known + json.dumps(line) + "\n")

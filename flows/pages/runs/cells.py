@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.pages.report import text
+from flows.pages.elements import text
 from flows.pages.runs.loading import Run
 
 NOTHING = "·"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from flows.pages.report import table, text
+from flows.pages.elements import table, text
 from flows.pages.runs.cells import NOTHING, count, decimal, fingerprint, named, share
 from flows.pages.runs.data_card import DataCard, SourceCard
 from flows.pages.runs.loading import Run

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from flows.pages.report import table, text
+from flows.pages.elements import table, text
 from flows.pages.runs.cells import NOTHING, count, decimal, fingerprint, megabytes, names, share
 from flows.pages.runs.curves import TERMS
 from flows.pages.runs.loading import Run

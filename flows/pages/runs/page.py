@@ -1,7 +1,5 @@
 """The page that compares runs, of pretraining and of tasks: numbers and texts are HTML, and runs.js draws the curves."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations import page
-from flows.pages.report import section, table, text
+from flows.pages.elements import asset, policy, scripted, section, table, text
 from flows.pages.runs.cells import NOTHING, colour, named, names
 from flows.pages.runs.curves import TERMS
 from flows.pages.runs.data import cards
@@ -67,10 +65,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def runs_page(runs: Sequence[Run]) -> str:
     """Return the page as HTML; it depends on the runs alone and loads nothing."""
-    script = (_ASSETS / "runs.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # Untrusted text is escaped; even if some were not, the browser would run no script but this one.
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    script = asset("drawing.js") + (_ASSETS / "runs.js").read_text(encoding="utf-8")
     listed = ", ".join(run.name for run in runs)
     pretrained = [run for run in runs if not run.is_tuned]  # the first ones
     tunings = seeds(runs[len(pretrained) :], len(pretrained))
@@ -85,12 +80,9 @@ def runs_page(runs: Sequence[Run]) -> str:
         section("Config", _config(runs)),
         section("Data", cards(pretrained)),
     ]
-    body = (
-        f'<main>{"".join(parts)}</main><script type="application/json" id="data">{_data(runs)}</script><script>{script}</script>'
-    )
-    style = (_ASSETS / "runs.css").read_text(encoding="utf-8")
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    return page.document(f"Runs: {escape(visible(listed, 120))}", body, style, meta)
+    body = f"<main>{''.join(parts)}</main>{scripted(script, _data(runs))}"
+    style = asset("common.css") + (_ASSETS / "runs.css").read_text(encoding="utf-8")
+    return page.document(f"Runs: {escape(visible(listed, 120))}", body, style, policy(script))
 
 
 def _title(pretrained: int, tuned: int) -> str:
@@ -185,8 +177,8 @@ def _spelled(key: str) -> str:
     return key.removeprefix("validation_").replace("_", " ")
 
 
-def _data(runs: Sequence[Run]) -> str:
-    """Return the curves for runs.js as JSON, escaped so that no text can end the element around it."""
+def _data(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the curves for runs.js."""
     described = [
         {
             "name": visible(run.name),
@@ -196,9 +188,7 @@ def _data(runs: Sequence[Run]) -> str:
         }
         for number, run in enumerate(runs)
     ]
-    data = {"runs": described, "charts": [{**chart, "title": visible(chart["title"])} for chart in _charts(runs)]}
-    plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return {"runs": described, "charts": [{**chart, "title": visible(chart["title"])} for chart in _charts(runs)]}
 
 
 def _samples(runs: Sequence[Run]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from flows.pages.report import table, text
+from flows.pages.elements import table, text
 from flows.pages.runs.cells import NOTHING, count, named
 from flows.pages.runs.loading import Run
 

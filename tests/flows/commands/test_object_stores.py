@@ -33,7 +33,9 @@ def stored(s3_process: S3, command: Run, tiny_arguments: list[str]) -> "subproce
 def test_a_build_in_a_store_has_the_bytes_of_a_local_one(s3, stored, tiny, digests) -> None:
     assert (stored.returncode, stored.stderr) == (0, tiny.stderr)
     names = [uri.removeprefix(f"{OUT}/") for uri in files.listing(OUT)]
-    written = {name: files.sha256(f"{OUT}/{name}") for name in names if not name.startswith(("gates/", "timings.jsonl"))}
+    written = {
+        name: files.sha256(f"{OUT}/{name}") for name in names if not name.startswith(("gates/", "report.html", "timings.jsonl"))
+    }
     assert written == digests(tiny.out)
     gates = {path.relative_to(tiny.out).as_posix() for path in (tiny.out / "gates").rglob("*.json")}
     assert {name for name in names if name.startswith("gates/") and name.endswith(".json")} == gates

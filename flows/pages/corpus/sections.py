@@ -1,19 +1,13 @@
-"""report.html: the closing report as one page that needs no network. All its numbers come from report.json."""
+"""The parts of the page whose numbers are those of report.json."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expectations import page
 from flows.pages import figures
+from flows.pages.elements import section, table, text
 from flows.pages.figures import Bar, Report
-from flows.pages.shown import visible
 
 _SHOWN_REPEATS = 20
-_FUNNEL_NOTE = (
-    "Documents by stage and reason. Dropped documents are in the corpus' table of drops;"
-    " <code>corpusmill explain</code> shows any of them."
-)
 _WEB_PAGES_NOTE = (
     "What the pages show and what the extractor kept of it, in characters without white space. A fallback is a page for which the"
     " extractor took its second way."
@@ -26,57 +20,27 @@ _MASKS_NOTE = (
     "Occurrences by language of the document. The corpus' table <code>masks</code> has the place of each;"
     " <code>corpusmill explain</code> shows those of a document."
 )
-_STYLE = """
-main>section{margin-top:2.2rem} table{width:auto} th{white-space:nowrap}
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
-tr.total td{font-weight:600} .pair{display:flex;flex-wrap:wrap;gap:2.5rem;align-items:flex-start}
-caption{text-align:left;font-weight:600;padding:.3rem 0} td.bar{width:14rem;padding:.3rem 0;vertical-align:middle}
-td.bar i{display:block;height:.8em;background:#4a78b0;min-width:1px} td.bar i.none{background:none}
-.wide .excerpt{white-space:normal;width:44rem;max-width:80vw;overflow-wrap:anywhere;color:#444}
-.id{font:12px ui-monospace,monospace;color:#666}
-p.note{color:#555;max-width:60rem}
-"""
-
-
 _BENCHMARKS_NOTE = "A document that was dropped counts for the item of which it has the largest share."
 
 
-def report_page(report: Report) -> str:
-    """Return the page as HTML; it depends on the report alone."""
-    name = text(report["corpus"])
-    sample = f" A sample build: about {report['limit']:,} documents of each source." if report.get("limit") else ""
-    parts = [
-        f"<h1>Corpus {name}</h1><p>{_totals(report)}{sample}</p>",
-        section("The funnel", _funnel(report), _FUNNEL_NOTE),
-        section("Web pages", _web_pages(report), _WEB_PAGES_NOTE),
-        section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
-        section("Benchmarks", "".join(f"<p>{text(line)}</p>" for line in figures.benchmarks(report)), _BENCHMARKS_NOTE),
-        section("Shares of scores", _limits(report), _LIMITS_NOTE),
-        section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
-        section("Masked private data", _masks(report), _MASKS_NOTE),
+def later_sections(report: Report) -> list[str]:
+    """Return the sections that follow the counts of documents."""
+    return [
+        section("Tokens", _tokens(report)),
         section("Deduplication", _deduplication(report)),
         section("Largest clusters", _largest(report)),
         section("Repeated lines and paragraphs", _repeated(report)),
-        section("Tokens", _tokens(report)),
-        section("Made from", _fingerprints(report)),
+        section("Benchmarks", "".join(f"<p>{text(line)}</p>" for line in figures.benchmarks(report)), _BENCHMARKS_NOTE),
+        section("Shares of scores", _limits(report), _LIMITS_NOTE),
+        section("Masked private data", _masks(report), _MASKS_NOTE),
+        section("Cut out of kept documents", _cuts(report), "Characters by stage and reason."),
+        section("Web pages", _web_pages(report), _WEB_PAGES_NOTE),
+        section("Takedown", "".join(f"<p>{text(line)}</p>" for line in figures.takedown(report))),
     ]
-    return page.document(f"Corpus {escape(visible(report['corpus']))}", f"<main>{''.join(parts)}</main>", _STYLE)
 
 
-def _totals(report: Report) -> str:
-    rows = {what: sum(counts) for stage, what, counts in figures.funnel(report) if stage == "corpus"}
-    found = next(sum(counts) for _, what, counts in figures.funnel(report) if what == "documents found")
-    return f"{rows['documents']:,} documents, {rows['characters']:,} characters, from {found:,} documents found."
-
-
-def section(title: str, content: str, note: str = "") -> str:
-    """Return a section of a page with its heading; empty if the content is empty."""
-    if not content:
-        return ""
-    return f"<section><h2>{title}</h2>{f'<p class=note>{note}</p>' if note else ''}{content}</section>"
-
-
-def _funnel(report: Report) -> str:
+def funnel_table(report: Report) -> str:
+    """Return the funnel as a table: a row for every stage and reason, a column for every source."""
     rows = figures.funnel(report)
     names = ["stage", "", *map(text, report["funnel"]), "all"]
     cells = [[stage, what, *map(_number, counts), f"{sum(counts):,}"] for stage, what, counts in rows]
@@ -195,26 +159,5 @@ def _tokens(report: Report) -> str:
     return table(names, cells, numbers=range(3, 6)) if cells else ""
 
 
-def _fingerprints(report: Report) -> str:
-    cells = [[text(name), f'<span class="id">{text(value)}</span>'] for name, value in report["fingerprints"].items()]
-    return table(("dataset", "fingerprint"), cells)
-
-
-def table(names: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[int] = (), totals: int = 0) -> str:
-    """Return a table of cells that are already HTML; the last `totals` rows are sums."""
-    right = set(numbers)
-    classes = [' class="number"' if column in right else "" for column in range(len(names))]
-    head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(classes, names, strict=True))
-    cells = ["".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(classes, row, strict=True)) for row in rows]
-    plain, sums = (cells[:-totals], cells[-totals:]) if totals else (cells, [])
-    body = "".join(f"<tr>{row}</tr>" for row in plain) + "".join(f'<tr class="total">{row}</tr>' for row in sums)
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>' if cells else ""
-
-
 def _number(count: int) -> str:
     return f"{count:,}" if count else "·"
-
-
-def text(value: object) -> str:
-    """Return untrusted text as HTML: escaped, without control characters, isolated in its own direction."""
-    return f"<bdi>{escape(visible(str(value)))}</bdi>"

@@ -1,0 +1,40 @@
+"""What a build kept and lost, and what other thresholds would keep: `report`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from flows.commands.arguments import Commands, output
+
+if TYPE_CHECKING:
+    from pipelines.units.context import Dataset
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `report`."""
+    report = commands.add_parser("report", help="write the page report.html of a finished build again")
+    report.add_argument("out", help="an output folder")
+    report.add_argument("--to", metavar="FILE", help="where the page goes; by default, report.html in the output folder")
+    report.set_defaults(run=_report)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from flows.pages.corpus.page import report_page, tell
+    from pipelines.contract import files
+    from pipelines.release import PAGE, read_report
+
+    out = output(arguments.out)
+    built = published(out)
+    target = output(arguments.to) if arguments.to else files.join(out, PAGE)
+    files.write_text(target, report_page(tell(out, read_report(out), built)))
+    print(target)
+    return 0
+
+
+def published(out: str) -> "dict[str, Dataset]":
+    """Return the datasets of a release that are still there, by name. Raise OutputError if nothing is published."""
+    from pipelines.contract import manifest
+    from pipelines.release import published_folders
+    from pipelines.units.context import Dataset
+
+    folders = published_folders(out)
+    return {name: Dataset(uri, manifest.read(uri)) for name, uri in folders.items() if manifest.is_complete(uri)}

@@ -1,0 +1,165 @@
+"""Other thresholds on the stored columns of a build: which documents a build with them would keep, without reading a source.
+
+Documents that the stages `rejudge`, `language` and `quality` dropped, and those that were kept, are judged again; what other
+stages dropped (unreadable, excluded, copies, contaminated, full of private data) stays dropped.
+
+Limits: a build with other thresholds may choose another survivor of a cluster of copies, since deduplication prefers documents
+that pass; a document that the rules dropped has no score yet and passes the classifier here; own rules in Python are not run.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contract.reasons import DropReason
+from pipelines.contract.settings import override, validated
+from pipelines.judgement_config import LanguageSection, QualitySection
+from pipelines.review.rows import JUDGED_STAGES
+from pipelines.rule_thresholds import RuleSets
+from pipelines.stages.judgement import language
+from pipelines.stages.judgement.rules import Judgement
+from pipelines.text.judgement.rules.expression import Expression
+from pipelines.units.context import Dataset
+
+COLUMNS = ("source", "language", "language_score", "languages", "measures", "rule", "quality_score", "scores", "stage", "reason")
+_NONE = pa.scalar(None, pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The settings that judge documents by their columns."""
+
+    judgement: Judgement
+    score_limit: float | None  # of the build's classifier; None if it is off
+    functions: frozenset[str]  # names of own rules in Python, which are not run
+
+    @classmethod
+    def of(cls, corpus: Dataset, classifier: Dataset | None, changes: Sequence[str] = ()) -> Self:
+        """Return the settings of a build after `changes` (`section.key=value`). Raise ConfigError for one that has no place."""
+        config = changed(corpus.manifest.config, changes)
+        quality, functions = _quality(config["quality"])
+        models = [{**model, "path": ""} for model in config["language"].get("models", ())]
+        section = validated(LanguageSection, {**config["language"], "models": models}, "the build's config: language")
+        curated = frozenset(source["name"] for source in config["sources"] if source.get("curated"))
+        facts = classifier.manifest.facts if classifier is not None else {}
+        return cls(Judgement(section, quality, curated), facts.get("threshold") if facts.get("on") else None, functions)
+
+    @property
+    def exempt(self) -> frozenset[str]:
+        """The sources that the rules do not judge."""
+        return self.judgement.curated if self.judgement.quality.rules_for == "crawl" else frozenset()
+
+    def outcomes(self, columns: Mapping[str, Any]) -> pa.Array:
+        """Return the reason for which each document would be dropped; null if it would be kept."""
+        judged = _judged(columns)
+        reasons = pc.coalesce(self.of_language(columns), self.of_rules(columns), self.of_scores(columns))
+        return pc.if_else(judged, reasons, columns["reason"])
+
+    def of_language(self, columns: Mapping[str, Any]) -> pa.Array:
+        """Return the DropReason against the language of each document; null if there is none."""
+        section = self.judgement.language
+        if not section.enabled:
+            return pa.nulls(len(columns["language"]), pa.string())
+        return language.reasons(_batch(columns, "language", "language_score", "languages"), section)
+
+    def of_rules(self, columns: Mapping[str, Any]) -> pa.Array:
+        """Return the DropReason of the first rule that each document breaks; null if there is none."""
+        documents = _batch(columns, "language", "measures")
+        found = np.full(documents.num_rows, None, object)
+        sources = np.array(columns["source"].to_pylist(), object)
+        for source in sorted(set(sources.tolist())):
+            rows = np.flatnonzero(sources == source)
+            broken = self.judgement.verdicts(documents.take(pa.array(rows)), source)[0]
+            found[rows] = pc.list_element(pc.split_pattern(broken, ":", max_splits=1), 0).to_pylist()
+        reasons = pa.array(found, pa.string())
+        return pc.coalesce(reasons, self._of_functions(columns["rule"]))
+
+    def of_scores(self, columns: Mapping[str, Any]) -> pa.Array:
+        """Return LOW_QUALITY for each document that its scores drop; null if they do not."""
+        scores = columns["quality_score"]
+        low = pa.repeat(pa.scalar(False), len(scores))
+        if self.score_limit is not None:
+            low = pc.fill_null(pc.less(scores, self.score_limit), False)
+        if self.judgement.quality.keep is not None:
+            low = pc.or_(low, self._broken_expression(columns, self.judgement.quality.keep))
+        return pc.if_else(low, DropReason.LOW_QUALITY.value, _NONE)
+
+    def without_numbers(self, columns: Mapping[str, Any]) -> pa.Array:
+        """Return the reasons without a threshold, null if there is none: languages not kept, own rules, `quality.keep`."""
+        against = self.of_language(columns)
+        unwanted = pc.if_else(pc.equal(against, DropReason.LANGUAGE_UNCERTAIN.value), _NONE, against)
+        no_rules = {"rules": RuleSets.model_validate([]), "rules_by_language": {}}
+        judgement = replace(self.judgement, quality=self.judgement.quality.model_copy(update=no_rules))
+        others = replace(self, judgement=judgement, score_limit=None)
+        return pc.coalesce(unwanted, others.of_rules(columns), others.of_scores(columns))
+
+    def _of_functions(self, rule: pa.Array) -> pa.Array:
+        """Return OWN_RULE where the build's own rule in Python dropped the document."""
+        names = pa.array(sorted(f"{DropReason.OWN_RULE.value}:{name}" for name in self.functions), pa.string())
+        return pc.if_else(pc.is_in(rule, names), DropReason.OWN_RULE.value, _NONE)
+
+    def _broken_expression(self, columns: Mapping[str, Any], keep: str) -> pa.Array:
+        models = [model.name for model in self.judgement.quality.models]
+        expression = Expression(keep, ("quality_score", *models))
+        measures = columns["measures"]
+        fields = [*(field.name for field in measures.type), "quality_score", *models]
+        scores = [_score(columns["scores"], number) for number in range(len(models))]
+        values = pa.StructArray.from_arrays([*measures.flatten(), columns["quality_score"], *scores], names=fields)
+        curated = pa.array(sorted(self.judgement.curated), pa.string())
+        return pc.and_(pc.invert(pc.fill_null(expression.keeps(values), True)), pc.invert(pc.is_in(columns["source"], curated)))
+
+
+def changed(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Return a build's recorded config after `changes`: `section.key=value`, or gopher.min_words=30, or keep=EXPRESSION."""
+    data = copy.deepcopy(dict(config))
+    for change in changes:
+        override(data, full(change))
+    return data
+
+
+def full(change: str) -> str:
+    """Return a change with its whole place in the config.
+
+    >>> full("gopher.min_words=30"), full("score_limit=0.5"), full("quality.keep_share=0.5")
+    ('quality.rules.gopher.min_words=30', 'language.score_limit=0.5', 'quality.keep_share=0.5')
+    """
+    key, equals, value = change.partition("=")
+    if key.split(".")[0] in RuleSets.model_fields:
+        key = f"quality.rules.{key}"
+    elif key in ("keep", "keep_share"):
+        key = f"quality.{key}"
+    elif key in ("score_limit", "mixed") or key.startswith("score_limits."):
+        key = f"language.{key}"
+    return f"{key}{equals}{value}"
+
+
+def _quality(recorded: Mapping[str, Any]) -> tuple[QualitySection, frozenset[str]]:
+    """Return the section without the own rules in Python, and the names of these: a manifest has no path of a machine."""
+    own = recorded.get("own", {})
+    functions = frozenset(name for name, rule in own.items() if not isinstance(rule, str))
+    models = [{**model, "path": ""} for model in recorded.get("models", ())]
+    kept = {name: rule for name, rule in own.items() if name not in functions}
+    section = validated(QualitySection, {**recorded, "own": kept, "models": models}, "the build's config: quality")
+    return section, functions
+
+
+def _judged(columns: Mapping[str, Any]) -> pa.Array:
+    """Return which documents are judged again."""
+    stage = columns["stage"]
+    return pc.or_(pc.is_null(stage), pc.is_in(stage, pa.array(JUDGED_STAGES, pa.string())))
+
+
+def _batch(columns: Mapping[str, Any], *names: str) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
+
+
+def _score(scores: pa.Array, number: int) -> pa.Array:
+    """Return the score of a model; null for documents that have none."""
+    scored = pc.fill_null(pc.greater(pc.list_value_length(scores), number), False)
+    rows = pc.list_element(scores.filter(scored), number)
+    return pc.replace_with_mask(pa.nulls(len(scores), pa.float32()), scored, pc.struct_field(rows, "score"))
