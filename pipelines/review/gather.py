@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.config import PrivateSection
@@ -17,7 +16,7 @@ from pipelines.review.excerpts import Excerpt
 from pipelines.review.rows import Fate, fates, parts, read
 from pipelines.review.sample import Drawer, Sample
 from pipelines.review.thresholds import Threshold
-from pipelines.review.trial import Trial
+from pipelines.review.trial import Trial, score
 from pipelines.text.judgement.rules.rule import Values
 from pipelines.units.context import Dataset
 
@@ -74,10 +73,8 @@ def gather(corpus: Dataset, classifier: Dataset | None) -> Review:
 def _values(columns: Mapping[str, Any], trial: Trial) -> dict[str, Values]:
     found = dict(thresholds.values(columns["measures"]))
     found["language_score"], found["quality_score"] = (_floats(columns[name]) for name in ("language_score", "quality_score"))
-    for number, model in enumerate(trial.judgement.quality.models):
-        scored = pc.fill_null(pc.greater(pc.list_value_length(columns["scores"]), number), False)
-        scores = pc.struct_field(pc.list_element(columns["scores"].filter(scored), number), "score")
-        found[f"scores.{model.name}"] = _floats(pc.replace_with_mask(pa.nulls(len(scored), pa.float32()), scored, scores))
+    for name in trial.judgement.quality.score_names:
+        found[f"scores.{name}"] = _floats(score(columns["scores"], name))
     found["characters"] = _floats(columns["characters"])
     return found
 

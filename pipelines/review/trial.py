@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contract.reasons import DropReason
+from pipelines.contract.schema import UNKNOWN_LANGUAGE
 from pipelines.contract.settings import override, validated
 from pipelines.judgement_config import LanguageSection, QualitySection
 from pipelines.review.rows import JUDGED_STAGES
@@ -37,6 +38,7 @@ class Trial:
     judgement: Judgement
     score_limit: float | None  # of the build's classifier; None if it is off
     functions: frozenset[str]  # names of own rules in Python, which are not run
+    shares: Mapping[str, Mapping[str, float]]  # where a share of scores ends, by its name and language
 
     @classmethod
     def of(cls, corpus: Dataset, classifier: Dataset | None, changes: Sequence[str] = ()) -> Self:
@@ -47,7 +49,10 @@ class Trial:
         section = validated(LanguageSection, {**config["language"], "models": models}, "the build's config: language")
         curated = frozenset(source["name"] for source in config["sources"] if source.get("curated"))
         facts = classifier.manifest.facts if classifier is not None else {}
-        return cls(Judgement(section, quality, curated), facts.get("threshold") if facts.get("on") else None, functions)
+        limits = corpus.manifest.facts.get("limits", {})
+        shares = {name: {code: one["value"] for code, one in found.items()} for name, found in limits.items()}
+        threshold = facts.get("threshold") if facts.get("on") else None
+        return cls(Judgement(section, quality, curated), threshold, functions, shares)
 
     @property
     def exempt(self) -> frozenset[str]:
@@ -104,14 +109,21 @@ class Trial:
         return pc.if_else(pc.is_in(rule, names), DropReason.OWN_RULE.value, _NONE)
 
     def _broken_expression(self, columns: Mapping[str, Any], keep: str) -> pa.Array:
-        models = [model.name for model in self.judgement.quality.models]
-        expression = Expression(keep, ("quality_score", *models))
+        names = self.judgement.quality.score_names
+        expression = Expression(keep, ("quality_score", *names))
         measures = columns["measures"]
-        fields = [*(field.name for field in measures.type), "quality_score", *models]
-        scores = [_score(columns["scores"], number) for number in range(len(models))]
-        values = pa.StructArray.from_arrays([*measures.flatten(), columns["quality_score"], *scores], names=fields)
+        fields = [*(field.name for field in measures.type), "quality_score", *names, *(one.name for one in expression.shares)]
+        scores = [score(columns["scores"], name) for name in names]
+        limits = [self._limits(columns["language"], one.name) for one in expression.shares]
+        values = pa.StructArray.from_arrays([*measures.flatten(), columns["quality_score"], *scores, *limits], names=fields)
         curated = pa.array(sorted(self.judgement.curated), pa.string())
         return pc.and_(pc.invert(pc.fill_null(expression.keeps(values), True)), pc.invert(pc.is_in(columns["source"], curated)))
+
+    def _limits(self, languages: pa.Array, share: str) -> pa.Array:
+        """Return where a share of scores ends in the language of each document; null where its language has no score."""
+        limits = self.shares.get(share, {})
+        codes, values = pa.array(list(limits), pa.string()), pa.array(list(limits.values()), pa.float64())
+        return values.take(pc.index_in(pc.fill_null(languages, UNKNOWN_LANGUAGE), value_set=codes))
 
 
 def changed(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
@@ -158,8 +170,10 @@ def _batch(columns: Mapping[str, Any], *names: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in names], names=list(names))
 
 
-def _score(scores: pa.Array, number: int) -> pa.Array:
-    """Return the score of a model; null for documents that have none."""
-    scored = pc.fill_null(pc.greater(pc.list_value_length(scores), number), False)
-    rows = pc.list_element(scores.filter(scored), number)
-    return pc.replace_with_mask(pa.nulls(len(scores), pa.float32()), scored, pc.struct_field(rows, "score"))
+def score(scores: pa.Array, name: str) -> pa.Array:
+    """Return the score of one model, from the column `scores`; null for documents without it."""
+    items, parents = pc.list_flatten(scores), pc.list_parent_indices(scores)
+    chosen = pc.equal(pc.struct_field(items, "model"), name)
+    found = np.full(len(scores), np.nan, np.float32)
+    found[parents.filter(chosen).to_numpy()] = pc.struct_field(items.filter(chosen), "score").to_numpy()
+    return pa.array(found, mask=np.isnan(found))
