@@ -130,8 +130,17 @@ def changed(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]
     """Return a build's recorded config after `changes`: `section.key=value`, or gopher.min_words=30, or keep=EXPRESSION."""
     data = copy.deepcopy(dict(config))
     for change in changes:
+        _switch_on(data, full(change))
         override(data, full(change))
     return data
+
+
+def _switch_on(data: dict[str, Any], change: str) -> None:
+    """Give a set of rules that is off a table in which every rule is off, so that one of them can be changed."""
+    names = change.partition("=")[0].split(".")
+    if names[:2] == ["quality", "rules"] and len(names) == 4 and data["quality"]["rules"].get(names[2]) is False:
+        fields = type(getattr(RuleSets.model_validate([names[2]]), names[2])).model_fields
+        data["quality"]["rules"][names[2]] = dict.fromkeys(fields, False)
 
 
 def full(change: str) -> str:

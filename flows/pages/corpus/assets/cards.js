@@ -226,6 +226,11 @@ const cards = (() => {
       const line = one.kind === "quality" ? `keep_share = 1.0\nkeep = "quality_score >= ${one.now}"` : `${one.name} = ${one.now ?? "false"}`;
       places.set(one.place, [...(places.get(one.place) ?? []), line]);
     }
+    for (const [place, entries] of places) { // a set that is named is on: its other rules are turned off one by one
+      const set = thresholds.filter((one) => one.place === place);
+      if (!place.startsWith("quality.rules.") || set.some((one) => one.was !== null)) continue;
+      entries.push(...set.filter((one) => one.now === null && one.published !== null).map((one) => `${one.name} = false`));
+    }
     return [...places].map(([place, entries]) => `[${place}]\n${entries.join("\n")}`).join("\n\n");
   }
 
