@@ -31,6 +31,7 @@ from flows.commands import (
     sample,
     small,
     training,
+    tune,
 )
 from pipelines.contract.errors import as_user_error
 from pipelines.contract.storage.cache import lend_home
@@ -148,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         page_model,
         corpus,
         review,
+        tune,
         copies,
         exchange,
         training,

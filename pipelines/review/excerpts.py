@@ -6,7 +6,7 @@ as in published texts; documents that were taken down, or dropped for private da
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ _READ = 2 * CHARACTERS  # masked before it is cut, so that no half of an address
 class Excerpt:
     """The beginning of a document of a sample."""
 
-    row: int  # of the sample
+    row: int  # of the sample, or its number in the list of places
     title: str
     url: str
     text: str
@@ -87,16 +87,22 @@ def _along(values: Values, may: NDArray[np.bool_]) -> list[int]:
 
 
 def read(parts: Sequence[str], sample: Sample, rows: NDArray[np.int64], private: PrivateSection) -> list[Excerpt]:
-    """Return the beginnings of these documents, in the order of `rows`."""
+    """Return the beginnings of these documents of a sample, in the order of `rows`."""
+    columns = [sample.rows[name].to_numpy()[rows].tolist() for name in ("part", "group", "row")]
+    shown = at(parts, list(zip(*columns, strict=True)), private)
+    return [replace(excerpt, row=row) for excerpt, row in zip(shown, rows.tolist(), strict=True)]
+
+
+def at(parts: Sequence[str], places: Sequence[tuple[int, int, int]], private: PrivateSection) -> list[Excerpt]:
+    """Return the beginnings of the documents at these places: part, row group, and row of it."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (part, group, _) in enumerate(places):
+        groups.setdefault((part, group), []).append(number)
     found: dict[int, Excerpt] = {}
-    places: dict[tuple[int, int], list[int]] = {}
-    columns = {name: sample.rows[name].to_numpy() for name in ("part", "group", "row")}
-    for row in rows.tolist():
-        places.setdefault((int(columns["part"][row]), int(columns["group"][row])), []).append(row)
-    for (part, group), chosen in sorted(places.items()):
-        at = pa.array(columns["row"][chosen])
-        found |= dict(zip(chosen, _excerpts(parts[part], group, at, chosen), strict=True))
-    return _masked([found[row] for row in rows.tolist()], private)
+    for (part, group), numbers in sorted(groups.items()):
+        rows = pa.array([places[number][2] for number in numbers], pa.int64())
+        found |= dict(zip(numbers, _excerpts(parts[part], group, rows, numbers), strict=True))
+    return _masked([found[number] for number in range(len(places))], private)
 
 
 def _excerpts(uri: str, group: int, at: pa.Array, rows: Sequence[int]) -> Iterator[Excerpt]:

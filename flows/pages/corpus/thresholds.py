@@ -15,6 +15,7 @@ from pipelines.contract.schema import UNKNOWN_LANGUAGE
 from pipelines.review.gather import Review
 from pipelines.review.rows import JUDGED_STAGES
 from pipelines.review.thresholds import Threshold
+from pipelines.rule_thresholds import RuleSets
 from pipelines.text.judgement.languages.groups import SCORE_LIMIT, members
 from pipelines.text.judgement.rules import signs
 
@@ -151,6 +152,7 @@ def data(review: Review) -> dict[str, Any]:
         "documents": review.sample.documents,
         "whole": review.sample.is_whole,
         "judged": list(JUDGED_STAGES),
+        "default_sets": sorted(RuleSets().thresholds()),
         "sources": [visible(name) for name in sources],
         "exempt": [sources.index(name) for name in sorted(review.trial.exempt) if name in sources],
         "languages": languages,

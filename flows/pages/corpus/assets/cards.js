@@ -219,19 +219,29 @@ const cards = (() => {
     return html("table", {}, html("thead", {}, head), body);
   }
 
+  const RULES = "quality.rules";
+  const written = (one) => `${one.name} = ${one.now ?? "false"}`;
+
+  // The whole table of rules, in place of a list or table that a config has: what differs from the defaults.
+  function rules() {
+    const sets = Map.groupBy(thresholds.filter((one) => one.place?.startsWith(RULES)), (one) => one.place), off = [], tables = [];
+    for (const [place, set] of sets) {
+      const name = place.slice(RULES.length + 1), byDefault = data.default_sets.includes(name);
+      const lines = set.filter((one) => one.now !== one.published).map(written);
+      if (set.every((one) => one.now === null)) off.push(...(byDefault ? [`${name} = false`] : []));
+      else if (lines.length || !byDefault) tables.push([`[${place}]`, ...lines].join("\n"));
+    }
+    return [...(off.length ? [[`[${RULES}]`, ...off].join("\n")] : []), ...tables];
+  }
+
   // The lines of a config that set the thresholds as they are on the page.
   function lines(moved) {
-    const places = new Map();
+    const parts = moved.some((one) => one.place.startsWith(RULES)) ? rules() : [];
     for (const one of moved) {
-      const line = one.kind === "quality" ? `keep_share = 1.0\nkeep = "quality_score >= ${one.now}"` : `${one.name} = ${one.now ?? "false"}`;
-      places.set(one.place, [...(places.get(one.place) ?? []), line]);
+      if (one.kind === "language") parts.push(`[language]\n${written(one)}`);
+      if (one.kind === "quality") parts.push(`[quality]\nkeep_share = 1.0\nkeep = "quality_score >= ${one.now}"`);
     }
-    for (const [place, entries] of places) { // a set that is named is on: its other rules are turned off one by one
-      const set = thresholds.filter((one) => one.place === place);
-      if (!place.startsWith("quality.rules.") || set.some((one) => one.was !== null)) continue;
-      entries.push(...set.filter((one) => one.now === null && one.published !== null).map((one) => `${one.name} = false`));
-    }
-    return [...places].map(([place, entries]) => `[${place}]\n${entries.join("\n")}`).join("\n\n");
+    return parts.join("\n\n");
   }
 
   const settings = (moved) => moved.map((one) => (one.kind === "quality" ? `keep_share=1.0 'keep="quality_score >= ${one.now}"'`
