@@ -172,6 +172,10 @@ bench-filters: $(READY) .venv-bench/.ready  ## the published rules beside datatr
 bench-quality-score: $(READY)  ## the quality score beside human labels (OPTIONS="--build build/demo" for that of a build's classifier)
 	$(BIN)/python benchmarks/quality_score.py $(OPTIONS)
 
+.PHONY: bench-annotate
+bench-annotate: $(READY)  ## documents/s that fine-tuned models judge in a build, one row at a time and together (OPTIONS="--sizes base")
+	$(BIN)/python benchmarks/annotate.py $(OPTIONS)
+
 .PHONY: bench-quality
 bench-quality: $(READY)  ## the quality rules beside human labels: bad pages removed, good ones kept, pages dropped by language
 	$(BIN)/python benchmarks/quality.py $(OPTIONS)

@@ -3,9 +3,9 @@
 The docstring below a field is its reference. An unknown key is an error that names the nearest known one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,9 +17,12 @@ from pipelines.contract.tokenizers.families import Family
 from pipelines.judgement_config import LanguageSection as LanguageSection
 from pipelines.judgement_config import OwnFunction as OwnFunction
 from pipelines.judgement_config import PrivateSection as PrivateSection
+from pipelines.judgement_config import QualityModelSection as QualityModelSection
 from pipelines.judgement_config import QualitySection as QualitySection
 from pipelines.rule_thresholds import C4Lines, RefinedWebLines
 from pipelines.text.copies.lsh import optimal_bands
+
+_Section = TypeVar("_Section", bound=Section)
 
 # Paths and memory of a machine: they change no result, so no fingerprint and no manifest has them.
 MACHINE: dict[str, Any] = {
@@ -31,9 +34,10 @@ MACHINE: dict[str, Any] = {
     "quality": {
         "bad_words": True,
         "own": {"__all__": {"function"}},
-        "models": {"__all__": {"path"}},
+        "models": {"__all__": {"path", "run"}},
         "perplexity": {"models", "sentencepiece"},
     },
+    "private": {"names"},
     "vocabularies": {"__all__": {"path"}},
 }
 
@@ -443,7 +447,7 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
     )
     bad_words = {language: absolute(path) for language, path in config.quality.bad_words.items()}
     own = {name: _resolved(rule, absolute) for name, rule in config.quality.own.items()}
-    scored = tuple(model.model_copy(update={"path": absolute(model.path)}) for model in config.quality.models)
+    scored = tuple(_found(model, ("path", "run"), absolute) for model in config.quality.models)
     quality = config.quality.model_copy(update={"bad_words": bad_words, "own": own, "models": scored})
     if (perplexity := quality.perplexity) is not None:
         paths = {
@@ -462,9 +466,16 @@ def _resolve_paths(config: CorpusConfig, base: Path) -> CorpusConfig:
             "deduplicate": deduplicate,
             "decontaminate": decontaminate,
             "quality": quality,
+            "private": _found(config.private, ("names",), absolute),
             "vocabularies": vocabularies,
         }
     )
+
+
+def _found(section: _Section, names: Sequence[str], absolute: Callable[[str], str]) -> _Section:
+    """Return a section with these paths resolved, where it has them."""
+    paths = {name: absolute(path) for name in names if (path := getattr(section, name)) is not None}
+    return section.model_copy(update=paths)
 
 
 def _resolved(rule: str | OwnFunction, absolute: Callable[[str], str]) -> str | OwnFunction:

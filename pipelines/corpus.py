@@ -31,6 +31,7 @@ from pipelines.datasets import (
     tokens,
     vocabulary,
 )
+from pipelines.stages import private
 from pipelines.stages.exclusion import blocklists, takedown
 from pipelines.stages.judgement import judge, own_rules, scorers
 from pipelines.text import kernels
@@ -53,13 +54,14 @@ class Step:
 def plan(context: Context) -> list[Step]:
     """Return the steps in an order in which they can run.
 
-    Raise UserError if the config names a language that the model does not know or an extractor that is not installed, a list of
-    [exclude] cannot be read, or an earlier corpus cannot be joined: now, not after hours of reading.
+    Raise UserError if the config names a language that the model does not know or an extractor that is not installed, a model
+    cannot be used, a list of [exclude] cannot be read, or an earlier corpus cannot be joined: now, not after hours of reading.
     """
     config = context.config
     documents.check_languages(config)
     documents.check_extractors(config)
     scorers.check(config.quality)
+    private.model_of_names(config.private)
     own_rules.check(config.quality.own)
     judge.read_lists(config.quality)
     takedown.collect(config.exclude)

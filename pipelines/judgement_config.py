@@ -1,6 +1,8 @@
 """The sections of a corpus' config that judge its texts: language, rules and scores of quality, private data."""
 
 import difflib
+import keyword
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
@@ -105,18 +107,45 @@ class OwnFunction(Section):
 
 
 class QualityModelSection(Section):
-    """A fastText classifier of others, such as DCLM's or one of educational value. Its score is a column of the corpus."""
+    """A model that scores texts: a fastText classifier of others (DCLM's, one of educational value), or a fine-tuning of ours.
 
-    name: str = Field(pattern=r"^[a-z_][a-z0-9_]*$")
-    """The score's name in `scores` and in `quality.keep`."""
-    path: str
-    """The model's file, .bin or .ftz, relative to the config's folder."""
+    Its score is a column of the corpus.
+    """
+
+    name: str
+    """The score's name in `scores` and in `quality.keep`: small letters, digits and "_"."""
+    path: str | None = None
+    """A fastText model's file, .bin or .ftz, relative to the config's folder."""
+    run: str | None = None
+    """Instead of `path`: a run of `corpusmill finetune` with kind = "classification", relative to the config's folder. A
+    regression's value is the score."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """The file's SHA-256: another file is refused."""
-    labels: dict[str, float] = Field(min_length=1)
+    """The file's SHA-256, or that of a run's checkpoint as the manifest of `scores` has it: another model is refused."""
+    labels: dict[str, float] = Field(default_factory=dict[str, float])
     """The value of labels; a text's score is the sum of each label's probability times its value. DCLM: {"__label__hq" = 1}."""
     characters: int | None = Field(default=None, ge=100)
     """Characters from a text's beginning that are judged; by default all."""
+    windows: int = Field(default=1, ge=1, le=1024)
+    """Of a run: the most windows of the model's length that are read of a text, evenly spread; the score is their mean. 1 is the
+    text's beginning, as FineWeb-Edu's classifier reads it (arXiv 2406.17557)."""
+
+    @field_validator("name")
+    @classmethod
+    def _expressions_can_have_it(cls, name: str) -> str:
+        if re.fullmatch(r"[a-z_][a-z0-9_]*", name) is None or keyword.iskeyword(name):
+            what = "a word of the language of expressions" if keyword.iskeyword(name) else "no name that an expression can have"
+            raise ValueError(f"{name!r} is {what}; quality.keep needs small letters, digits and '_', such as 'edu_2'")
+        return name
+
+    @model_validator(mode="after")
+    def _one_kind_of_model(self) -> Self:
+        if (self.path is None) == (self.run is None):
+            raise ValueError("give either path, a fastText file, or run, a fine-tuning of ours")
+        if self.path is not None and not self.labels:
+            raise ValueError('labels: is missing; give the values of the file\'s labels, such as {"__label__hq" = 1}')
+        if self.path is not None and self.windows != 1:
+            raise ValueError("windows: is for a run; a fastText file reads the whole text")
+        return self
 
 
 class PerplexitySection(Section):
@@ -168,7 +197,8 @@ class QualitySection(Section):
     keep_share: float = Field(default=0.9, gt=0, le=1)
     """Share of held-out crawl documents that pass the classifier's threshold (DCLM: 0.1)."""
     models: tuple[QualityModelSection, ...] = ()
-    """Models of others, as [[quality.models]]. They score what the rules keep, in every language, but not curated sources."""
+    """Models of others and of yours, as [[quality.models]]. They score what the rules keep, in every language, but not curated
+    sources."""
     perplexity: PerplexitySection | None = None
     """[quality.perplexity]: n-gram models that score what the rules keep, but not curated sources."""
     keep: str | None = None
@@ -271,15 +301,22 @@ class PrivateSection(Section):
     """A document with more occurrences of the types to drop (Dolma, arXiv 2402.00159, 3.1.3: 5) …"""
     density_limit: float = Field(default=5.0, ge=0)
     """… and more of them per 1,000 characters is dropped as `private_data`."""
+    names: str | None = None
+    """A run of `corpusmill finetune` with kind = "named_entities", relative to the config's folder, that finds names of persons.
+    Without it no names are looked for."""
+    name_labels: tuple[str, ...] = Field(default=("person",), min_length=1)
+    """The run's labels of persons, such as person (WNUT 2017) or PER (CoNLL-2003)."""
+    person: PrivateAction = "mask"
+    """Names of persons, if `names` has a model."""
     tokens: dict[PrivateType, Annotated[str, Field(max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")]] = Field(
         default_factory=dict[PrivateType, str]
     )
     """Other tokens by type, such as email = "|||EMAIL_ADDRESS|||" (Dolma's). By default <EMAIL>, <PHONE>, <IP>, <IBAN>, <CARD>,
-    <NATIONAL_ID>, <SECRET>, <COORDINATES>, <URL>: plain text, which vocabularies learn like any other."""
+    <NATIONAL_ID>, <SECRET>, <COORDINATES>, <URL>, <PERSON>: plain text, which vocabularies learn like any other."""
 
     def action(self, type_: PrivateType) -> PrivateAction:
         """Return what is done with a type."""
-        return getattr(self, type_)
+        return "off" if type_ is PrivateType.PERSON and self.names is None else getattr(self, type_)
 
     @property
     def searched(self) -> tuple[PrivateType, ...]:

@@ -122,6 +122,21 @@ def language_model() -> str:
         pytest.skip(f"needs lid.176.ftz: {error}")
 
 
+# --- runs of ours that judge texts ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The run of a function of judges.py, which trains it: "educational", "waters" or "persons"."""
+
+    def run(name: str) -> str:
+        import judges  # it imports torch
+
+        return f"{built_once(tmp_path_factory, f'judge-{name}', getattr(judges, name))}/run"
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def command() -> Run:
     """Run `corpusmill ARGUMENTS` in a process of its own."""

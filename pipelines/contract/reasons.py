@@ -115,6 +115,7 @@ class Change(StrEnum):
     PRIVATE_PHONE = "private_phone"
     PRIVATE_COORDINATES = "private_coordinates"
     PRIVATE_URL = "private_url"
+    PRIVATE_PERSON = "private_person"
 
 
 # Changes of a text that was judged before: what they leave must be judged once more.

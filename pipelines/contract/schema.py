@@ -188,6 +188,14 @@ def tokens(vocabulary_size: int) -> pa.Schema:
     )
 
 
+# What our fine-tuned models answer about a text (pipelines/text/judgement/annotators/, training/tasks/annotate.py), by task.
+ANSWERS = {
+    "classification": pa.list_(pa.float64()),  # a probability for each label, or the value of a regression
+    "named_entities": pa.list_(pa.struct([("label", pa.string()), ("start", pa.int64()), ("end", pa.int64())])),  # bytes
+}
+MODEL_FACTS = b"model"  # the key of a stream's metadata: {"labels", "checkpoint"} as JSON
+
+
 def document_id(source: str, key: str, piece: int | None = None) -> bytes:
     """Return the 16-byte id of a document: a function of its source and key, never of the place or time of reading.
 

@@ -127,7 +127,7 @@ def stages(
                 scored.manifest.fingerprint if scored is not None else None,
                 limits,
             ),
-            private.stage(config.private),
+            private.stage(config.private, private.model_of_names(config.private)),
         )
     )
 

@@ -20,39 +20,68 @@ import pyarrow.compute as pc
 import stdnum
 from numpy.typing import NDArray
 
-from pipelines.config import PrivateSection
+from pipelines.config import MACHINE, PrivateSection
 from pipelines.contract.batch import Batch, edited, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.contract.schema import MASKS
-from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
+from pipelines.stages.base import BatchFunction, ForUnit, Model, Stage, for_every_unit
+from pipelines.text.judgement.annotators import names as names_of_persons
+from pipelines.text.judgement.annotators import process
+from pipelines.text.judgement.annotators.process import Annotator
 from pipelines.text.judgement.private import find as finding
-from pipelines.text.judgement.private.find import find
-from pipelines.text.judgement.private.findings import TYPES, Findings, tokens_with
+from pipelines.text.judgement.private.find import find, joined
+from pipelines.text.judgement.private.findings import TYPES, Findings, PrivateType, tokens_with
 from pipelines.text.judgement.private.masking import Masked, mask
 
 VERSION = f"1/find-{finding.VERSION}"
+_OF_NAMES = {"names", "name_labels", "person"}  # settings
 NAME = "private"
 TABLE = "masks"
 
 
-def stage(section: PrivateSection) -> Stage:
-    """Mask the types that the section names, and sift PRIVATE_DATA (detail: the numbers by type). Adds the table "masks"."""
-    settings = {NAME: made_from(section) if section.searched else None}
-    return Stage({NAME: VERSION}, partial(_open, section), settings, runs=bool(section.searched))
+def stage(section: PrivateSection, names: Model | None = None) -> Stage:
+    """Mask the types that the section names, and sift PRIVATE_DATA (detail: the numbers by type). Adds the table "masks".
+
+    `names` is the model of `section.names`.
+    """
+    settings = {NAME: made_from(section, names) if section.searched else None}
+    return Stage({NAME: VERSION}, partial(_open, section, names), settings, runs=bool(section.searched))
 
 
-def made_from(section: PrivateSection) -> dict[str, Any]:
-    """Return what determines the masks: the settings, and the libraries that know numbering plans and checksums."""
+def made_from(section: PrivateSection, names: Model | None = None) -> dict[str, Any]:
+    """Return what determines the masks: the settings, the model, and the libraries that know numbering plans and checksums."""
     libraries = {"phonenumbers": phonenumbers.__version__, "python-stdnum": stdnum.__version__}
-    return {**section.model_dump(mode="json"), "libraries": libraries}
+    known = section.model_dump(mode="json", exclude=_OF_NAMES if names is None else MACHINE["private"])
+    model = {} if names is None else {"names": names.sha256, "annotators": process.VERSION}
+    return {**known, **model, "libraries": libraries}
 
 
-def _open(section: PrivateSection) -> ForUnit:
-    return for_every_unit(masking(section))
+def model_of_names(section: PrivateSection) -> Model | None:
+    """Return the model that finds names, if any is wanted. Raise AnnotatorError if it cannot be used."""
+    if PrivateType.PERSON not in section.searched:
+        return None
+    annotator = _annotator(section)
+    try:
+        names_of_persons.check_names(annotator, section.name_labels)
+        return Model(annotator.run, annotator.facts.checkpoint)
+    finally:
+        annotator.close()
 
 
-def masking(section: PrivateSection) -> BatchFunction:
-    """Return the function that sifts and masks a batch. No stage that drops documents may follow: masks are rows of their own."""
+def _annotator(section: PrivateSection, checkpoint: str | None = None) -> Annotator:
+    assert section.names is not None
+    return Annotator("private.names", section.names, "named_entities", checkpoint=checkpoint)
+
+
+def _open(section: PrivateSection, names: Model | None) -> ForUnit:
+    return for_every_unit(masking(section, None if names is None else _annotator(section, names.sha256)))
+
+
+def masking(section: PrivateSection, names: Annotator | None = None) -> BatchFunction:
+    """Return the function that sifts and masks a batch; `names` finds names of persons.
+
+    No stage that drops documents may follow: masks are rows of their own.
+    """
     tokens = tokens_with(section.tokens)
 
     def run(batch: Batch) -> Batch:
@@ -63,6 +92,9 @@ def masking(section: PrivateSection) -> BatchFunction:
             languages=documents["language"],
             public_addresses_only=section.ip_addresses == "public",
         )
+        if names is not None:
+            persons = names_of_persons.find_labels(names, documents["text"], section.name_labels, PrivateType.PERSON)
+            found = joined(found, persons)
         is_dropped = _is_dense(documents["text"], found, section)
         batch = sift(batch, NAME, *_verdicts(found, is_dropped))
         found = _of_kept(found, is_dropped)

@@ -314,6 +314,11 @@ def test_decontamination(tmp_path: Path) -> None:
     assert found == {*(f"decontaminate_{kind}" for kind in planted), "decontaminate_us_per_500_words"}
 
 
+def test_annotate(tmp_path: Path) -> None:
+    names = {f"annotate_demo_{words}_words{of}" for words in (50, 500) for of in ("", "_of_together")}
+    assert results(tmp_path, "annotate.py", "--sizes", "demo", "--documents", 4) == names
+
+
 def test_quality_score(tmp_path: Path) -> None:
     story = (FIXTURES / "tiny" / "books" / "orchard.txt").read_text().split("\n\n")
     rows = [{"text": "\n\n".join(story[n % 5 : n % 5 + 3]) + f" {n}", "label": 1} for n in range(20)]

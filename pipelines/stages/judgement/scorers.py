@@ -1,4 +1,4 @@
-"""The scores of documents that are not the build's own, by the config: models of others, and perplexity.
+"""The scores of documents that are not the build's own, by the config: models of others, our fine-tunings, and perplexity.
 
 A scorer is a function of documents (a RecordBatch with text, language and measures) to float32 scores, null where it has none.
 """
@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.config import MACHINE, QualitySection
+from pipelines.config import MACHINE, QualityModelSection, QualitySection
 from pipelines.contract import files
 from pipelines.stages.base import Model
 from pipelines.stages.judgement import quality
 from pipelines.stages.judgement.quality import Classifier
 from pipelines.text.judgement import models, perplexity
+from pipelines.text.judgement.annotators import process, scores
+from pipelines.text.judgement.annotators.process import Annotator
 from pipelines.text.judgement.models import QualityModelError
 
 Scorer = Callable[[pa.RecordBatch], pa.Array]
@@ -25,7 +27,7 @@ Scorer = Callable[[pa.RecordBatch], pa.Array]
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The files of the config's models."""
+    """The files and runs of the config's models."""
 
     models: tuple[Model, ...] = ()  # as quality.models has them
     ngrams: Mapping[str, Model] = field(default_factory=dict[str, Model])  # of quality.perplexity, by language
@@ -33,8 +35,8 @@ class ModelFiles:
 
     @classmethod
     def of(cls, section: QualitySection) -> Self:
-        """Find the files. Raise QualityModelError if one is missing or is not the one that the config pins."""
-        found = tuple(_pinned(model.path, model.sha256) for model in section.models)
+        """Find them. Raise QualityModelError or AnnotatorError if one cannot be used or is not the one that the config pins."""
+        found = tuple(_run(model) if model.run else _pinned(str(model.path), model.sha256) for model in section.models)
         if section.perplexity is None:
             return cls(found)
         ngrams, pieces = (
@@ -54,13 +56,27 @@ def _pinned(path: str, wanted: str | None) -> Model:
     return model
 
 
+def _run(model: QualityModelSection) -> Model:
+    annotator = _annotator(model, model.sha256)
+    try:
+        scores.check_labels(annotator, model.labels)
+        return Model(annotator.run, annotator.facts.checkpoint)
+    finally:
+        annotator.close()
+
+
+def _annotator(model: QualityModelSection, checkpoint: str | None) -> Annotator:
+    setting = f"quality.models, {model.name}"
+    return Annotator(setting, str(model.run), "classification", windows=model.windows, checkpoint=checkpoint)
+
+
 def _read(path: str, setting: str) -> Model:
     return Model(path, models.sha256_of(path, setting) if files.is_local(path) else files.sha256(path))
 
 
 def versions() -> dict[str, int | str]:
     """Return the versions of what scores."""
-    return {"models": models.VERSION, "perplexity": perplexity.VERSION}
+    return {"models": models.VERSION, "perplexity": perplexity.VERSION, "annotators": process.VERSION}
 
 
 def made_from(section: QualitySection, found: ModelFiles) -> dict[str, Any]:
@@ -85,14 +101,17 @@ def check(section: QualitySection) -> None:
 
 
 def opened(section: QualitySection, found: ModelFiles) -> dict[str, Scorer]:
-    """Load the models of the config; return their scorers by name. Raise UserError if one cannot be used."""
-    scorers = {
-        model.name: _of_texts(models.load(file.local(), model.labels, model.characters))
-        for model, file in zip(section.models, found.models, strict=True)
-    }
+    """Load the files of the config; return the scorers by name. Raise UserError if one cannot be used."""
+    scorers = {model.name: _of_texts(_scorer(model, file)) for model, file in zip(section.models, found.models, strict=True)}
     if section.perplexity is not None:
         scorers["perplexity"] = _by_language(_ngrams(section.perplexity.normalize, found))
     return scorers
+
+
+def _scorer(model: QualityModelSection, file: Model) -> models.Scorer:
+    if model.run:
+        return scores.scorer(_annotator(model, file.sha256), model.labels, model.characters)
+    return models.load(file.local(), model.labels, model.characters)
 
 
 def _ngrams(normalization: perplexity.Normalization, found: ModelFiles) -> dict[str, perplexity.Scorer]:

@@ -10,7 +10,7 @@ A text is read as these models were trained: one line, its line breaks spaces.
 import difflib
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def load(path: str | Path, values: Mapping[str, float], characters: int | None =
         raise QualityModelError(f"{path}: is a fastText model of word vectors, which has no labels; name a classifier")
     for label in values:
         if label not in labels:
-            raise QualityModelError(f"{path}: {_no_label(label, labels)}")
+            raise QualityModelError(f"{path}: {no_label(label, labels)}")
 
     def score(texts: pa.Array) -> pa.Array:
         texts = texts if characters is None else pc.utf8_slice_codeunits(texts, 0, characters)
@@ -89,7 +89,8 @@ def _scores(model: Any, lines: pa.Array, values: Mapping[str, float]) -> NDArray
     return np.array(sums, np.float32)
 
 
-def _no_label(label: str, labels: list[str]) -> str:
+def no_label(label: str, labels: Sequence[str]) -> str:
+    """Return the end of a message: a model does not have this label, but others."""
     near = difflib.get_close_matches(label, labels, n=1)
     shown = ", ".join(sorted(labels)[:_SHOWN_LABELS]) + (" …" if len(labels) > _SHOWN_LABELS else "")
     return f"has no label {label!r}; " + (f"did you mean {near[0]!r}?" if near else f"its labels are {shown}")

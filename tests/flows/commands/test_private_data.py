@@ -10,6 +10,7 @@ import pytest
 
 from flows import drive
 from pipelines import config as corpus_config
+from pipelines.contract.errors import UserError
 from pipelines.contract.verify import verify
 from pipelines.release import published_folders
 from pipelines.units.context import Context
@@ -96,3 +97,23 @@ def test_other_actions_change_the_corpus_and_nothing_before_it(build) -> None:
     texts = {row["text"] for row in rows(out, "corpus", "documents")}
     assert f"{SENTENCE * 3}Write to <EMAIL>, or call +49 30 901820." in texts
     assert " ".join(["<EMAIL>"] * 12) in texts
+
+
+def test_names_are_masked_by_a_model_of_ours(build, judge: Callable[[str], str], tmp_path: Path) -> None:
+    texts = ("old people told many stories", "the river stood near", "jane@mail.org told people")
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": text, "text": text}) + "\n" for text in texts))
+    names = (f'private.names="{judge("persons")}"', 'private.name_labels=["group"]', f'sources.0.root="{tmp_path}"')
+    report, out = build("names", *names)
+    published = {row["text"] for row in rows(out, "corpus", "documents")}
+    assert published == {"old <PERSON> told many stories", "the river stood near", "<EMAIL> told <PERSON>"}
+    assert report["private"] == {"und": {"email": 1, "person": 2}}
+    kinds = {(row["type"], row["kind"], row["start"], row["characters"]) for row in rows(out, "corpus", "masks")}
+    assert kinds == {("person", "group", 4, 6), ("email", "email", 0, 13), ("person", "group", 13, 6)}
+    assert all(verify(folder).is_sound for folder in published_folders(str(out)).values())
+
+
+def test_a_model_of_names_that_cannot_be_used_stops_the_build_at_once(build, judge: Callable[[str], str]) -> None:
+    for run, said in ((judge("persons"), "has no label 'person'"), (judge("waters"), "is a classification")):
+        with pytest.raises(UserError, match=f"private.names: .*: {said}"):
+            build("refused", f'private.names="{run}"')
+    build("off", f'private.names="{judge("waters")}"', "private.person=off")

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from places import FIXTURES
 
 from flows import drive
+from pipelines.beam.runners import RunnerOptions
 from pipelines.config import ConfigError, CorpusConfig, LanguageSection, load
 from pipelines.contract.errors import UserError
 from pipelines.release import published_folders
@@ -162,6 +164,40 @@ def test_without_an_expression_models_only_score(tmp_path: Path, model: str) -> 
     assert all(len(row["scores"]) == 1 for row in kept if row["source"] == "web")
 
 
+def test_a_run_of_ours_scores_with_any_number_of_workers(tmp_path: Path, model: str, judge: Callable[[str], str]) -> None:
+    edu = {"name": "edu", "run": judge("educational"), "windows": 2}
+    models = [edu, {"name": "hq", "path": model, "labels": {"__label__hq": 1}}]
+    settings = config(tmp_path, model, models=models, keep="edu > 0.5 and hq > 0.1")
+    kept, dropped = built(settings, tmp_path / "one")
+    assert sorted(row["text"][:3] for row in kept) == ["buy", "the", "the", "the"]
+    for row in [row for row in (*kept, *dropped) if row["source"] == "web"]:
+        scores = {one["model"]: one["score"] for one in row["scores"]}
+        assert list(scores) == ["edu", "hq"]
+        assert (scores["edu"] > 0.5) == row["text"].startswith("the"), row["text"]
+    details = [row["detail"] for row in dropped]
+    assert len(dropped) == 4 and all("edu " in detail and "hq " in detail for detail in details)
+    drive.build(Context(settings, str(tmp_path / "two"), RunnerOptions(workers=2)), gated=False)
+    one, two = (Path(published_folders(str(tmp_path / out))["corpus"]) for out in ("one", "two"))
+    parts = [path.relative_to(one) for path in sorted(one.rglob("*.parquet"))]
+    assert parts and all((one / part).read_bytes() == (two / part).read_bytes() for part in parts)
+    assert (one / "manifest.json").read_bytes() == (two / "manifest.json").read_bytes()
+    assert judge("educational") not in (one / "manifest.json").read_text()
+
+
+def test_a_run_that_cannot_score_stops_the_build_at_once(tmp_path: Path, model: str, judge: Callable[[str], str]) -> None:
+    for entry, said in (
+        ({"run": judge("waters")}, "quality.models, edu: .*: classifies; give the values of its labels"),
+        ({"run": judge("persons")}, "is a named_entities"),
+        ({"run": str(tmp_path / "none")}, "there is no complete checkpoint"),
+        ({"run": judge("educational"), "sha256": "0" * 64}, "is another model"),
+    ):
+        settings = config(tmp_path, model, models=[{"name": "edu", **entry}])
+        with pytest.raises(UserError, match=said) as caught:
+            drive.build(Context(settings, str(tmp_path / "out")), gated=False)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "documents").exists()
+
+
 def test_another_model_or_expression_makes_another_corpus_and_nothing_else(tmp_path: Path, model: str) -> None:
     names: list[dict[str, str]] = []
     for keep in ("hq > 0.5", "hq > 0.4"):
@@ -197,7 +233,12 @@ def test_a_file_that_is_not_pinned_or_not_there_stops_the_build_at_once(tmp_path
         ({"keep": "hq + 1"}, "is neither true nor false of a text"),
         ({"models": [{"name": "words", "path": "x", "labels": {"a": 1}}]}, "the name 'words' is that of a measure"),
         ({"models": [{"name": "x", "path": "x", "labels": {"a": 1}}] * 2}, "the name 'x' is that of another model"),
-        ({"models": [{"name": "x", "path": "x", "labels": {}}]}, "labels"),
+        ({"models": [{"name": "x", "path": "x", "labels": {}}]}, "labels: is missing; give the values of the file's labels"),
+        ({"models": [{"name": "x", "labels": {"a": 1}}]}, "give either path, a fastText file, or run, a fine-tuning of ours"),
+        ({"models": [{"name": "x", "path": "x", "run": "x", "labels": {"a": 1}}]}, "give either path"),
+        ({"models": [{"name": "x", "path": "x", "windows": 2, "labels": {"a": 1}}]}, "windows: is for a run"),
+        ({"models": [{"name": "or", "path": "x", "labels": {"a": 1}}]}, "'or' is a word of the language of expressions"),
+        ({"models": [{"name": "Edu-2", "path": "x", "labels": {"a": 1}}]}, "'Edu-2' is no name that an expression can have"),
     ],
 )
 def test_mistakes_in_the_config(tmp_path: Path, model: str, quality: dict[str, Any], said: str) -> None:
@@ -209,8 +250,13 @@ def test_paths_are_of_the_configs_folder(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(
         '[corpus]\nname = "c"\n[[sources]]\nname = "s"\nkind = "books"\nroot = "."\nsnapshot = "1"\n'
         '[[quality.models]]\nname = "hq"\npath = "models/hq.bin"\nlabels = { "__label__hq" = 1.0 }\n'
+        '[[quality.models]]\nname = "edu"\nrun = "runs/edu"\n[private]\nnames = "runs/ner"\n'
     )
-    assert load(tmp_path / "c.toml").quality.models[0].path == str(tmp_path / "models" / "hq.bin")
+    read = load(tmp_path / "c.toml")
+    assert read.quality.models[0].path == str(tmp_path / "models" / "hq.bin")
+    assert (read.quality.models[1].path, read.quality.models[1].run) == (None, str(tmp_path / "runs" / "edu"))
+    assert read.private.names == str(tmp_path / "runs" / "ner")
+    assert str(tmp_path) not in json.dumps(read.recorded())
     perplexity = load(tmp_path / "c.toml", ('quality.perplexity.models={en="lm/en.bin"}',)).quality.perplexity
     assert perplexity is not None
     assert perplexity.models == {"en": str(tmp_path / "lm" / "en.bin")}

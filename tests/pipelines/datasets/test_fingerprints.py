@@ -91,6 +91,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.text.judgement.classifier": {"classifier"},
     "pipelines.text.judgement.models": {"scores"},
     "pipelines.text.judgement.perplexity": {"scores"},
+    "pipelines.text.judgement.annotators.process": {"scores"},
     "pipelines.text.judgement.prose": {"classifier"},
     "pipelines.text.judgement.languages.identify": {*DOCUMENTS, "corpus"},
     "pipelines.text.judgement.measures": {*DOCUMENTS, "corpus"},

@@ -1,7 +1,9 @@
 """The stage `private`: what is published, what the ledger counts, and the table of masks."""
 
 import json
+import re
 import time
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -9,8 +11,9 @@ from pydantic import ValidationError
 
 from pipelines.config import PrivateSection
 from pipelines.contract.batch import Batch, born, documents_from
-from pipelines.contract.schema import MASKS
+from pipelines.contract.schema import ANSWERS, MASKS
 from pipelines.stages import private
+from pipelines.stages.base import Model
 from pipelines.text.judgement.private.findings import PrivateType
 
 LIST = "a1@b.org c1@d.org e1@f.org g1@h.org i1@j.org k1@l.org"
@@ -109,6 +112,42 @@ def test_the_fingerprint_has_settings_and_libraries_as_json() -> None:
     settings = private.stage(section(tokens={"ip": "X"})).settings["private"]
     assert settings["tokens"] == {"ip": "X"} and set(settings["libraries"]) == {"phonenumbers", "python-stdnum"}
     assert json.loads(json.dumps(settings)) == settings
+
+
+class Names:
+    """A model that finds "Jane", also inside of other words."""
+
+    def answers(self, texts: pa.Array) -> pa.Array:
+        found = [
+            [{"label": "person", "start": m.start(), "end": m.end()} for m in re.finditer(b"Jane", t.encode())]
+            for t in texts.to_pylist()
+        ]
+        return pa.array(found, ANSWERS["named_entities"])
+
+
+def test_names_are_one_more_type() -> None:
+    named = section(names="build/ner", tokens={"person": "[NAME]"})
+    done = private.masking(named, cast(Any, Names()))(batch("é Jane and Jane@mail.org", "none", "Jane"))
+    assert done.documents["text"].to_pylist() == ["é [NAME] and <EMAIL>", "none", "[NAME]"]
+    assert [tuple(row.values())[1:] for row in done.tables["masks"].to_pylist()] == [
+        ("en", "person", "person", 2, 2, 4),
+        ("en", "email", "email", 13, 11, 13),
+        ("en", "person", "person", 0, 0, 4),
+    ]
+    done.ledger.check()
+    assert done.ledger.lines["private"].characters_removed == {"private_email": 13, "private_person": 8}
+    dropping = section(names="build/ner", person="drop", count_limit=0, density_limit=0)
+    done = private.masking(dropping, cast(Any, Names()))(batch("Jane", "Jo"))
+    assert done.documents["text"].to_pylist() == ["Jo"] and done.drops[0]["detail"].to_pylist() == ["1 person"]
+
+
+def test_names_are_off_without_a_model_and_leave_the_fingerprint_alone() -> None:
+    assert PrivateType.PERSON not in section(person="drop").searched and PrivateType.PERSON in section(names="x").searched
+    assert private.model_of_names(section()) is None and private.model_of_names(section(names="x", person="off")) is None
+    plain = private.made_from(section())
+    assert not {"names", "person", "name_labels"} & set(plain)
+    made = [private.made_from(section(names=run), Model(run, sha)) for run, sha in (("a", "1"), ("b", "1"), ("a", "2"))]
+    assert made[0] == made[1] != made[2] and plain != made[0]
 
 
 def test_a_batch_without_documents() -> None:

@@ -79,6 +79,19 @@ def find(
     return _findings(_without_overlaps(spans), offsets.astype(np.int64))
 
 
+def joined(first: Findings, second: Findings) -> Findings:
+    """Return the occurrences of both in the same texts; of two that overlap the longer one stays."""
+    if not len(second):
+        return first
+    spans = [
+        _Span(*span)
+        for one in (first, second)
+        for span in zip(*(c.tolist() for c in (one.rows, one.starts, one.ends, one.types)), one.kinds.to_pylist(), strict=True)
+    ]
+    nowhere = np.zeros(max(span.row for span in spans) + 1, np.int64)  # the spans' places are already those in their texts
+    return _findings(_without_overlaps(spans), nowhere)
+
+
 def _codes(languages: pa.Array | None, rows: NDArray[np.int64]) -> list[str | None]:
     """Return the language of each row without script and region ("zh-Hant": "zh")."""
     if languages is None:

@@ -21,6 +21,7 @@ class PrivateType(StrEnum):
     PHONE = "phone"
     COORDINATES = "coordinates"  # a latitude with a longitude
     URL = "url"
+    PERSON = "person"  # a name, which a model has found
 
 
 TYPES = tuple(PrivateType)

@@ -37,7 +37,7 @@ def mask(texts: pa.Array, findings: Findings, tokens: Sequence[str]) -> Masked:
 
     >>> from pipelines.text.judgement.private.find import find
     >>> texts = pa.array(["¡jane@mail.org!"])
-    >>> masked = mask(texts, find(texts), ["<X>"] * 9)
+    >>> masked = mask(texts, find(texts), ["<X>"] * 10)
     >>> masked.texts.to_pylist(), masked.starts.tolist(), masked.characters.tolist()
     (['¡<X>!'], [1], [13])
     """

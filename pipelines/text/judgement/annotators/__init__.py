@@ -1,0 +1,1 @@
+"""Our fine-tuned models as judges of texts."""
