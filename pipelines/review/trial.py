@@ -163,9 +163,11 @@ def _quality(recorded: Mapping[str, Any]) -> tuple[QualitySection, frozenset[str
     """Return the section without the own rules in Python, and the names of these: a manifest has no path of a machine."""
     own = recorded.get("own", {})
     functions = frozenset(name for name, rule in own.items() if not isinstance(rule, str))
-    models = [{**model, "path": ""} for model in recorded.get("models", ())]
-    kept = {name: rule for name, rule in own.items() if name not in functions}
-    section = validated(QualitySection, {**recorded, "own": kept, "models": models}, "the build's config: quality")
+    without_paths: dict[str, Any] = {"own": {name: rule for name, rule in own.items() if name not in functions}}
+    without_paths["models"] = [{**model, "path": None, "run": ""} for model in recorded.get("models", ())]
+    if recorded.get("perplexity"):
+        without_paths["perplexity"] = {**recorded["perplexity"], "models": {"": ""}}
+    section = validated(QualitySection, {**recorded, **without_paths}, "the build's config: quality")
     return section, functions
 
 

@@ -129,6 +129,7 @@ MOVES: dict[str, set[str]] = {
     "training.search.passages": {"passages"},
     # The demo's sample is no dataset: its folder has a note with the version (tests/pipelines/fetching/test_demo_sample.py).
     "pipelines.fetching.demo_sample": set(),
+    "pipelines.review.gather": set(),  # of a page, which is no dataset either
 }
 
 
