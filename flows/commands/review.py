@@ -13,19 +13,23 @@ def add_commands(commands: Commands) -> None:
     """Add `report`."""
     report = commands.add_parser("report", help="write the page report.html of a finished build again")
     report.add_argument("out", help="an output folder")
+    report.add_argument("--beside", metavar="FOLDER", help="another build to compare with")
     report.add_argument("--to", metavar="FILE", help="where the page goes; by default, report.html in the output folder")
     report.set_defaults(run=_report)
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from flows.pages.corpus.page import report_page, tell
+    from flows.pages.corpus.made import tell
+    from flows.pages.corpus.page import report_page
     from pipelines.contract import files
     from pipelines.release import PAGE, read_report
 
     out = output(arguments.out)
     built = published(out)
     target = output(arguments.to) if arguments.to else files.join(out, PAGE)
-    files.write_text(target, report_page(tell(out, read_report(out), built)))
+    other = output(arguments.beside) if arguments.beside else None
+    beside = tell(other, read_report(other), published(other)) if other else None
+    files.write_text(target, report_page(tell(out, read_report(out), built), other=beside))
     print(target)
     return 0
 

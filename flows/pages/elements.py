@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flows.pages.shown import visible
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -38,6 +40,11 @@ def table(
 def text(value: object) -> str:
     """Return untrusted text as HTML: escaped, without control characters, isolated in its own direction."""
     return f"<bdi>{escape(visible(str(value)))}</bdi>"
+
+
+def packed(values: Any, kind: str) -> str:
+    """Return numbers for a script: an array of this kind (little-endian, such as "<f4") in base64."""
+    return base64.b64encode(np.ascontiguousarray(values, np.dtype(kind)).tobytes()).decode()
 
 
 def asset(*names: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from flows.pages.elements import section, table, text
 from pipelines.config import MACHINE, CorpusConfig
 from pipelines.contract import files
+from pipelines.review.gather import Review, gather
 from pipelines.units.context import TIMINGS, Dataset
 
 _PACKAGES = ("corpusmill", "pyarrow", "numpy", "numba", "apache-beam", "fasttext-community", "sentencepiece")
@@ -33,6 +34,21 @@ class Made:
         """Return how long all datasets took together."""
         total = sum(self.seconds.values())
         return f"{total:.1f} seconds" if total < 100 else f"{total / 60:.1f} minutes"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Everything that the page shows of a build."""
+
+    report: Mapping[str, Any]
+    made: Made
+    built: Mapping[str, Dataset]
+    review: Review
+
+
+def tell(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]) -> Told:
+    """Read what the page shows of a finished build."""
+    return Told(report, made(out, built), built, gather(built["corpus"], built.get("classifier")))
 
 
 def made(out: str, built: Mapping[str, Dataset]) -> Made:
@@ -69,7 +85,7 @@ def made_section(facts: Made, built: Mapping[str, Dataset], fingerprints: Mappin
     shown = table(("dataset", "seconds", "fingerprint"), cells, numbers=(1,))
     corpus = built.get("corpus")
     config = corpus.manifest.config if corpus is not None else {}
-    changed = {key: value for key, value in flat(config).items() if value != _DEFAULTS.get(key, _MISSING)}
+    changed = {key: value for key, value in flat(config).items() if value != DEFAULTS.get(key, _MISSING)}
     folds = [("What the config sets", _settings(changed)), ("The whole config", _settings(flat(config)))]
     folds += [("Versions", _versions(built))]
     folded = "".join(f"<details><summary>{name}</summary>{content}</details>" for name, content in folds if content)
@@ -106,7 +122,7 @@ def _defaults() -> dict[str, str]:
     return flat(dumped)
 
 
-_DEFAULTS = _defaults()
+DEFAULTS = _defaults()
 
 
 def _settings(values: Mapping[str, str]) -> str:

@@ -7,15 +7,15 @@ Its numbers are those of report.json and of the columns of the corpus (pipelines
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from expectations import page
 from flows.pages import figures
+from flows.pages.corpus.beside import beside_section
 from flows.pages.corpus.funnel import few_sources, picture
-from flows.pages.corpus.made import Made, made, made_section
+from flows.pages.corpus.made import Told, made_section, tell
 from flows.pages.corpus.sections import funnel_table, later_sections
 from flows.pages.corpus.tables import counted_sections
 from flows.pages.corpus.thresholds import data, thresholds_section
@@ -23,7 +23,7 @@ from flows.pages.elements import asset, policy, scripted, section, text
 from flows.pages.shown import visible
 from pipelines.contract import files
 from pipelines.release import PAGE
-from pipelines.review.gather import VERSION, Review, gather
+from pipelines.review.gather import VERSION, Review
 from pipelines.units.context import TIMINGS, Dataset
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -32,16 +32,6 @@ _HEAD = 2000  # characters of a page in which its mark is
 _FUNNEL_NOTE = (
     "Documents by stage and reason; every dropped document is in the corpus' table of drops. Click a reason to see some."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Everything that the page shows of a build."""
-
-    report: Mapping[str, Any]
-    made: Made
-    built: Mapping[str, Dataset]
-    review: Review
 
 
 def write_page(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]) -> None:
@@ -71,16 +61,12 @@ def _style() -> str:
     return asset("common.css") + (_ASSETS / "report.css").read_text(encoding="utf-8")
 
 
-def tell(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]) -> Told:
-    """Read what the page shows of a finished build."""
-    return Told(report, made(out, built), built, gather(built["corpus"], built.get("classifier")))
-
-
-def report_page(told: Told, stamp: str = "") -> str:
-    """Return the page as HTML; `stamp` names what it was made from."""
+def report_page(told: Told, stamp: str = "", other: Told | None = None) -> str:
+    """Return the page as HTML, with another build beside it; `stamp` names what it was made from."""
     report = few_sources(told.report)
     parts = [
         _head(told),
+        beside_section(told, other) if other is not None else "",
         section("The funnel", picture(report) + _folded("As a table", funnel_table(report)), _FUNNEL_NOTE),
         thresholds_section(told.review),
         section("Documents", _documents(told.review), _documents_note(told.review)),
@@ -88,7 +74,7 @@ def report_page(told: Told, stamp: str = "") -> str:
         *later_sections(report),
         made_section(told.made, told.built, report["fingerprints"]),
     ]
-    body = f"<main>{''.join(parts)}</main>{scripted(_script(), data(told.review))}"
+    body = f"<main>{''.join(parts)}</main>{scripted(_script(), data(told.review, other.review if other is not None else None))}"
     title = f"Corpus {escape(visible(report['corpus']))}"
     return page.document(title, body, _style(), policy(_script()) + _mark(stamp))
 

@@ -1,6 +1,5 @@
 """The thresholds with their histograms and sliders: empty figures that report.js fills, and the data of the sample."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flows.pages.elements import section, text
+from flows.pages.corpus.beside import quantiles
+from flows.pages.elements import packed, section, text
 from flows.pages.shown import MEANINGS, visible
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import UNKNOWN_LANGUAGE
@@ -72,11 +72,10 @@ def _note(review: Review) -> str:
 
 def _bar(review: Review) -> str:
     """Return the line with the result, which stays in view, and the sources that are shown."""
-    exempt = review.trial.exempt
     names = sorted(source for source, _, _ in review.fates)
     sources = list(dict.fromkeys(names))
-    judged = [name for name in sources if name not in exempt]
-    checked = {name: " checked" if name in judged or not judged else "" for name in sources}
+    judged = _judged_sources(review)
+    checked = {name: " checked" if name in judged else "" for name in sources}
     boxes = "".join(
         f'<label><input type="checkbox" data-source="{n}"{checked[name]}>{text(name)}</label>' for n, name in enumerate(sources)
     )
@@ -139,8 +138,8 @@ def _card(key: str, title: str, meaning: str, code: str) -> str:
 # The data
 
 
-def data(review: Review) -> dict[str, Any]:
-    """Return the sample and the thresholds for report.js; columns are little-endian arrays in base64."""
+def data(review: Review, other: Review | None = None) -> dict[str, Any]:
+    """Return the sample and the thresholds for the page's script, and the values of another build."""
     rows = review.sample.rows
     fates = sorted(review.fates)
     sources = list(dict.fromkeys(source for source, _, _ in fates))
@@ -160,25 +159,28 @@ def data(review: Review) -> dict[str, Any]:
             [sources.index(source), stage, reason, review.fates[source, stage, reason], int(drawn[n])]
             for n, (source, stage, reason) in enumerate(fates)
         ],
-        "fate": _packed(rows["fate"].to_numpy(), "<u2"),
-        "language": _packed(np.array([languages.index(code) for code in codes]), "<u2"),
-        "fixed": _packed(np.array([reason is not None for reason in review.fixed]), "u1"),
-        "language_limits": _packed(review.language_limits, "<f4"),
+        "fate": packed(rows["fate"].to_numpy(), "<u2"),
+        "language": packed(np.array([languages.index(code) for code in codes]), "<u2"),
+        "fixed": packed(np.array([reason is not None for reason in review.fixed]), "u1"),
+        "language_limits": packed(review.language_limits, "<f4"),
         "columns": columns,
         "thresholds": _thresholds(review, numbers, languages),
         "examples": _examples(review),
+        "other": {} if other is None else quantiles(other, _judged_sources(other)),
     }
+
+
+def _judged_sources(review: Review) -> list[str]:
+    """Return the sources that the rules judge; all, if they judge none."""
+    sources = sorted({source for source, _, _ in review.fates})
+    return [name for name in sources if name not in review.trial.exempt] or sources
 
 
 def _columns(values: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
     """Return the distinct columns, and the number of the column of each value."""
     known: dict[str, int] = {}
-    numbers = {key: known.setdefault(_packed(column, "<f4"), len(known)) for key, column in values.items()}
+    numbers = {key: known.setdefault(packed(column, "<f4"), len(known)) for key, column in values.items()}
     return list(known), numbers
-
-
-def _packed(values: Any, kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(values, np.dtype(kind)).tobytes()).decode()
 
 
 def _thresholds(review: Review, numbers: Mapping[str, int], languages: Sequence[str]) -> list[dict[str, Any]]:

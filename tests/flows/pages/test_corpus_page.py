@@ -12,8 +12,8 @@ from browser import CHROMIUM, Page, chromium
 from reviewed import corpus, document, report
 
 from flows.pages.corpus.funnel import few_sources, levels
-from flows.pages.corpus.made import Made
-from flows.pages.corpus.page import Told, report_page
+from flows.pages.corpus.made import Made, Told
+from flows.pages.corpus.page import report_page
 from flows.pages.shown import visible
 from pipelines.review.gather import Review, gather
 from pipelines.review.sample import Drawer
@@ -335,3 +335,32 @@ def test_many_sources_become_ten(built: tuple[Dataset, Review]) -> None:
         assert line["documents_out"] == 16 * wanted["documents_out"]
         assert line["documents_in"] + line["documents_split"] == line["documents_out"] + sum(line["documents_dropped"].values())
     assert few["skipped"]["17 other sources"] == {"redirect": 34}
+
+
+def test_another_build_is_shown_beside_it(browser: Page, built: tuple[Dataset, Review], tmp_path: Path) -> None:
+    fewer = judged(rows(100), tmp_path, {"quality": {"rules": {"gopher": {"min_words": 60}}}, "language": {"keep": ["en"]}})
+    this, other = told(*built), told(fewer, gather(fewer, None))
+    page = shown(browser, report_page(this, other=other), tmp_path / "report.html")
+    assert page.errors == []
+    cells = "[...document.querySelectorAll('#beside-another-build tr')].map(r => [...r.cells].map(c => c.textContent))"
+    shown_rows = {row[0]: row[1:] for row in page.run(cells)}
+    kept = [sum(count for (_, stage, _), count in one.review.fates.items() if not stage) for one in (this, other)]
+    assert shown_rows["documents found"] == ["300", "100", "+200", "+200.0%"]
+    assert shown_rows["documents kept"][:3] == [f"{kept[0]}", f"{kept[1]}", f"+{kept[0] - kept[1]}"]
+    assert shown_rows["language.keep"] == ["[]", '["en"]'] and shown_rows["quality.rules.gopher.min_words"] == ["50.0", "60.0"]
+    assert shown_rows["language language_unwanted"][0] == "0" and int(shown_rows["language language_unwanted"][1]) > 0
+    assert "sources.web.name" not in shown_rows  # which both have
+    line = "document.querySelector('figure[data-key=\"gopher.min_words\"] path.outline').getTotalLength()"
+    assert page.run(line) > 300
+    page.size(390, 900)
+    page.settle()
+    assert page.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_build_beside_itself_differs_in_nothing(browser: Page, built: tuple[Dataset, Review], tmp_path: Path) -> None:
+    this = told(*built)
+    page = shown(browser, report_page(this, other=this), tmp_path / "report.html")
+    text = text_of(page, "#beside-another-build")
+    assert "The configs are the same." in text and "The versions of the stages are the same." in text
+    differences = page.run("[...document.querySelectorAll('#beside-another-build td:nth-child(4)')].map(c => c.textContent)")
+    assert set(differences) == {"·"}

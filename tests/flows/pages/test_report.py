@@ -16,7 +16,8 @@ from flows.commands.console import closing_tables
 from flows.commands.review import published
 from flows.deployments import artifacts
 from flows.pages import figures
-from flows.pages.corpus.page import Told, report_page, tell
+from flows.pages.corpus.made import Told, tell
+from flows.pages.corpus.page import report_page
 from flows.pages.shown import visible
 
 

@@ -57,6 +57,16 @@ const cards = (() => {
     return bins;
   }
 
+  // The other build's histogram as a line of steps.
+  function outline(one, domain, x, y) {
+    const known = corpus.other.get(one.key);
+    if (!known) return [];
+    const sums = new Float64Array(BINS);
+    for (const value of known.values) sums[Math.min(BINS - 1, Math.floor(shareOf(domain, value) * BINS))] += known.weight;
+    const steps = [...sums].map((sum, bin) => `V${y(sum).toFixed(1)}H${x((bin + 1) / BINS).toFixed(1)}`);
+    return [element("path", { class: "outline", d: `M${x(0)} ${y(0)}${steps.join("")}V${y(0)}` })];
+  }
+
   const KINDS = ["kept", "alone", "shared", "other"];
 
   function draw(card) {
@@ -76,6 +86,7 @@ const cards = (() => {
         y -= size;
       });
     });
+    shapes.push(...outline(one, domain, (share) => x(share), (sum) => floor - tall * Math.min(1.02, Math.sqrt(sum / highest))));
     shapes.push(element("line", { class: "frame", x1: margin.left, x2: width - margin.right, y1: floor, y2: floor }));
     for (const tick of ticks(domain, width)) {
       const at = x(shareOf(domain, tick));
@@ -99,7 +110,7 @@ const cards = (() => {
   function ticks(domain, width) {
     if (!domain.log) return linearTicks(domain.low, domain.high, Math.max(2, Math.floor(width / 90)));
     const made = domain.low < 1 ? [0] : [];
-    for (let power = 1; power <= domain.high * 1.01; power *= 10) if (power >= domain.low && (made.length < 2 || power >= 10)) made.push(power);
+    for (let power = made.length ? 10 : 1; power <= domain.high * 1.01; power *= 10) if (power >= domain.low) made.push(power);
     return made;
   }
 

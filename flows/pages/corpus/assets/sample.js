@@ -106,7 +106,13 @@ const corpus = (() => {
     return sums;
   }
 
-  return { data, rows, fates, fate, source, language, weight, judged, wasKept, characters, thresholds, byKey, exempt, causes, signCount,
+  // The quantiles of another build's values, each with the documents for which it stands.
+  const other = new Map(Object.entries(data.other).map(([key, [documents, text]]) => {
+    const values = unpacked(text, Float32Array);
+    return [key, { values, weight: documents / values.length }];
+  }));
+
+  return { data, other, rows, fates, fate, source, language, weight, judged, wasKept, characters, thresholds, byKey, exempt, causes, signCount,
     maxSigns, enough, signs, set, drops, reasons, totals, limitFor };
 })();
 
