@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.contract import files
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import ANSWERS, MODEL_FACTS
 
@@ -68,9 +69,13 @@ class Annotator:
 
     @property
     def facts(self) -> Facts:
-        """Raises AnnotatorError if the run cannot be used."""
+        """Starts the process, unless this one knows the run as it is now. Raises AnnotatorError if the run cannot be used."""
         with self._lock:
-            return self._started().facts
+            key = self.run, self._kind, _stamp(self.run)
+            if key not in _KNOWN:
+                _KNOWN[key] = self._started().facts
+            self._compare(_KNOWN[key])
+            return _KNOWN[key]
 
     def answers(self, texts: pa.Array) -> pa.Array:
         """Return the answer to each text of a StringArray without nulls: (N,) of ANSWERS.
@@ -113,11 +118,15 @@ class Annotator:
             if process.status == _MISTAKE:
                 raise AnnotatorError(f"{self.setting}: {said}") from None
             raise RuntimeError(f"{self.setting}: {self.run}: {said}") from error
-        if self._checkpoint not in (None, process.facts.checkpoint):
+        self._compare(process.facts)
+
+    def _compare(self, facts: Facts) -> None:
+        if self._checkpoint not in (None, facts.checkpoint):
+            if self._process is not None:
+                self._process.end()
             self._process = None
-            process.end()
             raise AnnotatorError(
-                f"{self.setting}: {self.run}: is another model (checkpoint {process.facts.checkpoint[:12]}…, wanted"
+                f"{self.setting}: {self.run}: is another model (checkpoint {facts.checkpoint[:12]}…, wanted"
                 f" {str(self._checkpoint)[:12]}…); correct sha256, or name the folder of a checkpoint if the run still trains"
             )
 
@@ -168,6 +177,18 @@ class _Process:
             return "the system killed the model's process (out of memory?); use fewer workers"
         how = "does not answer" if status is None else f"ended with exit status {status}"
         return "\n".join([f"the model's process {how}", *lines])
+
+
+_KNOWN: dict[tuple[str, Kind, object], Facts] = {}
+
+
+def _stamp(run: str) -> object:
+    """Return what changes with a run's checkpoints: times and sizes of their manifests. Of a run elsewhere nothing is known."""
+    folder = files.local_path(run) if files.is_local(run) else None
+    paths = [] if folder is None else sorted((*folder.glob("manifest.json"), *folder.glob("checkpoints/*/manifest.json")))
+    paths += [] if folder is None else sorted(folder.glob("checkpoints/BEST"))
+    stats = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    return tuple(stats) or object()
 
 
 def _facts(metadata: dict[bytes, bytes]) -> Facts:

@@ -78,10 +78,26 @@ def test_no_process_before_a_text(judge: Judge) -> None:
     empty = annotator.answers(pa.array([], pa.string()))
     assert empty.type == ANSWERS["classification"] and len(empty) == 0
     assert annotator._process is None  # pyright: ignore[reportPrivateUsage]
-    assert annotator.facts.labels == ("river", "town")
+    answers(annotator, ["text"])
     pid = child_of(annotator)
     del annotator
     assert not is_running(pid)
+
+
+def test_what_is_known_of_a_run_needs_no_second_process(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(judge("waters"), tmp_path / "run")
+    first, second, other = (Annotator("x", str(tmp_path / "run"), "classification") for _ in range(3))
+    facts = first.facts
+    assert facts.labels == ("river", "town") and second.facts == facts
+    assert second._process is None  # pyright: ignore[reportPrivateUsage]
+    pinned = Annotator("x", str(tmp_path / "run"), "classification", checkpoint="0" * 64)
+    with pytest.raises(AnnotatorError, match="is another model"):
+        _ = pinned.facts
+    for manifest in (tmp_path / "run").glob("checkpoints/*/manifest.json"):
+        manifest.write_text(manifest.read_text() + "\n")
+    monkeypatch.setattr(process, "_PROGRAM", ("-c", "raise SystemExit(7)"))
+    with pytest.raises(RuntimeError, match="exit status 7"):
+        _ = other.facts
 
 
 def test_threads_share_a_process(waters: Annotator) -> None:
@@ -120,7 +136,7 @@ import os, signal, sys
 import pyarrow as pa
 from pipelines.text.judgement.annotators.process import Annotator
 annotator = Annotator("x", sys.argv[1], "classification")
-annotator.facts
+annotator.answers(pa.array(["text"]))
 print(annotator._process._child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
