@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.rule_thresholds import ENGLISH_STOP_WORDS
+from pipelines.text.judgement import datatrove_words
 from pipelines.text.judgement.measures import measure
 from pipelines.text.judgement.rules.verdict import Thresholds, judge
 from pipelines.text.judgement.words import WordLists
@@ -26,9 +27,11 @@ def extracted(files: Sequence[Path]) -> list[dict[str, Any]]:
     return [row for row in map(json.loads, lines) if row.get("text")]
 
 
-def measured(texts: Sequence[str], languages: Sequence[str | None]) -> pa.StructArray:
-    """Return the measures of texts."""
-    return measure(pa.array(texts, pa.string()), pa.array(languages, pa.string()), STOP_LISTS, NO_LISTS)
+def measured(texts: Sequence[str], languages: Sequence[str | None], tokens: str = "corpusmill") -> pa.StructArray:
+    """Return the measures of texts, by our words or datatrove's."""
+    column = pa.array(texts, pa.string())
+    measures = measure(column, pa.array(languages, pa.string()), STOP_LISTS, NO_LISTS)
+    return datatrove_words.replaced(measures, column) if tokens == "datatrove" else measures
 
 
 def reasons(measures: pa.StructArray, thresholds: Thresholds) -> list[str | None]:

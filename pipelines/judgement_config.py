@@ -178,6 +178,9 @@ class QualitySection(Section):
     `max_word_length = 14`. `corpusmill fit-rules` derives them from curated texts."""
     measure: bool = True
     """Whether texts are measured. What the rules read are columns of the documents; without them no rule can judge."""
+    tokens: Literal["corpusmill", "datatrove"] = "corpusmill"
+    """What the measures of tokens, words, words with letters and stop words count. datatrove: the tokens of its filters (spaCy's
+    for English in all languages), for comparison only; it needs the extra `datatrove` and is about fifty times as slow."""
     stop_words: dict[str, tuple[str, ...]] = Field(default_factory=lambda: {"en": ENGLISH_STOP_WORDS})
     """The stop words of each language, by its code: Gopher's eight for English, unless `en` is given, and none for other
     languages. `corpusmill fit-rules` finds those of a language."""

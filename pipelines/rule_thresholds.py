@@ -54,6 +54,8 @@ class GopherRules(Section):
     """Share of lines that end in an ellipsis."""
     min_letter_words: Threshold = 0.8
     """Share of words with a letter."""
+    min_letter_tokens: Threshold = None
+    """Share of tokens with a letter, where every comma is a token: how datatrove and Dolma read the rule above."""
     min_stop_words: Threshold = 2
     """Different words of `quality.stop_words` in the page's language; without a list for it, the rule does not apply."""
 

@@ -20,7 +20,7 @@ from pipelines.contract.reasons import Change
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.stages.removed import cut
 from pipelines.text.copies import removed
-from pipelines.text.judgement import measures
+from pipelines.text.judgement import datatrove_words, measures
 from pipelines.text.judgement.languages import identify
 from pipelines.text.judgement.languages import opened as languages
 from pipelines.text.judgement.languages.identify import Identifier
@@ -59,11 +59,16 @@ def read_lists(quality: QualitySection) -> Lists:
 
 
 def made_from(quality: QualitySection, bad_words: Lists) -> dict[str, Any] | None:
-    """Return what determines the measures; None if texts are not measured."""
+    """Return what determines the measures; None if texts are not measured.
+
+    Raise UserError if what divides words is not installed.
+    """
     if not quality.measure:
         return None
     digests = {code: hashlib.sha256("\n".join(entries).encode()).hexdigest() for code, entries in bad_words.items()}
-    return {"stop_words": {code: list(words) for code, words in quality.stop_words.items()}, "bad_words": digests}
+    stop_words = {code: list(words) for code, words in quality.stop_words.items()}
+    tokens = {"tokens": datatrove_words.versions()} if quality.tokens == "datatrove" else {}
+    return {"stop_words": stop_words, "bad_words": digests, **tokens}
 
 
 def _read(language: str, path: str) -> tuple[str, ...]:
@@ -111,6 +116,8 @@ def judging(
             documents = with_columns(documents, **columns)
         if quality.measure:
             found = measures.measure(documents["text"], documents["language"], stop_lists, bad_lists)
+            if quality.tokens == "datatrove":
+                found = datatrove_words.replaced(found, documents["text"])
             documents = with_columns(documents, measures=found)
         return documents
 

@@ -29,6 +29,7 @@ QUALITY = (
     # A share of words, as in the paper, not of tokens: a bullet, a dash or the "»" between links is not a word. datatrove and
     # dolma count them; 12 articles of one Russian site were dropped only for that.
     Rule("min_letter_words", DropReason.GOPHER_ALPHABETIC, share("letter_words", "words"), "below"),
+    Rule("min_letter_tokens", DropReason.GOPHER_ALPHABETIC, share("letter_words", "tokens"), "below"),
     Rule("min_stop_words", DropReason.GOPHER_STOP_WORDS, measure("distinct_stop_words"), "below"),
 )
 

@@ -11,7 +11,8 @@ from pipelines.text.judgement.words import WordLists
 
 STOP_WORDS, BAD_WORDS = WordLists.of({"en": ENGLISH_STOP_WORDS}), WordLists.of({"en": ["damn", "what the heck"]})
 THRESHOLDS = RuleSets.model_validate(list(SETS)).thresholds()
-THRESHOLDS["c4"]["min_prose_sentences"] = 3  # off by default
+THRESHOLDS["c4"]["min_prose_sentences"] = 3  # off by default, as is
+THRESHOLDS["gopher"]["min_letter_tokens"] = 0.8
 NONE = float("nan")  # the rule does not apply
 
 
@@ -50,6 +51,7 @@ LIMITS: list[tuple[str, str, Reason, str, float, str, float]] = [
     ("gopher", "max_bullet_lines", Reason.GOPHER_BULLETS, lines(90, 10, "• {}"), 90 / 100, lines(91, 9, "• {}"), 91 / 100),
     ("gopher", "max_ellipsis_lines", Reason.GOPHER_ELLIPSES, lines(30, 70, "{}…"), 30 / 100, lines(31, 69, "{}..."), 31 / 100),
     ("gopher", "min_letter_words", Reason.GOPHER_ALPHABETIC, "a " * 80 + "1 " * 20, 80 / 100, "a " * 79 + "1 " * 21, 79 / 100),
+    ("gopher", "min_letter_tokens", Reason.GOPHER_ALPHABETIC, "a " * 80 + "- " * 20, 80 / 100, "a " * 79 + "- " * 21, 79 / 100),
     ("gopher", "min_stop_words", Reason.GOPHER_STOP_WORDS, "the day of", 2, "the day off", 1),
     *(
         (
