@@ -254,7 +254,8 @@ def _show_removed(console: Console, explanation: Explanation) -> None:
     """Print what the stages cut out of the text, each with its stage, its reason and its place in the text of that stage."""
     console.print()
     for cut in explanation.removed[:SHOWN_REMOVED]:
-        place = f"{cut.stage}: {cut.change} at character {cut.start:,}"
+        item = f" ({visible(cut.detail)})" if cut.detail else ""
+        place = f"{cut.stage}: {cut.change}{item} at character {cut.start:,}"
         _line(console, "removed", f"{place}: “{visible(cut.text, SHOWN_OF_REMOVED)}”")
     left = len(explanation.removed) - SHOWN_REMOVED
     if left > 0:

@@ -152,7 +152,10 @@ def benchmarks(report: Report) -> list[str]:
     """Return a line for each benchmark that the corpus was cleaned of, and one for each example of an item that was met."""
     lines: list[str] = []
     for name, counts in report.get("benchmarks", {}).items():
-        lines.append(f"{name}: {counts['met']:,} of {counts['items']:,} items met, in {counts['documents']:,} dropped documents")
+        cut = f", cut out of {counts['cut']:,} others" if counts.get("cut") else ""
+        lines.append(
+            f"{name}: {counts['met']:,} of {counts['items']:,} items met, in {counts['documents']:,} dropped documents{cut}"
+        )
         lines += [f"  {example}" for example in counts["examples"]]
     return lines
 

@@ -130,6 +130,7 @@ CUTS = pa.schema(  # of documents and the corpus: what a stage cut out of a text
         pa.field("change", pa.string(), nullable=False),  # why: a Change
         pa.field("start", pa.int32(), nullable=False),  # character of the text before this cut
         pa.field("text", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),  # for a person: the benchmark's item
     ]
 )
 

@@ -5,9 +5,9 @@ ledger of the corpus is the whole funnel, from the reader to the last filter.
 
 `facts["exclude"][kind]`, for ids, urls and hosts, has the number of `names` that `[exclude]` lists, how many `matched` a
 document, and the first of those that matched none (`unmatched`). `facts["benchmarks"][file]` has how many of a benchmark's
-`items` were `met` in how many dropped `documents`, and examples. `facts["private"]` has the number of masks by language and
-type; the table `masks` has their places. `facts["limits"][share][language]` has the last score (`value`) of a share that
-`quality.keep` names, of how many `scored` documents, and how many are `within`.
+`items` were `met`, in how many dropped `documents`, out of how many others they were `cut`, and examples. `facts["private"]` has
+the number of masks by language and type; the table `masks` has their places. `facts["limits"][share][language]` has the last
+score (`value`) of a share that `quality.keep` names, of how many `scored` documents, and how many are `within`.
 """
 
 from collections import Counter
@@ -185,15 +185,22 @@ def _excluded(documents: Dataset) -> Iterator[pa.RecordBatch]:
 
 
 def _benchmarks_met(uri: str, sidecars: Sequence[Sidecar], items: Dataset | None) -> dict[str, Any]:
-    """Return how many items of each benchmark were met in dropped documents."""
+    """Return how many items of each benchmark were met, in documents that were dropped and in those that they were cut out of."""
     if items is None:
         return {}
-    parts = [part for sidecar in sidecars for part in sidecar.parts if part.table == "drops"]
-    rows = (rows for part in parts for rows in read_batches(files.join(uri, part.path), ["stage", "detail"]))
-    details = [
-        detail for batch in rows for detail in batch["detail"].filter(pc.equal(batch["stage"], decontaminate.NAME)).to_pylist()
+    drops = {row["id"]: row["detail"] for row in _of_decontaminate(uri, sidecars, "drops", ["id", "detail"])}
+    cuts = [
+        (row["id"], decontaminate.excerpt(row["detail"], row["text"]))
+        for row in _of_decontaminate(uri, sidecars, "cuts", ["id", "detail", "text"])
+        if row["id"] not in drops
     ]
-    return {"benchmarks": decontaminate.met(details, items.manifest.facts["searched"])}
+    return {"benchmarks": decontaminate.met(drops.values(), cuts, items.manifest.facts["searched"])}
+
+
+def _of_decontaminate(uri: str, sidecars: Sequence[Sidecar], table: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    for part in (part for sidecar in sidecars for part in sidecar.parts if part.table == table):
+        for rows in read_batches(files.join(uri, part.path), ["stage", *columns]):
+            yield from rows.filter(pc.equal(rows["stage"], decontaminate.NAME)).select(columns).to_pylist()
 
 
 @dataclass(frozen=True)

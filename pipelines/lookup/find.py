@@ -107,6 +107,7 @@ class Cut:
     change: str  # why
     start: int  # character of the text before this cut
     text: str
+    detail: str | None = None  # the benchmark's item
 
 
 class Build:
@@ -199,7 +200,8 @@ class Build:
         rows: list[dict[str, Any]] = []
         for _, batch in _scan_all(parts, CUTS.names):
             rows += batch.filter(pc.is_in(batch["id"], value_set=ids)).to_pylist()
-        return [Cut(*(row[name] for name in ("stage", "change", "start", "text"))) for row in rows]
+        # An earlier corpus has no details.
+        return [Cut(*(row.get(name) for name in ("stage", "change", "start", "text", "detail"))) for row in rows]
 
     def settings(self, section: str) -> dict[str, Any]:
         """Return a section of the config that made the corpus."""

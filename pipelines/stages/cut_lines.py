@@ -6,15 +6,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import LinesSection
-from pipelines.contract.batch import Batch, sift
+from pipelines.contract.batch import Batch, rewrite, sift
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
-from pipelines.stages.removed import cut
+from pipelines.stages.removed import noted
 from pipelines.text.copies import removed
 from pipelines.text.judgement import lines
 from pipelines.text.judgement.lines import LineRules
 
-VERSION = f"1/removed-{removed.VERSION}"
+VERSION = f"2/removed-{removed.VERSION}"
 NAME = "cut_lines"
 
 
@@ -49,7 +49,8 @@ def _open(rules: LineRules) -> ForUnit:
     def run(batch: Batch) -> Batch:
         texts = lines.cut(batch.documents["text"], rules)
         empty = pc.equal(pc.binary_length(texts), 0)
+        batch = noted(batch, NAME, Change.LINE_RULES, texts)
         batch = sift(batch, NAME, pc.if_else(empty, DropReason.EMPTY.value, pa.scalar(None, pa.string())))
-        return cut(batch, NAME, Change.LINE_RULES, texts.filter(pc.invert(empty)))
+        return rewrite(batch, NAME, Change.LINE_RULES, texts.filter(pc.invert(empty)))
 
     return for_every_unit(run)

@@ -1,6 +1,7 @@
 """Keep benchmarks out of the corpus: drop the documents that hold a benchmark's item, or cut the item out."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +19,10 @@ from pipelines.stages.base import BatchFunction, ForUnit, Stage, for_every_unit
 from pipelines.stages.removed import cut
 from pipelines.text.copies import contamination, cuts, removed
 from pipelines.text.copies.contamination import Benchmarks, Matches, Rules
+from pipelines.text.copies.removed import Stretches
 from pipelines.text.copies.substrings import covered
 
-VERSION = f"2/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}/removed-{removed.VERSION}"
+VERSION = f"3/contamination-{contamination.VERSION}/cuts-{cuts.VERSION}/removed-{removed.VERSION}"
 NAME = "decontaminate"
 
 WORDS_SHOWN, CHARACTERS_SHOWN = 25, 250  # limits of the excerpt in a drop's detail
@@ -71,7 +73,7 @@ def removing(named: Named, section: DecontaminateSection) -> BatchFunction:
         reasons = pc.if_else(pc.is_valid(details), DropReason.CONTAMINATED.value, _NONE)
         if section.action == "cut":
             texts, rows = _without(texts, found, named.benchmarks, rules(section))
-            batch = cut(batch, NAME, Change.CONTAMINATION, texts)
+            batch = cut(batch, NAME, Change.CONTAMINATION, texts, partial(_items_of, found, named.names))
             left = _at_rows(len(texts), rows, [DropReason.CONTAMINATED.value] * len(rows))
             reasons = pc.if_else(pc.and_(pc.equal(texts, ""), pc.is_valid(details)), DropReason.EMPTY.value, left)
         return sift(batch, NAME, reasons, pc.if_else(pc.is_valid(reasons), details, _NONE))
@@ -97,22 +99,30 @@ def _without(texts: pa.Array, found: Matches, benchmarks: Benchmarks, rules: Rul
     return texts, rows[np.unique(found.rows)]
 
 
-def met(details: Iterable[str], items: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Return what the details of dropped documents say of each benchmark; `items`: how many are searched for, by file.
+def met(details: Iterable[str], cuts: Iterable[tuple[bytes, str]], items: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Return what is known of each benchmark; `items`: how many are searched for, by file.
 
-    >>> met(["a.jsonl:3 question, 100%: “Who?”", "a.jsonl:3 question, 40%: “Who …” (and 2 more)"], {"a.jsonl": 9})
-    {'a.jsonl': {'items': 9, 'met': 1, 'documents': 2, 'examples': ['a.jsonl:3 question, 100%: “Who?”']}}
+    `details` are those of dropped documents, `cuts` the ids of documents of which items were cut out, with the cuts' details.
+
+    >>> dropped = ["a.jsonl:3 question, 100%: “Who?”", "a.jsonl:3 question, 40%: “Who …” (and 2 more)"]
+    >>> met(dropped, [(b"1", "a.jsonl:3 question, 100%: “Who?”")], {"a.jsonl": 9})
+    {'a.jsonl': {'items': 9, 'met': 1, 'documents': 2, 'cut': 1, 'examples': ['a.jsonl:3 question, 100%: “Who?”']}}
     """
-    by_file: dict[str, dict[str, list[str]]] = {name: {} for name in items}
-    for detail in sorted(details):
+    by_file: dict[str, dict[str, str]] = {name: {} for name in items}  # the first detail of each place
+    dropped = Counter[str]()
+    documents: dict[str, set[bytes]] = {name: set() for name in items}
+    for detail, cut_from in sorted([*((detail, b"") for detail in details), *((detail, id_) for id_, detail in cuts)]):
         name, place = re.match(_DETAIL, detail, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
-        by_file[name].setdefault(place, []).append(detail)
+        by_file[name].setdefault(place, detail)
+        dropped[name] += not cut_from
+        documents[name] |= {cut_from} if cut_from else set()
     return {
         name: {
             "items": items[name],
             "met": len(places),
-            "documents": sum(map(len, places.values())),
-            "examples": [of_place[0] for of_place in places.values()][:EXAMPLES_SHOWN],
+            "documents": dropped[name],
+            "cut": len(documents[name]),
+            "examples": list(places.values())[:EXAMPLES_SHOWN],
         }
         for name, places in by_file.items()
     }
@@ -142,6 +152,23 @@ def _said(texts: pa.Array, found: Matches, names: pa.Array) -> Iterator[str]:
         items = len(np.unique(found.items[places]))
         more = f" (and {items - 1} more)" if items > 1 else ""
         yield f"{names[int(found.items[most])].as_py()}, {found.shares[most]:.0%}: “{shown}”{more}"
+
+
+def _items_of(found: Matches, names: pa.Array, stretches: Stretches) -> pa.Array:
+    """Return for each stretch what is said of the item there; of a text's largest one, if the stretch is of a later round."""
+    said: list[str] = []
+    for row, start, end in zip(stretches.rows.tolist(), stretches.starts.tolist(), stretches.ends.tolist(), strict=True):
+        places = np.flatnonzero(found.rows == row)
+        here = places[(found.starts[places] < end) & (found.ends[places] > start)]
+        chosen = here if len(here) else places
+        most = chosen[np.lexsort((-found.shares[chosen], found.first[chosen] - found.last[chosen]))[0]]
+        said.append(f"{names[int(found.items[most])].as_py()}, {found.shares[most]:.0%}")
+    return pa.array(said, pa.string())
+
+
+def excerpt(detail: str, text: str) -> str:
+    """Return what is said of an item that was cut out, as of one for which a document was dropped."""
+    return f"{detail}: “{_shown(text)}”"
 
 
 def _shown(text: str) -> str:

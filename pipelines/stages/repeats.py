@@ -9,7 +9,7 @@ whole, so that its drop shows the text.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,17 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.contract.batch import Batch, sift
+from pipelines.contract.batch import Batch, sift, with_columns
 from pipelines.contract.reasons import Change, DropReason
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
-from pipelines.stages.removed import cut
+from pipelines.stages.removed import cut, noted
 from pipelines.text.characters import word_spans
 from pipelines.text.copies import cuts, removed, repeats, substrings
 from pipelines.text.copies.cuts import remove_words
 from pipelines.text.copies.repeats import Owners, Repeated
 from pipelines.units.spill import id_pairs
 
-VERSION = f"2/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}/removed-{removed.VERSION}"
+VERSION = f"3/repeats-{repeats.VERSION}/cuts-{cuts.VERSION}/words-{word_spans.VERSION}/removed-{removed.VERSION}"
 NAME = "repeats"
 
 
@@ -60,17 +60,25 @@ def cutting(repeated: RepeatedText) -> BatchFunction:
         words = repeats.words_with_signs(texts)
         flags_by_change = _flags_by_change(batch.documents["id"].take(pa.array(rows)), texts, words, repeated)
         empty = _would_be_empty(words.offsets, flags_by_change)
+        emptied = replace(batch, documents=batch.documents.take(pa.array(rows[empty])), removed=())
         batch = _drop_empty(batch, rows[empty])
         flagged = np.zeros(len(words.hashes), np.bool_)
         # From here on, row numbers do not count the dropped documents.
         rows = rows[~empty] - np.cumsum(empty)[~empty]
         for change, flags in flags_by_change:
             flagged |= flags
-            changed = remove_words(texts, words, flagged).filter(pa.array(~empty))
-            batch = cut(batch, NAME, change, _replace_rows(batch.documents["text"], rows, changed))
-        return batch
+            changed = remove_words(texts, words, flagged)
+            emptied = _without(emptied, change, changed.filter(pa.array(empty)))
+            batch = cut(batch, NAME, change, _replace_rows(batch.documents["text"], rows, changed.filter(pa.array(~empty))))
+        return replace(batch, removed=(*batch.removed, *emptied.removed))
 
     return run
+
+
+def _without(emptied: Batch, change: Change, texts: pa.Array) -> Batch:
+    """Note what documents that were dropped would have lost."""
+    emptied = noted(emptied, NAME, change, texts)
+    return replace(emptied, documents=with_columns(emptied.documents, text=texts))
 
 
 def _rows_to_search(documents: pa.RecordBatch, repeated: RepeatedText) -> NDArray[np.int64]:

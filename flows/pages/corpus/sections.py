@@ -20,7 +20,10 @@ _MASKS_NOTE = (
     "Occurrences by language of the document. The corpus' table <code>masks</code> has the place of each;"
     " <code>corpusmill explain</code> shows those of a document."
 )
-_BENCHMARKS_NOTE = "A document that was dropped counts for the item of which it has the largest share."
+_BENCHMARKS_NOTE = (
+    "A document that was dropped counts for the item of which it has the largest share, one that items were cut out of for"
+    " each of these."
+)
 
 
 def later_sections(report: Report) -> list[str]:

@@ -53,7 +53,9 @@ def test_a_document_with_a_benchmarks_text_is_dropped_and_named(out: Path, langu
     assert drop["detail"].startswith(
         "questions.jsonl:1 question (id q7), 100%: “He took the works apart on a tablecloth and named"
     )
-    assert report["benchmarks"] == {"questions.jsonl": {"items": 1, "met": 1, "documents": 1, "examples": [drop["detail"]]}}
+    assert report["benchmarks"] == {
+        "questions.jsonl": {"items": 1, "met": 1, "documents": 1, "cut": 0, "examples": [drop["detail"]]}
+    }
     assert figures.benchmarks(report)[0] == "questions.jsonl: 1 of 1 items met, in 1 dropped documents"
     after = json.loads((out / "release.json").read_text())
     assert after["clusters"] == before["clusters"]  # another benchmark touches nothing before the corpus
@@ -77,9 +79,14 @@ def test_its_words_are_cut_where_that_is_asked_for(out: Path, language_model: st
     (cut,) = rows(out, "cuts")
     assert (cut["stage"], cut["change"]) == ("decontaminate", "contamination")
     assert cut["text"].startswith("He took the works apart on a tablecloth") and cut["text"].rstrip().endswith("the children")
+    assert cut["detail"] == "questions.jsonl:1 question, 100%"
+    counts = report["benchmarks"]["questions.jsonl"]
+    assert (counts["met"], counts["documents"], counts["cut"]) == (1, 0, 1)
+    assert counts["examples"][0].startswith("questions.jsonl:1 question, 100%: “He took the works apart on a tablecloth")
+    assert figures.benchmarks(report)[0] == "questions.jsonl: 1 of 1 items met, in 0 dropped documents, cut out of 1 others"
     (document,) = [row for row in rows(out, "documents") if row["id"] == cut["id"]]
     answer = explain(Build(str(out)), [document["id"].hex()])[0].explanations[0]
-    assert [(one.stage, one.text) for one in answer.removed] == [("decontaminate", cut["text"])]
+    assert [(one.stage, one.text, one.detail) for one in answer.removed] == [("decontaminate", cut["text"], cut["detail"])]
 
 
 def test_repeated_lines_are_cut_and_counted(out: Path, language_model: str) -> None:
@@ -91,5 +98,10 @@ def test_repeated_lines_are_cut_and_counted(out: Path, language_model: str) -> N
     assert crawl["documents_dropped"] == {"empty": 2}
     assert {row["detail"] for row in rows(out, "drops") if row["stage"] == "repeats"} == {
         "all of it stands in other documents, too"
+    }
+    emptied = {row["id"]: row["text"] for row in rows(out, "drops") if row["stage"] == "repeats"}
+    lost = {id_: [row["text"] for row in rows(out, "cuts") if row["id"] == id_] for id_ in emptied}
+    assert {id_: " ".join(" ".join(texts).split()) for id_, texts in lost.items()} == {
+        id_: " ".join(text.split()) for id_, text in emptied.items()
     }
     assert not (set(json.loads((out / "release.json").read_text())) & {"reference"})

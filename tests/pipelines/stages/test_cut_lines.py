@@ -49,6 +49,9 @@ def test_what_is_cut_is_counted_and_a_page_without_a_line_is_dropped_whole() -> 
     line = result.ledger.lines["cut_lines"]
     assert (line.characters_removed["line_rules"], line.documents_dropped["empty"]) == (5, 1)
     assert result.drops[0]["text"].to_pylist() == ["Menu\nLogin"]
+    (cuts,) = result.removed
+    assert cuts["text"].to_pylist() == ["Home\n", "Menu\nLogin"]
+    assert cuts["id"].to_pylist() == [document_id("s", "0"), document_id("s", "1")]
     assert result.cut is None  # it is judged later
 
 

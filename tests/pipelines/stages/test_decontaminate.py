@@ -77,6 +77,11 @@ def test_cut_takes_the_shared_words_and_leaves_no_debris() -> None:
     result = run("cut", "Clean.", text, f"* {QUESTION}\n* {SHORT}")
     assert result.documents["text"].to_pylist() == ["Clean.", "Above it.\n\nIn 1764, they say: So it goes."]
     assert dropped(result) == [("empty", f"dev.jsonl:1 question, 100%: “{QUESTION.removesuffix('?')}” (and 1 more)")]
+    (cuts,) = result.removed
+    for row in cuts.to_pylist():
+        (name,) = [name for name, item in BENCHMARKS.items() if item[:20] in row["text"]][:1]
+        assert row["detail"] == f"{name}, 100%"
+    assert len({row["detail"] for row in cuts.to_pylist()}) >= 2
     line = result.ledger.lines["decontaminate"]
     assert line.characters_removed["contamination"] == line.characters_in - line.characters_out
     assert line.documents_dropped == {"empty": 1}
