@@ -31,7 +31,7 @@ def measured(texts: Sequence[str], languages: Sequence[str | None], tokens: str 
     """Return the measures of texts, by our words or datatrove's."""
     column = pa.array(texts, pa.string())
     measures = measure(column, pa.array(languages, pa.string()), STOP_LISTS, NO_LISTS)
-    return datatrove_words.replaced(measures, column) if tokens == "datatrove" else measures
+    return datatrove_words.replaced(measures, column, ENGLISH_STOP_WORDS) if tokens == "datatrove" else measures
 
 
 def reasons(measures: pa.StructArray, thresholds: Thresholds) -> list[str | None]:

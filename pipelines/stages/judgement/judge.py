@@ -17,6 +17,7 @@ from pipelines.config import LanguageSection, QualitySection
 from pipelines.contract.batch import Batch, with_columns
 from pipelines.contract.errors import UserError
 from pipelines.contract.reasons import Change
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS
 from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.stages.removed import cut
 from pipelines.text.copies import removed
@@ -117,7 +118,7 @@ def judging(
         if quality.measure:
             found = measures.measure(documents["text"], documents["language"], stop_lists, bad_lists)
             if quality.tokens == "datatrove":
-                found = datatrove_words.replaced(found, documents["text"])
+                found = datatrove_words.replaced(found, documents["text"], ENGLISH_STOP_WORDS)
             documents = with_columns(documents, measures=found)
         return documents
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import MEASURES
-from pipelines.rule_thresholds import ENGLISH_STOP_WORDS
 
 VERSION = 1
 # What replaces the measures of the program's own words.
@@ -33,26 +32,26 @@ def versions() -> dict[str, int | str]:
         ) from None
 
 
-def replaced(measures: pa.StructArray, texts: pa.Array) -> pa.StructArray:
+def replaced(measures: pa.StructArray, texts: pa.Array, stop_words: tuple[str, ...]) -> pa.StructArray:
     """Return schema.MEASURES of texts with the counts of FIELDS by datatrove's words."""
-    counts = _counts(texts.to_pylist())
+    counts = _counts(texts.to_pylist(), stop_words)
     columns = dict(zip(MEASURES.names, measures.flatten(), strict=True))
     columns |= {name: pa.array(values) for name, values in zip(FIELDS, counts.T, strict=True)}
     return pa.StructArray.from_arrays(list(columns.values()), fields=list(MEASURES))
 
 
-def _counts(texts: list[str]) -> NDArray[np.int32]:
+def _counts(texts: list[str], stop_words: tuple[str, ...]) -> NDArray[np.int32]:
     """Return FIELDS of each text: (texts, fields)."""
     library: Any = import_module("datatrove.utils.text")
     counts = np.zeros((len(texts), len(FIELDS)), np.int32)
     for row, text in enumerate(texts):
-        counts[row] = _count(library.split_into_words(text, "en"), library.PUNCTUATION_SET)
+        counts[row] = _count(library.split_into_words(text, "en"), library.PUNCTUATION_SET, stop_words)
     return counts
 
 
-def _count(tokens: list[str], punctuation: set[str]) -> tuple[int, ...]:
+def _count(tokens: list[str], punctuation: set[str], stop_words: tuple[str, ...]) -> tuple[int, ...]:
     words = [token for token in tokens if not punctuation.issuperset(token)]
     letter_words = sum(any(map(str.isalpha, token)) for token in tokens)
-    stop_words = [token for token in tokens if token in ENGLISH_STOP_WORDS]
+    stops = [token for token in tokens if token in stop_words]
     characters = sum(map(len, words))
-    return len(tokens), len(words), letter_words, len(words), characters, len(stop_words), len(set(stop_words))
+    return len(tokens), len(words), letter_words, len(words), characters, len(stops), len(set(stops))

@@ -127,6 +127,8 @@ MOVES: dict[str, set[str]] = {
     "training.tasks.course": {"task course"},
     "training.ancestors.history": {"ancestors"},
     "training.search.passages": {"passages"},
+    # Only with quality.tokens = "datatrove" (tests/pipelines/text/judgement/test_datatrove_words.py).
+    "pipelines.text.judgement.datatrove_words": set(),
     # The demo's sample is no dataset: its folder has a note with the version (tests/pipelines/fetching/test_demo_sample.py).
     "pipelines.fetching.demo_sample": set(),
     "pipelines.review.gather": set(),  # of a page, which is no dataset either
