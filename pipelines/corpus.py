@@ -63,7 +63,7 @@ def plan(context: Context) -> list[Step]:
     scorers.check(config.quality)
     private.model_of_names(config.private)
     own_rules.check(config.quality.own)
-    judge.made_from(config.quality, judge.read_lists(config.quality))
+    judge.check(config.quality)
     takedown.collect(config.exclude)
     blocklists.collect(config.exclude)
     build = _Builders(context, earlier(context))

@@ -3,13 +3,13 @@
 import difflib
 import keyword
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 
 from pipelines.contract.schema import DOCUMENTS, MEASURES
-from pipelines.contract.settings import Section
-from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets
+from pipelines.contract.settings import ConfigError, Section, validated
+from pipelines.rule_thresholds import ENGLISH_STOP_WORDS, RuleSets, check_order
 from pipelines.text.judgement.languages.groups import GROUPS, LID_176_FTZ_SHA256, SCORE_LIMIT, SCORE_LIMITS, expanded, members
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.rules.expression import Expression
@@ -90,10 +90,18 @@ class LanguageSection(Section):
 class OwnFunction(Section):
     """A rule of one's own as a function of Python."""
 
-    function: str = Field(pattern=r"^[^:]+:[A-Za-z_]\w*$")
+    function: str
     """"rules.py:name", a path from the config's folder, or "package.module:name"."""
     columns: tuple[str, ...] = ("measures",)
     """The columns of documents that the function is given, as a record batch; it returns a boolean per row, true to keep."""
+
+    @field_validator("function")
+    @classmethod
+    def _function_has_a_place(cls, function: str) -> str:
+        place, _, name = function.rpartition(":")
+        if not place or not name.isidentifier():
+            raise ValueError('a function is written as "rules.py:name" or "package.module:name"')
+        return function
 
     @field_validator("columns")
     @classmethod
@@ -104,6 +112,18 @@ class OwnFunction(Section):
                 hint = f"did you mean {near[0]!r}?" if near else f"documents have {', '.join(DOCUMENTS.names)}"
                 raise ValueError(f"there is no column {name!r}; {hint}")
         return columns
+
+
+def _own_rule(name: str, rule: Any) -> str | OwnFunction:
+    """Return an own rule. Raise ValueError that says what is wrong with it as the one kind of rule that it can be."""
+    if isinstance(rule, str | OwnFunction):
+        return rule
+    if not isinstance(rule, dict):
+        raise ValueError(f'{name}: write an expression such as "words > 50", or a table with function = "rules.py:name"')
+    try:
+        return validated(OwnFunction, cast(dict[str, Any], rule), name)
+    except ConfigError as error:
+        raise ValueError(str(error).replace("\n", "; ")) from None
 
 
 class QualityModelSection(Section):
@@ -218,6 +238,22 @@ class QualitySection(Section):
     @classmethod
     def _english_has_some(cls, words: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         return {"en": ENGLISH_STOP_WORDS, **words}
+
+    @model_validator(mode="after")
+    def _texts_of_a_language_can_pass(self) -> Self:
+        for code, changed in self.rules_by_language.items():
+            try:
+                check_order(self.rules.thresholds(changed))
+            except ValueError as error:
+                raise ValueError(f"rules_by_language.{code}: {error}") from None
+        return self
+
+    @field_validator("own", mode="before")
+    @classmethod
+    def _rules_are_expressions_or_functions(cls, own: Any) -> Any:
+        if not isinstance(own, dict):
+            return own
+        return {name: _own_rule(str(name), rule) for name, rule in cast(dict[Any, Any], own).items()}
 
     @field_validator("own")
     @classmethod

@@ -5,9 +5,9 @@ The docstring below a field is its reference; text/judgement/rules has the rules
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BeforeValidator, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from pipelines.contract.settings import Section
 
@@ -20,7 +20,15 @@ def _number(value: Any) -> Any:
     return None if value is False else value
 
 
-Threshold = Annotated[float | None, BeforeValidator(_number)]
+def _share(value: Any) -> Any:
+    value = _number(value)
+    if isinstance(value, int | float) and value > 1:
+        raise ValueError(f"is a share, from 0 to 1; write {value / 100:g} for {value:g} %")
+    return value
+
+
+Threshold = Annotated[float | None, Field(ge=0), BeforeValidator(_number)]
+Share = Annotated[float | None, Field(ge=0), BeforeValidator(_share)]
 
 
 class C4Rules(Section):
@@ -48,13 +56,13 @@ class GopherRules(Section):
     max_word_length: Threshold = 10
     max_symbols: Threshold = 0.1
     """Hashes, or ellipses, per token."""
-    max_bullet_lines: Threshold = 0.9
+    max_bullet_lines: Share = 0.9
     """Share of lines that begin with a bullet."""
-    max_ellipsis_lines: Threshold = 0.3
+    max_ellipsis_lines: Share = 0.3
     """Share of lines that end in an ellipsis."""
-    min_letter_words: Threshold = 0.8
+    min_letter_words: Share = 0.8
     """Share of words with a letter."""
-    min_letter_tokens: Threshold = None
+    min_letter_tokens: Share = None
     """Share of tokens with a letter, where every comma is a token: how datatrove and Dolma read the rule above."""
     min_stop_words: Threshold = 2
     """Different words of `quality.stop_words` in the page's language; without a list for it, the rule does not apply."""
@@ -63,32 +71,32 @@ class GopherRules(Section):
 class GopherRepetitionRules(Section):
     """Gopher's rules of repetition (arXiv 2112.11446, table A1)."""
 
-    max_duplicate_lines: Threshold = 0.30
+    max_duplicate_lines: Share = 0.30
     """Share of lines that equal an earlier one."""
-    max_duplicate_line_characters: Threshold = 0.20
-    max_duplicate_paragraphs: Threshold = 0.30
-    max_duplicate_paragraph_characters: Threshold = 0.20
-    max_top_2gram_characters: Threshold = 0.20
+    max_duplicate_line_characters: Share = 0.20
+    max_duplicate_paragraphs: Share = 0.30
+    max_duplicate_paragraph_characters: Share = 0.20
+    max_top_2gram_characters: Share = 0.20
     """Share of characters in the most frequent pair of words."""
-    max_top_3gram_characters: Threshold = 0.18
-    max_top_4gram_characters: Threshold = 0.16
-    max_duplicate_5gram_characters: Threshold = 0.15
+    max_top_3gram_characters: Share = 0.18
+    max_top_4gram_characters: Share = 0.16
+    max_duplicate_5gram_characters: Share = 0.15
     """Share of characters in sequences of five words that occurred before."""
-    max_duplicate_6gram_characters: Threshold = 0.14
-    max_duplicate_7gram_characters: Threshold = 0.13
-    max_duplicate_8gram_characters: Threshold = 0.12
-    max_duplicate_9gram_characters: Threshold = 0.11
-    max_duplicate_10gram_characters: Threshold = 0.10
+    max_duplicate_6gram_characters: Share = 0.14
+    max_duplicate_7gram_characters: Share = 0.13
+    max_duplicate_8gram_characters: Share = 0.12
+    max_duplicate_9gram_characters: Share = 0.11
+    max_duplicate_10gram_characters: Share = 0.10
 
 
 class FineWebRules(Section):
     """FineWeb's own rules (arXiv 2406.17557, section 3.6)."""
 
-    min_punctuated_lines: Threshold = 0.12
+    min_punctuated_lines: Share = 0.12
     """Share of lines that end in a terminal mark; a page with this share, or a smaller one, is dropped."""
-    max_short_lines: Threshold = 0.67
+    max_short_lines: Share = 0.67
     """Share of lines narrower than 30 characters; a page with this share is dropped."""
-    max_duplicate_line_characters: Threshold = 0.1
+    max_duplicate_line_characters: Share = 0.1
     """Share of characters in lines that equal an earlier one; a page with this share is dropped. FineWeb's code has 0.01."""
     max_newlines: Threshold = 0.3
     """Newlines per word. An addition of FineWeb's code, not in the paper."""
@@ -97,7 +105,7 @@ class FineWebRules(Section):
 class RefinedWebRules(Section):
     """RefinedWeb's rule on lines (arXiv 2306.01116, appendix G.2)."""
 
-    max_flagged_words: Threshold = 0.05
+    max_flagged_words: Share = 0.05
     """Share of words in lines of capitals, of numbers, of a counter ("3 likes") or of one word."""
 
 
@@ -110,19 +118,19 @@ class SignRules(Section):
     """A page with so many sentences in prose lines (below) is kept, whatever stands around them."""
     min_words: Threshold = 90
     min_words_per_line: Threshold = 16
-    min_stop_words: Threshold = 0.12
+    min_stop_words: Share = 0.12
     """Share of words in `quality.stop_words`; not counted for languages without a list."""
     min_prose_sentences: Threshold = 3
     """Sentences in lines of five words or more that end in a terminal mark."""
-    min_letters: Threshold = 0.927
+    min_letters: Share = 0.927
     """Share of letters in the characters that are not white space."""
-    max_capitals: Threshold = 0.08
+    max_capitals: Share = 0.08
     """Share of letters that are capitals."""
-    max_capital_words: Threshold = 0.05
+    max_capital_words: Share = 0.05
     """Share of words that are all in capitals."""
-    max_digits: Threshold = 0.025
+    max_digits: Share = 0.025
     """Share of characters that are digits."""
-    max_top_2gram_characters: Threshold = 0.045
+    max_top_2gram_characters: Share = 0.045
     """Share of characters in the most frequent pair of words."""
 
 
@@ -132,14 +140,17 @@ def _count(value: Any) -> Any:
     return None if value is False else value
 
 
+Count = Annotated[int | None, Field(ge=1), BeforeValidator(_count)]
+
+
 class C4Lines(Section):
     """C4's removal of lines (arXiv 1910.10683, section 2.2; TFDS c4_utils)."""
 
     terminal_marks: bool = True
     """Remove lines that do not end in a terminal mark of their script, or end in an ellipsis; not lines in Thai or Lao."""
-    min_words: Annotated[int | None, BeforeValidator(_count)] = 5
+    min_words: Count = 5
     """Remove lines with fewer words; the code of C4 has 3."""
-    max_word_length: Annotated[int | None, BeforeValidator(_count)] = 1000
+    max_word_length: Count = 1000
     """Remove lines with a longer word (of the code alone)."""
     javascript: bool = True
     """Remove lines with "javascript"."""
@@ -158,6 +169,17 @@ class RefinedWebLines(Section):
     """Remove counters: a number and a word ("3 likes")."""
     single_words: bool = True
     """Remove lines of one word."""
+
+
+def check_order(thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    """Raise ValueError if no text can be between two thresholds of a set."""
+    for section, values in thresholds.items():
+        for name, least in values.items():
+            opposite = name.replace("min_", "max_", 1)
+            if name.startswith("min_") and least > values.get(opposite, least):
+                raise ValueError(
+                    f"{section}.{name} = {least:g} is above {opposite} = {values[opposite]:g}: no text is between them"
+                )
 
 
 class RuleSets(Section):
@@ -181,6 +203,11 @@ class RuleSets(Section):
         if isinstance(value, Mapping):
             return {name: _switched(name, entry) for name, entry in cast(Mapping[str, Any], value).items()}
         return value
+
+    @model_validator(mode="after")
+    def _texts_can_pass(self) -> Self:
+        check_order(self.thresholds())
+        return self
 
     @classmethod
     def _of_list(cls, names: list[Any]) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class Build:
         for _, batch in _scan_all(parts, CUTS.names):
             rows += batch.filter(pc.is_in(batch["id"], value_set=ids)).to_pylist()
         # An earlier corpus has no details.
-        return [Cut(*(row.get(name) for name in ("stage", "change", "start", "text", "detail"))) for row in rows]
+        return [Cut(row["stage"], row["change"], row["start"], row["text"], row.get("detail")) for row in rows]
 
     def settings(self, section: str) -> dict[str, Any]:
         """Return a section of the config that made the corpus."""

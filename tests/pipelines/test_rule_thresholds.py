@@ -63,6 +63,20 @@ def test_a_language_changes_some_thresholds(tmp_path: Path) -> None:
         ),
         ("[quality.rules.gopher]\nmin_words = true", "give the threshold as a number, or false"),
         ('[quality.rules.gopher]\nmin_words = "many"', "quality.rules.gopher.min_words: "),
+        ("[quality.rules.gopher]\nmin_words = -1", "quality.rules.gopher.min_words: .*greater than or equal to 0"),
+        (
+            "[quality.rules.gopher]\nmin_letter_words = 80",
+            "min_letter_words: is a share, from 0 to 1; write 0.8 for 80 %",
+        ),
+        (
+            "[quality.rules.gopher]\nmin_words = 200000",
+            "gopher.min_words = 200000 is above max_words = 100000: no text is",
+        ),
+        (
+            "[quality.rules_by_language.de.gopher]\nmin_word_length = 12",
+            "rules_by_language.de: gopher.min_word_length = 12 is above max_word_length = 10",
+        ),
+        ("[lines.c4]\nmin_words = -3", "lines.c4.min_words: .*greater than or equal to 1"),
         ("[quality]\nmeasure = false", "leaves the rules nothing to judge by"),
     ],
 )

@@ -56,6 +56,7 @@ class Bad:
     line: int  # within its block, from 0
     reason: DropReason
     detail: str
+    is_object: bool = False  # a record whose text is no string
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,11 @@ class Records:
 
 
 class NoObject(ValueError):
-    """A line that is JSON but not an object, or whose text is not a string."""
+    """A line that is JSON but not an object."""
+
+
+class NoString(NoObject):
+    """A record whose text is not a string."""
 
 
 # Lines
@@ -256,7 +261,8 @@ def _parse_lines(block: Block, fields: Mapping[str, Path]) -> Records:
                 is_last = block.ends_open and number == len(lines) - 1
                 is_cut = is_last and not isinstance(error, NoObject) and line.lstrip(_BLANK).startswith(b"{")
                 reason = DropReason.CUT_OFF if is_cut else DropReason.UNREADABLE
-                bad.append(Bad(offset, number, reason, "the file breaks off in this line" if is_cut else _message(error)))
+                detail = "the file breaks off in this line" if is_cut else _message(error)
+                bad.append(Bad(offset, number, reason, detail, isinstance(error, NoString)))
     return _by_line(fields, rows, len(lines), bad)
 
 
@@ -286,7 +292,7 @@ def _values(record: Any, fields: Mapping[str, Path], storable: Callable[[str], s
         if isinstance(value, str):
             values[name] = storable(value)
         elif name == "text" and value is not None:
-            raise NoObject(f"{'.'.join(path)} is no string, but {json.dumps(value, default=str)[:40]}")
+            raise NoString(f"{'.'.join(path)} is no string, but {json.dumps(value, default=str)[:40]}")
         else:
             values[name] = str(value) if _is_integer(value) else None
     return values

@@ -90,7 +90,7 @@ def _stored(group: Any) -> int:
 
 def _check_columns(section: SourceSection, unit: Unit, schema: pa.Schema, fields: Fields) -> None:
     for column, path in fields.items():
-        problem = _problem(schema, path)
+        problem = _problem(schema, path, is_text=column == "text")
         if problem is not None:
             name = "id" if column == "key" else column
             raise SourceError(
@@ -99,7 +99,7 @@ def _check_columns(section: SourceSection, unit: Unit, schema: pa.Schema, fields
             )
 
 
-def _problem(schema: pa.Schema, path: tuple[str, ...]) -> str | None:
+def _problem(schema: pa.Schema, path: tuple[str, ...], *, is_text: bool) -> str | None:
     """Return why the values at a path cannot be read as strings; None if they can."""
     name = ".".join(path)
     place: Any = schema
@@ -109,7 +109,10 @@ def _problem(schema: pa.Schema, path: tuple[str, ...]) -> str | None:
             return f"there is no column {name!r}"
         kind = place.field(index).type
         place = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_nested(place):  # of the type null are columns of empty shards and of nothing but nulls
+    is_number = pa.types.is_primitive(place) or pa.types.is_decimal(place)
+    if pa.types.is_nested(place) or (
+        is_text and is_number
+    ):  # of the type null are columns of empty shards and of nothing but nulls
         return f"the column {name!r} holds no strings, but {place}"
     return None
 

@@ -102,6 +102,7 @@ class _JsonLines:
         self._lines_before: int | None = None  # of the file, before the unit; counted when a message needs it
         self._records = 0
         self._first_bad = ""
+        self._is_wrong_field = False  # the text of a record is no string
         self._names: list[str] | None = None  # of a record's fields, when the first one has no text
 
     def read(self) -> Iterator[Batch]:
@@ -156,6 +157,7 @@ class _JsonLines:
             self._gathered.drop(bad.offset, bad.reason, place)
             if bad.reason != DropReason.CUT_OFF:  # of that, sources.cut_off_files decides
                 self._first_bad = self._first_bad or place
+                self._is_wrong_field |= bad.is_object
         if not self._records and len(parsed.offsets) and parsed.columns["text"].null_count == len(parsed.offsets):
             self._names = json_lines.first_fields(block)
         elif len(parsed.offsets):
@@ -168,6 +170,11 @@ class _JsonLines:
     def _check(self, *, at_the_end: bool) -> None:
         """Raise SourceError if this is not a JSON Lines file, or if its records lack the text field."""
         if self._first_bad and not self._records and (at_the_end or self._gathered.broken >= BAD_LINES_AT_THE_BEGINNING):
+            if self._is_wrong_field:
+                raise SourceError(
+                    f"source {self._section.name}: {full_uri(self._unit)}: the field {self._section.text_field!r} holds no"
+                    f" strings ({self._first_bad}); name the one with the text in sources.text_field"
+                )
             raise SourceError(
                 f"source {self._section.name}: {full_uri(self._unit)} is not a JSON Lines file: {self._first_bad}; write one"
                 " JSON object a line, or leave it out of sources.paths in the config"

@@ -26,7 +26,7 @@ from pipelines.text.judgement.languages import identify
 from pipelines.text.judgement.languages import opened as languages
 from pipelines.text.judgement.languages.identify import Identifier
 from pipelines.text.judgement.languages.other_lines import without_other_languages
-from pipelines.text.judgement.words import WordLists
+from pipelines.text.judgement.words import WordLists, hashes
 
 VERSION = f"5/languages-{identify.VERSION}/measures-{measures.VERSION}/removed-{removed.VERSION}"
 NAME = "judge"
@@ -70,6 +70,19 @@ def made_from(quality: QualitySection, bad_words: Lists) -> dict[str, Any] | Non
     stop_words = {code: list(words) for code, words in quality.stop_words.items()}
     tokens = {"tokens": datatrove_words.versions()} if quality.tokens == "datatrove" else {}
     return {"stop_words": stop_words, "bad_words": digests, **tokens}
+
+
+def check(quality: QualitySection) -> None:
+    """Raise UserError if a list of words cannot be used, or what divides words is not installed."""
+    made_from(quality, read_lists(quality))
+    for language, entries in quality.stop_words.items():
+        ends = hashes(pa.array(entries, pa.string()))[1].tolist()
+        for entry, start, end in zip(entries, [0, *ends], ends, strict=False):
+            if end - start != 1:
+                raise UserError(
+                    f"quality.stop_words.{language}: {entry!r} is {end - start} words, so no word of a text is equal to it; give"
+                    " single words (single characters in scripts without spaces), or take it out"
+                )
 
 
 def _read(language: str, path: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pipelines.contract.reasons import DropReason
 from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE
 from pipelines.stages.base import ForUnit, Stage, for_every_unit
 from pipelines.text.judgement.language_codes import nearest
-from pipelines.text.judgement.languages.groups import expanded, members
+from pipelines.text.judgement.languages.groups import GROUPS, expanded, members
 
 VERSION = 2
 NAME = "language"
@@ -95,7 +95,12 @@ def check_codes(config: CorpusConfig, labels: Collection[str] | None) -> None:
                     " language; enable it, or take the weight out"
                 )
         return
-    wrong = [*_wrong_kept(config, labels), *_wrong_weights(config, labels), *_wrong_declared(config, labels)]
+    wrong = [
+        *_wrong_kept(config, labels),
+        *_wrong_groups(config, labels),
+        *_wrong_weights(config, labels),
+        *_wrong_declared(config, labels),
+    ]
     wrong += [f"{place}: {_not_a_label(code, labels)}" for place, code in _of_rules(config) if code not in labels]
     if wrong:
         raise UserError("\n".join(wrong))
@@ -105,7 +110,7 @@ def names_codes(config: CorpusConfig) -> bool:
     """Return whether the config names a language that the model must know."""
     weights = any(vocabulary.language_weights for vocabulary in config.vocabularies)
     rules = any(True for _ in _of_rules(config))
-    limits = bool(config.language.keep or config.language.score_limits)
+    limits = bool(config.language.keep or config.language.score_limits or _own_groups(config))
     return limits or weights or rules or any(source.language for source in config.sources)
 
 
@@ -129,6 +134,16 @@ def _wrong_kept(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:
             # One of the groups that models share may have members that this model does not know.
             if unknown and (group not in section.groups or len(unknown) == len(members(group))):
                 yield f"language.{place}: {_not_a_label(unknown[0], labels)}"
+
+
+def _own_groups(config: CorpusConfig) -> list[str]:
+    """Return the groups of the config that are not among the default ones, of which a model may lack members."""
+    return [group for group in config.language.groups if group not in GROUPS]
+
+
+def _wrong_groups(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:
+    for group in _own_groups(config):
+        yield from (f"language.groups: {_not_a_label(code, labels)}" for code in members(group) if code not in labels)
 
 
 def _wrong_weights(config: CorpusConfig, labels: Collection[str]) -> Iterator[str]:

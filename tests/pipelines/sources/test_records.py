@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,11 @@ def test_a_line_beyond_all_bounds_is_skipped_in_little_memory(tmp_path: Path, mo
         ("a.jsonl", b"oops\n" * 5000, r"is not a JSON Lines file: line 1: not JSON"),
         ("a.jsonl.gz", b"\x1f\x8b{}", r"is not a JSON Lines file: after line 0, by byte 4 of the file: .*damaged gzip stream"),
         ("a.jsonl", b"The mill stood by the brook.", r"a\.jsonl is not a JSON Lines file: line 1: not JSON: Expecting value"),
+        (
+            "a.jsonl",
+            b'{"text": 5}\n{"text": 6}\n',
+            r"the field 'text' holds no strings \(line 1: text is no string, but 5\)",
+        ),
         ("a.parquet", b"PAR2 nothing", r"a\.parquet is not a Parquet file: "),
         ("a.jsonl", b'{"id": 1, "content": "a"}\n', r"no record has a field 'text'; its fields are id, content: name the one"),
     ],
@@ -294,6 +300,14 @@ def test_a_column_that_is_not_there(tmp_path: Path, fields: dict[str, str], mess
     write_parquet(tmp_path / "rows", ROWS)
     with pytest.raises(SourceError, match=message):
         batches(tmp_path, **fields)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [1.5, None], [True, False], [datetime(2026, 1, 1)]])
+def test_a_column_of_numbers_or_times_is_no_text(tmp_path: Path, values: list[Any]) -> None:
+    pq.write_table(pa.table({"text": values, "body": ["a"] * len(values)}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match=r"the column 'text' holds no strings, but .*its columns are text, body: correct"):
+        batches(tmp_path)
+    assert [row["text"] for row in documents(tmp_path, text_field="body", id_field="text")][:1] == ["a"]
 
 
 def test_columns_of_nothing_but_nulls_are_those_of_records_without_a_value(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pipelines.text.judgement.languages.divided import Divided, divide
 from pipelines.text.judgement.languages.passages import Passages, passages
 from pipelines.text.judgement.languages.votes import Sums, Voters, add_columns, add_rows
 
-VERSION = f"2/unicode-{unicodedata.unidata_version}/langcodes-{importlib.metadata.version('langcodes')}"
+VERSION = f"3/unicode-{unicodedata.unidata_version}/langcodes-{importlib.metadata.version('langcodes')}"
 
 NOTICE_LANGUAGE = "en"
 NOTICE_LETTERS = 1_200  # of a notice, at most: about 1,500 characters

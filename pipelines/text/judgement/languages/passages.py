@@ -34,7 +34,7 @@ _ROW, _START, _END, _LETTERS, _KIND = range(5)
 _FIXED = 5
 _CODE_SIGNS = "{}[]<>=;_|\\#@$^&*+~%`"
 _OPENS, _POINT, _SLASH = ord("("), ord("."), ord("/")  # code or an address: "f(", "a.b", "//"
-_COLON, _QUOTE = ord(":"), ord('"')
+_COLON, _QUOTE, _FENCE = ord(":"), ord('"'), ord("`")
 _WORDS_PER_SIGN = 4  # in code, there is a sign of code to every four words, or more
 _RUNNING_LETTERS = 80  # a line with more is no code, whatever signs are in it
 _WORD_LETTERS = 6  # a word of a script without spaces is taken for so many letters
@@ -111,13 +111,13 @@ def _passages(data: Any, offsets: Any, table: Any, limit: int, scripts: int) -> 
     for row in range(rows):
         start, end = offsets[row], offsets[row + 1]
         if by_line or end - start <= limit:
-            out, found = _stretch(data, start, end, table, row, out, found, noise, read, counts, by_line)
+            out, found = _stretch(data, start, end, table, row, out, found, noise, read, counts, by_line, True)
             continue
         for number in range(STRETCHES):
             a = start + (end - start - STRETCH_BYTES) * number // (STRETCHES - 1)
             a, b = _begin(data, a, start, a + STRETCH_BYTES), _begin(data, a + STRETCH_BYTES, start, end)
             first = found
-            out, found = _stretch(data, a, b, table, row, out, found, noise, read, counts, by_line)
+            out, found = _stretch(data, a, b, table, row, out, found, noise, read, counts, by_line, False)
             found = _best(out, first, found)
     columns = [out[:found, i].astype(np.int64) for i in range(_FIXED)]
     return columns[0], columns[1], columns[2], columns[3], columns[4], out[:found, _FIXED:].copy(), noise, read
@@ -152,17 +152,35 @@ def _best(out: Any, first: int, found: int) -> int:
 
 @jit_internal
 def _stretch(
-    data: Any, start: int, end: int, table: Any, row: int, out: Any, found: int, noise: Any, read: Any, counts: Any, by_line: bool
+    data: Any,
+    start: int,
+    end: int,
+    table: Any,
+    row: int,
+    out: Any,
+    found: int,
+    noise: Any,
+    read: Any,
+    counts: Any,
+    by_line: bool,
+    whole: bool,
 ) -> Any:
-    """Write the passages of data[start:end], within lines with `by_line`; `counts` are a passage's letters by script."""
+    """Write the passages of data[start:end], within lines with `by_line`; `counts` are a passage's letters by script.
+
+    In a `whole` text, the short lines between two fences (```) are code.
+    """
     a, b, letters, kind = start, start, 0, NOISE  # the passage so far
-    line, alone = start, True
+    line, alone, fence = start, True, -1  # fence: the one that closes the fenced lines
     for i in range(start, end):
         if data[i] == 10:
             alone = False
             break
     while line < end:
         stop, line_kind, characters = _line(data, line, end, table, alone)
+        if whole and line > fence and _is_fence(data, line, end):
+            fence = _next_fence(data, stop + 1, end)
+        if line <= fence and line_kind == SHORT:
+            line_kind = NOISE
         read[row] += characters
         if line_kind == NOISE:
             noise[row] += characters
@@ -188,6 +206,23 @@ def _stretch(
     if letters > 0:
         out, found = _write(out, found, row, a, b, letters, counts, kind)
     return out, found
+
+
+@jit_internal
+def _is_fence(data: Any, at: int, end: int) -> bool:
+    return at + 3 <= end and data[at] == _FENCE and data[at + 1] == _FENCE and data[at + 2] == _FENCE
+
+
+@jit_internal
+def _next_fence(data: Any, at: int, end: int) -> int:
+    """Return where the next line that is a fence begins; -1 if there is none."""
+    while at < end:
+        if _is_fence(data, at, end):
+            return at
+        while at < end and data[at] != 10:
+            at += 1
+        at += 1
+    return -1
 
 
 @jit_internal

@@ -26,6 +26,7 @@ def weighted(weights: dict[str, float], **sections: Any) -> CorpusConfig:
     [
         config(),
         config(language={"keep": ["de", "zh"]}, source={"language": "en"}),
+        config(language={"groups": ["de+en", "nb+no+nn+da"]}),  # of a default group, a model may lack members
         config(source={"language": "grc"}),  # ancient Greek, which the model has no label for
         weighted({"de": 2, "und": 0}),
         weighted({"de": 2}, language={"keep": ["de"]}),
@@ -39,6 +40,7 @@ def test_good_codes(settings: CorpusConfig) -> None:
     ("settings", "message"),
     [
         (config(language={"keep": ["en", "deu"]}), f"language.keep: 'deu' {NO_LABEL}; did you mean 'de'?"),
+        (config(language={"groups": ["de+deu"]}), f"language.groups: 'deu' {NO_LABEL}; did you mean 'de'?"),
         (config(language={"keep": ["fr"]}), f"language.keep: 'fr' {NO_LABEL}; its labels are de, en, no, zh"),
         (weighted({"nb": 2}), f"vocabularies.v.language_weights.nb: 'nb' {NO_LABEL}; did you mean 'no'?"),
         (config(source={"language": "english"}), f"sources.s.language: 'english' {NO_LABEL}; did you mean 'en'?"),

@@ -84,7 +84,9 @@ def test_the_content_of_the_file_is_part_of_the_fingerprint_and_its_path_is_not(
     ("text", "message"),
     [
         ('[quality.own]\nlong = "word > 5"', "quality.own: long: there is no measure or score 'word'; did you mean 'words'"),
-        ('[quality.own.a]\nfunction = "rules.py"', "quality.own.a.*function"),
+        ('[quality.own.a]\nfunction = "rules.py"', 'quality.own: a: function: a function is written as "rules.py:name"'),
+        ("[quality.own]\na = 5", r'c\.toml: quality\.own: a: write an expression such as "words > 50", or a table with function'),
+        ('[quality.own.a]\nfunctoin = "rules.py:f"', "quality.own: a: .*functoin: unknown key; did you mean 'function'"),
         ('[quality.own.a]\nfunction = "rules.py:no_shops"\ncolumns = ["urls"]', "no column 'urls'; did you mean 'url'"),
     ],
 )

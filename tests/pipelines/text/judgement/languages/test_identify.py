@@ -59,6 +59,16 @@ def test_no_language_and_no_linguistic_content(identifier: Identifier) -> None:
     assert min(said.score.to_pylist()[2:]) >= 0.9
 
 
+def test_short_lines_between_fences_are_code(identifier: Identifier) -> None:
+    commands = "```sh\nmake test\ngit status\ngit push\n```"
+    prose = "The quick brown fox jumps over the lazy dog and goes home to sleep."
+    assert names(identifier, commands, f"```\nimport numpy as np\nx = 1\n```\n\n{commands}") == ["zxx", "zxx"]
+    # Prose between fences, words beside them, and one fence alone are what they were.
+    german = "Der Befehl, mit dem alle Prüfungen laufen, ist dieser:"
+    assert names(identifier, f"```\n{prose}\n```", f"{german}\n\n{commands}", "Der Hund ```\nist im Haus.") == ["en", "de", "de"]
+    assert names(identifier, "```\nDer Hund\nist im Haus.") == names(identifier, "Der Hund\nist im Haus.")
+
+
 def test_prose_with_code_and_numbers_is_prose(identifier: Identifier) -> None:
     code = "for (int i = 0; i < 10; i++) { sum += a[i]; }\n" * 5
     table = "| 1,234 | 5.6 % |\n" * 20
