@@ -45,8 +45,10 @@ class Trial:
         """Return the settings of a build after `changes` (`section.key=value`). Raise ConfigError for one that has no place."""
         config = changed(corpus.manifest.config, changes)
         quality, functions = _quality(config["quality"])
-        models = [{**model, "path": ""} for model in config["language"].get("models", ())]
-        section = validated(LanguageSection, {**config["language"], "models": models}, "the build's config: language")
+        recorded = config["language"]
+        paths: dict[str, Any] = {"models": [{**model, "path": ""} for model in recorded.get("models", ())]}
+        paths |= {"model": ""} if recorded.get("model_sha256") else {}  # a manifest has no path of a machine
+        section = validated(LanguageSection, {**recorded, **paths}, "the build's config: language")
         curated = frozenset(source["name"] for source in config["sources"] if source.get("curated"))
         facts = classifier.manifest.facts if classifier is not None else {}
         limits = corpus.manifest.facts.get("limits", {})
