@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import phonenumbers
 from stdnum import iban, luhn
 
-from pipelines.text.judgement.private.national_ids import KINDS, NationalId
+from pipelines.text.judgement.private.finders.national_ids import KINDS, NationalId
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.text.characters.code_points import buffers
-from pipelines.text.judgement.private import accounts, anchors, emails, internet, keys, national_ids, phones, places, urls
+from pipelines.text.judgement.private import anchors
 from pipelines.text.judgement.private.anchors import ACCOUNT, AT, COLONS, DEGREE, KEY_BLOCK, NUMBER, SCHEME, TOKEN
+from pipelines.text.judgement.private.finders import accounts, emails, internet, keys, national_ids, phones, places, urls
 from pipelines.text.judgement.private.findings import TYPES, Findings, PrivateType
 from pipelines.text.judgement.private.windows import Found, Window, window
 

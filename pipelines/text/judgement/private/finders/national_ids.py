@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipelines.text.judgement.private import checks
-from pipelines.text.judgement.private.checks import Check, from_stdnum
 from pipelines.text.judgement.private.evidence import OF_THINGS, in_address, is_glued
+from pipelines.text.judgement.private.finders import checks
+from pipelines.text.judgement.private.finders.checks import Check, from_stdnum
 from pipelines.text.judgement.private.findings import PrivateType
 from pipelines.text.judgement.private.windows import Found, Window
 from pipelines.text.judgement.private.words import Words, words

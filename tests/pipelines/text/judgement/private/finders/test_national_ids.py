@@ -5,9 +5,9 @@ import re
 import pytest
 from private_data import found_in
 
-from pipelines.text.judgement.private import checks
+from pipelines.text.judgement.private.finders import checks
+from pipelines.text.judgement.private.finders.national_ids import KINDS
 from pipelines.text.judgement.private.findings import PrivateType
-from pipelines.text.judgement.private.national_ids import KINDS
 
 NUMBERS = {
     "at_svnr": "2758 929007",
