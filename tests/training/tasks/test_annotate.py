@@ -19,6 +19,7 @@ from training.tasks.errors import TaskError
 from training.tasks.finetune import finetune
 from training.tasks.input.reading import reader
 from training.tasks.input.records import of_columns
+from training.tasks.labels.classification import Classification
 
 CPU = Device("cpu", "float32")
 Judge = Callable[[str], str]
@@ -31,6 +32,17 @@ def test_scores_are_those_of_predict(judge: Judge) -> None:
         answers = predict.predict(model, of_columns({"text": texts}, "x"), CPU)
         wanted = [list(one["probabilities"].values()) if "probabilities" in one else [one["value"]] for one in answers]
         np.testing.assert_allclose(annotate.scored(model, texts, CPU), wanted, atol=1.01e-4)
+
+
+def test_a_row_has_the_same_bits_whatever_is_read_with_it(judge: Judge) -> None:
+    """Before they are rounded: read in one batch, some of these rows differ in their last bits."""
+    model = tuned.load(judge("waters"))
+    task = model.task
+    assert isinstance(task, Classification)
+    texts = [" ".join(record["text"] for record in labelled(n % 5 + 1, seed=n)) for n in range(200)]
+    whole = np.stack(annotate.outputs(model, windows_of(task.reader, texts, 1), CPU))
+    alone = [annotate.outputs(model, windows_of(task.reader, [text], 1), CPU)[0] for text in texts]
+    assert np.array_equal(whole.view(np.int32), np.stack(alone).view(np.int32))
 
 
 @pytest.mark.parametrize("length", [0, 1, 4, 5, 8, 9, 100])

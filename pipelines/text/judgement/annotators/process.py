@@ -80,7 +80,7 @@ class Annotator:
     def answers(self, texts: pa.Array) -> pa.Array:
         """Return the answer to each text of a StringArray without nulls: (N,) of ANSWERS.
 
-        Raises AnnotatorError if the run cannot be used, RuntimeError if its process ends.
+        Raises AnnotatorError if the run cannot be used or the system kills its process, RuntimeError if that ends otherwise.
         """
         if not len(texts):
             return pa.array([], ANSWERS[self._kind])
@@ -90,7 +90,7 @@ class Annotator:
                 return pa.concat_arrays([process.answer(batch) for batch in _batches(texts)])
             except (OSError, pa.ArrowException, StopIteration) as error:
                 self._process = None
-                raise RuntimeError(f"{self.setting}: {self.run}: {process.why_ended()}") from error
+                raise process.why_ended(self.setting, self.run) from error
 
     def close(self) -> None:
         """End the process."""
@@ -114,10 +114,7 @@ class Annotator:
             process.greet()
         except (OSError, pa.ArrowException, StopIteration) as error:
             self._process = None
-            said = process.why_ended()
-            if process.status == _MISTAKE:
-                raise AnnotatorError(f"{self.setting}: {said}") from None
-            raise RuntimeError(f"{self.setting}: {self.run}: {said}") from error
+            raise process.why_ended(self.setting, self.run) from error
         self._compare(process.facts)
 
     def _compare(self, facts: Facts) -> None:
@@ -147,11 +144,6 @@ class _Process:
         self._child, self._input, self._output = child, child.stdin, child.stdout
         self.end = weakref.finalize(self, _end, child, self._errors, self.owner)
 
-    @property
-    def status(self) -> int | None:
-        """The exit status, once it has ended."""
-        return self._child.returncode
-
     def greet(self) -> None:
         """Wait for the model to be loaded."""
         self._answers = pa.ipc.open_stream(self._output)
@@ -165,18 +157,19 @@ class _Process:
         self._input.flush()
         return self._answers.read_next_batch()["answers"]
 
-    def why_ended(self) -> str:
-        """End the process and return its last words."""
+    def why_ended(self, setting: str, run: str) -> Exception:
+        """End the process and return what its end and its last words say: a mistake of the user, too little memory, or a bug."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(_SECONDS_TO_END)
-        status, lines = self.status, _tail(self._errors)
+        status, lines = self._child.returncode, _tail(self._errors)
         self.end()
         if status == _MISTAKE and lines:
-            return lines[-1]
+            return AnnotatorError(f"{setting}: {lines[-1]}")
         if status == -signal.SIGKILL:
-            return "the system killed the model's process (out of memory?); use fewer workers"
+            why = "the system killed the model's process (out of memory?); run the same command again, with fewer workers"
+            return AnnotatorError(f"{setting}: {run}: {why}")
         how = "does not answer" if status is None else f"ended with exit status {status}"
-        return "\n".join([f"the model's process {how}", *lines])
+        return RuntimeError("\n".join([f"{setting}: {run}: the model's process {how}", *lines]))
 
 
 _KNOWN: dict[tuple[str, Kind, object], Facts] = {}

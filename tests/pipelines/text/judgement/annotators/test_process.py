@@ -155,7 +155,7 @@ def test_a_process_that_is_killed_is_an_error_and_the_next_text_starts_another(j
     annotator = Annotator("quality.models, water", judge("waters"), "classification")
     before = answers(annotator, TEXTS)
     os.kill(child_of(annotator), signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=r"quality\.models, water: .*: the system killed the model's process"):
+    with pytest.raises(AnnotatorError, match=r"quality\.models, water: .*: the system killed the model's process"):
         answers(annotator, TEXTS)
     assert answers(annotator, TEXTS) == before
     annotator.close()
