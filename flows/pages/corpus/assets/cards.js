@@ -133,17 +133,21 @@ const cards = (() => {
     card.figure.classList.toggle("is-off", one.kind !== "measure" && one.now === null);
   }
 
-  // The documents with an excerpt whose values are next to the limit, on both sides.
+  // The documents with an excerpt whose values are next to the limit, on both sides: first those for which this threshold alone
+  // decides, or nothing is against; where there are too few, others.
   function around(card) {
     const { one, place } = card, limit = one.now ?? one.published ?? null;
+    const value = (number) => valueOf(one, data.examples[number][0]);
+    const decides = (number) => causes[data.examples[number][0]] === (drops(one, data.examples[number][0]) ? 1 : 0);
     const rows = data.examples.map((_, number) => number).filter((number) => {
       const row = data.examples[number][0];
       return judged[row] && shown.has(source[row]) && Number.isFinite(valueOf(one, row));
-    }).sort((a, b) => valueOf(one, data.examples[a][0]) - valueOf(one, data.examples[b][0]) || a - b);
-    const value = (number) => valueOf(one, data.examples[number][0]);
-    const low = rows.filter((number) => limit === null || value(number) < limit || (value(number) <= limit && one.broken === "at_most"));
-    const below = limit === null ? rows.slice(0, AROUND) : low.slice(-AROUND).reverse();
-    const above = limit === null ? rows.slice(-AROUND) : rows.slice(low.length, low.length + AROUND);
+    }).sort((a, b) => value(a) - value(b) || a - b);
+    const isLow = (number) => limit === null || value(number) < limit || (value(number) === limit && one.broken === "at_most");
+    const nearest = (numbers) => [...numbers.filter(decides), ...numbers.filter((number) => !decides(number))].slice(0, AROUND)
+      .sort((a, b) => numbers.indexOf(a) - numbers.indexOf(b));
+    const below = nearest(limit === null ? rows : rows.filter(isLow).reverse());
+    const above = nearest(limit === null ? [...rows].reverse() : rows.filter((number) => !isLow(number)));
     const side = (title, numbers) => html("div", {}, html("h4", {}, title), ...(numbers.length
       ? numbers.map((number) => documents.item(number, short(value(number)))) : [html("p", { class: "note" }, "none with an excerpt")]));
     const named = limit === null ? ["the lowest values", "the highest values"] : [`below ${short(limit)}`, `from ${short(limit)}`];
