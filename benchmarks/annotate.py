@@ -57,7 +57,7 @@ def main() -> None:
     lines: list[str] = []
     for size in options.sizes.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            run = trained(Path(folder), size, documents[SHORT][:20])
+            run = trained(Path(folder), size, [text(draw, SHORT) for _ in range(40)])
             for words, texts in documents.items():
                 alone, together = rate(run, texts), rate_together(run, texts)
                 print(f"{size:8} {words:4} words: {alone:8.1f} documents/s, read together {together:8.1f}")
