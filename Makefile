@@ -168,6 +168,10 @@ bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside dat
 bench-filters: $(READY) .venv-bench/.ready  ## the published rules beside datatrove's filters: verdict by verdict, and MB/s (OPTIONS="--documents 200")
 	$(BIN)/python benchmarks/filters.py $(OPTIONS)
 
+.PHONY: bench-report
+bench-report: $(READY)  ## the page of a corpus of ten million documents: seconds and bytes (OPTIONS="--documents 1_000_000 --build OUT")
+	$(BIN)/python benchmarks/report_page.py $(OPTIONS)
+
 .PHONY: bench-quality-score
 bench-quality-score: $(READY)  ## the quality score beside human labels (OPTIONS="--build build/demo" for that of a build's classifier)
 	$(BIN)/python benchmarks/quality_score.py $(OPTIONS)

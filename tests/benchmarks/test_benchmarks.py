@@ -467,3 +467,8 @@ def test_lifelong(tmp_path: Path) -> None:
     found = results(tmp_path, "lifelong.py", *options, *changes)
     names = ("forgetting", "mean_loss", "new_loss")
     assert found == {f"lifelong_{method}_{name}" for method in ("nothing", "replay") for name in names}
+
+
+def test_report_page(here: Here, tiny) -> None:
+    names = here.results("report_page.py", "--documents", 12_000, "--build", tiny.out)
+    assert names == {"report_page_megabytes", "report_page_documents_per_second", "report_page_share_of_build"}

@@ -40,7 +40,7 @@ def corpus(
         chosen = [row for row in rows if ("stage" in row) == (table == "drops")]
         if chosen:
             parts.append(_write(folder, table, schema, chosen, group))
-    sidecars = [Sidecar(unit=f"u{n}", source=name, parts=(), ledger=_ledger(rows, name)) for n, name in enumerate(names)]
+    sidecars = [Sidecar(unit=f"u{n}", source=name, parts=(), ledger=ledger_of(rows, name)) for n, name in enumerate(names)]
     made = manifest.assemble("corpus", {"n": len(rows)}, sidecars, config=settings.recorded(), parts=parts)
     manifest.write(str(folder), made)
     return Dataset(str(folder), made)
@@ -59,7 +59,8 @@ def _write(folder: Path, table: str, schema: pa.Schema, rows: Sequence[Mapping[s
     return Part(table=table, unit="u", path=f"{table}/u.parquet", rows=len(rows), bytes=path.stat().st_size, sha256=sha256)
 
 
-def _ledger(rows: Sequence[Mapping[str, Any]], source: str) -> Ledger:
+def ledger_of(rows: Sequence[Mapping[str, Any]], source: str, times: int = 1) -> Ledger:
+    """The ledger of a source whose documents are these rows, `times` over."""
     mine = [row for row in rows if row["source"] == source]
     left, characters, lines = len(mine), sum(len(row["text"]) for row in mine), {}
     for stage in STAGES:
@@ -69,12 +70,12 @@ def _ledger(rows: Sequence[Mapping[str, Any]], source: str) -> Ledger:
         for row in drops:
             lost[row["reason"]] += len(row["text"])
         lines[stage] = Line(
-            documents_in=left,
-            documents_out=left - len(drops),
-            documents_dropped=dropped,
-            characters_in=characters,
-            characters_out=characters - lost.total(),
-            characters_dropped=lost,
+            documents_in=times * left,
+            documents_out=times * (left - len(drops)),
+            documents_dropped=Counter({reason: times * count for reason, count in dropped.items()}),
+            characters_in=times * characters,
+            characters_out=times * (characters - lost.total()),
+            characters_dropped=Counter({reason: times * count for reason, count in lost.items()}),
         )
         left, characters = left - len(drops), characters - lost.total()
     return Ledger(lines=lines)
