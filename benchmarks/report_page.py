@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from reviewed import corpus, document, ledger_of, report  # noqa: E402
+from reviewed import corpus, document, ledger_of, report  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 from flows.commands.review import published  # noqa: E402
 from flows.pages.corpus.made import Made, Told, tell  # noqa: E402
