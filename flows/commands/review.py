@@ -35,10 +35,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def published(out: str) -> "dict[str, Dataset]":
-    """Return the datasets of a release that are still there, by name. Raise OutputError if nothing is published."""
+    """Return the datasets of a release that are still there, by name.
+
+    Raises OutputError if nothing is published, or its corpus is gone.
+    """
     from pipelines.contract import manifest
-    from pipelines.release import published_folders
+    from pipelines.release import OutputError, published_folders
     from pipelines.units.context import Dataset
 
     folders = published_folders(out)
-    return {name: Dataset(uri, manifest.read(uri)) for name, uri in folders.items() if manifest.is_complete(uri)}
+    built = {name: Dataset(uri, manifest.read(uri)) for name, uri in folders.items() if manifest.is_complete(uri)}
+    if "corpus" not in built:
+        raise OutputError(f"{out}: the corpus of its release is gone; build it again")
+    return built

@@ -131,6 +131,8 @@ class Trial:
 def changed(config: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Return a build's recorded config after `changes`: `section.key=value`, or gopher.min_words=30, or keep=EXPRESSION."""
     data = copy.deepcopy(dict(config))
+    if isinstance(data["quality"].get("rules"), list):  # of an older release of the program
+        data["quality"]["rules"] = RuleSets.model_validate(data["quality"]["rules"]).model_dump(mode="json")
     for change in changes:
         _switch_on(data, full(change))
         override(data, full(change))

@@ -1,6 +1,7 @@
 """corpusmill tune: what it says would be kept is what a build with these thresholds keeps."""
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from reviewed import corpus, document
 from flows.commands import main as cli
 from flows.commands.review import published
 from flows.commands.tune import toml_lines
+from flows.pages.corpus.page import write_page
 from pipelines.review.gather import gather
 from pipelines.review.trial import Trial
 from pipelines.review.tune import TuneError, tune
@@ -89,6 +91,30 @@ def test_a_folder_without_a_release_is_named(tmp_path: Path, capsys) -> None:
     for name in ("tune", "report"):
         assert cli.main([name, str(tmp_path), *(["gopher.min_words=1"] if name == "tune" else [])]) == 1
         assert "nothing is published there" in capsys.readouterr().err
+
+
+def test_a_release_whose_corpus_is_gone_or_of_another_format_is_named(tiny, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny.out, out)
+    shutil.rmtree(out / "corpus")
+    assert cli.main(["report", str(out)]) == cli.main(["tune", str(out), "gopher.min_words=1"]) == 1
+    assert capsys.readouterr().err.count("the corpus of its release is gone; build it again") == 2
+    release = json.loads((out / "release.json").read_text())
+    (out / "release.json").write_text(json.dumps({**release, "format": 0}))
+    assert cli.main(["report", str(out)]) == 1
+    assert "has the format 0" in capsys.readouterr().err
+
+
+def test_a_build_with_nothing_to_do_leaves_its_page_alone(tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny.out, out)
+    built, said = published(str(out)), json.loads((out / "report.json").read_text())
+    write_page(str(out), said, built)  # of another folder, but of the same build
+    before = (out / "report.html").stat().st_mtime_ns
+    assert before == (tiny.out / "report.html").stat().st_mtime_ns
+    (out / "timings.jsonl").write_text((out / "timings.jsonl").read_text() + '{"half a li')
+    write_page(str(out), said, built)
+    assert (out / "report.html").stat().st_mtime_ns != before
 
 
 SCORED = [

@@ -104,6 +104,7 @@ const cards = (() => {
       limit(one.now, "limit", true);
     }
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.setAttribute("aria-label", `histogram of ${card.figure.querySelector("b").textContent}, from ${short(domain.low)} to ${short(domain.high)}`);
     svg.replaceChildren(...shapes);
   }
 
@@ -239,8 +240,9 @@ const cards = (() => {
 
   // The whole table of rules, in place of a list or table that a config has: what differs from the defaults.
   function rules() {
-    const sets = Map.groupBy(thresholds.filter((one) => one.place?.startsWith(RULES)), (one) => one.place), off = [], tables = [];
-    for (const [place, set] of sets) {
+    const all = thresholds.filter((one) => one.place?.startsWith(RULES)), off = [], tables = [];
+    for (const place of new Set(all.map((one) => one.place))) {
+      const set = all.filter((one) => one.place === place);
       const name = place.slice(RULES.length + 1), byDefault = data.default_sets.includes(name);
       const lines = set.filter((one) => one.now !== one.published).map(written);
       if (set.every((one) => one.now === null)) off.push(...(byDefault ? [`${name} = false`] : []));
