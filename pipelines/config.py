@@ -330,6 +330,9 @@ class VocabularySection(Section):
     """Factors of that share by language (the model's code; und: no known language); 0 leaves a language out."""
     threads: int = Field(default=2, ge=1, le=128)
     """Threads of the trainer. Another number gives another model, so it is part of the fingerprint."""
+    refresh: Literal["never", "when_changed"] = "never"
+    """Whether a vocabulary that the output folder has published is trained again when the corpus has changed: then all ids are
+    others, also those that models were trained with. A change of any setting above trains it anew."""
     path: str | None = None
     """An existing tokenizer to use instead of training one: a SentencePiece .model, a tokenizer.json, BERT's vocab.txt, or a
     folder with the vocab.json and merges.txt of GPT-2 and BART. Of the fields above, only `families` (if the config has it)

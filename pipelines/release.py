@@ -84,9 +84,24 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
             release.setdefault(kind, {})[rest] = folder
         else:
             release[kind] = folder
+        if kind == "vocabulary":  # the corpus that it was trained on may be an earlier one
+            release.setdefault("vocabulary_corpus", {})[rest] = dataset.manifest.made_from["corpus"]
     uri = files.join(context.out, RELEASE)
     _write_json(uri, release)
     return Published(uri, report)
+
+
+def published(out: str, dataset: str) -> Dataset | None:
+    """Return a dataset that the output folder has published, such as "vocabulary/gpt"; None if it has none of this name."""
+    uri = files.join(out, RELEASE)
+    if not files.exists(uri):
+        return None
+    kind, _, name = dataset.partition("/")
+    folders = json.loads(files.read_text(uri)).get(kind, {})
+    folder = folders.get(name) if name else folders
+    if not isinstance(folder, str) or not manifest.is_complete(files.join(out, folder)):
+        return None
+    return Dataset(files.join(out, folder), manifest.read(files.join(out, folder)))
 
 
 def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -12,12 +12,12 @@ import apache_beam as beam
 
 from pipelines.beam import runners
 from pipelines.beam.claims import Claim, Claims, Stopped
-from pipelines.contract import files
 from pipelines.contract.batch import Batch
 from pipelines.contract.manifest import Sidecar
 from pipelines.units.context import Context
 from pipelines.units.descriptor import Unit
-from pipelines.units.parts import read_sidecar, write_unit
+from pipelines.units.kept import Holds, keep, never
+from pipelines.units.parts import is_whole, read_sidecar, write_unit
 
 ReadUnit = Callable[[Unit], Iterator[Batch]]
 
@@ -31,15 +31,27 @@ class Job(Protocol):
 
 
 def process_units(
-    context: Context, dataset_uri: str, job: Job, units: Sequence[Unit], *, documents: bool = True, columnar: bool = False
+    context: Context,
+    dataset_uri: str,
+    job: Job,
+    units: Sequence[Unit],
+    *,
+    documents: bool = True,
+    columnar: bool = False,
+    holds: Holds = never,
 ) -> list[Sidecar]:
     """Process the units that are not finished yet and return the sidecars of all, in the order of `units`.
 
+    Units that an earlier build has finished are kept (see units/kept.py, also for `holds`).
     `columnar`: the job works in Arrow, NumPy and numba, with little Python in between (see runners.run).
     """
     finished = {unit.name: sidecar for unit in units if (sidecar := finished_sidecar(dataset_uri, unit.name))}
+    kept = keep(dataset_uri, [unit for unit in units if unit.name not in finished], holds)
+    finished |= {sidecar.unit: sidecar for sidecar in kept}
     pending = [unit for unit in units if unit.name not in finished]
-    context.on_event("units", {"total": len(units), "finished": len(finished), "bytes": sum(u.bytes for u in pending)})
+    stored_bytes = sum(unit.bytes for unit in pending)
+    facts = {"total": len(units), "finished": len(finished), "kept": len(kept), "bytes": stored_bytes}
+    context.on_event("units", facts)
     if pending:
         stored = [unit.bytes for unit in pending]
         order = runners.balanced(stored, max(1, context.runner.workers))
@@ -101,12 +113,7 @@ class ProcessUnit(beam.DoFn):
 def finished_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
     """Return the sidecar of a unit whose parts all exist at their full size, else None."""
     sidecar = read_sidecar(dataset_uri, unit)
-    if sidecar is None:
-        return None
-    whole = all(
-        files.exists(uri := files.join(dataset_uri, part.path)) and files.size(uri) == part.bytes for part in sidecar.parts
-    )
-    return sidecar if whole else None
+    return sidecar if sidecar is not None and is_whole(dataset_uri, sidecar) else None
 
 
 def _written(dataset_uri: str, unit: str) -> Sidecar:

@@ -257,6 +257,22 @@ def copy(source: str, target: str) -> None:
             outgoing.write(chunk)
 
 
+def link(source: str, target: str) -> None:
+    """Give a file that will never change a second name; copy it where the file system has no links."""
+    if is_local(source) and is_local(target):
+        path = local_path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(local_path(source), path)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another file system, one without links, or too many
+            copy(source, target)
+        return
+    copy(source, target)
+
+
 def local_copy(uri: str, expected_sha256: str) -> str:
     """Return a path on this machine with the content of a file: the file itself, or a copy of a remote one.
 

@@ -54,6 +54,7 @@ class Sidecar(BaseModel):
     source: str
     parts: tuple[Part, ...]
     ledger: Ledger
+    made_from: dict[str, str] = Field(default_factory=dict)  # digests of what determines the unit, whatever other units there are
 
 
 class Manifest(BaseModel):

@@ -71,7 +71,7 @@ _DOCUMENT_FIELDS = [
     pa.field("author", pa.string()),  # several are divided by "; "
     pa.field("date", pa.string()),  # of the document, as it says itself: ISO 8601, as far as it is known
     pa.field("retrieved", pa.string()),  # when a crawler fetched it: ISO 8601
-    pa.field("license", pa.string()),  # the source's, else what the document says: an SPDX identifier where there is one
+    pa.field("license", pa.string()),  # what the document says, in the corpus the source's if it has one: SPDX where there is one
     pa.field("canonical_url", pa.string()),  # the address that the page says is its own
     pa.field("declared_language", pa.string()),  # as the page says, BCP 47; `language` is what was identified
     pa.field("site_type", pa.string()),  # what the page says that it is: a SITE_TYPES

@@ -32,6 +32,7 @@ from pipelines.contract.tables import read_batches
 from pipelines.datasets import rarity, reference, scores
 from pipelines.datasets.classifier import load_classifier
 from pipelines.datasets.clusters import removals_in
+from pipelines.datasets.corpus_units import units_of, with_digests
 from pipelines.datasets.documents import language_models, takedown_lists
 from pipelines.datasets.repeats import repeated_in
 from pipelines.stages import decontaminate, deduplicate, private
@@ -44,12 +45,11 @@ from pipelines.stages.judgement.quality import Limits
 from pipelines.text.copies import contamination, item_grams
 from pipelines.text.copies.contamination import Benchmarks
 from pipelines.units.context import Context, Dataset, ensure
-from pipelines.units.descriptor import Unit, grouped
-from pipelines.units.parts import part_path, read_sidecar, unit_names
+from pipelines.units.descriptor import Unit
+from pipelines.units.parts import part_path, read_sidecar
 
-VERSION = 1  # of the units, and of what is carried over from the documents' drops and ledgers
+VERSION = 2  # of the units, and of what is carried over from the documents' drops and ledgers
 
-TEXT_BYTES_PER_UNIT = 2**30  # of documents, as stored
 # The settings that come first in `made_from`, because manifests keep the order of their keys.
 _LEADING = ("clusters", "repeats", "decontaminate", "classifier")
 
@@ -66,12 +66,12 @@ def build(
 ) -> Dataset:
     """Build the corpus from these documents, or find it built."""
     config = context.config
-    units = [unit for dataset in documents for unit in units_of(dataset)]
     uris = {dataset.manifest.dataset: dataset.uri for dataset in documents}
+    licenses = {source.name: source.license for source in config.sources if source.license is not None}
     limits = scores.limits_of(scored, config.quality.shares) if scored is not None else {}
     models = language_models(context)
-    job = CorpusJob(uris, stages(config, clusters, repeats, items, frequencies, classifier, models, scored, limits))
-    settings = job.stages.settings()
+    job = CorpusJob(uris, licenses, stages(config, clusters, repeats, items, frequencies, classifier, models, scored, limits))
+    settings = job.stages.settings() | {"licenses": licenses}
     made_from = {
         "documents": sorted(dataset.manifest.fingerprint for dataset in documents),
         **{name: settings.pop(name) for name in _LEADING},
@@ -80,6 +80,7 @@ def build(
     }
 
     def make(uri: str) -> Manifest:
+        units = with_digests(units_of(documents), made_from, _limits(limits), clusters, repeats, classifier, scored)
         sidecars = process_units(context, uri, job, units, columnar=True)
         facts = _takedown(context, documents) | _benchmarks_met(uri, sidecars, items) | {"private": _masked(uri, sidecars)}
         facts |= {"limits": _limits(limits)} if limits else {}
@@ -143,15 +144,6 @@ def _fingerprints(**datasets: Dataset) -> dict[str, str]:
     return {name: dataset.manifest.fingerprint for name, dataset in datasets.items()}
 
 
-def units_of(documents: Dataset) -> list[Unit]:
-    """Return groups of the units of one documents dataset, of about 1 GiB each."""
-    source = documents.manifest.dataset.removeprefix("documents/")
-    names = unit_names(documents.uri, documents.manifest.parts)
-    stored = {part.unit: part for part in documents.manifest.of("documents")}
-    items = [(name, stored[name].bytes if name in stored else 0) for name in names]
-    return grouped(source, documents.uri, documents.manifest.fingerprint, items, TEXT_BYTES_PER_UNIT)
-
-
 def _takedown(context: Context, documents: Sequence[Dataset]) -> dict[str, Any]:
     """Return which entries of `[exclude]` matched a document and which none."""
     lists = exclude.lists(context.config.exclude, takedown_lists(context))
@@ -208,6 +200,7 @@ class CorpusJob:
     """The work on a group of units of a documents dataset."""
 
     documents: dict[str, str]  # URI by dataset
+    licenses: dict[str, str]  # of sources that have one
     stages: Stages
 
     def open(self) -> ReadUnit:
@@ -227,14 +220,22 @@ class CorpusJob:
         uri = self.documents[dataset]
         sidecar = read_sidecar(uri, unit)
         assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"
-        drops = tuple(_batches(uri, "drops", unit, sidecar.parts))
+        drops = tuple(map(self._licensed, _batches(uri, "drops", unit, sidecar.parts)))
         return Batch(pa.RecordBatch.from_pylist([], schema=DOCUMENTS), sidecar.ledger, drops)
 
     def _documents(self, dataset: str, unit: str) -> Iterator[Batch]:
         sidecar = read_sidecar(self.documents[dataset], unit)
         assert sidecar is not None, f"{dataset}: unit {unit} has no sidecar"
         for rows in _batches(self.documents[dataset], "documents", unit, sidecar.parts):
-            yield Batch(rows, Ledger())
+            yield Batch(self._licensed(rows), Ledger())
+
+    def _licensed(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return documents or drops of one source with its license, if it has one, instead of what they say."""
+        license = self.licenses.get(rows["source"][0].as_py()) if rows.num_rows else None
+        if license is None:
+            return rows
+        place = rows.schema.get_field_index("license")
+        return rows.set_column(place, rows.schema.field(place), pa.repeat(pa.scalar(license, pa.string()), rows.num_rows))
 
 
 def _batches(uri: str, table: str, unit: str, parts: Sequence[Any]) -> Iterator[Any]:

@@ -21,9 +21,10 @@ from pipelines.config import CorpusConfig, LanguageSection, SourceSection
 from pipelines.contract import files, manifest
 from pipelines.contract.batch import Batch, born
 from pipelines.contract.ledger import Ledger, Line
-from pipelines.contract.manifest import Manifest, Sidecar
+from pipelines.contract.manifest import Manifest, Sidecar, fingerprint
 from pipelines.contract.reasons import DropReason, SkipReason
 from pipelines.contract.tables import read_batches
+from pipelines.datasets.excluded import SameExclusion
 from pipelines.fetching.language_model import lid_model
 from pipelines.sources.collector import READ
 from pipelines.sources.kinds import KINDS
@@ -38,6 +39,7 @@ from pipelines.text.judgement.languages.groups import LID_176_FTZ_SHA256
 from pipelines.text.judgement.languages.opened import opened
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
+from pipelines.units.kept import BASE, base
 from pipelines.units.parts import sidecar_uri
 
 UNITS_OF_A_SAMPLE = 8  # a sample build reads this many units of a source
@@ -52,14 +54,16 @@ def build(context: Context, source: SourceSection) -> Dataset:
     job = DocumentsJob(source, prepare(), documents_per_unit)
     name = f"documents/{source.name}"
     made_from = _made_from(job, units)
+    units = _with_digests(job, units)
+    excluded = partial(SameExclusion, lambda: exclude.lists(context.config.exclude, takedown_lists(context)))
 
     def make(uri: str) -> Manifest:
-        process = partial(process_units, context, uri, units=units, columnar=KINDS[source.kind].columnar)
+        process = partial(process_units, context, uri, columnar=KINDS[source.kind].columnar)
         folder = files.join(uri, "repeated")
         files.remove(folder)  # of a build that was killed
-        sidecars = process(job=job)
-        if _read_again(context, source, uri, units, sidecars, folder):
-            sidecars = process(job=replace(job, stages=prepare(folder)))
+        sidecars = process(job, units, holds=excluded(whatever_is_left=True))
+        if again := _read_again(context, source, uri, units, sidecars, folder):
+            sidecars = process(replace(job, stages=prepare(folder)), again, holds=excluded(whatever_is_left=False))
             files.remove(folder)
         assembled = manifest.assemble(name, made_from, sidecars, config=context.config.recorded())
         _check_input(source, uri, assembled, may_be_empty=not context.config.expectations.min_documents_per_source)
@@ -71,17 +75,30 @@ def build(context: Context, source: SourceSection) -> Dataset:
 
 def _read_again(
     context: Context, source: SourceSection, uri: str, units: list[Unit], sidecars: list[Sidecar], folder: str
-) -> bool:
-    """Make the units unfinished that have the key of an earlier unit's document; return whether there are any."""
+) -> list[Unit]:
+    """Make the units unfinished that must leave other documents to earlier units than they do; return all as they should be.
+
+    Return none if each is as it should be.
+    """
     if not KINDS[source.kind].has_keys(source):
-        return False
-    names = repeated_keys.find(uri, units, sidecars, folder, context.config.deduplicate.memory_mib * 2**20)
-    for sidecar in sidecars:
-        if sidecar.unit in names:
-            files.remove(sidecar_uri(uri, sidecar.unit))  # first: the unit is unfinished from here on
-            for part in sidecar.parts:
-                files.remove(files.join(uri, part.path))
-    return bool(names)
+        return []
+    repeated = repeated_keys.find(uri, units, sidecars, folder, context.config.deduplicate.memory_mib * 2**20)
+    wanted = [_leaving(unit, repeated.get(unit.name)) for unit in units]
+    others = [
+        sidecar
+        for unit, sidecar in zip(wanted, sidecars, strict=True)
+        if sidecar.made_from.get(repeated_keys.NAME) != unit.made_from.get(repeated_keys.NAME)
+    ]
+    for sidecar in others:
+        files.remove(sidecar_uri(uri, sidecar.unit))  # first: the unit is unfinished from here on
+        for part in sidecar.parts:
+            files.remove(files.join(uri, part.path))
+    return wanted if others else []
+
+
+def _leaving(unit: Unit, digest: str | None) -> Unit:
+    """Return the unit that leaves the documents of this list to earlier units."""
+    return unit.model_copy(update={"made_from": unit.made_from | {repeated_keys.NAME: digest}}) if digest else unit
 
 
 def check_languages(config: CorpusConfig) -> None:
@@ -243,7 +260,7 @@ def _verified(path: str | None, wanted: str) -> tuple[str, str]:
 
 def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
     source = job.source
-    unused = {"root", "paths", "priority", "curated", "bad_share_limit", "cut_off_files", "unread_files", "language"}
+    unused = {"root", "paths", "license", "priority", "curated", "bad_share_limit", "cut_off_files", "unread_files", "language"}
     return {
         "source": source.model_dump(mode="json", exclude=unused),
         **job.stages.settings(),
@@ -257,6 +274,13 @@ def _made_from(job: DocumentsJob, units: list[Unit]) -> dict[str, Any]:
         "documents_per_unit": job.documents_per_unit,
         "units": [[unit.name, unit.uri, unit.bytes, unit.identity] for unit in units],
     }
+
+
+def _with_digests(job: DocumentsJob, units: list[Unit]) -> list[Unit]:
+    """Return the units with the digests of what determines their documents, the lists of excluded ones apart."""
+    made_from = _made_from(job, [])
+    excluded = fingerprint(made_from.pop(exclude.NAME))
+    return [unit.model_copy(update={"made_from": {BASE: base(unit, made_from), exclude.NAME: excluded}}) for unit in units]
 
 
 def _check_input(source: SourceSection, uri: str, documents: Manifest, *, may_be_empty: bool) -> None:

@@ -29,7 +29,7 @@ from pipelines.contract.ledger import Ledger
 from pipelines.contract.manifest import DatasetError, Manifest
 from pipelines.contract.schema import DOCUMENTS
 from pipelines.contract.tables import read_batches
-from pipelines.datasets import corpus as corpora
+from pipelines.datasets.corpus_units import units_of
 from pipelines.stages import signatures
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit
@@ -50,7 +50,7 @@ def build(context: Context, documents: Sequence[Dataset], corpus: Dataset) -> Da
         if not section.enabled:
             return manifest.assemble(INDEX, made_from, (), config=config, facts={"enabled": False})
         job = IndexJob({dataset.manifest.dataset: dataset.uri for dataset in documents}, corpus.uri)
-        units = [unit for dataset in documents for unit in corpora.units_of(dataset)]
+        units = units_of(documents)
         sidecars = process_units(context, uri, job, units, documents=False, columnar=True)
         rows = sum(part.rows for sidecar in sidecars for part in sidecar.parts)
         assert rows == corpus.manifest.rows("documents"), "every unit has checked its rows"

@@ -74,7 +74,7 @@ def scores_in(uri: str) -> Callable[[str, str], pa.RecordBatch]:
     paths = {part.unit: files.join(uri, part.path) for part in made.of(NAME)}
 
     def rows_of(source: str, unit: str) -> pa.RecordBatch:
-        path = paths.get(_unit_name(source, unit))
+        path = paths.get(unit_name_of(source, unit))
         if path is None:
             return _nothing(made.made_from["scorers"]["names"])
         with files.reading(path) as stream:
@@ -155,7 +155,8 @@ def _units_of(documents: Dataset) -> list[Unit]:
     return grouped(_source(documents), documents.uri, documents.manifest.fingerprint, items, bytes_per_unit=1)
 
 
-def _unit_name(source: str, unit: str) -> str:
+def unit_name_of(source: str, unit: str) -> str:
+    """Return the name of the unit with the scores of a unit of documents."""
     return unit_name(f"{source}/{unit}", unit)
 
 

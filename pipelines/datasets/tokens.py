@@ -9,7 +9,7 @@
 `facts["tokens"][split][source][language]` is {"rows", "tokens", "utf8_bytes"}; `facts["dtype"]` is "uint16" or "uint32".
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -27,8 +27,9 @@ from pipelines.stages.base import Stages
 from pipelines.units import parts
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
+from pipelines.units.kept import BASE, base
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
 
     def make(uri: str) -> Manifest:
         tokenizer = loading.load(vocabulary.uri, vocabulary.manifest)
-        sidecars = process_units(context, uri, job, units(corpus, section.text_bytes_per_unit), documents=False)
+        all_units = _with_digests(units(corpus, section.text_bytes_per_unit), made_from, corpus)
+        sidecars = process_units(context, uri, job, all_units, documents=False)
         return manifest.assemble(
             name,
             made_from,
@@ -94,8 +96,7 @@ def build(context: Context, corpus: Dataset, vocabulary: Dataset) -> Dataset:
 def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
     """Return groups of parts of one source, in the order of their paths, each with about this much text.
 
-    A part is never cut: a group ends before the part that would exceed the limit. The corpus's ledgers count characters, so a
-    unit of Chinese has up to three times as many bytes.
+    A part is never cut. The corpus's ledgers count characters, so a unit of Chinese has up to three times as many bytes.
     """
     by_source: dict[str, list[tuple[str, int]]] = {}
     for part in corpus.manifest.of("documents"):
@@ -109,6 +110,17 @@ def units(corpus: Dataset, text_bytes_per_unit: int) -> list[Unit]:
         for source in sorted(by_source)
         for unit in grouped(source, corpus.uri, identity, by_source[source], text_bytes_per_unit)
     ]
+
+
+def _with_digests(units: Sequence[Unit], made_from: Mapping[str, Any], corpus: Dataset) -> list[Unit]:
+    """Return the units with the digest of what determines their shards: the tokenizer, and their own parts of the corpus."""
+    common = {name: value for name, value in made_from.items() if name != "corpus"}
+    sha256 = {part.path: part.sha256 for part in corpus.manifest.parts}
+
+    def digest(unit: Unit) -> str:
+        return base(unit, common, [sha256[path] for path in unit.paths], fields=("name", "source", "paths"))
+
+    return [unit.model_copy(update={"made_from": {BASE: digest(unit)}}) for unit in units]
 
 
 def facts(

@@ -1,5 +1,7 @@
 """vocabulary/<name>: a SentencePiece model trained on a sample of the train split, or an existing tokenizer.
 
+One that the output folder has published stays, by default, when the corpus changes (`vocabularies.refresh`).
+
     vocabulary/gpt/3f9a1c20b77e/
         manifest.json     facts: tokenizer (see contract/tokenizers/loading.py), wanted_size, sample, report
         tokenizer.model   the SentencePiece model; tokenizer.json for a tokenizer of another library
@@ -20,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sentencepiece
 
+from pipelines import release
 from pipelines.config import VocabularySection
 from pipelines.contract import files, manifest, memory
 from pipelines.contract.errors import UserError
@@ -52,7 +55,7 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
     if section.path is not None:
         return _existing(context, corpus, section, section.path)
     made_from = {
-        "vocabulary": section.model_dump(mode="json", exclude={"path"}),
+        "vocabulary": section.model_dump(mode="json", exclude={"path", "refresh"}),
         "versions": {
             "vocabulary": VERSION,
             "training": text_vocabulary.VERSION,
@@ -72,7 +75,21 @@ def build(context: Context, corpus: Dataset, section: VocabularySection) -> Data
         facts = {"wanted_size": section.size, **_facts(tokenizer, sample, by_language, warnings)}
         return _assemble(context, uri, f"vocabulary/{section.name}", made_from, tokenizer, facts)
 
-    return ensure(context, f"vocabulary/{section.name}", made_from, make)
+    return _published(context, section, made_from) or ensure(context, f"vocabulary/{section.name}", made_from, make)
+
+
+def _published(context: Context, section: VocabularySection, made_from: Mapping[str, Any]) -> Dataset | None:
+    """Return the vocabulary that the output folder has published, if it has all that determines this one but the corpus."""
+    name = f"vocabulary/{section.name}"
+    found = None if section.refresh == "when_changed" else release.published(context.out, name)
+    if found is None or _but_corpus(found.manifest.made_from) != _but_corpus(made_from):
+        return None
+    context.on_event("dataset_found", {"dataset": name, "uri": found.uri})
+    return found
+
+
+def _but_corpus(made_from: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made_from.items() if name not in ("corpus", "validation_share")}
 
 
 def _existing(context: Context, corpus: Dataset, section: VocabularySection, path: str) -> Dataset:
@@ -97,7 +114,7 @@ def _existing(context: Context, corpus: Dataset, section: VocabularySection, pat
         facts = {"wanted_size": tokenizer.size, **_facts(tokenizer, sample, by_language, [])}
         return _assemble(context, uri, name, made_from, tokenizer, facts)
 
-    return ensure(context, name, made_from, make)
+    return _published(context, section, made_from) or ensure(context, name, made_from, make)
 
 
 def _corpus(context: Context, corpus: Dataset) -> dict[str, Any]:

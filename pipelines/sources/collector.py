@@ -30,7 +30,7 @@ class Record:
     date: str | None = None  # of the document: ISO 8601
     retrieved: str | None = None  # ISO 8601
     author: str | None = None
-    license: str | None = None  # counts if the source has none
+    license: str | None = None  # as the document says; the source's own is added in the corpus
     canonical_url: str | None = None
     declared_language: str | None = None
     site_type: str | None = None
@@ -130,7 +130,7 @@ class Collector:
                 "author": [storable(record.author) for record in records],
                 "date": [record.date for record in records],
                 "retrieved": [record.retrieved for record in records],
-                "license": [section.license or storable(record.license) for record in records],
+                "license": [storable(record.license) for record in records],
                 "canonical_url": [storable(record.canonical_url) for record in records],
                 "declared_language": [storable(record.declared_language) for record in records],
                 "site_type": [record.site_type for record in records],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipelines.contract import files
 from pipelines.contract.batch import Batch, sift
-from pipelines.contract.manifest import Sidecar
+from pipelines.contract.manifest import Part, Sidecar
 from pipelines.contract.reasons import DropReason
 from pipelines.contract.tables import read_batches
 from pipelines.stages.base import BatchFunction, ForUnit, Stage
@@ -25,6 +25,7 @@ from pipelines.units.descriptor import Unit
 VERSION = 1
 NAME = "repeated_keys"
 
+_LEFT_TO = "its key is that of a document of "  # in the details of the drops
 _BYTES_PER_WORK = 24  # held in `_in_several`: the first 8 bytes, once by unit, joined, and compared
 _SCHEMA = pa.schema([("work", pa.binary(16)), ("holder", pa.string())])
 
@@ -42,22 +43,28 @@ def stage(continued: str, folder: str | None = None) -> Stage:
     return Stage({NAME: VERSION}, partial(_open, continued, folder or ""), runs=folder is not None)
 
 
-def find(dataset_uri: str, units: Sequence[Unit], sidecars: Sequence[Sidecar], folder: str, memory_bytes: int) -> set[str]:
-    """Write into the folder what each unit must leave to an earlier one; return the names of the units that must.
+def find(dataset_uri: str, units: Sequence[Unit], sidecars: Sequence[Sidecar], folder: str, memory_bytes: int) -> dict[str, str]:
+    """Write into the folder what each unit must leave to an earlier one; return the sha256 of that by unit.
 
-    Units and their sidecars are in the same order.
+    Units and their sidecars are in the same order. A unit that has left documents before counts with them.
     """
     pairs = sorted(zip(units, sidecars, strict=True), key=lambda pair: _place(pair[0]))
-    parts = [[part for part in sidecar.parts if part.table == "documents"] for _, sidecar in pairs]
+    parts = [[part for part in sidecar.parts if _may_hold_works(part, sidecar)] for _, sidecar in pairs]
     paths = [[files.join(dataset_uri, part.path) for part in of_unit] for of_unit in parts]
     rows = sum(part.rows for of_unit in parts for part in of_unit)
+    digests: dict[str, str] = {}
     later, works, keeper = _repeated(paths, max(1, -(-rows * _BYTES_PER_WORK // memory_bytes)))
     numbers, rows_of = _by_number(later)
     for number, mine in zip(numbers, rows_of, strict=True):
         table = pa.table([_binary(works[mine]), [_shown(pairs[k][0]) for k in keeper[mine].tolist()]], schema=_SCHEMA)
         with files.writing(_file(folder, pairs[number][0].name)) as out, pa.ipc.new_file(pa.PythonFile(out), _SCHEMA) as writer:
             writer.write_table(table)
-    return {pairs[number][0].name for number in numbers}
+        digests[pairs[number][0].name] = out.sha256
+    return digests
+
+
+def _may_hold_works(part: Part, sidecar: Sidecar) -> bool:
+    return part.table == "documents" or (part.table == "drops" and NAME in sidecar.made_from)
 
 
 def _by_number(numbers: NDArray[np.int64]) -> tuple[list[int], list[NDArray[np.int64]]]:
@@ -129,10 +136,21 @@ def _exact(paths: Paths, candidates: NDArray[np.uint64]) -> Repeated:
 def _works(paths: Sequence[str]) -> Iterator[NDArray[np.uint64]]:
     """Yield the works of these parts, [rows, 2]: their halves as numbers."""
     for path in paths:
-        for batch in read_batches(path, ["work"]):
-            works = batch["work"]
+        for works in _left(path) if "/drops/" in path else (batch["work"] for batch in read_batches(path, ["work"])):
             halves = np.frombuffer(works.buffers()[1], ">u8").reshape(-1, 2)
             yield halves[works.offset : works.offset + len(works)].astype(np.uint64)
+
+
+def is_left(drops: pa.RecordBatch) -> pa.Array:
+    """Return which drops (with columns reason and detail) were left to an earlier unit."""
+    is_repeated = pc.equal(drops["reason"].cast(pa.string()), DropReason.REPEATED_KEY.value)
+    return pc.and_(is_repeated, pc.starts_with(pc.fill_null(drops["detail"], ""), _LEFT_TO))
+
+
+def _left(path: str) -> Iterator[pa.Array]:
+    """Yield the works that a unit has left to earlier ones, from a part with its drops."""
+    for batch in read_batches(path, ["work", "reason", "detail"]):
+        yield batch["work"].filter(is_left(batch))
 
 
 def _binary(works: NDArray[np.uint64]) -> pa.Array:
@@ -156,8 +174,6 @@ def _of_unit(continued: str, path: str) -> BatchFunction:
     def run(batch: Batch) -> Batch:
         found = pc.index_in(batch.documents["work"], value_set=works)
         reasons = pc.if_else(pc.is_valid(found), DropReason.REPEATED_KEY.value, pa.scalar(None, pa.string()))
-        return sift(
-            batch, continued, reasons, pc.binary_join_element_wise("its key is that of a document of ", keepers.take(found), "")
-        )
+        return sift(batch, continued, reasons, pc.binary_join_element_wise(_LEFT_TO, keepers.take(found), ""))
 
     return run

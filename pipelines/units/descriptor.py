@@ -21,6 +21,10 @@ class Unit(BaseModel):
     identity: str  # content hash or etag
     paths: tuple[str, ...] = ()  # upstream parts (relative to `root`), for units that group them
     parameters: dict[str, Any] = Field(default_factory=dict)  # e.g. the byte range
+    made_from: dict[str, str] = Field(default_factory=dict)  # as in the sidecar; a unit without it is made for its dataset alone
+
+
+_LONGEST_GROUP = 4  # times the wanted bytes
 
 
 def unit_name(uri: str, *qualifiers: object) -> str:
@@ -37,16 +41,18 @@ def unit_name(uri: str, *qualifiers: object) -> str:
 def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, int]], bytes_per_unit: int) -> list[Unit]:
     """Return units of neighbouring items, each of about `bytes_per_unit`; `items` are (path, bytes), sorted by path.
 
-    The groups depend only on the items, which may be empty. `identity` is that of the dataset with the items.
+    A group ends after an item whose path says so, so that an item more or less changes its own group and at most the one before.
+    `identity` is that of the dataset with the items. There may be none.
     """
     groups: list[list[tuple[str, int]]] = []
-    filled = 0
+    filled, is_open = 0, False
     for path, size in items:
-        if not groups or (filled and filled + size > bytes_per_unit):
+        if not is_open or filled + size > _LONGEST_GROUP * bytes_per_unit:
             groups.append([])
             filled = 0
         groups[-1].append((path, size))
         filled += size
+        is_open = not _ends_group(path, size, bytes_per_unit)
     return [
         Unit(
             name=unit_name(f"{source}/{group[0][0]}", *(path for path, _ in group)),
@@ -59,3 +65,9 @@ def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, in
         )
         for group in groups
     ]
+
+
+def _ends_group(path: str, size: int, bytes_per_unit: int) -> bool:
+    """Return whether a group ends after this item; the chance is its share of a group, so that the average group is full."""
+    draw = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=6).digest(), "big")
+    return draw * bytes_per_unit < size << 48

@@ -33,6 +33,13 @@ def read_sidecar(dataset_uri: str, unit: str) -> Sidecar | None:
     return Sidecar.model_validate_json(files.read_text(uri)) if files.exists(uri) else None
 
 
+def is_whole(dataset_uri: str, sidecar: Sidecar) -> bool:
+    """Return whether all parts of a unit exist at their full size."""
+    return all(
+        files.exists(uri := files.join(dataset_uri, part.path)) and files.size(uri) == part.bytes for part in sidecar.parts
+    )
+
+
 def unit_names(dataset_uri: str, parts: Iterable[Part]) -> list[str]:
     """Return the names of a dataset's units, sorted; a unit without rows has no part, but its sidecar holds counts."""
     sidecars = files.listing(files.join(dataset_uri, "units"), ".json")
@@ -62,7 +69,7 @@ def write_unit(dataset_uri: str, unit: Unit, batches: Iterable[Batch], *, docume
     ledger = add(ledgers)
     ledger.check()
     parts = tuple(writers[table].part() for table in sorted(writers))
-    sidecar = Sidecar(unit=unit.name, source=unit.source, parts=parts, ledger=ledger)
+    sidecar = Sidecar(unit=unit.name, source=unit.source, parts=parts, ledger=ledger, made_from=unit.made_from)
     files.write_text(sidecar_uri(dataset_uri, unit.name), sidecar.model_dump_json())
     return sidecar
 

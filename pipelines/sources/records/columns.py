@@ -113,7 +113,7 @@ class Gathered:
     ) -> pa.RecordBatch:
         section, rows = self.section, len(ids)
         known = {"id": ids, "work": ids, "origin": origins, "text": texts, **(others or {})}
-        constant = {"source": section.name, "snapshot": section.snapshot, "license": section.license}
+        constant = {"source": section.name, "snapshot": section.snapshot}
         return documents_from(known | {name: pa.repeat(pa.scalar(value, pa.string()), rows) for name, value in constant.items()})
 
     def _column(self, name: str, rows: int) -> pa.Array:

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.config import ExcludeSection
@@ -46,10 +47,16 @@ def _open_pieces(section: ExcludeSection, stored: Model | None) -> ForUnit:
     return for_every_unit(partial(_run, lists(section, stored).of_ids(), NAME_OF_PIECES))
 
 
+def details(excluded: Takedown, documents: pa.RecordBatch) -> pa.Array:
+    """Return the name that names each document (with columns id, work and url), such as "host example.org", or null."""
+    rows, names = _named(excluded, documents)
+    return _spread(rows, names, documents.num_rows)
+
+
 def _run(excluded: Takedown, name: str, batch: Batch) -> Batch:
-    rows, details = _named(excluded, batch.documents)
-    reasons = _spread(rows, pa.repeat(DropReason.EXCLUDED.value, len(rows)), batch.documents.num_rows)
-    return sift(batch, name, reasons, _spread(rows, details, batch.documents.num_rows))
+    named = details(excluded, batch.documents)
+    reasons = pc.if_else(pc.is_valid(named), DropReason.EXCLUDED.value, pa.scalar(None, pa.string()))
+    return sift(batch, name, reasons, named)
 
 
 def _named(excluded: Takedown, documents: pa.RecordBatch) -> tuple[NDArray[np.int64], pa.Array]:

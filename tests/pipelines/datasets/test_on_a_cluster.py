@@ -55,6 +55,7 @@ JOBS = {
     "documents": DocumentsJob(CONFIG.sources[0], documents.stages(CONFIG, CONFIG.sources[0], LID), None),
     "corpus": CorpusJob(
         {"documents/s": f"{OUT}/documents/s/x"},
+        {},
         corpus.stages(CONFIG, *(finished(name) for name in ("clusters", "repeats", "reference", "rarity", "classifier")), LID),
     ),
     "scores": ScoresJob(
