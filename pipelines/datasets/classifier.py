@@ -29,7 +29,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.config import MACHINE
 from pipelines.contract import files, manifest
 from pipelines.contract.manifest import Manifest, Part
 from pipelines.contract.schema import NO_LINGUISTIC_CONTENT, UNKNOWN_LANGUAGE, is_validation, sampling_key
@@ -43,6 +42,7 @@ from pipelines.units.context import Context, Dataset, ensure
 
 NAME = "classifier"
 VERSION = 2
+_SETTINGS = {"examples_per_class", "examples_per_class_limit", "keep_share", "seed"}  # of [quality]; those of the rules are apart
 TABLE, UNIT, MODEL_PATH = "model", "quality", "model/quality.bin"
 HELD_OUT_SHARE = 0.1  # of works
 # A long document yields an excerpt per CHARACTERS_PER_EXCERPT, up to a limit: a novel is more than its first page.
@@ -151,7 +151,7 @@ def _made_from(context: Context, documents: Sequence[Dataset], clusters: Dataset
     if not config.quality.classifier:
         return {"classifier": False}
     return {
-        "quality": config.quality.model_dump(mode="json", exclude=MACHINE["quality"]),
+        "quality": config.quality.model_dump(mode="json", include=_SETTINGS),
         "judgement": Judgement.of(config).made_from(),
         "curated": sorted(source.name for source in config.sources if source.curated),
         "validation_share": config.corpus.validation_share,

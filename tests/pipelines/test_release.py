@@ -15,7 +15,7 @@ CONFIG = CorpusConfig.model_validate(
 
 
 def dataset(out: Path, name: str, version: int) -> Dataset:
-    made_from = {"version": version}
+    made_from = {"version": version, "corpus": f"corpus {version}"}
     uri = manifest.folder(str(out), name, manifest.fingerprint(made_from))
     made = Manifest(dataset=name, fingerprint=manifest.fingerprint(made_from), made_from=made_from, parts=())
     manifest.write(uri, made)

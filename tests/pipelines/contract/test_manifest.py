@@ -125,11 +125,26 @@ def ipc_bytes(rows: pa.RecordBatch) -> bytes:
 
 
 def test_groups_are_a_function_of_the_items() -> None:
-    items = [("a", 5), ("b", 5), ("c", 11), ("d", 1)]
-    assert [unit.paths for unit in grouped("s", "r", "i", items, 10)] == [("a", "b"), ("c",), ("d",)]
+    items = [(f"part-{number:03d}", 1 + number % 7) for number in range(300)]
+    groups = [unit.paths for unit in grouped("s", "r", "i", items, 40)]
+    assert [path for group in groups for path in group] == [path for path, _ in items]
+    sizes = [sum(size for path, size in items if path in group) for group in groups]
+    assert 20 < sum(sizes) / len(sizes) < 80
+    assert max(sizes) <= 160
     assert grouped("s", "r", "i", [], 10) == []
-    assert [unit.paths for unit in grouped("s", "r", "i", [("a", 0), ("b", 0), ("c", 12), ("d", 0)], 10)] == [
-        ("a", "b", "c"),
-        ("d",),
-    ]
+    assert [unit.paths for unit in grouped("s", "r", "i", [("a", 0), ("b", 0)], 10)] == [("a", "b")]
+
+
+@pytest.mark.parametrize("place", [0, 57, 150, 299])
+def test_an_item_more_or_less_changes_its_own_group(place: int) -> None:
+    items = [(f"part-{number:03d}", 5) for number in range(300)]
+    before = {unit.paths for unit in grouped("s", "r", "i", items, 40)}
+    less = {unit.paths for unit in grouped("s", "r", "i", items[:place] + items[place + 1 :], 40)}
+    more = {unit.paths for unit in grouped("s", "r", "i", [*items[:place], (f"part-{place:03d}a", 5), *items[place:]], 40)}
+    assert len(before - less) <= 2
+    assert len(before - more) <= 2
+
+
+def test_small_groups_have_names_of_their_own() -> None:
+    items = [("a", 5), ("b", 5), ("c", 11), ("d", 1)]
     assert len({unit.name for unit in grouped("s", "r", "i", items, 1)}) == 4

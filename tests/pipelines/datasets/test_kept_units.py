@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from examples import few
-from hypothesis import given, settings
+from examples import fewest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import config, corpus, release
@@ -213,7 +213,7 @@ CHANGES: dict[str, Callable[[Path, int], None]] = {
 }
 
 
-@settings(few, max_examples=3)
+@fewest
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(1, FILES + 1), st.sets(st.integers(0, FILES), max_size=2)),

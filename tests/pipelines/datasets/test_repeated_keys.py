@@ -196,7 +196,7 @@ def test_a_work_is_left_to_the_first_unit(tmp_path_factory, units: list[list[byt
         for work in works:
             if keeper.setdefault(work, number) != number:
                 wanted.setdefault(f"u{number}", set()).add((work, f"u{keeper[work]}.jsonl"))
-    assert found == wanted.keys()
+    assert found.keys() == wanted.keys()
     for name, rows in wanted.items():
         table = pa.Table.from_batches(read_batches(str(folder / "repeated" / f"{name}.arrow")))
         assert table.num_rows == len(rows)

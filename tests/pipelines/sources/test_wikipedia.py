@@ -69,7 +69,7 @@ def test_what_is_known_of_a_page() -> None:
         "url": "https://test.example.org/wiki/Lake_H%C3%A4r%C3%B6",
         "title": "Lake Härö",
         "date": "2024-05-01T10:00:00Z",
-        "license": "CC",
+        "license": None,  # the source's is added in the corpus
     }
 
 

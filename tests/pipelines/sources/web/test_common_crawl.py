@@ -588,7 +588,7 @@ def test_what_a_page_says_of_itself_is_in_its_columns(tmp_path: Path) -> None:
     }
     assert (row["declared_language"], row["site_type"], row["opt_outs"], row["images"]) == ("en", "article", None, None)
     own = Read(tmp_path, "a.warc", response(0, page), license="CC0-1.0", images=True).documents[0]
-    assert (own["license"], own["images"]) == ("CC0-1.0", [{"url": "http://example.com/m.png", "alt": "Mill", "caption": None}])
+    assert (own["license"], own["images"]) == ("CC-BY-4.0", [{"url": "http://example.com/m.png", "alt": "Mill", "caption": None}])
 
 
 def test_images_are_those_of_the_main_part(tmp_path: Path) -> None:
