@@ -57,7 +57,8 @@ def plan(context: Context) -> list[Step]:
             )
             batch = sift(born("read", texts), "quality", pa.array([None, "low_quality", None]))
             unit = Unit(name="a", source="web", uri="a.txt", root="/nowhere", bytes=1, identity="a")
-            return manifest.assemble(name, {"name": name}, [write_unit(uri, unit, [batch])])
+            config = context.config.recorded()
+            return manifest.assemble(name, {"name": name}, [write_unit(uri, unit, [batch])], config=config)
 
         return ensure(context, name, {"name": name}, make)
 

@@ -5,11 +5,13 @@ const documents = (() => {
   const byId = (id) => document.getElementById(id);
   let limit = PAGE;
 
+  const few = (names) => (names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", "));
+
   // An excerpt as an element; the text is a stranger's and stays text, in its own direction.
   function item(number, value = "") {
     const [row, title, url, text, isCut, detail] = data.examples[number];
     const { stage, reason } = fates[fate[row]], now = corpus.reasons(row), kept = corpus.causes[row] === 0;
-    const badge = html("span", { class: `badge ${kept ? "kept" : "gone"}` }, kept ? "kept" : now.join(", ") || reason);
+    const badge = html("span", { class: `badge ${kept ? "kept" : "gone"}` }, kept ? "kept" : few(now) || reason);
     const was = kept === (stage === "") ? [] : [html("span", { class: "badge was" }, stage === "" ? "kept as built" : `as built: ${reason}`)];
     const facts = [data.sources[source[row]], data.languages[language[row]], `${whole(corpus.characters[row])} characters`];
     const head = html("p", { class: "facts" }, ...(value ? [html("b", { class: "value" }, value), " "] : []), badge, ...was, " ",
