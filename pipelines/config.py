@@ -422,7 +422,7 @@ class CorpusConfig(Section):
 
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
-    """Read a config; an override is `section.key=value` with a TOML value (in a list: `sources.0.snapshot="x"`).
+    """Read a config; an override is `section.key=value` with a TOML value (in a list: `sources.web.priority=2`).
 
     Relative paths are resolved against the folder of the config file.
 

@@ -33,6 +33,7 @@ from flows.commands import (
     training,
     tune,
 )
+from flows.commands.versions import ShowVersions
 from pipelines.contract.errors import as_user_error
 from pipelines.contract.storage.cache import lend_home
 
@@ -138,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Build pretraining corpora and pretrain language models on them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=ShowVersions, help="print the versions of corpusmill, Python and the packages that decide results"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subject in (

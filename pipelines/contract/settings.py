@@ -4,7 +4,7 @@ import difflib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,8 @@ class Section(BaseModel):
 
 def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the content of a TOML file after `overrides` (`section.key=value`; the value is TOML or a bare word).
+
+    `sources.web.priority=2` changes the table of the list `sources` whose name is web.
 
     A file may begin with `extends = "other.toml"`, a path relative to its own folder. It then inherits that file's keys and
     replaces those that it sets itself; a list is replaced as a whole.
@@ -90,15 +92,41 @@ def override(data: dict[str, Any], setting: str) -> None:
 
 
 def put(data: dict[str, Any], key: str, value: Any, where: str) -> None:
-    """Change the value at `section.key` of a config. Raise ConfigError, which begins with `where`, if it has no such place."""
-    *sections, last = key.split(".")
+    """Change the value at `section.key` of a config. Raise ConfigError, which begins with `where`, if it has no such place.
+
+    A table in a list is named by its `name` (`sources.web.priority`, also if the name has dots), or by its number from 0.
+    """
     place: Any = data
+    words = key.split(".")
     try:
-        for name in sections:
-            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-        place[int(last) if isinstance(place, list) else last] = value
+        while True:
+            is_list = isinstance(place, list)
+            name, words = _in_list(place, words) if is_list else (words[0], words[1:])
+            if not words:
+                place[name] = value
+                return
+            place = place[name] if is_list else place.setdefault(name, {})
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise ConfigError(f"{where}: the config has no such place") from None
+        raise ConfigError(f"{where}: the config has no such place{_there_are(place)}") from None
+
+
+def _in_list(place: list[Any], words: list[str]) -> tuple[int, list[str]]:
+    """Return the number of the table that the first words name (the longest name wins), and the words after its name."""
+    names = _names(place)
+    for end in range(len(words), 0, -1):
+        if (name := ".".join(words[:end])) in names:
+            return names.index(name), words[end:]
+    return int(words[0]), words[1:]
+
+
+def _names(place: list[Any]) -> list[Any]:
+    return [cast("dict[str, Any]", table).get("name") if isinstance(table, dict) else None for table in place]
+
+
+def _there_are(place: Any) -> str:
+    """Return what could have been named in a list of named tables."""
+    names = [name for name in _names(place) if isinstance(name, str)] if isinstance(place, list) else []
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def _explain(path: str, model: type[BaseModel], error: dict[str, Any]) -> str:

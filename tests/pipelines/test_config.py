@@ -67,10 +67,30 @@ def test_overrides_set_values_of_every_kind(tmp_path: Path) -> None:
     assert loaded.sources[0].priority == 3
     with pytest.raises(ConfigError, match="--set bands: write it as"):
         load(tmp_path, GOOD, "bands")
-    with pytest.raises(ConfigError, match="the config has no such place"):
+    with pytest.raises(ConfigError, match="the config has no such place; there are novels"):
         load(tmp_path, GOOD, "sources.5.priority=3")
     with pytest.raises(ConfigError, match="did you mean 'bands'"):
         load(tmp_path, GOOD, "deduplicate.band=3")
+
+
+def test_tables_of_a_list_are_named_by_their_names(tmp_path: Path) -> None:
+    two = f'{GOOD}[[sources]]\nname = "cc-2026.1"\nkind = "books"\nroot = "x"\nsnapshot = "1"\n'
+    two += '[[sources]]\nname = "cc-2026"\nkind = "books"\nroot = "x"\nsnapshot = "1"\n[[vocabularies]]\nname = "gpt"\n'
+    changes = ("sources.cc-2026.1.priority=2", "sources.cc-2026.priority=4", "sources.0.priority=6", "vocabularies.gpt.size=400")
+    loaded = load(tmp_path, two, *changes)
+    assert {source.name: source.priority for source in loaded.sources} == {"novels": 6, "cc-2026.1": 2, "cc-2026": 4}
+    assert loaded.vocabularies[0].size == 400
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, two, "sources.novel.priority=3")
+    assert str(caught.value) == (
+        "--set sources.novel.priority=3: the config has no such place; there are novels, cc-2026.1, cc-2026"
+    )
+
+
+def test_a_number_may_be_a_name(tmp_path: Path) -> None:
+    named = GOOD.replace('"novels"', '"1"')
+    two = named + GOOD[GOOD.index("[[") :]
+    assert [source.priority for source in load(tmp_path, two, "sources.1.priority=9").sources] == [9, 0]
 
 
 def test_a_file_extends_another_key_by_key(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_two_mistakes_are_two_lines_and_overrides_are_named(project: Project, tm
     assert code == 1 and stderr.count("\n") == 2
     project.write("books")
     assert project.refuses("--set", "deduplicate") == "--set deduplicate: write it as section.key=value"
-    assert project.refuses("--set", "sources.7.name=x") == "--set sources.7.name=x: the config has no such place"
+    assert project.refuses("--set", "sources.7.name=x") == "--set sources.7.name=x: the config has no such place; there are s"
     project.config.unlink()
     assert project.refuses() == f"{project.config}: no such file; the configs that come with corpusmill lie in configs/"
 
