@@ -430,7 +430,7 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> CorpusConfig:
         ConfigError: with the file, the field and the fix.
     """
     path = Path(path)
-    config = validated(CorpusConfig, read(path, overrides), str(path))
+    config = validated(CorpusConfig, read(path, overrides, "build"), str(path))
     return _resolve_paths(config, path.resolve().parent)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,6 +15,12 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 _EXTENDS = "extends"
+_SECTIONS = {  # sections that only the configs of this command have
+    "build": ("corpus", "sources", "vocabularies"),
+    "pretrain": ("objective",),
+    "prompt": ("prompt",),
+    "finetune": ("task", "tasks"),
+}
 
 
 class ConfigError(UserError):
@@ -26,7 +33,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+def read(path: str | Path, overrides: tuple[str, ...] = (), command: str | None = None) -> dict[str, Any]:
     """Return the content of a TOML file after `overrides` (`section.key=value`; the value is TOML or a bare word).
 
     `sources.web.priority=2` changes the table of the list `sources` whose name is web.
@@ -34,9 +41,12 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
     A file may begin with `extends = "other.toml"`, a path relative to its own folder. It then inherits that file's keys and
     replaces those that it sets itself; a list is replaced as a whole.
 
-    Raise ConfigError, which names the file or the override and the fix.
+    Raise ConfigError, which names the file or the override and the fix; also if the file is a config of another command than
+    `command`.
     """
     data = _extended(Path(path), ())
+    if command is not None:
+        _refuse_another(data, path, command)
     for setting in overrides:
         override(data, setting)
     return data
@@ -48,6 +58,20 @@ def validated(model: type[_Model], data: dict[str, Any], path: str) -> _Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(path, model, dict(e)) for e in error.errors())) from None
+
+
+def _refuse_another(data: dict[str, Any], path: str | Path, command: str) -> None:
+    """Raise ConfigError if the sections are those of another command's configs, and none is one of this command's own."""
+    there = {other: name for other, names in _SECTIONS.items() for name in names[::-1] if name in data}
+    if "prompt" in there:
+        there.pop("finetune", None)  # a prompt has a [task], too
+    if not there or command in there:
+        return
+    other, name = next(iter(there.items()))
+    raise ConfigError(
+        f"{path}: this is a config of `corpusmill {other}` (it has [{name}]), not of `corpusmill {command}`; run"
+        f" corpusmill {other} {shlex.quote(str(path))}{' --out FOLDER' if other == 'build' else ''}"
+    )
 
 
 def _extended(path: Path, extending: tuple[Path, ...]) -> dict[str, Any]:

@@ -88,4 +88,4 @@ class PromptConfig(Section):
 
 def load(path: str | Path, overrides: tuple[str, ...] = ()) -> PromptConfig:
     """Read a config; `overrides` are `section.key=value`. Raises ConfigError with the file, the field and the fix."""
-    return validated(PromptConfig, read(path, overrides), str(path))
+    return validated(PromptConfig, read(path, overrides, "prompt"), str(path))

@@ -300,7 +300,7 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> PretrainConfig:
 
     Raises ConfigError with the file, the field and the fix.
     """
-    config = validated(PretrainConfig, read(path, overrides), str(path))
+    config = validated(PretrainConfig, read(path, overrides, "pretrain"), str(path))
     if config.train.cooldown_steps and config.train.schedule != "wsd":
         raise ConfigError(
             f'{path}: train.cooldown_steps: is for train.schedule = "wsd", and the schedule is "{config.train.schedule}", which '

@@ -211,12 +211,12 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig:
 
     Raises ConfigError with the file, the field and the fix.
     """
-    return validated(FinetuneConfig, read(path, overrides), str(path))
+    return validated(FinetuneConfig, read(path, overrides, "finetune"), str(path))
 
 
 def load_any(path: str | Path, overrides: tuple[str, ...] = ()) -> FinetuneConfig | MixedConfig:
     """Read the config of one task or, with `[[tasks]]`, of several. Raises ConfigError, as `load`."""
-    data = read(path, overrides)
+    data = read(path, overrides, "finetune")
     return validated(MixedConfig if "tasks" in data else FinetuneConfig, data, str(path))
 
 

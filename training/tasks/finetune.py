@@ -50,7 +50,7 @@ def finetune(config_path: str | Path, overrides: tuple[str, ...] = (), sweep: st
     Started by torchrun, this is one of its processes; only the first reports. Raises UserError with one line that names the
     file or field and the fix; SystemExit with 128 + the signal after a signal to stop, once the run is saved.
     """
-    data = read(config_path, overrides)
+    data = read(config_path, overrides, "finetune")
     swept = read(sweep).get("sweep", {}) if sweep else data.pop("sweep", None)
     command = shlex.join(["corpusmill", "finetune", str(config_path), *(word for one in overrides for word in ("--set", one))])
     if swept is not None:
