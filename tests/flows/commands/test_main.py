@@ -91,7 +91,7 @@ def test_the_funnel_is_exactly_what_was_planted(tiny) -> None:
     assert "\ntakedown: 1 of 1 hosts matched a document\n" in tiny.stdout
     assert json.loads((tiny.out / "release.json").read_text()).keys() == {
         *("format", "corpus_name", "retain", "documents", "clusters", "repeats", "classifier", "corpus", "index"),
-        *("vocabulary", "tokens"),
+        *("vocabulary", "vocabulary_corpus", "tokens"),
     }
 
 
