@@ -164,6 +164,10 @@ bench-decontamination: $(READY)  ## planted benchmark items that are found, and 
 bench-ingest: $(READY) .venv-bench/.ready  ## the dataset `documents` beside datatrove on the same 500 MB of HTML, two workers each
 	$(BIN)/python benchmarks/ingest.py $(OPTIONS)
 
+.PHONY: bench-changes
+bench-changes: $(READY)  ## what a change costs: a threshold, a licence, a takedown, one file of a hundred (OPTIONS="--megabytes 2000")
+	$(BIN)/python benchmarks/changes.py $(OPTIONS)
+
 .PHONY: bench-filters
 bench-filters: $(READY) .venv-bench/.ready  ## the published rules beside datatrove's filters: verdict by verdict, and MB/s (OPTIONS="--documents 200")
 	$(BIN)/python benchmarks/filters.py $(OPTIONS)

@@ -76,18 +76,18 @@ def main() -> None:
     report(timed, arguments.folder / "timed", html_bytes, shares(profile))
 
 
-def write_copies(pages: Path, folder: Path, wanted_bytes: int) -> int:
-    """Copies of the real pages, two WARC files a copy, so that two workers have equal shares; returns the bytes of HTML."""
+def write_copies(pages: Path, folder: Path, wanted_bytes: int, files_of_a_copy: int = 2) -> int:
+    """Copies of the real pages, by default two WARC files a copy, for equal shares of two workers; returns the bytes of HTML."""
     folder.mkdir(parents=True)
     originals = list(read_pages(pages))
     written = copy = 0
     while written < wanted_bytes:
-        for half in (0, 1):
-            pages_of_half = list(enumerate(originals))[half::2]
-            if not pages_of_half:
+        for share in range(files_of_a_copy):
+            pages_of_share = list(enumerate(originals))[share::files_of_a_copy]
+            if not pages_of_share:
                 continue
-            with (folder / f"copy-{copy:03}-{half}.warc").open("wb") as target:
-                for number, (url, payload) in pages_of_half:
+            with (folder / f"copy-{copy:03}-{share}.warc").open("wb") as target:
+                for number, (url, payload) in pages_of_share:
                     body = payload if copy == 0 else disguised(payload, copy)
                     target.write(warc_record(f"{copy:04}{number:08}", url, body))
                     written += len(body)

@@ -294,6 +294,12 @@ def of_an_article(page: Path, out: Path, language_model: str) -> tuple[object, .
     return ("--megabytes", 0.02, "--pages", page, "--folder", out, *small)
 
 
+def test_changes(tmp_path: Path, language_model: str, article_page: Path) -> None:
+    found = results(tmp_path, "changes.py", *of_an_article(article_page, tmp_path / "out", language_model))
+    names = ("threshold", "rule", "keep", "licence", "priority", "curated", "takedown", "one_file")
+    assert found == {f"change_{name}" for name in names}
+
+
 def test_ingest(tmp_path: Path, language_model: str, article_page: Path) -> None:
     """Its peer is left out: datatrove is installed in an environment of its own (`make bench-ingest`)."""
     options = of_an_article(article_page, tmp_path / "out", language_model)

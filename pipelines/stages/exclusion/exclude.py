@@ -14,7 +14,7 @@ from pipelines.stages.base import ForUnit, Model, Stage, for_every_unit
 from pipelines.stages.exclusion import takedown
 from pipelines.stages.exclusion.takedown import Takedown
 
-VERSION = f"2/lists-{takedown.VERSION}"
+VERSION = f"3/lists-{takedown.VERSION}"
 NAME = "exclude"
 NAME_OF_PIECES = "exclude_pieces"
 
@@ -30,8 +30,11 @@ def stage(section: ExcludeSection, stored: Model | None = None) -> Stage:
 
 
 def pieces(section: ExcludeSection, stored: Model | None = None) -> Stage:
-    """Sift EXCLUDED by id alone, after long texts were split: a piece has an id of its own."""
-    return Stage({NAME_OF_PIECES: VERSION}, partial(_open_pieces, section, stored), runs=bool(section.ids or section.ids_files))
+    """Sift EXCLUDED by id alone, after long texts were split: a piece has an id of its own.
+
+    It also runs without ids, so that units have the same lines in their ledgers whatever the lists, and can be kept.
+    """
+    return Stage({NAME_OF_PIECES: VERSION}, partial(_open_pieces, section, stored))
 
 
 def lists(section: ExcludeSection, stored: Model | None) -> Takedown:

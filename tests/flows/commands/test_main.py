@@ -15,7 +15,7 @@ from pipelines.beam import runners
 
 REPOSITORY = ROOT
 
-STAGES = ["read", "exclude", "normalize", "split", "deduplicate", "language", "quality", "private"]
+STAGES = ["read", "exclude", "normalize", "split", "exclude_pieces", "deduplicate", "language", "quality", "private"]
 FUNNEL = {  # by source: skipped at the reader; documents found; dropped by stage and reason; documents published
     "crawl": (
         {"content_type": 1, "http_status": 1, "record_type": 3, "revisit": 1},

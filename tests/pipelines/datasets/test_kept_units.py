@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines import config, corpus, release
 from pipelines.contract import files
+from pipelines.contract.schema import document_id
 from pipelines.units import kept
 from pipelines.units.context import Context, Dataset
 
@@ -152,6 +153,12 @@ def test_a_takedown_reads_the_file_that_it_names(built: Path) -> None:
     counted = rebuilt(built, 'exclude.urls=["https://h1.example/4", "https://nowhere.example/"]')
     assert counted.made["documents/notes"] == 0
     assert rebuilt(built).made.get("documents/notes", 0) == 0  # the first dataset is still there
+
+
+def test_a_takedown_by_id_reads_the_file_that_it_names(built: Path) -> None:
+    named = document_id("notes", "4-1").hex()
+    assert rebuilt(built, f'exclude.ids=["{named}"]').made["documents/notes"] == 2
+    assert rebuilt(built, f'exclude.ids=["{"0" * 32}"]').made["documents/notes"] == 0
 
 
 @pytest.mark.parametrize(
