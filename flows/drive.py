@@ -13,6 +13,7 @@ from flows.pages.corpus.page import write_page
 from pipelines import release
 from pipelines.contract import manifest
 from pipelines.corpus import Step, plan
+from pipelines.exports.release import folder
 from pipelines.release import Published
 from pipelines.units.context import Context, Dataset
 
@@ -51,13 +52,15 @@ def guard(context: Context, uri: str) -> GateResult:
 
 
 def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) -> Published:
-    """Let the gate check the closing report, write the release, and then the page about it."""
+    """Let the gate check the closing report, write the release, the folder with its texts, and then the page about it."""
     built = {name: _dataset(uri) for name, uri in uris.items()}
     report = release.closing_report(context, built)
     if gated:
         limits = context.config.expectations
         gate.check_report(report, {name: dataset.manifest for name, dataset in built.items()}, context.out, limits, limits.extra)
     published = release.publish(context, built)
+    corpus = built["corpus"]
+    folder.write(context.out, corpus.uri, corpus.manifest, built["classifier"].manifest.facts, context.limit)
     write_page(context.out, published.report, built)  # which no reader of the release needs
     return published
 

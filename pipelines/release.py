@@ -5,6 +5,7 @@
     release.json        what is published, written last: the one file that a reader of the build needs
     report.json         the closing report: the funnel, the clusters, what repeats, the classifier, the tokens
     report.html         the same with the documents' columns and some texts, as a page that needs no network
+    release/            the published texts as Parquet with a dataset card (pipelines/exports/release)
     timings.jsonl       seconds by dataset; outside all fingerprints
     documents/ clusters/ classifier/ scores/ corpus/ index/ vocabulary/ tokens/     datasets by fingerprint
     models/ gates/      models that made them, verdicts of the gates
@@ -269,6 +270,8 @@ def garbage(out: str, retain_intermediate: Mapping[str, bool] | None = None) -> 
         folder = _dataset_folder(out, kind, path) if kind in (*DATASET_KINDS, SEARCH) else None
         if folder is not None and folder not in needed and not folder.startswith(indexes):
             found[folder] = None
+        elif kind.startswith(".") and kind.endswith(files.TEMPORARY):  # a folder that was not finished
+            found[files.join(out, kind)] = None
         elif path.endswith(files.TEMPORARY):
             found[path] = None
     return list(found)

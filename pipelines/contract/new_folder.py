@@ -1,5 +1,7 @@
 """A folder that appears when it is complete, on this machine or in an object store."""
 
+import ctypes
+import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -36,6 +38,44 @@ def new_folder(out: str, last: str | None = None) -> Generator[Path]:
             _copy_up(temporary, out, last)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Generator[Path]:
+    """Yield an empty folder; when the block completes, it takes the place of `target`, whatever that was.
+
+    A reader finds the old one or the new one, never a mixture. Where two names cannot be swapped in one step, there is none
+    for a moment. If the block raises, the old one stays.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = files.temporary_path(target)
+    try:
+        temporary.mkdir()
+        yield temporary
+        _take_place(temporary, target)
+    finally:
+        files.remove(str(temporary))  # what was swapped out, or is unfinished
+
+
+def _take_place(folder: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        folder.rename(target)
+    elif not _swap(folder, target):
+        aside = files.temporary_path(target)
+        target.rename(aside)
+        folder.rename(target)
+        files.remove(str(aside))
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Swap two names in one step (renameat2 of Linux with RENAME_EXCHANGE); return whether that was possible."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError):
+        return False
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def _copy_up(folder: Path, out: str, last: str | None) -> None:

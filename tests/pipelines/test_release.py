@@ -56,7 +56,11 @@ def test_garbage_is_what_no_release_needs(tmp_path: Path) -> None:
     left_over = Path(new["corpus"].uri) / "documents" / ".y.parquet.1.tmp"
     left_over.parent.mkdir()
     left_over.write_bytes(b"half")
-    everything_old = {d.uri for d in old.values()} | {str(unfinished.parent), str(left_over)}
+    unfinished_release = tmp_path / ".release.7.0a.tmp"
+    for folder in (unfinished_release, tmp_path / "release"):  # the second is of the release
+        (folder / "documents").mkdir(parents=True)
+        (folder / "documents" / "u.parquet").write_bytes(b"x")
+    everything_old = {str(unfinished_release)} | {d.uri for d in old.values()} | {str(unfinished.parent), str(left_over)}
     assert set(garbage(str(tmp_path))) == everything_old
     without_documents = set(garbage(str(tmp_path), {"documents": False, "clusters": True}))
     assert without_documents == everything_old | {new["documents/s"].uri}

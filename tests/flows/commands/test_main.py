@@ -71,6 +71,16 @@ def found_and_built(stdout: str) -> tuple[list[str], list[str]]:
 # --- build ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_release_folder_holds_the_published_corpus(tiny) -> None:
+    corpus = tiny.out / json.loads((tiny.out / "release.json").read_text())["corpus"]
+    parts = sorted((corpus / "documents").iterdir())
+    links = sorted((tiny.out / "release" / "documents").iterdir())
+    assert [path.name for path in links] == [path.name for path in parts] != []
+    assert all(link.samefile(part) for link, part in zip(links, parts, strict=True))
+    card = (tiny.out / "release" / "README.md").read_text()
+    assert "| tinywiki | wikipedia |" in card
+
+
 def test_the_funnel_is_exactly_what_was_planted(tiny) -> None:
     report = report_of(tiny.out)
     found = {
