@@ -21,7 +21,7 @@ from pipelines.sources.collector import Collector
 from pipelines.sources.hashes import Hashes
 from pipelines.sources.names import Names
 from pipelines.sources.patterns import PathError, chosen
-from pipelines.units.descriptor import Unit, unit_name
+from pipelines.units.descriptor import Unit, ends_group, unit_name
 
 BYTES_PER_GROUP = 16 * 10**6  # as stored: a unit of small files
 FILES_PER_GROUP = 1000
@@ -105,15 +105,19 @@ def members(unit: Unit) -> list[Unit]:
 
 
 def grouped(found: list[Unit], bytes_per_unit: int, files_per_unit: int | None = None) -> list[Unit]:
-    """Return units of neighbouring files, of no more bytes and files unless a single file has more."""
+    """Return units of neighbouring files, of no more bytes and files unless a single file has more.
+
+    Some end before they are full, where the name of a file says so: a file more or less changes few units, not all after it.
+    """
     groups: list[list[Unit]] = []
-    room = 0
+    room, is_open = 0, False
     for file in found:
-        if not groups or room < file.bytes or len(groups[-1]) == files_per_unit:
+        if not is_open or room < file.bytes or len(groups[-1]) == files_per_unit:
             groups.append([])
             room = bytes_per_unit
         groups[-1].append(file)
         room -= file.bytes
+        is_open = not ends_group(file.uri, max(file.bytes / bytes_per_unit, 1 / (files_per_unit or bytes_per_unit)))
     return list(map(_group, groups))
 
 

@@ -52,7 +52,7 @@ def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, in
             filled = 0
         groups[-1].append((path, size))
         filled += size
-        is_open = not _ends_group(path, size, bytes_per_unit)
+        is_open = not ends_group(path, size / bytes_per_unit)
     return [
         Unit(
             name=unit_name(f"{source}/{group[0][0]}", *(path for path, _ in group)),
@@ -67,7 +67,7 @@ def grouped(source: str, root: str, identity: str, items: Sequence[tuple[str, in
     ]
 
 
-def _ends_group(path: str, size: int, bytes_per_unit: int) -> bool:
+def ends_group(path: str, share: float) -> bool:
     """Return whether a group ends after this item; the chance is its share of a group, so that the average group is full."""
     draw = int.from_bytes(hashlib.blake2b(path.encode(), digest_size=6).digest(), "big")
-    return draw * bytes_per_unit < size << 48
+    return draw < share * 2**48

@@ -184,11 +184,23 @@ def test_hidden_names_that_would_be_read_are_known(tmp_path: Path) -> None:
 # --- many small files -------------------------------------------------------------------------------------------------
 
 
+def test_a_small_file_more_changes_few_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "FILES_PER_GROUP", 20)
+    names = [f"{n:03}.jsonl.gz" for n in range(400)]
+    write(tmp_path, *names)
+    before = {unit.name for unit in file_units(section(tmp_path))}
+    write(tmp_path, "100a.jsonl.gz")
+    after = {unit.name for unit in file_units(section(tmp_path))}
+    assert len(before) > 20
+    assert len(before - after) <= 3
+
+
 def test_many_small_files_are_units_of_neighbours_and_large_ones_stay_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "BYTES_PER_GROUP", 100)
     monkeypatch.setattr(listing, "FILES_PER_GROUP", 15)
+    monkeypatch.setattr(listing, "ends_group", lambda *_: False)  # groups end when they are full
     names = [f"{n:02}.jsonl.gz" for n in range(listing.SEPARATE_FILES)]
     write(tmp_path, *names)
     write(tmp_path, "20-large.jsonl.gz", data=b"x" * 101)
