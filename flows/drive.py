@@ -4,6 +4,7 @@
 `guard` it, `publish` all of them.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from expectations import gate
@@ -11,10 +12,10 @@ from expectations.gate import GateResult
 from flows.lock import locked
 from flows.pages.corpus.page import write_page
 from pipelines import release
-from pipelines.contract import manifest
+from pipelines.contract import files, manifest
 from pipelines.corpus import Step, plan
 from pipelines.exports.release import folder
-from pipelines.release import Published
+from pipelines.release import PAGE, REPORT, Published
 from pipelines.units.context import Context, Dataset
 
 Planner = Callable[[Context], Sequence[Step]]
@@ -45,10 +46,9 @@ def make(context: Context, step: Step, uris: Mapping[str, str]) -> str:
 def guard(context: Context, uri: str) -> GateResult:
     """Let the gate check a dataset. Raises GateError if an expectation fails."""
     limits = context.config.expectations
-    context.on_event("gate_started", {"uri": uri})
-    result = gate.check(uri, context.out, limits, limits.extra, release.earlier_web_pages(context.out))
-    context.on_event("gate_passed", {"dataset": result.dataset, "expectations": result.expectations, "cached": result.cached})
-    return result
+    return _passed(
+        context, uri, lambda: gate.check(uri, context.out, limits, limits.extra, release.earlier_web_pages(context.out))
+    )
 
 
 def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) -> Published:
@@ -56,13 +56,25 @@ def publish(context: Context, uris: Mapping[str, str], *, gated: bool = True) ->
     built = {name: _dataset(uri) for name, uri in uris.items()}
     report = release.closing_report(context, built)
     if gated:
-        limits = context.config.expectations
-        gate.check_report(report, {name: dataset.manifest for name, dataset in built.items()}, context.out, limits, limits.extra)
+        limits, manifests = context.config.expectations, {name: dataset.manifest for name, dataset in built.items()}
+        _passed(context, context.out, lambda: gate.check_report(report, manifests, context.out, limits, limits.extra))
     published = release.publish(context, built)
     corpus = built["corpus"]
     folder.write(context.out, corpus.uri, corpus.manifest, built["classifier"].manifest.facts, context.limit)
     write_page(context.out, published.report, built)  # which no reader of the release needs
+    places = {"report": files.join(context.out, REPORT), "page": files.join(context.out, PAGE)}
+    context.on_event("published", {"uri": published.uri, **places})
     return published
+
+
+def _passed(context: Context, uri: str, check: Callable[[], GateResult]) -> GateResult:
+    """Run a gate between the events that say when it started and what it found."""
+    context.on_event("gate_started", {"uri": uri})
+    start = time.monotonic()
+    result = check()
+    facts = {"dataset": result.dataset, "expectations": result.expectations, "cached": result.cached}
+    context.on_event("gate_passed", {**facts, "seconds": time.monotonic() - start})
+    return result
 
 
 def _dataset(uri: str) -> Dataset:

@@ -4,11 +4,13 @@ import argparse
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from flows.commands.arguments import Commands, need, output, positive
 
 if TYPE_CHECKING:
+    from flows.commands.listeners import Listener
     from pipelines.config import SourceSection
     from pipelines.sources.listing import Inventory
     from pipelines.units.context import Context
@@ -25,9 +27,15 @@ def add_commands(commands: Commands) -> None:
     build.add_argument("--runner", default="local", help="local, or a Beam runner: DataflowRunner, FlinkRunner, …")
     build.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes of the local runner")
     build.add_argument("--limit", type=positive, metavar="N", help="a sample build: about N documents of each source")
-    build.add_argument(
+    shown = build.add_mutually_exclusive_group()
+    shown.add_argument(
         "--dry-run", action="store_true", help="print the plan (sources, units, bytes, files that are not read) and build nothing"
     )
+    shown.add_argument("--quiet", action="store_true", help="print only errors, and one line at the end")
+    shown.add_argument(
+        "--json", action="store_true", help="print events as JSON Lines: datasets, units, progress, gates, the report"
+    )
+    build.add_argument("--log", metavar="FILE", help="append what happens to a file, with times, versions and tracebacks")
     build.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a value of the config")
     build.add_argument(
         "--beam", action="append", default=[], metavar="OPTION", help="an option for Beam, e.g. --beam=--project=my-project"
@@ -48,17 +56,24 @@ def _build(arguments: argparse.Namespace) -> int:
         driver_server.start_early(runner, settings.sources)  # beside the imports that follow
 
     from flows import drive
-    from flows.commands.console import BuildConsole, closing_tables
+    from flows.commands.listeners import all_of
 
     gc.freeze()  # modules are never freed: no collection has to walk through them, the one at exit (0.7 s) included
-    with BuildConsole() as console:
-        context = Context(settings, out, runner, arguments.limit, console.on_event)
-        if arguments.dry_run:
-            return _dry_run(context)
-        published = drive.build(context)
-    for table in closing_tables(published.report, console.seconds, out):
-        console.console.print(table)
+    if arguments.dry_run:
+        return _dry_run(Context(settings, out, runner, arguments.limit))
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(listener) for listener in _listeners(arguments, out)]
+        published = drive.build(Context(settings, out, runner, arguments.limit, all_of(listeners)))
+    for listener in listeners:
+        listener.on_closing(published, out)
     return 0
+
+
+def _listeners(arguments: argparse.Namespace, out: str) -> "list[Listener]":
+    from flows.commands.listeners import BuildConsole, JsonLines, LogFile, Quiet
+
+    log = [LogFile(arguments.log, out)] if arguments.log else []
+    return [Quiet() if arguments.quiet else JsonLines() if arguments.json else BuildConsole(), *log]
 
 
 def _dry_run(context: "Context") -> int:

@@ -1,19 +1,16 @@
-"""The console of a build: a progress bar while it runs, the closing tables at the end."""
+"""What a build prints at its end: the closing tables."""
 
-import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from flows.pages import figures
 from flows.pages.shown import visible
-from pipelines.beam.claims import Claim
 from pipelines.contract import files
 from pipelines.contract.manifest import RELEASE
 from pipelines.release import PAGE, REPORT
@@ -25,66 +22,6 @@ def plain_console() -> Console:
     """Return a console on standard output; if that is not a terminal, it is wide enough to break no table and no path."""
     console = Console(highlight=False, soft_wrap=True)
     return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=160)
-
-
-class BuildConsole:
-    """A listener to a build's events: a progress bar on a terminal, one line per dataset elsewhere. A context manager."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or plain_console()
-        self.seconds: dict[str, float] = {}  # by dataset, of those built in this run
-        self._progress = Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[documents]:>10,} documents  {task.fields[rate]:>6.1f} MB/s of text"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task: TaskID | None = None
-        self._started = 0.0
-
-    def __enter__(self) -> "BuildConsole":
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
-
-    def on_event(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Show one event of pipelines.units.context.Context."""
-        if name == "dataset_found":
-            self.console.print(f"{facts['dataset']:<22} found, not built again: {facts['uri']}")
-        elif name == "dataset_started":
-            self._started = time.monotonic()
-            self._task = self._progress.add_task(facts["dataset"], total=None, documents=0, rate=0.0)
-        elif name == "units" and self._task is not None:
-            self._progress.update(self._task, total=facts["bytes"] or None)
-        elif name == "gate_passed":
-            again = " (checked before)" if facts["cached"] else ""
-            self.console.print(f"  gate: {facts['expectations']} expectations hold{again}")
-        elif name == "warning":
-            self.console.print(f"  warning: {facts['text']}")
-        elif name == "progress" and self._task is not None:
-            self._show(facts["claims"])
-        elif name == "dataset_finished":
-            self.seconds[facts["dataset"]] = facts["seconds"]
-            if self._task is not None:
-                self._progress.remove_task(self._task)
-                self._task = None
-            self.console.print(f"{facts['dataset']:<22} {facts['seconds']:8.1f} s  {facts['uri']}")
-
-    def _show(self, claims: Sequence[Claim]) -> None:
-        assert self._task is not None
-        text = sum(claim.text_bytes for claim in claims)
-        self._progress.update(
-            self._task,
-            completed=sum(claim.stored_bytes for claim in claims),
-            documents=sum(claim.documents for claim in claims),
-            rate=text / 1e6 / max(1e-3, time.monotonic() - self._started),
-        )
 
 
 def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out: str) -> list[Table | Text | str]:
@@ -111,6 +48,19 @@ def closing_tables(report: Mapping[str, Any], seconds: Mapping[str, float], out:
         "\n".join(places),
     ]
     return [table for table in tables if table]
+
+
+def closing_line(report: Mapping[str, Any], seconds: float, out: str) -> str:
+    """Return one line about a build that is finished."""
+    documents = sum(lines[-1]["documents_out"] for lines in report["funnel"].values())
+    tokens = Counter[str]()
+    for row in figures.tokens(report):
+        tokens[row.vocabulary] += row.tokens
+    counts = "".join(f", {number:,} tokens of {name}" for name, number in tokens.items())
+    return (
+        f"{report['corpus']}: {documents:,} documents{counts}, in {seconds:.1f} s;"
+        f" published {files.join(out, RELEASE)}, report {files.join(out, PAGE)}"
+    )
 
 
 def _limits(report: Mapping[str, Any]) -> list[str]:

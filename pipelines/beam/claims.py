@@ -24,6 +24,7 @@ class Claim:
     name: str
     pid: int
     documents: int = 0
+    dropped: int = 0  # documents
     text_bytes: int = 0
     stored_bytes: int = 0  # of the unit, once it is done
     state: str = "working"  # working, done, failed, interrupted

@@ -103,6 +103,7 @@ class ProcessUnit(beam.DoFn):
         for batch in batches:
             yield batch
             claim.documents += batch.documents.num_rows
+            claim.dropped += sum(drops.num_rows for drops in batch.drops)
             claim.text_bytes += batch.documents["text"].nbytes
             claim.stored_bytes += batch.ledger.bytes_read
             self._claims.note(claim)
