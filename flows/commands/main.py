@@ -19,6 +19,7 @@ from flows.commands import (
     asking,
     benchmarks,
     build,
+    completion,
     copies,
     corpus,
     deployments,
@@ -163,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         deployments,
     ):
         subject.add_commands(commands)
+    completion.add_commands(commands, _parser)
     return parser
 
 
