@@ -1,4 +1,4 @@
-"""The command line: `corpusmill COMMAND …`. `corpusmill --help` lists the commands.
+"""The command line: `corpusmill COMMAND …`. `corpusmill --help` lists the commands by subject (subjects.py).
 
 Each file beside this one adds the commands of one subject. Heavy packages are imported in the command that needs them, so
 that `corpusmill --help` and a mistyped option answer at once.
@@ -34,6 +34,7 @@ from flows.commands import (
     training,
     tune,
 )
+from flows.commands.subjects import Subjects, add_examples
 from flows.commands.versions import ShowVersions
 from pipelines.contract.errors import as_user_error
 from pipelines.contract.storage.cache import lend_home
@@ -139,12 +140,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="corpusmill",
         description="Build pretraining corpora and pretrain language models on them.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Subjects,
     )
     parser.add_argument(
         "--version", action=ShowVersions, help="print the versions of corpusmill, Python and the packages that decide results"
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands, by subject", required=True, metavar="COMMAND")
     for subject in (
         sample,
         benchmarks,
@@ -165,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         subject.add_commands(commands)
     completion.add_commands(commands, _parser)
+    add_examples(commands)
     return parser
 
 
