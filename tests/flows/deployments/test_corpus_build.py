@@ -89,6 +89,7 @@ def test_the_flow_publishes_what_the_command_line_publishes_and_does_nothing_twi
         *("dataset_started documents/web", "dataset_finished documents/web", "gate_started", "gate_passed documents/web"),
         *("dataset_started clusters", "dataset_finished clusters", "dataset_started classifier", "dataset_finished classifier"),
         *("dataset_started corpus", "dataset_finished corpus", "gate_started", "gate_passed corpus"),
+        *("gate_started", "gate_passed report", "published"),
     ]
     release = tmp_path / "flow" / "release.json"
     assert state.result() == str(release)
