@@ -26,7 +26,7 @@ from flows.commands import main as cli
 from pipelines.beam import runners
 
 gate.check = lambda uri, *_: gate.GateResult(uri, "", 0, "", cached=True)
-gate.check_report = lambda *_: None
+gate.check_report = lambda *_: gate.GateResult("report", "", 0, "", cached=True)
 runners.IN_PROCESS_BYTES = 1
 number, moment, arguments = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 left = 2

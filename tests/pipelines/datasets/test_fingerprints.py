@@ -114,6 +114,7 @@ MOVES: dict[str, set[str]] = {
     "pipelines.datasets.joined_tokens": {"joined tokens"},
     # what comes after them
     "pipelines.exports.export": {"export"},
+    "pipelines.exports.release.folder": set(),
     "expectations.suites": {"gate"},
     "training.data.rows.index": {"row index"},
     "training.data.tasks": {"task index"},
