@@ -46,18 +46,8 @@ text_bytes_per_unit = 16_777_216
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=500, help="of HTML")
-    parser.add_argument("--pages", type=Path, default=PAGES, help="a WARC file of HTML pages, which are repeated")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for both builds")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-build")
-    arguments = parser.parse_args()
-    if not arguments.pages.exists():
-        sys.exit(f"{arguments.pages} is not there; --pages names a WARC file of HTML pages")
-    shutil.rmtree(arguments.folder, ignore_errors=True)
-    html_bytes = write_copies(arguments.pages, arguments.folder / "pages", int(arguments.megabytes * 10**6))
-    config = arguments.folder / "bench.toml"
-    config.write_text(CONFIG.format(root=arguments.folder / "pages"))
+    arguments = parser_of(__doc__, "bench-build").parse_args()
+    config, html_bytes = write_input(arguments)
 
     timed = build(config, arguments.folder / "timed", arguments.set, workers=2)
     profile = arguments.folder / "stacks.txt"
@@ -74,6 +64,27 @@ def main() -> None:
     ]
     build(config, arguments.folder / "profiled", arguments.set, workers=1, prefix=spy)
     report(timed, arguments.folder / "timed", html_bytes, shares(profile))
+
+
+def parser_of(description: str | None, name: str, megabytes: float = 500) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark that builds a corpus of repeated pages."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=float, default=megabytes, help="of HTML")
+    parser.add_argument("--pages", type=Path, default=PAGES, help="a WARC file of HTML pages, which are repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for our builds")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / name)
+    return parser
+
+
+def write_input(options: argparse.Namespace, files_of_a_copy: int = 2) -> tuple[Path, int]:
+    """Write the pages and a config into the folder, which is emptied first; return the config's path and the bytes of HTML."""
+    if not options.pages.exists():
+        sys.exit(f"{options.pages} is not there; --pages names a WARC file of HTML pages")
+    shutil.rmtree(options.folder, ignore_errors=True)
+    pages, config = options.folder / "pages", options.folder / "bench.toml"
+    html_bytes = write_copies(options.pages, pages, int(options.megabytes * 10**6), files_of_a_copy)
+    config.write_text(CONFIG.format(root=pages))
+    return config, html_bytes
 
 
 def write_copies(pages: Path, folder: Path, wanted_bytes: int, files_of_a_copy: int = 2) -> int:

@@ -8,17 +8,14 @@ one of them. Then each change is made alone, into the same output folder: settin
 `corpusmill build` runs as a user runs it, gates included, with one worker; time is the user CPU of the process and its children.
 """
 
-import argparse
 import json
 import os
 import resource
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from build import CONFIG, PAGES, ROOT, write_copies
+from build import parser_of, write_input
 
 from flows.program import corpusmill
 
@@ -37,19 +34,9 @@ CHANGES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=1000, help="of HTML")
-    parser.add_argument("--pages", type=Path, default=PAGES, help="a WARC file of HTML pages, which are repeated")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all builds")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-changes")
-    options = parser.parse_args()
-    if not options.pages.exists():
-        sys.exit(f"{options.pages} is not there; --pages names a WARC file of HTML pages")
-    shutil.rmtree(options.folder, ignore_errors=True)
+    options = parser_of(__doc__, "bench-changes", megabytes=1000).parse_args()
+    config, html_bytes = write_input(options, FILES_OF_A_COPY)
     pages = options.folder / "pages"
-    html_bytes = write_copies(options.pages, pages, int(options.megabytes * 10**6), FILES_OF_A_COPY)
-    config = options.folder / "bench.toml"
-    config.write_text(CONFIG.format(root=pages))
     out, later = options.folder / "out", options.folder / "later.warc"
     last = sorted(pages.iterdir())[-1]
     last.rename(later)

@@ -11,31 +11,19 @@ and FineWeb, JSON Lines; no language, no signatures. Its start, and ours, are ou
 import argparse
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from build import CONFIG, PAGES, ROOT, build, write_copies
+from build import ROOT, build, parser_of, write_input
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, default=500, help="of HTML")
-    parser.add_argument("--pages", type=Path, default=PAGES, help="a WARC file of HTML pages, which are repeated")
+    parser = parser_of(__doc__, "bench-ingest")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--peers-python", type=Path, default=ROOT / ".venv-bench" / "bin" / "python")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for our build")
     parser.add_argument("--no-peers", action="store_true", help="ours alone")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench-ingest")
     options = parser.parse_args()
-    if not options.pages.exists():
-        sys.exit(f"{options.pages} is not there; --pages names a WARC file of HTML pages")
-    shutil.rmtree(options.folder, ignore_errors=True)
-    pages = options.folder / "pages"
-    html_bytes = write_copies(options.pages, pages, int(options.megabytes * 10**6))
-    config = options.folder / "bench.toml"
-    config.write_text(CONFIG.format(root=pages))
+    config, html_bytes = write_input(options)
 
     seconds = build(config, options.folder / "ours", options.set, workers=options.workers)["documents/pages"]
     first = json.loads((options.folder / "ours" / "report.json").read_text())["funnel"]["pages"][0]
@@ -46,7 +34,7 @@ def main() -> None:
     print(f"RESULT\tdocuments_html_mb_per_second\t{html_bytes / 1e6 / seconds:.2f}\tMB/s\t-", flush=True)
     if options.no_peers:
         return
-    theirs = peer(options, pages)
+    theirs = peer(options, options.folder / "pages")
     print(f"{'datatrove':<12}{theirs['seconds']:>9.1f}{html_bytes / 1e6 / theirs['seconds']:>8.1f}{theirs['extracted']:>17,}")
     print(f"RESULT\tdocuments_vs_datatrove\t{theirs['seconds'] / seconds:.1f}\tx\t>=10")
 

@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from reviewed import corpus, document, ledger_of, report  # noqa: E402  # pyright: ignore[reportMissingImports]
 
-from flows.commands.review import published  # noqa: E402
-from flows.pages.corpus.made import Made, Told, tell  # noqa: E402
+from flows.commands.corpora.review import published  # noqa: E402
+from flows.pages.corpus.made import BuildFacts, Made, build_facts  # noqa: E402
 from flows.pages.corpus.page import report_page  # noqa: E402
 from pipelines.contract import manifest  # noqa: E402
 from pipelines.contract.manifest import Part  # noqa: E402
@@ -50,7 +50,7 @@ def main() -> None:
         start = time.perf_counter()
         review = gather(made, None)
         gathered = time.perf_counter() - start
-        page = report_page(Told(report(made), Made({}, "", "", 0, ""), {"corpus": made}, review))
+        page = report_page(BuildFacts(report(made), Made({}, "", "", 0, ""), {"corpus": made}, review))
         seconds = time.perf_counter() - start
     finally:
         shutil.rmtree(folder)
@@ -68,11 +68,11 @@ def share_of(out: str) -> float:
     """Return the seconds of writing a build's page as a share of those of its datasets."""
     built = published(out)
     start = time.perf_counter()
-    told = tell(out, read_report(out), built)
-    report_page(told)
+    build = build_facts(out, read_report(out), built)
+    report_page(build)
     seconds = time.perf_counter() - start
-    print(f"{out}: {seconds:.2f} s beside {sum(told.made.seconds.values()):.1f} s of its datasets")
-    return seconds / sum(told.made.seconds.values())
+    print(f"{out}: {seconds:.2f} s beside {sum(build.made.seconds.values()):.1f} s of its datasets")
+    return seconds / sum(build.made.seconds.values())
 
 
 def written(folder: Path, documents: int) -> Dataset:

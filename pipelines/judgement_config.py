@@ -146,8 +146,8 @@ class QualityModelSection(Section):
     characters: int | None = Field(default=None, ge=100)
     """Characters from a text's beginning that are judged; by default all."""
     windows: int = Field(default=1, ge=1, le=1024)
-    """Of a run: the most windows of the model's length that are read of a text, evenly spread; the score is their mean. 1 is the
-    text's beginning, as FineWeb-Edu's classifier reads it (arXiv 2406.17557)."""
+    """With `run`: how many windows of the model's length are read at most, evenly spread over a text; the score is their mean.
+    With 1 it is the text's beginning, as FineWeb-Edu's classifier reads it (arXiv 2406.17557)."""
 
     @field_validator("name")
     @classmethod

@@ -94,15 +94,8 @@ def publish(context: Context, built: Mapping[str, Dataset]) -> Published:
 
 def published(out: str, dataset: str) -> Dataset | None:
     """Return a dataset that the output folder has published, such as "vocabulary/gpt"; None if it has none of this name."""
-    uri = files.join(out, RELEASE)
-    if not files.exists(uri):
-        return None
-    kind, _, name = dataset.partition("/")
-    folders = json.loads(files.read_text(uri)).get(kind, {})
-    folder = folders.get(name) if name else folders
-    if not isinstance(folder, str) or not manifest.is_complete(files.join(out, folder)):
-        return None
-    return Dataset(files.join(out, folder), manifest.read(files.join(out, folder)))
+    uri = published_folders(out).get(dataset) if files.exists(files.join(out, RELEASE)) else None
+    return Dataset(uri, manifest.read(uri)) if uri is not None and manifest.is_complete(uri) else None
 
 
 def closing_report(context: Context, built: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The command line: `corpusmill COMMAND …`. `corpusmill --help` lists the commands by subject (subjects.py).
 
-Each file beside this one adds the commands of one subject. Heavy packages are imported in the command that needs them, so
-that `corpusmill --help` and a mistyped option answer at once.
+Each file beside this one and in corpora/ adds the commands of one subject. Heavy packages are imported in the command that
+needs them, so that `corpusmill --help` and a mistyped option answer at once.
 """
 
 import argparse
@@ -15,25 +15,8 @@ import traceback
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 
-from flows.commands import (
-    asking,
-    benchmarks,
-    build,
-    completion,
-    copies,
-    corpus,
-    deployments,
-    evaluation,
-    exchange,
-    extract,
-    fit_rules,
-    page_model,
-    review,
-    sample,
-    small,
-    training,
-    tune,
-)
+from flows.commands import asking, completion, deployments, evaluation, exchange, small, training
+from flows.commands.corpora import benchmarks, build, copies, corpus, extract, fit_rules, page_model, review, sample, tune
 from flows.commands.subjects import Subjects, add_examples
 from flows.commands.versions import ShowVersions
 from pipelines.contract.errors import as_user_error

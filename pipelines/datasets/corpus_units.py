@@ -15,7 +15,7 @@ from pipelines.datasets.scores import NAME as SCORES
 from pipelines.datasets.scores import unit_name_of
 from pipelines.units.context import Dataset
 from pipelines.units.descriptor import Unit, grouped
-from pipelines.units.kept import BASE, base
+from pipelines.units.kept import BASE, OF_GROUP, base
 from pipelines.units.parts import read_sidecar, unit_names
 
 LARGEST_BYTES, SMALLEST_BYTES = 2**30, 2**22  # of documents, as stored
@@ -59,7 +59,7 @@ def with_digests(
 
     def digest(unit: Unit) -> str:
         inputs = [[_sidecar(unit.root, name), *_of_unit(of_parts, unit.source, name)] for name in unit.paths]
-        return base(unit, common, inputs, fields=("name", "source", "paths"))
+        return base(unit, common, inputs, fields=OF_GROUP)
 
     return [unit.model_copy(update={"made_from": {BASE: digest(unit)}}) for unit in units]
 

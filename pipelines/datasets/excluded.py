@@ -22,7 +22,7 @@ _NAMES = ["id", "work", "url"]
 
 
 class SameExclusion:
-    """Asks of finished units whether these lists name exactly the documents that others have dropped, by the same names."""
+    """Whether these lists name exactly the documents that a finished unit has dropped by other lists, with the same names."""
 
     def __init__(self, open_lists: Callable[[], Takedown], *, whatever_is_left: bool) -> None:
         """Take the function that opens the lists; it is called when a unit has other lists.
@@ -36,7 +36,7 @@ class SameExclusion:
         return self._open()
 
     def __call__(self, uri: str, sidecar: Sidecar, wanted: Mapping[str, str]) -> bool:
-        """Return it for the unit of this sidecar in a documents dataset."""
+        """Return whether the unit of this sidecar, in a documents dataset, would be the same."""
         left = sidecar.made_from.get(repeated_keys.NAME)
         if not self._whatever_is_left and left != wanted.get(repeated_keys.NAME):
             return False

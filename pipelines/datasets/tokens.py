@@ -27,7 +27,7 @@ from pipelines.stages.base import Stages
 from pipelines.units import parts
 from pipelines.units.context import Context, Dataset, ensure
 from pipelines.units.descriptor import Unit, grouped
-from pipelines.units.kept import BASE, base
+from pipelines.units.kept import BASE, OF_GROUP, base
 
 VERSION = 2
 
@@ -118,7 +118,7 @@ def _with_digests(units: Sequence[Unit], made_from: Mapping[str, Any], corpus: D
     sha256 = {part.path: part.sha256 for part in corpus.manifest.parts}
 
     def digest(unit: Unit) -> str:
-        return base(unit, common, [sha256[path] for path in unit.paths], fields=("name", "source", "paths"))
+        return base(unit, common, [sha256[path] for path in unit.paths], fields=OF_GROUP)
 
     return [unit.model_copy(update={"made_from": {BASE: digest(unit)}}) for unit in units]
 

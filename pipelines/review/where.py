@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipelines.contract.errors import UserError
 from pipelines.contract.schema import MEASURES, UNKNOWN_LANGUAGE
 from pipelines.review.trial import score
+from pipelines.text.judgement.rules.expression import ADD, COMPARE, MAX_CHARACTERS
 
 STRINGS = (
     *("source", "snapshot", "origin", "url", "title", "author", "date", "license", "site_type", "language", "rule"),
@@ -23,17 +24,7 @@ STRINGS = (
 )
 NUMBERS = ("characters", "language_score", "quality_score", "rule_value")
 OF_DROPS = frozenset(("rule", "stage", "reason", "detail", "fate"))
-MAX_CHARACTERS = 2000
 _MEASURES = tuple(field.name for field in MEASURES if field.name not in NUMBERS)
-_COMPARE: Mapping[type[ast.cmpop], Any] = {
-    ast.Lt: pc.less,
-    ast.LtE: pc.less_equal,
-    ast.Gt: pc.greater,
-    ast.GtE: pc.greater_equal,
-    ast.Eq: pc.equal,
-    ast.NotEq: pc.not_equal,
-}
-_ADD: Mapping[type[ast.operator], Any] = {ast.Add: pc.add, ast.Sub: pc.subtract, ast.Mult: pc.multiply}
 _EXAMPLE = "write it like language == 'de' and words > 50"
 
 Kind = Literal["truth", "number", "string", "list"]
@@ -88,7 +79,7 @@ class Where:
                 for op, first, second in zip(ops, [left, *others], others, strict=False):
                     self._comparison(op, first, second)
                 return "truth"
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in {*_ADD, ast.Div}:
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in {*ADD, ast.Div}:
                 return self._all([left, right], "number", "number")
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return self._all([operand], "number", "number")
@@ -119,7 +110,7 @@ class Where:
         if isinstance(op, ast.In | ast.NotIn):
             is_fine = kinds == ("string", "list") or (kinds == ("string", "string") and _is_string(first))
         else:
-            is_fine = type(op) in _COMPARE and kinds in (("number", "number"), ("string", "string"))
+            is_fine = type(op) in COMPARE and kinds in (("number", "number"), ("string", "string"))
         if not is_fine:
             raise WhereError(
                 f"--where: {ast.unparse(first)!r} and {ast.unparse(second)!r} cannot be compared so; compare strings with strings"
@@ -159,7 +150,7 @@ class Where:
                 first, second = self._value(left, columns), self._value(right, columns)
                 if isinstance(op, ast.Div):
                     return pc.divide(first, pc.if_else(pc.equal(second, 0), pa.scalar(None, pa.float64()), second))
-                return _ADD[type(op)](first, second)
+                return ADD[type(op)](first, second)
             case ast.Constant(value=value):
                 return pa.scalar(value if isinstance(value, str) else float(value))  # pyright: ignore[reportArgumentType]
             case ast.Name(id=name):
@@ -169,7 +160,7 @@ class Where:
 
     def _compared(self, op: ast.cmpop, first: ast.expr, second: ast.expr, columns: Mapping[str, Any]) -> Any:
         if not isinstance(op, ast.In | ast.NotIn):
-            return _COMPARE[type(op)](self._value(first, columns), self._value(second, columns))
+            return COMPARE[type(op)](self._value(first, columns), self._value(second, columns))
         if isinstance(second, ast.List | ast.Tuple):
             values = self._value(first, columns)
             named = pa.array([item.value for item in second.elts if isinstance(item, ast.Constant)], pa.string())

@@ -13,10 +13,11 @@ from pipelines.units.descriptor import Unit
 from pipelines.units.parts import is_whole, read_sidecar, sidecar_uri
 
 BASE = "base"  # the digest in `made_from` that must always be equal
-SOURCE_FIELDS = ("name", "source", "uri", "bytes", "identity", "paths", "parameters")
+OF_INPUT = frozenset(("name", "source", "uri", "bytes", "identity", "paths", "parameters"))  # fields of a unit that determine it
+OF_GROUP = frozenset(("name", "source", "paths"))  # of a unit that groups parts of a dataset, whose digests are given apart
 
 # From the folder of an earlier dataset, a sidecar in it and the wanted `made_from` to whether the unit would be the same. It is
-# asked if any digest but the base differs.
+# called if any digest but the base differs.
 Holds = Callable[[str, Sidecar, Mapping[str, str]], bool]
 
 
@@ -25,7 +26,7 @@ def never(_uri: str, _sidecar: Sidecar, _wanted: Mapping[str, str]) -> bool:
     return False
 
 
-def base(unit: Unit, *determining: object, fields: Sequence[str] = SOURCE_FIELDS) -> str:
+def base(unit: Unit, *determining: object, fields: frozenset[str] = OF_INPUT) -> str:
     """Return the digest of a unit and of what determines its result, objects of JSON."""
     return fingerprint({"unit": unit.model_dump(mode="json", include=set(fields)), "by": list(determining)})
 
@@ -72,7 +73,7 @@ def _is_same(folder: str, sidecar: Sidecar, wanted: Mapping[str, str], holds: Ho
 def _linked(folder: str, dataset_uri: str, sidecar: Sidecar, made_from: Mapping[str, str]) -> Sidecar:
     for part in sidecar.parts:
         files.link(files.join(folder, part.path), files.join(dataset_uri, part.path))
-    # What was asked of `holds` is as wanted now; what the caller decides later is as it was.
+    # What `holds` has compared is as wanted now; what the caller decides later is as it was.
     written = sidecar.model_copy(update={"made_from": {**sidecar.made_from, **made_from}})
     files.write_text(sidecar_uri(dataset_uri, sidecar.unit), written.model_dump_json())
     return written

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flows.pages import figures
-from flows.pages.corpus.made import DEFAULTS, Told, flat
+from flows.pages.corpus.made import DEFAULTS, BuildFacts, flat
 from flows.pages.elements import packed, section, table, text
 from pipelines.review.gather import Review
 from pipelines.review.rows import JUDGED_STAGES
@@ -18,7 +18,7 @@ _NOTHING = "·"
 Counts = Mapping[tuple[str, ...], int]
 
 
-def beside_section(this: Told, other: Told) -> str:
+def beside_section(this: BuildFacts, other: BuildFacts) -> str:
     """Return the section that compares two builds; differences are those of this one from the other."""
     names = ("", "this build", "the other", "difference", "")
     counted = [
@@ -40,7 +40,7 @@ def beside_section(this: Told, other: Told) -> str:
     return section("Beside another build", f'<div class="pair">{beside}</div>{"".join(settings)}', note)
 
 
-def _numbers(this: Told, other: Told) -> list[list[str]]:
+def _numbers(this: BuildFacts, other: BuildFacts) -> list[list[str]]:
     rows: list[tuple[str, float, float]] = []
     one, two = _figures(this), _figures(other)
     for name in dict.fromkeys((*one, *two)):
@@ -48,8 +48,8 @@ def _numbers(this: Told, other: Told) -> list[list[str]]:
     return [[name, *_cells(first, second)] for name, first, second in rows]
 
 
-def _figures(told: Told) -> dict[str, float]:
-    report = told.report
+def _figures(build: BuildFacts) -> dict[str, float]:
+    report = build.report
     rows = figures.funnel(report)
     found = next(sum(counts) for _, what, counts in rows if what == "documents found")
     kept, characters = (sum(counts) for stage, _, counts in rows if stage == "corpus")
@@ -65,7 +65,7 @@ def _figures(told: Told) -> dict[str, float]:
         **tokens,
         **({"copies removed": removed[-1].removed} if removed else {}),
         **({"masks": sum(masks[-1][1])} if types else {}),
-        **({"seconds": round(sum(told.made.seconds.values()))} if told.made.seconds else {}),
+        **({"seconds": round(sum(build.made.seconds.values()))} if build.made.seconds else {}),
     }
 
 
@@ -105,12 +105,12 @@ def _compared(title: str, one: Counts, two: Counts) -> str:
     return table((title, "this build", "the other", "difference", ""), cells, numbers=(1, 2, 3), kind="sortable")
 
 
-def _config(told: Told, other: Told) -> dict[str, str]:
+def _config(build: BuildFacts, other: BuildFacts) -> dict[str, str]:
     """Return the settings of a build; sources and vocabularies that the other build has not are one setting each.
 
     A default that the other build's release of the program did not know is left out.
     """
-    one, two = (flat(build.built["corpus"].manifest.config) for build in (told, other))
+    one, two = (flat(one.built["corpus"].manifest.config) for one in (build, other))
     known = {_entry(key) for key in two}
     settings: dict[str, str] = {}
     for key, value in one.items():
@@ -128,8 +128,8 @@ def _entry(key: str) -> str:
     return ".".join(key.split(".")[:2])
 
 
-def _versions(told: Told) -> dict[str, str]:
-    return {name: str(value) for name, value in told.built["corpus"].manifest.made_from.get("versions", {}).items()}
+def _versions(build: BuildFacts) -> dict[str, str]:
+    return {name: str(value) for name, value in build.built["corpus"].manifest.made_from.get("versions", {}).items()}
 
 
 def _settings(title: str, subject: str, one: Mapping[str, str], two: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BuildFacts:
     """Everything that the page shows of a build."""
 
     report: Mapping[str, Any]
@@ -46,9 +46,9 @@ class Told:
     review: Review
 
 
-def tell(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]) -> Told:
+def build_facts(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]) -> BuildFacts:
     """Read what the page shows of a finished build."""
-    return Told(report, made(out, built), built, gather(built["corpus"], built.get("classifier")))
+    return BuildFacts(report, made(out, built), built, gather(built["corpus"], built.get("classifier")))
 
 
 def made(out: str, built: Mapping[str, Dataset]) -> Made:

@@ -15,7 +15,7 @@ from expectations import page
 from flows.pages import figures
 from flows.pages.corpus.beside import beside_section
 from flows.pages.corpus.funnel import few_sources, picture
-from flows.pages.corpus.made import Told, made_section, tell
+from flows.pages.corpus.made import BuildFacts, build_facts, made_section
 from flows.pages.corpus.sections import funnel_table, later_sections
 from flows.pages.corpus.tables import counted_sections
 from flows.pages.corpus.thresholds import data, thresholds_section
@@ -38,7 +38,7 @@ def write_page(out: str, report: Mapping[str, Any], built: Mapping[str, Dataset]
     """Write report.html of a finished build into its folder, unless the one there is of the same build."""
     uri, stamp = files.join(out, PAGE), _stamp(out, report)
     if not files.exists(uri) or _mark(stamp) not in files.read_text(uri)[:_HEAD]:
-        files.write_text(uri, report_page(tell(out, report, built), stamp))
+        files.write_text(uri, report_page(build_facts(out, report, built), stamp))
 
 
 def _stamp(out: str, report: Mapping[str, Any]) -> str:
@@ -61,20 +61,20 @@ def _style() -> str:
     return asset("common.css") + (_ASSETS / "report.css").read_text(encoding="utf-8")
 
 
-def report_page(told: Told, stamp: str = "", other: Told | None = None) -> str:
+def report_page(build: BuildFacts, stamp: str = "", other: BuildFacts | None = None) -> str:
     """Return the page as HTML, with another build beside it; `stamp` names what it was made from."""
-    report = few_sources(told.report)
+    report = few_sources(build.report)
     parts = [
-        _head(told),
-        beside_section(told, other) if other is not None else "",
+        _head(build),
+        beside_section(build, other) if other is not None else "",
         section("The funnel", picture(report) + _folded("As a table", funnel_table(report)), _FUNNEL_NOTE),
-        thresholds_section(told.review),
-        section("Documents", _documents(told.review), _documents_note(told.review)),
-        *counted_sections(told.review.counter),
+        thresholds_section(build.review),
+        section("Documents", _documents(build.review), _documents_note(build.review)),
+        *counted_sections(build.review.counter),
         *later_sections(report),
-        made_section(told.made, told.built, report["fingerprints"]),
+        made_section(build.made, build.built, report["fingerprints"]),
     ]
-    body = f"<main>{''.join(parts)}</main>{scripted(_script(), data(told.review, other.review if other is not None else None))}"
+    body = f"<main>{''.join(parts)}</main>{scripted(_script(), data(build.review, other.review if other is not None else None))}"
     title = f"Corpus {escape(visible(report['corpus']))}"
     return page.document(title, body, _style(), policy(_script()) + _mark(stamp))
 
@@ -83,8 +83,8 @@ def _folded(title: str, content: str) -> str:
     return f"<details><summary>{title}</summary>{content}</details>" if content else ""
 
 
-def _head(told: Told) -> str:
-    report, facts = told.report, told.made
+def _head(build: BuildFacts) -> str:
+    report, facts = build.report, build.made
     sample = f" A sample build: about {report['limit']:,} documents of each source." if report.get("limit") else ""
     rows = [counts for stage, _, counts in figures.funnel(report) if stage == "corpus"]
     kept, characters = sum(rows[0]), sum(rows[1])

@@ -134,7 +134,7 @@ def _of_texts(score: models.Scorer) -> Scorer:
 
 
 def _by_language(scorers: Mapping[str, perplexity.Scorer]) -> Scorer:
-    """Return the scorer that asks the scorer of each document's language."""
+    """Return a scorer that scores each document by the scorer of its language."""
 
     def score(documents: pa.RecordBatch) -> pa.Array:
         scores = pa.nulls(documents.num_rows, pa.float32())

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from flows.commands import corpus
 from flows.commands import main as cli
+from flows.commands.corpora import corpus
 from flows.program import corpusmill
 from pipelines.contract.errors import UserError
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from flows.commands import main as cli
-from flows.commands.explain import show
+from flows.commands.corpora.explain import show
 from flows.pages.shown import MEANINGS, visible
 from pipelines.config import PrivateSection, QualitySection
 from pipelines.contract import manifest, schema

@@ -14,8 +14,8 @@ import pytest
 from browser import CHROMIUM, chromium
 from places import FIXTURES
 
-from flows.commands import extract as command
 from flows.commands import main as cli
+from flows.commands.corpora import extract as command
 from pipelines.sources import any_file
 
 TINY = FIXTURES / "tiny"

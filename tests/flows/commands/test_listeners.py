@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from expectations import gate
-from flows.commands import listeners
 from flows.commands import main as cli
-from flows.commands.listeners import BuildConsole, JsonLines, LogFile
+from flows.commands.corpora import listeners
+from flows.commands.corpora.listeners import BuildConsole, JsonLines, LogFile
 from pipelines.beam.claims import Claim
 from pipelines.contract.errors import UserError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.commands import main as cli
-from flows.commands import sample
+from flows.commands.corpora import sample
 
 
 def test_dropped_documents_are_printed_with_rule_and_reason(tiny, capsys: pytest.CaptureFixture[str]) -> None:

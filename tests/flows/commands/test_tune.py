@@ -11,8 +11,8 @@ import pytest
 from reviewed import corpus, document
 
 from flows.commands import main as cli
-from flows.commands.review import published
-from flows.commands.tune import toml_lines
+from flows.commands.corpora.review import published
+from flows.commands.corpora.tune import toml_lines
 from flows.pages.corpus.page import write_page
 from pipelines.review.gather import gather
 from pipelines.review.trial import Trial

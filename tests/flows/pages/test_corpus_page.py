@@ -12,7 +12,7 @@ from browser import CHROMIUM, Page, chromium
 from reviewed import corpus, document, report
 
 from flows.pages.corpus.funnel import few_sources, levels
-from flows.pages.corpus.made import Made, Told
+from flows.pages.corpus.made import BuildFacts, Made
 from flows.pages.corpus.page import report_page
 from flows.pages.shown import visible
 from pipelines.review.gather import Review, gather
@@ -84,8 +84,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Review]:
     return made, gather(made, None)
 
 
-def told(dataset: Dataset, review: Review, **changes: Any) -> Told:
-    return Told(report(dataset, **changes), MADE, {"corpus": dataset}, review)
+def build(dataset: Dataset, review: Review, **changes: Any) -> BuildFacts:
+    return BuildFacts(report(dataset, **changes), MADE, {"corpus": dataset}, review)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def shown(browser: Page, content: str, path: Path, *, width: int = 1280, dark: b
 
 @pytest.fixture
 def page(browser: Page, built: tuple[Dataset, Review], tmp_path: Path) -> Page:
-    return shown(browser, report_page(told(*built)), tmp_path / "report.html")
+    return shown(browser, report_page(build(*built)), tmp_path / "report.html")
 
 
 def text_of(page: Page, selector: str) -> str:
@@ -263,7 +263,7 @@ def test_tables_are_sorted_and_searched(page: Page) -> None:
 def test_it_fits_a_phone_and_follows_the_reader_s_colours(
     browser: Page, built: Any, tmp_path: Path, width: int, dark: bool
 ) -> None:
-    page = shown(browser, report_page(told(*built)), tmp_path / "report.html", width=width, dark=dark)
+    page = shown(browser, report_page(build(*built)), tmp_path / "report.html", width=width, dark=dark)
     page.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     page.settle()
     assert page.run("document.documentElement.scrollWidth") <= width
@@ -279,7 +279,7 @@ def test_a_sample_says_that_it_is_one_and_estimates(
     monkeypatch.setattr("pipelines.review.gather.Drawer", lambda counts: Drawer(counts, most=100))
     review = gather(dataset, None)
     assert 60 <= review.sample.rows.num_rows <= 120 < review.sample.documents == 300
-    page = shown(browser, report_page(told(dataset, review)), tmp_path / "report.html")
+    page = shown(browser, report_page(build(dataset, review)), tmp_path / "report.html")
     assert f"Estimated from a sample of {review.sample.rows.num_rows} of 300 documents" in text_of(page, "#thresholds .note")
     kept = sum(count for (_, stage, _), count in review.fates.items() if not stage)
     assert kept_of(page) == kept  # every fate is weighted by its own number
@@ -296,7 +296,7 @@ def test_a_sample_says_that_it_is_one_and_estimates(
 @pytest.mark.parametrize("made", [[], [document(1, "One text.")], [document(1, "", stage="read", reason="empty")]])
 def test_a_corpus_of_nothing_and_of_one_document_has_a_page(browser: Page, made: Any, tmp_path: Path) -> None:
     dataset = corpus(tmp_path / "corpus", made)
-    page = shown(browser, report_page(told(dataset, gather(dataset, None))), tmp_path / "report.html", width=390)
+    page = shown(browser, report_page(build(dataset, gather(dataset, None))), tmp_path / "report.html", width=390)
     assert page.errors == [] and page.run("document.documentElement.scrollWidth") <= 390
     assert count_of(page, "h2") >= 2 and count_of(page, "#list article") == len(made)
 
@@ -317,7 +317,7 @@ def test_a_large_corpus_has_a_small_page(tmp_path: Path) -> None:
             }
         made.append(document(n, f"{n} " + "𠀀" * 700, f"source{n % 60}", **facts))
     dataset = corpus(tmp_path, made)
-    content = report_page(told(dataset, gather(dataset, None))).encode()
+    content = report_page(build(dataset, gather(dataset, None))).encode()
     assert len(content) < 5_000_000
 
 
@@ -339,7 +339,7 @@ def test_many_sources_become_ten(built: tuple[Dataset, Review]) -> None:
 
 def test_another_build_is_shown_beside_it(browser: Page, built: tuple[Dataset, Review], tmp_path: Path) -> None:
     fewer = judged(rows(100), tmp_path, {"quality": {"rules": {"gopher": {"min_words": 60}}}, "language": {"keep": ["en"]}})
-    this, other = told(*built), told(fewer, gather(fewer, None))
+    this, other = build(*built), build(fewer, gather(fewer, None))
     page = shown(browser, report_page(this, other=other), tmp_path / "report.html")
     assert page.errors == []
     cells = "[...document.querySelectorAll('#beside-another-build tr')].map(r => [...r.cells].map(c => c.textContent))"
@@ -358,7 +358,7 @@ def test_another_build_is_shown_beside_it(browser: Page, built: tuple[Dataset, R
 
 
 def test_a_build_beside_itself_differs_in_nothing(browser: Page, built: tuple[Dataset, Review], tmp_path: Path) -> None:
-    this = told(*built)
+    this = build(*built)
     page = shown(browser, report_page(this, other=this), tmp_path / "report.html")
     text = text_of(page, "#beside-another-build")
     assert "The configs are the same." in text and "The versions of the stages are the same." in text

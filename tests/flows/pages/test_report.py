@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.commands.console import closing_tables
-from flows.commands.review import published
+from flows.commands.corpora.console import closing_tables
+from flows.commands.corpora.review import published
 from flows.deployments import artifacts
 from flows.pages import figures
-from flows.pages.corpus.made import Told, tell
+from flows.pages.corpus.made import BuildFacts, build_facts
 from flows.pages.corpus.page import report_page
 from flows.pages.shown import visible
 
@@ -53,15 +53,15 @@ class Tables(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def told_of(tiny) -> Told:
+def facts_of(tiny) -> BuildFacts:
     """What the page of the tiny corpus shows."""
-    return tell(str(tiny.out), json.loads((tiny.out / "report.json").read_text()), published(str(tiny.out)))
+    return build_facts(str(tiny.out), json.loads((tiny.out / "report.json").read_text()), published(str(tiny.out)))
 
 
 @pytest.fixture
-def page_of(told_of) -> Callable[[dict[str, Any]], str]:
+def page_of(facts_of) -> Callable[[dict[str, Any]], str]:
     """The page of the tiny corpus with another report."""
-    return lambda report: report_page(replace(told_of, report=report))
+    return lambda report: report_page(replace(facts_of, report=report))
 
 
 @pytest.fixture

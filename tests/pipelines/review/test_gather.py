@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from reviewed import corpus, document
 
-from flows.commands.review import published
+from flows.commands.corpora.review import published
 from pipelines.review import counts
 from pipelines.review.counts import Counter, Sums
 from pipelines.review.gather import gather

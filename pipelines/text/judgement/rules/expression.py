@@ -26,7 +26,7 @@ from pipelines.text.judgement.rules.shares import SIDES, Share
 
 MAX_CHARACTERS = 2000
 _NAMES = tuple(field.name for field in MEASURES)
-_COMPARE: dict[type[ast.cmpop], Any] = {
+COMPARE: dict[type[ast.cmpop], Any] = {
     ast.Lt: pc.less,
     ast.LtE: pc.less_equal,
     ast.Gt: pc.greater,
@@ -34,7 +34,7 @@ _COMPARE: dict[type[ast.cmpop], Any] = {
     ast.Eq: pc.equal,
     ast.NotEq: pc.not_equal,
 }
-_ADD: dict[type[ast.operator], Any] = {ast.Add: pc.add, ast.Sub: pc.subtract, ast.Mult: pc.multiply}
+ADD: dict[type[ast.operator], Any] = {ast.Add: pc.add, ast.Sub: pc.subtract, ast.Mult: pc.multiply}
 
 
 class Expression:
@@ -88,9 +88,9 @@ def _check(node: ast.expr, names: tuple[str, ...], scores: tuple[str, ...], *, t
             parts = values
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             parts = [operand]
-        case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in _COMPARE for op in ops):
+        case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in COMPARE for op in ops):
             parts, truth = [left, *others], False
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in {*_ADD, ast.Div}:
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in {*ADD, ast.Div}:
             parts = [left, right]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             parts = [operand]
@@ -148,7 +148,7 @@ def _truth(node: ast.expr, measures: pa.StructArray) -> Any:
             values = [_number(part, measures) for part in (left, *others)]
             found = pa.repeat(pa.scalar(True), len(measures))
             for op, first, second in zip(ops, values[:-1], values[1:], strict=True):
-                found = pc.and_kleene(found, _COMPARE[type(op)](first, second))
+                found = pc.and_kleene(found, COMPARE[type(op)](first, second))
             return found
         case _:
             raise AssertionError(ast.dump(node))
@@ -166,6 +166,6 @@ def _number(node: ast.expr, measures: pa.StructArray) -> Any:
             first, second = _number(left, measures), _number(right, measures)
             if isinstance(op, ast.Div):
                 return pc.divide(first, pc.if_else(pc.equal(second, 0), pa.scalar(None, pa.float64()), second))
-            return _ADD[type(op)](first, second)
+            return ADD[type(op)](first, second)
         case _:
             raise AssertionError(ast.dump(node))

@@ -49,7 +49,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _print_documents(arguments: argparse.Namespace, out: str) -> int:
-    from flows.commands.review import published
+    from flows.commands.corpora.review import published
     from pipelines.review.draw import draw
 
     most = None if arguments.json or arguments.full else _CHARACTERS

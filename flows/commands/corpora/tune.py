@@ -39,8 +39,8 @@ def add_commands(commands: Commands) -> None:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from flows.commands.console import plain_console
-    from flows.commands.review import published
+    from flows.commands.corpora.console import plain_console
+    from flows.commands.corpora.review import published
     from pipelines.review.tune import tune
 
     built = published(output(arguments.out))

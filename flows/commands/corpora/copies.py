@@ -98,7 +98,7 @@ def _show(name: str, text: str, documents: "Sequence[Similar]", *, with_differen
     from rich.table import Table
     from rich.text import Text
 
-    from flows.commands.explain import explain_console, show_differences
+    from flows.commands.corpora.explain import explain_console, show_differences
     from flows.pages.shown import visible
 
     console = explain_console()

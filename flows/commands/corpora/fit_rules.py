@@ -74,7 +74,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 def _texts(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """Return the first texts of each language."""
-    from flows.commands.extract import language_model
+    from flows.commands.corpora.extract import language_model
     from pipelines.extract import Extraction, opened
 
     model = None if arguments.language else language_model(arguments.language_model)

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from flows.commands.console import closing_line, closing_tables, plain_console
+from flows.commands.corpora.console import closing_line, closing_tables, plain_console
 from flows.commands.versions import versions
 from pipelines.beam.claims import Claim
 from pipelines.contract.errors import UserError, as_user_error
@@ -125,16 +126,16 @@ class Quiet(Listener):
         print(closing_line(published.report, time.monotonic() - self._started, out))
 
 
-class _Throttled(Listener):
+class _Throttled(Listener, ABC):
     """Takes note of every event as facts of JSON; of progress at most every PROGRESS_SECONDS."""
 
     def __init__(self) -> None:
         self._dataset = ""
         self._last = time.monotonic()
 
+    @abstractmethod
     def note(self, name: str, facts: Mapping[str, Any]) -> None:
         """Write one event."""
-        raise NotImplementedError
 
     def on_event(self, name: str, facts: Mapping[str, Any]) -> None:
         """Write one event, unless it is progress and the last was a moment ago."""

@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from flows.pages.corpus.made import tell
+    from flows.pages.corpus.made import build_facts
     from flows.pages.corpus.page import report_page
     from pipelines.contract import files
     from pipelines.release import PAGE, read_report
@@ -28,8 +28,8 @@ def _report(arguments: argparse.Namespace) -> int:
     built = published(out)
     target = output(arguments.to) if arguments.to else files.join(out, PAGE)
     other = output(arguments.beside) if arguments.beside else None
-    beside = tell(other, read_report(other), published(other)) if other else None
-    files.write_text(target, report_page(tell(out, read_report(out), built), other=beside))
+    beside = build_facts(other, read_report(other), published(other)) if other else None
+    files.write_text(target, report_page(build_facts(out, read_report(out), built), other=beside))
     print(target)
     return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flows.commands.arguments import Commands, need, output, positive
 
 if TYPE_CHECKING:
-    from flows.commands.listeners import Listener
+    from flows.commands.corpora.listeners import Listener
     from pipelines.config import SourceSection
     from pipelines.sources.listing import Inventory
     from pipelines.units.context import Context
@@ -56,7 +56,7 @@ def _build(arguments: argparse.Namespace) -> int:
         driver_server.start_early(runner, settings.sources)  # beside the imports that follow
 
     from flows import drive
-    from flows.commands.listeners import all_of
+    from flows.commands.corpora.listeners import all_of
 
     gc.freeze()  # modules are never freed: no collection has to walk through them, the one at exit (0.7 s) included
     if arguments.dry_run:
@@ -70,7 +70,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
 
 def _listeners(arguments: argparse.Namespace, out: str) -> "list[Listener]":
-    from flows.commands.listeners import BuildConsole, JsonLines, LogFile, Quiet
+    from flows.commands.corpora.listeners import BuildConsole, JsonLines, LogFile, Quiet
 
     log = [LogFile(arguments.log, out)] if arguments.log else []
     return [Quiet() if arguments.quiet else JsonLines() if arguments.json else BuildConsole(), *log]
@@ -80,7 +80,7 @@ def _dry_run(context: "Context") -> int:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from flows.commands.console import plain_console
+    from flows.commands.corpora.console import plain_console
     from pipelines.corpus import plan
     from pipelines.datasets.documents import limited
     from pipelines.sources.kinds import KINDS

@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
 def _explain(arguments: argparse.Namespace) -> int:
     import json
 
-    from flows.commands.explain import explain_console, show, unknown
+    from flows.commands.corpora.explain import explain_console, show, unknown
     from pipelines.contract import files
     from pipelines.lookup.explanation import as_json, explain
     from pipelines.lookup.find import Build
