@@ -32,9 +32,8 @@ class Review:
     sample: Sample
     trial: Trial
     thresholds: Sequence[Threshold]
-    values: Mapping[
-        str, Values
-    ]  # of the sample's documents, by threshold; also language_score, quality_score, models, characters
+    # Of the sample's documents, by threshold; also language_score, quality_score, models, characters.
+    values: Mapping[str, Values]
     language_limits: NDArray[np.float64]  # of the sample's documents
     fixed: Sequence[str | None]  # of the sample's documents: a reason to drop it that has no threshold
     outcomes: Sequence[str | None]  # of the sample's documents, judged again: the reason, or None if kept
